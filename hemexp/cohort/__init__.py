@@ -1,0 +1,73 @@
+"""The cohort: a hospital's files in, one checked table of scans out, with everything worth knowing about them."""
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from hemexp.cohort.cells import Where
+from hemexp.cohort.checks import check_scans
+from hemexp.cohort.columns import TEXT_COLUMNS
+from hemexp.cohort.findings import Findings
+from hemexp.cohort.tidy import read_tidy, to_csv
+from hemexp.cohort.workbook import read_workbooks
+from hemexp.config import DataConfig, SyntheticDataConfig
+
+
+@dataclass
+class Cohort:
+    """A checked cohort.
+
+    Attributes:
+        scans: a row a scan, in table order; columns as in `hemexp.cohort.columns.SCAN_COLUMNS`.
+        findings: what was noted while reading and checking.
+        where: from (row, column) of `scans` to the cell it came from.
+        best_auroc: the AUROC of the true risk, where the cohort is synthetic.
+    """
+
+    scans: pd.DataFrame
+    findings: Findings
+    where: Where
+    best_auroc: float | None = None
+
+    @cached_property
+    def patients(self) -> pd.DataFrame:
+        """A row a patient, in table order: the first scan."""
+        return self.scans[self.scans["scan_index"] == 0].reset_index(drop=True)
+
+    @cached_property
+    def data_hash(self) -> str:
+        """16 hex digits of the scans' content: the same for the workbooks and the tables made of them."""
+        return hashlib.sha256(to_csv(self.scans).encode()).hexdigest()[:16]
+
+
+def load_cohort(data: DataConfig, keep_workbooks: Path | None = None) -> Cohort:
+    """Read and check the cohort that a resolved data config names.
+
+    Args:
+        data: as `hemexp.config.resolve_data` returns it.
+        keep_workbooks: where the workbooks of a synthetic cohort stay; by default they are read and thrown away.
+
+    Raises:
+        CohortError: the files have errors; it carries all findings.
+    """
+    if isinstance(data, SyntheticDataConfig):
+        from hemexp.cohort.synthetic import write_workbooks
+
+        with tempfile.TemporaryDirectory() as folder:
+            root = keep_workbooks or Path(folder)
+            best_auroc = write_workbooks(data, root)
+            return _read(root, "workbook", best_auroc)
+    return _read(Path(str(data.root)), data.kind)
+
+
+def _read(root: Path, kind: str, best_auroc: float | None = None) -> Cohort:
+    findings = Findings()
+    read = read_tidy if kind == "tidy" else read_workbooks
+    scans, where = read(root, findings)
+    scans = scans.astype(dict.fromkeys(TEXT_COLUMNS, "str"))
+    check_scans(scans, where, findings)
+    return Cohort(scans, findings, where, best_auroc)

@@ -1,0 +1,59 @@
+"""The names of the tables: what the published workbooks call a column, and what we call it."""
+
+HISTORY_HEADERS = {
+    "高血压病史": "hypertension",
+    "卒中病史": "stroke_history",
+    "糖尿病史": "diabetes",
+    "房颤史": "atrial_fibrillation",
+    "冠心病史": "coronary_disease",
+    "吸烟史": "smoking",
+    "饮酒史": "alcohol",
+}
+TREATMENT_HEADERS = {
+    "脑室引流": "ventricular_drainage",
+    "止血治疗": "hemostasis",
+    "降颅压治疗": "icp_lowering",
+    "降压治疗": "bp_lowering",
+    "镇静、镇痛治疗": "sedation",
+    "止吐护胃": "antiemetic",
+    "营养神经": "neurotrophic",
+}
+NUMBER_HEADERS = {
+    "年龄": "age",
+    "脑出血前mRS评分": "mrs_before",
+    **HISTORY_HEADERS,
+    **TREATMENT_HEADERS,
+    "发病到首次影像检查时间间隔": "onset_to_first_scan",
+    "90天mRS": "mrs_90d",
+}
+SEX_HEADER, PRESSURE_HEADER, PART_HEADER, SERIAL_HEADER = "性别", "血压", "数据集划分", "入院首次影像检查流水号"
+SEX_CODES = {"男": 1.0, "女": 2.0, "1": 1.0, "2": 2.0, "male": 1.0, "female": 2.0, "m": 1.0, "f": 2.0}
+TRAINING_MARK = "训练"
+
+HISTORY = list(HISTORY_HEADERS.values())
+TREATMENTS = list(TREATMENT_HEADERS.values())
+CLINICAL = ["age", "sex", "mrs_before", *HISTORY, "systolic", "diastolic", *TREATMENTS]
+
+_TERRITORIES = ["ACA", "MCA", "PCA", "Pons_Medulla", "Cerebellum"]
+RATIOS = {
+    tissue: [f"{tissue}_{territory}_{side}_Ratio" for side in "RL" for territory in _TERRITORIES]
+    for tissue in ("HM", "ED")
+}
+VOLUMES = ["HM_volume", "ED_volume"]  # 10^-3 mL
+LOCATION = ["HM_volume", *RATIOS["HM"], "ED_volume", *RATIOS["ED"]]
+
+SHAPE = [
+    f"original_shape_{feature}"
+    for feature in ["Elongation", "Flatness", "LeastAxisLength", "MajorAxisLength", "Maximum2DDiameterColumn", "Maximum2DDiameterRow", "Maximum2DDiameterSlice", "Maximum3DDiameter", "MeshVolume", "MinorAxisLength", "Sphericity", "SurfaceArea", "SurfaceVolumeRatio", "VoxelVolume"]
+]
+FIRST_ORDER = [
+    f"NCCT_original_firstorder_{feature}"
+    for feature in ["10Percentile", "90Percentile", "Energy", "Entropy", "InterquartileRange", "Kurtosis", "Maximum", "MeanAbsoluteDeviation", "Mean", "Median", "Minimum", "Range", "RobustMeanAbsoluteDeviation", "RootMeanSquared", "Skewness", "Uniformity", "Variance"]
+]
+RADIOMICS = {tissue: [f"{tissue}_{feature}" for feature in SHAPE + FIRST_ORDER] for tissue in ("Hemo", "ED")}
+
+SCAN_KEYS = ["patient_id", "scan_serial", "scan_index", "scan_time", "hours_from_onset", "hours_from_first_scan"]
+PATIENT_COLUMNS = [*CLINICAL, "onset_to_first_scan", "mrs_90d", "dataset_part"]
+IMAGING = [*LOCATION, *RADIOMICS["Hemo"], *RADIOMICS["ED"]]
+SCAN_COLUMNS = [*SCAN_KEYS, *PATIENT_COLUMNS, *IMAGING]
+TEXT_COLUMNS = ["patient_id", "scan_serial", "dataset_part"]

@@ -1,0 +1,260 @@
+"""A simulated cohort in the published layout: four workbooks, so that it travels the same road as a hospital's.
+
+The outcome comes from a stated risk function of inputs that every feature group but ``minimal`` holds, so that the best
+possible AUROC is known and a model can be held against the truth. Nothing here is taken from a real patient: sizes and
+spreads are round numbers in the range that the stroke literature reports.
+"""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xlsxwriter
+from scipy.optimize import brentq
+from scipy.special import expit
+
+from hemexp.cohort import columns as c
+from hemexp.config import SyntheticDataConfig
+
+Array = np.ndarray[Any, Any]
+
+RISK_WEIGHTS = {"log_volume": 0.9, "systolic": 0.6, "stroke_history": 0.5, "age": 0.4}  # log odds a standard deviation
+RULE_ML, RULE_RELATIVE, WINDOW_HOURS = 6.0, 0.33, 48.0  # label=onset_48h: what an expanded hematoma is made to show
+_POPULATION = 100_000
+
+
+def write_workbooks(data: SyntheticDataConfig, root: Path) -> float:
+    """Simulate a cohort and write its four workbooks.
+
+    The risk of expansion is ``expit(b + signal * sum_k w_k z_k)`` with the weights of `RISK_WEIGHTS`, ``z`` the
+    standardized log first volume, systolic pressure, previous stroke and age, and ``b`` set so that the population's
+    mean risk is `data.prevalence`. The label is that of ``label=onset_48h``.
+
+    Args:
+        data: size, prevalence, signal, seed and whether the published workbooks' mistakes are planted.
+        root: an existing or new folder.
+
+    Returns:
+        The best possible AUROC: that of the true risk, in a population of 100,000.
+    """
+    rng = np.random.default_rng(data.seed)
+    intercept, best_auroc = _population(data)
+    patients = _patients(data.num_patients + data.num_unlabelled, rng)
+    risk = expit(intercept + data.signal * _log_odds(patients))
+    patients["expands"] = rng.random(len(patients)) < risk
+    patients["followed"] = np.arange(len(patients)) < data.num_patients
+    scans = _scans(patients, rng)
+    tables = _tables(patients, scans, rng)
+    if data.traps:
+        _plant_traps(tables, data.num_patients)
+    root.mkdir(parents=True, exist_ok=True)
+    for file, sheets in tables.items():
+        _write(root / file, sheets)
+    return best_auroc
+
+
+def best_possible_auroc(risk: Array) -> float:
+    """Return the expected AUROC of the true risk over outcomes drawn from it.
+
+    That is P(risk_i > risk_j) over pairs weighted by risk_i (1 - risk_j), ties counted half.
+
+    Shape:
+        risk: (N,), each in [0, 1].
+    """
+    _, inverse = np.unique(risk, return_inverse=True)
+    positive = np.bincount(inverse, weights=risk)
+    negative = np.bincount(inverse, weights=1 - risk)
+    below = np.cumsum(negative) - negative
+    return float((positive * (below + negative / 2)).sum() / (positive.sum() * negative.sum()))
+
+
+def _population(data: SyntheticDataConfig) -> tuple[float, float]:
+    """Return the intercept that gives the wanted prevalence, and the best possible AUROC."""
+    linear = data.signal * _log_odds(_patients(_POPULATION, np.random.default_rng(0)))
+    intercept = float(brentq(lambda b: expit(b + linear).mean() - data.prevalence, -100, 100))
+    return intercept, best_possible_auroc(expit(intercept + linear))
+
+
+def _patients(n: int, rng: np.random.Generator) -> pd.DataFrame:
+    hours = np.clip(np.round(rng.lognormal(0.8, 0.8, n), 2), 0.25, 20)
+    frame = {
+        "volume": np.round(1000 * np.clip(rng.lognormal(3.0, 0.8, n), 1, 150)),  # 10^-3 mL
+        "age": np.clip(np.round(rng.normal(63, 12, n)), 25, 95),
+        "systolic": np.clip(np.round(rng.normal(170, 25, n)), 95, 250),
+        "stroke_history": (rng.random(n) < 0.2).astype(float),
+        "onset_to_first_scan": hours,
+    }
+    frame["diastolic"] = np.clip(np.round(0.4 * frame["systolic"] + rng.normal(27, 10, n)), 45, 150)
+    return pd.DataFrame(frame)
+
+
+def _log_odds(patients: pd.DataFrame) -> Array:
+    z = {
+        "log_volume": (np.log(patients["volume"] / 1000) - 3.0) / 0.8,
+        "systolic": (patients["systolic"] - 170) / 25,
+        "stroke_history": (patients["stroke_history"] - 0.2) / 0.4,
+        "age": (patients["age"] - 63) / 12,
+    }
+    return np.asarray(sum(weight * z[name] for name, weight in RISK_WEIGHTS.items()))
+
+
+def _scans(patients: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """One row a scan: when, and how large the hematoma and the edema are then."""
+    rows = []
+    for i, p in enumerate(patients.itertuples()):
+        admission = dt.datetime(2031, 1, 1) + dt.timedelta(hours=float(13 * i + rng.uniform(0, 12)))
+        hours, volume, edema = 0.0, float(p.volume), p.volume * rng.uniform(0.3, 1.0)
+        rows.append((i, 0, admission, 0.0, volume, edema))
+        if not p.followed:
+            continue
+        threshold = min(1000 * RULE_ML, RULE_RELATIVE * volume)
+        change = threshold * (1.02 + rng.exponential(1.0)) if p.expands else threshold * rng.uniform(-0.6, 0.9)
+        room = WINDOW_HOURS - 1 - p.onset_to_first_scan
+        hours, volume = rng.uniform(2, room), volume + change
+        for k in range(1, 1 + int(rng.integers(1, 5))):
+            if k > 1:  # weeks of absorption; growth that the first follow-up did not show never comes later
+                gap = rng.uniform(48, 200)
+                hours, volume = hours + gap, volume * rng.uniform(0.2, 0.95) * (rng.random() > 0.05 * k)
+            edema *= rng.uniform(0.8, 1.6)
+            rows.append((i, k, admission + dt.timedelta(hours=hours), hours, max(volume, 0.0), edema * (volume > 0)))
+    scans = pd.DataFrame(rows, columns=["patient", "index", "time", "hours", "HM_volume", "ED_volume"])
+    scans[["HM_volume", "ED_volume"]] = scans[["HM_volume", "ED_volume"]].round()
+    scans["time"] = scans["time"].dt.round("s")
+    scans["serial"] = [int(f"{time:%Y%m%d}{n % 1_000_000:06d}") for n, time in enumerate(scans["time"])]
+    return scans
+
+
+def _tables(
+    patients: pd.DataFrame, scans: pd.DataFrame, rng: np.random.Generator
+) -> dict[str, dict[str, list[list[Any]]]]:
+    """The four workbooks as file → sheet → rows of cells, None for an empty cell."""
+    n = len(patients)
+    ids = [f"sub{i + 1:03d}" for i in range(n)]
+    of_patient = {i: group for i, group in scans.groupby("patient")}
+    firsts = scans[scans["index"] == 0].set_index("patient")
+
+    numbers = {name: (rng.random(n) < share).astype(int) for name, share in _SHARES.items()}
+    numbers |= {"age": patients["age"], "stroke_history": patients["stroke_history"]}
+    numbers |= {
+        "mrs_before": rng.choice(4, n, p=[0.9, 0.05, 0.03, 0.02]),
+        "onset_to_first_scan": patients["onset_to_first_scan"],
+    }
+    outcome = rng.integers(0, 7, n)
+    numbers["mrs_90d"] = [score if seen else None for score, seen in zip(outcome, patients["followed"], strict=True)]
+    named = {header: numbers[name] for header, name in c.NUMBER_HEADERS.items()}
+    named[c.SEX_HEADER] = np.where(rng.random(n) < 0.65, "男", "女")
+    named[c.PRESSURE_HEADER] = [
+        f"{s:.0f}/{d:.0f}" for s, d in zip(patients["systolic"], patients["diastolic"], strict=True)
+    ]
+    named[c.PART_HEADER] = np.where(patients["followed"], c.TRAINING_MARK, "测试")
+    named[c.SERIAL_HEADER] = firsts["serial"]
+    clinical = [
+        ["", *named],
+        *([patient, *row] for patient, row in zip(ids, zip(*named.values(), strict=True), strict=True)),
+    ]
+
+    location = _locations(scans, rng)
+    blocks = max(len(group) for group in of_patient.values())
+    header = ["首次检查流水号", *(f"随访{k}流水号" for k in range(1, blocks))]
+    imaging = [["ID", *(name for serial in header for name in (serial, *c.LOCATION))]]
+    for i, patient in enumerate(ids):
+        rows = of_patient[i].index
+        imaging.append([patient, *(cell for row in rows for cell in (int(scans.at[row, "serial"]), *location[row]))])
+
+    stages = ["入院首次检查", *(f"随访{k}" for k in range(1, blocks))]
+    index = [["ID", "重复次数", *(stage + kind for stage in stages for kind in ("时间点", "流水号"))]]
+    for i in range(n):
+        pairs = zip(of_patient[i]["time"], of_patient[i]["serial"], strict=True)
+        index.append(
+            [f"Hemo{i + 1:04d}", len(of_patient[i]), *(cell for time, serial in pairs for cell in (time, int(serial)))]
+        )
+
+    radiomics = {"ED": _radiomics(scans, "ED_volume", 45.0, rng), "Hemo": _radiomics(scans, "HM_volume", 62.0, rng)}
+    return {
+        "表1-患者列表及临床信息.xlsx": {"患者信息": clinical},
+        "表2-患者影像信息血肿及水肿的体积及位置.xlsx": {"Data": imaging},
+        "表3-患者影像信息血肿及水肿的形状及灰度分布.xlsx": radiomics,
+        "附表1-检索表格-流水号vs时间.xlsx": {"Sheet1": index},
+    }
+
+
+_SHARES = {
+    "hypertension": 0.85, "diabetes": 0.15, "atrial_fibrillation": 0.05, "coronary_disease": 0.1, "smoking": 0.2,
+    "alcohol": 0.15, "ventricular_drainage": 0.08, "hemostasis": 0.6, "icp_lowering": 0.7, "bp_lowering": 0.85,
+    "sedation": 0.6, "antiemetic": 0.9, "neurotrophic": 0.9,
+}  # fmt: skip
+
+
+def _locations(scans: pd.DataFrame, rng: np.random.Generator) -> list[list[float]]:
+    """Volumes and their division over ten territories; a patient's hematoma stays where it was."""
+    main = rng.integers(0, 10, int(scans["patient"].max()) + 1)[scans["patient"]]
+    columns = []
+    for volume in ("HM_volume", "ED_volume"):
+        shares = rng.dirichlet(np.full(10, 0.05), len(scans))
+        shares = 0.2 * shares + 0.8 * np.eye(10)[main]
+        columns += [scans[[volume]].to_numpy(), shares * (scans[[volume]].to_numpy() > 0)]
+    return np.hstack(columns).tolist()
+
+
+def _radiomics(scans: pd.DataFrame, volume: str, density: float, rng: np.random.Generator) -> list[list[Any]]:
+    """Shape and grey levels of everything that is left to measure, in the order of the sheet."""
+    scans = scans[scans[volume] > 20]
+    n, v = len(scans), scans[volume].to_numpy()
+    elongation, flatness = rng.beta(8, 4, n), rng.beta(6, 6, n)
+    major = 2 * (3 * v / (4 * np.pi * elongation * flatness)) ** (1 / 3)
+    sphericity = rng.beta(12, 7, n)
+    surface = (36 * np.pi * v**2) ** (1 / 3) / sphericity
+    extent = major * rng.uniform(0.85, 1.1, (4, n))
+    mean, sd, skew = rng.normal(density, 6, n), rng.gamma(20, 0.5, n), rng.normal(0, 0.3, n)
+    low, high = mean - sd * rng.uniform(3, 4, n), mean + sd * rng.uniform(3, 4, n)
+    entropy = np.log2(sd) + rng.normal(0.5, 0.1, n)
+    shape = [
+        elongation, flatness, major * flatness, major, *extent, v * 0.998, major * elongation, sphericity,
+        surface, surface / v, v,
+    ]  # fmt: skip
+    grey = [
+        mean - 1.28 * sd, mean + 1.28 * sd, v * (mean**2 + sd**2), entropy, 1.35 * sd, rng.gamma(40, 0.08, n), high,
+        0.8 * sd, mean, mean + 0.1 * sd * skew, low, high - low, 0.55 * sd, np.sqrt(mean**2 + sd**2), skew,
+        2.0**-entropy, sd**2,
+    ]  # fmt: skip
+    values = np.column_stack(shape + grey).tolist()
+    rows = sorted([None, serial, *row] for serial, row in zip(scans["serial"].tolist(), values, strict=True))
+    return [["备注", "流水号", *c.SHAPE, *c.FIRST_ORDER], *rows]
+
+
+def _plant_traps(tables: dict[str, dict[str, list[list[Any]]]], num_patients: int) -> None:
+    """Make the mistakes of the published workbooks; each is a warning, none changes an outcome."""
+    clinical, imaging = (
+        tables[file][sheet] for file, sheet in zip(list(tables)[:2], ("患者信息", "Data"), strict=True)
+    )
+    radiomics, index = tables[list(tables)[2]], tables[list(tables)[3]]["Sheet1"]
+    serial, pressure = (clinical[0].index(header) for header in (c.SERIAL_HEADER, c.PRESSURE_HEADER))
+    clinical[2][serial] = imaging[1][1]  # the second patient's first scan is said to be the first patient's
+    clinical[3][serial] = imaging[3][1 + 1 + len(c.LOCATION)]  # the third's is its own second scan
+    clinical[4][pressure] = clinical[4][pressure].replace("/", "/ ")
+    clinical[5][serial] = float(clinical[5][serial])
+    missing = imaging[num_patients][1]  # the last followed patient's first scan has no shape rows
+    for tissue in ("ED", "Hemo"):
+        rows = radiomics[tissue]
+        rows[1:] = [row for row in rows[1:] if row[1] != missing]
+        rows.append([None, rows[-1][1] + 10_000_000, *rows[-1][2:]])  # a scan of nobody
+    radiomics["Sheet1"] = [["流水号"], *([feature] for feature in c.SHAPE)]
+    imaging[4][3] *= 0.5  # location ratios that do not sum to 1
+    imaging[4][4:13] = [0.0] * 9
+    index[3][1] += 2  # a count that does not fit
+    index[5] += [None] * (len(index[0]) + 10 - len(index[5])) + [dt.datetime(2031, 7, 1), 4711.0]  # far to the right
+    index.append(["Hemo9999", 1, dt.datetime(2032, 1, 1), 20320101000001])  # a patient of no other table
+
+
+def _write(path: Path, sheets: dict[str, list[list[Any]]]) -> None:
+    options = {"constant_memory": True, "default_date_format": "yyyy/m/d h:mm:ss"}
+    with xlsxwriter.Workbook(str(path), options) as book:
+        book.set_properties({"created": dt.datetime(2031, 1, 1), "comments": "simulated by hemexp: no real patient"})
+        for name, rows in sheets.items():
+            sheet = book.add_worksheet(name)
+            for i, row in enumerate(rows):
+                for j, cell in enumerate(row):
+                    if cell is not None and cell != "":
+                        sheet.write(i, j, cell)

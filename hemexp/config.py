@@ -1,0 +1,418 @@
+"""Every configuration key, its type and its rules, checked before anything heavy is imported.
+
+The classes are the schema of ``conf/``: a wrong type or an unknown key is refused when Hydra composes, a broken rule
+when `OmegaConf.to_object` builds the objects. Nothing here imports pandas or torch.
+"""
+
+import hashlib
+import json
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Optional, TypeVar
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from hemexp.errors import UserError
+
+CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
+TIDY_FILES = ("scans.csv", "scans.parquet")
+WORKBOOKS = {"clinical": "表1", "imaging": "表2", "radiomics": "表3", "times": "附表1"}
+
+T = TypeVar("T")
+
+
+def _rule(holds: bool, key: str, value: object, rule: str) -> None:
+    if not holds:
+        raise UserError(f"{key}={value}: {rule}")
+
+
+@dataclass
+class DataConfig:
+    """Where the cohort comes from: `kind` is auto, synthetic, workbook or tidy; `root` a folder."""
+
+    kind: str
+    root: Optional[str] = None
+
+    def __post_init__(self) -> None:
+        _rule(self.kind in {"auto", "synthetic", "workbook", "tidy"}, "data.kind", self.kind, "unknown kind")
+
+
+@dataclass
+class SyntheticDataConfig(DataConfig):
+    """The simulated cohort; with `kind` auto it is what is used where no `root` is given."""
+
+    num_patients: int = 100
+    num_unlabelled: int = 60
+    prevalence: float = 0.23
+    signal: float = 1.0
+    seed: int = 2024
+    traps: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _rule(self.num_patients >= 1, "data.num_patients", self.num_patients, "must be at least 1")
+        _rule(self.num_unlabelled >= 0, "data.num_unlabelled", self.num_unlabelled, "must be 0 or more")
+        _rule(0 < self.prevalence < 1, "data.prevalence", self.prevalence, "must lie between 0 and 1")
+        _rule(self.signal >= 0, "data.signal", self.signal, "must be 0 (no signal) or more")
+        _rule(self.seed >= 0, "data.seed", self.seed, "must be 0 or more")
+        _rule(not self.traps or self.num_patients >= 5, "data.num_patients", self.num_patients, "traps need at least 5")
+
+
+@dataclass
+class LabelConfig:
+    """What counts as hematoma expansion: growth over the first scan, within a window, on a clock."""
+
+    name: str
+    absolute_ml: Optional[float]
+    relative: Optional[float]
+    window_hours: float
+    clock: str
+    inclusive: bool = True
+    no_scan_in_window: str = "negative"
+    intraventricular: bool = False
+
+    def __post_init__(self) -> None:
+        _rule(
+            self.absolute_ml is not None or self.relative is not None,
+            "label.absolute_ml",
+            None,
+            "a label needs label.absolute_ml (mL), label.relative (a fraction) or both",
+        )
+        for key in ("absolute_ml", "relative"):
+            value = getattr(self, key)
+            _rule(value is None or value > 0, f"label.{key}", value, "must be above 0")
+        _rule(self.window_hours > 0, "label.window_hours", self.window_hours, "must be above 0")
+        _rule(self.clock in {"onset", "baseline"}, "label.clock", self.clock, "must be onset or baseline")
+        _rule(
+            self.no_scan_in_window in {"negative", "exclude"},
+            "label.no_scan_in_window",
+            self.no_scan_in_window,
+            "must be negative or exclude",
+        )
+        _rule(
+            not self.intraventricular,
+            "label.intraventricular",
+            self.intraventricular,
+            "needs new intraventricular blood on a later scan, which the tables do not hold",
+        )
+
+
+@dataclass
+class FeaturesConfig:
+    """Which inputs, and how far from the training mean an input may lie (in standard deviations)."""
+
+    name: str
+    clip: float = 10.0
+
+    def __post_init__(self) -> None:
+        _rule(self.clip > 0, "features.clip", self.clip, "must be above 0 standard deviations")
+
+
+@dataclass
+class SplitConfig:
+    """A division of the labelled patients; `val_fraction` is cut out of the training part, never the test part."""
+
+    name: str
+    val_fraction: float = 0.0
+
+    def __post_init__(self) -> None:
+        _rule(0 <= self.val_fraction < 1, "split.val_fraction", self.val_fraction, "must lie in [0, 1)")
+
+
+@dataclass
+class FractionSplitConfig(SplitConfig):
+    """One division, `train_fraction` of the patients for training."""
+
+    train_fraction: float = 0.6
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _rule(0 < self.train_fraction < 1, "split.train_fraction", self.train_fraction, "must lie between 0 and 1")
+
+
+@dataclass
+class KFoldSplitConfig(SplitConfig):
+    """Stratified folds; fold number `fold` is the test part."""
+
+    num_folds: int = 5
+    fold: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _rule(self.num_folds >= 2, "split.num_folds", self.num_folds, "must be at least 2")
+        _rule(
+            0 <= self.fold < self.num_folds, "split.fold", self.fold, f"must be 0 to {self.num_folds - 1} (num_folds-1)"
+        )
+
+
+@dataclass
+class ModelConfig:
+    """What every network has: the width of the hidden layer, dropout before it, and how weights begin."""
+
+    name: str
+    hidden_dim: int = 64
+    dropout: float = 0.0
+    init: str = "default"
+
+    def __post_init__(self) -> None:
+        _rule(self.hidden_dim >= 1, "model.hidden_dim", self.hidden_dim, "must be at least 1")
+        _rule(0 <= self.dropout < 1, "model.dropout", self.dropout, "must lie in [0, 1)")
+        inits = ("default", "zeros", "all_zeros")
+        _rule(self.init in inits, "model.init", self.init, "must be default, zeros or all_zeros")
+
+
+@dataclass
+class ConvolutionConfig:
+    """The convolution branch: an odd kernel keeps the length, `channels` are those of its two layers."""
+
+    kernel_size: int = 3
+    channels: list[int] = field(default_factory=lambda: [16, 32])
+
+    def __post_init__(self) -> None:
+        _rule(
+            self.kernel_size >= 1 and self.kernel_size % 2 == 1,
+            "model.kernel_size",
+            self.kernel_size,
+            "must be odd and at least 1",
+        )
+        _rule(
+            len(self.channels) == 2 and min(self.channels) >= 1,
+            "model.channels",
+            self.channels,
+            "must be two numbers of at least 1",
+        )
+
+
+@dataclass
+class SelfAttentionConfig:
+    """The attention branch: `num_heads` must divide `embed_dim`."""
+
+    num_heads: int = 4
+    embed_dim: int = 16
+
+    def __post_init__(self) -> None:
+        _rule(self.embed_dim >= 1, "model.embed_dim", self.embed_dim, "must be at least 1")
+        _rule(
+            self.num_heads >= 1 and self.embed_dim % self.num_heads == 0,
+            "model.num_heads",
+            self.num_heads,
+            f"must divide model.embed_dim={self.embed_dim}",
+        )
+
+
+@dataclass
+class CNNConfig(ConvolutionConfig, ModelConfig):
+    """The convolution branch alone."""
+
+    def __post_init__(self) -> None:
+        ModelConfig.__post_init__(self)
+        ConvolutionConfig.__post_init__(self)
+
+
+@dataclass
+class AttentionConfig(SelfAttentionConfig, ModelConfig):
+    """The attention branch alone."""
+
+    def __post_init__(self) -> None:
+        ModelConfig.__post_init__(self)
+        SelfAttentionConfig.__post_init__(self)
+        _rule(self.init != "zeros", "model.init", self.init, "zeroes convolutions, and model=attention has none")
+
+
+@dataclass
+class SACNNConfig(SelfAttentionConfig, ConvolutionConfig, ModelConfig):
+    """The paper's network: both branches side by side."""
+
+    def __post_init__(self) -> None:
+        ModelConfig.__post_init__(self)
+        ConvolutionConfig.__post_init__(self)
+        SelfAttentionConfig.__post_init__(self)
+
+
+@dataclass
+class OptimizerConfig:
+    """Adam's learning rate and L2 penalty."""
+
+    lr: float = 0.001
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _rule(self.lr > 0, "optimizer.lr", self.lr, "must be above 0")
+        _rule(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "must be 0 or more")
+
+
+@dataclass
+class TrainerConfig:
+    """How long, on what, and how often the state is saved."""
+
+    max_epochs: int = 1000
+    stop_loss: Optional[float] = 0.001
+    batch_size: Optional[int] = None
+    accelerator: str = "cpu"
+    devices: Any = 1
+    num_threads: int = 1
+    checkpoint_every: int = 200
+    progress_bar: bool = True
+
+    def __post_init__(self) -> None:
+        _rule(self.max_epochs >= 1, "trainer.max_epochs", self.max_epochs, "must be at least 1")
+        _rule(self.stop_loss is None or self.stop_loss >= 0, "trainer.stop_loss", self.stop_loss, "must be 0 or more")
+        _rule(
+            self.batch_size is None or self.batch_size >= 1,
+            "trainer.batch_size",
+            self.batch_size,
+            "must be at least 1, or null for the full batch",
+        )
+        known = ("cpu", "gpu", "cuda", "mps", "auto")
+        _rule(self.accelerator in known, "trainer.accelerator", self.accelerator, f"must be one of {', '.join(known)}")
+        one_index = isinstance(self.devices, list) and len(self.devices) == 1 and type(self.devices[0]) is int
+        _rule(
+            self.devices == 1 or one_index,
+            "trainer.devices",
+            self.devices,
+            "a run trains on one device: 1, or the index of one in a list, such as [2]",
+        )
+        _rule(self.num_threads >= 1, "trainer.num_threads", self.num_threads, "must be at least 1")
+        _rule(self.checkpoint_every >= 1, "trainer.checkpoint_every", self.checkpoint_every, "must be at least 1 epoch")
+
+
+@dataclass
+class TrainConfig:
+    """``python train.py``."""
+
+    data: DataConfig
+    label: LabelConfig
+    features: FeaturesConfig
+    split: SplitConfig
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    trainer: TrainerConfig
+    seed: int
+    output_dir: str
+
+    def __post_init__(self) -> None:
+        _rule(self.seed >= 0, "seed", self.seed, "must be 0 or more")
+        self.data = resolve_data(self.data)
+
+
+@dataclass
+class PrepareConfig:
+    """``python prepare.py``."""
+
+    data: DataConfig
+    label: LabelConfig
+    imputation: Optional[str]
+    output_dir: str
+
+    def __post_init__(self) -> None:
+        _rule(self.imputation in {None, "previous_three"}, "imputation", self.imputation, "must be previous_three")
+        self.data = resolve_data(self.data)
+
+
+@dataclass
+class PredictConfig:
+    """``python predict.py``."""
+
+    data: DataConfig
+    run_dir: str
+    output_dir: str
+
+    def __post_init__(self) -> None:
+        if not Path(self.run_dir, "checkpoints", "best.ckpt").is_file():
+            raise UserError(f"run_dir={self.run_dir}: holds no checkpoints/best.ckpt; a finished train.py run has one")
+        self.data = resolve_data(self.data)
+
+
+def resolve_data(data: DataConfig) -> DataConfig:
+    """Return the data config with its kind found out and its root made absolute.
+
+    Raises:
+        UserError: the folder is missing, holds both kinds of files or neither, or a root goes with data=synthetic.
+    """
+    if data.root is None:
+        if data.kind in {"workbook", "tidy"}:
+            raise UserError(f"data.root is not set: data={data.kind} reads a folder, give data.root=DIR")
+        return replace(data, kind="synthetic")
+    if data.kind == "synthetic":
+        raise UserError(f"data.root={data.root}: data=synthetic reads no folder; leave one of the two out")
+    if isinstance(data, SyntheticDataConfig):
+        changed = [f.name for f in fields(data) if f.default is not MISSING and f.name not in {"kind", "root"}]
+        for key in (
+            key for key in changed if getattr(data, key) != SyntheticDataConfig.__dataclass_fields__[key].default
+        ):
+            raise UserError(
+                f"data.{key}={getattr(data, key)}: shapes the synthetic cohort, and data.root={data.root} is read instead"
+            )
+    root = Path(data.root).expanduser()
+    if not root.is_dir():
+        raise UserError(f"data.root={data.root}: there is no such folder")
+    tidy = [name for name in TIDY_FILES if (root / name).is_file()]
+    workbooks = sorted(path.name for prefix in WORKBOOKS.values() for path in root.glob(f"{prefix}*.xls*"))
+    kind = data.kind
+    if kind == "auto":
+        if tidy and workbooks:
+            raise UserError(
+                f"data.root={data.root}: holds {tidy[0]} and {workbooks[0]}; say data=tidy or data=workbook"
+            )
+        if not tidy and not workbooks:
+            raise UserError(
+                f"data.root={data.root}: holds neither the four workbooks ({', '.join(f'{p}*.xlsx' for p in WORKBOOKS.values())})"
+                f" nor {' or '.join(TIDY_FILES)}"
+            )
+        kind = "tidy" if tidy else "workbook"
+    return DataConfig(kind=kind, root=str(root.resolve()))
+
+
+def config_hash(cfg: TrainConfig) -> str:
+    """Return 16 hex digits of everything that shapes a run's numbers: where its files go and how it shows progress do not."""
+    content = asdict(cfg)
+    del content["output_dir"]
+    for key in ("checkpoint_every", "progress_bar"):
+        del content["trainer"][key]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def register_schemas() -> None:
+    """Store the schemas that the YAML files in ``conf/`` name in their defaults lists."""
+    store = ConfigStore.instance()
+    for name, node in (("train", TrainConfig), ("prepare", PrepareConfig), ("predict", PredictConfig)):
+        store.store(group="schema", name=name, node=node)
+    groups: dict[str, dict[str, type]] = {
+        "data": {"synthetic": SyntheticDataConfig, "files": DataConfig},
+        "split": {"fraction": FractionSplitConfig, "kfold": KFoldSplitConfig},
+        "model": {"sacnn": SACNNConfig, "cnn": CNNConfig, "attention": AttentionConfig},
+    }
+    for group, nodes in groups.items():
+        for name, node in nodes.items():
+            store.store(group=f"schema/{group}", name=name, node=node)
+
+
+def typed(config: DictConfig, schema: type[T]) -> T:
+    """Return a composed config as the object of its schema, every rule checked.
+
+    Raises:
+        UserError: a rule is broken; the message names key, value and rule.
+    """
+    config = config.copy()
+    with_flags = OmegaConf.create(config)
+    OmegaConf.set_struct(with_flags, False)
+    with_flags.pop("hydra", None)
+    resolved = OmegaConf.to_object(with_flags)
+    if not isinstance(resolved, schema):
+        raise TypeError(f"composed config is {type(resolved).__name__}, not {schema.__name__}")
+    return resolved
+
+
+def load_config(schema: type[T], overrides: list[str] | None = None) -> T:
+    """Compose a command's config in Python, as its command line would.
+
+    Args:
+        schema: `TrainConfig`, `PrepareConfig` or `PredictConfig`.
+        overrides: such as ``["model.kernel_size=5"]``.
+    """
+    register_schemas()
+    name = schema.__name__.removesuffix("Config").lower()
+    with initialize_config_dir(config_dir=str(CONFIG_DIR), version_base="1.3"):
+        return typed(compose(config_name=name, overrides=overrides or []), schema)

@@ -1,0 +1,9 @@
+"""The errors that are nobody's bug."""
+
+
+class UserError(Exception):
+    """The input or the configuration is wrong: the message states rule and value, the command ends with exit code 2."""
+
+
+class Interrupted(Exception):
+    """The user or the system asked the job to stop: what it has is saved, the command ends with exit code 1."""

@@ -1,0 +1,111 @@
+"""Probabilities for every patient of a cohort, from a finished run and raw files."""
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hemexp.cohort import load_cohort
+from hemexp.cohort.labels import label_patients
+from hemexp.cohort.tidy import write_csv
+from hemexp.config import LabelConfig, PredictConfig
+from hemexp.errors import UserError
+from hemexp.evaluation import score_predictions
+from hemexp.features import feature_caveats, input_table
+from hemexp.jobs.train import patient_key
+from hemexp.run_directory import RunDirectory, write_json
+from hemexp.summary import judge, print_scores
+from hemexp.task import ExpansionTask, predict_probabilities
+
+log = logging.getLogger(__name__)
+
+
+def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
+    """Write ``predictions.csv`` and ``result.json``; the run directory is only read.
+
+    Patients whom the run trained on are recognized by id and first scan serial: they get a probability and the role
+    ``train``, and are never scored. Everybody else with a known outcome, by the run's own label definition, is tested.
+
+    Returns:
+        The content of result.json.
+
+    Raises:
+        UserError: the run's checkpoint or the cohort cannot be used.
+    """
+    started = time.perf_counter()
+    directory, run = Path(directory), RunDirectory(cfg.run_dir)
+    trained = run.result()
+    try:
+        task = ExpansionTask.load_from_checkpoint(run.best, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(f"{run.best}: cannot be loaded as a checkpoint of this version: {error}") from error
+    cohort = load_cohort(cfg.data)
+    labels = label_patients(cohort.scans, LabelConfig(**task.hparams["label"]))
+    features = list(task.hparams["features"])
+    raw = input_table(cohort.patients, features).to_numpy()
+    predictions = pd.DataFrame(
+        {
+            "patient_id": labels["patient_id"],
+            "role": _roles(labels, run),
+            "label": labels["expansion"],
+            "probability": predict_probabilities(task, raw),
+        }
+    )
+    test = predictions[predictions["role"] == "test"]
+    outcomes = test["label"].to_numpy()
+    metrics = score_predictions(outcomes, test["probability"].to_numpy(), majority=int(trained["majority"]))
+    recognized = (run.path / "fingerprint.json").is_file()
+    result = {
+        "status": "done",
+        "verdict": "HONEST"
+        if recognized
+        else "INCOMPLETE: the run's fingerprint.json is missing, training patients may be scored",
+        "caveats": feature_caveats(features),
+        "run_dir": str(run.path.resolve()),
+        "config_hash": trained["config_hash"],
+        "data_hash": cohort.data_hash,
+        "data": {"kind": cfg.data.kind, "root": cfg.data.root, "findings": cohort.findings.counts()},
+        "num_patients": len(predictions),
+        "num_train": int((predictions["role"] == "train").sum()),
+        "num_test": len(test),
+        "events_test": int(outcomes.sum()),
+        "metrics": metrics,
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+    write_csv(predictions, directory / "predictions.csv")
+    write_json(directory / "result.json", result)
+    _say(result, directory)
+    return result
+
+
+def _roles(labels: pd.DataFrame, run: RunDirectory) -> list[str]:
+    path = run.path / "fingerprint.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    roles = []
+    for patient in labels.itertuples():
+        role = known.get(patient_key(patient.patient_id, patient.first_scan_serial), "test")
+        labelled = pd.notna(patient.expansion)
+        if role != "train":
+            role = ("test" if role == "unlabelled" else role) if labelled else "unlabelled"
+        roles.append(role)
+    return roles
+
+
+def _say(result: dict[str, Any], directory: Path) -> None:
+    files = f"{result['num_patients']} patients predicted; files in {directory}"
+    if result["num_test"] == 0:
+        print(f"no outcome is known of a patient the run did not train on: no scores\n{files}")
+        return
+    notes = judge(result["metrics"])
+    if result["num_train"]:
+        notes.append(f"{result['num_train']} patients of the run's own training part are predicted but not scored")
+    if min(result["events_test"], result["num_test"] - result["events_test"]) < 100:
+        notes.append("fewer than 100 patients of each outcome: too few for a validation, the intervals say how wide")
+    notes.append(f"caveats: {', '.join(result['caveats']) or 'none'}")
+    title = (
+        f"{result['verdict']}: {result['num_test']} patients with known outcome, {result['events_test']} with expansion"
+    )
+    print_scores(title, result["metrics"], [*notes, files])

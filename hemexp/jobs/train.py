@@ -1,0 +1,230 @@
+"""The main job: cohort → features and split → network → task → evaluation → run directory."""
+
+import hashlib
+import logging
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import lightning
+import pandas as pd
+from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import OmegaConf
+
+from hemexp import __version__
+from hemexp.cohort.tidy import write_csv
+from hemexp.config import TrainConfig, config_hash
+from hemexp.datamodule import ExpansionDataModule
+from hemexp.errors import Interrupted, UserError
+from hemexp.evaluation import score_predictions
+from hemexp.features import feature_caveats
+from hemexp.figures import run_figures
+from hemexp.run_directory import RunDirectory, write_json
+from hemexp.summary import flat, judge, print_scores
+from hemexp.task import ExpansionTask, predict_probabilities
+from hemexp.training import FitResult, epochs_saved, fit
+
+log = logging.getLogger(__name__)
+
+
+def train(cfg: TrainConfig, directory: Path | str) -> dict[str, Any]:
+    """Train and evaluate one model; everything it leaves is in `directory`.
+
+    An unfinished run of the same config is resumed, a finished one is left as it is.
+
+    Args:
+        cfg: as `hemexp.config.load_config` returns it.
+        directory: new, or of a run of the same config.
+
+    Returns:
+        The content of result.json.
+
+    Raises:
+        UserError: the cohort, the split or the directory is not usable.
+        Interrupted: a signal came; the same call resumes.
+    """
+    run = RunDirectory(directory)
+    state = run.open(cfg)
+    if state == "done":
+        log.info("%s: already done; nothing was read or rewritten", run.path)
+        return run.result()
+    try:
+        return _train(cfg, run, resume=state == "resume")
+    except Interrupted as stop:
+        run.fail("interrupted", str(stop))
+        raise
+    except BaseException as error:
+        run.fail("failed", f"{type(error).__name__}: {error}" if not isinstance(error, UserError) else str(error))
+        raise
+
+
+def _train(cfg: TrainConfig, run: RunDirectory, resume: bool) -> dict[str, Any]:
+    started = time.perf_counter()
+    lightning.seed_everything(cfg.seed, workers=True, verbose=False)
+
+    data = ExpansionDataModule(cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size)
+    data.setup()
+    facts = _facts(cfg, data)
+    if resume and run.result().get("data_hash") != facts["data_hash"]:
+        raise UserError(
+            f"output_dir={run.path}: the cohort has changed since this run began (data_hash "
+            f"{run.result().get('data_hash')} then, {facts['data_hash']} now); choose a new directory"
+        )
+    earlier = float(run.result().get("seconds", 0.0)) if resume else 0.0
+    run.begin(cfg, {**facts, "seconds": earlier})
+    _write_split(run, data)
+    _say_start(cfg, data, facts, resume)
+
+    task = ExpansionTask(
+        model=asdict(cfg.model),
+        optimizer=asdict(cfg.optimizer),
+        features=data.features,
+        label=asdict(cfg.label),
+        seed=cfg.seed,
+    )
+    task.inputs.set(data.preprocessing)
+    board = TensorBoardLogger(
+        run.path,
+        name="",
+        version="tensorboard",
+        default_hp_metric=False,
+        log_graph=not resume,
+        purge_step=epochs_saved(run) if resume else None,
+    )
+    fitted = fit(task, data, cfg.trainer, run, [board], resume)
+
+    probabilities = predict_probabilities(task, data.raw)
+    predictions = data.labels[["patient_id"]].assign(
+        role=data.split.roles, label=data.labels["expansion"], probability=probabilities
+    )
+    write_csv(predictions, run.path / "predictions.csv")
+    write_csv(fitted.history, run.path / "history.csv")
+    test = predictions[predictions["role"] == "test"]
+    labels, risks = test["label"].to_numpy(), test["probability"].to_numpy()
+    metrics = score_predictions(labels, risks, majority=facts["majority"])
+
+    figures = run_figures(fitted.history, fitted.best_epoch, labels, risks, metrics)
+    for name, figure in figures.items():
+        (run.path / "figures").mkdir(exist_ok=True)
+        figure.savefig(run.path / "figures" / f"{name}.png")
+        board.experiment.add_figure(name, figure)
+    board.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(asdict(cfg))}```")
+    board.log_hyperparams(
+        {
+            key: str(value) if isinstance(value, list) else value
+            for key, value in flat(asdict(cfg)).items()
+            if value is not None
+        },
+        {key: score["value"] for key, score in metrics.items() if score["value"] is not None},
+    )
+    board.finalize("success")
+    (run.path / "tensorboard" / "hparams.yaml").unlink(missing_ok=True)  # Lightning's, empty; .hydra/ has the config
+
+    seconds = earlier + time.perf_counter() - started
+    run.finish("HONEST", {"seconds": round(seconds, 2), "metrics": metrics, **_outcome(fitted)})
+    result = run.result()
+    _say_end(result, run)
+    return result
+
+
+def _facts(cfg: TrainConfig, data: ExpansionDataModule) -> dict[str, Any]:
+    """What is known of a run before it trains."""
+    assert data.cohort is not None
+    labels = data.labels["expansion"].to_numpy()
+    parts = {part: labels[data.split.positions(part)] for part in ("train", "test")}
+    caveats = feature_caveats(data.features)
+    if parts["test"].min() == parts["test"].max():
+        caveats.append("one_outcome_in_test")
+    if min(parts["train"].sum(), (1 - parts["train"]).sum()) < 10 * len(data.features):
+        caveats.append("few_events_per_input")
+    if cfg.model.init != "default":
+        caveats.append("inert_init")
+    if cfg.data.kind == "synthetic":
+        caveats.append("synthetic_cohort")
+    packages = ("torch", "lightning", "hydra-core", "torchmetrics", "pandas", "numpy", "scikit-learn")
+    return {
+        "caveats": caveats,
+        "config_hash": config_hash(cfg),
+        "data_hash": data.cohort.data_hash,
+        "data": {
+            "kind": cfg.data.kind,
+            "root": cfg.data.root,
+            "num_patients": len(labels),
+            "findings": data.cohort.findings.counts(),
+        },
+        "seed": cfg.seed,
+        "versions": {"python": python_version(), "hemexp": __version__, **{name: version(name) for name in packages}},
+        "num_features": len(data.features),
+        "num_train": len(parts["train"]),
+        "num_val": len(data.split.positions("val")),
+        "num_test": len(parts["test"]),
+        "events_train": int(parts["train"].sum()),
+        "events_test": int(parts["test"].sum()),
+        "majority": int(parts["train"].mean() > 0.5),
+        "best_possible_auroc": data.cohort.best_auroc if cfg.label.name == "onset_48h" else None,
+    }
+
+
+def _outcome(fitted: FitResult) -> dict[str, Any]:
+    return {
+        "epochs": fitted.epochs,
+        "best_epoch": fitted.best_epoch,
+        "best_loss": fitted.best_loss,
+        "stopped_by": fitted.stopped_by,
+    }
+
+
+def patient_key(patient_id: str, first_scan_serial: str) -> str:
+    """Return what two files call the same patient by, without telling who it is."""
+    return hashlib.sha256(f"{patient_id}|{first_scan_serial}".encode()).hexdigest()[:16]
+
+
+def _write_split(run: RunDirectory, data: ExpansionDataModule) -> None:
+    write_json(run.path / "splits.json", data.split.ids())
+    keys = map(patient_key, data.labels["patient_id"], data.labels["first_scan_serial"])
+    write_json(run.path / "fingerprint.json", dict(zip(keys, data.split.roles, strict=True)))
+
+
+def _say_start(cfg: TrainConfig, data: ExpansionDataModule, facts: dict[str, Any], resume: bool) -> None:
+    source = "a synthetic cohort" if cfg.data.root is None else f"{cfg.data.root} ({cfg.data.kind})"
+    counts = facts["data"]["findings"]
+    log.info(
+        "%s: %d patients, %d inputs; train %d (%d events), test %d (%d events), unused %d, unlabelled %d",
+        source,
+        facts["data"]["num_patients"],
+        facts["num_features"],
+        facts["num_train"],
+        facts["events_train"],
+        facts["num_test"],
+        facts["events_test"],
+        len(data.split.positions("unused")),
+        len(data.split.positions("unlabelled")),
+    )
+    if counts:
+        log.info(
+            "%d data-quality warnings: %s (prepare.py lists each with its cell)",
+            sum(counts.values()),
+            ", ".join(f"{problem} {count}" for problem, count in counts.items()),
+        )
+    if resume:
+        log.info("resuming from %s", "checkpoints/last.ckpt")
+
+
+def _say_end(result: dict[str, Any], run: RunDirectory) -> None:
+    notes = judge(result["metrics"])
+    if result["best_possible_auroc"] is not None:
+        notes.append(f"the best possible AUROC in this synthetic population is {result['best_possible_auroc']:.3f}")
+    notes.append(f"caveats: {', '.join(result['caveats']) or 'none'}")
+    notes.append(
+        f"trained {result['epochs']} epochs, best {result['best_epoch']}; {result['seconds']:.0f} s; files in {run.path}"
+    )
+    title = f"{result['verdict']}: {result['num_test']} test patients, {result['events_test']} with expansion"
+    print_scores(title, result["metrics"], notes)
+
+
+def read_predictions(run_dir: Path) -> pd.DataFrame:
+    """Return a run's predictions.csv."""
+    return pd.read_csv(run_dir / "predictions.csv", dtype={"patient_id": str})

@@ -1,0 +1,116 @@
+"""The paper's network and its two halves, each read in one sitting (paper, section 2.2 and figure 3)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConvolutionBranch(nn.Module):
+    """Two convolutions over the row of inputs, each with ReLU and max pooling (equations 1 to 3).
+
+    Shape:
+        Input (B, F); output (B, `out_features`).
+    """
+
+    def __init__(self, num_features: int, kernel_size: int, channels: list[int]) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv1d(1, channels[0], kernel_size, padding="same")
+        self.conv2 = nn.Conv1d(channels[0], channels[1], kernel_size, padding="same")
+        self.pool = nn.MaxPool1d(2, ceil_mode=True)  # a last odd position is kept
+        self.out_features = channels[1] * -(-num_features // 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the flattened feature maps."""
+        x = x.unsqueeze(1)  # (B, 1, F)
+        x = self.pool(F.relu(self.conv1(x)))  # (B, C1, F/2)
+        x = self.pool(F.relu(self.conv2(x)))  # (B, C2, F/4)
+        return x.flatten(1)  # (B, C2 * F/4)
+
+
+class AttentionBranch(nn.Module):
+    """Multi-head scaled-dot-product self-attention with every input a token (equations 5 to 8).
+
+    A token is the input's value times one shared vector plus another; heads split `embed_dim`.
+
+    Shape:
+        Input (B, F); output (B, `out_features`).
+    """
+
+    def __init__(self, num_features: int, num_heads: int, embed_dim: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.embed = nn.Linear(1, embed_dim)
+        self.query = nn.Linear(embed_dim, embed_dim)
+        self.key = nn.Linear(embed_dim, embed_dim)
+        self.value = nn.Linear(embed_dim, embed_dim)
+        self.out = nn.Linear(embed_dim, embed_dim)
+        self.out_features = num_features * embed_dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the flattened attended tokens."""
+        tokens = self.embed(x.unsqueeze(-1))  # (B, F, E)
+        q, k, v = (self._heads(project(tokens)) for project in (self.query, self.key, self.value))
+        mixed = F.scaled_dot_product_attention(q, k, v)  # (B, H, F, E/H)
+        return self.out(mixed.transpose(1, 2).flatten(2)).flatten(1)  # (B, F * E)
+
+    def _heads(self, tokens: Tensor) -> Tensor:
+        return tokens.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, H, F, E/H)
+
+
+class ParallelNet(nn.Module):
+    """Branches over the same inputs, flattened and joined, then two fully connected layers (equation 4).
+
+    Shape:
+        Input (B, F), scaled; output (B, 2), the logits of no expansion and expansion.
+    """
+
+    def __init__(
+        self, branches: dict[str, ConvolutionBranch | AttentionBranch], hidden_dim: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.branches = nn.ModuleDict(branches)
+        self.hidden = nn.Linear(sum(branch.out_features for branch in branches.values()), hidden_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(hidden_dim, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the two logits of each patient."""
+        joined = torch.cat([branch(x) for branch in self.branches.values()], dim=1)  # (B, C2 * F/4 + F * E)
+        logits: Tensor = self.output(self.dropout(F.relu(self.hidden(joined))))  # (B, 2)
+        return logits
+
+
+class SACNN(ParallelNet):
+    """The paper's network: convolutions in parallel with self-attention."""
+
+    def __init__(
+        self,
+        num_features: int,
+        kernel_size: int,
+        channels: list[int],
+        num_heads: int,
+        embed_dim: int,
+        hidden_dim: int,
+        dropout: float = 0.0,
+    ) -> None:
+        conv = ConvolutionBranch(num_features, kernel_size, channels)
+        attention = AttentionBranch(num_features, num_heads, embed_dim)
+        super().__init__({"conv": conv, "attention": attention}, hidden_dim, dropout)
+
+
+class CNN(ParallelNet):
+    """Ablation: the convolution branch alone."""
+
+    def __init__(
+        self, num_features: int, kernel_size: int, channels: list[int], hidden_dim: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__({"conv": ConvolutionBranch(num_features, kernel_size, channels)}, hidden_dim, dropout)
+
+
+class Attention(ParallelNet):
+    """Ablation: the attention branch alone."""
+
+    def __init__(
+        self, num_features: int, num_heads: int, embed_dim: int, hidden_dim: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__({"attention": AttentionBranch(num_features, num_heads, embed_dim)}, hidden_dim, dropout)

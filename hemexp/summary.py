@@ -1,0 +1,58 @@
+"""What a command says on the terminal when it is done."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from hemexp.evaluation import Score
+
+NAMES = {
+    "accuracy": "accuracy",
+    "majority_accuracy": "  always the majority",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "brier": "Brier score (lower is better)",
+    "log_loss": "log loss (lower is better)",
+}
+
+
+def print_scores(title: str, metrics: Mapping[str, Score], notes: Sequence[str]) -> None:
+    """Print the scores of a test part with their intervals, then what a reader must know beside them."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+    for column, justify in (("test part", "left"), ("value", "right"), ("95 % interval", "right")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for key, score in metrics.items():
+        name = NAMES.get(key.split("/")[-1], key)
+        if score["value"] is None:
+            table.add_row(name, "-", "not defined")
+        else:
+            table.add_row(name, f"{score['value']:.3f}", f"{score['low']:.3f} to {score['high']:.3f}")
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    for note in notes:
+        console.print(note, markup=False)
+
+
+def judge(metrics: Mapping[str, Score]) -> list[str]:
+    """Say in words how the scores compare with knowing nothing."""
+    accuracy, majority, auroc = (metrics[f"test/{name}"] for name in ("accuracy", "majority_accuracy", "auroc"))
+    notes = []
+    if accuracy["value"] is not None and majority["value"] is not None:
+        gap = accuracy["value"] - majority["value"]
+        relation = "above" if gap > 0 else "below" if gap < 0 else "equal to"
+        notes.append(
+            f"accuracy is {relation} always giving the training majority's answer ({accuracy['value']:.3f} against {majority['value']:.3f})"
+        )
+    if auroc["low"] is not None and auroc["high"] is not None and auroc["low"] <= 0.5 <= auroc["high"]:
+        notes.append("the AUROC's interval includes 0.5: this test part does not show that the model beats a coin")
+    return notes
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested config as one level of dotted keys."""
+    items: dict[str, Any] = {}
+    for key, value in config.items():
+        items |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return items

@@ -1,0 +1,87 @@
+"""The task: a network, its loss and its optimizer. It knows no workbook; the loop around it is `hemexp.training`."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.nn import functional as F
+
+from hemexp.datamodule import Batch
+from hemexp.nets import build_net
+from hemexp.nets.inputs import InputLayer
+
+
+class ExpansionTask(LightningModule):
+    """Learns expansion from raw inputs by cross entropy and Adam (paper, section 3.2).
+
+    Args:
+        model: name, init and sizes of the network, as in ``conf/model``.
+        optimizer: ``lr`` and ``weight_decay``.
+        features: names of the inputs, in order.
+        label: the definition that the training labels follow; kept for whoever predicts with the checkpoint.
+        seed: of dropout.
+
+    Shape:
+        Input (B, F) raw, NaN marks a gap; output (B, 2) logits.
+    """
+
+    def __init__(
+        self,
+        model: dict[str, Any],
+        optimizer: dict[str, float],
+        features: list[str],
+        label: dict[str, Any],
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.inputs = InputLayer(len(features))
+        self.net = build_net(len(features), **model)
+        self.example_input_array = torch.zeros(1, len(features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of raw inputs."""
+        logits: Tensor = self.net(self.inputs(x))
+        return logits
+
+    def on_train_epoch_start(self) -> None:
+        """Seed dropout by epoch, so that a resumed run draws what an uninterrupted one draws."""
+        entropy = np.random.SeedSequence([self.hparams["seed"], self.current_epoch])
+        torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the batch's mean loss."""
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log the loss and the accuracy of the validation part."""
+        self._step(batch, "val")
+
+    def _step(self, batch: Batch, stage: str) -> Tensor:
+        x, y = batch
+        logits = self(x)
+        loss = F.cross_entropy(logits, y)
+        with torch.no_grad():
+            accuracy = (logits.argmax(dim=1) == y).float().mean()
+        scores = {f"{stage}/loss": loss, f"{stage}/accuracy": accuracy}
+        self.log_dict(scores, on_step=False, on_epoch=True, batch_size=len(y), logger=False)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return Adam; its `weight_decay` is the L2 penalty of the original."""
+        return torch.optim.Adam(self.net.parameters(), **self.hparams["optimizer"])
+
+
+def predict_probabilities(task: ExpansionTask, raw: np.ndarray) -> np.ndarray:
+    """Return the probability of expansion for each patient; nobody's depends on who else is asked about.
+
+    Shape:
+        raw: (N, F), NaN marks a gap. Output: (N,), float64.
+    """
+    task.eval()
+    with torch.inference_mode():
+        batches = torch.tensor(raw, dtype=torch.float32, device=task.device).split(1024)
+        chunks = [F.softmax(task(batch).double(), dim=1)[:, 1].cpu() for batch in batches]
+    return torch.cat(chunks).numpy() if chunks else np.zeros(0)
