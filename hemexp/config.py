@@ -343,7 +343,7 @@ def resolve_data(data: DataConfig) -> DataConfig:
             key for key in changed if getattr(data, key) != SyntheticDataConfig.__dataclass_fields__[key].default
         ):
             raise UserError(
-                f"data.{key}={getattr(data, key)}: shapes the synthetic cohort, and data.root={data.root} is read instead"
+                f"data.{key}={getattr(data, key)}: shapes the synthetic cohort, but data.root={data.root} is read"
             )
     root = Path(data.root).expanduser()
     if not root.is_dir():
@@ -357,16 +357,16 @@ def resolve_data(data: DataConfig) -> DataConfig:
                 f"data.root={data.root}: holds {tidy[0]} and {workbooks[0]}; say data=tidy or data=workbook"
             )
         if not tidy and not workbooks:
+            books = ", ".join(f"{prefix}*.xlsx" for prefix in WORKBOOKS.values())
             raise UserError(
-                f"data.root={data.root}: holds neither the four workbooks ({', '.join(f'{p}*.xlsx' for p in WORKBOOKS.values())})"
-                f" nor {' or '.join(TIDY_FILES)}"
+                f"data.root={data.root}: holds neither the four workbooks ({books}) nor {' or '.join(TIDY_FILES)}"
             )
         kind = "tidy" if tidy else "workbook"
     return DataConfig(kind=kind, root=str(root.resolve()))
 
 
 def config_hash(cfg: TrainConfig) -> str:
-    """Return 16 hex digits of everything that shapes a run's numbers: where its files go and how it shows progress do not."""
+    """Return 16 hex digits of all that shapes a run's numbers, which its place and its progress bar do not."""
     content = asdict(cfg)
     del content["output_dir"]
     for key in ("checkpoint_every", "progress_bar"):
@@ -377,16 +377,15 @@ def config_hash(cfg: TrainConfig) -> str:
 def register_schemas() -> None:
     """Store the schemas that the YAML files in ``conf/`` name in their defaults lists."""
     store = ConfigStore.instance()
-    for name, node in (("train", TrainConfig), ("prepare", PrepareConfig), ("predict", PredictConfig)):
-        store.store(group="schema", name=name, node=node)
     groups: dict[str, dict[str, type]] = {
+        "": {"train": TrainConfig, "prepare": PrepareConfig, "predict": PredictConfig},
         "data": {"synthetic": SyntheticDataConfig, "files": DataConfig},
         "split": {"fraction": FractionSplitConfig, "kfold": KFoldSplitConfig},
         "model": {"sacnn": SACNNConfig, "cnn": CNNConfig, "attention": AttentionConfig},
     }
     for group, nodes in groups.items():
         for name, node in nodes.items():
-            store.store(group=f"schema/{group}", name=name, node=node)
+            store.store(group=f"schema/{group}".rstrip("/"), name=name, node=node)
 
 
 def typed(config: DictConfig, schema: type[T]) -> T:

@@ -44,7 +44,7 @@ class Batches:
             yield self.inputs, self.labels
             return
         order = np.random.default_rng([self.seed, self.epoch()]).permutation(len(self.labels))
-        for rows in torch.from_numpy(order).split(self.batch_size):
+        for rows in np.split(order, range(self.batch_size, len(order), self.batch_size)):
             yield self.inputs[rows], self.labels[rows]
 
 

@@ -61,7 +61,7 @@ def auroc(y: Array, p: Array, weights: Array) -> Array:
     """
     positive, negative = _by_probability(y, p, weights)
     below = np.cumsum(negative, axis=1) - negative
-    return (positive * (below + negative / 2)).sum(1) / (positive.sum(1) * negative.sum(1))
+    return np.asarray((positive * (below + negative / 2)).sum(1) / (positive.sum(1) * negative.sum(1)))
 
 
 def average_precision(y: Array, p: Array, weights: Array) -> Array:
@@ -69,18 +69,18 @@ def average_precision(y: Array, p: Array, weights: Array) -> Array:
     positive, negative = (side[:, ::-1] for side in _by_probability(y, p, weights))
     true, false = np.cumsum(positive, axis=1), np.cumsum(negative, axis=1)
     precision = np.divide(true, true + false, out=np.zeros_like(true), where=true + false > 0)
-    return (positive * precision).sum(1) / true[:, -1]
+    return np.asarray((positive * precision).sum(1) / true[:, -1])
 
 
 def brier(y: Array, p: Array, weights: Array) -> Array:
     """Return the mean squared error of the probabilities; shapes as in `auroc`."""
-    return weights @ (p - y) ** 2 / weights.sum(1)
+    return np.asarray(weights @ (p - y) ** 2 / weights.sum(1))
 
 
 def log_loss(y: Array, p: Array, weights: Array) -> Array:
     """Return the mean negative log likelihood; shapes as in `auroc`."""
     p = np.clip(p, _TINY, 1 - _TINY)
-    return weights @ -(y * np.log(p) + (1 - y) * np.log1p(-p)) / weights.sum(1)
+    return np.asarray(weights @ -(y * np.log(p) + (1 - y) * np.log1p(-p)) / weights.sum(1))
 
 
 MEASURES: dict[str, Callable[[Array, Array, Array], Array]] = {

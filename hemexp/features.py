@@ -43,7 +43,7 @@ def input_table(patients: pd.DataFrame, names: list[str]) -> pd.DataFrame:
         "log_volume": np.log(np.maximum(patients["HM_volume"] / 1000, _FLOOR_ML)),
         "log_hours": np.log(np.maximum(patients[_HOURS], _FLOOR_HOURS)),
     }
-    columns = {name: derived.get(name, patients[name] if name in patients else None) for name in names}
+    columns = {name: derived.get(name, patients.get(name)) for name in names}
     return pd.DataFrame(columns).astype("float64")
 
 

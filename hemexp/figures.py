@@ -15,7 +15,7 @@ from hemexp.evaluation import Score
 Array = np.ndarray[Any, Any]
 
 NO, YES, GREY = "#3b6fb6", "#c8442c", "#8a8a8a"
-_STYLE = {
+_STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,

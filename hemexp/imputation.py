@@ -1,4 +1,4 @@
-"""The paper's imputation, "the mean of the previous three values of the same kind", and scaling: fitted on training rows.
+"""The paper's imputation, "the mean of the previous three values of the same kind", and scaling, fitted on training.
 
 Within the training part a gap gets the mean of the three observed values before it in table order. Any other row gets
 the mean of the training part's last three, so that nobody's prediction depends on who else is in the file.
@@ -49,7 +49,7 @@ def mean_of_last(values: Array, count: int = 3) -> Array:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What turns raw inputs into a network's inputs: ``clamp((x - mean) / scale, -clip, clip)``, gaps filled with `fill`.
+    """What turns raw inputs into a network's: gaps become `fill`, then ``clamp((x - mean) / scale, -clip, clip)``.
 
     Attributes:
         fill: (F,) in each input's own unit.

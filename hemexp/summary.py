@@ -42,9 +42,8 @@ def judge(metrics: Mapping[str, Score]) -> list[str]:
     if accuracy["value"] is not None and majority["value"] is not None:
         gap = accuracy["value"] - majority["value"]
         relation = "above" if gap > 0 else "below" if gap < 0 else "equal to"
-        notes.append(
-            f"accuracy is {relation} always giving the training majority's answer ({accuracy['value']:.3f} against {majority['value']:.3f})"
-        )
+        values = f"{accuracy['value']:.3f} against {majority['value']:.3f}"
+        notes.append(f"accuracy is {relation} always giving the training majority's answer ({values})")
     if auroc["low"] is not None and auroc["high"] is not None and auroc["low"] <= 0.5 <= auroc["high"]:
         notes.append("the AUROC's interval includes 0.5: this test part does not show that the model beats a coin")
     return notes

@@ -82,6 +82,7 @@ def predict_probabilities(task: ExpansionTask, raw: np.ndarray) -> np.ndarray:
     """
     task.eval()
     with torch.inference_mode():
-        batches = torch.tensor(raw, dtype=torch.float32, device=task.device).split(1024)
+        inputs = torch.tensor(raw, dtype=torch.float32, device=task.device)  # (N, F)
+        batches = (inputs[start : start + 1024] for start in range(0, len(inputs), 1024))
         chunks = [F.softmax(task(batch).double(), dim=1)[:, 1].cpu() for batch in batches]
     return torch.cat(chunks).numpy() if chunks else np.zeros(0)

@@ -1,5 +1,7 @@
 """What must hold in a cohort's scans, whatever files they came from: one schema, then the rules between rows."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
@@ -80,9 +82,13 @@ def _validate(schema: pa.DataFrameSchema, table: pd.DataFrame, where: Where, fin
         findings.error(problem, where(record, name), message, patient=patient, value=shown)
 
 
-def _patient(table: pd.DataFrame, record: int) -> str:
+def _value(table: pd.DataFrame, record: Any, name: str) -> Any:
+    return table.at[record, name]
+
+
+def _patient(table: pd.DataFrame, record: Any) -> str:
     """Return the patient of the row labelled `record`."""
-    return str(table.at[record, "patient_id"])
+    return str(_value(table, record, "patient_id"))
 
 
 def _check_patients(scans: pd.DataFrame, where: Where, findings: Findings) -> None:
@@ -90,28 +96,30 @@ def _check_patients(scans: pd.DataFrame, where: Where, findings: Findings) -> No
     expected = scans.groupby("patient_id", sort=False).cumcount()
     for i in np.flatnonzero(scans["scan_index"] != expected):
         patient = _patient(scans, int(i))
-        message = f"scan_index is {scans.at[i, 'scan_index']}, row number {expected[i] + 1} of its patient; rule: 0, 1, 2, ..."
+        number = _value(scans, i, "scan_index")
+        message = f"scan_index is {number} in row {expected[i] + 1} of its patient; rule: 0, 1, 2, ..."
         findings.error("scan_index", where(int(i), "scan_index"), message, patient=patient)
     first = scans.groupby("patient_id", sort=False)[c.PATIENT_COLUMNS].transform("first")
     for name in c.PATIENT_COLUMNS:
         differs = (scans[name] != first[name]) & ~(scans[name].isna() & first[name].isna())
         for i in np.flatnonzero(differs):
-            value, patient = scans.at[i, name], _patient(scans, int(i))
-            message = f"{name} is {value}, and {first.at[i, name]} at the first scan; rule: the same in all of a patient's rows"
+            value, patient = _value(scans, i, name), _patient(scans, int(i))
+            there = _value(first, i, name)
+            message = f"{name} is {value}, and {there} at the first scan; rule: one value a patient"
             findings.error("inconsistent_patient", where(int(i), name), message, patient=patient, value=value)
 
 
 def _check_times(scans: pd.DataFrame, where: Where, findings: Findings) -> None:
     since_first = scans["hours_from_first_scan"]
     for i in np.flatnonzero((since_first < 0) | ((since_first == 0) & (scans["scan_index"] > 0))):
-        serial, patient = scans.at[i, "scan_serial"], _patient(scans, int(i))
+        serial, patient = _value(scans, i, "scan_serial"), _patient(scans, int(i))
         message = f"follow-up {serial} is {since_first[i]:.2f} hours from the first scan; rule: after it"
         findings.error(
             "follow_up_before_first",
             where(int(i), "scan_time"),
             message,
             patient=patient,
-            value=scans.at[i, "scan_time"],
+            value=_value(scans, i, "scan_time"),
         )
     previous = scans.groupby("patient_id", sort=False)["hours_from_first_scan"].shift()
     for i in np.flatnonzero((since_first < previous) & (since_first > 0)):
@@ -120,7 +128,7 @@ def _check_times(scans: pd.DataFrame, where: Where, findings: Findings) -> None:
     stated = scans["onset_to_first_scan"] + since_first
     for i in np.flatnonzero((stated - scans["hours_from_onset"]).abs() > 0.01):
         rule = f"onset_to_first_scan + hours_from_first_scan = {stated[i]:.3f}"
-        message = f"hours_from_onset is {scans.at[i, 'hours_from_onset']:.3f}; rule: {rule}"
+        message = f"hours_from_onset is {_value(scans, i, 'hours_from_onset'):.3f}; rule: {rule}"
         findings.error("hours_disagree", where(int(i), "hours_from_onset"), message, patient=_patient(scans, int(i)))
 
 
@@ -129,7 +137,7 @@ def _note_missing(scans: pd.DataFrame, firsts: pd.DataFrame, where: Where, findi
         names = c.RADIOMICS[tissue]
         absent = scans[names].isna()
         for i in np.flatnonzero(absent.all(axis=1)):
-            size, scan = scans.at[i, volume], scans.at[i, "scan_serial"]
+            size, scan = _value(scans, i, volume), _value(scans, i, "scan_serial")
             empty = size <= NOTHING_LEFT
             reason = "nothing was left to measure" if empty else "imputed where it is an input"
             message = f"scan {scan} has no {tissue} shape and grey levels; {volume} is {size / 1000:g} mL: {reason}"
@@ -165,5 +173,5 @@ def _note_units(firsts: pd.DataFrame, where: Where, findings: Findings) -> None:
         )
     median = firsts["HM_volume"].median()
     if 0 < median < 500:
-        message = f"the median first volume is {median:g}, {median / 1000:g} mL in the tables' unit of 10^-3 mL; are these mL?"
+        message = f"the median first volume is {median:g}; the unit is 10^-3 mL, so {median / 1000:g} mL: are these mL?"
         findings.warn("volume_unit", where(int(firsts.index[0]), "HM_volume"), message, value=median)

@@ -42,14 +42,17 @@ RATIOS = {
 VOLUMES = ["HM_volume", "ED_volume"]  # 10^-3 mL
 LOCATION = ["HM_volume", *RATIOS["HM"], "ED_volume", *RATIOS["ED"]]
 
-SHAPE = [
-    f"original_shape_{feature}"
-    for feature in ["Elongation", "Flatness", "LeastAxisLength", "MajorAxisLength", "Maximum2DDiameterColumn", "Maximum2DDiameterRow", "Maximum2DDiameterSlice", "Maximum3DDiameter", "MeshVolume", "MinorAxisLength", "Sphericity", "SurfaceArea", "SurfaceVolumeRatio", "VoxelVolume"]
-]
-FIRST_ORDER = [
-    f"NCCT_original_firstorder_{feature}"
-    for feature in ["10Percentile", "90Percentile", "Energy", "Entropy", "InterquartileRange", "Kurtosis", "Maximum", "MeanAbsoluteDeviation", "Mean", "Median", "Minimum", "Range", "RobustMeanAbsoluteDeviation", "RootMeanSquared", "Skewness", "Uniformity", "Variance"]
-]
+_SHAPE_FEATURES = """
+    Elongation Flatness LeastAxisLength MajorAxisLength Maximum2DDiameterColumn Maximum2DDiameterRow
+    Maximum2DDiameterSlice Maximum3DDiameter MeshVolume MinorAxisLength Sphericity SurfaceArea SurfaceVolumeRatio
+    VoxelVolume
+"""
+_FIRST_ORDER_FEATURES = """
+    10Percentile 90Percentile Energy Entropy InterquartileRange Kurtosis Maximum MeanAbsoluteDeviation Mean Median
+    Minimum Range RobustMeanAbsoluteDeviation RootMeanSquared Skewness Uniformity Variance
+"""
+SHAPE = [f"original_shape_{feature}" for feature in _SHAPE_FEATURES.split()]
+FIRST_ORDER = [f"NCCT_original_firstorder_{feature}" for feature in _FIRST_ORDER_FEATURES.split()]
 RADIOMICS = {tissue: [f"{tissue}_{feature}" for feature in SHAPE + FIRST_ORDER] for tissue in ("Hemo", "ED")}
 
 SCAN_KEYS = ["patient_id", "scan_serial", "scan_index", "scan_time", "hours_from_onset", "hours_from_first_scan"]

@@ -37,9 +37,9 @@ def merge(
             cell, message = clinical.where(i, "patient_id"), f"patient {patient} has no row in {imaging.file}"
             findings.error("patient_without_imaging", cell, message, patient=patient)
     first_scans = imaging.cells["block"] == 0
-    for i in np.flatnonzero(first_scans & ~imaging.cells["patient_id"].isin(list(patient_row))):
-        patient = imaging.cells["patient_id"].iloc[i]
-        cell, message = imaging.where(int(i), "patient_id"), f"patient {patient} has no row in {clinical.file}"
+    for record in np.flatnonzero(first_scans & ~imaging.cells["patient_id"].isin(list(patient_row))):
+        patient = imaging.cells["patient_id"].iloc[record]
+        cell, message = imaging.where(int(record), "patient_id"), f"patient {patient} has no row in {clinical.file}"
         findings.error("patient_without_clinical", cell, message, patient=patient)
     findings.stop_on_errors()
 
@@ -73,10 +73,10 @@ def merge(
             return imaging.where(int(positions["imaging"][record]), "scan_serial")
         return sources[table].where(position, "scan_time" if table == "times" else name)
 
-    for i in np.flatnonzero(positions["times"] < 0):
-        serial, patient = scans["scan_serial"].iloc[i], scans["patient_id"].iloc[i]
+    for record in np.flatnonzero(positions["times"] < 0):
+        serial, patient = scans["scan_serial"].iloc[record], scans["patient_id"].iloc[record]
         message = f"scan {serial} has no time in {index.file}"
-        findings.error("scan_without_time", where(int(i), "scan_serial"), message, patient=patient, value=serial)
+        findings.error("scan_without_time", where(int(record), "scan_serial"), message, patient=patient, value=serial)
     _first_serials(clinical, scans, findings)
     findings.warn(
         "index_patient_ids", Cell(index.file, index.sheet, 1, "A"), "patient ids of its own; joined by serial"
@@ -96,14 +96,13 @@ def _unknown_serials(records: Records, known: set[str], name: str, findings: Fin
 def _first_serials(clinical: Records, scans: pd.DataFrame, findings: Findings) -> None:
     """Table 1 names a first scan too: where it is another one, Table 2 decides."""
     firsts = scans[scans["scan_index"] == 0].set_index("patient_id")["scan_serial"]
-    owner = scans.set_index("scan_serial")[["patient_id", "scan_index"]]
+    numbers = scans["scan_index"] + 1
+    owner = {s: (p, n) for s, p, n in zip(scans["scan_serial"], scans["patient_id"], numbers, strict=True)}
     for i, (patient, stated) in enumerate(
         zip(clinical.cells["patient_id"], clinical.cells["scan_serial"], strict=True)
     ):
         if stated is None or stated == firsts[patient]:
             continue
-        whose = "nobody's in Table 2"
-        if stated in owner.index:
-            whose = f"{owner.at[stated, 'patient_id']}'s scan number {int(owner.at[stated, 'scan_index']) + 1}"
+        whose = "{}'s scan number {}".format(*owner[stated]) if stated in owner else "nobody's in Table 2"
         message = f"first scan is {stated} here, which is {whose}; Table 2 says {firsts[patient]} and decides"
         findings.warn("first_serial_conflict", clinical.where(i, "scan_serial"), message, patient=patient, value=stated)

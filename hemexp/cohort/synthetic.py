@@ -103,26 +103,27 @@ def _log_odds(patients: pd.DataFrame) -> Array:
 def _scans(patients: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """One row a scan: when, and how large the hematoma and the edema are then."""
     rows = []
-    for i, p in enumerate(patients.itertuples()):
-        admission = dt.datetime(2031, 1, 1) + dt.timedelta(hours=float(13 * i + rng.uniform(0, 12)))
-        hours, volume, edema = 0.0, float(p.volume), p.volume * rng.uniform(0.3, 1.0)
-        rows.append((i, 0, admission, 0.0, volume, edema))
-        if not p.followed:
+    first = zip(*(patients[name].tolist() for name in _AT_ADMISSION), strict=True)
+    for i, (first_volume, onset, expands, followed) in enumerate(first):
+        admission = dt.datetime(2031, 1, 1) + dt.timedelta(hours=13 * i + rng.uniform(0, 12))
+        hours, volume, edema = 0.0, first_volume, first_volume * rng.uniform(0.3, 1.0)
+        rows.append((i, 0, admission, hours, volume, edema))
+        if not followed:
             continue
         threshold = min(1000 * RULE_ML, RULE_RELATIVE * volume)
-        change = threshold * (1.02 + rng.exponential(1.0)) if p.expands else threshold * rng.uniform(-0.6, 0.9)
-        room = WINDOW_HOURS - 1 - p.onset_to_first_scan
-        hours, volume = rng.uniform(2, room), volume + change
+        change = threshold * (1.02 + rng.exponential(1.0)) if expands else threshold * rng.uniform(-0.6, 0.9)
+        hours, volume = rng.uniform(2, WINDOW_HOURS - 1 - onset), volume + change
         for k in range(1, 1 + int(rng.integers(1, 5))):
             if k > 1:  # weeks of absorption; growth that the first follow-up did not show never comes later
-                gap = rng.uniform(48, 200)
-                hours, volume = hours + gap, volume * rng.uniform(0.2, 0.95) * (rng.random() > 0.05 * k)
+                hours += rng.uniform(48, 200)
+                volume *= rng.uniform(0.2, 0.95) * (rng.random() > 0.05 * k)
             edema *= rng.uniform(0.8, 1.6)
-            rows.append((i, k, admission + dt.timedelta(hours=hours), hours, max(volume, 0.0), edema * (volume > 0)))
+            rows.append((i, k, admission + dt.timedelta(hours=hours), hours, volume, edema * (volume > 0)))
     scans = pd.DataFrame(rows, columns=["patient", "index", "time", "hours", "HM_volume", "ED_volume"])
     scans[["HM_volume", "ED_volume"]] = scans[["HM_volume", "ED_volume"]].round()
     scans["time"] = scans["time"].dt.round("s")
-    scans["serial"] = [int(f"{time:%Y%m%d}{n % 1_000_000:06d}") for n, time in enumerate(scans["time"])]
+    days = scans["time"].dt.strftime("%Y%m%d").astype(int)
+    scans["serial"] = days * 1_000_000 + np.arange(len(scans)) % 1_000_000
     return scans
 
 
@@ -132,10 +133,10 @@ def _tables(
     """The four workbooks as file → sheet → rows of cells, None for an empty cell."""
     n = len(patients)
     ids = [f"sub{i + 1:03d}" for i in range(n)]
-    of_patient = {i: group for i, group in scans.groupby("patient")}
+    of_patient: dict[Any, pd.DataFrame] = dict(iter(scans.groupby("patient")))
     firsts = scans[scans["index"] == 0].set_index("patient")
 
-    numbers = {name: (rng.random(n) < share).astype(int) for name, share in _SHARES.items()}
+    numbers: dict[str, Any] = {name: (rng.random(n) < share).astype(int) for name, share in _SHARES.items()}
     numbers |= {"age": patients["age"], "stroke_history": patients["stroke_history"]}
     numbers |= {
         "mrs_before": rng.choice(4, n, p=[0.9, 0.05, 0.03, 0.02]),
@@ -143,7 +144,7 @@ def _tables(
     }
     outcome = rng.integers(0, 7, n)
     numbers["mrs_90d"] = [score if seen else None for score, seen in zip(outcome, patients["followed"], strict=True)]
-    named = {header: numbers[name] for header, name in c.NUMBER_HEADERS.items()}
+    named: dict[str, Any] = {header: numbers[name] for header, name in c.NUMBER_HEADERS.items()}
     named[c.SEX_HEADER] = np.where(rng.random(n) < 0.65, "男", "女")
     named[c.PRESSURE_HEADER] = [
         f"{s:.0f}/{d:.0f}" for s, d in zip(patients["systolic"], patients["diastolic"], strict=True)
@@ -155,16 +156,16 @@ def _tables(
         *([patient, *row] for patient, row in zip(ids, zip(*named.values(), strict=True), strict=True)),
     ]
 
-    location = _locations(scans, rng)
+    location, serials = _locations(scans, rng), scans["serial"].tolist()
     blocks = max(len(group) for group in of_patient.values())
     header = ["首次检查流水号", *(f"随访{k}流水号" for k in range(1, blocks))]
-    imaging = [["ID", *(name for serial in header for name in (serial, *c.LOCATION))]]
+    imaging: list[list[Any]] = [["ID", *(name for serial in header for name in (serial, *c.LOCATION))]]
     for i, patient in enumerate(ids):
         rows = of_patient[i].index
-        imaging.append([patient, *(cell for row in rows for cell in (int(scans.at[row, "serial"]), *location[row]))])
+        imaging.append([patient, *(cell for row in rows for cell in (serials[row], *location[row]))])
 
     stages = ["入院首次检查", *(f"随访{k}" for k in range(1, blocks))]
-    index = [["ID", "重复次数", *(stage + kind for stage in stages for kind in ("时间点", "流水号"))]]
+    index: list[list[Any]] = [["ID", "重复次数", *(stage + kind for stage in stages for kind in ("时间点", "流水号"))]]
     for i in range(n):
         pairs = zip(of_patient[i]["time"], of_patient[i]["serial"], strict=True)
         index.append(
@@ -180,6 +181,7 @@ def _tables(
     }
 
 
+_AT_ADMISSION = ["volume", "onset_to_first_scan", "expands", "followed"]
 _SHARES = {
     "hypertension": 0.85, "diabetes": 0.15, "atrial_fibrillation": 0.05, "coronary_disease": 0.1, "smoking": 0.2,
     "alcohol": 0.15, "ventricular_drainage": 0.08, "hemostasis": 0.6, "icp_lowering": 0.7, "bp_lowering": 0.85,
@@ -195,7 +197,8 @@ def _locations(scans: pd.DataFrame, rng: np.random.Generator) -> list[list[float
         shares = rng.dirichlet(np.full(10, 0.05), len(scans))
         shares = 0.2 * shares + 0.8 * np.eye(10)[main]
         columns += [scans[[volume]].to_numpy(), shares * (scans[[volume]].to_numpy() > 0)]
-    return np.hstack(columns).tolist()
+    rows: list[list[float]] = np.hstack(columns).tolist()
+    return rows
 
 
 def _radiomics(scans: pd.DataFrame, volume: str, density: float, rng: np.random.Generator) -> list[list[Any]]:

@@ -40,7 +40,9 @@ class Sheet:
     def records(self, where: dict[str, int]) -> Records:
         """Return the named columns of every row below the header that is not blank from end to end."""
         rows = 1 + np.flatnonzero(self.filled[1:].any(axis=1))
-        cells = pd.DataFrame(self.cells[np.ix_(rows, list(where.values()))], columns=list(where), dtype=object)
+        cells = pd.DataFrame(
+            self.cells[np.ix_(rows, np.array(list(where.values())))], columns=list(where), dtype=object
+        )
         return Records(self.file, self.name, cells, rows, dict(where))
 
 
@@ -252,15 +254,14 @@ def _index(sheet: Sheet, findings: Findings) -> Records:
         if (match := re.fullmatch(pattern.format("时间点"), text)) and match[1] + "流水号" in header
     ]
     if not pairs or header[0] != "ID":
-        rule = "rule: column A is ID, then 入院首次检查时间点 and 入院首次检查流水号, 随访1时间点 and 随访1流水号 and so on"
+        rule = "rule: column A is ID, then 入院首次检查时间点, 入院首次检查流水号, 随访1时间点, 随访1流水号 and so on"
         findings.error("column_missing", Cell(sheet.file, sheet.name, 1), rule)
     findings.stop_on_errors()
     _stray_cells(sheet, findings)
     frames = []
     for time_column, serial_column in pairs:
         block = sheet.records({"patient_id": 0, "scan_time": time_column, "scan_serial": serial_column})
-        places = {"sheet_row": block.row, "time_column": time_column, "serial_column": serial_column}
-        frame = block.cells.assign(**places)
+        frame = block.cells.assign(sheet_row=block.row, time_column=time_column, serial_column=serial_column)
         frames.append(frame[~(is_blank(frame["scan_time"]) & is_blank(frame["scan_serial"]))])
     cells = pd.concat(frames, ignore_index=True)
     column: dict[str, int | np.ndarray[Any, Any]] = {

@@ -85,11 +85,12 @@ def _roles(labels: pd.DataFrame, run: RunDirectory) -> list[str]:
     path = run.path / "fingerprint.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     roles = []
-    for patient in labels.itertuples():
-        role = known.get(patient_key(patient.patient_id, patient.first_scan_serial), "test")
-        labelled = pd.notna(patient.expansion)
+    for patient, serial, outcome in zip(
+        labels["patient_id"], labels["first_scan_serial"], labels["expansion"], strict=True
+    ):
+        role = known.get(patient_key(patient, serial), "test")
         if role != "train":
-            role = ("test" if role == "unlabelled" else role) if labelled else "unlabelled"
+            role = "unlabelled" if pd.isna(outcome) else "test" if role == "unlabelled" else role
         roles.append(role)
     return roles
 

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 def prepare(cfg: PrepareConfig, directory: Path | str) -> Cohort:
     """Write ``scans.csv``, ``patients.csv``, ``labels.csv`` and ``quality.csv`` of a cohort.
 
-    A synthetic cohort also leaves its four ``workbooks/``, and `imputation` previous_three the paper's ``completed.csv``.
+    A synthetic cohort also leaves its four ``workbooks/``; `imputation` previous_three the paper's ``completed.csv``.
 
     Raises:
         CohortError: the files have errors; ``quality.csv`` is written and nothing else.

@@ -218,9 +218,8 @@ def _say_end(result: dict[str, Any], run: RunDirectory) -> None:
     if result["best_possible_auroc"] is not None:
         notes.append(f"the best possible AUROC in this synthetic population is {result['best_possible_auroc']:.3f}")
     notes.append(f"caveats: {', '.join(result['caveats']) or 'none'}")
-    notes.append(
-        f"trained {result['epochs']} epochs, best {result['best_epoch']}; {result['seconds']:.0f} s; files in {run.path}"
-    )
+    notes.append(f"trained {result['epochs']} epochs, best {result['best_epoch']}, in {result['seconds']:.0f} s")
+    notes.append(f"files in {run.path}")
     title = f"{result['verdict']}: {result['num_test']} test patients, {result['events_test']} with expansion"
     print_scores(title, result["metrics"], notes)
 

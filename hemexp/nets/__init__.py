@@ -1,5 +1,6 @@
 """Networks: scaled inputs in, two logits out. They know no workbook, no loss and no trainer."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 from hemexp.errors import UserError
 from hemexp.nets.sacnn import CNN, SACNN, Attention, ParallelNet
 
-NETS: dict[str, type[ParallelNet]] = {"sacnn": SACNN, "cnn": CNN, "attention": Attention}
+NETS: dict[str, Callable[..., ParallelNet]] = {"sacnn": SACNN, "cnn": CNN, "attention": Attention}
 
 
 def build_net(num_features: int, *, name: str, init: str = "default", **sizes: Any) -> ParallelNet:

@@ -51,10 +51,11 @@ class AttentionBranch(nn.Module):
         tokens = self.embed(x.unsqueeze(-1))  # (B, F, E)
         q, k, v = (self._heads(project(tokens)) for project in (self.query, self.key, self.value))
         mixed = F.scaled_dot_product_attention(q, k, v)  # (B, H, F, E/H)
-        return self.out(mixed.transpose(1, 2).flatten(2)).flatten(1)  # (B, F * E)
+        attended: Tensor = self.out(mixed.transpose(1, 2).flatten(2))  # (B, F, E)
+        return attended.flatten(1)  # (B, F * E)
 
     def _heads(self, tokens: Tensor) -> Tensor:
-        return tokens.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, H, F, E/H)
+        return tokens.view(*tokens.shape[:2], self.num_heads, -1).transpose(1, 2)  # (B, H, F, E/H)
 
 
 class ParallelNet(nn.Module):
