@@ -20,7 +20,7 @@ from hemexp.errors import Interrupted, UserError
 from hemexp.run_directory import RunDirectory
 from hemexp.task import ExpansionTask
 
-# lightning 2.6 with torch 2.13; harmless
+# https://github.com/Lightning-AI/pytorch-lightning/issues/21326: lightning 2.6 with torch 2.13, harmless
 warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", module="lightning")
 
 State = dict[str, Any]

@@ -151,10 +151,8 @@ def _tables(
     ]
     named[c.PART_HEADER] = np.where(patients["followed"], c.TRAINING_MARK, "测试")
     named[c.SERIAL_HEADER] = firsts["serial"]
-    clinical = [
-        ["", *named],
-        *([patient, *row] for patient, row in zip(ids, zip(*named.values(), strict=True), strict=True)),
-    ]
+    rows_1 = zip(*(named[header] for header in c.TABLE_1), strict=True)
+    clinical = [["", *c.TABLE_1], *([patient, *row] for patient, row in zip(ids, rows_1, strict=True))]
 
     location, serials = _locations(scans, rng), scans["serial"].tolist()
     blocks = max(len(group) for group in of_patient.values())

@@ -104,6 +104,8 @@ def _locate(sheet: Sheet, names: dict[str, str], findings: Findings) -> dict[str
             findings.error(
                 "column_doubled", Cell(sheet.file, sheet.name, 1), f"column {text!r} stands twice: {letters}"
             )
+    if len(found) < len(names):
+        findings.stop_on_errors()
     return found
 
 
@@ -145,7 +147,7 @@ def _clinical(sheet: Sheet, findings: Findings) -> Records:
     places = _locate(sheet, {**c.NUMBER_HEADERS, **text_headers, c.SERIAL_HEADER: "scan_serial"}, findings)
     if not header or 0 in places.values():
         findings.error("column_missing", Cell(sheet.file, sheet.name, 1), "the first column must hold the patient ids")
-    findings.stop_on_errors()
+        findings.stop_on_errors()
     if not header[0]:
         findings.warn("header_missing", Cell(sheet.file, sheet.name, 1, "A"), "no header; taken as the patient id")
     records = sheet.records({"patient_id": 0, **places})
@@ -199,6 +201,8 @@ def _imaging(sheet: Sheet, findings: Findings) -> Records:
     if not header or header[0] != "ID" or not starts or header[starts[0]] != "首次检查流水号":
         rule = "rule: column A is ID, then 首次检查流水号 and 22 columns, then 随访1流水号 and so on"
         findings.error("column_missing", Cell(sheet.file, sheet.name, 1), rule)
+        findings.stop_on_errors()
+    whole = True
     for start in starts:
         for offset, name in enumerate(c.LOCATION, start=1):
             there = header[start + offset] if start + offset < len(header) else ""
@@ -206,8 +210,10 @@ def _imaging(sheet: Sheet, findings: Findings) -> Records:
                 cell = Cell(sheet.file, sheet.name, 1, column_letter(start + offset))
                 message = f"column {name!r} belongs here, after {header[start]}; found {there!r}"
                 findings.error("column_missing", cell, message, value=there)
+                whole = False
                 break
-    findings.stop_on_errors()
+    if not whole:
+        findings.stop_on_errors()
     blocks, gaps = [], None
     patients = sheet.records({"patient_id": 0})
     _identify(patients, findings)
@@ -256,7 +262,7 @@ def _index(sheet: Sheet, findings: Findings) -> Records:
     if not pairs or header[0] != "ID":
         rule = "rule: column A is ID, then 入院首次检查时间点, 入院首次检查流水号, 随访1时间点, 随访1流水号 and so on"
         findings.error("column_missing", Cell(sheet.file, sheet.name, 1), rule)
-    findings.stop_on_errors()
+        findings.stop_on_errors()
     _stray_cells(sheet, findings)
     frames = []
     for time_column, serial_column in pairs:
@@ -318,7 +324,6 @@ def _radiomics(book: dict[str, Sheet], tissue: str, findings: Findings) -> Recor
     sheet = book[tissue]
     names = {feature: f"{tissue}_{feature}" for feature in c.SHAPE + c.FIRST_ORDER}
     places = _locate(sheet, {"流水号": "scan_serial", **names}, findings)
-    findings.stop_on_errors()
     records = sheet.records(places)
     cells = records.cells
     nobody = pd.Series("", index=cells.index)

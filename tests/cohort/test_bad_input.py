@@ -1,0 +1,313 @@
+"""Mistakes a hospital's files can hold: each is an error that names the file, the sheet, the cell, the value and the rule."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hemexp.cohort import load_cohort
+from hemexp.cohort.findings import CohortError, Finding
+from hemexp.config import DataConfig
+
+CLINICAL, IMAGING, RADIOMICS, TIMES = "表1", "表2", "表3", "附表1"
+FIRST_FOLLOW_UP = 25  # 1-based column of 随访1流水号 in Table 2
+
+
+def errors(root: Path) -> list[Finding]:
+    with pytest.raises(CohortError) as caught:
+        load_cohort(DataConfig("workbook", str(root)))
+    found = [finding for finding in caught.value.findings.rows if finding.severity == "error"]
+    for finding in found[:10]:
+        assert finding.message in str(caught.value)
+    return found
+
+
+def only(root: Path) -> Finding:
+    found = errors(root)
+    assert len(found) == 1, found
+    return found[0]
+
+
+@pytest.mark.parametrize("prefix", [CLINICAL, IMAGING, RADIOMICS, TIMES])
+def test_a_missing_file(books, prefix: str):
+    books.path(prefix).unlink()
+    finding = only(books.root)
+    assert finding.problem == "file_missing"
+    assert finding.file == f"{prefix}*.xlsx"
+
+
+def test_two_candidates_for_a_file(books):
+    (books.root / "表1-copy.xlsx").write_bytes(books.path(CLINICAL).read_bytes())
+    assert "表1-copy.xlsx" in only(books.root).message
+
+
+def test_excels_lock_file_is_no_workbook(books):
+    (books.root / f"~${books.path(CLINICAL).name}").write_bytes(b"\x05user")
+    load_cohort(DataConfig("workbook", str(books.root)))
+
+
+def test_a_file_that_is_no_workbook(books):
+    books.path(IMAGING).write_text("not a workbook")
+    finding = only(books.root)
+    assert finding.problem == "file_unreadable"
+    assert finding.file.startswith(IMAGING)
+
+
+@pytest.mark.parametrize("name", ["Hemo", "ED"])
+def test_a_missing_sheet(books, name: str):
+    with books.edit(RADIOMICS) as book:
+        del book[name]
+    finding = only(books.root)
+    assert finding.problem == "sheet_missing"
+    assert repr(name) in finding.message
+
+
+@pytest.mark.parametrize(
+    ("prefix", "sheet", "text"),
+    [
+        (CLINICAL, None, "年龄"),
+        (CLINICAL, None, "血压"),
+        (CLINICAL, None, "性别"),
+        (IMAGING, None, "ED_volume"),
+        (IMAGING, None, "首次检查流水号"),
+        (RADIOMICS, "Hemo", "流水号"),
+        (RADIOMICS, "ED", "NCCT_original_firstorder_Mean"),
+        (TIMES, None, "ID"),
+    ],
+)
+def test_a_missing_column(books, header: Callable, prefix: str, sheet: str | None, text: str):
+    with books.sheet(prefix, sheet) as table:
+        table.cell(1, header(table, text)).value = "something else"
+    found = errors(books.root)
+    assert {finding.problem for finding in found} == {"column_missing"}
+    assert found[0].file.startswith(prefix)
+    assert found[0].row == 1
+
+
+def test_a_deleted_column_of_table_2_is_found_where_it_was(books):
+    with books.sheet(IMAGING) as table:
+        table.delete_cols(4)
+    finding = errors(books.root)[0]
+    assert (finding.problem, finding.column) == ("column_missing", "D")
+    assert "HM_ACA_R_Ratio" in finding.message
+
+
+def test_a_doubled_column(books, header: Callable):
+    with books.sheet(CLINICAL) as table:
+        table.cell(1, header(table, "饮酒史")).value = "吸烟史"
+    assert {finding.problem for finding in errors(books.root)} == {"column_doubled", "column_missing"}
+
+
+@pytest.mark.parametrize("value", ["seventy", "70 岁", "7O", "12,5"])
+def test_text_where_a_number_belongs(books, header: Callable, value: str):
+    with books.sheet(CLINICAL) as table:
+        table.cell(3, header(table, "年龄")).value = value
+    finding = only(books.root)
+    assert (finding.problem, finding.row, finding.column) == ("not_a_number", 3, "E")
+    assert finding.value == value
+    assert finding.patient_id == "sub002"
+
+
+def test_a_number_that_excel_kept_as_text_is_a_number(books, header: Callable):
+    with books.sheet(CLINICAL) as table:
+        table.cell(3, header(table, "年龄")).value = " 71 "
+    assert load_cohort(DataConfig("workbook", str(books.root))).patients["age"].iloc[1] == 71
+
+
+def test_text_in_every_table(books):
+    with books.sheet(IMAGING) as table:
+        table.cell(2, FIRST_FOLLOW_UP + 1).value = "large"
+    with books.sheet(RADIOMICS, "ED") as table:
+        table.cell(5, 7).value = "?"
+    found = {(f.problem, f.sheet, f.row, f.column) for f in errors(books.root)}
+    assert found == {("not_a_number", "Data", 2, "Z"), ("not_a_number", "ED", 5, "G")}
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "rule"),
+    [
+        ("年龄", 430, "0 to 120"),
+        ("高血压病史", 2, "0 or 1"),
+        ("脑出血前mRS评分", 7, "0 or 1"),
+        ("90天mRS", 9, "0 or 1"),
+    ],
+)
+def test_a_clinical_value_out_of_range(books, header: Callable, text: str, value: float, rule: str):
+    with books.sheet(CLINICAL) as table:
+        table.cell(4, header(table, text)).value = value
+    finding = only(books.root)
+    assert (finding.problem, finding.row, finding.patient_id) == ("out_of_range", 4, "sub003")
+    assert rule in finding.message
+    assert str(value) in finding.message
+
+
+def test_a_negative_volume(books):
+    with books.sheet(IMAGING) as table:
+        table.cell(2, FIRST_FOLLOW_UP + 1).value = -5
+    finding = only(books.root)
+    assert (finding.problem, finding.column, finding.row, finding.value) == ("out_of_range", "Z", 2, "-5")
+    assert "0 or more" in finding.message
+
+
+def test_a_missing_volume_is_not_invented(books):
+    with books.sheet(IMAGING) as table:
+        table.cell(2, 3).value = None
+    finding = only(books.root)
+    assert "HM_volume is empty" in finding.message
+
+
+def test_a_ratio_above_one(books):
+    with books.sheet(IMAGING) as table:
+        table.cell(2, 4).value = 1.5
+    assert "0 to 1" in only(books.root).message
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "problem"), [("性别", "?", "unknown_sex"), ("血压", "high", "blood_pressure")]
+)
+def test_unreadable_sex_and_pressure(books, header: Callable, text: str, value: str, problem: str):
+    with books.sheet(CLINICAL) as table:
+        table.cell(2, header(table, text)).value = value
+    finding = only(books.root)
+    assert (finding.problem, finding.value, finding.patient_id) == (problem, value, "sub001")
+
+
+@pytest.mark.parametrize("prefix", [CLINICAL, IMAGING])
+def test_a_patient_twice(books, prefix: str):
+    with books.sheet(prefix) as table:
+        table.cell(3, 1).value = "sub001"
+    found = [f for f in errors(books.root) if f.problem == "duplicate_patient"]
+    assert [(f.row, f.column, f.patient_id) for f in found] == [(3, "A", "sub001")]
+    assert "row 2" in found[0].message
+
+
+def test_a_serial_twice(books):
+    with books.sheet(IMAGING) as table:
+        table.cell(3, 2).value = table.cell(2, 2).value
+    found = [f for f in errors(books.root) if f.problem == "duplicate_serial"]
+    assert [(f.row, f.column) for f in found] == [(3, "B")]
+    assert "B2" in found[0].message
+
+
+@pytest.mark.parametrize(("prefix", "sheet", "column"), [(RADIOMICS, "Hemo", "B"), (TIMES, None, "D")])
+def test_a_serial_twice_in_the_other_tables(books, prefix: str, sheet: str | None, column: str):
+    with books.sheet(prefix, sheet) as table:
+        table[f"{column}3"].value = table[f"{column}2"].value
+    assert ("duplicate_serial", column, 3) in [(f.problem, f.column, f.row) for f in errors(books.root)]
+
+
+@pytest.mark.parametrize("value", ["2.03101E+13", 2.5, "20310101000000.5"])
+def test_a_serial_that_lost_its_digits(books, value: object):
+    with books.sheet(IMAGING) as table:
+        table.cell(2, 2).value = value
+    found = errors(books.root)
+    assert (found[0].problem, found[0].row, found[0].column) == ("serial_unreadable", 2, "B")
+
+
+def test_a_serial_as_text_or_float_is_the_same_serial(books, workbooks: Path):
+    with books.sheet(IMAGING) as table:
+        table.cell(2, 2).value = str(table.cell(2, 2).value)
+        table.cell(3, 2).value = float(table.cell(3, 2).value)
+    cohort = load_cohort(DataConfig("workbook", str(books.root)))
+    assert cohort.data_hash == load_cohort(DataConfig("workbook", str(workbooks))).data_hash
+
+
+def test_a_follow_up_before_the_first_scan(books):
+    with books.sheet(TIMES) as table:
+        table["E2"].value = table["C2"].value.replace(year=2030)
+    finding = only(books.root)
+    assert (finding.problem, finding.file[:3], finding.column, finding.row) == (
+        "follow_up_before_first",
+        "附表1",
+        "E",
+        2,
+    )
+    assert finding.patient_id == "sub001"
+
+
+def test_a_scan_without_a_time(books):
+    with books.sheet(TIMES) as table:
+        table["C2"].value = table["D2"].value = None
+    finding = errors(books.root)[0]
+    assert finding.problem == "scan_without_time"
+    assert finding.file.startswith(IMAGING)
+
+
+def test_a_time_that_is_none(books):
+    with books.sheet(TIMES) as table:
+        table["C2"].value = "yesterday"
+    assert (errors(books.root)[0].problem, errors(books.root)[0].column) == ("not_a_time", "C")
+
+
+def test_values_without_a_serial(books):
+    with books.sheet(IMAGING) as table:
+        table.cell(2, FIRST_FOLLOW_UP).value = None
+    found = [f for f in errors(books.root) if f.problem == "serial_missing"]
+    assert [(f.row, f.column) for f in found] == [(2, "Y")]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "problem"), [(CLINICAL, "patient_without_clinical"), (IMAGING, "patient_without_imaging")]
+)
+def test_a_patient_in_one_table_only(books, prefix: str, problem: str):
+    with books.sheet(prefix) as table:
+        table.delete_rows(5)
+    finding = only(books.root)
+    assert (finding.problem, finding.patient_id) == (problem, "sub004")
+
+
+@pytest.mark.parametrize("prefix", [CLINICAL, IMAGING])
+def test_an_empty_table(books, prefix: str):
+    with books.sheet(prefix) as table:
+        table.delete_rows(2, table.max_row)
+    assert errors(books.root)[0].problem == "empty_table"
+
+
+@pytest.mark.parametrize("prefix", [CLINICAL, IMAGING, TIMES])
+def test_an_empty_sheet(books, prefix: str):
+    with books.sheet(prefix) as table:
+        table.delete_rows(1, table.max_row)
+    assert errors(books.root)[0].problem == "column_missing"
+
+
+def test_all_errors_of_a_file_are_told_at_once(books, header: Callable):
+    with books.sheet(CLINICAL) as table:
+        for row in range(2, 17):
+            table.cell(row, header(table, "年龄")).value = "old"
+    with pytest.raises(CohortError) as caught:
+        load_cohort(DataConfig("workbook", str(books.root)))
+    assert "15 error(s)" in str(caught.value)
+    assert "and 5 more" in str(caught.value)
+    assert len(caught.value.findings.frame()) >= 15
+
+
+def test_missing_inputs_are_warnings_with_their_cell(books, header: Callable):
+    with books.sheet(CLINICAL) as table:
+        table.cell(3, header(table, "年龄")).value = None
+        table.cell(4, header(table, "血压")).value = None
+    cohort = load_cohort(DataConfig("workbook", str(books.root)))
+    cells = {(f.row, f.column) for f in cohort.findings.rows if f.problem == "missing_value"}
+    assert cells == {(3, "E"), (4, "P")}
+    assert cohort.patients.loc[1, ["age"]].isna().all()
+    assert cohort.patients.loc[2, ["systolic", "diastolic"]].isna().all()
+
+
+def test_volumes_in_ml_are_noticed(books):
+    with books.sheet(IMAGING) as table:
+        for row in range(2, table.max_row + 1):
+            for column in range(3, table.max_column + 1):
+                if (
+                    table.cell(1, column).value in {"HM_volume", "ED_volume"}
+                    and table.cell(row, column).value is not None
+                ):
+                    table.cell(row, column).value /= 1000
+    cohort = load_cohort(DataConfig("workbook", str(books.root)))
+    assert "volume_unit" in cohort.findings.counts()
+
+
+def test_follow_ups_out_of_order_are_timed_not_counted(books):
+    with books.sheet(TIMES) as table:
+        row = next(r for r in range(2, table.max_row) if table.cell(r, 7).value is not None)
+        first, second = table.cell(row, 5).value, table.cell(row, 7).value
+        table.cell(row, 5).value, table.cell(row, 7).value = second, first
+    assert load_cohort(DataConfig("workbook", str(books.root))).findings.counts()["follow_up_order"] == 1

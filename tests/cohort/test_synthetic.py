@@ -1,0 +1,87 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
+
+from hemexp.cohort import load_cohort
+from hemexp.cohort.labels import label_patients
+from hemexp.cohort.synthetic import _log_odds, _patients, best_possible_auroc, write_workbooks
+from hemexp.config import SyntheticDataConfig, TrainConfig, load_config
+
+BASE = SyntheticDataConfig("synthetic", num_patients=60, num_unlabelled=10)
+LABEL = load_config(TrainConfig).label
+
+
+def test_size_and_outcomes_are_as_asked():
+    cohort = load_cohort(BASE)
+    labels = label_patients(cohort.scans, LABEL)
+    assert len(cohort.patients) == 70
+    assert labels["expansion"].notna().sum() == 60
+    assert (labels["reason"] == "no_followup").sum() == 10
+    assert "no_scan_in_window" not in set(labels["reason"])
+
+
+def test_the_seed_alone_decides():
+    hashes = [load_cohort(replace(BASE, seed=seed)).data_hash for seed in (1, 1, 2)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_the_files_are_the_same_bytes(tmp_path: Path):
+    for name in ("a", "b"):
+        write_workbooks(BASE, tmp_path / name)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize(("prevalence", "seed"), [(0.1, 0), (0.5, 1)])
+def test_the_prevalence_is_met(prevalence: float, seed: int):
+    data = replace(BASE, num_patients=600, num_unlabelled=0, prevalence=prevalence, seed=seed)
+    share = label_patients(load_cohort(data).scans, LABEL)["expansion"].mean()
+    assert abs(share - prevalence) < 4 * np.sqrt(prevalence * (1 - prevalence) / 600)
+
+
+def test_the_best_possible_auroc_is_what_the_true_risk_scores():
+    rng = np.random.default_rng(5)
+    risk = expit(-1.2 + 1.5 * _log_odds(_patients(20_000, rng)))
+    outcome = rng.random(len(risk)) < risk
+    assert best_possible_auroc(risk) == pytest.approx(roc_auc_score(outcome, risk), abs=0.012)
+    assert best_possible_auroc(np.full(10, 0.3)) == 0.5
+    assert best_possible_auroc(np.array([0.0, 1.0])) == 1.0
+
+
+def test_more_signal_can_be_told_apart_better():
+    best = [load_cohort(replace(BASE, signal=signal)).best_auroc for signal in (0, 1, 4)]
+    assert best[0] == 0.5
+    assert 0.7 < best[1] < 0.85
+    assert best[2] > 0.95
+
+
+def test_traps_are_found_and_change_no_outcome(tmp_path: Path):
+    plain, trapped = (load_cohort(replace(BASE, traps=traps)) for traps in (False, True))
+    columns = ["patient_id", "first_scan_serial", "expansion"]
+    assert label_patients(trapped.scans, LABEL)[columns].equals(label_patients(plain.scans, LABEL)[columns])
+    new = set(trapped.findings.counts()) - set(plain.findings.counts())
+    assert new == {
+        "first_serial_conflict",
+        "blood_pressure_spaces",
+        "radiomics_missing",
+        "radiomics_unknown_serial",
+        "unknown_sheet",
+        "ratio_sum",
+        "scan_count",
+        "stray_cells",
+        "index_unknown_serial",
+    }
+
+
+def test_a_stolen_first_serial_brings_no_stolen_scan():
+    cohort = load_cohort(replace(BASE, traps=True))
+    first, second = cohort.patients.iloc[0], cohort.patients.iloc[1]
+    assert first["scan_serial"] != second["scan_serial"]
+    assert first["HM_volume"] != second["HM_volume"]
+    conflict = next(f for f in cohort.findings.rows if f.problem == "first_serial_conflict")
+    assert conflict.patient_id == "sub002"
+    assert "sub001's scan number 1" in conflict.message

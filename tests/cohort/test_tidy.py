@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hemexp.cohort import load_cohort
+from hemexp.cohort.findings import CohortError
+from hemexp.cohort.tidy import write_csv
+from hemexp.config import DataConfig
+
+
+@pytest.fixture
+def tidy(workbooks: Path, tmp_path: Path) -> Path:
+    write_csv(load_cohort(DataConfig("workbook", str(workbooks))).scans, tmp_path / "scans.csv")
+    return tmp_path
+
+
+def read(root: Path):
+    return load_cohort(DataConfig("tidy", str(root)))
+
+
+def test_what_was_written_reads_back_to_the_same_cohort(tidy: Path, workbooks: Path):
+    source, back = load_cohort(DataConfig("workbook", str(workbooks))), read(tidy)
+    pd.testing.assert_frame_equal(back.scans, source.scans, check_exact=True)
+    assert back.data_hash == source.data_hash
+
+
+def test_parquet_is_the_same_cohort(tidy: Path):
+    source = read(tidy)
+    (tidy / "scans.csv").unlink()
+    source.scans.to_parquet(tidy / "scans.parquet")
+    pd.testing.assert_frame_equal(read(tidy).scans, source.scans, check_exact=True)
+
+
+def test_serials_and_whole_numbers_are_written_as_such(tidy: Path):
+    line = (tidy / "scans.csv").read_text().splitlines()[1].split(",")
+    assert line[1].isdigit()
+    assert len(line[1]) == 14
+    assert "." not in line[6]  # age
+
+
+def test_nothing_else_in_the_folder_is_read(tidy: Path):
+    before = read(tidy).data_hash
+    (tidy / "labels.csv").write_text("patient_id,expansion\nsub001,1\n")
+    assert read(tidy).data_hash == before
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "problem"),
+    [
+        ("HM_volume", "-1", "out_of_range"),
+        ("age", "old", "not_a_number"),
+        ("scan_serial", "2.03E+13", "serial_unreadable"),
+        ("scan_time", "soon", "not_a_time"),
+        ("scan_index", "7", "scan_index"),
+        ("hours_from_onset", "999", "hours_disagree"),
+        ("patient_id", "", "patient_id_missing"),
+    ],
+)
+def test_a_bad_cell_is_named(tidy: Path, column: str, value: str, problem: str):
+    table = pd.read_csv(tidy / "scans.csv", dtype=str, keep_default_na=False)
+    table.loc[1, column] = value
+    table.to_csv(tidy / "scans.csv", index=False)
+    with pytest.raises(CohortError) as caught:
+        read(tidy)
+    found = next(f for f in caught.value.findings.rows if f.problem == problem)
+    assert (found.file, found.row) == ("scans.csv", 3)
+    assert found.column
+
+
+def test_a_patients_rows_must_agree(tidy: Path):
+    table = pd.read_csv(tidy / "scans.csv", dtype=str, keep_default_na=False)
+    table.loc[1, "age"] = "33"
+    table.to_csv(tidy / "scans.csv", index=False)
+    with pytest.raises(CohortError, match="age is 33"):
+        read(tidy)
+
+
+def test_columns_missing_and_unknown(tidy: Path):
+    table = pd.read_csv(tidy / "scans.csv", dtype=str, keep_default_na=False)
+    table.assign(note="x").to_csv(tidy / "scans.csv", index=False)
+    assert read(tidy).findings.counts()["unknown_column"] == 1
+    table.drop(columns="ED_volume").to_csv(tidy / "scans.csv", index=False)
+    with pytest.raises(CohortError, match="no column 'ED_volume'"):
+        read(tidy)
+
+
+def test_an_empty_cohort(tidy: Path):
+    header = (tidy / "scans.csv").read_text().splitlines()[0]
+    (tidy / "scans.csv").write_text(header + "\n")
+    with pytest.raises(CohortError, match="at least one scan"):
+        read(tidy)
+    (tidy / "scans.csv").write_text("")
+    with pytest.raises(CohortError, match="cannot be read"):
+        read(tidy)

@@ -1,0 +1,53 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hemexp.cohort.synthetic import write_workbooks
+from hemexp.config import SyntheticDataConfig, TrainConfig, load_config
+
+ROOT = Path(__file__).resolve().parent.parent
+FAST = ["trainer.max_epochs=3", "trainer.progress_bar=false"]
+
+
+@pytest.fixture(scope="session")
+def real_cohort() -> Path:
+    folder = os.environ.get("HEMEXP_COHORT")
+    if not folder:
+        pytest.skip("HEMEXP_COHORT names no folder with the real cohort")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def workbooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small synthetic cohort as four workbooks; never written to."""
+    root = tmp_path_factory.mktemp("workbooks")
+    write_workbooks(SyntheticDataConfig("synthetic", num_patients=40, num_unlabelled=5, prevalence=0.3), root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def finished_run(workbooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on `workbooks`; never written to."""
+    from hemexp.jobs.train import train
+
+    directory = tmp_path_factory.mktemp("run") / "a"
+    train(
+        load_config(TrainConfig, [f"data.root={workbooks}", "trainer.max_epochs=30", "trainer.progress_bar=false"]),
+        directory,
+    )
+    return directory
+
+
+@pytest.fixture
+def run_command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run one of the commands as a user would, in an empty folder."""
+
+    def run(script: str, *arguments: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / script), *arguments]
+        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+
+    return run

@@ -1,0 +1,127 @@
+"""The commands as a user meets them: exit codes, messages, and what they import."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import FAST, ROOT
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.parametrize("script", ["train.py", "prepare.py", "predict.py"])
+def test_help_names_the_keys(script: str, run_command: Run, tmp_path: Path):
+    done = run_command(script, "--help")
+    assert done.returncode == 0
+    assert f"python {script}" in done.stdout
+    assert "output_dir" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_configuration_is_checked_without_torch_or_pandas():
+    code = (
+        "import sys\nfrom hemexp.command import command\nsys.argv = ['train.py', 'model.kernel_size=4']\n"
+        "try:\n    command('train')\nexcept SystemExit as stop:\n    assert stop.code == 2\n"
+        "heavy = {'torch', 'lightning', 'pandas', 'matplotlib', 'sklearn', 'pandera'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["model.kernel_size=4"], ["model.kernel_size=4", "odd"]),
+        (["model.kernel_siz=3"], ["kernel_siz"]),
+        (["optimizer.lr=fast"], ["optimizer.lr", "fast"]),
+        (["model=resnet"], ["resnet", "sacnn"]),
+        (["--nonsense"], ["--nonsense"]),
+        (["--cfg", "job", "--package", "nowhere"], ["nowhere"]),
+        (["-m", "seed=0,1", "output_dir=x"], ["output_dir=x", "hydra.sweep.dir"]),
+        (["data=synthetic", "data.root=."], ["data.root"]),
+        (["data.root=missing"], ["missing", "no such folder"]),
+        (["trainer.accelerator=mps"], ["trainer.accelerator=mps", "cpu"]),
+    ],
+)
+def test_a_mistake_ends_with_2_a_message_and_no_trace(
+    arguments: list[str], words: list[str], run_command: Run, tmp_path: Path
+):
+    done = run_command("train.py", *arguments)
+    assert done.returncode == 2, done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_gpu_is_refused(run_command: Run, tmp_path: Path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    done = run_command("train.py", "trainer.accelerator=gpu")
+    assert done.returncode == 2
+    assert "trainer.accelerator=gpu" in done.stderr
+    assert "no CUDA GPU" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_files_end_with_2_and_name_the_cell(run_command: Run, tmp_path: Path):
+    (tmp_path / "scans.csv").write_text("patient_id\nsub001\n")
+    done = run_command("train.py", f"data.root={tmp_path}", "output_dir=run")
+    assert done.returncode == 2
+    assert "scans.csv" in done.stderr
+    assert "there is no column 'scan_serial'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "run" / "FAILED").is_file()
+    assert not (tmp_path / "run" / "DONE").exists()
+
+
+def test_run_again_says_so_and_another_config_is_refused(run_command: Run, finished_run: Path, workbooks: Path):
+    before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")}
+    same = [f"data.root={workbooks}", "trainer.max_epochs=30", f"output_dir={finished_run}"]
+    again = run_command("train.py", *same)
+    assert again.returncode == 0, again.stderr
+    assert "already done" in again.stdout
+    other = run_command("train.py", *same, "seed=1")
+    assert other.returncode == 2
+    assert "seed=0 there, 1 here" in other.stderr
+    assert {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")} == before
+
+
+def test_a_directory_with_other_files_is_refused(run_command: Run, tmp_path: Path):
+    (tmp_path / "thesis.docx").touch()
+    for script in ("train.py", "prepare.py"):
+        done = run_command(script, f"output_dir={tmp_path}")
+        assert done.returncode == 2
+        assert "choose a new directory" in done.stderr
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == ["thesis.docx"]
+
+
+def test_train_as_a_user(run_command: Run, tmp_path: Path):
+    done = run_command("train.py", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert "HONEST" in done.stdout
+    assert "always the majority" in done.stdout
+    (run,) = (tmp_path / "outputs" / "runs").iterdir()
+    assert "sacnn_paper_onset_48h_seed0" in run.name
+    assert (run / "DONE").is_file()
+    assert (run / ".hydra" / "config.yaml").is_file()
+    assert "160 patients" in (run / "train.log").read_text()
+    assert "Traceback" not in done.stderr
+    assert not (run / ".lock").exists()
+
+
+def test_a_sweep_leaves_a_run_a_job(run_command: Run, tmp_path: Path):
+    done = run_command("train.py", "-m", "model.kernel_size=3,5", "hydra.sweep.dir=sweep", *FAST)
+    assert done.returncode == 0, done.stderr
+    for job, kernel_size in (("0", 3), ("1", 5)):
+        result = json.loads((tmp_path / "sweep" / job / "result.json").read_text())
+        assert result["config"]["model"]["kernel_size"] == kernel_size
+        assert (tmp_path / "sweep" / job / "DONE").is_file()
+    again = run_command("train.py", "-m", "model.kernel_size=3,7", "hydra.sweep.dir=sweep", *FAST)
+    assert again.returncode == 2
+    assert "not empty" in again.stderr
