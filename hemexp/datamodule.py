@@ -33,7 +33,7 @@ class Batches:
         epoch: Callable[[], int] = lambda: 0,
     ) -> None:
         self.inputs, self.labels = inputs, labels
-        self.batch_size = min(batch_size or len(labels), len(labels))
+        self.batch_size = max(1, min(batch_size or len(labels), len(labels)))
         self.seed, self.epoch = seed, epoch
 
     def __len__(self) -> int:
@@ -108,6 +108,6 @@ class ExpansionDataModule(LightningDataModule):
 
         return Batches(*self._train, self.batch_size, self.seed, epoch)
 
-    def val_dataloader(self) -> list[Batch]:
-        """Return the validation patients as one batch, or nothing where there are none."""
-        return [self._val] if len(self._val[1]) else []
+    def val_dataloader(self) -> Batches:
+        """Return the validation patients as one batch; no batch where there are none."""
+        return Batches(*self._val, batch_size=None)

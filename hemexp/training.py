@@ -62,7 +62,7 @@ def fit(
         UserError: the loss is no longer a number.
     """
     torch.set_num_threads(cfg.num_threads)
-    recorder = Recorder(cfg, run, monitor="val/loss" if data.val_dataloader() else "train/loss")
+    recorder = Recorder(cfg, run, monitor="val/loss" if len(data.val_dataloader()) else "train/loss")
     if resume:
         recorder.load_state_dict(torch.load(run.last, weights_only=True)["callbacks"][recorder.state_key])
     if recorder.stopped_by is None:
@@ -77,7 +77,7 @@ def fit(
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            limit_val_batches=1 if recorder.monitor == "val/loss" else 0,
+            limit_val_batches=1.0 if recorder.monitor == "val/loss" else 0,
             log_every_n_steps=1,
             default_root_dir=run.path,
         )

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from conftest import FAST, ROOT
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -26,7 +25,8 @@ def test_configuration_is_checked_without_torch_or_pandas():
     code = (
         "import sys\nfrom hemexp.command import command\nsys.argv = ['train.py', 'model.kernel_size=4']\n"
         "try:\n    command('train')\nexcept SystemExit as stop:\n    assert stop.code == 2\n"
-        "heavy = {'torch', 'lightning', 'pandas', 'matplotlib', 'sklearn', 'pandera'} & set(sys.modules)\nassert not heavy, heavy"
+        "heavy = {'torch', 'lightning', 'pandas', 'matplotlib', 'sklearn', 'pandera'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -123,7 +123,7 @@ def _scans(patients: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     scans[["HM_volume", "ED_volume"]] = scans[["HM_volume", "ED_volume"]].round()
     scans["time"] = scans["time"].dt.round("s")
     days = scans["time"].dt.strftime("%Y%m%d").astype(int)
-    scans["serial"] = days * 1_000_000 + np.arange(len(scans)) % 1_000_000
+    scans["serial"] = days * 1_000_000 + (rng.integers(1_000_000) + np.arange(len(scans))) % 1_000_000
     return scans
 
 

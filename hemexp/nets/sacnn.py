@@ -38,7 +38,7 @@ class AttentionBranch(nn.Module):
 
     def __init__(self, num_features: int, num_heads: int, embed_dim: int) -> None:
         super().__init__()
-        self.num_heads = num_heads
+        self.num_heads, self.head_dim = num_heads, embed_dim // num_heads
         self.embed = nn.Linear(1, embed_dim)
         self.query = nn.Linear(embed_dim, embed_dim)
         self.key = nn.Linear(embed_dim, embed_dim)
@@ -55,7 +55,7 @@ class AttentionBranch(nn.Module):
         return attended.flatten(1)  # (B, F * E)
 
     def _heads(self, tokens: Tensor) -> Tensor:
-        return tokens.view(*tokens.shape[:2], self.num_heads, -1).transpose(1, 2)  # (B, H, F, E/H)
+        return tokens.view(*tokens.shape[:2], self.num_heads, self.head_dim).transpose(1, 2)  # (B, H, F, E/H)
 
 
 class ParallelNet(nn.Module):

@@ -1,4 +1,4 @@
-"""Mistakes a hospital's files can hold: each is an error that names the file, the sheet, the cell, the value and the rule."""
+"""Mistakes a hospital's files can hold: each is an error that names file, sheet, cell, value and rule."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -12,7 +12,7 @@ from hemexp.cohort.tidy import write_csv
 from hemexp.config import DataConfig, TrainConfig, load_config
 from hemexp.features import feature_names, input_table
 
-POSITIVE = "003 005 009 017 033 036 038 039 048 054 057 060 061 070 076 077 079 080 081 092 095 098 099".split()
+POSITIVE = [3, 5, 9, 17, 33, 36, 38, 39, 48, 54, 57, 60, 61, 70, 76, 77, 79, 80, 81, 92, 95, 98, 99]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_size(cohort: Cohort):
 
 def test_the_default_label_and_its_reasons(cohort: Cohort):
     labels = label_patients(cohort.scans, load_config(TrainConfig).label).set_index("patient_id")
-    assert [name[3:] for name in labels.index[labels["expansion"] == 1]] == POSITIVE
+    assert labels.index[labels["expansion"] == 1].tolist() == [f"sub{number:03d}" for number in POSITIVE]
     assert labels["expansion"].isna().sum() == 60
     assert set(labels.loc["sub101":, "reason"]) == {"no_followup"}
     late = labels.index[labels["reason"] == "no_scan_in_window"]

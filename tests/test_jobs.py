@@ -1,0 +1,218 @@
+"""What the commands leave, called as functions: run directories, predictions, tables."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from filelock import FileLock
+
+from hemexp.cohort import columns as c
+from hemexp.cohort import load_cohort
+from hemexp.cohort.findings import CohortError
+from hemexp.cohort.tidy import write_csv
+from hemexp.config import DataConfig, PredictConfig, PrepareConfig, TrainConfig, load_config
+from hemexp.errors import UserError
+from hemexp.jobs.predict import predict
+from hemexp.jobs.prepare import prepare
+from hemexp.jobs.train import train
+
+SCORES = {"accuracy", "majority_accuracy", "auroc", "auprc", "brier", "log_loss"}
+
+
+def read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype={"patient_id": str, "scan_serial": str, "first_scan_serial": str})
+
+
+def predict_with(run: Path, root: Path, directory: Path) -> pd.DataFrame:
+    predict(load_config(PredictConfig, [f"run_dir={run}", f"data.root={root}"]), directory)
+    return read(directory / "predictions.csv")
+
+
+def test_a_run_leaves_what_the_contract_says(finished_run: Path):
+    names = {str(path.relative_to(finished_run)) for path in finished_run.rglob("*") if path.is_file()}
+    expected = {"result.json", "predictions.csv", "history.csv", "splits.json", "DONE"}
+    expected |= {
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "figures/loss.png",
+        "figures/roc.png",
+        "figures/risk.png",
+    }
+    assert expected <= names
+    assert not any("partial" in name or "lock" in name for name in names)
+
+
+def test_the_result(finished_run: Path):
+    result = json.loads((finished_run / "result.json").read_text())
+    assert (result["status"], result["verdict"]) == ("done", "HONEST")
+    assert "treatments_after_first_scan" in result["caveats"]
+    assert (result["num_train"], result["num_test"], result["num_features"]) == (24, 16, 72)
+    assert result["data"]["kind"] == "workbook"
+    assert set(result["metrics"]) == {f"test/{name}" for name in SCORES}
+    for score in result["metrics"].values():
+        assert set(score) == {"value", "low", "high"}
+    assert {"config_hash", "data_hash", "seed", "versions", "seconds", "events_train", "events_test"} <= set(result)
+
+
+def test_predictions_history_and_splits_agree(finished_run: Path):
+    result = json.loads((finished_run / "result.json").read_text())
+    table, history = read(finished_run / "predictions.csv"), pd.read_csv(finished_run / "history.csv")
+    assert table.columns.tolist() == ["patient_id", "role", "label", "probability"]
+    assert table["role"].value_counts().to_dict() == {"train": 24, "test": 16, "unlabelled": 5}
+    assert table.loc[table["role"] == "unlabelled", "label"].isna().all()
+    assert table["probability"].between(0, 1).all()
+    test = table[table["role"] == "test"]
+    assert result["metrics"]["test/brier"]["value"] == pytest.approx(
+        ((test["probability"] - test["label"]) ** 2).mean()
+    )
+    assert history.columns.tolist()[:2] == ["epoch", "train/loss"]
+    assert history["epoch"].tolist() == list(range(result["epochs"]))
+    splits = json.loads((finished_run / "splits.json").read_text())
+    assert splits["test"] == test["patient_id"].tolist()
+    assert sum(map(len, splits.values())) == len(table)
+
+
+def test_tensorboard_holds_curves_figures_graph_config_and_hparams(finished_run: Path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(finished_run / "tensorboard")).Reload()
+    tags = board.Tags()
+    history = pd.read_csv(finished_run / "history.csv")
+    curve = [event.value for event in board.Scalars("train/loss")]
+    np.testing.assert_allclose(curve, history["train/loss"], rtol=1e-6)
+    assert {"loss", "roc", "risk"} <= set(tags["images"])
+    assert tags["graph"]
+    assert "config/text_summary" in tags["tensors"]
+    auroc = json.loads((finished_run / "result.json").read_text())["metrics"]["test/auroc"]["value"]
+    assert [event.value for event in board.Scalars("test/auroc")] == [pytest.approx(auroc)]
+    plugin = board.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert b"optimizer.lr" in plugin
+
+
+def test_predict_gives_the_runs_own_probabilities(finished_run: Path, workbooks: Path, tmp_path: Path):
+    before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")}
+    again, own = predict_with(finished_run, workbooks, tmp_path), read(finished_run / "predictions.csv")
+    pd.testing.assert_frame_equal(again, own, atol=1e-6)
+    results = [json.loads((folder / "result.json").read_text()) for folder in (tmp_path, finished_run)]
+    assert results[0]["metrics"] == results[1]["metrics"]
+    assert {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")} == before
+
+
+def test_a_prediction_does_not_depend_on_who_else_is_in_the_file(finished_run: Path, workbooks: Path, tmp_path: Path):
+    scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
+    scans.loc[scans["patient_id"] == "sub030", ["age", "ED_original_shape_Elongation"]] = np.nan
+    alone = scans[scans["patient_id"] == "sub030"]
+    reversed_order = pd.concat([scans[scans["patient_id"] == name] for name in scans["patient_id"].unique()[::-1]])
+    tables = []
+    for name, table in (("all", scans), ("alone", alone), ("reversed", reversed_order)):
+        (tmp_path / name).mkdir()
+        write_csv(table, tmp_path / name / "scans.csv")
+        tables.append(predict_with(finished_run, tmp_path / name, tmp_path / f"out_{name}").set_index("patient_id"))
+    for table in tables[1:]:
+        pd.testing.assert_series_equal(
+            table["probability"], tables[0]["probability"].reindex(table.index), atol=1e-6, check_exact=False
+        )
+
+
+def test_an_outside_cohort_is_scored_and_its_unknown_outcomes_are_not(finished_run: Path, tmp_path: Path):
+    cohort = ["data.seed=7", "data.num_patients=30", "data.num_unlabelled=4"]
+    prepare(load_config(PrepareConfig, cohort), tmp_path / "other")
+    table = predict_with(finished_run, tmp_path / "other" / "workbooks", tmp_path / "out")
+    assert table["role"].value_counts().to_dict() == {"test": 30, "unlabelled": 4}
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["verdict"] == "HONEST"
+    assert (result["num_test"], result["num_train"]) == (30, 0)
+    assert set(result["metrics"]) == {f"test/{name}" for name in SCORES}
+
+
+def test_training_patients_are_recognized_anywhere(finished_run: Path, workbooks: Path, tmp_path: Path):
+    scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
+    write_csv(scans[scans["patient_id"].isin(["sub001", "sub002", "sub039", "sub044"])], tmp_path / "scans.csv")
+    table = predict_with(finished_run, tmp_path, tmp_path / "out")
+    assert table["role"].tolist() == ["train", "train", "test", "unlabelled"]
+
+
+def test_a_broken_checkpoint_is_named(finished_run: Path, workbooks: Path, tmp_path: Path):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints" / "best.ckpt").write_bytes(b"not a checkpoint")
+    cfg = load_config(PredictConfig, [f"run_dir={tmp_path / 'run'}", f"data.root={workbooks}"])
+    with pytest.raises(UserError, match=r"result\.json"):
+        predict(cfg, tmp_path / "out")
+    (tmp_path / "run" / "result.json").write_text((finished_run / "result.json").read_text())
+    with pytest.raises(UserError, match=r"best\.ckpt: cannot be loaded"):
+        predict(cfg, tmp_path / "out")
+
+
+def test_prepare_leaves_its_four_tables(workbooks: Path, tmp_path: Path):
+    prepare(load_config(PrepareConfig, [f"data.root={workbooks}"]), tmp_path)
+    scans, patients, labels, quality = (read(tmp_path / f"{n}.csv") for n in ("scans", "patients", "labels", "quality"))
+    assert scans.columns.tolist() == patients.columns.tolist() == c.SCAN_COLUMNS
+    assert len(patients) == len(labels) == 45
+    assert (patients["scan_index"] == 0).all()
+    assert labels.columns.tolist() == ["patient_id", "first_scan_serial", "expansion", "hours_to_expansion", "reason"]
+    assert labels["hours_to_expansion"].notna().equals(labels["expansion"] == 1)
+    assert quality.columns.tolist() == [
+        "severity", "problem", "file", "sheet", "row", "column", "patient_id", "value", "message",
+    ]  # fmt: skip
+    assert set(quality["severity"]) == {"warning"}
+    assert (quality["problem"] == "no_followup").sum() == 5
+    assert not (tmp_path / "completed.csv").exists()
+
+
+def test_prepared_tables_train_the_same_model(workbooks: Path, finished_run: Path, tmp_path: Path):
+    prepare(load_config(PrepareConfig, [f"data.root={workbooks}"]), tmp_path / "tables")
+    options = ["trainer.max_epochs=30", "trainer.progress_bar=false"]
+    train(load_config(TrainConfig, [f"data.root={tmp_path / 'tables'}", *options]), tmp_path / "run")
+    assert (tmp_path / "run" / "predictions.csv").read_bytes() == (finished_run / "predictions.csv").read_bytes()
+
+
+def test_the_papers_completed_table_has_no_gaps_and_the_scans_keep_theirs(tmp_path: Path):
+    prepare(load_config(PrepareConfig, ["data.traps=true", "imputation=previous_three"]), tmp_path)
+    scans, completed = read(tmp_path / "scans.csv"), read(tmp_path / "completed.csv")
+    gaps = scans[c.IMAGING].isna()
+    assert gaps.any().any()
+    assert not completed[c.CLINICAL + c.IMAGING].isna().any().any()
+    assert completed.columns.tolist() == c.SCAN_COLUMNS
+    pd.testing.assert_frame_equal(completed[c.IMAGING].where(~gaps), scans[c.IMAGING], check_dtype=False)
+    row, name = next((r, n) for n in c.RADIOMICS["ED"] for r in np.flatnonzero(gaps[n]) if r >= 3)
+    before = scans[name][:row].dropna().tail(3)
+    assert completed[name][row] == pytest.approx(before.mean())
+
+
+def test_prepare_writes_all_findings_before_it_fails(workbooks: Path, tmp_path: Path):
+    scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
+    scans.loc[[0, 3], "HM_volume"] = -1
+    write_csv(scans, tmp_path / "scans.csv")
+    with pytest.raises(CohortError, match=r"quality\.csv"):
+        prepare(load_config(PrepareConfig, [f"data.root={tmp_path}"]), tmp_path / "out")
+    quality = pd.read_csv(tmp_path / "out" / "quality.csv")
+    assert (quality["severity"] == "error").sum() == 2
+    assert not (tmp_path / "out" / "scans.csv").exists()
+
+
+def test_one_class_and_no_outcome_are_refused(workbooks: Path, tmp_path: Path):
+    scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
+    first = scans.groupby("patient_id", sort=False)["HM_volume"].transform("first")
+    tables = {"one class": scans.assign(HM_volume=first), "known outcome": scans[scans["scan_index"] == 0]}
+    for name, table in tables.items():
+        (tmp_path / name).mkdir()
+        write_csv(table, tmp_path / name / "scans.csv")
+        with pytest.raises(UserError, match=name):
+            train(load_config(TrainConfig, [f"data.root={tmp_path / name}"]), tmp_path / f"run {name}")
+
+
+def test_two_writers_never_share_a_directory(workbooks: Path, tmp_path: Path):
+    with FileLock(tmp_path / ".lock"), pytest.raises(UserError, match="another process"):
+        train(load_config(TrainConfig, [f"data.root={workbooks}"]), tmp_path)
+
+
+def test_other_choices_train_too(workbooks: Path, tmp_path: Path):
+    choices = ["features=admission", "features=minimal", "features=all", "split=stratified", "split=kfold"]
+    choices += ["model=cnn", "model=attention", "label=absolute_3ml", "model.init=zeros", "model.init=all_zeros"]
+    options = [f"data.root={workbooks}", "trainer.max_epochs=2", "trainer.progress_bar=false"]
+    for choice in choices:
+        result = train(load_config(TrainConfig, [choice, *options]), tmp_path / choice)
+        assert result["verdict"] == "HONEST"
+        assert ("inert_init" in result["caveats"]) == ("init" in choice)

@@ -1,0 +1,283 @@
+"""What a wrong training loop would get wrong: leakage, learning, determinism, stopping, resuming."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch.nn import functional as F
+
+from hemexp.cohort import load_cohort
+from hemexp.cohort.tidy import write_csv
+from hemexp.config import DataConfig, TrainConfig, load_config
+from hemexp.datamodule import Batches, ExpansionDataModule
+from hemexp.errors import Interrupted, UserError
+from hemexp.jobs.train import train
+from hemexp.run_directory import RunDirectory
+from hemexp.task import ExpansionTask, predict_probabilities
+from hemexp.training import Recorder
+
+QUIET = "trainer.progress_bar=false"
+
+
+def run(directory: Path, *overrides: str) -> Path:
+    train(load_config(TrainConfig, [QUIET, *overrides]), directory)
+    return directory
+
+
+def best(directory: Path) -> dict[str, torch.Tensor]:
+    return torch.load(directory / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def data_of(*overrides: str) -> ExpansionDataModule:
+    cfg = load_config(TrainConfig, list(overrides))
+    data = ExpansionDataModule(cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size)
+    data.setup()
+    return data
+
+
+@pytest.fixture
+def scans(workbooks: Path) -> pd.DataFrame:
+    return load_cohort(DataConfig("workbook", str(workbooks))).scans
+
+
+def test_nothing_of_the_test_part_leaks_into_the_fit(scans: pd.DataFrame, tmp_path: Path):
+    """40 labelled patients, the first 24 train: all inputs and outcomes of the others are changed."""
+    changed = scans.copy()
+    others = changed["patient_id"].isin([f"sub{i:03d}" for i in range(25, 46)])
+    inputs = changed.select_dtypes("float").columns.difference(["hours_from_onset", "hours_from_first_scan"])
+    bounded = [name for name in inputs if changed[name].max() <= 1]
+    free = [name for name in inputs if name.startswith(("HM_vol", "ED_vol", "Hemo_", "ED_orig", "ED_NCCT"))]
+    changed.loc[others, bounded] = 1 - changed.loc[others, bounded]
+    changed.loc[others, free] = changed.loc[others, free] * 3 + 17
+    follow_ups = others & (changed["scan_index"] > 0)
+    changed.loc[follow_ups, "HM_volume"] = np.where(changed.loc[follow_ups, "scan_index"] % 2, 900_000.0, 1.0)
+    for name, table in (("a", scans), ("b", changed)):
+        (tmp_path / name).mkdir()
+        write_csv(table, tmp_path / name / "scans.csv")
+    options = ("trainer.max_epochs=8", "model.dropout=0.2", "trainer.batch_size=7")
+    a, b = (run(tmp_path / f"run_{name}", f"data.root={tmp_path / name}", *options) for name in "ab")
+    predictions = [pd.read_csv(directory / "predictions.csv").set_index("patient_id") for directory in (a, b)]
+    test = predictions[0]["role"] == "test"
+    assert (predictions[0]["label"] != predictions[1]["label"])[test].any()
+    assert (predictions[0]["probability"] != predictions[1]["probability"])[test].all()
+    assert same(best(a), best(b))
+    assert (a / "history.csv").read_text() == (b / "history.csv").read_text()
+    pd.testing.assert_frame_equal(*(table[table["role"] == "train"] for table in predictions))
+
+
+def test_training_labels_do_matter(scans: pd.DataFrame, tmp_path: Path):
+    """The mirror of the leak test: it would notice."""
+    follow_ups = (scans["patient_id"] == "sub001") & (scans["scan_index"] > 0)
+    changed = scans.assign(HM_volume=scans["HM_volume"].where(~follow_ups, 900_000.0))
+    changed.loc[(changed["patient_id"] == "sub001") & (changed["scan_index"] == 0), "HM_volume"] = 50_000.0
+    for name, table in (("a", scans), ("b", changed)):
+        (tmp_path / name).mkdir()
+        write_csv(table, tmp_path / name / "scans.csv")
+    a, b = (run(tmp_path / f"run_{n}", f"data.root={tmp_path / n}", "trainer.max_epochs=2") for n in "ab")
+    assert not same(best(a), best(b))
+
+
+@pytest.mark.parametrize("model", ["sacnn", "cnn", "attention"])
+def test_it_overfits_64_rows(model: str, tmp_path: Path):
+    options = ("data.num_patients=107", "data.num_unlabelled=0", "trainer.max_epochs=400", "optimizer.lr=0.003")
+    directory = run(tmp_path / "run", f"model={model}", "trainer.stop_loss=0.02", *options)
+    predictions = pd.read_csv(directory / "predictions.csv").query("role == 'train'")
+    assert len(predictions) == 64
+    assert roc_auc_score(predictions["label"], predictions["probability"]) >= 0.99
+
+
+def fit_arrays(data: ExpansionDataModule, labels: torch.Tensor, directory: Path, *overrides: str) -> np.ndarray:
+    """Train on the module's inputs with other labels; return the probabilities of everybody."""
+    from hemexp.training import fit
+
+    cfg = load_config(TrainConfig, [QUIET, *overrides])
+    data._train = (data._train[0], labels)
+    torch.manual_seed(cfg.seed)
+    sizes = {"name": "cnn", "kernel_size": 3, "channels": [8, 8], "hidden_dim": 32}
+    task = ExpansionTask(sizes, {"lr": 0.003, "weight_decay": 0.0}, data.features, {}, cfg.seed)
+    task.inputs.set(data.preprocessing)
+    fit(task, data, cfg.trainer, RunDirectory(directory), [], resume=False)
+    return predict_probabilities(task, data.raw)
+
+
+def test_permuted_labels_teach_nothing_and_true_ones_do(tmp_path: Path):
+    data = data_of("data.num_patients=500", "data.num_unlabelled=0", "data.signal=4", "data.prevalence=0.4")
+    true = data._train[1]
+    test = data.split.positions("test")
+    outcome = data.labels["expansion"].to_numpy()[test]
+    options = ("trainer.max_epochs=25", "trainer.batch_size=50")
+    scores = []
+    for seed in range(4):
+        permuted = true[torch.randperm(len(true), generator=torch.Generator().manual_seed(seed))]
+        risk = fit_arrays(data, permuted, tmp_path / str(seed), f"seed={seed}", *options)
+        scores.append(roc_auc_score(outcome, risk[test]))
+    learned = roc_auc_score(outcome, fit_arrays(data, true, tmp_path / "true", *options)[test])
+    assert abs(np.mean(scores) - 0.5) < 0.12, scores
+    assert learned > 0.85
+
+
+@pytest.mark.slow
+def test_near_the_best_possible_auroc_with_5000_patients(tmp_path: Path):
+    options = ("data.num_patients=5000", "data.num_unlabelled=0", "data.signal=4", "optimizer.lr=0.0005")
+    settings = (
+        "trainer.max_epochs=40",
+        "trainer.batch_size=64",
+        "split.val_fraction=0.2",
+        "optimizer.weight_decay=0.001",
+    )
+    result = train(load_config(TrainConfig, [QUIET, *options, *settings, "model.dropout=0.3"]), tmp_path / "run")
+    assert result["num_test"] == 2000
+    assert result["best_possible_auroc"] - result["metrics"]["test/auroc"]["value"] <= 0.03
+
+
+def test_same_seed_same_bits_other_seed_other_bits(workbooks: Path, tmp_path: Path):
+    options = (f"data.root={workbooks}", "trainer.max_epochs=5", "model.dropout=0.3", "trainer.batch_size=8")
+    a, b, c = (run(tmp_path / name, *options, f"seed={seed}") for name, seed in (("a", 0), ("b", 0), ("c", 1)))
+    assert same(best(a), best(b))
+    assert (a / "predictions.csv").read_bytes() == (b / "predictions.csv").read_bytes()
+    assert (a / "history.csv").read_bytes() == (b / "history.csv").read_bytes()
+    assert not same(best(a), best(c))
+
+
+def test_batches_hold_everyone_once_and_follow_seed_and_epoch():
+    x, y = torch.arange(10.0)[:, None], torch.arange(10)
+    orders = []
+    for seed, epoch in ((0, 0), (0, 0), (0, 1), (1, 0)):
+        batches = Batches(x, y, 3, seed, lambda epoch=epoch: epoch)
+        assert len(batches) == len(list(batches)) == 4
+        seen = torch.cat([labels for _, labels in batches])
+        assert sorted(seen.tolist()) == list(range(10))
+        assert all(torch.equal(inputs[:, 0].long(), labels) for inputs, labels in batches)
+        orders.append(seen.tolist())
+    assert orders[0] == orders[1]
+    assert orders[0] != orders[2] != orders[3]
+    ((inputs, labels),) = Batches(x, y, None)
+    assert torch.equal(inputs, x)
+    assert torch.equal(labels, y)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("model.dropout=0.3", "trainer.batch_size=8"),
+        ("split.val_fraction=0.25", "model.dropout=0.1"),
+    ],
+)
+def test_stop_and_resume_equals_uninterrupted(
+    options: tuple[str, ...], workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    options = (f"data.root={workbooks}", "trainer.max_epochs=14", *options)
+    whole = run(tmp_path / "whole", *options)
+    stopping = Recorder.on_train_epoch_end
+
+    def ctrl_c(self, trainer, module):
+        if trainer.current_epoch in (4, 9):
+            os.kill(os.getpid(), signal.SIGINT)
+        stopping(self, trainer, module)
+
+    monkeypatch.setattr(Recorder, "on_train_epoch_end", ctrl_c)
+    for epochs in (5, 10):
+        with pytest.raises(Interrupted, match=f"after epoch {epochs}"):
+            run(tmp_path / "halves", *options)
+        assert (tmp_path / "halves" / "FAILED").is_file()
+        result = RunDirectory(tmp_path / "halves").result()
+        assert result["status"] == "interrupted"
+        assert result["verdict"].startswith("INCOMPLETE: interrupted")
+    halves = run(tmp_path / "halves", *options)
+    assert not (halves / "FAILED").exists()
+    assert (halves / "DONE").is_file()
+    assert same(best(whole), best(halves))
+    for name in ("history.csv", "predictions.csv", "splits.json"):
+        assert (whole / name).read_bytes() == (halves / name).read_bytes()
+
+
+def test_a_run_that_failed_after_training_does_not_train_again(
+    workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    options = (f"data.root={workbooks}", "trainer.max_epochs=4")
+    monkeypatch.setattr("hemexp.jobs.train.run_figures", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path / "run", *options)
+    assert RunDirectory(tmp_path / "run").result()["verdict"] == "INCOMPLETE: ZeroDivisionError: division by zero"
+    monkeypatch.undo()
+    monkeypatch.setattr("hemexp.training.Trainer", lambda **_: 1 / 0)
+    assert (run(tmp_path / "run", *options) / "DONE").is_file()
+
+
+def test_changed_data_are_not_resumed(scans: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_csv(scans, tmp_path / "scans.csv")
+    options = (f"data.root={tmp_path}", "trainer.max_epochs=3")
+    monkeypatch.setattr("hemexp.jobs.train.run_figures", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path / "run", *options)
+    write_csv(scans.assign(age=scans["age"] + 1), tmp_path / "scans.csv")
+    with pytest.raises(UserError, match="the cohort has changed"):
+        run(tmp_path / "run", *options)
+
+
+def test_best_is_the_lowest_training_loss_with_the_weights_that_had_it(workbooks: Path, tmp_path: Path):
+    directory = run(tmp_path / "run", f"data.root={workbooks}", "trainer.max_epochs=40", "optimizer.lr=0.03")
+    result, history = RunDirectory(directory).result(), pd.read_csv(directory / "history.csv")
+    assert result["best_epoch"] == history["train/loss"].idxmin()
+    task = ExpansionTask.load_from_checkpoint(directory / "checkpoints" / "best.ckpt", weights_only=True).eval()
+    data = data_of(f"data.root={workbooks}")
+    inputs, labels = data._train
+    with torch.no_grad():
+        loss = F.cross_entropy(task(inputs), labels)
+    assert float(loss) == pytest.approx(history["train/loss"].min(), rel=1e-4)
+
+
+def test_with_a_validation_part_best_is_its_lowest_loss(workbooks: Path, tmp_path: Path):
+    directory = run(tmp_path / "run", f"data.root={workbooks}", "trainer.max_epochs=30", "split.val_fraction=0.25")
+    result, history = RunDirectory(directory).result(), pd.read_csv(directory / "history.csv")
+    assert result["best_epoch"] == history["val/loss"].idxmin() < 29
+    task = ExpansionTask.load_from_checkpoint(directory / "checkpoints" / "best.ckpt", weights_only=True).eval()
+    data = data_of(f"data.root={workbooks}", "split.val_fraction=0.25")
+    inputs, labels = data._val
+    with torch.no_grad():
+        assert float(F.cross_entropy(task(inputs), labels)) == pytest.approx(result["best_loss"], rel=1e-5)
+
+
+def test_it_stops_at_the_loss_wanted(workbooks: Path, tmp_path: Path):
+    directory = run(tmp_path / "run", f"data.root={workbooks}", "trainer.stop_loss=0.3")
+    result, history = RunDirectory(directory).result(), pd.read_csv(directory / "history.csv")
+    assert result["stopped_by"] == "stop_loss"
+    assert (history["train/loss"] < 0.3).tolist() == [False] * (len(history) - 1) + [True]
+
+
+def test_a_loss_that_is_no_number_is_the_users_to_mend(workbooks: Path, tmp_path: Path):
+    with pytest.raises(UserError, match=r"optimizer\.lr=1e\+30"):
+        run(tmp_path / "run", f"data.root={workbooks}", "optimizer.lr=1e30", "trainer.stop_loss=null")
+    assert "optimizer.lr" in (tmp_path / "run" / "FAILED").read_text()
+
+
+def test_checkpoints_hold_plain_values_and_nobodys_data(finished_run: Path, workbooks: Path):
+    plain = (int, float, str, bool, type(None), list, tuple, dict, torch.Tensor)
+    patients = load_cohort(DataConfig("workbook", str(workbooks))).patients
+
+    def leaves(value: object):
+        assert isinstance(value, plain), type(value)
+        if isinstance(value, dict):
+            value = [*value.keys(), *value.values()]
+        if isinstance(value, list | tuple):
+            for item in value:
+                yield from leaves(item)
+        else:
+            yield value
+
+    for name in ("best.ckpt", "last.ckpt"):
+        checkpoint = torch.load(finished_run / "checkpoints" / name, weights_only=True)
+        texts = {leaf for leaf in leaves(checkpoint) if isinstance(leaf, str)}
+        assert not texts & (set(patients["patient_id"]) | set(patients["scan_serial"]))
+        rows = {leaf.shape[0] for leaf in leaves(checkpoint) if isinstance(leaf, torch.Tensor) and leaf.dim() == 2}
+        assert not rows & {24, 40, 45}  # parts of the cohort
