@@ -6,6 +6,7 @@ when `OmegaConf.to_object` builds the objects. Nothing here imports pandas or to
 
 import hashlib
 import json
+import re
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Optional, TypeVar
@@ -374,9 +375,17 @@ def config_hash(cfg: TrainConfig) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _cohort_name(root: str | None) -> str:
+    """Return what a run's directory calls its cohort."""
+    return re.sub(r"[^\w.-]+", "-", Path(root).resolve().name) if root else "synthetic"
+
+
 def register_schemas() -> None:
-    """Store the schemas that the YAML files in ``conf/`` name in their defaults lists."""
+    """Store the schemas that the YAML files in ``conf/`` name in their defaults lists, and their one resolver."""
     store = ConfigStore.instance()
+    # Hydra 1.3 copies the whole store at every look-up of a group, a hundred times for --help; nobody changes a copy.
+    setattr(ConfigStore, "__deepcopy__", lambda store, memo: store)  # noqa: B010
+    OmegaConf.register_new_resolver("cohort_name", _cohort_name, replace=True)
     groups: dict[str, dict[str, type]] = {
         "": {"train": TrainConfig, "prepare": PrepareConfig, "predict": PredictConfig},
         "data": {"synthetic": SyntheticDataConfig, "files": DataConfig},

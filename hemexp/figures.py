@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from sklearn.metrics import roc_curve
 
 from hemexp.evaluation import Score
@@ -30,9 +31,8 @@ _STYLE: Any = {
 
 
 def _axes(width: float, height: float) -> tuple[Figure, Axes]:
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        return figure, figure.add_subplot()
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
 
 
 def loss_curve(history: pd.DataFrame, best_epoch: int) -> Figure:
@@ -49,6 +49,9 @@ def loss_curve(history: pd.DataFrame, best_epoch: int) -> Figure:
     axes.axvline(best_epoch, color=GREY, linestyle=":", label=f"best: epoch {best_epoch}")
     if (history["train/loss"] > 0).all():
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="epoch", ylabel="cross entropy", title="Loss")
     axes.legend()
     return figure
@@ -64,7 +67,7 @@ def roc(labels: Array, probabilities: Array, score: Score) -> Figure:
     false_positive, true_positive, _ = roc_curve(labels, probabilities, drop_intermediate=False)
     axes.plot(false_positive, true_positive, color=YES, linewidth=2, clip_on=False, zorder=3)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
-    axes.text(0.52, 0.44, "chance", color=GREY, rotation=45, ha="center", va="center", transform_rotates_text=True)
+    axes.text(0.84, 0.79, "chance", color=GREY, rotation=45, ha="center", va="center", transform_rotates_text=True)
     title = f"ROC, test part: AUROC {score['value']:.2f} ({score['low']:.2f} to {score['high']:.2f})"
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1), aspect="equal", title=title)
     return figure
@@ -90,8 +93,9 @@ def risk_by_outcome(labels: Array, probabilities: Array, score: Score) -> Figure
     counts = [int((labels == outcome).sum()) for outcome in (0, 1)]
     axes.set_yticks([0, 1], [f"no expansion\n(n = {counts[0]})", f"expansion\n(n = {counts[1]})"])
     axes.grid(visible=False, axis="y")
-    title = f"Predicted risk by outcome, test part: Brier {score['value']:.3f}; bars are medians"
-    axes.set(xlabel="predicted probability of expansion", xlim=(0, 1), ylim=(-0.5, 1.5), title=title)
+    title = f"Risk by outcome, test part: Brier {score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
+    label = "predicted probability of expansion (bars: medians)"
+    axes.set(xlabel=label, xlim=(-0.01, 1.01), ylim=(-0.5, 1.5), title=title)
     return figure
 
 
@@ -103,8 +107,9 @@ def run_figures(
     Shape:
         labels, probabilities: (N,), of the test part.
     """
-    figures = {"loss": loss_curve(history, best_epoch)}
-    if metrics["test/auroc"]["value"] is not None:
-        figures["roc"] = roc(labels, probabilities, metrics["test/auroc"])
-    figures["risk"] = risk_by_outcome(labels, probabilities, metrics["test/brier"])
+    with mpl.rc_context(_STYLE):
+        figures = {"loss": loss_curve(history, best_epoch)}
+        if metrics["test/auroc"]["value"] is not None:
+            figures["roc"] = roc(labels, probabilities, metrics["test/auroc"])
+        figures["risk"] = risk_by_outcome(labels, probabilities, metrics["test/brier"])
     return figures

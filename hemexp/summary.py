@@ -1,7 +1,6 @@
 """What a command says on the terminal when it is done."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +14,14 @@ NAMES = {
     "auprc": "AUPRC",
     "brier": "Brier score (lower is better)",
     "log_loss": "log loss (lower is better)",
+}
+
+CAVEATS = {
+    "treatments_after_first_scan": "inputs hold treatments, which follow the first scan: no prediction at admission",
+    "few_events_per_input": "fewer than 10 patients of the rarer outcome for each input: expect chance findings",
+    "one_outcome_in_test": "the test part holds one outcome only: nothing can be ranked",
+    "inert_init": "model.init is zeros or all_zeros: what begins at zero never learns",
+    "synthetic_cohort": "the patients are simulated",
 }
 
 
@@ -35,6 +42,11 @@ def print_scores(title: str, metrics: Mapping[str, Score], notes: Sequence[str])
         console.print(note, markup=False)
 
 
+def explain(caveats: Sequence[str]) -> list[str]:
+    """Return each caveat's code with its meaning."""
+    return [f"caveat {code}: {CAVEATS[code]}" for code in caveats]
+
+
 def judge(metrics: Mapping[str, Score]) -> list[str]:
     """Say in words how the scores compare with knowing nothing."""
     accuracy, majority, auroc = (metrics[f"test/{name}"] for name in ("accuracy", "majority_accuracy", "auroc"))
@@ -47,11 +59,3 @@ def judge(metrics: Mapping[str, Score]) -> list[str]:
     if auroc["low"] is not None and auroc["high"] is not None and auroc["low"] <= 0.5 <= auroc["high"]:
         notes.append("the AUROC's interval includes 0.5: this test part does not show that the model beats a coin")
     return notes
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a nested config as one level of dotted keys."""
-    items: dict[str, Any] = {}
-    for key, value in config.items():
-        items |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return items

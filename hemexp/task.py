@@ -7,6 +7,8 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import functional as F
+from torchmetrics import MetricCollection
+from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 
 from hemexp.datamodule import Batch
 from hemexp.nets import build_net
@@ -39,6 +41,7 @@ class ExpansionTask(LightningModule):
         self.save_hyperparameters(logger=False)
         self.inputs = InputLayer(len(features))
         self.net = build_net(len(features), **model)
+        self.val_scores = MetricCollection({"accuracy": BinaryAccuracy(), "auroc": BinaryAUROC()}, prefix="val/")
         self.example_input_array = torch.zeros(1, len(features))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,21 +56,23 @@ class ExpansionTask(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the batch's mean loss."""
-        return self._step(batch, "train")
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log the loss and the accuracy of the validation part."""
-        self._step(batch, "val")
-
-    def _step(self, batch: Batch, stage: str) -> Tensor:
         x, y = batch
         logits = self(x)
         loss = F.cross_entropy(logits, y)
-        with torch.no_grad():
-            accuracy = (logits.argmax(dim=1) == y).float().mean()
-        scores = {f"{stage}/loss": loss, f"{stage}/accuracy": accuracy}
-        self.log_dict(scores, on_step=False, on_epoch=True, batch_size=len(y), logger=False)
+        accuracy = (logits.detach().argmax(dim=1) == y).float().mean()
+        self._log({"train/loss": loss, "train/accuracy": accuracy}, len(y))
         return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log loss, accuracy and AUROC of the validation part."""
+        x, y = batch
+        logits = self(x)
+        self.val_scores.update(F.softmax(logits, dim=1)[:, 1], y)
+        self._log({"val/loss": F.cross_entropy(logits, y)}, len(y))
+        self._log(self.val_scores, len(y))
+
+    def _log(self, scores: dict[str, Tensor] | MetricCollection, batch_size: int) -> None:
+        self.log_dict(scores, on_step=False, on_epoch=True, batch_size=batch_size, logger=False)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return Adam; its `weight_decay` is the L2 penalty of the original."""

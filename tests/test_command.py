@@ -107,7 +107,7 @@ def test_train_as_a_user(run_command: Run, tmp_path: Path):
     assert "HONEST" in done.stdout
     assert "always the majority" in done.stdout
     (run,) = (tmp_path / "outputs" / "runs").iterdir()
-    assert "sacnn_paper_onset_48h_seed0" in run.name
+    assert run.name.startswith("synthetic-sacnn-paper-onset_48h-seed0-2")
     assert (run / "DONE").is_file()
     assert (run / ".hydra" / "config.yaml").is_file()
     assert "160 patients" in (run / "train.log").read_text()

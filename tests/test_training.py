@@ -241,6 +241,7 @@ def test_with_a_validation_part_best_is_its_lowest_loss(workbooks: Path, tmp_pat
     directory = run(tmp_path / "run", f"data.root={workbooks}", "trainer.max_epochs=30", "split.val_fraction=0.25")
     result, history = RunDirectory(directory).result(), pd.read_csv(directory / "history.csv")
     assert result["best_epoch"] == history["val/loss"].idxmin() < 29
+    assert {"val/accuracy", "val/auroc"} <= set(history)
     task = ExpansionTask.load_from_checkpoint(directory / "checkpoints" / "best.ckpt", weights_only=True).eval()
     data = data_of(f"data.root={workbooks}", "split.val_fraction=0.25")
     inputs, labels = data._val

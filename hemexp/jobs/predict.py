@@ -17,7 +17,7 @@ from hemexp.evaluation import score_predictions
 from hemexp.features import feature_caveats, input_table
 from hemexp.jobs.train import patient_key
 from hemexp.run_directory import RunDirectory, write_json
-from hemexp.summary import judge, print_scores
+from hemexp.summary import explain, judge, print_scores
 from hemexp.task import ExpansionTask, predict_probabilities
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def _say(result: dict[str, Any], directory: Path) -> None:
         notes.append(f"{result['num_train']} patients of the run's own training part are predicted but not scored")
     if min(result["events_test"], result["num_test"] - result["events_test"]) < 100:
         notes.append("fewer than 100 patients of each outcome: too few for a validation, the intervals say how wide")
-    notes.append(f"caveats: {', '.join(result['caveats']) or 'none'}")
+    notes += explain(result["caveats"])
     title = (
         f"{result['verdict']}: {result['num_test']} patients with known outcome, {result['events_test']} with expansion"
     )

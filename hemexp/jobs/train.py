@@ -10,7 +10,6 @@ from platform import python_version
 from typing import Any
 
 import lightning
-import pandas as pd
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import OmegaConf
 
@@ -23,7 +22,7 @@ from hemexp.evaluation import score_predictions
 from hemexp.features import feature_caveats
 from hemexp.figures import run_figures
 from hemexp.run_directory import RunDirectory, write_json
-from hemexp.summary import flat, judge, print_scores
+from hemexp.summary import explain, judge, print_scores
 from hemexp.task import ExpansionTask, predict_probabilities
 from hemexp.training import FitResult, epochs_saved, fit
 
@@ -107,18 +106,13 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool) -> dict[str, Any]:
     metrics = score_predictions(labels, risks, majority=facts["majority"])
 
     figures = run_figures(fitted.history, fitted.best_epoch, labels, risks, metrics)
+    (run.path / "figures").mkdir(exist_ok=True)
     for name, figure in figures.items():
-        (run.path / "figures").mkdir(exist_ok=True)
         figure.savefig(run.path / "figures" / f"{name}.png")
-        board.experiment.add_figure(name, figure)
+        board.experiment.add_figure(f"figures/{name}", figure)
     board.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(asdict(cfg))}```")
     board.log_hyperparams(
-        {
-            key: str(value) if isinstance(value, list) else value
-            for key, value in flat(asdict(cfg)).items()
-            if value is not None
-        },
-        {key: score["value"] for key, score in metrics.items() if score["value"] is not None},
+        _hparams(cfg), {key: score["value"] for key, score in metrics.items() if score["value"] is not None}
     )
     board.finalize("success")
     (run.path / "tensorboard" / "hparams.yaml").unlink(missing_ok=True)  # Lightning's, empty; .hydra/ has the config
@@ -168,6 +162,22 @@ def _facts(cfg: TrainConfig, data: ExpansionDataModule) -> dict[str, Any]:
     }
 
 
+def _hparams(cfg: TrainConfig) -> dict[str, Any]:
+    """What TensorBoard's HPARAMS tab compares runs by; the whole config stands under TEXT."""
+    names = {
+        "data.kind": cfg.data.kind,
+        "label": cfg.label.name,
+        "features": cfg.features.name,
+        "split": cfg.split.name,
+    }
+    sizes = {
+        f"model.{key}": str(value) if isinstance(value, list) else value for key, value in asdict(cfg.model).items()
+    }
+    training = {f"optimizer.{key}": value for key, value in asdict(cfg.optimizer).items()}
+    training["trainer.batch_size"] = cfg.trainer.batch_size or "full"
+    return {**names, **sizes, **training, "trainer.max_epochs": cfg.trainer.max_epochs, "seed": cfg.seed}
+
+
 def _outcome(fitted: FitResult) -> dict[str, Any]:
     return {
         "epochs": fitted.epochs,
@@ -204,26 +214,17 @@ def _say_start(cfg: TrainConfig, data: ExpansionDataModule, facts: dict[str, Any
         len(data.split.positions("unlabelled")),
     )
     if counts:
-        log.info(
-            "%d data-quality warnings: %s (prepare.py lists each with its cell)",
-            sum(counts.values()),
-            ", ".join(f"{problem} {count}" for problem, count in counts.items()),
-        )
+        log.info("%d data-quality warnings of %d kinds: prepare.py lists each cell", sum(counts.values()), len(counts))
     if resume:
-        log.info("resuming from %s", "checkpoints/last.ckpt")
+        log.info("resuming from checkpoints/last.ckpt")
 
 
 def _say_end(result: dict[str, Any], run: RunDirectory) -> None:
     notes = judge(result["metrics"])
     if result["best_possible_auroc"] is not None:
         notes.append(f"the best possible AUROC in this synthetic population is {result['best_possible_auroc']:.3f}")
-    notes.append(f"caveats: {', '.join(result['caveats']) or 'none'}")
+    notes += explain(result["caveats"])
     notes.append(f"trained {result['epochs']} epochs, best {result['best_epoch']}, in {result['seconds']:.0f} s")
     notes.append(f"files in {run.path}")
     title = f"{result['verdict']}: {result['num_test']} test patients, {result['events_test']} with expansion"
     print_scores(title, result["metrics"], notes)
-
-
-def read_predictions(run_dir: Path) -> pd.DataFrame:
-    """Return a run's predictions.csv."""
-    return pd.read_csv(run_dir / "predictions.csv", dtype={"patient_id": str})
