@@ -5,12 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small import ROOT
 
 from hemexp.cohort.synthetic import write_workbooks
 from hemexp.config import SyntheticDataConfig, TrainConfig, load_config
-
-ROOT = Path(__file__).resolve().parent.parent
-FAST = ["trainer.max_epochs=3", "trainer.progress_bar=false"]
 
 
 @pytest.fixture(scope="session")

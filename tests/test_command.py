@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import FAST, ROOT
+from small import FAST, ROOT
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
