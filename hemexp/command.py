@@ -15,6 +15,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -28,11 +29,15 @@ log = logging.getLogger(__name__)
 
 
 class JobFailed(Exception):
-    """A job ended with an error that is already in its log."""
+    """A job of a sweep ended with an error that is already in its log; the others go on."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
+
+
+class JobExit(SystemExit):
+    """A single job ended with an error that is already in its log."""
 
 
 def command(name: str) -> NoReturn:
@@ -42,8 +47,8 @@ def command(name: str) -> NoReturn:
     app = hydra.main(config_path=str(CONFIG_DIR), config_name=name, version_base="1.3")(run_job)
     try:
         app()
-    except JobFailed as failure:
-        sys.exit(failure.code)
+    except (JobFailed, JobExit) as end:
+        sys.exit(end.code)
     except (UserError, HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: clashing Hydra flags
         _refuse(error)
     except SystemExit as stop:
@@ -57,8 +62,9 @@ def run_job(config: DictConfig) -> Any:
     """Run one composed job in its output directory; what goes wrong is in its log.
 
     Raises:
-        JobFailed: with code 2 for a `UserError`, 1 for anything else.
+        JobExit, JobFailed: alone or in a sweep, with code 2 for a `UserError` and 1 for anything else.
     """
+    cause: Exception
     settings = HydraConfig.get()
     name, directory = settings.job.name, Path(settings.runtime.output_dir)
     try:
@@ -68,15 +74,16 @@ def run_job(config: DictConfig) -> Any:
         return getattr(job, name)(cfg, directory)
     except UserError as error:
         log.error("error: %s", error)
-        raise JobFailed(2) from error
+        cause, code = error, 2
     except Interrupted as stop:
         log.error("%s", stop)
-        raise JobFailed(1) from stop
+        cause, code = stop, 1
     except Exception as error:
         log.exception("%s: %s", type(error).__name__, error)
-        raise JobFailed(1) from error
+        cause, code = error, 1
     finally:
         OutputDirectory(directory).release()
+    raise (JobExit if settings.mode == RunMode.RUN else JobFailed)(code) from cause
 
 
 class Guard(Callback):

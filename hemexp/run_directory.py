@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from hemexp.config import TrainConfig, config_hash
 from hemexp.errors import UserError
 
-HYDRA_WRITES = {".hydra", ".lock", "train.log"}
+BEFORE_RESULT = {".hydra", ".lock", "train.log", "FAILED"}  # what a run leaves that ended before its result.json
 
 
 def write_text(path: Path, text: str) -> None:
@@ -35,7 +35,7 @@ class OutputDirectory:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._lock = FileLock(self.path / ".lock", is_singleton=True)
+        self._lock = FileLock(self.path.resolve() / ".lock", is_singleton=True)  # one a process and path
 
     def lock(self) -> None:
         """Keep every other process out until `release` or the end of this one.
@@ -90,7 +90,7 @@ class RunDirectory(OutputDirectory):
             self.lock()
         names = {entry.name for entry in self.path.iterdir()}
         if not (self.path / "result.json").is_file():
-            if names - HYDRA_WRITES:
+            if names - BEFORE_RESULT:
                 raise UserError(f"output_dir={self.path}: is not empty and holds no run; choose a new directory")
             return "new"
         result = self.result()

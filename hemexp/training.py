@@ -81,9 +81,12 @@ def fit(
             log_every_n_steps=1,
             default_root_dir=run.path,
         )
-        trainer.fit(task, datamodule=data, ckpt_path=run.last if resume else None, weights_only=True)
+        try:
+            trainer.fit(task, datamodule=data, ckpt_path=run.last if resume else None, weights_only=True)
+        except SystemExit:  # Lightning's answer to a second Ctrl-C
+            raise Interrupted("stopped at once, without saving the last epochs") from None
         if recorder.stopped_by is None:
-            raise Interrupted(f"interrupted after epoch {len(recorder.history)}; the same command resumes from there")
+            raise Interrupted(f"interrupted after epoch {len(recorder.history)}")
         task.cpu()
         task.load_state_dict(recorder.best_weights)
         trainer.save_checkpoint(run.best, weights_only=True)

@@ -78,6 +78,10 @@ def test_bad_files_end_with_2_and_name_the_cell(run_command: Run, tmp_path: Path
     assert "Traceback" not in done.stderr
     assert (tmp_path / "run" / "FAILED").is_file()
     assert not (tmp_path / "run" / "DONE").exists()
+    (tmp_path / "scans.csv").unlink()
+    mended = run_command("train.py", "output_dir=run", *FAST)
+    assert mended.returncode == 0, mended.stderr
+    assert not (tmp_path / "run" / "FAILED").exists()
 
 
 def test_run_again_says_so_and_another_config_is_refused(run_command: Run, finished_run: Path, workbooks: Path):

@@ -52,9 +52,10 @@ def train(cfg: TrainConfig, directory: Path | str) -> dict[str, Any]:
         return run.result()
     try:
         return _train(cfg, run, resume=state == "resume")
-    except Interrupted as stop:
-        run.fail("interrupted", str(stop))
-        raise
+    except (Interrupted, KeyboardInterrupt) as stop:
+        why = str(stop) or "interrupted outside training"
+        run.fail("interrupted", why)
+        raise Interrupted(f"{why}; the same command with output_dir={run.path} resumes") from None
     except BaseException as error:
         run.fail("failed", f"{type(error).__name__}: {error}" if not isinstance(error, UserError) else str(error))
         raise
