@@ -68,7 +68,7 @@ def run_job(config: DictConfig) -> Any:
     settings = HydraConfig.get()
     name, directory = settings.job.name, Path(settings.runtime.output_dir)
     try:
-        cfg = typed(config, SCHEMAS[name])
+        cfg = checked(config, name)
         job = import_module(f"hemexp.jobs.{name}")
         _one_handler_each()
         return getattr(job, name)(cfg, directory)
@@ -94,16 +94,26 @@ class Guard(Callback):
         _or_exit(lambda: _check_run(config))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check a sweep's own directory: each job's config is checked when it starts."""
+        """Check what all jobs of a sweep share, and its directory."""
         _or_exit(lambda: _check_sweep(config))
 
 
-def _check_run(config: DictConfig) -> None:
-    name = config.hydra.job.name
+def checked(config: DictConfig, name: str) -> Any:
+    """Return a composed config as an object of the command's schema, every rule and the device checked.
+
+    Raises:
+        UserError: a rule is broken, or the device is not there.
+    """
     cfg = typed(config, SCHEMAS[name])
-    directory = Path(OmegaConf.select(config, "hydra.run.dir"))
     if isinstance(cfg, TrainConfig):
         check_device(cfg.trainer.accelerator)
+    return cfg
+
+
+def _check_run(config: DictConfig) -> None:
+    cfg = checked(config, config.hydra.job.name)
+    directory = Path(OmegaConf.select(config, "hydra.run.dir"))
+    if isinstance(cfg, TrainConfig):
         run = RunDirectory(directory)
         if run.open(cfg) == "done":
             print(f"{directory}: already done (config_hash {config_hash(cfg)}); nothing was read or rewritten")
@@ -111,13 +121,14 @@ def _check_run(config: DictConfig) -> None:
     else:
         if cfg.data.root is not None and Path(cfg.data.root) == directory.resolve():
             raise UserError(f"output_dir={directory}: is also data.root; write somewhere else")
-        OutputDirectory(directory).open_for(name)
+        OutputDirectory(directory).open_for(config.hydra.job.name)
 
 
 def _check_sweep(config: DictConfig) -> None:
     given = [override for override in config.hydra.overrides.task if override.startswith("output_dir=")]
     if given:
         raise UserError(f"{given[0]}: a sweep's place is hydra.sweep.dir=DIR, output_dir is for a single run")
+    checked(config, config.hydra.job.name)
     directory = Path(OmegaConf.select(config, "hydra.sweep.dir"))
     if directory.exists() and any(directory.iterdir()):
         raise UserError(f"hydra.sweep.dir={directory}: is not empty; a sweep starts in a new directory")

@@ -43,6 +43,8 @@ def test_configuration_is_checked_without_torch_or_pandas():
         (["--cfg", "job", "--package", "nowhere"], ["nowhere"]),
         (["-m", "seed=0,1", "output_dir=x"], ["output_dir=x", "hydra.sweep.dir"]),
         (["data=synthetic", "data.root=."], ["data.root"]),
+        (["-m", "seed=0,1", "trainer.accelerator=mps"], ["trainer.accelerator=mps"]),
+        (["-m", "seed=0,1", "model.kernel_size=4"], ["model.kernel_size=4"]),
         (["data.root=missing"], ["missing", "no such folder"]),
         (["trainer.accelerator=mps"], ["trainer.accelerator=mps", "cpu"]),
     ],

@@ -41,7 +41,7 @@ PATIENTS = pa.DataFrameSchema(
 SCANS = pa.DataFrameSchema(
     {
         "scan_serial": pa.Column(str, unique=True, description="each serial once"),
-        "scan_index": pa.Column(int, pa.Check.ge(0), description="0 for the first scan, then 1, 2, ..."),
+        "hours_from_first_scan": _number("given", nullable=False),
         **{name: _number("given, and 0 or more (10^-3 mL)", pa.Check.ge(0), nullable=False) for name in c.VOLUMES},
         **{name: _within(0, 1) for names in c.RATIOS.values() for name in names},
         **{name: _number("a number") for names in c.RADIOMICS.values() for name in names},

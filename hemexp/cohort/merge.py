@@ -59,8 +59,8 @@ def merge(
     scans = pd.concat(parts, axis=1).copy()
     scans["scan_index"] = scans.groupby("patient_id", sort=False).cumcount()
     since_first = scans["scan_time"] - scans.groupby("patient_id", sort=False)["scan_time"].transform("first")
-    scans["hours_from_first_scan"] = since_first.dt.total_seconds() / 3600
-    scans["hours_from_onset"] = scans["onset_to_first_scan"] + scans["hours_from_first_scan"]
+    scans["hours_from_first_scan"] = (since_first.dt.total_seconds() / 3600).round(6)
+    scans["hours_from_onset"] = (scans["onset_to_first_scan"] + scans["hours_from_first_scan"]).round(6)
 
     room = dict.fromkeys(c.PATIENT_COLUMNS, "clinical")
     room |= {"scan_time": "times", "hours_from_first_scan": "times", "hours_from_onset": "times"}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from hemexp.cohort import columns as c
@@ -70,6 +71,10 @@ def _typed(cells: pd.DataFrame, where: Where, findings: Findings) -> pd.DataFram
             columns[name] = numbers(cells[name], ids, where, findings)
     for i in [i for i, serial in enumerate(columns["scan_serial"]) if serial is None]:
         findings.error("serial_missing", where(i, "scan_serial"), "rule: every scan has a serial", patient=ids.iloc[i])
+    index = columns["scan_index"]
+    for record in np.flatnonzero(~(index.ge(0) & (index % 1 == 0))):
+        message = f"scan_index is {cells['scan_index'].iloc[record]!r}; rule: 0 for the first scan, then 1, 2, ..."
+        findings.error("scan_index", where(int(record), "scan_index"), message, patient=ids.iloc[record])
     findings.stop_on_errors()
     scans = pd.DataFrame(columns)
     return scans.astype({"scan_index": "int64"})

@@ -49,6 +49,18 @@ def test_relative_growth_and_units():
     assert outcome(patient((0, 30_000), (10, 30_006)))[0] == 0  # 6 units are 0.006 mL
 
 
+def test_the_boundary_is_met_in_spite_of_rounding():
+    assert outcome(patient((0, 700), (10, 931)))[0] == 1  # 0.33 * 700 is a little above 231 in floating point
+    assert outcome(patient((0, 700), (10, 931)), replace(DEFAULT, inclusive=False))[0] == 0
+
+
+def test_an_unknown_onset_gives_no_negative_on_the_onset_clock():
+    scans = patient((0, 30_000), (10, 30_000), onset=np.nan)
+    assert np.isnan(outcome(scans)[0])
+    assert outcome(scans, replace(DEFAULT, clock="baseline"))[0] == 0
+    assert outcome(patient((0, 30_000), (10, 40_000), onset=np.nan), replace(DEFAULT, clock="baseline"))[0] == 1
+
+
 def test_strict_thresholds_must_be_exceeded():
     strict = replace(DEFAULT, inclusive=False)
     assert outcome(patient((0, 30_000), (10, 36_000)), strict)[0] == 0

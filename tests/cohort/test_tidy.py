@@ -53,6 +53,8 @@ def test_nothing_else_in_the_folder_is_read(tidy: Path):
         ("scan_serial", "2.03E+13", "serial_unreadable"),
         ("scan_time", "soon", "not_a_time"),
         ("scan_index", "7", "scan_index"),
+        ("scan_index", "", "scan_index"),
+        ("hours_from_first_scan", "", "out_of_range"),
         ("hours_from_onset", "999", "hours_disagree"),
         ("patient_id", "", "patient_id_missing"),
     ],
