@@ -5,8 +5,10 @@ Exit codes: 0 done; 2 the input or the configuration is wrong (a message, no tra
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,21 +21,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hemexp.config import CONFIG_DIR, PredictConfig, PrepareConfig, TrainConfig, config_hash, register_schemas, typed
+from hemexp.compose import CONFIG_DIR, SCHEMAS, keys_of, register_schemas, typed
+from hemexp.config import PredictConfig, TrainConfig, config_hash
 from hemexp.errors import Interrupted, UserError
 from hemexp.run_directory import OutputDirectory, RunDirectory
 
-SCHEMAS: dict[str, type[Any]] = {"train": TrainConfig, "prepare": PrepareConfig, "predict": PredictConfig}
+PATH_KEYS = ("data.root", "run_dir", "output_dir", "hydra.sweep.dir", "hydra.run.dir")
 
 log = logging.getLogger(__name__)
 
 
 class JobFailed(Exception):
     """A job of a sweep ended with an error that is already in its log; the others go on."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
 
 
 class JobExit(SystemExit):
@@ -43,47 +42,86 @@ class JobExit(SystemExit):
 def command(name: str) -> NoReturn:
     """Run the command `name` (train, prepare or predict) with the arguments of this process, and exit with its code."""
     register_schemas()
+    sys.argv[1:] = quote_paths(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1
     app = hydra.main(config_path=str(CONFIG_DIR), config_name=name, version_base="1.3")(run_job)
     try:
         app()
-    except (JobFailed, JobExit) as end:
+    except JobExit as end:
         sys.exit(end.code)
+    except JobFailed:
+        sys.exit(1)
     except (UserError, HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: clashing Hydra flags
-        _refuse(error)
+        _refuse(error, SCHEMAS[name])
     except SystemExit as stop:
         sys.exit(2 if stop.code == 1 else stop.code)  # jobs never exit with 1 by themselves: Hydra complained
     except KeyboardInterrupt:
+        print("interrupted before anything was written", file=sys.stderr)
         sys.exit(1)
     sys.exit(0)
+
+
+def quote_paths(arguments: list[str]) -> list[str]:
+    """Quote folder names for Hydra, whose grammar knows no Chinese characters, parentheses and the like; expand ``~``.
+
+    A comma stays what it is in a sweep: two folders to go through.
+    """
+    sweep = bool({"-m", "--multirun"} & set(arguments))
+    quoted = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if key in PATH_KEYS and value.startswith("~"):
+            value = os.path.expanduser(value)  # noqa: PTH111 - leaves an unknown ~user as it is
+        plain = re.fullmatch(r"[\w/\\.:~%@+$ -]*" + (",?" if sweep else ""), value, flags=re.ASCII)
+        if (
+            equals
+            and key in PATH_KEYS
+            and not plain
+            and not value.startswith(("'", '"'))
+            and not (sweep and "," in value)
+        ):
+            value = '"' + value.replace('"', '\\"') + '"'
+        quoted.append(f"{key}{equals}{value}")
+    return quoted
 
 
 def run_job(config: DictConfig) -> Any:
     """Run one composed job in its output directory; what goes wrong is in its log.
 
     Raises:
-        JobExit, JobFailed: alone or in a sweep, with code 2 for a `UserError` and 1 for anything else.
+        JobExit: a job alone failed; with code 2 for a `UserError`, 1 for anything else.
+        JobFailed: a job of a sweep failed.
     """
-    cause: Exception
+    cause: BaseException
     settings = HydraConfig.get()
     name, directory = settings.job.name, Path(settings.runtime.output_dir)
     try:
-        cfg = checked(config, name)
+        cfg = _checked_job(config, name, directory)
         job = import_module(f"hemexp.jobs.{name}")
-        _one_handler_each()
         return getattr(job, name)(cfg, directory)
     except UserError as error:
         log.error("error: %s", error)
         cause, code = error, 2
-    except Interrupted as stop:
-        log.error("%s", stop)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        log.error("%s", stop or "interrupted")
         cause, code = stop, 1
     except Exception as error:
         log.exception("%s: %s", type(error).__name__, error)
         cause, code = error, 1
     finally:
         OutputDirectory(directory).release()
-    raise (JobExit if settings.mode == RunMode.RUN else JobFailed)(code) from cause
+    if settings.mode == RunMode.RUN:
+        raise JobExit(code) from cause
+    raise JobFailed from cause
+
+
+def _checked_job(config: DictConfig, name: str, directory: Path) -> Any:
+    """Check a job's config; in a sweep nobody has yet, and its directory must say that it failed."""
+    try:
+        return checked(config, name)
+    except UserError as error:
+        RunDirectory(directory).fail("failed", str(error))
+        raise
 
 
 class Guard(Callback):
@@ -121,17 +159,23 @@ def _check_run(config: DictConfig) -> None:
     else:
         if cfg.data.root is not None and Path(cfg.data.root) == directory.resolve():
             raise UserError(f"output_dir={directory}: is also data.root; write somewhere else")
+        if isinstance(cfg, PredictConfig) and directory.resolve().is_relative_to(Path(str(cfg.run_dir)).resolve()):
+            raise UserError(f"output_dir={directory}: lies in run_dir={cfg.run_dir}, which is only read")
         OutputDirectory(directory).open_for(config.hydra.job.name)
 
 
 def _check_sweep(config: DictConfig) -> None:
-    given = [override for override in config.hydra.overrides.task if override.startswith("output_dir=")]
+    given = [override for override in config.hydra.overrides.task if override.lstrip("+").startswith("output_dir=")]
     if given:
         raise UserError(f"{given[0]}: a sweep's place is hydra.sweep.dir=DIR, output_dir is for a single run")
     checked(config, config.hydra.job.name)
     directory = Path(OmegaConf.select(config, "hydra.sweep.dir"))
     if directory.exists() and any(directory.iterdir()):
         raise UserError(f"hydra.sweep.dir={directory}: is not empty; a sweep starts in a new directory")
+    print(
+        f"a sweep into {directory}: test scores report, they never choose. To choose among settings, set "
+        "split.val_fraction and compare best_loss in each job's result.json"
+    )
 
 
 def check_device(accelerator: str) -> None:
@@ -161,16 +205,16 @@ def _or_exit(check: Callable[[], None]) -> None:
         _refuse(error)
 
 
-def _refuse(error: Exception) -> NoReturn:
-    cause = f"\n{error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
-    print(f"error: {error}{cause}", file=sys.stderr)
+def _refuse(error: Exception, schema: type[Any] | None = None) -> NoReturn:
+    """Print what is wrong, without the advice and the class names that mean nothing to a user, and exit with 2."""
+    cause = str(error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else ""
+    lines = [line for line in f"{error}\n{cause}".splitlines() if line.strip()]
+    lines = [
+        line for line in lines if not line.startswith(("To append to", "    ", "Config search path", "\tprovider="))
+    ]
+    unknown = re.search(r"Could not override '([\w.]+)'", lines[0]) if lines else None
+    if unknown and schema is not None:
+        similar = get_close_matches(unknown[1], keys_of(schema), n=3)
+        lines.append(f"did you mean {' or '.join(similar)}?" if similar else "all keys: --help")
+    print("error: " + "\n".join(lines), file=sys.stderr)
     sys.exit(2)
-
-
-def _one_handler_each() -> None:
-    """Take away the handlers that libraries add to their own loggers: each line would appear twice."""
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
-        logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.propagate = True
-        logger.setLevel(logging.WARNING)

@@ -6,27 +6,29 @@ when `OmegaConf.to_object` builds the objects. Nothing here imports pandas or to
 
 import hashlib
 import json
-import re
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Optional, TypeVar
-
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from typing import Any, ClassVar, Optional
 
 from hemexp.errors import UserError
 
-CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
 TIDY_FILES = ("scans.csv", "scans.parquet")
 WORKBOOKS = {"clinical": "表1", "imaging": "表2", "radiomics": "表3", "times": "附表1"}
-
-T = TypeVar("T")
 
 
 def _rule(holds: bool, key: str, value: object, rule: str) -> None:
     if not holds:
         raise UserError(f"{key}={value}: {rule}")
+
+
+def _finite(values: Mapping[str, Any], prefix: str = "") -> None:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            _finite(value, f"{prefix}{key}.")
+        elif isinstance(value, float):
+            _rule(math.isfinite(value), f"{prefix}{key}", value, "must be a finite number")
 
 
 @dataclass
@@ -56,7 +58,7 @@ class SyntheticDataConfig(DataConfig):
         _rule(self.num_patients >= 1, "data.num_patients", self.num_patients, "must be at least 1")
         _rule(self.num_unlabelled >= 0, "data.num_unlabelled", self.num_unlabelled, "must be 0 or more")
         _rule(0 < self.prevalence < 1, "data.prevalence", self.prevalence, "must lie between 0 and 1")
-        _rule(self.signal >= 0, "data.signal", self.signal, "must be 0 (no signal) or more")
+        _rule(0 <= self.signal <= 20, "data.signal", self.signal, "must be 0 (no signal) to 20")
         _rule(self.seed >= 0, "data.seed", self.seed, "must be 0 or more")
         _rule(not self.traps or self.num_patients >= 5, "data.num_patients", self.num_patients, "traps need at least 5")
 
@@ -99,6 +101,14 @@ class LabelConfig:
             "needs new intraventricular blood on a later scan, which the tables do not hold",
         )
 
+    def describe(self) -> str:
+        """Return the definition in words."""
+        sign = "at least" if self.inclusive else "more than"
+        growth = [f"{self.absolute_ml:g} mL"] if self.absolute_ml is not None else []
+        growth += [f"{100 * self.relative:g} %"] if self.relative is not None else []
+        start = "onset" if self.clock == "onset" else "the first scan"
+        return f"growth by {sign} {' or '.join(growth)} within {self.window_hours:g} h of {start}"
+
 
 @dataclass
 class FeaturesConfig:
@@ -115,17 +125,24 @@ class FeaturesConfig:
 class SplitConfig:
     """A division of the labelled patients; `val_fraction` is cut out of the training part, never the test part."""
 
+    NAMES: ClassVar[tuple[str, ...]]
     name: str
     val_fraction: float = 0.0
 
     def __post_init__(self) -> None:
+        _rule(self.name in self.NAMES, "split.name", self.name, "is set by split=NAME, not by itself")
         _rule(0 <= self.val_fraction < 1, "split.val_fraction", self.val_fraction, "must lie in [0, 1)")
+
+    def describe(self) -> str:
+        """Return the division in words."""
+        return self.name
 
 
 @dataclass
 class FractionSplitConfig(SplitConfig):
     """One division, `train_fraction` of the patients for training."""
 
+    NAMES: ClassVar[tuple[str, ...]] = ("paper", "stratified")
     train_fraction: float = 0.6
 
     def __post_init__(self) -> None:
@@ -137,6 +154,7 @@ class FractionSplitConfig(SplitConfig):
 class KFoldSplitConfig(SplitConfig):
     """Stratified folds; fold number `fold` is the test part."""
 
+    NAMES: ClassVar[tuple[str, ...]] = ("kfold",)
     num_folds: int = 5
     fold: int = 0
 
@@ -147,17 +165,23 @@ class KFoldSplitConfig(SplitConfig):
             0 <= self.fold < self.num_folds, "split.fold", self.fold, f"must be 0 to {self.num_folds - 1} (num_folds-1)"
         )
 
+    def describe(self) -> str:
+        """Return the division in words."""
+        return f"fold {self.fold} of {self.num_folds}"
+
 
 @dataclass
 class ModelConfig:
     """What every network has: the width of the hidden layer, dropout before it, and how weights begin."""
 
+    NAME: ClassVar[str]
     name: str
     hidden_dim: int = 64
     dropout: float = 0.0
     init: str = "default"
 
     def __post_init__(self) -> None:
+        _rule(self.name == self.NAME, "model.name", self.name, "is set by model=NAME, not by itself")
         _rule(self.hidden_dim >= 1, "model.hidden_dim", self.hidden_dim, "must be at least 1")
         _rule(0 <= self.dropout < 1, "model.dropout", self.dropout, "must lie in [0, 1)")
         inits = ("default", "zeros", "all_zeros")
@@ -207,6 +231,8 @@ class SelfAttentionConfig:
 class CNNConfig(ConvolutionConfig, ModelConfig):
     """The convolution branch alone."""
 
+    NAME: ClassVar[str] = "cnn"
+
     def __post_init__(self) -> None:
         ModelConfig.__post_init__(self)
         ConvolutionConfig.__post_init__(self)
@@ -215,6 +241,8 @@ class CNNConfig(ConvolutionConfig, ModelConfig):
 @dataclass
 class AttentionConfig(SelfAttentionConfig, ModelConfig):
     """The attention branch alone."""
+
+    NAME: ClassVar[str] = "attention"
 
     def __post_init__(self) -> None:
         ModelConfig.__post_init__(self)
@@ -225,6 +253,8 @@ class AttentionConfig(SelfAttentionConfig, ModelConfig):
 @dataclass
 class SACNNConfig(SelfAttentionConfig, ConvolutionConfig, ModelConfig):
     """The paper's network: both branches side by side."""
+
+    NAME: ClassVar[str] = "sacnn"
 
     def __post_init__(self) -> None:
         ModelConfig.__post_init__(self)
@@ -275,6 +305,12 @@ class TrainerConfig:
             self.devices,
             "a run trains on one device: 1, or the index of one in a list, such as [2]",
         )
+        _rule(
+            self.devices == 1 or self.accelerator != "cpu",
+            "trainer.devices",
+            self.devices,
+            "an index is of a GPU; with trainer.accelerator=cpu it must be 1",
+        )
         _rule(self.num_threads >= 1, "trainer.num_threads", self.num_threads, "must be at least 1")
         _rule(self.checkpoint_every >= 1, "trainer.checkpoint_every", self.checkpoint_every, "must be at least 1 epoch")
 
@@ -294,7 +330,8 @@ class TrainConfig:
     output_dir: str
 
     def __post_init__(self) -> None:
-        _rule(self.seed >= 0, "seed", self.seed, "must be 0 or more")
+        _rule(0 <= self.seed < 2**32, "seed", self.seed, "must be 0 or more, and below 2**32")
+        _finite(asdict(self))
         self.data = resolve_data(self.data)
 
 
@@ -309,6 +346,7 @@ class PrepareConfig:
 
     def __post_init__(self) -> None:
         _rule(self.imputation in {None, "previous_three"}, "imputation", self.imputation, "must be previous_three")
+        _finite(asdict(self))
         self.data = resolve_data(self.data)
 
 
@@ -317,12 +355,15 @@ class PredictConfig:
     """``python predict.py``."""
 
     data: DataConfig
-    run_dir: str
+    run_dir: Optional[str]
     output_dir: str
 
     def __post_init__(self) -> None:
-        if not Path(self.run_dir, "checkpoints", "best.ckpt").is_file():
-            raise UserError(f"run_dir={self.run_dir}: holds no checkpoints/best.ckpt; a finished train.py run has one")
+        if self.run_dir is None:
+            raise UserError("run_dir is not set: give run_dir=RUN, the directory of a finished train.py run")
+        _rule(Path(self.run_dir, "DONE").is_file(), "run_dir", self.run_dir, "is no finished run: it holds no DONE")
+        if self.data.root is None and self.data.kind == "auto":
+            raise UserError("data.root is not set: give data.root=DIR, or data=synthetic for simulated patients")
         self.data = resolve_data(self.data)
 
 
@@ -339,16 +380,15 @@ def resolve_data(data: DataConfig) -> DataConfig:
     if data.kind == "synthetic":
         raise UserError(f"data.root={data.root}: data=synthetic reads no folder; leave one of the two out")
     if isinstance(data, SyntheticDataConfig):
-        changed = [f.name for f in fields(data) if f.default is not MISSING and f.name not in {"kind", "root"}]
-        for key in (
-            key for key in changed if getattr(data, key) != SyntheticDataConfig.__dataclass_fields__[key].default
-        ):
+        default = SyntheticDataConfig(data.kind, data.root)
+        for key in (field.name for field in fields(data) if getattr(data, field.name) != getattr(default, field.name)):
             raise UserError(
                 f"data.{key}={getattr(data, key)}: shapes the synthetic cohort, but data.root={data.root} is read"
             )
-    root = Path(data.root).expanduser()
+    root = Path(data.root)
     if not root.is_dir():
-        raise UserError(f"data.root={data.root}: there is no such folder")
+        what = "is a file; give the folder that holds it" if root.is_file() else "there is no such folder"
+        raise UserError(f"data.root={data.root}: {what}")
     tidy = [name for name in TIDY_FILES if (root / name).is_file()]
     workbooks = sorted(path.name for prefix in WORKBOOKS.values() for path in root.glob(f"{prefix}*.xls*"))
     kind = data.kind
@@ -373,54 +413,3 @@ def config_hash(cfg: TrainConfig) -> str:
     for key in ("checkpoint_every", "progress_bar"):
         del content["trainer"][key]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _cohort_name(root: str | None) -> str:
-    """Return what a run's directory calls its cohort."""
-    return re.sub(r"[^\w.-]+", "-", Path(root).resolve().name) if root else "synthetic"
-
-
-def register_schemas() -> None:
-    """Store the schemas that the YAML files in ``conf/`` name in their defaults lists, and their one resolver."""
-    store = ConfigStore.instance()
-    # Hydra 1.3 copies the whole store at every look-up of a group, a hundred times for --help; nobody changes a copy.
-    setattr(ConfigStore, "__deepcopy__", lambda store, memo: store)  # noqa: B010
-    OmegaConf.register_new_resolver("cohort_name", _cohort_name, replace=True)
-    groups: dict[str, dict[str, type]] = {
-        "": {"train": TrainConfig, "prepare": PrepareConfig, "predict": PredictConfig},
-        "data": {"synthetic": SyntheticDataConfig, "files": DataConfig},
-        "split": {"fraction": FractionSplitConfig, "kfold": KFoldSplitConfig},
-        "model": {"sacnn": SACNNConfig, "cnn": CNNConfig, "attention": AttentionConfig},
-    }
-    for group, nodes in groups.items():
-        for name, node in nodes.items():
-            store.store(group=f"schema/{group}".rstrip("/"), name=name, node=node)
-
-
-def typed(config: DictConfig, schema: type[T]) -> T:
-    """Return a composed config as the object of its schema, every rule checked.
-
-    Raises:
-        UserError: a rule is broken; the message names key, value and rule.
-    """
-    config = config.copy()
-    with_flags = OmegaConf.create(config)
-    OmegaConf.set_struct(with_flags, False)
-    with_flags.pop("hydra", None)
-    resolved = OmegaConf.to_object(with_flags)
-    if not isinstance(resolved, schema):
-        raise TypeError(f"composed config is {type(resolved).__name__}, not {schema.__name__}")
-    return resolved
-
-
-def load_config(schema: type[T], overrides: list[str] | None = None) -> T:
-    """Compose a command's config in Python, as its command line would.
-
-    Args:
-        schema: `TrainConfig`, `PrepareConfig` or `PredictConfig`.
-        overrides: such as ``["model.kernel_size=5"]``.
-    """
-    register_schemas()
-    name = schema.__name__.removesuffix("Config").lower()
-    with initialize_config_dir(config_dir=str(CONFIG_DIR), version_base="1.3"):
-        return typed(compose(config_name=name, overrides=overrides or []), schema)

@@ -13,8 +13,7 @@ from hemexp.config import DataConfig, FeaturesConfig, LabelConfig, SplitConfig
 from hemexp.features import feature_names, input_table
 from hemexp.imputation import fit_preprocessing
 from hemexp.split import split_patients
-
-Batch = tuple[Tensor, Tensor]
+from hemexp.task import Batch
 
 
 class Batches:
@@ -95,6 +94,11 @@ class ExpansionDataModule(LightningDataModule):
         val = self.split.positions("val")
         self._val = self._tensors(self.raw[val], val)
         self.cohort = cohort
+
+    @property
+    def prevalence(self) -> float:
+        """The share of expansion in the training part."""
+        return float(self._train[1].float().mean())
 
     def _tensors(self, inputs: np.ndarray, rows: list[int]) -> Batch:
         labels = self.labels["expansion"].to_numpy()[rows]

@@ -1,9 +1,10 @@
 """Directories on disk: who may write where, what a run leaves, and whether it is finished.
 
-The files are the interface: other programs read them, nothing else is shared. Every file is complete or absent.
+The files are the interface: other programs read them, nothing else is shared.
 """
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,21 +14,9 @@ from filelock import FileLock, Timeout
 
 from hemexp.config import TrainConfig, config_hash
 from hemexp.errors import UserError
+from hemexp.files import write_json, write_text
 
 BEFORE_RESULT = {".hydra", ".lock", "train.log", "FAILED"}  # what a run leaves that ended before its result.json
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a kill, finds the old one or the new one whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file; numbers that are not finite must be null already."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 class OutputDirectory:
@@ -68,6 +57,7 @@ class OutputDirectory:
         self.lock()
         names = {entry.name for entry in self.path.iterdir()} - {".lock"}
         if names and f"{command}.log" not in names:
+            self.release()
             raise UserError(f"output_dir={self.path}: holds files that are not of {command}.py; choose a new directory")
 
 
@@ -77,6 +67,7 @@ _held: list[FileLock] = []  # a lock lives as long as its process, whoever forge
 class RunDirectory(OutputDirectory):
     """What ``train.py`` leaves; see the README for the files."""
 
+    _began = _earlier = 0.0  # seconds: when this process began, and what earlier ones took
     best = property(lambda self: self.path / "checkpoints" / "best.ckpt")
     last = property(lambda self: self.path / "checkpoints" / "last.ckpt")
 
@@ -88,6 +79,13 @@ class RunDirectory(OutputDirectory):
         """
         if not (self.path / "DONE").is_file():
             self.lock()
+        try:
+            return self._state(cfg)
+        except UserError:
+            self.release()
+            raise
+
+    def _state(self, cfg: TrainConfig) -> str:
         names = {entry.name for entry in self.path.iterdir()}
         if not (self.path / "result.json").is_file():
             if names - BEFORE_RESULT:
@@ -119,16 +117,19 @@ class RunDirectory(OutputDirectory):
             raise UserError(f"{path}: is not a run's result")
         return content
 
-    def begin(self, cfg: TrainConfig, facts: Mapping[str, Any]) -> None:
+    def begin(self, cfg: TrainConfig, facts: Mapping[str, Any], resume: bool) -> None:
         """Write result.json as an unfinished run's: should the process die, it says so."""
+        self._began = time.perf_counter()
+        self._earlier = float(self.result().get("seconds", 0.0)) if resume else 0.0
         (self.path / "FAILED").unlink(missing_ok=True)
         self._write("running", "INCOMPLETE: running or killed", {**facts, "config": asdict(cfg)})
 
-    def finish(self, verdict: str, facts: Mapping[str, Any]) -> None:
-        """Complete result.json and write DONE, last of all."""
+    def finish(self, verdict: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Complete result.json and write DONE, last of all; return the result."""
         self._write("done", verdict, {**self.result(), **facts})
         write_text(self.path / "DONE", f"{verdict}\n")
         self.release()
+        return self.result()
 
     def fail(self, status: str, why: str) -> None:
         """Record an unfinished end in result.json (where there is one) and write FAILED, last of all."""
@@ -138,7 +139,9 @@ class RunDirectory(OutputDirectory):
         self.release()
 
     def _write(self, status: str, verdict: str, facts: Mapping[str, Any]) -> None:
-        write_json(self.path / "result.json", {**facts, "status": status, "verdict": verdict})
+        seconds = self._earlier + time.perf_counter() - self._began
+        timed = {**facts, "seconds": round(seconds, 2)} if self._began else facts
+        write_json(self.path / "result.json", {**timed, "status": status, "verdict": verdict})
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -1,11 +1,12 @@
 """Who trains and who tests. Written once to splits.json; every patient has exactly one part."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort.columns import TRAINING_MARK
+from hemexp.cohort.columns import LOCATION, TRAINING_MARK
 from hemexp.config import FractionSplitConfig, KFoldSplitConfig, SplitConfig
 from hemexp.errors import UserError
 
@@ -36,6 +37,22 @@ class Split:
     def roles(self) -> list[str]:
         """The ``role`` column of predictions.csv: a validation patient was part of the fit."""
         return ["train" if part == "val" else part for part in self.parts]
+
+
+def patient_keys(patients: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return two hashes a patient: of id and first scan serial, and of what was measured on the first scan.
+
+    Either tells the same patient in another file, the second also under another name; neither tells who it is.
+    """
+    names = [
+        f"{patient}|{serial}" for patient, serial in zip(patients["patient_id"], patients["scan_serial"], strict=True)
+    ]
+    scans = ["|".join(map(repr, row)) for row in patients[LOCATION].to_numpy(dtype=float).tolist()]
+    return [(_short_hash(name), _short_hash(scan)) for name, scan in zip(names, scans, strict=True)]
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def split_patients(patients: pd.DataFrame, expansion: pd.Series, split: SplitConfig, seed: int) -> Split:

@@ -42,15 +42,19 @@ def print_scores(title: str, metrics: Mapping[str, Score], notes: Sequence[str])
         console.print(note, markup=False)
 
 
-def explain(caveats: Sequence[str]) -> list[str]:
-    """Return each caveat's code with its meaning."""
-    return [f"caveat {code}: {CAVEATS[code]}" for code in caveats]
+def explain(verdict: str, caveats: Sequence[str]) -> list[str]:
+    """Return the verdict and each caveat's code with their meaning."""
+    meaning = ["HONEST means: neither the outcome nor the test part leaked into the fit; it is no praise"]
+    return (meaning if verdict == "HONEST" else []) + [f"caveat {code}: {CAVEATS.get(code, '')}" for code in caveats]
 
 
-def judge(metrics: Mapping[str, Score]) -> list[str]:
-    """Say in words how the scores compare with knowing nothing."""
+def judge(metrics: Mapping[str, Score], baseline: Mapping[str, float]) -> list[str]:
+    """Say in words how the scores compare with knowing nothing; `baseline` scores the training prevalence."""
     accuracy, majority, auroc = (metrics[f"test/{name}"] for name in ("accuracy", "majority_accuracy", "auroc"))
     notes = []
+    if baseline:
+        values = f"Brier {baseline['brier']:.3f}, log loss {baseline['log_loss']:.3f}"
+        notes.append(f"giving everybody the training part's share of expansion would score {values}")
     if accuracy["value"] is not None and majority["value"] is not None:
         gap = accuracy["value"] - majority["value"]
         relation = "above" if gap > 0 else "below" if gap < 0 else "equal to"

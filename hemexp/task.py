@@ -10,9 +10,10 @@ from torch.nn import functional as F
 from torchmetrics import MetricCollection
 from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 
-from hemexp.datamodule import Batch
 from hemexp.nets import build_net
 from hemexp.nets.inputs import InputLayer
+
+Batch = tuple[Tensor, Tensor]  # raw inputs (B, F) and labels (B,)
 
 
 class ExpansionTask(LightningModule):

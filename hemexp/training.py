@@ -1,5 +1,6 @@
 """The loop: one task through one Trainer, with everything that makes it stop, resume and show itself."""
 
+import logging
 import signal
 import threading
 import warnings
@@ -13,15 +14,19 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from hemexp.cohort.tidy import write_csv
 from hemexp.config import TrainerConfig
 from hemexp.datamodule import ExpansionDataModule
 from hemexp.errors import Interrupted, UserError
+from hemexp.files import write_csv
 from hemexp.run_directory import RunDirectory
 from hemexp.task import ExpansionTask
 
 # https://github.com/Lightning-AI/pytorch-lightning/issues/21326: lightning 2.6 with torch 2.13, harmless
 warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", module="lightning")
+
+for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
+    logging.getLogger(name).handlers.clear()  # its own handlers would print every line twice, once there is a log
+    logging.getLogger(name).setLevel(logging.WARNING)
 
 State = dict[str, Any]
 
@@ -64,7 +69,7 @@ def fit(
     torch.set_num_threads(cfg.num_threads)
     recorder = Recorder(cfg, run, monitor="val/loss" if len(data.val_dataloader()) else "train/loss")
     if resume:
-        recorder.load_state_dict(torch.load(run.last, weights_only=True)["callbacks"][recorder.state_key])
+        recorder.load_state_dict(_load_last(run)["callbacks"][recorder.state_key])
     if recorder.stopped_by is None:
         trainer = Trainer(
             accelerator=cfg.accelerator,
@@ -87,11 +92,8 @@ def fit(
             raise Interrupted("stopped at once, without saving the last epochs") from None
         if recorder.stopped_by is None:
             raise Interrupted(f"interrupted after epoch {len(recorder.history)}")
-        task.cpu()
-        task.load_state_dict(recorder.best_weights)
-        trainer.save_checkpoint(run.best, weights_only=True)
-    else:
-        task.load_state_dict(recorder.best_weights)
+    task.cpu()
+    task.load_state_dict(recorder.best_weights)
     best = recorder.best
     history = pd.DataFrame(recorder.history)
     return FitResult(len(history), best["epoch"], best["loss"], recorder.stopped_by or "", history)
@@ -99,7 +101,14 @@ def fit(
 
 def epochs_saved(run: RunDirectory) -> int:
     """Return how many epochs the run's last checkpoint has behind it."""
-    return int(torch.load(run.last, weights_only=True)["epoch"]) + 1
+    return int(_load_last(run)["epoch"]) + 1
+
+
+def _load_last(run: RunDirectory) -> dict[str, Any]:
+    try:
+        return dict(torch.load(run.last, weights_only=True))
+    except Exception as error:  # whatever torch makes of a damaged file
+        raise UserError(f"{run.last}: cannot be read ({error}); choose a new output_dir") from None
 
 
 class Recorder(Callback):
@@ -151,9 +160,17 @@ class Recorder(Callback):
             self.stopped_by = "max_epochs"
         if self.stopped_by or self.interrupted:
             trainer.should_stop = True
+        if self.stopped_by:
+            self._save_best(trainer, pl_module)  # before last.ckpt says that training is over
         if trainer.should_stop or (epoch + 1) % self.cfg.checkpoint_every == 0:
             trainer.save_checkpoint(self.run.last, weights_only=False)
             write_csv(pd.DataFrame(self.history), self.run.path / "history.csv")
+
+    def _save_best(self, trainer: Trainer, module: LightningModule) -> None:
+        current = _copy(module)
+        module.load_state_dict(self.best_weights)
+        trainer.save_checkpoint(self.run.best, weights_only=True)
+        module.load_state_dict(current)
 
 
 def _copy(module: LightningModule) -> dict[str, torch.Tensor]:

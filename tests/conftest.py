@@ -8,7 +8,8 @@ import pytest
 from small import ROOT
 
 from hemexp.cohort.synthetic import write_workbooks
-from hemexp.config import SyntheticDataConfig, TrainConfig, load_config
+from hemexp.compose import load_config
+from hemexp.config import SyntheticDataConfig, TrainConfig
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """The commands as a user meets them: exit codes, messages, and what they import."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from small import FAST, ROOT
+
+from hemexp.command import quote_paths
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -19,6 +23,11 @@ def test_help_names_the_keys(script: str, run_command: Run, tmp_path: Path):
     assert f"python {script}" in done.stdout
     assert "output_dir" in done.stdout
     assert list(tmp_path.iterdir()) == []
+    assert "\ndata=  " in done.stdout
+    for group, choices in re.findall(r"^(\w+)= +((?:.|\n +)*)", done.stdout, flags=re.MULTILINE):
+        if (ROOT / "conf" / group).is_dir():
+            named = set(re.findall(r"\w+", choices.replace("with split.fold", "")))
+            assert named == {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
 
 
 def test_configuration_is_checked_without_torch_or_pandas():
@@ -36,12 +45,13 @@ def test_configuration_is_checked_without_torch_or_pandas():
     ("arguments", "words"),
     [
         (["model.kernel_size=4"], ["model.kernel_size=4", "odd"]),
-        (["model.kernel_siz=3"], ["kernel_siz"]),
+        (["model.kernel_siz=3"], ["model.kernel_siz", "did you mean model.kernel_size"]),
         (["optimizer.lr=fast"], ["optimizer.lr", "fast"]),
         (["model=resnet"], ["resnet", "sacnn"]),
         (["--nonsense"], ["--nonsense"]),
         (["--cfg", "job", "--package", "nowhere"], ["nowhere"]),
         (["-m", "seed=0,1", "output_dir=x"], ["output_dir=x", "hydra.sweep.dir"]),
+        (["-m", "seed=0,1", "++output_dir=x"], ["output_dir=x", "hydra.sweep.dir"]),
         (["data=synthetic", "data.root=."], ["data.root"]),
         (["-m", "seed=0,1", "trainer.accelerator=mps"], ["trainer.accelerator=mps"]),
         (["-m", "seed=0,1", "model.kernel_size=4"], ["model.kernel_size=4"]),
@@ -56,6 +66,7 @@ def test_a_mistake_ends_with_2_a_message_and_no_trace(
     assert done.returncode == 2, done.stderr
     assert all(word in done.stderr for word in words), done.stderr
     assert "Traceback" not in done.stderr
+    assert "To append" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -80,10 +91,6 @@ def test_bad_files_end_with_2_and_name_the_cell(run_command: Run, tmp_path: Path
     assert "Traceback" not in done.stderr
     assert (tmp_path / "run" / "FAILED").is_file()
     assert not (tmp_path / "run" / "DONE").exists()
-    (tmp_path / "scans.csv").unlink()
-    mended = run_command("train.py", "output_dir=run", *FAST)
-    assert mended.returncode == 0, mended.stderr
-    assert not (tmp_path / "run" / "FAILED").exists()
 
 
 def test_run_again_says_so_and_another_config_is_refused(run_command: Run, finished_run: Path, workbooks: Path):
@@ -104,7 +111,24 @@ def test_a_directory_with_other_files_is_refused(run_command: Run, tmp_path: Pat
         done = run_command(script, f"output_dir={tmp_path}")
         assert done.returncode == 2
         assert "choose a new directory" in done.stderr
-    assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == ["thesis.docx"]
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
+
+
+def test_folders_may_have_any_name(run_command: Run, workbooks: Path, tmp_path: Path):
+    root = tmp_path / "数据 (2023), 表1"
+    shutil.copytree(workbooks, root)
+    done = run_command("prepare.py", f"data.root={root}", "output_dir=输出")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "输出" / "scans.csv").is_file()
+
+
+def test_paths_are_quoted_for_hydra_and_nothing_else_is():
+    plain = ["data.root=../shared/cohort", "seed=1,2", "model.channels=[8,8]", "-m", "--help", r"data.root=C:\data\x"]
+    assert quote_paths(plain) == plain
+    assert quote_paths(["data.root=a,b"]) == ['data.root="a,b"']
+    assert quote_paths(["-m", "data.root=a,b"]) == ["-m", "data.root=a,b"]
+    assert quote_paths(["data.root='数据'"]) == ["data.root='数据'"]
+    assert quote_paths(["output_dir=~/x"]) == [f"output_dir={Path.home()}/x"]
 
 
 def test_train_as_a_user(run_command: Run, tmp_path: Path):
@@ -121,13 +145,25 @@ def test_train_as_a_user(run_command: Run, tmp_path: Path):
     assert not (run / ".lock").exists()
 
 
-def test_a_sweep_leaves_a_run_a_job(run_command: Run, tmp_path: Path):
-    done = run_command("train.py", "-m", "model.kernel_size=3,5", "hydra.sweep.dir=sweep", *FAST)
-    assert done.returncode == 0, done.stderr
-    for job, kernel_size in (("0", 3), ("1", 5)):
+def test_a_sweep_leaves_a_run_a_job_and_a_refused_job_costs_only_itself(run_command: Run, tmp_path: Path):
+    done = run_command("train.py", "-m", "model.kernel_size=3,4,5", "hydra.sweep.dir=sweep", *FAST)
+    assert done.returncode == 1
+    for job, kernel_size in (("0", 3), ("2", 5)):
         result = json.loads((tmp_path / "sweep" / job / "result.json").read_text())
         assert result["config"]["model"]["kernel_size"] == kernel_size
         assert (tmp_path / "sweep" / job / "DONE").is_file()
+    assert "model.kernel_size=4: must be odd" in done.stderr
+    assert "must be odd" in (tmp_path / "sweep" / "1" / "FAILED").read_text()
+    assert "test scores report, they never choose" in done.stdout
     again = run_command("train.py", "-m", "model.kernel_size=3,7", "hydra.sweep.dir=sweep", *FAST)
     assert again.returncode == 2
     assert "not empty" in again.stderr
+
+
+def test_a_prediction_never_goes_into_its_run(run_command: Run, finished_run: Path, workbooks: Path):
+    done = run_command(
+        "predict.py", f"run_dir={finished_run}", f"data.root={workbooks}", f"output_dir={finished_run}/predictions"
+    )
+    assert done.returncode == 2
+    assert "only read" in done.stderr
+    assert not (finished_run / "predictions").exists()

@@ -4,15 +4,8 @@ import pytest
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from hemexp.config import (
-    CONFIG_DIR,
-    PredictConfig,
-    PrepareConfig,
-    TrainConfig,
-    config_hash,
-    load_config,
-    resolve_data,
-)
+from hemexp.compose import CONFIG_DIR, keys_of, load_config
+from hemexp.config import PredictConfig, PrepareConfig, TrainConfig, config_hash, resolve_data
 from hemexp.errors import UserError
 
 GROUPS = ("data", "label", "features", "split", "model", "experiment")
@@ -70,6 +63,15 @@ def test_defaults_are_the_papers_system():
         ("data=workbook", ["data.root", "data=workbook"]),
         ("data.root=/nowhere/at/all", ["/nowhere/at/all", "no such folder"]),
         ("seed=-1", ["seed=-1", "0 or more"]),
+        ("seed=4294967296", ["seed=4294967296", "2**32"]),
+        ("optimizer.lr=inf", ["optimizer.lr=inf", "finite"]),
+        ("label.window_hours=inf", ["label.window_hours=inf", "finite"]),
+        ("features.clip=nan", ["features.clip=nan", "above 0"]),
+        ("model.name=cnn", ["model.name=cnn", "model=NAME"]),
+        ("split.name=kfold", ["split.name=kfold", "split=NAME"]),
+        ("trainer.devices=[0]", ["trainer.devices=[0]", "cpu"]),
+        ("data.signal=1e6", ["data.signal=1000000.0", "0 (no signal) to 20"]),
+        (f"data.root={__file__}", [__file__, "is a file"]),
     ],
 )
 def test_a_broken_rule_states_key_value_and_rule(override: str, words: list[str]):
@@ -140,6 +142,24 @@ def test_relative_roots_are_the_same_cohort(workbooks: Path, monkeypatch: pytest
     assert resolve_data(absolute.data) == absolute.data  # resolving twice changes nothing
 
 
-def test_predict_needs_a_finished_run(tmp_path: Path):
-    with pytest.raises(UserError, match=r"run_dir=.*best\.ckpt"):
+def test_predict_needs_a_finished_run_and_a_cohort(finished_run: Path, tmp_path: Path):
+    with pytest.raises(UserError, match="run_dir is not set"):
+        load_config(PredictConfig)
+    with pytest.raises(UserError, match=r"run_dir=.*no finished run"):
         load_config(PredictConfig, [f"run_dir={tmp_path}"])
+    with pytest.raises(UserError, match=r"data\.root is not set"):
+        load_config(PredictConfig, [f"run_dir={finished_run}"])
+
+
+def test_a_label_says_what_it_is():
+    words = [load_config(TrainConfig, options).label.describe() for options in ([], ["label=baseline_24h"])]
+    words.append(load_config(TrainConfig, ["label=absolute_3ml", "label.inclusive=false"]).label.describe())
+    assert words == [
+        "growth by at least 6 mL or 33 % within 48 h of onset",
+        "growth by at least 6 mL or 33 % within 24 h of the first scan",
+        "growth by more than 3 mL within 48 h of onset",
+    ]
+
+
+def test_similar_keys_are_known():
+    assert {"model.kernel_size", "data.root", "seed", "output_dir"} <= set(keys_of(TrainConfig))

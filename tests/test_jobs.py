@@ -1,6 +1,7 @@
 """What the commands leave, called as functions: run directories, predictions, tables."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from filelock import FileLock
 from hemexp.cohort import columns as c
 from hemexp.cohort import load_cohort
 from hemexp.cohort.findings import CohortError
-from hemexp.cohort.tidy import write_csv
-from hemexp.config import DataConfig, PredictConfig, PrepareConfig, TrainConfig, load_config
+from hemexp.compose import load_config
+from hemexp.config import DataConfig, PredictConfig, PrepareConfig, TrainConfig
 from hemexp.errors import UserError
+from hemexp.files import write_csv
 from hemexp.jobs.predict import predict
 from hemexp.jobs.prepare import prepare
 from hemexp.jobs.train import train
@@ -134,15 +136,30 @@ def test_training_patients_are_recognized_anywhere(finished_run: Path, workbooks
     assert table["role"].tolist() == ["train", "train", "test", "unlabelled"]
 
 
-def test_a_broken_checkpoint_is_named(finished_run: Path, workbooks: Path, tmp_path: Path):
-    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "run" / "checkpoints" / "best.ckpt").write_bytes(b"not a checkpoint")
-    cfg = load_config(PredictConfig, [f"run_dir={tmp_path / 'run'}", f"data.root={workbooks}"])
-    with pytest.raises(UserError, match=r"result\.json"):
-        predict(cfg, tmp_path / "out")
-    (tmp_path / "run" / "result.json").write_text((finished_run / "result.json").read_text())
-    with pytest.raises(UserError, match=r"best\.ckpt: cannot be loaded"):
-        predict(cfg, tmp_path / "out")
+def test_training_patients_are_recognized_under_another_name(finished_run: Path, workbooks: Path, tmp_path: Path):
+    scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
+    renamed = scans.assign(patient_id="H2_" + scans["patient_id"], scan_serial="9" + scans["scan_serial"])
+    write_csv(renamed, tmp_path / "scans.csv")
+    table = predict_with(finished_run, tmp_path, tmp_path / "out")
+    assert table["role"].tolist() == read(finished_run / "predictions.csv")["role"].tolist()
+
+
+def test_damaged_runs_are_named(finished_run: Path, workbooks: Path, tmp_path: Path):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    cfg = load_config(PredictConfig, [f"run_dir={run}", f"data.root={workbooks}"])
+    damages = {
+        "checkpoints/best.ckpt": "cannot be loaded",
+        "fingerprint.json": "cannot be read",
+        "result.json": "missing",
+    }
+    for name, words in damages.items():
+        whole = (run / name).read_bytes()
+        (run / name).write_text("{}" if name == "result.json" else "[1]")
+        with pytest.raises(UserError, match=f"{name}: .*{words}"):
+            predict(cfg, tmp_path / "out")
+        (run / name).write_bytes(whole)
+    (run / "fingerprint.json").unlink()
+    assert predict(cfg, tmp_path / "out")["verdict"].startswith("INCOMPLETE: the run's fingerprint.json is missing")
 
 
 def test_prepare_leaves_its_four_tables(workbooks: Path, tmp_path: Path):
@@ -192,6 +209,38 @@ def test_prepare_writes_all_findings_before_it_fails(workbooks: Path, tmp_path: 
     assert not (tmp_path / "out" / "scans.csv").exists()
 
 
+def test_prepare_never_mixes_two_cohorts(workbooks: Path, tmp_path: Path):
+    prepare(load_config(PrepareConfig, ["data.num_patients=10", "data.num_unlabelled=0"]), tmp_path)
+    with pytest.raises(UserError, match="workbooks of a synthetic cohort"):
+        prepare(load_config(PrepareConfig, [f"data.root={workbooks}"]), tmp_path)
+
+
+def test_the_best_possible_auroc_belongs_to_one_label(tmp_path: Path):
+    options = ["data.num_patients=40", "trainer.max_epochs=1", "trainer.progress_bar=false"]
+    default = train(load_config(TrainConfig, options), tmp_path / "a")
+    other = train(load_config(TrainConfig, [*options, "label.absolute_ml=3"]), tmp_path / "b")
+    assert default["best_possible_auroc"] > 0.7
+    assert other["best_possible_auroc"] is None
+
+
+def test_the_prevalence_is_scored_beside_the_model(finished_run: Path):
+    result, table = json.loads((finished_run / "result.json").read_text()), read(finished_run / "predictions.csv")
+    labels = table.groupby("role")["label"]
+    share, test = labels.mean()["train"], labels.get_group("test")
+    assert result["prevalence_baseline"]["brier"] == pytest.approx(((share - test) ** 2).mean())
+
+
+def test_a_refusal_lets_the_right_run_in(workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    options = [f"data.root={workbooks}", "trainer.max_epochs=1", "trainer.progress_bar=false"]
+    monkeypatch.setattr("hemexp.jobs.train.run_figures", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(load_config(TrainConfig, options), tmp_path)
+    with pytest.raises(UserError, match="another configuration"):
+        train(load_config(TrainConfig, [*options, "seed=1"]), tmp_path)
+    with FileLock(tmp_path / ".lock", timeout=0, is_singleton=False):
+        pass
+
+
 def test_one_class_and_no_outcome_are_refused(workbooks: Path, tmp_path: Path):
     scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
     first = scans.groupby("patient_id", sort=False)["HM_volume"].transform("first")
@@ -203,11 +252,23 @@ def test_one_class_and_no_outcome_are_refused(workbooks: Path, tmp_path: Path):
             train(load_config(TrainConfig, [f"data.root={tmp_path / name}"]), tmp_path / f"run {name}")
 
 
+def test_a_refused_directory_takes_the_mended_run(workbooks: Path, tmp_path: Path):
+    (tmp_path / "cohort").mkdir()
+    (tmp_path / "cohort" / "scans.csv").write_text("patient_id\nsub001\n")
+    options = ["trainer.max_epochs=1", "trainer.progress_bar=false"]
+    with pytest.raises(CohortError):
+        train(load_config(TrainConfig, [f"data.root={tmp_path / 'cohort'}", *options]), tmp_path / "run")
+    assert (tmp_path / "run" / "FAILED").is_file()
+    train(load_config(TrainConfig, [f"data.root={workbooks}", *options]), tmp_path / "run")
+    assert not (tmp_path / "run" / "FAILED").exists()
+
+
 def test_two_writers_never_share_a_directory(workbooks: Path, tmp_path: Path):
     with FileLock(tmp_path / ".lock"), pytest.raises(UserError, match="another process"):
         train(load_config(TrainConfig, [f"data.root={workbooks}"]), tmp_path)
 
 
+@pytest.mark.slow
 def test_other_choices_train_too(workbooks: Path, tmp_path: Path):
     choices = ["features=admission", "features=minimal", "features=all", "split=stratified", "split=kfold"]
     choices += ["model=cnn", "model=attention", "label=absolute_3ml", "model.init=zeros", "model.init=all_zeros"]

@@ -12,9 +12,10 @@ from hemexp.cohort.cells import Where
 from hemexp.cohort.checks import check_scans
 from hemexp.cohort.columns import TEXT_COLUMNS
 from hemexp.cohort.findings import Findings
-from hemexp.cohort.tidy import read_tidy, to_csv
+from hemexp.cohort.tidy import read_tidy
 from hemexp.cohort.workbook import read_workbooks
-from hemexp.config import DataConfig, SyntheticDataConfig
+from hemexp.config import DataConfig, LabelConfig, SyntheticDataConfig
+from hemexp.files import to_csv
 
 
 @dataclass
@@ -37,6 +38,15 @@ class Cohort:
     def patients(self) -> pd.DataFrame:
         """A row a patient, in table order: the first scan."""
         return self.scans[self.scans["scan_index"] == 0].reset_index(drop=True)
+
+    def best_auroc_under(self, label: LabelConfig) -> float | None:
+        """Return the AUROC of the true risk where the cohort is synthetic and the label is the one it was made for."""
+        if self.best_auroc is None:
+            return None
+        from hemexp.cohort.synthetic import RULE
+
+        asked = (label.absolute_ml, label.relative, label.window_hours, label.clock)
+        return self.best_auroc if asked == RULE else None
 
     @cached_property
     def data_hash(self) -> str:

@@ -1,5 +1,6 @@
 """Cells to values: numbers, serials and times out of whatever a spreadsheet holds, each failure with its cell."""
 
+import datetime as dt
 import math
 import re
 from collections.abc import Callable
@@ -10,6 +11,11 @@ import numpy as np
 import pandas as pd
 
 from hemexp.cohort.findings import Cell, Findings, column_letter
+
+_NUMBER = int | float | str | np.number
+_PLAIN = {"integer", "floating", "mixed-integer-float", "string", "empty"}
+_LARGEST = 1e15  # nothing that is measured here comes near it
+_TIME = r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}[ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"  # the year first, no time zone
 
 Where = Callable[[int, str], Cell]  # (record, column name) → cell
 
@@ -48,17 +54,17 @@ def is_blank(cells: pd.Series) -> pd.Series:
 
 def numbers(cells: pd.Series, patients: pd.Series, where: Where, findings: Findings) -> pd.Series:
     """Return a column as float64, blank cells as NaN; a cell that is no finite number is an error."""
-    name = str(cells.name)
-    try:  # the fast road: everything is a number or empty
-        values = cells.astype("float64")
-        if not np.isinf(values).any():
-            return values
-    except (TypeError, ValueError):
-        pass
-    values = pd.to_numeric(cells.where(cells.map(lambda v: isinstance(v, int | float | str))), errors="coerce")
-    values = values.astype("float64").where(np.isfinite(values.astype("float64")))
-    for record in np.flatnonzero(values.isna() & ~is_blank(cells)):
-        value = cells.iloc[record]
+    name, original = str(cells.name), cells
+    kind = pd.api.types.infer_dtype(cells, skipna=True)
+    if kind not in _PLAIN:  # dates, durations and booleans are no numbers, though pandas would make some of them
+        cells = cells.where(
+            cells.map(lambda v: isinstance(v, _NUMBER) and not isinstance(v, bool | np.bool_)), str(kind)
+        )
+        cells = cells.where(~is_blank(original), None)
+    values = pd.to_numeric(cells, errors="coerce").astype("float64")
+    values = values.where(values.abs() < _LARGEST)
+    for record in np.flatnonzero(values.isna() & ~is_blank(original)):
+        value = original.iloc[record]
         findings.error(
             "not_a_number",
             where(int(record), name),
@@ -79,7 +85,7 @@ def serials(cells: pd.Series, patients: pd.Series, where: Where, findings: Findi
             findings.error(
                 "serial_unreadable",
                 where(record, name),
-                f"{name} is {value!r}; rule: whole digits as text or number, never rounded or in scientific notation",
+                f"{name} is {value!r}; rule: all its digits, as text or number; import it as text",
                 patient=patients.iloc[record],
                 value=value,
             )
@@ -111,16 +117,20 @@ def _serial(value: object) -> str | None:
 def times(cells: pd.Series, patients: pd.Series, where: Where, findings: Findings) -> pd.Series:
     """Return a column as datetime64, blank cells as NaT; a cell that is no date with a time is an error."""
     name = str(cells.name)
-    values = pd.to_datetime(
-        cells.where(cells.map(lambda v: not isinstance(v, int | float))), errors="coerce", format="mixed"
-    ).astype("datetime64[us]")
+    values = pd.to_datetime(cells.map(_time), errors="coerce", format="mixed").astype("datetime64[us]")
     for record in np.flatnonzero(values.isna() & ~is_blank(cells)):
         value = cells.iloc[record]
         findings.error(
             "not_a_time",
             where(int(record), name),
-            f"{name} is {value!r}; rule: a date and time, such as 2031-05-04 13:20:00",
+            f"{name} is {value!r}; rule: date and time, year first, no time zone, such as 2031-05-04 13:20:00",
             patient=patients.iloc[record],
             value=value,
         )
     return values
+
+
+def _time(value: object) -> object:
+    if isinstance(value, str):
+        return value.strip() if re.fullmatch(_TIME, value.strip()) else None
+    return value if isinstance(value, dt.datetime) and value.tzinfo is None else None

@@ -34,7 +34,7 @@ PATIENTS = pa.DataFrameSchema(
         **{name: _one_of(0, 1) for name in c.HISTORY + c.TREATMENTS},
         "systolic": _within(40, 350, " mmHg"),
         "diastolic": _within(10, 250, " mmHg"),
-        "onset_to_first_scan": _number("0 hours or more", pa.Check.ge(0)),
+        "onset_to_first_scan": _within(0, 720, " hours"),
         "mrs_90d": _one_of(*range(7)),
     }
 )
@@ -42,7 +42,11 @@ SCANS = pa.DataFrameSchema(
     {
         "scan_serial": pa.Column(str, unique=True, description="each serial once"),
         "hours_from_first_scan": _number("given", nullable=False),
-        **{name: _number("given, and 0 or more (10^-3 mL)", pa.Check.ge(0), nullable=False) for name in c.VOLUMES},
+        "scan_time": pa.Column("datetime64[us]", nullable=False, description="given"),
+        **{
+            name: _number("given, 0 to 2000 mL (in 10^-3 mL)", pa.Check.in_range(0, 2e6), nullable=False)
+            for name in c.VOLUMES
+        },
         **{name: _within(0, 1) for names in c.RATIOS.values() for name in names},
         **{name: _number("a number") for names in c.RADIOMICS.values() for name in names},
     }
@@ -59,10 +63,12 @@ def check_scans(scans: pd.DataFrame, where: Where, findings: Findings) -> None:
     _validate(PATIENTS, firsts, where, findings)
     _validate(SCANS, scans, where, findings)
     _check_patients(scans, where, findings)
+    _check_pressure(firsts, where, findings)
+    _check_unit(firsts, where, findings)
     _check_times(scans, where, findings)
     findings.stop_on_errors()
     _note_missing(scans, firsts, where, findings)
-    _note_units(firsts, where, findings)
+    _note_oddities(scans, firsts, where, findings)
 
 
 def _validate(schema: pa.DataFrameSchema, table: pd.DataFrame, where: Where, findings: Findings) -> None:
@@ -125,11 +131,14 @@ def _check_times(scans: pd.DataFrame, where: Where, findings: Findings) -> None:
     for i in np.flatnonzero((since_first < previous) & (since_first > 0)):
         message = "stands after a later scan; the times count, not the order of the columns"
         findings.warn("follow_up_order", where(int(i), "scan_time"), message, patient=_patient(scans, int(i)))
-    stated = scans["onset_to_first_scan"] + since_first
-    for i in np.flatnonzero((stated - scans["hours_from_onset"]).abs() > 0.01):
-        rule = f"onset_to_first_scan + hours_from_first_scan = {stated[i]:.3f}"
-        message = f"hours_from_onset is {_value(scans, i, 'hours_from_onset'):.3f}; rule: {rule}"
-        findings.error("hours_disagree", where(int(i), "hours_from_onset"), message, patient=_patient(scans, int(i)))
+    times = scans["scan_time"] - scans.groupby("patient_id", sort=False)["scan_time"].transform("first")
+    hours = {"hours_from_first_scan": times.dt.total_seconds() / 3600}
+    hours["hours_from_onset"] = scans["onset_to_first_scan"] + since_first
+    for name, rule in (("hours_from_first_scan", "from scan_time"), ("hours_from_onset", "onset_to_first_scan added")):
+        there, right = scans[name], hours[name]
+        for i in np.flatnonzero(((there - right).abs() > 0.01) | (there.isna() & right.notna())):
+            message = f"{name} is {_value(scans, i, name):.3f}; rule: {right.iloc[i]:.3f} ({rule})"
+            findings.error("hours_disagree", where(int(i), name), message, patient=_patient(scans, i))
 
 
 def _note_missing(scans: pd.DataFrame, firsts: pd.DataFrame, where: Where, findings: Findings) -> None:
@@ -158,7 +167,7 @@ def _note_cells(table: pd.DataFrame, names: list[str], problem: str, where: Wher
         findings.warn(problem, where(record, names[j]), message, patient=_patient(table, record))
 
 
-def _note_units(firsts: pd.DataFrame, where: Where, findings: Findings) -> None:
+def _note_oddities(scans: pd.DataFrame, firsts: pd.DataFrame, where: Where, findings: Findings) -> None:
     sums = firsts[c.RATIOS["HM"]].sum(axis=1)
     for record in firsts.index[((sums - 1).abs() > 0.01) & (firsts["HM_volume"] > 0)]:
         message = (
@@ -171,7 +180,34 @@ def _note_units(firsts: pd.DataFrame, where: Where, findings: Findings) -> None:
             patient=_patient(firsts, record),
             value=round(sums[record], 4),
         )
+    for volume, voxels in (
+        ("HM_volume", "Hemo_original_shape_VoxelVolume"),
+        ("ED_volume", "ED_original_shape_VoxelVolume"),
+    ):
+        ratio = scans[volume] / scans[voxels]
+        for i in np.flatnonzero((ratio < 0.1) | (ratio > 100)):
+            value = _value(scans, i, volume)
+            message = (
+                f"{volume} is {value:g} and {voxels} {_value(scans, i, voxels):g}; usually 1.5 to 10 times as large"
+            )
+            findings.warn("volume_mismatch", where(int(i), volume), message, patient=_patient(scans, i), value=value)
+
+
+def _check_pressure(firsts: pd.DataFrame, where: Where, findings: Findings) -> None:
+    for record in firsts.index[firsts["systolic"] <= firsts["diastolic"]]:
+        value = f"{_value(firsts, record, 'systolic'):g}/{_value(firsts, record, 'diastolic'):g}"
+        message = f"blood pressure is {value}; rule: systolic above diastolic"
+        findings.error(
+            "blood_pressure", where(int(record), "systolic"), message, patient=_patient(firsts, record), value=value
+        )
+
+
+def _check_unit(firsts: pd.DataFrame, where: Where, findings: Findings) -> None:
+    """A cohort whose hematomas are mostly below half a milliliter was written in mL: every threshold would be wrong."""
     median = firsts["HM_volume"].median()
     if 0 < median < 500:
-        message = f"the median first volume is {median:g}; the unit is 10^-3 mL, so {median / 1000:g} mL: are these mL?"
-        findings.warn("volume_unit", where(int(firsts.index[0]), "HM_volume"), message, value=median)
+        message = (
+            f"the median first HM_volume is {median:g}, {median / 1000:g} mL; rule: volumes in 10^-3 mL. Are these mL?"
+        )
+        note = findings.error if len(firsts) >= 10 else findings.warn
+        note("volume_unit", where(int(firsts.index[0]), "HM_volume"), message, value=median)

@@ -32,6 +32,9 @@ def column_letter(index: int) -> str:
     return letters
 
 
+ONE_CELL = frozenset({"not_a_number", "not_a_time", "unknown_sex", "blood_pressure"})  # the rest can still be read
+
+
 @dataclass(frozen=True)
 class Finding:
     """A row of quality.csv."""
@@ -60,6 +63,7 @@ class Findings:
 
     def __init__(self) -> None:
         self.rows: list[Finding] = []
+        self._wrong: set[tuple[object, ...]] = set()
 
     def warn(self, problem: str, cell: Cell, message: str, *, patient: object = "", value: object = "") -> None:
         """Note something that is handled as the message says."""
@@ -71,6 +75,10 @@ class Findings:
 
     def _add(self, severity: str, problem: str, cell: Cell, message: str, patient: object, value: object) -> None:
         place = (cell.file, cell.sheet, cell.row, cell.column)
+        if cell.column and place in self._wrong:
+            return  # one error a cell is enough: what else is wrong with it follows from that
+        if severity == "error":
+            self._wrong.add(place)
         self.rows.append(Finding(severity, problem, *place, str(patient), str(value), message))
 
     def frame(self) -> pd.DataFrame:
@@ -85,14 +93,17 @@ class Findings:
         problems = [finding.problem for finding in self.rows]
         return {problem: problems.count(problem) for problem in sorted(set(problems))}
 
-    def stop_on_errors(self) -> None:
+    def stop_on_errors(self, but: frozenset[str] = frozenset()) -> None:
         """End here if anything was an error.
+
+        Args:
+            but: problems that can wait until more is read, so that one reading tells all.
 
         Raises:
             CohortError: names the first ten errors.
         """
         errors = [finding for finding in self.rows if finding.severity == "error"]
-        if not errors:
+        if not {finding.problem for finding in errors} - but:
             return
         lines = [f"{Cell(e.file, e.sheet, e.row, e.column)}: {e.message}" for e in errors[:10]]
         if len(errors) > 10:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.cells import Records, Where
-from hemexp.cohort.findings import Cell, Findings
+from hemexp.cohort.findings import ONE_CELL, Cell, Findings
 
 
 def merge(
@@ -41,7 +41,7 @@ def merge(
         patient = imaging.cells["patient_id"].iloc[record]
         cell, message = imaging.where(int(record), "patient_id"), f"patient {patient} has no row in {clinical.file}"
         findings.error("patient_without_clinical", cell, message, patient=patient)
-    findings.stop_on_errors()
+    findings.stop_on_errors(but=ONE_CELL)
 
     order = imaging.cells["patient_id"].map(patient_row)
     source = order.to_frame("patient").assign(block=imaging.cells["block"]).sort_values(["patient", "block"]).index

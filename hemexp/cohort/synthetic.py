@@ -21,7 +21,12 @@ from hemexp.config import SyntheticDataConfig
 Array = np.ndarray[Any, Any]
 
 RISK_WEIGHTS = {"log_volume": 0.9, "systolic": 0.6, "stroke_history": 0.5, "age": 0.4}  # log odds a standard deviation
-RULE_ML, RULE_RELATIVE, WINDOW_HOURS = 6.0, 0.33, 48.0  # label=onset_48h: what an expanded hematoma is made to show
+RULE = (
+    6.0,
+    0.33,
+    48.0,
+    "onset",
+)  # label=onset_48h, what an expanded hematoma is made to show: mL, fraction, hours, clock
 _POPULATION = 100_000
 
 
@@ -102,6 +107,7 @@ def _log_odds(patients: pd.DataFrame) -> Array:
 
 def _scans(patients: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """One row a scan: when, and how large the hematoma and the edema are then."""
+    absolute_ml, relative, window_hours, _ = RULE
     rows = []
     first = zip(*(patients[name].tolist() for name in _AT_ADMISSION), strict=True)
     for i, (first_volume, onset, expands, followed) in enumerate(first):
@@ -110,9 +116,9 @@ def _scans(patients: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         rows.append((i, 0, admission, hours, volume, edema))
         if not followed:
             continue
-        threshold = min(1000 * RULE_ML, RULE_RELATIVE * volume)
+        threshold = min(1000 * absolute_ml, relative * volume)
         change = threshold * (1.02 + rng.exponential(1.0)) if expands else threshold * rng.uniform(-0.6, 0.9)
-        hours, volume = rng.uniform(2, WINDOW_HOURS - 1 - onset), volume + change
+        hours, volume = rng.uniform(2, window_hours - 1 - onset), volume + change
         for k in range(1, 1 + int(rng.integers(1, 5))):
             if k > 1:  # weeks of absorption; growth that the first follow-up did not show never comes later
                 hours += rng.uniform(48, 200)

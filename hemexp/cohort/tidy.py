@@ -1,15 +1,19 @@
 """Our own tables: written by ``prepare.py``, read back as the same cohort."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.cells import Where, numbers, serials, times
-from hemexp.cohort.findings import Cell, Findings, column_letter
-from hemexp.run_directory import write_text
+from hemexp.cohort.findings import ONE_CELL, Cell, Findings, column_letter
 
+_AS_IT_IS: Any = {
+    "header": None, "dtype": str, "encoding": "utf-8-sig", "keep_default_na": False, "na_values": [""],
+    "skip_blank_lines": False, "index_col": False,
+}  # fmt: skip
 _EMPTY = "no rows below the header; rule: at least one scan"
 
 
@@ -28,28 +32,45 @@ def read_tidy(root: Path, findings: Findings) -> tuple[pd.DataFrame, Where]:
         findings.error("file_missing", Cell("scans.csv"), f"rule: scans.csv or scans.parquet in {root}; found: {there}")
         findings.stop_on_errors()
     file = paths[0].name
-    try:
-        if file.endswith(".csv"):
-            cells = pd.read_csv(paths[0], dtype=str, encoding="utf-8-sig", keep_default_na=False, na_values=[""])
-            cells = cells.astype(object)
-        else:
-            cells = pd.read_parquet(paths[0]).astype(object)
-    except (ValueError, OSError, ImportError) as error:  # pandas' and pyarrow's parse errors are ValueErrors
-        findings.error("file_unreadable", Cell(file), f"cannot be read: {error}")
-        findings.stop_on_errors()
-    places = {str(name): i for i, name in enumerate(cells.columns)}
+    header, body = _table(paths[0], findings)
+    rows = np.flatnonzero(body.notna().any(axis=1))  # blank lines keep their number
+    cells = body.iloc[rows].reset_index(drop=True)
+    places = {name: i for i, name in reversed(list(enumerate(header)))}
 
     def where(record: int, name: str) -> Cell:
-        return Cell(file, "", record + 2, column_letter(places[name]) if name in places else "")
+        return Cell(file, "", int(rows[record]) + 2, column_letter(places[name]) if name in places else "")
 
-    for name in (name for name in c.SCAN_COLUMNS if name not in places):
-        findings.error("column_missing", Cell(file, "", 1), f"there is no column {name!r}")
-    for name in (name for name in places if name not in c.SCAN_COLUMNS):
-        findings.warn("unknown_column", Cell(file, "", 1, column_letter(places[name])), f"{name!r} is not used")
+    if len(header) == 1 and ";" in header[0]:
+        findings.error("file_unreadable", Cell(file), "is separated by semicolons; rule: commas, and points in numbers")
+        findings.stop_on_errors()
+    for name in c.SCAN_COLUMNS:
+        letters = ", ".join(column_letter(i) for i, there in enumerate(header) if there == name)
+        if not letters:
+            findings.error("column_missing", Cell(file, "", 1), f"there is no column {name!r}")
+        elif "," in letters:
+            findings.error("column_doubled", Cell(file, "", 1), f"column {name!r} stands twice: {letters}")
+    for i, name in enumerate(header):
+        if name not in c.SCAN_COLUMNS:
+            findings.warn("unknown_column", Cell(file, "", 1, column_letter(i)), f"{name!r} is not used")
     if cells.empty:
         findings.error("empty_table", Cell(file), _EMPTY)
     findings.stop_on_errors()
-    return _typed(cells[c.SCAN_COLUMNS].reset_index(drop=True), where, findings), where
+    wanted = cells.iloc[:, [places[name] for name in c.SCAN_COLUMNS]].set_axis(c.SCAN_COLUMNS, axis=1)
+    return _typed(wanted, where, findings), where
+
+
+def _table(path: Path, findings: Findings) -> tuple[list[str], pd.DataFrame]:
+    """Return the header and the cells below it."""
+    try:
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path).astype(object)
+            return [str(name) for name in table.columns], table
+        table = pd.read_csv(path, **_AS_IT_IS).astype(object)
+        return table.iloc[0].fillna("").tolist(), table.iloc[1:]
+    except (ValueError, OSError, ImportError) as error:  # pandas' and pyarrow's parse errors are ValueErrors
+        findings.error("file_unreadable", Cell(path.name), f"cannot be read: {error}")
+        findings.stop_on_errors()
+        raise
 
 
 def _typed(cells: pd.DataFrame, where: Where, findings: Findings) -> pd.DataFrame:
@@ -75,22 +96,6 @@ def _typed(cells: pd.DataFrame, where: Where, findings: Findings) -> pd.DataFram
     for record in np.flatnonzero(~(index.ge(0) & (index % 1 == 0))):
         message = f"scan_index is {cells['scan_index'].iloc[record]!r}; rule: 0 for the first scan, then 1, 2, ..."
         findings.error("scan_index", where(int(record), "scan_index"), message, patient=ids.iloc[record])
-    findings.stop_on_errors()
+    findings.stop_on_errors(but=ONE_CELL)
     scans = pd.DataFrame(columns)
     return scans.astype({"scan_index": "int64"})
-
-
-def to_csv(table: pd.DataFrame) -> str:
-    """Return a table as CSV text that reads back to the same bits; whole-number columns are written without a point."""
-    whole = [
-        name
-        for name in table.select_dtypes("float")
-        if (values := table[name].dropna()).empty or ((values % 1 == 0) & (values.abs() < 2**53)).all()
-    ]
-    text = table.astype(dict.fromkeys(whole, "Int64")).to_csv(index=False, date_format="%Y-%m-%d %H:%M:%S")
-    return str(text)
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as `to_csv` gives it."""
-    write_text(path, to_csv(table))

@@ -12,11 +12,12 @@ from python_calamine import CalamineError
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.cells import Records, Where, is_blank, numbers, serials, times
-from hemexp.cohort.findings import Cell, Findings, column_letter
+from hemexp.cohort.findings import ONE_CELL, Cell, Findings, column_letter
 from hemexp.cohort.merge import merge
 from hemexp.config import WORKBOOKS
 
 INDEX_COUNT = "重复次数"
+_AS_IT_IS: Any = {"header": None, "dtype": object, "engine": "calamine", "keep_default_na": False, "na_values": [""]}
 
 
 @dataclass
@@ -65,7 +66,7 @@ def read_workbooks(root: Path, findings: Findings) -> tuple[pd.DataFrame, Where]
     imaging = _imaging(_first_sheet(books["imaging"]), findings)
     index = _index(_first_sheet(books["times"]), findings)
     radiomics = {tissue: _radiomics(books["radiomics"], tissue, findings) for tissue in ("Hemo", "ED")}
-    findings.stop_on_errors()
+    findings.stop_on_errors(but=ONE_CELL)
     return merge(clinical, imaging, index, radiomics, findings)
 
 
@@ -79,7 +80,7 @@ def _read_book(root: Path, prefix: str, findings: Findings) -> dict[str, Sheet]:
         return {}
     file = paths[0].name
     try:
-        frames = pd.read_excel(paths[0], sheet_name=None, header=None, dtype=object, engine="calamine")
+        frames = pd.read_excel(paths[0], sheet_name=None, **_AS_IT_IS)
     except (CalamineError, ValueError, OSError) as error:
         findings.error("file_unreadable", Cell(file), f"cannot be read as a workbook: {error}")
         return {}

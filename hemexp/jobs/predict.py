@@ -10,13 +10,13 @@ import pandas as pd
 
 from hemexp.cohort import load_cohort
 from hemexp.cohort.labels import label_patients
-from hemexp.cohort.tidy import write_csv
 from hemexp.config import LabelConfig, PredictConfig
 from hemexp.errors import UserError
 from hemexp.evaluation import score_predictions
-from hemexp.features import feature_caveats, input_table
-from hemexp.jobs.train import patient_key
-from hemexp.run_directory import RunDirectory, write_json
+from hemexp.features import input_table
+from hemexp.files import write_csv, write_json
+from hemexp.run_directory import RunDirectory
+from hemexp.split import patient_keys
 from hemexp.summary import explain, judge, print_scores
 from hemexp.task import ExpansionTask, predict_probabilities
 
@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
     """Write ``predictions.csv`` and ``result.json``; the run directory is only read.
 
-    Patients whom the run trained on are recognized by id and first scan serial: they get a probability and the role
-    ``train``, and are never scored. Everybody else with a known outcome, by the run's own label definition, is tested.
+    Patients whom the run trained on are recognized, also under another name: they get a probability and the role
+    ``train``, and are never scored. Others with a known outcome, by the run's own label definition, are tested; those
+    that the run itself set aside keep the role ``unused``.
 
     Returns:
         The content of result.json.
@@ -36,12 +37,16 @@ def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
         UserError: the run's checkpoint or the cohort cannot be used.
     """
     started = time.perf_counter()
-    directory, run = Path(directory), RunDirectory(cfg.run_dir)
+    directory, run = Path(directory), RunDirectory(str(cfg.run_dir))
     trained = run.result()
+    missing = [key for key in ("verdict", "caveats", "majority", "config_hash") if key not in trained]
+    if missing:
+        raise UserError(f"{run.path / 'result.json'}: is no finished run's result: {', '.join(missing)} missing")
     try:
         task = ExpansionTask.load_from_checkpoint(run.best, map_location="cpu", weights_only=True)
     except Exception as error:
         raise UserError(f"{run.best}: cannot be loaded as a checkpoint of this version: {error}") from error
+    known = _known_patients(run)
     cohort = load_cohort(cfg.data)
     labels = label_patients(cohort.scans, LabelConfig(**task.hparams["label"]))
     features = list(task.hparams["features"])
@@ -49,7 +54,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
     predictions = pd.DataFrame(
         {
             "patient_id": labels["patient_id"],
-            "role": _roles(labels, run),
+            "role": _roles(cohort.patients, labels["expansion"], known),
             "label": labels["expansion"],
             "probability": predict_probabilities(task, raw),
         }
@@ -57,13 +62,16 @@ def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
     test = predictions[predictions["role"] == "test"]
     outcomes = test["label"].to_numpy()
     metrics = score_predictions(outcomes, test["probability"].to_numpy(), majority=int(trained["majority"]))
-    recognized = (run.path / "fingerprint.json").is_file()
+    caveats = [caveat for caveat in trained["caveats"] if caveat != "one_outcome_in_test"]
+    if metrics["test/auroc"]["value"] is None:
+        caveats.append("one_outcome_in_test")
+    if cfg.data.kind == "synthetic" and "synthetic_cohort" not in caveats:
+        caveats.append("synthetic_cohort")
+    unrecognized = "INCOMPLETE: the run's fingerprint.json is missing, training patients may be scored"
     result = {
         "status": "done",
-        "verdict": "HONEST"
-        if recognized
-        else "INCOMPLETE: the run's fingerprint.json is missing, training patients may be scored",
-        "caveats": feature_caveats(features),
+        "verdict": trained["verdict"] if known else unrecognized,
+        "caveats": caveats,
         "run_dir": str(run.path.resolve()),
         "config_hash": trained["config_hash"],
         "data_hash": cohort.data_hash,
@@ -81,14 +89,21 @@ def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
     return result
 
 
-def _roles(labels: pd.DataFrame, run: RunDirectory) -> list[str]:
+def _known_patients(run: RunDirectory) -> dict[str, str]:
+    """Return the role in the run of each patient's keys; empty where the run's fingerprint is missing."""
     path = run.path / "fingerprint.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read as a run's fingerprint: {error}") from None
+
+
+def _roles(patients: pd.DataFrame, expansion: pd.Series, known: dict[str, str]) -> list[str]:
     roles = []
-    for patient, serial, outcome in zip(
-        labels["patient_id"], labels["first_scan_serial"], labels["expansion"], strict=True
-    ):
-        role = known.get(patient_key(patient, serial), "test")
+    for keys, outcome in zip(patient_keys(patients), expansion, strict=True):
+        role = next((known[key] for key in keys if key in known), "test")
         if role != "train":
             role = "unlabelled" if pd.isna(outcome) else "test" if role == "unlabelled" else role
         roles.append(role)
@@ -100,12 +115,12 @@ def _say(result: dict[str, Any], directory: Path) -> None:
     if result["num_test"] == 0:
         print(f"no outcome is known of a patient the run did not train on: no scores\n{files}")
         return
-    notes = judge(result["metrics"])
+    notes = judge(result["metrics"], {})
     if result["num_train"]:
         notes.append(f"{result['num_train']} patients of the run's own training part are predicted but not scored")
     if min(result["events_test"], result["num_test"] - result["events_test"]) < 100:
         notes.append("fewer than 100 patients of each outcome: too few for a validation, the intervals say how wide")
-    notes += explain(result["caveats"])
+    notes += explain(result["verdict"], result["caveats"])
     title = (
         f"{result['verdict']}: {result['num_test']} patients with known outcome, {result['events_test']} with expansion"
     )

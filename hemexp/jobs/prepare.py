@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
+from rich.table import Table
 
 from hemexp.cohort import Cohort, load_cohort
 from hemexp.cohort import columns as c
 from hemexp.cohort.findings import CohortError
 from hemexp.cohort.labels import label_patients, note_unseen
-from hemexp.cohort.tidy import write_csv
 from hemexp.config import PrepareConfig
+from hemexp.errors import UserError
+from hemexp.files import write_csv
 from hemexp.imputation import fill_from_previous
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,8 @@ def prepare(cfg: PrepareConfig, directory: Path | str) -> Cohort:
         CohortError: the files have errors; ``quality.csv`` is written and nothing else.
     """
     directory = Path(directory)
+    if cfg.data.kind != "synthetic" and (directory / "workbooks").exists():
+        raise UserError(f"output_dir={directory}: holds the workbooks of a synthetic cohort; choose a new directory")
     for name in ("scans.csv", "patients.csv", "labels.csv", "completed.csv", "quality.csv"):
         (directory / name).unlink(missing_ok=True)  # of an earlier prepare: never beside new ones
     try:
@@ -56,12 +60,20 @@ def _completed(scans: pd.DataFrame) -> pd.DataFrame:
 def _say(cohort: Cohort, labels: pd.DataFrame, cfg: PrepareConfig, directory: Path) -> None:
     console = Console(soft_wrap=True, highlight=False)
     events, known = int((labels["expansion"] == 1).sum()), int(labels["expansion"].notna().sum())
+    source = cfg.data.root or "a synthetic cohort"
+    console.print(f"{source}: {len(cohort.scans)} scans of {len(labels)} patients", markup=False)
     console.print(
-        f"{len(cohort.scans)} scans of {len(labels)} patients; label {cfg.label.name}: {events} with expansion, "
-        f"{known - events} without, {len(labels) - known} unknown"
+        f"expansion, {cfg.label.describe()}: {events} yes, {known - events} no, {len(labels) - known} unknown"
     )
-    if cohort.best_auroc is not None and cfg.label.name == "onset_48h":
-        console.print(f"the best possible AUROC in this synthetic population is {cohort.best_auroc:.3f}")
-    counts = cohort.findings.counts()
-    console.print(f"{sum(counts.values())} warnings: {', '.join(f'{k} {v}' for k, v in counts.items()) or 'none'}")
-    console.print(f"files in {directory}", markup=False)
+    best_auroc = cohort.best_auroc_under(cfg.label)
+    if best_auroc is not None:
+        console.print(f"the best possible AUROC in this synthetic population is {best_auroc:.3f}")
+    table = Table(title="data-quality warnings", title_justify="left", title_style="bold", header_style="dim")
+    for name in ("problem", "cells", "the first of them"):
+        table.add_column(name, justify="right" if name == "cells" else "left")
+    for problem, count in cohort.findings.counts().items():
+        first = next(finding for finding in cohort.findings.rows if finding.problem == problem)
+        place = f"{first.patient_id or first.file} {first.column}{first.row or ''}".strip()
+        table.add_row(problem, str(count), f"{place}: {first.message}")
+    Console(highlight=False).print(table)
+    console.print(f"files in {directory}; quality.csv lists each warning with its cell", markup=False)

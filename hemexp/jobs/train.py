@@ -1,8 +1,6 @@
 """The main job: cohort → features and split → network → task → evaluation → run directory."""
 
-import hashlib
 import logging
-import time
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -10,18 +8,20 @@ from platform import python_version
 from typing import Any
 
 import lightning
+import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import OmegaConf
 
 from hemexp import __version__
-from hemexp.cohort.tidy import write_csv
 from hemexp.config import TrainConfig, config_hash
 from hemexp.datamodule import ExpansionDataModule
 from hemexp.errors import Interrupted, UserError
 from hemexp.evaluation import score_predictions
 from hemexp.features import feature_caveats
 from hemexp.figures import run_figures
-from hemexp.run_directory import RunDirectory, write_json
+from hemexp.files import write_csv, write_json
+from hemexp.run_directory import RunDirectory
+from hemexp.split import patient_keys
 from hemexp.summary import explain, judge, print_scores
 from hemexp.task import ExpansionTask, predict_probabilities
 from hemexp.training import FitResult, epochs_saved, fit
@@ -62,7 +62,6 @@ def train(cfg: TrainConfig, directory: Path | str) -> dict[str, Any]:
 
 
 def _train(cfg: TrainConfig, run: RunDirectory, resume: bool) -> dict[str, Any]:
-    started = time.perf_counter()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
 
     data = ExpansionDataModule(cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size)
@@ -73,8 +72,7 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool) -> dict[str, Any]:
             f"output_dir={run.path}: the cohort has changed since this run began (data_hash "
             f"{run.result().get('data_hash')} then, {facts['data_hash']} now); choose a new directory"
         )
-    earlier = float(run.result().get("seconds", 0.0)) if resume else 0.0
-    run.begin(cfg, {**facts, "seconds": earlier})
+    run.begin(cfg, facts, resume)
     _write_split(run, data)
     _say_start(cfg, data, facts, resume)
 
@@ -118,9 +116,10 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool) -> dict[str, Any]:
     board.finalize("success")
     (run.path / "tensorboard" / "hparams.yaml").unlink(missing_ok=True)  # Lightning's, empty; .hydra/ has the config
 
-    seconds = earlier + time.perf_counter() - started
-    run.finish("HONEST", {"seconds": round(seconds, 2), "metrics": metrics, **_outcome(fitted)})
-    result = run.result()
+    constant = np.full(len(labels), data.prevalence)
+    prevalence = score_predictions(labels, constant, facts["majority"], prefix="")
+    baseline = {name: prevalence[name]["value"] for name in ("brier", "log_loss")}
+    result = run.finish("HONEST", {"metrics": metrics, "prevalence_baseline": baseline, **_outcome(fitted)})
     _say_end(result, run)
     return result
 
@@ -159,7 +158,7 @@ def _facts(cfg: TrainConfig, data: ExpansionDataModule) -> dict[str, Any]:
         "events_train": int(parts["train"].sum()),
         "events_test": int(parts["test"].sum()),
         "majority": int(parts["train"].mean() > 0.5),
-        "best_possible_auroc": data.cohort.best_auroc if cfg.label.name == "onset_48h" else None,
+        "best_possible_auroc": data.cohort.best_auroc_under(cfg.label),
     }
 
 
@@ -188,20 +187,17 @@ def _outcome(fitted: FitResult) -> dict[str, Any]:
     }
 
 
-def patient_key(patient_id: str, first_scan_serial: str) -> str:
-    """Return what two files call the same patient by, without telling who it is."""
-    return hashlib.sha256(f"{patient_id}|{first_scan_serial}".encode()).hexdigest()[:16]
-
-
 def _write_split(run: RunDirectory, data: ExpansionDataModule) -> None:
     write_json(run.path / "splits.json", data.split.ids())
-    keys = map(patient_key, data.labels["patient_id"], data.labels["first_scan_serial"])
-    write_json(run.path / "fingerprint.json", dict(zip(keys, data.split.roles, strict=True)))
+    assert data.cohort is not None
+    keys = zip(patient_keys(data.cohort.patients), data.split.roles, strict=True)
+    write_json(run.path / "fingerprint.json", {key: role for both, role in keys for key in both})
 
 
 def _say_start(cfg: TrainConfig, data: ExpansionDataModule, facts: dict[str, Any], resume: bool) -> None:
     source = "a synthetic cohort" if cfg.data.root is None else f"{cfg.data.root} ({cfg.data.kind})"
     counts = facts["data"]["findings"]
+    log.info("expansion: %s; split: %s", cfg.label.describe(), cfg.split.describe())
     log.info(
         "%s: %d patients, %d inputs; train %d (%d events), test %d (%d events), unused %d, unlabelled %d",
         source,
@@ -221,10 +217,10 @@ def _say_start(cfg: TrainConfig, data: ExpansionDataModule, facts: dict[str, Any
 
 
 def _say_end(result: dict[str, Any], run: RunDirectory) -> None:
-    notes = judge(result["metrics"])
+    notes = judge(result["metrics"], result["prevalence_baseline"])
     if result["best_possible_auroc"] is not None:
         notes.append(f"the best possible AUROC in this synthetic population is {result['best_possible_auroc']:.3f}")
-    notes += explain(result["caveats"])
+    notes += explain(result["verdict"], result["caveats"])
     notes.append(f"trained {result['epochs']} epochs, best {result['best_epoch']}, in {result['seconds']:.0f} s")
     notes.append(f"files in {run.path}")
     title = f"{result['verdict']}: {result['num_test']} test patients, {result['events_test']} with expansion"

@@ -1,5 +1,6 @@
 """Mistakes a hospital's files can hold: each is an error that names file, sheet, cell, value and rule."""
 
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def test_a_doubled_column(books, header: Callable):
     assert {finding.problem for finding in errors(books.root)} == {"column_doubled", "column_missing"}
 
 
-@pytest.mark.parametrize("value", ["seventy", "70 岁", "7O", "12,5"])
+@pytest.mark.parametrize("value", ["seventy", "70 岁", "7O", "12,5", "NA", "nan", "inf", "6_3", "1e300"])
 def test_text_where_a_number_belongs(books, header: Callable, value: str):
     with books.sheet(CLINICAL) as table:
         table.cell(3, header(table, "年龄")).value = value
@@ -146,7 +147,7 @@ def test_a_negative_volume(books):
         table.cell(2, FIRST_FOLLOW_UP + 1).value = -5
     finding = only(books.root)
     assert (finding.problem, finding.column, finding.row, finding.value) == ("out_of_range", "Z", 2, "-5")
-    assert "0 or more" in finding.message
+    assert "0 to 2000 mL" in finding.message
 
 
 def test_a_missing_volume_is_not_invented(books):
@@ -233,10 +234,47 @@ def test_a_scan_without_a_time(books):
     assert finding.file.startswith(IMAGING)
 
 
-def test_a_time_that_is_none(books):
+@pytest.mark.parametrize(
+    "value",
+    ["yesterday", "03/01/2031 05:00", "2031-01-01", "2031-01-01 05:00:00+08:00", "2031-01-01T05:00:00Z", 44927.5],
+)
+def test_a_time_that_is_none_or_can_be_read_two_ways(books, value: object):
     with books.sheet(TIMES) as table:
-        table["C2"].value = "yesterday"
-    assert (errors(books.root)[0].problem, errors(books.root)[0].column) == ("not_a_time", "C")
+        table["C2"].value = value
+        table["C2"].number_format = "General"
+    found = errors(books.root)[0]
+    assert (found.problem, found.column, found.row) == ("not_a_time", "C", 2)
+
+
+def test_a_time_as_text_is_a_time(books, workbooks: Path):
+    with books.sheet(TIMES) as table:
+        table["C2"].value = f"{table['C2'].value:%Y/%m/%d %H:%M:%S}"
+    cohort = load_cohort(DataConfig("workbook", str(books.root)))
+    assert cohort.data_hash == load_cohort(DataConfig("workbook", str(workbooks))).data_hash
+
+
+@pytest.mark.parametrize("value", [True, dt.datetime(2031, 5, 1), dt.timedelta(hours=3)])
+def test_what_excel_takes_for_a_number_is_none(books, value: object):
+    with books.sheet(IMAGING) as table:
+        table.cell(2, 3).value = value
+    finding = only(books.root)
+    assert (finding.problem, finding.row, finding.column) == ("not_a_number", 2, "C")
+
+
+def test_a_pressure_the_wrong_way_round(books, header: Callable):
+    with books.sheet(CLINICAL) as table:
+        table.cell(2, header(table, "血压")).value = "82/162"
+    finding = only(books.root)
+    assert (finding.problem, finding.value, finding.patient_id) == ("blood_pressure", "82/162", "sub001")
+
+
+def test_errors_of_every_table_come_at_once(books, header: Callable):
+    with books.sheet(CLINICAL) as table:
+        table.cell(2, header(table, "年龄")).value = "old"
+        table.cell(3, header(table, "血压")).value = "high"
+    with books.sheet(IMAGING) as table:
+        table.cell(4, 3).value = -5
+    assert {f.column for f in errors(books.root)} == {"E", "P", "C"}
 
 
 def test_values_without_a_serial(books):
@@ -301,8 +339,16 @@ def test_volumes_in_ml_are_noticed(books):
                     and table.cell(row, column).value is not None
                 ):
                     table.cell(row, column).value /= 1000
+    finding = next(f for f in errors(books.root) if f.problem == "volume_unit")
+    assert "10^-3 mL" in finding.message
+
+
+def test_one_volume_in_ml_is_noticed(books):
+    with books.sheet(IMAGING) as table:
+        table.cell(5, 3).value /= 1000
     cohort = load_cohort(DataConfig("workbook", str(books.root)))
-    assert "volume_unit" in cohort.findings.counts()
+    (finding,) = [f for f in cohort.findings.rows if f.problem == "volume_mismatch"]
+    assert (finding.patient_id, finding.row, finding.column) == ("sub004", 5, "C")
 
 
 def test_follow_ups_out_of_order_are_timed_not_counted(books):

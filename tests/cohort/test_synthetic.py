@@ -9,7 +9,8 @@ from sklearn.metrics import roc_auc_score
 from hemexp.cohort import load_cohort
 from hemexp.cohort.labels import label_patients
 from hemexp.cohort.synthetic import _log_odds, _patients, best_possible_auroc, write_workbooks
-from hemexp.config import SyntheticDataConfig, TrainConfig, load_config
+from hemexp.compose import load_config
+from hemexp.config import SyntheticDataConfig, TrainConfig
 
 BASE = SyntheticDataConfig("synthetic", num_patients=60, num_unlabelled=10)
 LABEL = load_config(TrainConfig).label

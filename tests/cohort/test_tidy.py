@@ -5,8 +5,8 @@ import pytest
 
 from hemexp.cohort import load_cohort
 from hemexp.cohort.findings import CohortError
-from hemexp.cohort.tidy import write_csv
 from hemexp.config import DataConfig
+from hemexp.files import write_csv
 
 
 @pytest.fixture
@@ -56,6 +56,10 @@ def test_nothing_else_in_the_folder_is_read(tidy: Path):
         ("scan_index", "", "scan_index"),
         ("hours_from_first_scan", "", "out_of_range"),
         ("hours_from_onset", "999", "hours_disagree"),
+        ("hours_from_onset", "", "hours_disagree"),
+        ("scan_time", "2031-12-01 00:00:00", "hours_disagree"),
+        ("scan_time", "", "out_of_range"),
+        ("HM_volume", "NA", "not_a_number"),
         ("patient_id", "", "patient_id_missing"),
     ],
 )
@@ -75,6 +79,26 @@ def test_a_patients_rows_must_agree(tidy: Path):
     table.loc[1, "age"] = "33"
     table.to_csv(tidy / "scans.csv", index=False)
     with pytest.raises(CohortError, match="age is 33"):
+        read(tidy)
+
+
+def test_blank_lines_keep_the_row_numbers(tidy: Path):
+    lines = (tidy / "scans.csv").read_text().splitlines()
+    cells = lines[2].split(",")
+    broken = ",".join([*cells[:6], "old", *cells[7:]])
+    (tidy / "scans.csv").write_text("\n".join([lines[0], lines[1], "", broken, *lines[3:], ""]))
+    with pytest.raises(CohortError) as caught:
+        read(tidy)
+    assert caught.value.findings.rows[0].row == 4
+
+
+def test_semicolons_and_doubled_columns_are_named(tidy: Path):
+    text = (tidy / "scans.csv").read_text()
+    (tidy / "scans.csv").write_text(text.replace(",", ";"))
+    with pytest.raises(CohortError, match="semicolons"):
+        read(tidy)
+    (tidy / "scans.csv").write_text(text.replace(",sex,", ",age,", 1))
+    with pytest.raises(CohortError, match="'age' stands twice: G, H"):
         read(tidy)
 
 

@@ -1,0 +1,81 @@
+"""Hydra's part: the schemas in its store, and composed configs as checked objects."""
+
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from hemexp import config as c
+
+CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
+SCHEMAS: dict[str, type[Any]] = {"train": c.TrainConfig, "prepare": c.PrepareConfig, "predict": c.PredictConfig}
+_GROUPS: dict[str, dict[str, type[Any]]] = {
+    "schema": SCHEMAS,
+    "schema/data": {"synthetic": c.SyntheticDataConfig, "files": c.DataConfig},
+    "schema/split": {"fraction": c.FractionSplitConfig, "kfold": c.KFoldSplitConfig},
+    "schema/model": {"sacnn": c.SACNNConfig, "cnn": c.CNNConfig, "attention": c.AttentionConfig},
+}
+
+T = TypeVar("T")
+
+
+def register_schemas() -> None:
+    """Store the schemas that the YAML files in ``conf/`` name in their defaults lists, and their one resolver."""
+    store = ConfigStore.instance()
+    # Hydra 1.3 copies the whole store at every look-up of a group, a hundred times for --help; nobody changes a copy.
+    setattr(ConfigStore, "__deepcopy__", lambda store, memo: store)  # noqa: B010
+    OmegaConf.register_new_resolver("cohort_name", _cohort_name, replace=True)
+    for group, nodes in _GROUPS.items():
+        for name, node in nodes.items():
+            store.store(group=group, name=name, node=node)
+
+
+def _cohort_name(root: str | None) -> str:
+    """Return what a run's directory calls its cohort."""
+    return re.sub(r"[^\w.-]+", "-", Path(root).resolve().name) if root else "synthetic"
+
+
+def typed(config: DictConfig, schema: type[T]) -> T:
+    """Return a composed config as the object of its schema, every rule checked.
+
+    Raises:
+        UserError: a rule is broken; the message names key, value and rule.
+    """
+    own = config.copy()
+    OmegaConf.set_struct(own, False)
+    own.pop("hydra", None)
+    built = OmegaConf.to_object(own)
+    if not isinstance(built, schema):
+        raise TypeError(f"composed config is {type(built).__name__}, not {schema.__name__}")
+    return built
+
+
+def load_config(schema: type[T], overrides: list[str] | None = None) -> T:
+    """Compose a command's config in Python, as its command line would.
+
+    Args:
+        schema: `TrainConfig`, `PrepareConfig` or `PredictConfig`.
+        overrides: such as ``["model.kernel_size=5"]``.
+    """
+    return typed(_compose(schema, overrides or []), schema)
+
+
+def keys_of(schema: type[Any]) -> list[str]:
+    """Return the dotted keys of a command's default config."""
+
+    def walk(node: Any, prefix: str) -> list[str]:
+        if not isinstance(node, dict):
+            return [prefix[:-1]]
+        return [key for name, child in node.items() for key in walk(child, f"{prefix}{name}.")]
+
+    return walk(OmegaConf.to_container(_compose(schema, [])), "")
+
+
+def _compose(schema: type[Any], overrides: list[str]) -> DictConfig:
+    register_schemas()
+    name = next(name for name, known in SCHEMAS.items() if known is schema)
+    with initialize_config_dir(config_dir=str(CONFIG_DIR), version_base="1.3"):
+        return compose(config_name=name, overrides=overrides)
