@@ -69,19 +69,16 @@ def quote_paths(arguments: list[str]) -> list[str]:
     sweep = bool({"-m", "--multirun"} & set(arguments))
     quoted = []
     for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if key in PATH_KEYS and value.startswith("~"):
-            value = os.path.expanduser(value)  # noqa: PTH111 - leaves an unknown ~user as it is
-        plain = re.fullmatch(r"[\w/\\.:~%@+$ -]*" + (",?" if sweep else ""), value, flags=re.ASCII)
-        if (
-            equals
-            and key in PATH_KEYS
-            and not plain
-            and not value.startswith(("'", '"'))
-            and not (sweep and "," in value)
-        ):
-            value = '"' + value.replace('"', '\\"') + '"'
-        quoted.append(f"{key}{equals}{value}")
+        key, _, value = argument.partition("=")
+        if key in PATH_KEYS:
+            if value.startswith("~"):
+                value = os.path.expanduser(value)  # noqa: PTH111 - leaves an unknown ~user as it is
+            plain = re.fullmatch(r"[\w/\\.:~%@+$ -]*", value, flags=re.ASCII) or value.startswith(("'", '"'))
+            if not plain and not (sweep and "," in value):
+                escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)  # as Hydra unquotes: backslashes count before a quote
+                value = '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
+            argument = f"{key}={value}"
+        quoted.append(argument)
     return quoted
 
 
@@ -103,7 +100,7 @@ def run_job(config: DictConfig) -> Any:
         log.error("error: %s", error)
         cause, code = error, 2
     except (Interrupted, KeyboardInterrupt) as stop:
-        log.error("%s", stop or "interrupted")
+        log.error("%s", str(stop) or "interrupted")
         cause, code = stop, 1
     except Exception as error:
         log.exception("%s: %s", type(error).__name__, error)

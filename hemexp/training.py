@@ -207,8 +207,7 @@ class StopOnSignal(Callback):
 class EpochBar(Callback):
     """One bar for the whole training: epochs, loss, time left. Drawn ten times a second at most."""
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the bar where training starts, which is not 0 after a resume."""
+    def __init__(self) -> None:
         columns = (
             TextColumn("[bold]training {task.fields[name]}"),
             BarColumn(),
@@ -219,6 +218,9 @@ class EpochBar(Callback):
             TimeRemainingColumn(),
         )
         self.progress = Progress(*columns)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the bar where training starts, which is not 0 after a resume."""
         name = pl_module.hparams["model"]["name"]
         done = trainer.current_epoch
         self.bar = self.progress.add_task("", total=trainer.max_epochs, completed=done, name=name, loss="-")

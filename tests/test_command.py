@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from small import FAST, ROOT
 
 from hemexp.command import quote_paths
@@ -128,6 +129,10 @@ def test_paths_are_quoted_for_hydra_and_nothing_else_is():
     assert quote_paths(["data.root=a,b"]) == ['data.root="a,b"']
     assert quote_paths(["-m", "data.root=a,b"]) == ["-m", "data.root=a,b"]
     assert quote_paths(["data.root='数据'"]) == ["data.root='数据'"]
+    parser = OverridesParser.create()
+    for name in ("数据", "a (2)", "a,b", "C:\\数据\\", 'it"s 数', 'C:\\数"x'):
+        (quoted,) = quote_paths([f"data.root={name}"])
+        assert parser.parse_override(quoted).value() == name
     assert quote_paths(["output_dir=~/x"]) == [f"output_dir={Path.home()}/x"]
 
 

@@ -1,8 +1,6 @@
 """The four workbooks of the published layout: Chinese headers, follow-ups side by side, read into records."""
 
 import re
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +12,11 @@ from hemexp.cohort import columns as c
 from hemexp.cohort.cells import Records, Where, is_blank, numbers, serials, times
 from hemexp.cohort.findings import ONE_CELL, Cell, Findings, column_letter
 from hemexp.cohort.merge import merge
+from hemexp.cohort.sheet import Sheet, first_sheet, identify, locate, unique_serials
 from hemexp.config import WORKBOOKS
 
 INDEX_COUNT = "重复次数"
 _AS_IT_IS: Any = {"header": None, "dtype": object, "engine": "calamine", "keep_default_na": False, "na_values": [""]}
-
-
-@dataclass
-class Sheet:
-    """A worksheet as it is in the file: objects, header row included."""
-
-    file: str
-    name: str
-    cells: np.ndarray[Any, Any]
-
-    @cached_property
-    def header(self) -> list[str]:
-        """The first row as stripped text, empty where a column has no header."""
-        return ["" if pd.isna(cell) else str(cell).strip() for cell in self.cells[0]] if len(self.cells) else []
-
-    @cached_property
-    def filled(self) -> np.ndarray[Any, Any]:
-        """Which cells hold anything."""
-        return np.asarray(pd.notna(self.cells))
-
-    def records(self, where: dict[str, int]) -> Records:
-        """Return the named columns of every row below the header that is not blank from end to end."""
-        rows = 1 + np.flatnonzero(self.filled[1:].any(axis=1))
-        cells = pd.DataFrame(
-            self.cells[np.ix_(rows, np.array(list(where.values())))], columns=list(where), dtype=object
-        )
-        return Records(self.file, self.name, cells, rows, dict(where))
 
 
 def read_workbooks(root: Path, findings: Findings) -> tuple[pd.DataFrame, Where]:
@@ -62,9 +34,9 @@ def read_workbooks(root: Path, findings: Findings) -> tuple[pd.DataFrame, Where]
     """
     books = {name: _read_book(root, prefix, findings) for name, prefix in WORKBOOKS.items()}
     findings.stop_on_errors()
-    clinical = _clinical(_first_sheet(books["clinical"]), findings)
-    imaging = _imaging(_first_sheet(books["imaging"]), findings)
-    index = _index(_first_sheet(books["times"]), findings)
+    clinical = _clinical(first_sheet(books["clinical"]), findings)
+    imaging = _imaging(first_sheet(books["imaging"]), findings)
+    index = _index(first_sheet(books["times"]), findings)
     radiomics = {tissue: _radiomics(books["radiomics"], tissue, findings) for tissue in ("Hemo", "ED")}
     findings.stop_on_errors(but=ONE_CELL)
     return merge(clinical, imaging, index, radiomics, findings)
@@ -87,72 +59,17 @@ def _read_book(root: Path, prefix: str, findings: Findings) -> dict[str, Sheet]:
     return {str(name): Sheet(file, str(name), frame.to_numpy(dtype=object)) for name, frame in frames.items()}
 
 
-def _first_sheet(book: dict[str, Sheet]) -> Sheet:
-    return next(iter(book.values()))
-
-
-def _locate(sheet: Sheet, names: dict[str, str], findings: Findings) -> dict[str, int]:
-    """Return where each header stands, under our name; a missing or doubled header is an error."""
-    header, found = sheet.header, {}
-    for text, name in names.items():
-        places = [i for i, cell in enumerate(header) if cell == text]
-        if len(places) == 1:
-            found[name] = places[0]
-        elif not places:
-            findings.error("column_missing", Cell(sheet.file, sheet.name, 1), f"there is no column {text!r} in row 1")
-        else:
-            letters = ", ".join(map(column_letter, places))
-            findings.error(
-                "column_doubled", Cell(sheet.file, sheet.name, 1), f"column {text!r} stands twice: {letters}"
-            )
-    if len(found) < len(names):
-        findings.stop_on_errors()
-    return found
-
-
-def _identify(records: Records, findings: Findings) -> None:
-    """Turn the patient ids into text; a blank or doubled one is an error."""
-    ids = records.cells["patient_id"]
-    records.cells["patient_id"] = ids.astype(str).str.strip().where(~is_blank(ids), "")
-    first: dict[str, Cell] = {}
-    for i, patient in enumerate(records.cells["patient_id"]):
-        cell = records.where(i, "patient_id")
-        if not patient:
-            findings.error("patient_id_missing", cell, "rule: every row has a patient id")
-        elif patient in first:
-            findings.error(
-                "duplicate_patient",
-                cell,
-                f"patient {patient} stands in row {first[patient].row} already",
-                patient=patient,
-            )
-        first.setdefault(patient, cell)
-    if len(records.cells) == 0:
-        findings.error("empty_table", Cell(records.file, records.sheet), "holds no patients, only a header")
-
-
-def _unique_serials(records: Records, name: str, findings: Findings) -> None:
-    first: dict[str, Cell] = {}
-    for i, serial in enumerate(records.cells[name]):
-        if serial is None:
-            continue
-        if serial in first:
-            message = f"scan serial {serial} stands in cell {first[serial].column}{first[serial].row} already"
-            findings.error("duplicate_serial", records.where(i, name), message, value=serial)
-        first.setdefault(serial, records.where(i, name))
-
-
 def _clinical(sheet: Sheet, findings: Findings) -> Records:
     header = sheet.header
     text_headers = {c.SEX_HEADER: "sex", c.PRESSURE_HEADER: "pressure", c.PART_HEADER: "dataset_part"}
-    places = _locate(sheet, {**c.NUMBER_HEADERS, **text_headers, c.SERIAL_HEADER: "scan_serial"}, findings)
+    places = locate(sheet, {**c.NUMBER_HEADERS, **text_headers, c.SERIAL_HEADER: "scan_serial"}, findings)
     if not header or 0 in places.values():
         findings.error("column_missing", Cell(sheet.file, sheet.name, 1), "the first column must hold the patient ids")
         findings.stop_on_errors()
     if not header[0]:
         findings.warn("header_missing", Cell(sheet.file, sheet.name, 1, "A"), "no header; taken as the patient id")
     records = sheet.records({"patient_id": 0, **places})
-    _identify(records, findings)
+    identify(records, findings)
     cells, ids = records.cells, records.cells["patient_id"]
     for name in c.NUMBER_HEADERS.values():
         cells[name] = numbers(cells[name], ids, records.where, findings)
@@ -217,7 +134,7 @@ def _imaging(sheet: Sheet, findings: Findings) -> Records:
         findings.stop_on_errors()
     blocks, gaps = [], None
     patients = sheet.records({"patient_id": 0})
-    _identify(patients, findings)
+    identify(patients, findings)
     for k, start in enumerate(starts):
         block = sheet.records({"scan_serial": start, **{name: start + 1 + j for j, name in enumerate(c.LOCATION)}})
         frame = block.cells.assign(patient_id=patients.cells["patient_id"], block=k, sheet_row=block.row)
@@ -247,7 +164,7 @@ def _imaging(sheet: Sheet, findings: Findings) -> Records:
     for name in c.LOCATION:
         cells[name] = numbers(cells[name], cells["patient_id"], records.where, findings)
     cells["scan_serial"] = serials(cells["scan_serial"], cells["patient_id"], records.where, findings)
-    _unique_serials(records, "scan_serial", findings)
+    unique_serials(records, "scan_serial", findings)
     return records
 
 
@@ -284,7 +201,7 @@ def _index(sheet: Sheet, findings: Findings) -> Records:
         findings.warn(
             "serial_missing", records.where(int(i), "scan_serial"), message, patient=cells["patient_id"].iloc[i]
         )
-    _unique_serials(records, "scan_serial", findings)
+    unique_serials(records, "scan_serial", findings)
     _scan_counts(sheet, records, findings)
     return records
 
@@ -315,7 +232,7 @@ def _scan_counts(sheet: Sheet, index: Records, findings: Findings) -> None:
 
 
 def _radiomics(book: dict[str, Sheet], tissue: str, findings: Findings) -> Records:
-    file = _first_sheet(book).file
+    file = first_sheet(book).file
     if tissue not in book:
         findings.error("sheet_missing", Cell(file), f"there is no sheet {tissue!r}; found: {', '.join(book)}")
         findings.stop_on_errors()
@@ -324,12 +241,12 @@ def _radiomics(book: dict[str, Sheet], tissue: str, findings: Findings) -> Recor
             findings.warn("unknown_sheet", Cell(file, name), "not one of Hemo and ED; not read")
     sheet = book[tissue]
     names = {feature: f"{tissue}_{feature}" for feature in c.SHAPE + c.FIRST_ORDER}
-    places = _locate(sheet, {"流水号": "scan_serial", **names}, findings)
+    places = locate(sheet, {"流水号": "scan_serial", **names}, findings)
     records = sheet.records(places)
     cells = records.cells
     nobody = pd.Series("", index=cells.index)
     cells["scan_serial"] = serials(cells["scan_serial"], nobody, records.where, findings)
     for name in names.values():
         cells[name] = numbers(cells[name], cells["scan_serial"], records.where, findings)
-    _unique_serials(records, "scan_serial", findings)
+    unique_serials(records, "scan_serial", findings)
     return records

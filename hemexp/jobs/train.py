@@ -35,7 +35,7 @@ def train(cfg: TrainConfig, directory: Path | str) -> dict[str, Any]:
     An unfinished run of the same config is resumed, a finished one is left as it is.
 
     Args:
-        cfg: as `hemexp.config.load_config` returns it.
+        cfg: as `hemexp.compose.load_config` returns it.
         directory: new, or of a run of the same config.
 
     Returns:
@@ -108,7 +108,7 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool) -> dict[str, Any]:
     (run.path / "figures").mkdir(exist_ok=True)
     for name, figure in figures.items():
         figure.savefig(run.path / "figures" / f"{name}.png")
-        board.experiment.add_figure(f"figures/{name}", figure)
+        board.experiment.add_figure(f"visual/{name}", figure)
     board.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(asdict(cfg))}```")
     board.log_hyperparams(
         _hparams(cfg), {key: score["value"] for key, score in metrics.items() if score["value"] is not None}
@@ -166,9 +166,9 @@ def _hparams(cfg: TrainConfig) -> dict[str, Any]:
     """What TensorBoard's HPARAMS tab compares runs by; the whole config stands under TEXT."""
     names = {
         "data.kind": cfg.data.kind,
-        "label": cfg.label.name,
+        "label": cfg.label.describe(),
         "features": cfg.features.name,
-        "split": cfg.split.name,
+        "split": cfg.split.describe(),
     }
     sizes = {
         f"model.{key}": str(value) if isinstance(value, list) else value for key, value in asdict(cfg.model).items()
