@@ -32,7 +32,7 @@ def column_letter(index: int) -> str:
     return letters
 
 
-ONE_CELL = frozenset({"not_a_number", "not_a_time", "unknown_sex", "blood_pressure"})  # the rest can still be read
+ONE_CELL = frozenset({"not_a_number", "unknown_sex", "blood_pressure"})  # the rest can still be read
 
 
 @dataclass(frozen=True)
