@@ -64,14 +64,13 @@ def load_config(schema: type[T], overrides: list[str] | None = None) -> T:
 
 
 def keys_of(schema: type[Any]) -> list[str]:
-    """Return the dotted keys of a command's default config."""
+    """Return the dotted keys of a command's default config, its groups among them."""
 
-    def walk(node: Any, prefix: str) -> list[str]:
-        if not isinstance(node, dict):
-            return [prefix[:-1]]
-        return [key for name, child in node.items() for key in walk(child, f"{prefix}{name}.")]
+    def walk(node: Any, key: str) -> list[str]:
+        below = node.items() if isinstance(node, dict) else ()
+        return [key, *(found for name, child in below for found in walk(child, f"{key}.{name}".lstrip(".")))]
 
-    return walk(OmegaConf.to_container(_compose(schema, [])), "")
+    return walk(OmegaConf.to_container(_compose(schema, [])), "")[1:]
 
 
 def _compose(schema: type[Any], overrides: list[str]) -> DictConfig:

@@ -47,6 +47,7 @@ def test_configuration_is_checked_without_torch_or_pandas():
     [
         (["model.kernel_size=4"], ["model.kernel_size=4", "odd"]),
         (["model.kernel_siz=3"], ["model.kernel_siz", "did you mean model.kernel_size"]),
+        (["modle=cnn"], ["did you mean model"]),
         (["optimizer.lr=fast"], ["optimizer.lr", "fast"]),
         (["model=resnet"], ["resnet", "sacnn"]),
         (["--nonsense"], ["--nonsense"]),
