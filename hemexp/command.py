@@ -64,22 +64,26 @@ def command(name: str) -> NoReturn:
 def quote_paths(arguments: list[str]) -> list[str]:
     """Quote folder names for Hydra, whose grammar knows no Chinese characters, parentheses and the like; expand ``~``.
 
-    A comma stays what it is in a sweep: two folders to go through.
+    In a sweep a comma stands between two folders to go through, except in the sweep's own place.
     """
     sweep = bool({"-m", "--multirun"} & set(arguments))
     quoted = []
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key in PATH_KEYS:
-            if value.startswith("~"):
-                value = os.path.expanduser(value)  # noqa: PTH111 - leaves an unknown ~user as it is
-            plain = re.fullmatch(r"[\w/\\.:~%@+$ -]*", value, flags=re.ASCII) or value.startswith(("'", '"'))
-            if not plain and not (sweep and "," in value):
-                escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)  # as Hydra unquotes: backslashes count before a quote
-                value = '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
-            argument = f"{key}={value}"
+            names = value.split(",") if sweep and not key.startswith("hydra.") else [value]
+            argument = f"{key}={','.join(map(_quote, names))}"
         quoted.append(argument)
     return quoted
+
+
+def _quote(name: str) -> str:
+    if name.startswith("~"):
+        name = os.path.expanduser(name)  # noqa: PTH111 - leaves an unknown ~user as it is
+    if re.fullmatch(r"[\w/\\.:~%@+$ -]*", name, flags=re.ASCII) or name.startswith(("'", '"')):
+        return name
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', name)  # as Hydra unquotes: backslashes count before a quote
+    return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
 
 
 def run_job(config: DictConfig) -> Any:
@@ -100,7 +104,7 @@ def run_job(config: DictConfig) -> Any:
         log.error("error: %s", error)
         cause, code = error, 2
     except (Interrupted, KeyboardInterrupt) as stop:
-        log.error("%s", str(stop) or "interrupted")
+        log.error("%s", str(stop) or "interrupted before the work began; nothing is lost")
         cause, code = stop, 1
     except Exception as error:
         log.exception("%s: %s", type(error).__name__, error)

@@ -55,9 +55,9 @@ class SyntheticDataConfig(DataConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _rule(self.num_patients >= 1, "data.num_patients", self.num_patients, "must be at least 1")
-        _rule(self.num_unlabelled >= 0, "data.num_unlabelled", self.num_unlabelled, "must be 0 or more")
-        _rule(0 < self.prevalence < 1, "data.prevalence", self.prevalence, "must lie between 0 and 1")
+        _rule(1 <= self.num_patients <= 10**6, "data.num_patients", self.num_patients, "must be 1 to a million")
+        _rule(0 <= self.num_unlabelled <= 10**6, "data.num_unlabelled", self.num_unlabelled, "must be 0 to a million")
+        _rule(0.001 <= self.prevalence <= 0.999, "data.prevalence", self.prevalence, "must lie between 0.001 and 0.999")
         _rule(0 <= self.signal <= 20, "data.signal", self.signal, "must be 0 (no signal) to 20")
         _rule(self.seed >= 0, "data.seed", self.seed, "must be 0 or more")
         _rule(not self.traps or self.num_patients >= 5, "data.num_patients", self.num_patients, "traps need at least 5")
@@ -182,7 +182,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _rule(self.name == self.NAME, "model.name", self.name, "is set by model=NAME, not by itself")
-        _rule(self.hidden_dim >= 1, "model.hidden_dim", self.hidden_dim, "must be at least 1")
+        _rule(1 <= self.hidden_dim <= 65536, "model.hidden_dim", self.hidden_dim, "must be 1 to 65536")
         _rule(0 <= self.dropout < 1, "model.dropout", self.dropout, "must lie in [0, 1)")
         inits = ("default", "zeros", "all_zeros")
         _rule(self.init in inits, "model.init", self.init, "must be default, zeros or all_zeros")
@@ -197,16 +197,16 @@ class ConvolutionConfig:
 
     def __post_init__(self) -> None:
         _rule(
-            self.kernel_size >= 1 and self.kernel_size % 2 == 1,
+            1 <= self.kernel_size <= 999 and self.kernel_size % 2 == 1,
             "model.kernel_size",
             self.kernel_size,
-            "must be odd and at least 1",
+            "must be odd, 1 to 999",
         )
         _rule(
-            len(self.channels) == 2 and min(self.channels) >= 1,
+            len(self.channels) == 2 and min(self.channels) >= 1 and max(self.channels) <= 65536,
             "model.channels",
             self.channels,
-            "must be two numbers of at least 1",
+            "must be two numbers, 1 to 65536",
         )
 
 
@@ -218,7 +218,7 @@ class SelfAttentionConfig:
     embed_dim: int = 16
 
     def __post_init__(self) -> None:
-        _rule(self.embed_dim >= 1, "model.embed_dim", self.embed_dim, "must be at least 1")
+        _rule(1 <= self.embed_dim <= 65536, "model.embed_dim", self.embed_dim, "must be 1 to 65536")
         _rule(
             self.num_heads >= 1 and self.embed_dim % self.num_heads == 0,
             "model.num_heads",
@@ -270,7 +270,7 @@ class OptimizerConfig:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        _rule(self.lr > 0, "optimizer.lr", self.lr, "must be above 0")
+        _rule(0 < self.lr <= 1e30, "optimizer.lr", self.lr, "must be above 0, and a sane number")
         _rule(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "must be 0 or more")
 
 
@@ -300,18 +300,18 @@ class TrainerConfig:
         _rule(self.accelerator in known, "trainer.accelerator", self.accelerator, f"must be one of {', '.join(known)}")
         one_index = isinstance(self.devices, list) and len(self.devices) == 1 and type(self.devices[0]) is int
         _rule(
-            self.devices == 1 or one_index,
+            (type(self.devices) is int and self.devices == 1) or one_index,
             "trainer.devices",
             self.devices,
             "a run trains on one device: 1, or the index of one in a list, such as [2]",
         )
         _rule(
-            self.devices == 1 or self.accelerator != "cpu",
+            self.devices == 1 or self.accelerator not in {"cpu", "auto"},
             "trainer.devices",
             self.devices,
-            "an index is of a GPU; with trainer.accelerator=cpu it must be 1",
+            f"an index is of a GPU; with trainer.accelerator={self.accelerator} it must be 1",
         )
-        _rule(self.num_threads >= 1, "trainer.num_threads", self.num_threads, "must be at least 1")
+        _rule(1 <= self.num_threads <= 1024, "trainer.num_threads", self.num_threads, "must be 1 to 1024")
         _rule(self.checkpoint_every >= 1, "trainer.checkpoint_every", self.checkpoint_every, "must be at least 1 epoch")
 
 
@@ -406,10 +406,11 @@ def resolve_data(data: DataConfig) -> DataConfig:
     return DataConfig(kind=kind, root=str(root.resolve()))
 
 
+NOT_HASHED = ("output_dir", "checkpoint_every", "progress_bar")  # where a run is and how it shows progress
+
+
 def config_hash(cfg: TrainConfig) -> str:
     """Return 16 hex digits of all that shapes a run's numbers, which its place and its progress bar do not."""
-    content = asdict(cfg)
-    del content["output_dir"]
-    for key in ("checkpoint_every", "progress_bar"):
-        del content["trainer"][key]
+    content = {key: value for key, value in asdict(cfg).items() if key not in NOT_HASHED}
+    content["trainer"] = {key: value for key, value in content["trainer"].items() if key not in NOT_HASHED}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

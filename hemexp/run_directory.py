@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from hemexp.config import TrainConfig, config_hash
+from hemexp.config import NOT_HASHED, TrainConfig, config_hash
 from hemexp.errors import UserError
 from hemexp.files import write_json, write_text
 
@@ -77,10 +77,12 @@ class RunDirectory(OutputDirectory):
         Raises:
             UserError: it holds another config's run, or files that are no run's.
         """
-        if not (self.path / "DONE").is_file():
-            self.lock()
         try:
+            if not (self.path / "DONE").is_file():
+                self.lock()
             return self._state(cfg)
+        except OSError as error:
+            raise UserError(f"output_dir={self.path}: cannot be used: {error.strerror}") from None
         except UserError:
             self.release()
             raise
@@ -150,6 +152,6 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str 
         old, new = there.get(key), here.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             lines += _differences(old, new, f"{prefix}{key}.")
-        elif old != new and key != "output_dir":
+        elif old != new and key not in NOT_HASHED:
             lines.append(f"{prefix}{key}={old} there, {new} here")
     return lines

@@ -40,15 +40,14 @@ class Split:
 
 
 def patient_keys(patients: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return two hashes a patient: of id and first scan serial, and of what was measured on the first scan.
+    """Return two hashes a patient: of the first scan's serial, and of what was measured on it, to six digits.
 
-    Either tells the same patient in another file, the second also under another name; neither tells who it is.
+    Either tells the same patient in another file, also under another name; neither tells who it is.
     """
-    names = [
-        f"{patient}|{serial}" for patient, serial in zip(patients["patient_id"], patients["scan_serial"], strict=True)
+    scans = ["|".join(f"{value:.6g}" for value in row) for row in patients[LOCATION].to_numpy(dtype=float).tolist()]
+    return [
+        (_short_hash(serial), _short_hash(scan)) for serial, scan in zip(patients["scan_serial"], scans, strict=True)
     ]
-    scans = ["|".join(map(repr, row)) for row in patients[LOCATION].to_numpy(dtype=float).tolist()]
-    return [(_short_hash(name), _short_hash(scan)) for name, scan in zip(names, scans, strict=True)]
 
 
 def _short_hash(text: str) -> str:

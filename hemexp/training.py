@@ -92,11 +92,21 @@ def fit(
             raise Interrupted("stopped at once, without saving the last epochs") from None
         if recorder.stopped_by is None:
             raise Interrupted(f"interrupted after epoch {len(recorder.history)}")
+    _write_best(run, recorder.best_weights)
     task.cpu()
     task.load_state_dict(recorder.best_weights)
     best = recorder.best
     history = pd.DataFrame(recorder.history)
     return FitResult(len(history), best["epoch"], best["loss"], recorder.stopped_by or "", history)
+
+
+def _write_best(run: RunDirectory, weights: dict[str, torch.Tensor]) -> None:
+    """Write best.ckpt: the last checkpoint with the best weights, without the state that only a resumed run needs."""
+    last = _load_last(run)
+    content = {key: last[key] for key in last if key not in {"callbacks", "optimizer_states", "lr_schedulers", "loops"}}
+    partial = run.best.with_suffix(".partial")
+    torch.save({**content, "state_dict": weights}, partial)
+    partial.replace(run.best)
 
 
 def epochs_saved(run: RunDirectory) -> int:
@@ -160,17 +170,9 @@ class Recorder(Callback):
             self.stopped_by = "max_epochs"
         if self.stopped_by or self.interrupted:
             trainer.should_stop = True
-        if self.stopped_by:
-            self._save_best(trainer, pl_module)  # before last.ckpt says that training is over
         if trainer.should_stop or (epoch + 1) % self.cfg.checkpoint_every == 0:
             trainer.save_checkpoint(self.run.last, weights_only=False)
             write_csv(pd.DataFrame(self.history), self.run.path / "history.csv")
-
-    def _save_best(self, trainer: Trainer, module: LightningModule) -> None:
-        current = _copy(module)
-        module.load_state_dict(self.best_weights)
-        trainer.save_checkpoint(self.run.best, weights_only=True)
-        module.load_state_dict(current)
 
 
 def _copy(module: LightningModule) -> dict[str, torch.Tensor]:

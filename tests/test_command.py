@@ -129,6 +129,8 @@ def test_paths_are_quoted_for_hydra_and_nothing_else_is():
     assert quote_paths(plain) == plain
     assert quote_paths(["data.root=a,b"]) == ['data.root="a,b"']
     assert quote_paths(["-m", "data.root=a,b"]) == ["-m", "data.root=a,b"]
+    assert quote_paths(["-m", "data.root=数据,b"]) == ["-m", 'data.root="数据",b']
+    assert quote_paths(["-m", "hydra.sweep.dir=a,b"]) == ["-m", 'hydra.sweep.dir="a,b"']
     assert quote_paths(["data.root='数据'"]) == ["data.root='数据'"]
     parser = OverridesParser.create()
     for name in ("数据", "a (2)", "a,b", "C:\\数据\\", 'it"s 数', 'C:\\数"x'):

@@ -138,10 +138,15 @@ def test_training_patients_are_recognized_anywhere(finished_run: Path, workbooks
 
 def test_training_patients_are_recognized_under_another_name(finished_run: Path, workbooks: Path, tmp_path: Path):
     scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
-    renamed = scans.assign(patient_id="H2_" + scans["patient_id"], scan_serial="9" + scans["scan_serial"])
-    write_csv(renamed, tmp_path / "scans.csv")
-    table = predict_with(finished_run, tmp_path, tmp_path / "out")
-    assert table["role"].tolist() == read(finished_run / "predictions.csv")["role"].tolist()
+    ids = "H2_" + scans["patient_id"]
+    rounded = scans.select_dtypes("float").map(lambda value: float(f"{value:.12g}"))
+    renamed = {"serial kept": scans.assign(patient_id=ids, HM_volume=scans["HM_volume"] + 1)}
+    renamed["all but rounding"] = scans.assign(patient_id=ids, scan_serial="9" + scans["scan_serial"], **rounded)
+    for name, table in renamed.items():
+        (tmp_path / name).mkdir()
+        write_csv(table, tmp_path / name / "scans.csv")
+        roles = predict_with(finished_run, tmp_path / name, tmp_path / f"out {name}")["role"].tolist()
+        assert roles == read(finished_run / "predictions.csv")["role"].tolist()
 
 
 def test_damaged_runs_are_named(finished_run: Path, workbooks: Path, tmp_path: Path):

@@ -228,6 +228,7 @@ def test_a_run_that_failed_after_training_does_not_train_again(
         run(tmp_path / "run", *options)
     assert RunDirectory(tmp_path / "run").result()["verdict"] == "INCOMPLETE: ZeroDivisionError: division by zero"
     monkeypatch.undo()
+    (tmp_path / "run" / "checkpoints" / "best.ckpt").unlink()
     monkeypatch.setattr("hemexp.training.Trainer", lambda **_: 1 / 0)
     assert (run(tmp_path / "run", *options) / "DONE").is_file()
     assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()

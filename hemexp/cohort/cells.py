@@ -68,9 +68,9 @@ def numbers(cells: pd.Series, patients: pd.Series, where: Where, findings: Findi
         findings.error(
             "not_a_number",
             where(int(record), name),
-            f"{name} is {value!r}; rule: a number, or an empty cell",
+            f"{name} is {str(value)[:40]!r}; rule: a number, or an empty cell",
             patient=patients.iloc[record],
-            value=value,
+            value=str(value)[:40],
         )
     return values
 
@@ -118,6 +118,7 @@ def times(cells: pd.Series, patients: pd.Series, where: Where, findings: Finding
     """Return a column as datetime64, blank cells as NaT; a cell that is no date with a time is an error."""
     name = str(cells.name)
     values = pd.to_datetime(cells.map(_time), errors="coerce", format="mixed").astype("datetime64[us]")
+    values = values.where(values.dt.year.between(1970, 2100))  # 1900 is a spreadsheet's zero
     for record in np.flatnonzero(values.isna() & ~is_blank(cells)):
         value = cells.iloc[record]
         findings.error(

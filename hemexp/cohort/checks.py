@@ -84,7 +84,7 @@ def _validate(schema: pa.DataFrameSchema, table: pd.DataFrame, where: Where, fin
         problem = "duplicate_serial" if case.check == "field_uniqueness" else "out_of_range"
         shown = f"{value:g}" if isinstance(value, float) else value
         patient = _patient(table, record)
-        message = f"{name} is {'empty' if pd.isna(value) else shown}; rule: {rule}"
+        message = f"{name} is {'empty, or a formula that failed' if pd.isna(value) else shown}; rule: {rule}"
         findings.error(problem, where(record, name), message, patient=patient, value=shown)
 
 
@@ -117,7 +117,8 @@ def _check_patients(scans: pd.DataFrame, where: Where, findings: Findings) -> No
 
 def _check_times(scans: pd.DataFrame, where: Where, findings: Findings) -> None:
     since_first = scans["hours_from_first_scan"]
-    for i in np.flatnonzero((since_first < 0) | ((since_first == 0) & (scans["scan_index"] > 0))):
+    by_patient = scans.groupby("patient_id", sort=False)
+    for i in np.flatnonzero((since_first < 0) | ((since_first == 0) & (by_patient.cumcount() > 0))):
         serial, patient = _value(scans, i, "scan_serial"), _patient(scans, int(i))
         message = f"follow-up {serial} is {since_first[i]:.2f} hours from the first scan; rule: after it"
         findings.error(
@@ -127,11 +128,12 @@ def _check_times(scans: pd.DataFrame, where: Where, findings: Findings) -> None:
             patient=patient,
             value=_value(scans, i, "scan_time"),
         )
-    previous = scans.groupby("patient_id", sort=False)["hours_from_first_scan"].shift()
+    previous = by_patient["hours_from_first_scan"].shift()
     for i in np.flatnonzero((since_first < previous) & (since_first > 0)):
         message = "stands after a later scan; the times count, not the order of the columns"
         findings.warn("follow_up_order", where(int(i), "scan_time"), message, patient=_patient(scans, int(i)))
-    times = scans["scan_time"] - scans.groupby("patient_id", sort=False)["scan_time"].transform("first")
+    first_times = scans[by_patient.cumcount() == 0].set_index("patient_id")["scan_time"]
+    times = scans["scan_time"] - scans["patient_id"].map(first_times)
     hours = {"hours_from_first_scan": times.dt.total_seconds() / 3600}
     hours["hours_from_onset"] = scans["onset_to_first_scan"] + since_first
     for name, rule in (("hours_from_first_scan", "from scan_time"), ("hours_from_onset", "onset_to_first_scan added")):
@@ -163,7 +165,7 @@ def _note_cells(table: pd.DataFrame, names: list[str], problem: str, where: Wher
     for i, j in zip(*np.nonzero(table[names].isna().to_numpy()), strict=True):
         record = int(table.index[i])
         use = "never an input" if problem == "mrs_90d_missing" else "imputed where it is an input"
-        message = f"{names[j]} is empty; {use}"
+        message = f"{names[j]} is empty, or a formula that failed; {use}"
         findings.warn(problem, where(record, names[j]), message, patient=_patient(table, record))
 
 
@@ -179,6 +181,16 @@ def _note_oddities(scans: pd.DataFrame, firsts: pd.DataFrame, where: Where, find
             message,
             patient=_patient(firsts, record),
             value=round(sums[record], 4),
+        )
+    marks = firsts["dataset_part"]
+    strange = ~(marks.eq(c.TRAINING_MARK) | marks.str.startswith(c.TEST_MARK)).fillna(False)
+    for record in firsts.index[strange.astype(bool)] if marks.eq(c.TRAINING_MARK).any() else []:
+        value = _value(firsts, record, "dataset_part")
+        message = (
+            f"dataset_part is {value!r}; only {c.TRAINING_MARK} takes part in training and test, this patient does not"
+        )
+        findings.warn(
+            "dataset_part", where(int(record), "dataset_part"), message, patient=_patient(firsts, record), value=value
         )
     for volume, voxels in (
         ("HM_volume", "Hemo_original_shape_VoxelVolume"),

@@ -58,7 +58,8 @@ def merge(
         _unknown_serials(records, set(scans["scan_serial"]), name, findings)
     scans = pd.concat(parts, axis=1).copy()
     scans["scan_index"] = scans.groupby("patient_id", sort=False).cumcount()
-    since_first = scans["scan_time"] - scans.groupby("patient_id", sort=False)["scan_time"].transform("first")
+    first_times = scans[scans["scan_index"] == 0].set_index("patient_id")["scan_time"]
+    since_first = scans["scan_time"] - scans["patient_id"].map(first_times)
     scans["hours_from_first_scan"] = (since_first.dt.total_seconds() / 3600).round(6)
     scans["hours_from_onset"] = (scans["onset_to_first_scan"] + scans["hours_from_first_scan"]).round(6)
 
@@ -77,6 +78,7 @@ def merge(
         serial, patient = scans["scan_serial"].iloc[record], scans["patient_id"].iloc[record]
         message = f"scan {serial} has no time in {index.file}"
         findings.error("scan_without_time", where(int(record), "scan_serial"), message, patient=patient, value=serial)
+    findings.stop_on_errors(but=ONE_CELL)
     _first_serials(clinical, scans, findings)
     findings.warn(
         "index_patient_ids", Cell(index.file, index.sheet, 1, "A"), "patient ids of its own; joined by serial"

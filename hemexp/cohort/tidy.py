@@ -40,9 +40,6 @@ def read_tidy(root: Path, findings: Findings) -> tuple[pd.DataFrame, Where]:
     def where(record: int, name: str) -> Cell:
         return Cell(file, "", int(rows[record]) + 2, column_letter(places[name]) if name in places else "")
 
-    if len(header) == 1 and ";" in header[0]:
-        findings.error("file_unreadable", Cell(file), "is separated by semicolons; rule: commas, and points in numbers")
-        findings.stop_on_errors()
     for name in c.SCAN_COLUMNS:
         letters = ", ".join(column_letter(i) for i, there in enumerate(header) if there == name)
         if not letters:
@@ -65,6 +62,11 @@ def _table(path: Path, findings: Findings) -> tuple[list[str], pd.DataFrame]:
         if path.suffix == ".parquet":
             table = pd.read_parquet(path).astype(object)
             return [str(name) for name in table.columns], table
+        with path.open(encoding="utf-8-sig") as lines:
+            first = lines.readline()
+        for sign, name in ((";", "semicolons"), ("\t", "tabs")):
+            if first.count(sign) > first.count(","):
+                raise ValueError(f"separated by {name}; rule: commas, and points in numbers")
         table = pd.read_csv(path, **_AS_IT_IS).astype(object)
         return table.iloc[0].fillna("").tolist(), table.iloc[1:]
     except (ValueError, OSError, ImportError) as error:  # pandas' and pyarrow's parse errors are ValueErrors

@@ -1,6 +1,7 @@
 """The four workbooks of the published layout: Chinese headers, follow-ups side by side, read into records."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from python_calamine import CalamineError
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.cells import Records, Where, is_blank, numbers, serials, times
-from hemexp.cohort.findings import ONE_CELL, Cell, Findings, column_letter
+from hemexp.cohort.findings import ONE_CELL, Cell, CohortError, Findings, column_letter
 from hemexp.cohort.merge import merge
 from hemexp.cohort.sheet import Sheet, first_sheet, identify, locate, unique_serials
 from hemexp.config import WORKBOOKS
@@ -34,12 +35,23 @@ def read_workbooks(root: Path, findings: Findings) -> tuple[pd.DataFrame, Where]
     """
     books = {name: _read_book(root, prefix, findings) for name, prefix in WORKBOOKS.items()}
     findings.stop_on_errors()
-    clinical = _clinical(first_sheet(books["clinical"]), findings)
-    imaging = _imaging(first_sheet(books["imaging"]), findings)
-    index = _index(first_sheet(books["times"]), findings)
-    radiomics = {tissue: _radiomics(books["radiomics"], tissue, findings) for tissue in ("Hemo", "ED")}
+    clinical = _attempt(lambda: _clinical(first_sheet(books["clinical"]), findings))
+    imaging = _attempt(lambda: _imaging(first_sheet(books["imaging"]), findings))
+    index = _attempt(lambda: _index(first_sheet(books["times"]), findings))
+    hemo = _attempt(lambda: _radiomics(books["radiomics"], "Hemo", findings))
+    edema = _attempt(lambda: _radiomics(books["radiomics"], "ED", findings))
     findings.stop_on_errors(but=ONE_CELL)
-    return merge(clinical, imaging, index, radiomics, findings)
+    if clinical is None or imaging is None or index is None or hemo is None or edema is None:
+        raise AssertionError("a table that could not be read left no error")
+    return merge(clinical, imaging, index, {"Hemo": hemo, "ED": edema}, findings)
+
+
+def _attempt(read: Callable[[], Records]) -> Records | None:
+    """Read one table; where it has no shape to go on with, its errors wait for those of the others."""
+    try:
+        return read()
+    except CohortError:
+        return None
 
 
 def _read_book(root: Path, prefix: str, findings: Findings) -> dict[str, Sheet]:
@@ -188,14 +200,21 @@ def _index(sheet: Sheet, findings: Findings) -> Records:
         frame = block.cells.assign(sheet_row=block.row, time_column=time_column, serial_column=serial_column)
         frames.append(frame[~(is_blank(frame["scan_time"]) & is_blank(frame["scan_serial"]))])
     cells = pd.concat(frames, ignore_index=True)
+    if cells.empty:
+        findings.error("empty_table", Cell(sheet.file, sheet.name), "holds no scan times, only a header")
+        findings.stop_on_errors()
     column: dict[str, int | np.ndarray[Any, Any]] = {
         "patient_id": 0,
         "scan_time": cells.pop("time_column").to_numpy(),
         "scan_serial": cells.pop("serial_column").to_numpy(),
     }
     records = Records(sheet.file, sheet.name, cells, cells.pop("sheet_row").to_numpy(), column)
+    timeless = is_blank(cells["scan_time"])
     cells["scan_time"] = times(cells["scan_time"], cells["patient_id"], records.where, findings)
     cells["scan_serial"] = serials(cells["scan_serial"], cells["patient_id"], records.where, findings)
+    for i in np.flatnonzero(timeless & cells["scan_serial"].notna()):
+        message = "a scan serial without its time; rule: every serial has one"
+        findings.error("time_missing", records.where(int(i), "scan_time"), message, patient=cells["patient_id"].iloc[i])
     for i in np.flatnonzero(cells["scan_serial"].isna()):
         message = "a scan time without its serial; not used"
         findings.warn(
@@ -244,6 +263,8 @@ def _radiomics(book: dict[str, Sheet], tissue: str, findings: Findings) -> Recor
     places = locate(sheet, {"流水号": "scan_serial", **names}, findings)
     records = sheet.records(places)
     cells = records.cells
+    if cells.empty:
+        findings.error("empty_table", Cell(sheet.file, sheet.name), "holds no scans, only a header")
     nobody = pd.Series("", index=cells.index)
     cells["scan_serial"] = serials(cells["scan_serial"], nobody, records.where, findings)
     for name in names.values():

@@ -226,12 +226,42 @@ def test_a_follow_up_before_the_first_scan(books):
     assert finding.patient_id == "sub001"
 
 
-def test_a_scan_without_a_time(books):
+def test_a_scan_without_a_time_is_one_error(books):
     with books.sheet(TIMES) as table:
-        table["C2"].value = table["D2"].value = None
-    finding = errors(books.root)[0]
+        table["C2"].value = None
+    finding = only(books.root)
+    assert (finding.problem, finding.column, finding.row) == ("time_missing", "C", 2)
+    with books.sheet(TIMES) as table:
+        table["D2"].value = None
+    finding = only(books.root)
     assert finding.problem == "scan_without_time"
     assert finding.file.startswith(IMAGING)
+
+
+@pytest.mark.parametrize("sheet", ["ED", "Hemo"])
+def test_an_empty_radiomics_sheet(books, sheet: str):
+    with books.sheet(RADIOMICS, sheet) as table:
+        table.delete_rows(2, table.max_row)
+    assert [(f.problem, f.sheet) for f in errors(books.root)] == [("empty_table", sheet)]
+
+
+def test_headers_of_every_table_are_checked_at_once(books, header: Callable):
+    with books.sheet(CLINICAL) as table:
+        table.cell(1, header(table, "年龄")).value = "age"
+    with books.sheet(RADIOMICS, "ED") as table:
+        table.cell(1, 3).value = "?"
+    with books.sheet(TIMES) as table:
+        table["A1"].value = "?"
+    assert {f.file[:2] for f in errors(books.root)} == {"表1", "表3", "附表"}
+
+
+def test_a_strange_mark_is_noticed(books, header: Callable):
+    with books.sheet(CLINICAL) as table:
+        table.cell(2, header(table, "数据集划分")).value = "train"
+    found = [
+        f for f in load_cohort(DataConfig("workbook", str(books.root))).findings.rows if f.problem == "dataset_part"
+    ]
+    assert [(f.patient_id, f.value) for f in found] == [("sub001", "train")]
 
 
 @pytest.mark.parametrize(

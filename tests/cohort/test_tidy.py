@@ -94,9 +94,10 @@ def test_blank_lines_keep_the_row_numbers(tidy: Path):
 
 def test_semicolons_and_doubled_columns_are_named(tidy: Path):
     text = (tidy / "scans.csv").read_text()
-    (tidy / "scans.csv").write_text(text.replace(",", ";"))
-    with pytest.raises(CohortError, match="semicolons"):
-        read(tidy)
+    for sign, name in ((";", "semicolons"), ("\t", "tabs")):
+        (tidy / "scans.csv").write_text(text.replace(",", sign).replace(".", ","))
+        with pytest.raises(CohortError, match=name):
+            read(tidy)
     (tidy / "scans.csv").write_text(text.replace(",sex,", ",age,", 1))
     with pytest.raises(CohortError, match="'age' stands twice: G, H"):
         read(tidy)
