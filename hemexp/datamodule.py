@@ -48,7 +48,7 @@ class Batches:
 
 
 class ExpansionDataModule(LightningDataModule):
-    """A cohort, made ready for training. After `setup`:
+    """A cohort, made ready for training by `setup`, which sets the attributes.
 
     Attributes:
         cohort: the checked tables.
@@ -57,7 +57,7 @@ class ExpansionDataModule(LightningDataModule):
         features: names of the inputs.
         raw: (N, F) inputs of all patients in table order, gaps as NaN.
         preprocessing: imputation and scaling, fitted on the training part.
-    """  # noqa: D415 - the list belongs to the sentence
+    """
 
     def __init__(
         self,

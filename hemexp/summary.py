@@ -28,8 +28,9 @@ CAVEATS = {
 def print_scores(title: str, metrics: Mapping[str, Score], notes: Sequence[str]) -> None:
     """Print the scores of a test part with their intervals, then what a reader must know beside them."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
-    for column, justify in (("test part", "left"), ("value", "right"), ("95 % interval", "right")):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    table.add_column("test part")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
     for key, score in metrics.items():
         name = NAMES.get(key.split("/")[-1], key)
         if score["value"] is None:

@@ -77,7 +77,7 @@ def fit(
             max_epochs=cfg.max_epochs,
             deterministic="warn",
             logger=loggers,
-            callbacks=[recorder, StopOnSignal(), *([EpochBar()] if cfg.progress_bar else [])],
+            callbacks=[recorder, StopOnSignal(recorder), *([EpochBar()] if cfg.progress_bar else [])],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -182,15 +182,15 @@ def _copy(module: LightningModule) -> dict[str, torch.Tensor]:
 class StopOnSignal(Callback):
     """Ctrl-C and SIGTERM end training after the epoch; a second Ctrl-C ends it at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
         self._previous: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over the signals, where this thread may."""
-        recorder = next(callback for callback in trainer.callbacks if isinstance(callback, Recorder))  # type: ignore[attr-defined]
 
         def stop(number: int, frame: FrameType | None) -> None:
-            recorder.interrupted = True
+            self.recorder.interrupted = True
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
         if threading.current_thread() is threading.main_thread():
