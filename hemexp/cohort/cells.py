@@ -12,8 +12,8 @@ import pandas as pd
 
 from hemexp.cohort.findings import Cell, Findings, column_letter
 
-_NUMBER = int | float | str | np.number
-_PLAIN = {"integer", "floating", "mixed-integer-float", "string", "empty"}
+_PLAIN = {"integer", "floating", "mixed-integer-float", "empty"}
+_NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"  # what float() takes but no underscores, nan or inf
 _LARGEST = 1e15  # nothing that is measured here comes near it
 _TIME = r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}[ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"  # the year first, no time zone
 
@@ -54,17 +54,14 @@ def is_blank(cells: pd.Series) -> pd.Series:
 
 def numbers(cells: pd.Series, patients: pd.Series, where: Where, findings: Findings) -> pd.Series:
     """Return a column as float64, blank cells as NaN; a cell that is no finite number is an error."""
-    name, original = str(cells.name), cells
-    kind = pd.api.types.infer_dtype(cells, skipna=True)
-    if kind not in _PLAIN:  # dates, durations and booleans are no numbers, though pandas would make some of them
-        cells = cells.where(
-            cells.map(lambda v: isinstance(v, _NUMBER) and not isinstance(v, bool | np.bool_)), str(kind)
-        )
-        cells = cells.where(~is_blank(original), None)
-    values = pd.to_numeric(cells, errors="coerce").astype("float64")
+    name = str(cells.name)
+    if pd.api.types.infer_dtype(cells, skipna=True) in _PLAIN:
+        values = cells.astype("float64")
+    else:
+        values = cells.map(_number).astype("float64")
     values = values.where(values.abs() < _LARGEST)
-    for record in np.flatnonzero(values.isna() & ~is_blank(original)):
-        value = original.iloc[record]
+    for record in np.flatnonzero(values.isna() & ~is_blank(cells)):
+        value = cells.iloc[record]
         findings.error(
             "not_a_number",
             where(int(record), name),
@@ -73,6 +70,15 @@ def numbers(cells: pd.Series, patients: pd.Series, where: Where, findings: Findi
             value=str(value)[:40],
         )
     return values
+
+
+def _number(value: object) -> float:
+    """Return a cell's number; dates, durations and booleans are none, though pandas would make some of them."""
+    if isinstance(value, str):
+        return float(value) if re.fullmatch(_NUMBER, value.strip(), flags=re.ASCII) else math.nan
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        return float(value)
+    return math.nan
 
 
 def serials(cells: pd.Series, patients: pd.Series, where: Where, findings: Findings) -> pd.Series:
