@@ -54,21 +54,13 @@ def is_blank(cells: pd.Series) -> pd.Series:
 
 def numbers(cells: pd.Series, patients: pd.Series, where: Where, findings: Findings) -> pd.Series:
     """Return a column as float64, blank cells as NaN; a cell that is no finite number is an error."""
-    name = str(cells.name)
     if pd.api.types.infer_dtype(cells, skipna=True) in _PLAIN:
         values = cells.astype("float64")
     else:
         values = cells.map(_number).astype("float64")
     values = values.where(values.abs() < _LARGEST)
-    for record in np.flatnonzero(values.isna() & ~is_blank(cells)):
-        value = cells.iloc[record]
-        findings.error(
-            "not_a_number",
-            where(int(record), name),
-            f"{name} is {str(value)[:40]!r}; rule: a number, or an empty cell",
-            patient=patients.iloc[record],
-            value=str(value)[:40],
-        )
+    unread = values.isna() & ~is_blank(cells)
+    _report(cells, unread, "not_a_number", "a number, or an empty cell", patients, where, findings)
     return values
 
 
@@ -79,6 +71,16 @@ def _number(value: object) -> float:
     if isinstance(value, int | float | np.number) and not isinstance(value, bool):
         return float(value)
     return math.nan
+
+
+def _report(
+    cells: pd.Series, wrong: pd.Series, problem: str, rule: str, patients: pd.Series, where: Where, findings: Findings
+) -> None:
+    name = str(cells.name)
+    for record in np.flatnonzero(wrong):
+        shown = str(cells.iloc[record])[:40]
+        message = f"{name} is {shown!r}; rule: {rule}"
+        findings.error(problem, where(int(record), name), message, patient=patients.iloc[record], value=shown)
 
 
 def serials(cells: pd.Series, patients: pd.Series, where: Where, findings: Findings) -> pd.Series:
@@ -122,18 +124,11 @@ def _serial(value: object) -> str | None:
 
 def times(cells: pd.Series, patients: pd.Series, where: Where, findings: Findings) -> pd.Series:
     """Return a column as datetime64, blank cells as NaT; a cell that is no date with a time is an error."""
-    name = str(cells.name)
     values = pd.to_datetime(cells.map(_time), errors="coerce", format="mixed").astype("datetime64[us]")
     values = values.where(values.dt.year.between(1970, 2100))  # 1900 is a spreadsheet's zero
-    for record in np.flatnonzero(values.isna() & ~is_blank(cells)):
-        value = cells.iloc[record]
-        findings.error(
-            "not_a_time",
-            where(int(record), name),
-            f"{name} is {value!r}; rule: date and time, year first, no time zone, such as 2031-05-04 13:20:00",
-            patient=patients.iloc[record],
-            value=value,
-        )
+    rule = "date and time, year first, no time zone, such as 2031-05-04 13:20:00"
+    unread = values.isna() & ~is_blank(cells)
+    _report(cells, unread, "not_a_time", rule, patients, where, findings)
     return values
 
 
