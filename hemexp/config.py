@@ -212,10 +212,16 @@ class ConvolutionConfig:
 
 @dataclass
 class SelfAttentionConfig:
-    """The attention branch: `num_heads` must divide `embed_dim`."""
+    """The attention branch: `num_heads` must divide `embed_dim`; `embedding` is shared by all inputs or per_feature."""
 
     num_heads: int = 4
     embed_dim: int = 16
+    embedding: str = "shared"
+
+    @property
+    def collapses(self) -> bool:
+        """Whether attention has the closed form of docs/attention.md; nothing that breaks it can be configured else."""
+        return self.embedding == "shared"
 
     def __post_init__(self) -> None:
         _rule(1 <= self.embed_dim <= 65536, "model.embed_dim", self.embed_dim, "must be 1 to 65536")
@@ -225,6 +231,8 @@ class SelfAttentionConfig:
             self.num_heads,
             f"must divide model.embed_dim={self.embed_dim}",
         )
+        known = ("shared", "per_feature")
+        _rule(self.embedding in known, "model.embedding", self.embedding, "must be shared or per_feature")
 
 
 @dataclass
@@ -280,16 +288,21 @@ class TrainerConfig:
 
     max_epochs: int = 1000
     stop_loss: Optional[float] = 0.001
+    patience: Optional[int] = None
     batch_size: Optional[int] = None
     accelerator: str = "cpu"
     devices: Any = 1
     num_threads: int = 1
+    precision: int = 32
     checkpoint_every: int = 200
     progress_bar: bool = True
 
     def __post_init__(self) -> None:
         _rule(self.max_epochs >= 1, "trainer.max_epochs", self.max_epochs, "must be at least 1")
         _rule(self.stop_loss is None or self.stop_loss >= 0, "trainer.stop_loss", self.stop_loss, "must be 0 or more")
+        _rule(
+            self.patience is None or self.patience >= 1, "trainer.patience", self.patience, "must be at least 1 epoch"
+        )
         _rule(
             self.batch_size is None or self.batch_size >= 1,
             "trainer.batch_size",
@@ -312,6 +325,9 @@ class TrainerConfig:
             f"an index is of a GPU; with trainer.accelerator={self.accelerator} it must be 1",
         )
         _rule(1 <= self.num_threads <= 1024, "trainer.num_threads", self.num_threads, "must be 1 to 1024")
+        _rule(self.precision in {32, 64}, "trainer.precision", self.precision, "must be 32 or 64 bits")
+        mps = self.accelerator == "mps" and self.precision == 64
+        _rule(not mps, "trainer.precision", self.precision, "an Apple GPU (mps) computes in 32 bits")
         _rule(self.checkpoint_every >= 1, "trainer.checkpoint_every", self.checkpoint_every, "must be at least 1 epoch")
 
 

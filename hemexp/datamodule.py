@@ -1,50 +1,18 @@
-"""From a cohort to batches: merging, labels, inputs, split and imputation, in that order."""
+"""From a cohort to a fold: merging, labels, inputs, split and imputation, in that order."""
 
-from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
-from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
 
 from hemexp.cohort import Cohort, load_cohort
 from hemexp.cohort.labels import label_patients, note_unseen
 from hemexp.config import DataConfig, FeaturesConfig, LabelConfig, SplitConfig
 from hemexp.features import feature_names, input_table
-from hemexp.imputation import fit_preprocessing
+from hemexp.members import Fold, make_fold
 from hemexp.split import split_patients
-from hemexp.task import Batch
-
-
-class Batches:
-    """Batches of patients that stay in memory; which patients go together depends on seed and epoch alone.
-
-    Shape:
-        inputs (N, F), labels (N,); each batch (B, F) and (B,).
-    """
-
-    def __init__(
-        self,
-        inputs: Tensor,
-        labels: Tensor,
-        batch_size: int | None,
-        seed: int = 0,
-        epoch: Callable[[], int] = lambda: 0,
-    ) -> None:
-        self.inputs, self.labels = inputs, labels
-        self.batch_size = max(1, min(batch_size or len(labels), len(labels)))
-        self.seed, self.epoch = seed, epoch
-
-    def __len__(self) -> int:
-        return -(-len(self.labels) // self.batch_size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        if len(self) == 1:
-            yield self.inputs, self.labels
-            return
-        order = np.random.default_rng([self.seed, self.epoch()]).permutation(len(self.labels))
-        for rows in np.split(order, range(self.batch_size, len(order), self.batch_size)):
-            yield self.inputs[rows], self.labels[rows]
 
 
 class ExpansionDataModule(LightningDataModule):
@@ -56,8 +24,10 @@ class ExpansionDataModule(LightningDataModule):
         split: the part of every patient.
         features: names of the inputs.
         raw: (N, F) inputs of all patients in table order, gaps as NaN.
-        preprocessing: imputation and scaling, fitted on the training part.
+        fold: the training part, made ready by its own imputation and scaling, and the validation part.
     """
+
+    fold: Fold
 
     def __init__(
         self,
@@ -88,30 +58,30 @@ class ExpansionDataModule(LightningDataModule):
         note_unseen(self.labels, cohort.scans, label, cohort.where, cohort.findings)
         self.split = split_patients(cohort.patients, self.labels["expansion"], split, self.seed)
         self.raw = input_table(cohort.patients, self.features).to_numpy()
-        train = self.split.positions("train")
-        self.preprocessing, completed = fit_preprocessing(self.raw[train], features.clip)
-        self._train = self._tensors(completed, train)
-        val = self.split.positions("val")
-        self._val = self._tensors(self.raw[val], val)
+        self.fold = make_fold(
+            self.raw,
+            self.labels["expansion"].to_numpy(),
+            self.split.positions("train"),
+            self.split.positions("val"),
+            clip=features.clip,
+            features=tuple(self.features),
+            label=asdict(label),
+        )
         self.cohort = cohort
 
     @property
     def prevalence(self) -> float:
         """The share of expansion in the training part."""
-        return float(self._train[1].float().mean())
+        return float(self.fold.labels.mean())
 
-    def _tensors(self, inputs: np.ndarray, rows: list[int]) -> Batch:
-        labels = self.labels["expansion"].to_numpy()[rows]
-        return torch.tensor(inputs, dtype=torch.float32), torch.tensor(labels, dtype=torch.long)
+    def train_dataloader(self) -> DataLoader[tuple[torch.Tensor, ...]]:
+        """Return batches of raw training inputs (B, F), gaps filled, and labels (B,), for a task of your own."""
+        return self._loader(self.fold.inputs, self.fold.labels, shuffle=self.batch_size is not None)
 
-    def train_dataloader(self) -> Batches:
-        """Return the training patients, gaps filled from the three values before them."""
+    def val_dataloader(self) -> DataLoader[tuple[torch.Tensor, ...]]:
+        """Return the validation patients alike, gaps as NaN."""
+        return self._loader(self.fold.val_inputs, self.fold.val_labels, shuffle=False)
 
-        def epoch() -> int:
-            return self.trainer.current_epoch if self.trainer else 0
-
-        return Batches(*self._train, self.batch_size, self.seed, epoch)
-
-    def val_dataloader(self) -> Batches:
-        """Return the validation patients as one batch; no batch where there are none."""
-        return Batches(*self._val, batch_size=None)
+    def _loader(self, inputs: np.ndarray, labels: np.ndarray, shuffle: bool) -> DataLoader[tuple[torch.Tensor, ...]]:
+        dataset = TensorDataset(torch.tensor(inputs, dtype=torch.float32), torch.tensor(labels))
+        return DataLoader(dataset, self.batch_size or max(1, len(dataset)), shuffle=shuffle)

@@ -1,94 +1,327 @@
-"""The task: a network, its loss and its optimizer. It knows no workbook; the loop around it is `hemexp.training`."""
+"""The task: the members of one group, their loss and their optimizer. The loop around it is `hemexp.training`."""
 
-from typing import Any
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import MetricCollection
-from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 
+from hemexp.config import SelfAttentionConfig, TrainerConfig
+from hemexp.members import Fold, Member
 from hemexp.nets import build_net
 from hemexp.nets.inputs import InputLayer
+from hemexp.nets.stacked import StackedNet, Weights
 
-Batch = tuple[Tensor, Tensor]  # raw inputs (B, F) and labels (B,)
+Curves = dict[str, Tensor]  # score to (epochs, M)
+
+ROWS = 16  # patients are padded to a multiple, with weight 0: see hemexp.nets.stacked
+_CHUNK_EPOCHS, _CHUNK_SECONDS = 50, 0.5  # an optimizer that nobody looks at for half a second
+
+
+class Patients(NamedTuple):
+    """Scaled inputs (M, B, F), labels (M, B), who is real and no padding (M, B), and how many those are (M,)."""
+
+    inputs: Tensor
+    labels: Tensor
+    real: Tensor
+    num_real: Tensor
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return each member's mean of (..., M, B) over its real patients, (..., M)."""
+        return (values * self.real).sum(-1) / self.num_real
 
 
 class ExpansionTask(LightningModule):
-    """Learns expansion from raw inputs by cross entropy and Adam (paper, section 3.2).
+    """M members learn expansion at once by cross entropy and Adam (paper, section 3.2); a single run is one member.
+
+    A `training_step` is a chunk of epochs, as many as take half a second and 50 at most, so that what Lightning does
+    around a step costs nothing beside it. Nothing that is computed depends on where chunks end, or on who else is in
+    the group.
 
     Args:
-        model: name, init and sizes of the network, as in ``conf/model``.
-        optimizer: ``lr`` and ``weight_decay``.
-        features: names of the inputs, in order.
-        label: the definition that the training labels follow; kept for whoever predicts with the checkpoint.
-        seed: of dropout.
-
-    Shape:
-        Input (B, F) raw, NaN marks a gap; output (B, 2) logits.
+        members: of one shape; those of equal rates side by side.
+        cfg: when to stop, batch size, precision.
     """
 
-    def __init__(
-        self,
-        model: dict[str, Any],
-        optimizer: dict[str, float],
-        features: list[str],
-        label: dict[str, Any],
-        seed: int = 0,
-    ) -> None:
+    best_weights: Tensor  # (M, P)
+    best_loss: Tensor  # (M,)
+    best_epoch: Tensor  # (M,)
+    num_epochs: Tensor  # (M,) that the member took part in
+    running: Tensor  # (M,) whether it still does
+
+    def __init__(self, members: Sequence[Member], cfg: TrainerConfig) -> None:
         super().__init__()
-        self.save_hyperparameters(logger=False)
-        self.inputs = InputLayer(len(features))
-        self.net = build_net(len(features), **model)
-        self.val_scores = MetricCollection({"accuracy": BinaryAccuracy(), "auroc": BinaryAUROC()}, prefix="val/")
-        self.example_input_array = torch.zeros(1, len(features))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of raw inputs."""
-        logits: Tensor = self.net(self.inputs(x))
-        return logits
-
-    def on_train_epoch_start(self) -> None:
-        """Seed dropout by epoch, so that a resumed run draws what an uninterrupted one draws."""
-        entropy = np.random.SeedSequence([self.hparams["seed"], self.current_epoch])
-        torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the batch's mean loss."""
-        x, y = batch
-        logits = self(x)
-        loss = F.cross_entropy(logits, y)
-        accuracy = (logits.detach().argmax(dim=1) == y).float().mean()
-        self._log({"train/loss": loss, "train/accuracy": accuracy}, len(y))
-        return loss
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log loss, accuracy and AUROC of the validation part."""
-        x, y = batch
-        logits = self(x)
-        self.val_scores.update(F.softmax(logits, dim=1)[:, 1], y)
-        self._log({"val/loss": F.cross_entropy(logits, y)}, len(y))
-        self._log(self.val_scores, len(y))
-
-    def _log(self, scores: dict[str, Tensor] | MetricCollection, batch_size: int) -> None:
-        self.log_dict(scores, on_step=False, on_epoch=True, batch_size=batch_size, logger=False)
+        self.automatic_optimization = False  # several optimizer steps in a training_step
+        self.members, self.cfg = list(members), cfg
+        self.present = list(range(len(members)))  # which of them row m of every tensor is
+        self.epoch, self.chunk = 0, 1
+        model = members[0].model
+        collapse = isinstance(model, SelfAttentionConfig) and model.collapses
+        dtype = torch.float64 if cfg.precision == 64 else torch.float32
+        self.net = StackedNet([_initial_net(member).to(dtype) for member in members], collapse)
+        self.monitor = "val/loss" if len(members[0].fold.val_labels) else "train/loss"
+        count = len(members)
+        self.register_buffer("best_weights", self.net.weights.detach().clone())
+        self.register_buffer("best_loss", torch.full((count,), torch.inf, dtype=dtype))
+        self.register_buffer("best_epoch", torch.full((count,), -1))
+        self.register_buffer("num_epochs", torch.zeros(count, dtype=torch.long))
+        self.register_buffer("running", torch.ones(count, dtype=torch.bool))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return Adam; its `weight_decay` is the L2 penalty of the original."""
-        return torch.optim.Adam(self.net.parameters(), **self.hparams["optimizer"])
+        """Return one Adam; members of equal rates are one parameter of it. `weight_decay` is the L2 penalty."""
+        groups = []
+        for (lr, weight_decay), rows in groupby(range(len(self.present)), key=self._rates):
+            span = list(rows)
+            rows_of = self.net.weights.data[span[0] : span[-1] + 1]
+            groups.append({"params": [nn.Parameter(rows_of)], "lr": lr, "weight_decay": weight_decay})
+        return torch.optim.Adam(groups, fused=True)
+
+    def _rates(self, row: int) -> tuple[float, float]:
+        optimizer = self.members[self.present[row]].optimizer
+        return optimizer.lr, optimizer.weight_decay
+
+    def training_step(self, batch: dict[str, Patients], batch_idx: int) -> Curves:
+        """Train for a chunk of epochs; return every member's scores in each of them."""
+        started = time.perf_counter()
+        whole = self.net.prepare(batch["train"].inputs)
+        val = self.net.prepare(batch["val"].inputs) if "val" in batch else None
+        epochs = range(self.epoch, min(self.epoch + self.chunk, self.cfg.max_epochs))
+        scores = [self._train_epoch(epoch, batch, whole, val) for epoch in epochs]
+        curves = {name: torch.stack([score[name] for score in scores]).cpu() for name in scores[0]}
+        if "val" in batch:
+            logits = curves.pop("val/logits")  # (epochs, M, V)
+            held_out = Patients(*(part.cpu() for part in batch["val"]))
+            curves["val/accuracy"] = held_out.mean((logits > 0) == held_out.labels.bool())
+            curves["val/auroc"] = auroc(logits, held_out.labels, held_out.real)
+        self.epoch = epochs.stop
+        seconds = (time.perf_counter() - started) / len(epochs)
+        self.chunk = max(1, min(_CHUNK_EPOCHS, int(_CHUNK_SECONDS / seconds)))
+        return curves
+
+    def _train_epoch(
+        self, epoch: int, batch: dict[str, Patients], whole: Weights, val: Weights | None
+    ) -> dict[str, Tensor]:
+        """Take the epoch's steps. The scores of a full batch are those before its step, the validation part's after."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        scores: dict[str, Tensor] = {}
+        kept = False
+        for patients, inputs, share, noise in self._steps(epoch, batch["train"], whole):
+            logits = self.net(inputs, noise)  # (M, B, 2)
+            loss = _losses(logits, patients)  # (M,)
+            self.net.weights.grad = None
+            self.manual_backward(loss.sum())  # never the mean: members must not meet
+            hits = (logits[:, :, 1] > logits[:, :, 0]) == patients.labels.bool()
+            for name, score in (("train/loss", loss.detach()), ("train/accuracy", patients.mean(hits))):
+                scores[name] = scores.get(name, 0) + share * score
+            if share == 1 and self.monitor == "train/loss":
+                self._keep_best(epoch, scores["train/loss"])  # the weights before the step had it
+                kept = True
+            self._step(optimizer)
+        if val is not None:
+            with torch.no_grad():
+                logits = self.net(val)
+            scores["val/loss"] = _losses(logits, batch["val"])
+            scores["val/logits"] = logits[:, :, 1] - logits[:, :, 0]
+        if not kept:
+            self._keep_best(epoch, scores[self.monitor])
+        self._stop_members(epoch, scores["train/loss"])
+        return scores
+
+    def _steps(
+        self, epoch: int, patients: Patients, whole: Weights
+    ) -> Iterator[tuple[Patients, Weights, float, Tensor | None]]:
+        """Yield each step's patients, their prepared inputs, their share of the epoch, and dropout's factors."""
+        sizes = [len(self.members[i].fold.labels) for i in self.present]
+        size = self.cfg.batch_size or sizes[0]
+        generators = self._generators(epoch)
+        if size >= sizes[0]:
+            yield patients, whole, 1.0, self._dropout(generators, sizes, patients.labels.shape[1])
+            return
+        orders = [np.random.default_rng([self.members[i].seed, epoch]).permutation(sizes[0]) for i in self.present]
+        order = torch.from_numpy(np.stack(orders)).to(self.device)  # (M, N)
+        for rows in torch.split(order, size, dim=1):
+            count = rows.shape[1]
+            padded = F.pad(rows, (0, -count % ROWS))  # (M, b)
+            inputs = patients.inputs.gather(1, padded.unsqueeze(2).expand(-1, -1, patients.inputs.shape[2]))
+            real = F.pad(torch.ones_like(rows, dtype=torch.bool), (0, -count % ROWS))
+            step = Patients(inputs, patients.labels.gather(1, padded), real, real.sum(1))
+            noise = self._dropout(generators, [count] * len(orders), padded.shape[1])
+            yield step, self.net.prepare(inputs), count / sizes[0], noise
+
+    def _generators(self, epoch: int) -> list[torch.Generator]:
+        """Return a generator a member, seeded by epoch, so that a resumed run draws what an uninterrupted one draws."""
+        if self.members[0].model.dropout == 0:
+            return []
+        entropy = (np.random.SeedSequence([self.members[i].seed, epoch]) for i in self.present)
+        return [torch.Generator().manual_seed(int(each.generate_state(1, np.uint64)[0] >> 1)) for each in entropy]
+
+    def _dropout(self, generators: list[torch.Generator], sizes: list[int], length: int) -> Tensor | None:
+        """Draw the factors of the hidden layer (M, B, D), each member's from its own generator."""
+        if not generators:
+            return None
+        rate = self.members[0].model.dropout
+        dtype, width = self.best_loss.dtype, self.net.hidden_dim
+        factors = torch.zeros(len(sizes), length, width, dtype=dtype)
+        for row, (generator, size) in enumerate(zip(generators, sizes, strict=True)):
+            factors[row, :size] = (torch.rand(size, width, generator=generator) >= rate).to(dtype) / (1 - rate)
+        return factors.to(self.device)
+
+    def _step(self, optimizer: torch.optim.Optimizer) -> None:
+        assert self.net.weights.grad is not None
+        start = 0
+        for group in optimizer.param_groups:
+            (rows,) = group["params"]
+            rows.grad = self.net.weights.grad[start : start + len(rows)]
+            start += len(rows)
+        optimizer.step()
+
+    def _keep_best(self, epoch: int, loss: Tensor) -> None:
+        better = self.running & (loss < self.best_loss)
+        self.best_loss = torch.where(better, loss, self.best_loss)
+        self.best_epoch = torch.where(better, epoch, self.best_epoch)
+        weights = self.net.weights.detach()
+        if self.device.type == "cpu":  # where looking costs nothing, copying what is new is the least work
+            for row in better.nonzero().flatten().tolist():
+                self.best_weights[row] = weights[row]
+        else:
+            torch.where(better.unsqueeze(1), weights, self.best_weights, out=self.best_weights)
+
+    def _stop_members(self, epoch: int, loss: Tensor) -> None:
+        """Count the epoch, and take the members out that are done: what they do from here on is not kept."""
+        self.num_epochs = self.num_epochs + self.running
+        go_on = loss.isfinite()
+        if self.cfg.stop_loss is not None:
+            go_on = go_on & (loss >= self.cfg.stop_loss)
+        if self.cfg.patience is not None:
+            go_on = go_on & (epoch - self.best_epoch < self.cfg.patience)
+        self.running = self.running & go_on & (epoch + 1 < self.cfg.max_epochs)
+
+    def keep(self, rows: list[int]) -> None:
+        """Go on with some rows only: those of the others cost time and are done."""
+        old = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(old, torch.optim.Optimizer)
+        states = [old.state[group["params"][0]] for group in old.param_groups]
+        moments = {name: torch.cat([state[name] for state in states])[rows] for name in ("exp_avg", "exp_avg_sq")}
+        self._keep_rows(rows)
+        new = self.configure_optimizers()
+        start = 0
+        for group in new.param_groups:
+            (parameter,) = group["params"]
+            span = slice(start, start + len(parameter))
+            new.state[parameter] = {
+                "step": states[0]["step"].clone(),
+                **{name: moment[span].clone() for name, moment in moments.items()},
+            }
+            start = span.stop
+        self.trainer.optimizers = [new]
+
+    def _keep_rows(self, rows: list[int]) -> None:
+        self.present = [self.present[row] for row in rows]
+        self.net.weights = nn.Parameter(self.net.weights.detach()[rows].clone())
+        for name, buffer in list(self.named_buffers(recurse=False)):
+            setattr(self, name, buffer[rows].clone())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what a resumed group needs, and every member's network as a file of its own would hold it."""
+        checkpoint["present"], checkpoint["num_epochs"] = self.present, self.epoch
+        checkpoint["networks"] = [
+            self.network(i, row) for i, row in zip(self.present, self.net.weights.detach(), strict=True)
+        ]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over how far the group was, and who was left in it."""
+        self.epoch = checkpoint["num_epochs"]
+        self._keep_rows(checkpoint["present"])
+
+    def network(self, index: int, row: Tensor) -> dict[str, Any]:
+        """Return the content of a checkpoint of a member with a row of weights (P,); see `hemexp.nets.expansion`."""
+        member = self.members[index]
+        inputs = input_layer(member.fold, row.dtype).state_dict()
+        weights = self.net.state_of(row.cpu())
+        parts = {f"inputs.{k}": v for k, v in inputs.items()} | {f"net.{k}": v for k, v in weights.items()}
+        fold = member.fold
+        return {
+            "model": asdict(member.model), "features": list(fold.features), "label": fold.label, "state_dict": parts
+        }  # fmt: skip
 
 
-def predict_probabilities(task: ExpansionTask, raw: np.ndarray) -> np.ndarray:
-    """Return the probability of expansion for each patient; nobody's depends on who else is asked about.
+def input_layer(fold: Fold, dtype: torch.dtype) -> InputLayer:
+    """Return the layer that fills gaps and scales as the fold's training part says."""
+    layer = InputLayer(len(fold.features)).to(dtype)
+    layer.set(fold.preprocessing)
+    return layer
+
+
+class GroupBatches:
+    """The one batch of a group, which stays in memory: the patients of every member that is still in the task."""
+
+    def __init__(self, task: ExpansionTask) -> None:
+        self.task = task
+        self._made_for: list[int] | None = None
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[dict[str, Patients]]:
+        present = self.task.present
+        if self._made_for != present:
+            folds = [self.task.members[i].fold for i in present]
+            dtype = self.task.best_loss.dtype
+            self._batch = {"train": _patients(folds, "", dtype)}
+            if self.task.monitor == "val/loss":
+                self._batch["val"] = _patients(folds, "val_", dtype)
+            self._made_for = present
+        yield self._batch
+
+
+def _patients(folds: list[Fold], part: str, dtype: torch.dtype) -> Patients:
+    labels = [torch.from_numpy(getattr(fold, f"{part}labels")) for fold in folds]
+    longest = max(len(each) for each in labels)
+    longest += -longest % ROWS
+    scaled: dict[int, Tensor] = {}  # members share folds
+    for fold in folds:
+        if id(fold) not in scaled:
+            raw = torch.from_numpy(getattr(fold, f"{part}inputs")).to(dtype)
+            scaled[id(fold)] = F.pad(input_layer(fold, dtype)(raw), (0, 0, 0, longest - len(raw)))
+    real = torch.stack([torch.arange(longest) < len(each) for each in labels])
+    return Patients(
+        torch.stack([scaled[id(fold)] for fold in folds]),
+        torch.stack([F.pad(each, (0, longest - len(each))) for each in labels]),
+        real,
+        real.sum(1),
+    )
+
+
+def _initial_net(member: Member) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(member.seed)
+        return build_net(len(member.fold.features), **asdict(member.model))
+
+
+def _losses(logits: Tensor, patients: Patients) -> Tensor:
+    """Return each member's mean cross entropy, (M,)."""
+    losses = F.cross_entropy(logits.flatten(0, 1), patients.labels.flatten(), reduction="none")
+    return patients.mean(losses.view_as(patients.labels))
+
+
+def auroc(scores: Tensor, labels: Tensor, real: Tensor) -> Tensor:
+    """Return the area under the ROC curve of many rankings at once, ties counted half; NaN where one class is missing.
 
     Shape:
-        raw: (N, F), NaN marks a gap. Output: (N,), float64.
+        scores (E, M, V); labels and real, False for padding, (M, V); output (E, M).
     """
-    task.eval()
-    with torch.inference_mode():
-        inputs = torch.tensor(raw, dtype=torch.float32, device=task.device)  # (N, F)
-        batches = (inputs[start : start + 1024] for start in range(0, len(inputs), 1024))
-        chunks = [F.softmax(task(batch).double(), dim=1)[:, 1].cpu() for batch in batches]
-    return torch.cat(chunks).numpy() if chunks else np.zeros(0)
+    scores = scores.masked_fill(~real, torch.inf)
+    ordered = scores.sort(dim=2).values.contiguous()
+    below, upto = (torch.searchsorted(ordered, scores.contiguous(), side=side) for side in ("left", "right"))
+    ranks = (below + upto + 1).double() / 2
+    positive, negative = real & (labels == 1), real & (labels == 0)
+    counts = positive.sum(1), negative.sum(1)
+    area = ((ranks * positive).sum(2) - counts[0] * (counts[0] + 1) / 2) / (counts[0] * counts[1])
+    return area.masked_fill(scores.isnan().any(2), torch.nan).to(scores.dtype)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,16 @@ from hemexp.cohort import columns as c
 from hemexp.cohort import load_cohort
 from hemexp.compose import load_config
 from hemexp.config import DataConfig, PredictConfig, TrainConfig
-from hemexp.datamodule import Batches, ExpansionDataModule
+from hemexp.datamodule import ExpansionDataModule
 from hemexp.errors import Interrupted, UserError
 from hemexp.files import write_csv
 from hemexp.jobs.predict import predict
 from hemexp.jobs.train import train
+from hemexp.members import Member
+from hemexp.nets.expansion import load_net, predict_probabilities
 from hemexp.run_directory import RunDirectory
-from hemexp.task import ExpansionTask, predict_probabilities
-from hemexp.training import Recorder
+from hemexp.training import fit
+from hemexp.training.group import Recorder
 
 QUIET = "trainer.progress_bar=false"
 
@@ -33,7 +36,7 @@ def run(directory: Path, *overrides: str) -> Path:
 
 
 def best(directory: Path) -> dict[str, torch.Tensor]:
-    return torch.load(directory / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    return load_net(directory / "checkpoints" / "best.ckpt").state_dict()
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -113,32 +116,24 @@ def test_it_overfits_64_rows(model: str, tmp_path: Path):
     assert roc_auc_score(predictions["label"], predictions["probability"]) >= 0.99
 
 
-def fit_arrays(data: ExpansionDataModule, labels: torch.Tensor, directory: Path, *overrides: str) -> np.ndarray:
+def fit_arrays(data: ExpansionDataModule, labels: np.ndarray, *overrides: str) -> np.ndarray:
     """Train on the module's inputs with other labels; return the probabilities of everybody."""
-    from hemexp.training import fit
-
-    cfg = load_config(TrainConfig, [QUIET, *overrides])
-    data._train = (data._train[0], labels)
-    torch.manual_seed(cfg.seed)
-    sizes = {"name": "cnn", "kernel_size": 3, "channels": [8, 8], "hidden_dim": 32}
-    task = ExpansionTask(sizes, {"lr": 0.003, "weight_decay": 0.0}, data.features, {}, cfg.seed)
-    task.inputs.set(data.preprocessing)
-    fit(task, data, cfg.trainer, RunDirectory(directory), [], resume=False)
-    return predict_probabilities(task, data.raw)
+    cfg = load_config(TrainConfig, [QUIET, "model=cnn", "model.channels=[8,8]", "model.hidden_dim=32", *overrides])
+    (fitted,) = fit([Member(cfg.model, cfg.optimizer, replace(data.fold, labels=labels), cfg.seed)], cfg.trainer)
+    return predict_probabilities(fitted.net(), data.raw)
 
 
-def test_permuted_labels_teach_nothing_and_true_ones_do(tmp_path: Path):
+def test_permuted_labels_teach_nothing_and_true_ones_do():
     data = data_of("data.num_patients=500", "data.num_unlabelled=0", "data.signal=4", "data.prevalence=0.4")
-    true = data._train[1]
+    true = data.fold.labels
     test = data.split.positions("test")
     outcome = data.labels["expansion"].to_numpy()[test]
-    options = ("trainer.max_epochs=25", "trainer.batch_size=50")
+    options = ("trainer.max_epochs=25", "trainer.batch_size=50", "optimizer.lr=0.003")
     scores = []
     for seed in range(4):
-        permuted = true[torch.randperm(len(true), generator=torch.Generator().manual_seed(seed))]
-        risk = fit_arrays(data, permuted, tmp_path / str(seed), f"seed={seed}", *options)
+        risk = fit_arrays(data, np.random.default_rng(seed).permutation(true), f"seed={seed}", *options)
         scores.append(roc_auc_score(outcome, risk[test]))
-    learned = roc_auc_score(outcome, fit_arrays(data, true, tmp_path / "true", *options)[test])
+    learned = roc_auc_score(outcome, fit_arrays(data, true, *options)[test])
     assert abs(np.mean(scores) - 0.5) < 0.12, scores
     assert learned > 0.85
 
@@ -166,23 +161,6 @@ def test_same_seed_same_bits_other_seed_other_bits(workbooks: Path, tmp_path: Pa
     assert not same(best(a), best(other))
 
 
-def test_batches_hold_everyone_once_and_follow_seed_and_epoch():
-    x, y = torch.arange(10.0)[:, None], torch.arange(10)
-    orders = []
-    for seed, epoch in ((0, 0), (0, 0), (0, 1), (1, 0)):
-        batches = Batches(x, y, 3, seed, lambda epoch=epoch: epoch)
-        assert len(batches) == len(list(batches)) == 4
-        seen = torch.cat([labels for _, labels in batches])
-        assert sorted(seen.tolist()) == list(range(10))
-        assert all(torch.equal(inputs[:, 0].long(), labels) for inputs, labels in batches)
-        orders.append(seen.tolist())
-    assert orders[0] == orders[1]
-    assert orders[2] != orders[0] != orders[3] != orders[2]
-    ((inputs, labels),) = Batches(x, y, None)
-    assert torch.equal(inputs, x)
-    assert torch.equal(labels, y)
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -199,12 +177,14 @@ def test_stop_and_resume_equals_uninterrupted(
     stopping = Recorder.on_train_epoch_end
 
     def ctrl_c(self, trainer, module):
-        if trainer.current_epoch in (4, 9):
+        if module.epoch in (6, 12):
             os.kill(os.getpid(), signal.SIGINT)
         stopping(self, trainer, module)
 
+    monkeypatch.setattr("hemexp.task._CHUNK_EPOCHS", 5)  # borders at 1, 6; resumed, at 7, 12; resumed, at 13, 14
+    monkeypatch.setattr("hemexp.task._CHUNK_SECONDS", 1e9)
     monkeypatch.setattr(Recorder, "on_train_epoch_end", ctrl_c)
-    for epochs in (5, 10):
+    for epochs in (6, 12):
         with pytest.raises(Interrupted, match=f"after epoch {epochs}"):
             run(tmp_path / "halves", *options)
         assert (tmp_path / "halves" / "FAILED").is_file()
@@ -229,7 +209,7 @@ def test_a_run_that_failed_after_training_does_not_train_again(
     assert RunDirectory(tmp_path / "run").result()["verdict"] == "INCOMPLETE: ZeroDivisionError: division by zero"
     monkeypatch.undo()
     (tmp_path / "run" / "checkpoints" / "best.ckpt").unlink()
-    monkeypatch.setattr("hemexp.training.Trainer", lambda **_: 1 / 0)
+    monkeypatch.setattr("hemexp.training.group.Trainer", lambda **_: 1 / 0)
     assert (run(tmp_path / "run", *options) / "DONE").is_file()
     assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()
     assert RunDirectory(tmp_path / "run").result()["seconds"] > 0
@@ -256,16 +236,18 @@ def test_changed_data_are_not_resumed(scans: pd.DataFrame, tmp_path: Path, monke
         run(tmp_path / "run", *options)
 
 
+def loss_of(directory: Path, inputs: np.ndarray, labels: np.ndarray) -> float:
+    net = load_net(directory / "checkpoints" / "best.ckpt")
+    with torch.no_grad():
+        return float(F.cross_entropy(net(torch.tensor(inputs, dtype=torch.float32)), torch.tensor(labels)))
+
+
 def test_best_is_the_lowest_training_loss_with_the_weights_that_had_it(workbooks: Path, tmp_path: Path):
     directory = run(tmp_path / "run", f"data.root={workbooks}", "trainer.max_epochs=40", "optimizer.lr=0.03")
     result, history = RunDirectory(directory).result(), pd.read_csv(directory / "history.csv")
     assert result["best_epoch"] == history["train/loss"].idxmin()
-    task = ExpansionTask.load_from_checkpoint(directory / "checkpoints" / "best.ckpt", weights_only=True).eval()
-    data = data_of(f"data.root={workbooks}")
-    inputs, labels = data._train
-    with torch.no_grad():
-        loss = F.cross_entropy(task(inputs), labels)
-    assert float(loss) == pytest.approx(history["train/loss"].min(), rel=1e-4)
+    fold = data_of(f"data.root={workbooks}").fold
+    assert loss_of(directory, fold.inputs, fold.labels) == pytest.approx(history["train/loss"].min(), rel=1e-4)
 
 
 def test_with_a_validation_part_best_is_its_lowest_loss(workbooks: Path, tmp_path: Path):
@@ -273,11 +255,8 @@ def test_with_a_validation_part_best_is_its_lowest_loss(workbooks: Path, tmp_pat
     result, history = RunDirectory(directory).result(), pd.read_csv(directory / "history.csv")
     assert result["best_epoch"] == history["val/loss"].idxmin() < 29
     assert {"val/accuracy", "val/auroc"} <= set(history)
-    task = ExpansionTask.load_from_checkpoint(directory / "checkpoints" / "best.ckpt", weights_only=True).eval()
-    data = data_of(f"data.root={workbooks}", "split.val_fraction=0.25")
-    inputs, labels = data._val
-    with torch.no_grad():
-        assert float(F.cross_entropy(task(inputs), labels)) == pytest.approx(result["best_loss"], rel=1e-5)
+    fold = data_of(f"data.root={workbooks}", "split.val_fraction=0.25").fold
+    assert loss_of(directory, fold.val_inputs, fold.val_labels) == pytest.approx(result["best_loss"], rel=1e-5)
 
 
 def test_it_stops_at_the_loss_wanted(workbooks: Path, tmp_path: Path):
@@ -311,7 +290,11 @@ def test_checkpoints_hold_plain_values_and_nobodys_data(finished_run: Path, work
         checkpoint = torch.load(finished_run / "checkpoints" / name, weights_only=True)
         texts = {leaf for leaf in leaves(checkpoint) if isinstance(leaf, str)}
         assert not texts & (set(patients["patient_id"]) | set(patients["scan_serial"]))
-        rows = {leaf.shape[0] for leaf in leaves(checkpoint) if isinstance(leaf, torch.Tensor) and leaf.dim() == 2}
+        rows = {
+            leaf.shape[0]
+            for leaf in leaves(checkpoint)
+            if isinstance(leaf, torch.Tensor) and leaf.dim() == 2 and leaf.shape[1] > 1
+        }
         assert not rows & {24, 40, 45}  # parts of the cohort
 
 

@@ -15,10 +15,10 @@ from hemexp.errors import UserError
 from hemexp.evaluation import score_predictions
 from hemexp.features import input_table
 from hemexp.files import write_csv, write_json
+from hemexp.nets.expansion import load_net, predict_probabilities
 from hemexp.run_directory import RunDirectory
 from hemexp.split import patient_keys
 from hemexp.summary import explain, judge, print_scores
-from hemexp.task import ExpansionTask, predict_probabilities
 
 log = logging.getLogger(__name__)
 
@@ -42,21 +42,17 @@ def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
     missing = [key for key in ("verdict", "caveats", "majority", "config_hash") if key not in trained]
     if missing:
         raise UserError(f"{run.path / 'result.json'}: is no finished run's result: {', '.join(missing)} missing")
-    try:
-        task = ExpansionTask.load_from_checkpoint(run.best, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"{run.best}: cannot be loaded as a checkpoint of this version: {error}") from error
+    net = load_net(run.best)
     known = _known_patients(run)
     cohort = load_cohort(cfg.data)
-    labels = label_patients(cohort.scans, LabelConfig(**task.hparams["label"]))
-    features = list(task.hparams["features"])
-    raw = input_table(cohort.patients, features).to_numpy()
+    labels = label_patients(cohort.scans, LabelConfig(**net.label))
+    raw = input_table(cohort.patients, net.features).to_numpy()
     predictions = pd.DataFrame(
         {
             "patient_id": labels["patient_id"],
             "role": _roles(cohort.patients, labels["expansion"], known),
             "label": labels["expansion"],
-            "probability": predict_probabilities(task, raw),
+            "probability": predict_probabilities(net, raw),
         }
     )
     test = predictions[predictions["role"] == "test"]

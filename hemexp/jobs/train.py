@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning
 import numpy as np
+import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import OmegaConf
 
@@ -20,11 +21,13 @@ from hemexp.evaluation import score_predictions
 from hemexp.features import feature_caveats
 from hemexp.figures import run_figures
 from hemexp.files import write_csv, write_json
+from hemexp.members import Member
+from hemexp.nets.expansion import predict_probabilities, save_net
 from hemexp.run_directory import RunDirectory
 from hemexp.split import patient_keys
 from hemexp.summary import explain, judge, print_scores
-from hemexp.task import ExpansionTask, predict_probabilities
-from hemexp.training import FitResult, epochs_saved, fit
+from hemexp.training import FitResult, fit
+from hemexp.training.group import load_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -76,25 +79,24 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool) -> dict[str, Any]:
     _write_split(run, data)
     _say_start(cfg, data, facts, resume)
 
-    task = ExpansionTask(
-        model=asdict(cfg.model),
-        optimizer=asdict(cfg.optimizer),
-        features=data.features,
-        label=asdict(cfg.label),
-        seed=cfg.seed,
-    )
-    task.inputs.set(data.preprocessing)
     board = TensorBoardLogger(
         run.path,
         name="",
         version="tensorboard",
         default_hp_metric=False,
-        log_graph=not resume,
-        purge_step=epochs_saved(run) if resume else None,
+        purge_step=load_checkpoint(run.last)["num_epochs"] if resume else None,
     )
-    fitted = fit(task, data, cfg.trainer, run, [board], resume)
+    member = Member(cfg.model, cfg.optimizer, data.fold, cfg.seed)
+    (fitted,) = fit([member], cfg.trainer, directory=run.last.parent, loggers=[board])
+    if fitted.stopped_by == "diverged":
+        raise UserError(
+            f"optimizer.lr={cfg.optimizer.lr}: the training loss is no number from epoch {fitted.epochs - 1} on; "
+            "choose a lower rate"
+        )
+    net = fitted.net()
+    save_net(net, run.best)
 
-    probabilities = predict_probabilities(task, data.raw)
+    probabilities = predict_probabilities(net, data.raw)
     predictions = data.labels[["patient_id"]].assign(
         role=data.split.roles, label=data.labels["expansion"], probability=probabilities
     )
@@ -109,6 +111,8 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool) -> dict[str, Any]:
     for name, figure in figures.items():
         figure.savefig(run.path / "figures" / f"{name}.png")
         board.experiment.add_figure(f"visual/{name}", figure)
+    if not resume:
+        board.experiment.add_graph(net, torch.zeros(1, len(data.features), dtype=net.dtype))
     board.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(asdict(cfg))}```")
     board.log_hyperparams(
         _hparams(cfg), {key: score["value"] for key, score in metrics.items() if score["value"] is not None}
@@ -138,7 +142,7 @@ def _facts(cfg: TrainConfig, data: ExpansionDataModule) -> dict[str, Any]:
         caveats.append("inert_init")
     if cfg.data.kind == "synthetic":
         caveats.append("synthetic_cohort")
-    packages = ("torch", "lightning", "hydra-core", "torchmetrics", "pandas", "numpy", "scikit-learn")
+    packages = ("torch", "lightning", "hydra-core", "pandas", "numpy", "scikit-learn")
     return {
         "caveats": caveats,
         "config_hash": config_hash(cfg),

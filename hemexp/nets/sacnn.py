@@ -27,19 +27,39 @@ class ConvolutionBranch(nn.Module):
         return x.flatten(1)  # (B, C2 * F/4)
 
 
+class FeatureEmbedding(nn.Module):
+    """Turns each input into a token with a vector and an offset of its own (Gorishniy et al. 2021, FT-Transformer).
+
+    Shape:
+        Input (B, F, 1); output (B, F, E).
+    """
+
+    def __init__(self, num_features: int, embed_dim: int) -> None:
+        super().__init__()
+        self.weight, self.bias = (nn.Parameter(torch.empty(num_features, embed_dim)) for _ in range(2))
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -(embed_dim**-0.5), embed_dim**-0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the tokens."""
+        return x * self.weight + self.bias
+
+
 class AttentionBranch(nn.Module):
     """Multi-head scaled-dot-product self-attention with every input a token (equations 5 to 8).
 
-    A token is the input's value times one shared vector plus another; heads split `embed_dim`.
+    A token is the input's value times a vector plus another; heads split `embed_dim`. With `embedding` shared, all
+    inputs have the same two vectors, as in the paper; with per_feature, each its own.
 
     Shape:
         Input (B, F); output (B, `out_features`).
     """
 
-    def __init__(self, num_features: int, num_heads: int, embed_dim: int) -> None:
+    def __init__(self, num_features: int, num_heads: int, embed_dim: int, embedding: str = "shared") -> None:
         super().__init__()
         self.num_heads, self.head_dim = num_heads, embed_dim // num_heads
-        self.embed = nn.Linear(1, embed_dim)
+        self.collapses = embedding == "shared"
+        self.embed = nn.Linear(1, embed_dim) if self.collapses else FeatureEmbedding(num_features, embed_dim)
         self.query = nn.Linear(embed_dim, embed_dim)
         self.key = nn.Linear(embed_dim, embed_dim)
         self.value = nn.Linear(embed_dim, embed_dim)
@@ -93,9 +113,10 @@ class SACNN(ParallelNet):
         embed_dim: int,
         hidden_dim: int,
         dropout: float = 0.0,
+        embedding: str = "shared",
     ) -> None:
         conv = ConvolutionBranch(num_features, kernel_size, channels)
-        attention = AttentionBranch(num_features, num_heads, embed_dim)
+        attention = AttentionBranch(num_features, num_heads, embed_dim, embedding)
         super().__init__({"conv": conv, "attention": attention}, hidden_dim, dropout)
 
 
@@ -112,6 +133,13 @@ class Attention(ParallelNet):
     """Ablation: the attention branch alone."""
 
     def __init__(
-        self, num_features: int, num_heads: int, embed_dim: int, hidden_dim: int, dropout: float = 0.0
+        self,
+        num_features: int,
+        num_heads: int,
+        embed_dim: int,
+        hidden_dim: int,
+        dropout: float = 0.0,
+        embedding: str = "shared",
     ) -> None:
-        super().__init__({"attention": AttentionBranch(num_features, num_heads, embed_dim)}, hidden_dim, dropout)
+        attention = AttentionBranch(num_features, num_heads, embed_dim, embedding)
+        super().__init__({"attention": attention}, hidden_dim, dropout)

@@ -1,0 +1,83 @@
+"""Who is trained: a member is a network with its rates, its seed and the fold it learns from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hemexp.config import ModelConfig, OptimizerConfig
+from hemexp.imputation import Preprocessing, fit_preprocessing
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """A training part, ready to learn from, and the patients held out to watch the learning.
+
+    Attributes:
+        inputs: (N, F) of the training patients in their own units, gaps filled.
+        labels: (N,) 1 or 0.
+        val_inputs: (V, F), gaps as NaN; V may be 0.
+        val_labels: (V,).
+        preprocessing: fitted on the training part; fills the gaps of everybody else, and scales.
+        features: names of the inputs, in order.
+        label: the definition that the labels follow, for whoever predicts with what was trained.
+    """
+
+    inputs: Array
+    labels: Array
+    val_inputs: Array
+    val_labels: Array
+    preprocessing: Preprocessing
+    features: tuple[str, ...]
+    label: dict[str, Any]
+
+
+def make_fold(
+    raw: Array,
+    labels: Array,
+    train: Sequence[int],
+    val: Sequence[int] = (),
+    *,
+    clip: float = 10.0,
+    features: tuple[str, ...] | None = None,
+    label: dict[str, Any] | None = None,
+) -> Fold:
+    """Fit imputation and scaling on the training rows, and return the fold.
+
+    Args:
+        raw: all patients' inputs; nobody outside `train` shapes the preprocessing.
+        labels: 1 or 0 for those in `train` and `val`.
+        train: table positions, in table order.
+        val: table positions of the patients held out.
+        clip: in standard deviations of the training part.
+        features: names of the inputs; numbers where there are none.
+        label: the label's definition.
+
+    Shape:
+        raw: (N, F), NaN marks a gap; labels: (N,).
+    """
+    train_rows, val_rows = np.asarray(train, dtype=int), np.asarray(val, dtype=int)
+    preprocessing, completed = fit_preprocessing(raw[train_rows], clip)
+    names = features or tuple(f"x{number}" for number in range(raw.shape[1]))
+    outcomes = (labels[rows].astype(int) for rows in (train_rows, val_rows))
+    return Fold(completed, next(outcomes), raw[val_rows], next(outcomes), preprocessing, tuple(names), label or {})
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One network to train, alone or with others.
+
+    Attributes:
+        model: its kind and sizes.
+        optimizer: its rates.
+        fold: whom it learns from.
+        seed: of its weights, the order of its mini-batches and its dropout.
+    """
+
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    fold: Fold
+    seed: int = 0

@@ -1,0 +1,90 @@
+"""A trained network as one file: raw values in, probabilities out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hemexp.errors import UserError
+from hemexp.nets import build_net
+from hemexp.nets.inputs import InputLayer
+
+
+class ExpansionNet(nn.Module):
+    """A network behind its input layer.
+
+    Args:
+        model: name, init and sizes of the network, as in ``conf/model``.
+        features: names of the inputs, in order.
+        label: the definition that the training labels followed.
+
+    Shape:
+        Input (B, F) raw, NaN marks a gap; output (B, 2) logits.
+    """
+
+    def __init__(self, model: Mapping[str, Any], features: Sequence[str], label: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.model, self.features, self.label = dict(model), list(features), dict(label)
+        self.inputs = InputLayer(len(features))
+        self.net = build_net(len(features), **model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of raw inputs."""
+        logits: Tensor = self.net(self.inputs(x))
+        return logits
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of its numbers."""
+        return self.net.output.weight.dtype
+
+    def content(self) -> dict[str, Any]:
+        """Return what a checkpoint holds of it: plain values and tensors, nobody's data."""
+        parts = {"model": self.model, "features": self.features, "label": self.label}
+        return {**parts, "state_dict": self.state_dict()}
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any]) -> "ExpansionNet":
+        """Return the network of a checkpoint's content, ready to predict."""
+        net = cls(content["model"], content["features"], content["label"])
+        net.to(content["state_dict"]["net.output.weight"].dtype)
+        net.load_state_dict(content["state_dict"])
+        return net.eval()
+
+
+def save_net(net: ExpansionNet, path: Path) -> None:
+    """Write a network as a checkpoint that `load_net` reads, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    torch.save({"networks": [net.content()]}, partial)
+    partial.replace(path)
+
+
+def load_net(path: Path | str) -> ExpansionNet:
+    """Return the network of a checkpoint: of ``best.ckpt``, or of a single run's ``last.ckpt``.
+
+    Raises:
+        UserError: the file is no checkpoint of this version.
+    """
+    try:
+        (content,) = torch.load(path, weights_only=True, map_location="cpu")["networks"]
+        return ExpansionNet.from_content(content)
+    except Exception as error:  # whatever torch makes of another file
+        raise UserError(f"{path}: cannot be loaded as a checkpoint of this version: {error}") from error
+
+
+def predict_probabilities(net: ExpansionNet, raw: np.ndarray) -> np.ndarray:
+    """Return the probability of expansion for each patient; nobody's depends on who else is asked about.
+
+    Shape:
+        raw: (N, F), NaN marks a gap. Output: (N,), float64.
+    """
+    net.eval()
+    with torch.inference_mode():
+        inputs = torch.tensor(raw, dtype=net.dtype)  # (N, F)
+        batches = (inputs[start : start + 1024] for start in range(0, len(inputs), 1024))
+        chunks = [F.softmax(net(batch).double(), dim=1)[:, 1] for batch in batches]
+    return torch.cat(chunks).numpy() if chunks else np.zeros(0)

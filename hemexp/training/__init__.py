@@ -1,0 +1,122 @@
+"""Training, of one member or of a thousand: `fit`. Each group of members goes through `hemexp.training.group`."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from lightning.pytorch.loggers import Logger
+
+from hemexp.config import TrainerConfig
+from hemexp.members import Member
+from hemexp.task import ROWS
+from hemexp.training.group import FitResult, fit_group
+from hemexp.training.progress import EpochBar
+from hemexp.training.workers import Group, Job, fit_here, fit_in_processes
+
+__all__ = ["FitResult", "fit", "fit_group", "shape_of"]
+
+_CPU_GROUP = 8  # members: more gain nothing, and leave the caches
+_CPU_BYTES, _GPU_SHARE = 2**31, 0.8  # of memory that a group may take
+
+
+def fit(
+    members: Sequence[Member],
+    trainer: TrainerConfig,
+    *,
+    directory: Path | None = None,
+    loggers: Sequence[Logger] = (),
+    num_workers: int | None = None,
+    group_size: int | None = None,
+) -> list[FitResult]:
+    """Train every member; those of one shape together, as many as a device takes, groups side by side.
+
+    A member's result is the same bits whoever is trained with it, in whatever groups and by however many workers.
+    A group that runs out of memory is trained in halves.
+
+    Args:
+        members: in any order; models, rates, seeds and folds may differ.
+        trainer: epochs, when a member stops, device. With several GPUs and ``devices=1`` each worker takes its own.
+        directory: where groups save their state; the same call finds it there and goes on.
+        loggers: get the first member's scores, epoch by epoch, where there is one group only.
+        num_workers: processes; by default as many as CPU cores or GPUs, and none but this one while one group does.
+        group_size: members at once; by default 8 on a CPU, what memory holds on a GPU.
+
+    Returns:
+        The results, in the order of the members.
+
+    Raises:
+        Interrupted: a signal came; `directory` holds the state.
+        UserError: a member alone needs more memory than there is, or `directory` holds something else.
+
+    Example:
+        >>> folds = [make_fold(raw, labels, train, test) for train, test in splits]  # raw (N, F), labels (N,)
+        >>> results = fit([Member(SACNNConfig("sacnn"), OptimizerConfig(), fold) for fold in folds], TrainerConfig())
+        >>> risks = predict_probabilities(results[0].net(), raw)  # (N,)
+    """
+    if not members:
+        return []
+    by_shape: dict[tuple[object, ...], list[int]] = {}
+    for number in sorted(range(len(members)), key=lambda i: _rates(members[i])):
+        by_shape.setdefault(shape_of(members[number], trainer), []).append(number)
+    sizes = [group_size or _group_size(members[alike[0]], trainer) for alike in by_shape.values()]
+    if num_workers is None:
+        num_workers = _num_devices(trainer) if len(members) > max(sizes) else 1
+    groups = [
+        cut for alike, size in zip(by_shape.values(), sizes, strict=True) for cut in _cut(alike, size, num_workers)
+    ]
+    groups.sort(key=len, reverse=True)
+    num_workers = min(num_workers, len(groups))
+    title = f"{len(members)} members" if len(members) > 1 else members[0].model.name
+    job = Job(members, trainer, directory, loggers)
+    with EpochBar(title, len(members) * trainer.max_epochs, trainer.progress_bar) as bar:
+        if num_workers > 1:
+            results = fit_in_processes(job, groups, bar.advance, num_workers)
+        else:
+            results = fit_here(job, groups, bar.advance)
+    return [results[number] for number in range(len(members))]
+
+
+def shape_of(member: Member, trainer: TrainerConfig) -> tuple[object, ...]:
+    """Return what the members of one group must have in common."""
+    fold = member.fold
+    train, val = len(fold.labels), len(fold.val_labels)
+    rows = -(-train // ROWS) if trainer.batch_size is None else train
+    return repr(asdict(member.model)), len(fold.features), rows, -(-val // ROWS)
+
+
+def _rates(member: Member) -> tuple[float, float]:
+    return member.optimizer.lr, member.optimizer.weight_decay
+
+
+def _cut(alike: list[int], size: int, num_workers: int) -> list[Group]:
+    """Cut members of one shape into groups of `size` at most, equal ones, so many that no worker is idle at the end."""
+    parts = -(-len(alike) // size)
+    if parts > 1:
+        parts = min(len(alike), parts + -parts % num_workers)
+    edges = [len(alike) * part // parts for part in range(parts + 1)]
+    return [tuple(alike[start:end]) for start, end in pairwise(edges)]
+
+
+def _num_devices(trainer: TrainerConfig) -> int:
+    if trainer.accelerator in {"gpu", "cuda", "auto"} and torch.cuda.is_available():
+        return torch.cuda.device_count() if isinstance(trainer.devices, int) else 1
+    if trainer.accelerator == "mps":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _group_size(member: Member, trainer: TrainerConfig) -> int:
+    """Return how many members like this one to train at once."""
+    sizes, fold = asdict(member.model), member.fold
+    rows = min(len(fold.labels), trainer.batch_size or len(fold.labels))
+    channels, heads = sum(sizes.get("channels", [])), sizes.get("num_heads", 0) * (1 + sizes.get("embed_dim", 0) // 2)
+    floats = rows * len(fold.features) * (8 + 4 * channels + 4 * heads)  # what a training step holds, roughly
+    weights = sizes["hidden_dim"] * len(fold.features) * (sizes.get("embed_dim", 0) + channels)
+    bytes_needed: int = trainer.precision // 8 * (floats + 6 * weights)
+    if trainer.accelerator != "cpu" and torch.cuda.is_available():
+        free, _ = torch.cuda.mem_get_info()
+        return max(1, int(_GPU_SHARE * free / bytes_needed))
+    return max(1, min(_CPU_GROUP, _CPU_BYTES // bytes_needed))

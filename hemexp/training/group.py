@@ -1,0 +1,231 @@
+"""One group through one Trainer: the loop, with everything that makes it stop, resume and show itself."""
+
+import hashlib
+import logging
+import pickle
+import warnings
+from collections.abc import Callable, Sequence
+from ctypes import c_bool
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import Logger
+
+from hemexp.config import NOT_HASHED, TrainerConfig
+from hemexp.errors import Interrupted, UserError
+from hemexp.members import Member
+from hemexp.nets.expansion import ExpansionNet
+from hemexp.task import Curves, ExpansionTask, GroupBatches
+
+# https://github.com/Lightning-AI/pytorch-lightning/issues/21326: lightning 2.6 with torch 2.13, harmless
+warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", module="lightning")
+
+for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
+    logging.getLogger(name).handlers.clear()  # its own handlers would print every line twice, once there is a log
+    logging.getLogger(name).setLevel(logging.WARNING)
+
+State = dict[str, Any]
+Report = Callable[[int, int, float], None]  # epochs trained since the last report, epochs not needed, loss
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """How a member's training went.
+
+    Attributes:
+        network: the best weights, as a checkpoint holds them; see `net`.
+        epochs: trained.
+        best_epoch: whose weights are the best; -1 where no epoch had a loss.
+        best_loss: theirs; infinite where there is none.
+        stopped_by: ``stop_loss``, ``patience``, ``max_epochs``, or ``diverged``: the loss was no number any more.
+        history: a row an epoch: ``epoch``, ``train/loss``, ``train/accuracy`` and, with patients held out,
+            ``val/loss``, ``val/accuracy``, ``val/auroc``.
+    """
+
+    network: dict[str, Any]
+    epochs: int
+    best_epoch: int
+    best_loss: float
+    stopped_by: str
+    history: pd.DataFrame
+
+    def net(self) -> ExpansionNet:
+        """Return the member's network with its best weights."""
+        return ExpansionNet.from_content(self.network)
+
+
+def fit_group(
+    members: Sequence[Member],
+    cfg: TrainerConfig,
+    *,
+    checkpoint: Path | None = None,
+    loggers: Sequence[Logger] = (),
+    report: Report = lambda epochs, skipped, loss: None,
+    stop: c_bool | None = None,
+) -> list[FitResult]:
+    """Train members of one shape together on one device, in this process.
+
+    Args:
+        members: see `hemexp.training.shape_of`.
+        cfg: epochs, when to stop, device, batch size.
+        checkpoint: where the state is saved; where it is there already, training goes on from it.
+        loggers: get the first member's scores, epoch by epoch.
+        report: is told of progress after every chunk.
+        stop: ends training after the chunk once it is true.
+
+    Raises:
+        Interrupted: `stop` was set; the checkpoint holds the state.
+        UserError: the checkpoint cannot be read, or is of other members.
+    """
+    torch.set_num_threads(cfg.num_threads)
+    task = ExpansionTask(members, cfg)
+    recorder = Recorder(cfg, checkpoint, members_key(members, cfg), report, c_bool(False) if stop is None else stop)
+    resume = checkpoint is not None and checkpoint.is_file()
+    if checkpoint is not None and resume:
+        state = load_checkpoint(checkpoint)["callbacks"][recorder.state_key]
+        if state["key"] != recorder.key:
+            raise UserError(f"{checkpoint}: is of other members or settings; choose another place")
+        recorder.load_state_dict(state)
+        report(sum(ended["epochs"] for ended in recorder.ended.values()), 0, float("nan"))
+    if len(recorder.ended) < len(members):
+        trainer = Trainer(
+            accelerator=cfg.accelerator,
+            devices=cfg.devices,
+            max_epochs=-1,  # the recorder ends it: an epoch of the Trainer is a chunk of ours
+            deterministic="warn",
+            logger=list(loggers),
+            log_every_n_steps=1,
+            callbacks=[recorder],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=checkpoint.parent if checkpoint else None,
+        )
+        try:
+            trainer.fit(task, GroupBatches(task), ckpt_path=checkpoint if resume else None, weights_only=True)
+        except SystemExit:  # Lightning's answer to a second Ctrl-C
+            raise Interrupted("stopped at once, without saving the last epochs") from None
+        if len(recorder.ended) < len(members):
+            raise Interrupted(f"interrupted after epoch {task.epoch}")
+    return recorder.results(task)
+
+
+def members_key(members: Sequence[Member], cfg: TrainerConfig) -> str:
+    """Return a hash of all that shapes what the members become."""
+    digest = hashlib.sha256(repr({k: v for k, v in asdict(cfg).items() if k not in NOT_HASHED}).encode())
+    for member in members:
+        settings = (asdict(member.model), asdict(member.optimizer), member.seed)
+        digest.update(pickle.dumps((settings, asdict(member.fold)), protocol=5))
+    return digest.hexdigest()[:16]
+
+
+def load_checkpoint(path: Path) -> State:
+    """Return the content of a last.ckpt.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return dict(torch.load(path, weights_only=True))
+    except Exception as error:  # whatever torch makes of a damaged file
+        raise UserError(f"{path}: cannot be read ({error}); choose a new output_dir") from None
+
+
+class Recorder(Callback):
+    """Keeps every chunk's curves, takes out the members that are done, saves the state now and then, and says stop."""
+
+    def __init__(
+        self,
+        cfg: TrainerConfig,
+        checkpoint: Path | None,
+        key: str,
+        report: Report,
+        stop: c_bool,
+    ) -> None:
+        self.cfg, self.checkpoint, self.key, self.report, self.stop = cfg, checkpoint, key, report, stop
+        self.chunks: list[tuple[list[int], Curves]] = []  # the members there, and their scores (epochs, M)
+        self.ended: dict[int, State] = {}
+        self._saved = 0
+
+    def state_dict(self) -> State:
+        """Return what a resumed run needs beside Lightning's own state."""
+        return {name: getattr(self, name) for name in ("key", "chunks", "ended")}
+
+    def load_state_dict(self, state_dict: State) -> None:
+        """Take over the state of an earlier process."""
+        self.chunks, self.ended = list(state_dict["chunks"]), dict(state_dict["ended"])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count from where an earlier process was."""
+        self._saved = _task(pl_module).epoch
+        self.report(self._saved * len(_task(pl_module).present), 0, float("nan"))
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Note the chunk, and who ended in it."""
+        task, curves = _task(pl_module), outputs
+        running = task.running.tolist()
+        first = task.epoch - len(curves["train/loss"])
+        self.chunks.append((task.present, curves))
+        for logger in trainer.loggers:
+            for number, scores in enumerate(zip(*(curve[:, 0].tolist() for curve in curves.values()), strict=True)):
+                logger.log_metrics(dict(zip(curves, scores, strict=True)), step=first + number)
+        trained = skipped = 0
+        for row, member in enumerate(task.present):
+            if member in self.ended:
+                continue
+            epochs = int(task.num_epochs[row])
+            trained += epochs - first
+            if not running[row]:
+                skipped += self.cfg.max_epochs - epochs
+                self.ended[member] = {
+                    "epochs": epochs,
+                    "best_epoch": int(task.best_epoch[row]),
+                    "best_loss": float(task.best_loss[row]),
+                    "stopped_by": self._why(epochs, float(curves["train/loss"][epochs - 1 - first, row])),
+                    "weights": task.best_weights[row].cpu().clone(),
+                }
+        self.report(trained, skipped, float(curves["train/loss"][-1].nanmean()))
+
+    def _why(self, epochs: int, loss: float) -> str:
+        if not loss < float("inf"):
+            return "diverged"
+        if self.cfg.stop_loss is not None and loss < self.cfg.stop_loss:
+            return "stop_loss"
+        return "max_epochs" if epochs == self.cfg.max_epochs else "patience"
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Shrink the group once half of it is done, and save or stop where it is time."""
+        task = _task(pl_module)
+        left = [row for row, runs in enumerate(task.running.tolist()) if runs]
+        if left and 2 * len(left) <= len(task.present):
+            task.keep(left)
+        trainer.should_stop = not left or self.stop.value
+        if self.checkpoint and (trainer.should_stop or task.epoch - self._saved >= self.cfg.checkpoint_every):
+            trainer.save_checkpoint(self.checkpoint, weights_only=False)
+            self._saved = task.epoch
+
+    def results(self, task: ExpansionTask) -> list[FitResult]:
+        """Return every member's result, in order."""
+        pieces: list[list[dict[str, Any]]] = [[] for _ in task.members]
+        for present, curves in self.chunks:
+            for row, member in enumerate(present):
+                pieces[member].append({name: curve[:, row].numpy() for name, curve in curves.items()})
+        results = []
+        for member, ended in sorted(self.ended.items()):
+            history = pd.concat([pd.DataFrame(piece) for piece in pieces[member]], ignore_index=True)
+            history = history.iloc[: ended["epochs"]].astype("float64")
+            history.insert(0, "epoch", range(len(history)))
+            facts = {name: ended[name] for name in ("epochs", "best_epoch", "best_loss", "stopped_by")}
+            results.append(FitResult(task.network(member, ended["weights"]), history=history, **facts))
+        return results
+
+
+def _task(module: LightningModule) -> ExpansionTask:
+    assert isinstance(module, ExpansionTask)
+    return module

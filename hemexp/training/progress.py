@@ -1,0 +1,59 @@
+"""What a user sees of a training, and how a user stops it."""
+
+import signal
+import threading
+from ctypes import c_bool
+from types import FrameType
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class EpochBar:
+    """One bar for all members: epochs, loss, time left. Drawn ten times a second at most."""
+
+    def __init__(self, title: str, total: int, show: bool) -> None:
+        columns = (
+            TextColumn("[bold]training {task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("epochs  loss {task.fields[loss]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        self._progress = Progress(*columns, disable=not show)
+        self._bar = self._progress.add_task(title, total=total, loss="-")
+
+    def __enter__(self) -> "EpochBar":
+        self._progress.start()
+        return self
+
+    def advance(self, epochs: int, skipped: int, loss: float) -> None:
+        """Move on by `epochs` trained; `skipped` will not be needed, their members are done early."""
+        task = self._progress.tasks[0]
+        self._progress.update(self._bar, advance=epochs, total=(task.total or 0) - skipped, loss=f"{loss:.4f}")
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+
+class StopOnSignal:
+    """Ctrl-C and SIGTERM set `flag`, which ends training after the chunk; a second Ctrl-C ends it at once."""
+
+    def __init__(self, flag: c_bool) -> None:
+        self.flag = flag
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "StopOnSignal":
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.flag.value = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
