@@ -20,6 +20,7 @@ from hemexp.errors import Interrupted, UserError
 from hemexp.members import Member
 from hemexp.nets.expansion import ExpansionNet
 from hemexp.task import Curves, ExpansionTask, GroupBatches
+from hemexp.training.progress import StopOnSignal
 
 # https://github.com/Lightning-AI/pytorch-lightning/issues/21326: lightning 2.6 with torch 2.13, harmless
 warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", module="lightning")
@@ -147,6 +148,7 @@ class Recorder(Callback):
         stop: c_bool,
     ) -> None:
         self.cfg, self.checkpoint, self.key, self.report, self.stop = cfg, checkpoint, key, report, stop
+        self._signals = StopOnSignal(stop)
         self.chunks: list[tuple[list[int], Curves]] = []  # the members there, and their scores (epochs, M)
         self.ended: dict[int, State] = {}
         self._saved = 0
@@ -160,9 +162,18 @@ class Recorder(Callback):
         self.chunks, self.ended = list(state_dict["chunks"]), dict(state_dict["ended"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count from where an earlier process was."""
+        """Count from where an earlier process was, and take over the signals that Lightning has just taken."""
+        self._signals.take()
         self._saved = _task(pl_module).epoch
         self.report(self._saved * len(_task(pl_module).present), 0, float("nan"))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give the signals back."""
+        self._signals.give_back()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Give the signals back after a failure too."""
+        self._signals.give_back()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

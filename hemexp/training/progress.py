@@ -3,6 +3,7 @@
 import signal
 import threading
 from ctypes import c_bool
+from multiprocessing import parent_process
 from types import FrameType
 from typing import Any
 
@@ -46,14 +47,23 @@ class StopOnSignal:
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopOnSignal":
+        self.take()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+    def take(self) -> None:
+        """Take the signals over, where this thread may; a worker leaves them to its parent."""
+
         def stop(number: int, frame: FrameType | None) -> None:
             self.flag.value = True
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-        if threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread() and parent_process() is None:
             self._previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def give_back(self) -> None:
+        """Put the earlier handlers back."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)

@@ -54,13 +54,12 @@ def fit_here(job: Job, groups: Sequence[Group], report: Report) -> Results:
     """Train the groups one after another; one that runs out of memory is trained in halves."""
     waiting, stop = list(groups), c_bool(False)
     results: Results = {}
-    with StopOnSignal(stop):
-        while waiting:
-            group = waiting.pop(0)
-            try:
-                results.update(job.fit(group, report, stop))
-            except (MemoryError, RuntimeError) as error:
-                waiting = [*_halves(group, error), *waiting]
+    while waiting:
+        group = waiting.pop(0)
+        try:
+            results.update(job.fit(group, report, stop))
+        except (MemoryError, RuntimeError) as error:
+            waiting = [*_halves(group, error), *waiting]
     return results
 
 
@@ -144,10 +143,14 @@ def _begin(job: bytes, devices: Any, writer: Connection, stop: c_bool) -> None:
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     loaded: Job = pickle.loads(job)
-    device = devices.get()
-    if loaded.trainer.accelerator != "cpu" and isinstance(loaded.trainer.devices, int):
-        loaded = replace(loaded, trainer=replace(loaded.trainer, devices=[device]))
-    _here.update(job=loaded, report=lambda *progress: writer.send(progress), stop=stop)
+    _here.update(job=on_device(loaded, devices.get()), report=lambda *progress: writer.send(progress), stop=stop)
+
+
+def on_device(job: Job, device: int) -> Job:
+    """Return the job for the worker of a GPU; cores, and a GPU that the config names, need no choice."""
+    if job.trainer.accelerator == "cpu" or not isinstance(job.trainer.devices, int):
+        return job
+    return replace(job, trainer=replace(job.trainer, devices=[device]))
 
 
 def _end_with(parent: BaseProcess) -> None:
