@@ -1,5 +1,6 @@
 """From a cohort to a fold: merging, labels, inputs, split and imputation, in that order."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -58,16 +59,19 @@ class ExpansionDataModule(LightningDataModule):
         note_unseen(self.labels, cohort.scans, label, cohort.where, cohort.findings)
         self.split = split_patients(cohort.patients, self.labels["expansion"], split, self.seed)
         self.raw = input_table(cohort.patients, self.features).to_numpy()
-        self.fold = make_fold(
-            self.raw,
-            self.labels["expansion"].to_numpy(),
-            self.split.positions("train"),
-            self.split.positions("val"),
-            clip=features.clip,
-            features=tuple(self.features),
-            label=asdict(label),
-        )
+        self.fold = self.fold_of(self.split.positions("train"), self.split.positions("val"))
         self.cohort = cohort
+
+    def fold_of(self, train: Sequence[int], val: Sequence[int] = ()) -> Fold:
+        """Return another division of the same patients, imputed and scaled by its own training part.
+
+        Args:
+            train: table positions, in table order, of patients with a known outcome.
+            val: those held out to watch the learning; see `Fold`.
+        """
+        _, label, features, _ = self.config
+        outcomes, names = self.labels["expansion"].to_numpy(), tuple(self.features)
+        return make_fold(self.raw, outcomes, train, val, clip=features.clip, features=names, label=asdict(label))
 
     @property
     def prevalence(self) -> float:

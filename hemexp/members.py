@@ -16,6 +16,8 @@ Array = np.ndarray[Any, Any]
 class Fold:
     """A training part, ready to learn from, and the patients held out to watch the learning.
 
+    Who is held out decides which epoch's weights are the best: never those on whom the network is tested afterwards.
+
     Attributes:
         inputs: (N, F) of the training patients in their own units, gaps filled.
         labels: (N,) 1 or 0.
@@ -51,7 +53,7 @@ def make_fold(
         raw: all patients' inputs; nobody outside `train` shapes the preprocessing.
         labels: 1 or 0 for those in `train` and `val`.
         train: table positions, in table order.
-        val: table positions of the patients held out.
+        val: table positions of the patients held out; see `Fold`.
         clip: in standard deviations of the training part.
         features: names of the inputs; numbers where there are none.
         label: the label's definition.

@@ -116,7 +116,7 @@ class ExpansionTask(LightningModule):
             logits = self.net(inputs, noise)  # (M, B, 2)
             loss = _losses(logits, patients)  # (M,)
             self.net.weights.grad = None
-            self.manual_backward(loss.sum())  # never the mean: members must not meet
+            torch.autograd.backward(loss.sum())  # never the mean: members must not meet
             hits = (logits[:, :, 1] > logits[:, :, 0]) == patients.labels.bool()
             for name, score in (("train/loss", loss.detach()), ("train/accuracy", patients.mean(hits))):
                 scores[name] = scores.get(name, 0) + share * score
@@ -184,8 +184,8 @@ class ExpansionTask(LightningModule):
 
     def _keep_best(self, epoch: int, loss: Tensor) -> None:
         better = self.running & (loss < self.best_loss)
-        self.best_loss = torch.where(better, loss, self.best_loss)
-        self.best_epoch = torch.where(better, epoch, self.best_epoch)
+        self.best_loss.copy_(torch.where(better, loss, self.best_loss))
+        self.best_epoch.masked_fill_(better, epoch)
         weights = self.net.weights.detach()
         if self.device.type == "cpu":  # where looking costs nothing, copying what is new is the least work
             for row in better.nonzero().flatten().tolist():
@@ -195,13 +195,13 @@ class ExpansionTask(LightningModule):
 
     def _stop_members(self, epoch: int, loss: Tensor) -> None:
         """Count the epoch, and take the members out that are done: what they do from here on is not kept."""
-        self.num_epochs = self.num_epochs + self.running
+        self.num_epochs += self.running
         go_on = loss.isfinite()
         if self.cfg.stop_loss is not None:
             go_on = go_on & (loss >= self.cfg.stop_loss)
         if self.cfg.patience is not None:
             go_on = go_on & (epoch - self.best_epoch < self.cfg.patience)
-        self.running = self.running & go_on & (epoch + 1 < self.cfg.max_epochs)
+        self.running &= go_on & (epoch + 1 < self.cfg.max_epochs)
 
     def keep(self, rows: list[int]) -> None:
         """Go on with some rows only: those of the others cost time and are done."""

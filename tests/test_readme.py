@@ -55,6 +55,20 @@ def test_the_commands_run_in_order(tmp_path: Path):
     assert len(list(tmp_path.glob("outputs/predict/*/predictions.csv"))) == 1
 
 
+@pytest.mark.slow
+def test_the_python_example_runs(tmp_path: Path):
+    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    for words, fewer in (("max_epochs=100", "max_epochs=5"), ("n_repeats=20", "n_repeats=2")):
+        assert words in example
+        example = example.replace(words, fewer)
+    (tmp_path / "example.py").write_text(example)
+    done = subprocess.run(
+        [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^mean AUROC of 10 fits 0\.\d{3}$", done.stdout, flags=re.MULTILINE)
+
+
 def serve(arguments: list[str], folder: Path) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))

@@ -116,25 +116,22 @@ def test_it_overfits_64_rows(model: str, tmp_path: Path):
     assert roc_auc_score(predictions["label"], predictions["probability"]) >= 0.99
 
 
-def fit_arrays(data: ExpansionDataModule, labels: np.ndarray, *overrides: str) -> np.ndarray:
-    """Train on the module's inputs with other labels; return the probabilities of everybody."""
-    cfg = load_config(TrainConfig, [QUIET, "model=cnn", "model.channels=[8,8]", "model.hidden_dim=32", *overrides])
-    (fitted,) = fit([Member(cfg.model, cfg.optimizer, replace(data.fold, labels=labels), cfg.seed)], cfg.trainer)
-    return predict_probabilities(fitted.net(), data.raw)
-
-
 def test_permuted_labels_teach_nothing_and_true_ones_do():
     data = data_of("data.num_patients=500", "data.num_unlabelled=0", "data.signal=4", "data.prevalence=0.4")
-    true = data.fold.labels
-    test = data.split.positions("test")
+    small = ("model=cnn", "model.channels=[8,8]", "model.hidden_dim=32", "optimizer.lr=0.003")
+    cfg = load_config(TrainConfig, [QUIET, *small, "trainer.max_epochs=25", "trainer.batch_size=50"])
+    true, test = data.fold.labels, data.split.positions("test")
+    learned_from = [true, *(np.random.default_rng(seed).permutation(true) for seed in range(4))]
+    members = [
+        Member(cfg.model, cfg.optimizer, replace(data.fold, labels=labels), seed)
+        for seed, labels in enumerate(learned_from)
+    ]
     outcome = data.labels["expansion"].to_numpy()[test]
-    options = ("trainer.max_epochs=25", "trainer.batch_size=50", "optimizer.lr=0.003")
-    scores = []
-    for seed in range(4):
-        risk = fit_arrays(data, np.random.default_rng(seed).permutation(true), f"seed={seed}", *options)
-        scores.append(roc_auc_score(outcome, risk[test]))
-    learned = roc_auc_score(outcome, fit_arrays(data, true, *options)[test])
-    assert abs(np.mean(scores) - 0.5) < 0.12, scores
+    learned, *chance = (
+        roc_auc_score(outcome, predict_probabilities(result.net(), data.raw[test]))
+        for result in fit(members, cfg.trainer)
+    )
+    assert abs(np.mean(chance) - 0.5) < 0.12, chance
     assert learned > 0.85
 
 
@@ -163,11 +160,7 @@ def test_same_seed_same_bits_other_seed_other_bits(workbooks: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     "options",
-    [
-        (),
-        ("model.dropout=0.3", "trainer.batch_size=8"),
-        ("split.val_fraction=0.25", "model.dropout=0.1"),
-    ],
+    [("model.dropout=0.3", "trainer.batch_size=8"), ("split.val_fraction=0.25",)],
 )
 def test_stop_and_resume_equals_uninterrupted(
     options: tuple[str, ...], workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,7 @@ inputs is computed in closed form (docs/attention.md).
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, Protocol
 
 import torch
@@ -46,10 +47,10 @@ class StackedNet(nn.Module):
         self.hidden_dim = first.hidden.out_features
         self._columns = [branch.out_features for branch in branches.values()]  # of hidden.weight
         self._shapes = {name: piece.shape for name, piece in self._pieces_of(first.state_dict()).items()}
-        self._sizes: list[int] = []  # of the pieces of a row, and of the padding behind each
-        for shape in self._shapes.values():
-            self._sizes += [shape.numel(), -shape.numel() % _PIECE]
-        self._sizes[-1] += -sum(self._sizes) % _ROW
+        sizes = [shape.numel() for shape in self._shapes.values()]
+        ends = list(accumulate(size + -size % _PIECE for size in sizes))
+        self._spans = [slice(start, start + size) for start, size in zip([0, *ends], sizes, strict=False)]
+        self._row = ends[-1] + -ends[-1] % _ROW
         self.weights = nn.Parameter(torch.stack([self._pack(net.state_dict()) for net in nets]))
 
     def _pieces_of(self, state: Weights) -> Weights:
@@ -59,15 +60,15 @@ class StackedNet(nn.Module):
         return {**rest, **{f"hidden.weight.{name}": part for name, part in columns.items()}}
 
     def _pack(self, state: Weights) -> Tensor:
-        pieces = [piece.flatten() for piece in self._pieces_of(state).values()]
-        gaps = [pieces[0].new_zeros(size) for size in self._sizes[1::2]]
-        return torch.cat([part for pair in zip(pieces, gaps, strict=True) for part in pair])
+        pieces = self._pieces_of(state)
+        row = pieces["output.weight"].new_zeros(self._row)
+        for span, piece in zip(self._spans, pieces.values(), strict=True):
+            row[span] = piece.flatten()
+        return row
 
     def _unpack(self, rows: Tensor) -> Weights:
-        parts = torch.split(rows, self._sizes, dim=1)[::2]
-        return {
-            name: part.view(len(rows), *shape) for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
-        }
+        pieces = _unpacked(rows, self._spans, list(self._shapes.values()))
+        return dict(zip(self._shapes, pieces, strict=True))
 
     def state_of(self, row: Tensor) -> Weights:
         """Return a row of weights (P,) as the state_dict of a single network."""
@@ -95,6 +96,27 @@ class StackedNet(nn.Module):
         if dropout is not None:
             hidden = hidden * dropout
         return _linear(hidden, w, "output")  # (M, B, 2)
+
+
+class _Unpack(torch.autograd.Function):
+    """Cuts rows (M, P) into tensors (M, *shape) that share their memory; its gradient is one tensor of rows."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, spans: list[slice], shapes: list[torch.Size]) -> tuple[Tensor, ...]:
+        ctx.size, ctx.spans = rows.shape, spans
+        ctx.set_materialize_grads(False)
+        return tuple(rows[:, span].view(-1, *shape) for span, shape in zip(spans, shapes, strict=True))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor, None, None]:
+        given = [(span, grad) for span, grad in zip(ctx.spans, grads, strict=True) if grad is not None]
+        rows = given[0][1].new_zeros(ctx.size)
+        for span, grad in given:
+            rows[:, span] = grad.flatten(1)
+        return rows, None, None
+
+
+_unpacked: Callable[[Tensor, list[slice], list[torch.Size]], tuple[Tensor, ...]] = _Unpack.apply
 
 
 class _Branch(Protocol):
@@ -137,7 +159,7 @@ class _Convolution:
         x = _pool(x.view(members, length, -1))  # (M, F/2, B * C1)
         x = F.pad(x, (0, 0, reach, reach)).view(members, -1, batch, self.channels[0])
         kernel = w["conv2.weight"].permute(0, 3, 2, 1).contiguous()  # (M, K, C1, C2)
-        x = _shifted_products(x, kernel) + w["conv2.bias"][:, None, None]  # (M, F/2, B, C2)
+        x = _shifted_products(x, kernel, w["conv2.bias"])  # (M, F/2, B, C2)
         x = _pool(x.flatten(2)).view(members, -1, batch, self.channels[1])  # (M, F/4, B, C2)
         x = x.permute(0, 2, 3, 1).flatten(2)  # (M, B, C2 * F/4)
         return _product(x, hidden.transpose(1, 2))
@@ -165,35 +187,53 @@ def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
 
 
 def _pool(x: Tensor) -> Tensor:
-    """Return ReLU of the greater of each two positions; of equal ones the first gets the gradient, as in MaxPool1d.
-
-    Shape:
-        (M, L, N) to (M, ceil(L / 2), N).
-    """
+    """Return ReLU of the greater of each two positions: (M, L, N) to (M, ceil(L / 2), N)."""
     if x.shape[1] % 2:
         x = torch.cat([x, x[:, -1:]], dim=1)  # a last odd position is kept
-    first, second = x.view(len(x), -1, 2, x.shape[2]).unbind(2)
-    return F.relu(first + F.relu(second - first))
+    return _pooled_pairs(x.view(len(x), -1, 2, x.shape[2]))
+
+
+class _PooledPairs(torch.autograd.Function):
+    """``relu(max(x[:, :, 0], x[:, :, 1]))``; of equal ones the first gets the gradient, as in MaxPool1d."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        first, second = x.unbind(2)
+        out = torch.maximum(first, second).clamp_min_(0)
+        ctx.save_for_backward(out, second - first)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        out, ahead = ctx.saved_tensors
+        passed = torch.ops.aten.threshold_backward(grads[0], out, 0)  # the gradient where ReLU let through
+        grad = passed.new_empty(*passed.shape[:2], 2, passed.shape[2])
+        torch.ops.aten.threshold_backward.grad_input(passed, ahead, 0, grad_input=grad[:, :, 1])
+        torch.sub(passed, grad[:, :, 1], out=grad[:, :, 0])
+        return grad
+
+
+_pooled_pairs: Callable[[Tensor], Tensor] = _PooledPairs.apply
 
 
 class _ShiftedProducts(torch.autograd.Function):
     """A convolution as one matrix product for each place in the kernel, without copying windows.
 
     Shape:
-        x: (M, L + K - 1, B, C1), kernel: (M, K, C1, C2); output (M, L, B, C2).
+        x: (M, L + K - 1, B, C1), kernel: (M, K, C1, C2), bias: (M, C2); output (M, L, B, C2).
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, kernel)
         length = x.shape[1] - kernel.shape[1] + 1
-        out = _product(x[:, :length].flatten(1, 2), kernel[:, 0])
-        for k in range(1, kernel.shape[1]):
+        out = bias.unsqueeze(1).repeat(1, length * x.shape[2], 1)  # (M, L * B, C2)
+        for k in range(kernel.shape[1]):
             _add_product(out, x[:, k : k + length].flatten(1, 2), kernel[:, k])
         return out.view(len(x), length, x.shape[2], -1)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, kernel = ctx.saved_tensors
         length = grads[0].shape[1]
         grad = grads[0].flatten(1, 2)  # (M, L * B, C2)
@@ -202,10 +242,10 @@ class _ShiftedProducts(torch.autograd.Function):
             shifted = slice(k, k + length)
             _add_product(grad_x[:, shifted].flatten(1, 2), grad, kernel[:, k].transpose(1, 2))
             grad_kernel[:, k] = _product(x[:, shifted].flatten(1, 2).transpose(1, 2), grad)
-        return grad_x, grad_kernel
+        return grad_x, grad_kernel, grad.sum(1)
 
 
-_shifted_products: Callable[[Tensor, Tensor], Tensor] = _ShiftedProducts.apply
+_shifted_products: Callable[[Tensor, Tensor, Tensor], Tensor] = _ShiftedProducts.apply
 
 
 class _PlainAttention:
@@ -281,20 +321,19 @@ class _TiltedMean(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, t: Tensor, powers: Tensor) -> Tensor:
-        length = t.shape[-1]
-        one, x = powers[:, :, 0], powers[:, :, 1]
-        largest = torch.maximum(t * x.amax(-1)[..., None, None], t * x.amin(-1)[..., None, None])  # max over j of t x_j
-        exponents = torch.stack([t.flatten(2), -largest.flatten(2)], dim=2).flatten(0, 1)  # (M * B, 2, H * F)
-        columns = torch.stack([x, one], dim=-1).flatten(0, 1)  # (M * B, F, 2)
         rows = powers.flatten(0, 1)  # (M * B, 3, F)
+        ends = powers[:, :, 1].aminmax(dim=-1, keepdim=True)
+        least = torch.minimum(*(t * -end.unsqueeze(3) for end in ends))  # (M, B, H, F): minus the greatest t x_j
+        exponents = torch.stack([least.flatten(2), t.flatten(2)], dim=2).flatten(0, 1)  # (M * B, 2, H * F)
+        columns = rows[:, :2].transpose(1, 2)  # (M * B, F, 2): times the exponents, t x_j less the greatest
         sums = torch.empty(len(rows), 3, exponents.shape[-1], dtype=t.dtype, device=t.device)
-        block = max(1, _BLOCK["cpu" if t.device.type == "cpu" else "other"] // (length * exponents.shape[-1]))
-        work = torch.empty(min(block, len(rows)), length, exponents.shape[-1], dtype=t.dtype, device=t.device)
-        for start in range(0, len(rows), block):
-            part = slice(start, start + block)
-            tilt = work[: len(rows[part])]  # (block, F, H * F)
-            torch.bmm(columns[part], exponents[part], out=tilt).exp_()
-            torch.bmm(rows[part], tilt, out=sums[part])
+        block = max(1, _BLOCK["cpu" if t.device.type == "cpu" else "other"] // (columns.shape[1] * sums.shape[2]))
+        work = torch.empty(min(block, len(rows)), columns.shape[1], sums.shape[2], dtype=t.dtype, device=t.device)
+        blocks = (torch.split(each, block) for each in (columns, exponents, rows, sums))
+        for column, exponent, row, part in zip(*blocks, strict=True):
+            tilt = work[: len(part)]  # (block, F, H * F)
+            torch.bmm(column, exponent, out=tilt).exp_()
+            torch.bmm(row, tilt, out=part)
         total, first, second = sums.unbind(1)
         mean = first / total
         ctx.save_for_backward((second / total - mean * mean).view_as(t))

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -52,12 +52,14 @@ def fit(
         UserError: a member alone needs more memory than there is, or `directory` holds something else.
 
     Example:
-        >>> folds = [make_fold(raw, labels, train, test) for train, test in splits]  # raw (N, F), labels (N,)
+        >>> folds = [make_fold(raw, labels, train) for train, test in splits]  # raw (N, F), labels (N,)
         >>> results = fit([Member(SACNNConfig("sacnn"), OptimizerConfig(), fold) for fold in folds], TrainerConfig())
         >>> risks = predict_probabilities(results[0].net(), raw)  # (N,)
     """
     if not members:
         return []
+    if trainer.accelerator == "auto":
+        trainer = replace(trainer, accelerator="gpu" if torch.cuda.is_available() else "cpu")
     by_shape: dict[tuple[object, ...], list[int]] = {}
     for number in sorted(range(len(members)), key=lambda i: _rates(members[i])):
         by_shape.setdefault(shape_of(members[number], trainer), []).append(number)
@@ -101,7 +103,7 @@ def _cut(alike: list[int], size: int, num_workers: int) -> list[Group]:
 
 
 def _num_devices(trainer: TrainerConfig) -> int:
-    if trainer.accelerator in {"gpu", "cuda", "auto"} and torch.cuda.is_available():
+    if trainer.accelerator in {"gpu", "cuda"}:
         return torch.cuda.device_count() if isinstance(trainer.devices, int) else 1
     if trainer.accelerator == "mps":
         return 1
@@ -116,7 +118,7 @@ def _group_size(member: Member, trainer: TrainerConfig) -> int:
     floats = rows * len(fold.features) * (8 + 4 * channels + 4 * heads)  # what a training step holds, roughly
     weights = sizes["hidden_dim"] * len(fold.features) * (sizes.get("embed_dim", 0) + channels)
     bytes_needed: int = trainer.precision // 8 * (floats + 6 * weights)
-    if trainer.accelerator != "cpu" and torch.cuda.is_available():
+    if trainer.accelerator in {"gpu", "cuda"}:
         free, _ = torch.cuda.mem_get_info()
         return max(1, int(_GPU_SHARE * free / bytes_needed))
     return max(1, min(_CPU_GROUP, _CPU_BYTES // bytes_needed))

@@ -180,24 +180,25 @@ class Recorder(Callback):
     ) -> None:
         """Note the chunk, and who ended in it."""
         task, curves = _task(pl_module), outputs
-        running = task.running.tolist()
         first = task.epoch - len(curves["train/loss"])
         self.chunks.append((task.present, curves))
         for logger in trainer.loggers:
             for number, scores in enumerate(zip(*(curve[:, 0].tolist() for curve in curves.values()), strict=True)):
                 logger.log_metrics(dict(zip(curves, scores, strict=True)), step=first + number)
+        facts = (task.running, task.num_epochs, task.best_epoch, task.best_loss)
         trained = skipped = 0
-        for row, member in enumerate(task.present):
-            if member in self.ended:
+        for row, (runs, epochs, best_epoch, best_loss) in enumerate(
+            zip(*(fact.tolist() for fact in facts), strict=True)
+        ):
+            if task.present[row] in self.ended:
                 continue
-            epochs = int(task.num_epochs[row])
             trained += epochs - first
-            if not running[row]:
+            if not runs:
                 skipped += self.cfg.max_epochs - epochs
-                self.ended[member] = {
+                self.ended[task.present[row]] = {
                     "epochs": epochs,
-                    "best_epoch": int(task.best_epoch[row]),
-                    "best_loss": float(task.best_loss[row]),
+                    "best_epoch": best_epoch,
+                    "best_loss": best_loss,
                     "stopped_by": self._why(epochs, float(curves["train/loss"][epochs - 1 - first, row])),
                     "weights": task.best_weights[row].cpu().clone(),
                 }
@@ -214,7 +215,8 @@ class Recorder(Callback):
         """Shrink the group once half of it is done, and save or stop where it is time."""
         task = _task(pl_module)
         left = [row for row, runs in enumerate(task.running.tolist()) if runs]
-        if left and 2 * len(left) <= len(task.present):
+        fewest = 1 if self.cfg.num_threads == 1 else 2  # alone on several threads, BLAS sums in another order
+        if 2 * len(left) <= len(task.present) and len(left) >= fewest:
             task.keep(left)
         trainer.should_stop = not left or self.stop.value
         if self.checkpoint and (trainer.should_stop or task.epoch - self._saved >= self.cfg.checkpoint_every):

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from hemexp.errors import UserError
 from hemexp.training import FitResult, fit, fit_group, workers
 
 
+@pytest.mark.slow
 def test_the_same_results_whatever_the_workers_and_groups(members: Make, trainer: Callable, tmp_path: Path):
     """Members of two shapes, in a mixed order."""
     group = [*members(range(7)), *members(range(4), model="cnn")][::-1]
@@ -135,6 +137,21 @@ if __name__ == "__main__":
 """
 
 
+def alive(process_group: int) -> bool:
+    try:
+        os.killpg(process_group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return holds()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_workers_stop_on_a_signal_and_go_on_from_there(number: signal.Signals, tmp_path: Path):
@@ -148,9 +165,7 @@ def test_workers_stop_on_a_signal_and_go_on_from_there(number: signal.Signals, t
 
     whole, _ = start("whole").communicate(timeout=300)
     process = start("parts")
-    deadline = time.monotonic() + 120
-    while len(list((tmp_path / "parts").glob("*.ckpt"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    assert eventually(lambda: len(list((tmp_path / "parts").glob("*.ckpt"))) == 2, 120)
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
@@ -158,21 +173,44 @@ def test_workers_stop_on_a_signal_and_go_on_from_there(number: signal.Signals, t
     epochs = [torch.load(path, weights_only=True)["num_epochs"] for path in (tmp_path / "parts").glob("*.ckpt")]
     assert len(epochs) == 2
     assert all(0 < epoch < 3000 for epoch in epochs)
-    with pytest.raises(ProcessLookupError):  # no worker is left behind
-        os.killpg(process.pid, 0)
+    assert eventually(lambda: not alive(process.pid))  # no worker is left behind
     again, _ = start("parts").communicate(timeout=300)
     assert again.splitlines()[-4:] == whole.splitlines()[-4:]
     assert len(again.splitlines()[-1].split()) == 2
 
 
-def test_each_worker_takes_its_own_gpu(members: Make, trainer: Callable):
-    """Four simulated devices; a run that names its device keeps it."""
-    job = workers.Job(members(range(2)), trainer(accelerator="gpu"), None)
-    assert [workers.on_device(job, device).trainer.devices for device in range(4)] == [[0], [1], [2], [3]]
-    named = replace(job, trainer=trainer(accelerator="gpu", devices=[2]))
-    assert workers.on_device(named, 0).trainer.devices == [2]
-    on_cpu = replace(job, trainer=trainer())
-    assert workers.on_device(on_cpu, 3).trainer.devices == 1
+class Sleeping(workers.Job):
+    """Takes a while on its device instead of training on it."""
+
+    def fit(self, group, report, stop):
+        started = time.monotonic()
+        time.sleep(0.1 * len(group))
+        return {i: (self.trainer.devices, os.getpid(), started, time.monotonic()) for i in group}
+
+
+@pytest.mark.slow
+def test_four_simulated_gpus_each_have_one_worker_and_one_group_at_a_time(trainer: Callable):
+    groups = [tuple(range(start, start + 1 + start % 5)) for start in range(0, 60, 5)]
+    results = workers.fit_in_processes(
+        Sleeping([], trainer(accelerator="gpu"), None), groups, lambda *news: None, num_workers=4
+    )
+    assert sorted(results) == sorted(number for group in groups for number in group)
+    spans: dict[int, set[tuple[float, float]]] = {}
+    processes: dict[int, set[int]] = {}
+    for (device,), process, started, ended in results.values():
+        spans.setdefault(device, set()).add((started, ended))
+        processes.setdefault(device, set()).add(process)
+    assert sorted(spans) == [0, 1, 2, 3]
+    assert all(len(each) == 1 for each in processes.values())
+    for each in spans.values():
+        ordered = sorted(each)
+        assert all(end <= start for (_, end), (start, _) in pairwise(ordered))
+
+
+def test_a_config_that_names_its_gpu_keeps_it(trainer: Callable):
+    job = workers.Job([], trainer(accelerator="gpu", devices=[2]), None)
+    assert workers.on_device(job, 0).trainer.devices == [2]
+    assert workers.on_device(replace(job, trainer=trainer()), 3).trainer.devices == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

@@ -1,0 +1,32 @@
+"""Every benchmark runs, in small, and prints its tables; what it measures is not judged here."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from small import ROOT
+
+ARGUMENTS = {
+    "one_run.py": ["--epochs", "3", "--rounds", "1"],
+    "group.py": ["--epochs", "2", "--rounds", "1", "--members", "1", "2"],
+    "sweep.py": ["--epochs", "2", "--jobs", "2", "--fits", "3", "--rival-jobs", "1"],
+}
+TABLES = {"one_run.py": 1, "group.py": 4, "sweep.py": 2}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_it_runs(name: str):
+    command = [sys.executable, str(ROOT / "benchmarks" / name), *ARGUMENTS[name]]
+    environment = {key: value for key, value in os.environ.items() if key != "HEMEXP_COHORT"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("| --- |") == TABLES[name]
+
+
+def test_all_of_them_are_run_and_documented():
+    names = {path.name for path in (ROOT / "benchmarks").glob("*.py")} - {"rivals.py"}
+    page = (ROOT / "docs" / "performance.md").read_text()
+    assert names == set(ARGUMENTS)
+    assert all(f"python benchmarks/{name}" in page for name in names)
