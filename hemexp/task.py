@@ -196,12 +196,11 @@ class ExpansionTask(LightningModule):
     def _stop_members(self, epoch: int, loss: Tensor) -> None:
         """Count the epoch, and take the members out that are done: what they do from here on is not kept."""
         self.num_epochs += self.running
-        go_on = loss.isfinite()
-        if self.cfg.stop_loss is not None:
-            go_on = go_on & (loss >= self.cfg.stop_loss)
+        if epoch + 1 == self.cfg.max_epochs:
+            self.running.fill_(False)
+        self.running &= loss >= (-torch.inf if self.cfg.stop_loss is None else self.cfg.stop_loss)  # False for NaN
         if self.cfg.patience is not None:
-            go_on = go_on & (epoch - self.best_epoch < self.cfg.patience)
-        self.running &= go_on & (epoch + 1 < self.cfg.max_epochs)
+            self.running &= epoch - self.best_epoch < self.cfg.patience
 
     def keep(self, rows: list[int]) -> None:
         """Go on with some rows only: those of the others cost time and are done."""

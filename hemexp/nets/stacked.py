@@ -206,7 +206,7 @@ class _PooledPairs(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         out, ahead = ctx.saved_tensors
-        passed = torch.ops.aten.threshold_backward(grads[0], out, 0)  # the gradient where ReLU let through
+        passed: Tensor = torch.ops.aten.threshold_backward(grads[0], out, 0)  # the gradient where ReLU let through
         grad = passed.new_empty(*passed.shape[:2], 2, passed.shape[2])
         torch.ops.aten.threshold_backward.grad_input(passed, ahead, 0, grad_input=grad[:, :, 1])
         torch.sub(passed, grad[:, :, 1], out=grad[:, :, 0])
