@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hemexp.compose import CONFIG_DIR, SCHEMAS, keys_of, register_schemas, typed
 from hemexp.config import PredictConfig, TrainConfig, config_hash
+from hemexp.device import check_device
 from hemexp.errors import Interrupted, UserError
 from hemexp.run_directory import OutputDirectory, RunDirectory
 
@@ -177,25 +178,6 @@ def _check_sweep(config: DictConfig) -> None:
         f"a sweep into {directory}: test scores report, they never choose. To choose among settings, set "
         "split.val_fraction and compare best_loss in each job's result.json"
     )
-
-
-def check_device(accelerator: str) -> None:
-    """Refuse an accelerator that this machine lacks.
-
-    Raises:
-        UserError: names the accelerator and what is there.
-    """
-    if accelerator in {"cpu", "auto"}:
-        return
-    import torch
-
-    available = torch.backends.mps.is_available() if accelerator == "mps" else torch.cuda.is_available()
-    if not available:
-        kind = "Apple GPU (mps)" if accelerator == "mps" else "CUDA GPU"
-        raise UserError(
-            f"trainer.accelerator={accelerator}: PyTorch {torch.__version__} finds no {kind} on this machine; "
-            "use trainer.accelerator=cpu"
-        )
 
 
 def _or_exit(check: Callable[[], None]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hemexp.config import ModelConfig, OptimizerConfig
+from hemexp.errors import UserError
 from hemexp.imputation import Preprocessing, fit_preprocessing
 
 Array = np.ndarray[Any, Any]
@@ -60,8 +61,15 @@ def make_fold(
 
     Shape:
         raw: (N, F), NaN marks a gap; labels: (N,).
+
+    Raises:
+        UserError: nobody is in `train`, or a patient of either part has no known outcome.
     """
     train_rows, val_rows = np.asarray(train, dtype=int), np.asarray(val, dtype=int)
+    unknown = [row for row in (*train_rows, *val_rows) if labels[row] not in {0, 1}]
+    if unknown or not len(train_rows):
+        what = f"row {unknown[0]} has the label {labels[unknown[0]]}" if unknown else "train is empty"
+        raise UserError(f"{what}; rule: patients to learn from, each with a known outcome, 1 or 0")
     preprocessing, completed = fit_preprocessing(raw[train_rows], clip)
     names = features or tuple(f"x{number}" for number in range(raw.shape[1]))
     outcomes = (labels[rows].astype(int) for rows in (train_rows, val_rows))

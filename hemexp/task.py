@@ -89,23 +89,28 @@ class ExpansionTask(LightningModule):
     def training_step(self, batch: dict[str, Patients], batch_idx: int) -> Curves:
         """Train for a chunk of epochs; return every member's scores in each of them."""
         started = time.perf_counter()
-        whole = self.net.prepare(batch["train"].inputs)
+        full_batch = (self.cfg.batch_size or self._sizes()[0]) >= self._sizes()[0]
+        whole = self.net.prepare(batch["train"].inputs) if full_batch else None
         val = self.net.prepare(batch["val"].inputs) if "val" in batch else None
         epochs = range(self.epoch, min(self.epoch + self.chunk, self.cfg.max_epochs))
-        scores = [self._train_epoch(epoch, batch, whole, val) for epoch in epochs]
+        scores = []
+        for epoch in epochs:
+            scores.append(self._train_epoch(epoch, batch, whole, val))
+            if self.device.type == "cpu" and not self.running.any():  # on a GPU, looking would make it wait
+                break
         curves = {name: torch.stack([score[name] for score in scores]).cpu() for name in scores[0]}
         if "val" in batch:
             logits = curves.pop("val/logits")  # (epochs, M, V)
             held_out = Patients(*(part.cpu() for part in batch["val"]))
             curves["val/accuracy"] = held_out.mean((logits > 0) == held_out.labels.bool())
             curves["val/auroc"] = auroc(logits, held_out.labels, held_out.real)
-        self.epoch = epochs.stop
-        seconds = (time.perf_counter() - started) / len(epochs)
+        self.epoch += len(scores)
+        seconds = (time.perf_counter() - started) / len(scores)
         self.chunk = max(1, min(_CHUNK_EPOCHS, int(_CHUNK_SECONDS / seconds)))
         return curves
 
     def _train_epoch(
-        self, epoch: int, batch: dict[str, Patients], whole: Weights, val: Weights | None
+        self, epoch: int, batch: dict[str, Patients], whole: Weights | None, val: Weights | None
     ) -> dict[str, Tensor]:
         """Take the epoch's steps. The scores of a full batch are those before its step, the validation part's after."""
         optimizer = self.optimizers(use_pl_optimizer=False)
@@ -135,18 +140,17 @@ class ExpansionTask(LightningModule):
         return scores
 
     def _steps(
-        self, epoch: int, patients: Patients, whole: Weights
+        self, epoch: int, patients: Patients, whole: Weights | None
     ) -> Iterator[tuple[Patients, Weights, float, Tensor | None]]:
         """Yield each step's patients, their prepared inputs, their share of the epoch, and dropout's factors."""
-        sizes = [len(self.members[i].fold.labels) for i in self.present]
-        size = self.cfg.batch_size or sizes[0]
+        sizes = self._sizes()
         generators = self._generators(epoch)
-        if size >= sizes[0]:
+        if whole is not None:
             yield patients, whole, 1.0, self._dropout(generators, sizes, patients.labels.shape[1])
             return
         orders = [np.random.default_rng([self.members[i].seed, epoch]).permutation(sizes[0]) for i in self.present]
         order = torch.from_numpy(np.stack(orders)).to(self.device)  # (M, N)
-        for rows in torch.split(order, size, dim=1):
+        for rows in torch.split(order, self.cfg.batch_size or sizes[0], dim=1):
             count = rows.shape[1]
             padded = F.pad(rows, (0, -count % ROWS))  # (M, b)
             inputs = patients.inputs.gather(1, padded.unsqueeze(2).expand(-1, -1, patients.inputs.shape[2]))
@@ -154,6 +158,9 @@ class ExpansionTask(LightningModule):
             step = Patients(inputs, patients.labels.gather(1, padded), real, real.sum(1))
             noise = self._dropout(generators, [count] * len(orders), padded.shape[1])
             yield step, self.net.prepare(inputs), count / sizes[0], noise
+
+    def _sizes(self) -> list[int]:
+        return [len(self.members[i].fold.labels) for i in self.present]
 
     def _generators(self, epoch: int) -> list[torch.Generator]:
         """Return a generator a member, seeded by epoch, so that a resumed run draws what an uninterrupted one draws."""
@@ -228,7 +235,7 @@ class ExpansionTask(LightningModule):
             setattr(self, name, buffer[rows].clone())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what a resumed group needs, and every member's network as a file of its own would hold it."""
+        """Add what a resumed group needs, and the network, as it is, of every member still in the group."""
         checkpoint["present"], checkpoint["num_epochs"] = self.present, self.epoch
         checkpoint["networks"] = [
             self.network(i, row) for i, row in zip(self.present, self.net.weights.detach(), strict=True)

@@ -183,6 +183,7 @@ def test_stop_and_resume_equals_uninterrupted(
         assert (tmp_path / "halves" / "FAILED").is_file()
         result = RunDirectory(tmp_path / "halves").result()
         assert result["status"] == "interrupted"
+        assert len(pd.read_csv(tmp_path / "halves" / "history.csv")) == epochs
         assert result["verdict"].startswith("INCOMPLETE: interrupted")
     halves = run(tmp_path / "halves", *options)
     assert not (halves / "FAILED").exists()
@@ -263,6 +264,7 @@ def test_a_loss_that_is_no_number_is_the_users_to_mend(workbooks: Path, tmp_path
     with pytest.raises(UserError, match=r"optimizer\.lr=1e\+30"):
         run(tmp_path / "run", f"data.root={workbooks}", "optimizer.lr=1e30", "trainer.stop_loss=null")
     assert "optimizer.lr" in (tmp_path / "run" / "FAILED").read_text()
+    assert pd.read_csv(tmp_path / "run" / "history.csv")["train/loss"].iloc[0] < 2
 
 
 def test_checkpoints_hold_plain_values_and_nobodys_data(finished_run: Path, workbooks: Path):
@@ -310,3 +312,13 @@ def test_the_papers_system_on_the_real_cohort(real_cohort: Path, tmp_path: Path)
     assert result["metrics"]["test/accuracy"]["value"] < 0.85  # 0.975 was claimed
     again = predict(load_config(PredictConfig, [f"run_dir={tmp_path / 'run'}", f"data.root={real_cohort}"]), tmp_path)
     assert again["metrics"] == result["metrics"]
+
+
+def test_the_data_module_serves_a_task_of_ones_own(workbooks: Path):
+    data = data_of(f"data.root={workbooks}", "split.val_fraction=0.25", "trainer.batch_size=7")
+    seen = [len(labels) for _, labels in data.train_dataloader()]
+    assert sum(seen) == len(data.fold.labels)
+    assert max(seen) == 7
+    ((inputs, labels),) = data.val_dataloader()
+    np.testing.assert_allclose(inputs, data.fold.val_inputs, rtol=1e-6, atol=1e-30)
+    assert labels.tolist() == data.fold.val_labels.tolist()

@@ -87,7 +87,7 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool) -> dict[str, Any]:
         purge_step=load_checkpoint(run.last)["num_epochs"] if resume else None,
     )
     member = Member(cfg.model, cfg.optimizer, data.fold, cfg.seed)
-    (fitted,) = fit([member], cfg.trainer, directory=run.last.parent, loggers=[board])
+    (fitted,) = fit([member], cfg.trainer, directory=run.last.parent, loggers=[board], history=run.path / "history.csv")
     if fitted.stopped_by == "diverged":
         raise UserError(
             f"optimizer.lr={cfg.optimizer.lr}: the training loss is no number from epoch {fitted.epochs - 1} on; "

@@ -50,7 +50,8 @@ class ExpansionNet(nn.Module):
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> "ExpansionNet":
         """Return the network of a checkpoint's content, ready to predict."""
-        net = cls(content["model"], content["features"], content["label"])
+        with torch.random.fork_rng(devices=[]):  # the first weights are drawn in vain
+            net = cls(content["model"], content["features"], content["label"])
         net.to(content["state_dict"]["net.output.weight"].dtype)
         net.load_state_dict(content["state_dict"])
         return net.eval()

@@ -10,13 +10,15 @@ import torch
 from lightning.pytorch.loggers import Logger
 
 from hemexp.config import TrainerConfig
+from hemexp.device import check_device
+from hemexp.errors import UserError
 from hemexp.members import Member
 from hemexp.task import ROWS
-from hemexp.training.group import FitResult, fit_group
+from hemexp.training.group import FitResult
 from hemexp.training.progress import EpochBar
 from hemexp.training.workers import Group, Job, fit_here, fit_in_processes
 
-__all__ = ["FitResult", "fit", "fit_group", "shape_of"]
+__all__ = ["FitResult", "fit", "shape_of"]
 
 _CPU_GROUP = 8  # members: more gain nothing, and leave the caches
 _CPU_BYTES, _GPU_SHARE = 2**31, 0.8  # of memory that a group may take
@@ -28,19 +30,23 @@ def fit(
     *,
     directory: Path | None = None,
     loggers: Sequence[Logger] = (),
+    history: Path | None = None,
     num_workers: int | None = None,
     group_size: int | None = None,
 ) -> list[FitResult]:
     """Train every member; those of one shape together, as many as a device takes, groups side by side.
 
-    A member's result is the same bits whoever is trained with it, in whatever groups and by however many workers.
-    A group that runs out of memory is trained in halves.
+    On a CPU and one thread, the default, a member's result is the same bits whoever is trained with it, in whatever
+    groups and by however many workers (docs/performance.md says what holds elsewhere). A group that runs out of memory
+    is trained in halves.
 
     Args:
         members: in any order; models, rates, seeds and folds may differ.
         trainer: epochs, when a member stops, device. With several GPUs and ``devices=1`` each worker takes its own.
-        directory: where groups save their state; the same call finds it there and goes on.
-        loggers: get the first member's scores, epoch by epoch, where there is one group only.
+        directory: where groups save their state; the same call finds it there and goes on, if it cuts the same groups:
+            with the same members, workers and group size.
+        loggers: get the scores of a member alone, epoch by epoch.
+        history: a CSV file that is given a lone member's scores whenever its state is saved.
         num_workers: processes; by default as many as CPU cores or GPUs, and none but this one while one group does.
         group_size: members at once; by default 8 on a CPU, what memory holds on a GPU.
 
@@ -49,7 +55,8 @@ def fit(
 
     Raises:
         Interrupted: a signal came; `directory` holds the state.
-        UserError: a member alone needs more memory than there is, or `directory` holds something else.
+        UserError: the device is not there, a member alone needs more memory than there is, or `directory` holds
+            something else.
 
     Example:
         >>> folds = [make_fold(raw, labels, train) for train, test in splits]  # raw (N, F), labels (N,)
@@ -59,20 +66,25 @@ def fit(
     if not members:
         return []
     if trainer.accelerator == "auto":
-        trainer = replace(trainer, accelerator="gpu" if torch.cuda.is_available() else "cpu")
+        trainer = replace(trainer, accelerator=_best_accelerator(trainer))
+    check_device(trainer.accelerator)
+    for name, value in (("num_workers", num_workers), ("group_size", group_size)):
+        if value is not None and value < 1:
+            raise UserError(f"{name}={value}: must be at least 1")
     by_shape: dict[tuple[object, ...], list[int]] = {}
     for number in sorted(range(len(members)), key=lambda i: _rates(members[i])):
         by_shape.setdefault(shape_of(members[number], trainer), []).append(number)
     sizes = [group_size or _group_size(members[alike[0]], trainer) for alike in by_shape.values()]
     if num_workers is None:
-        num_workers = _num_devices(trainer) if len(members) > max(sizes) else 1
+        one_group = len(by_shape) == 1 and len(members) <= sizes[0]
+        num_workers = 1 if one_group else _num_devices(trainer)
     groups = [
         cut for alike, size in zip(by_shape.values(), sizes, strict=True) for cut in _cut(alike, size, num_workers)
     ]
     groups.sort(key=len, reverse=True)
     num_workers = min(num_workers, len(groups))
     title = f"{len(members)} members" if len(members) > 1 else members[0].model.name
-    job = Job(members, trainer, directory, loggers)
+    job = Job(members, trainer, directory, loggers, history)
     with EpochBar(title, len(members) * trainer.max_epochs, trainer.progress_bar) as bar:
         if num_workers > 1:
             results = fit_in_processes(job, groups, bar.advance, num_workers)
@@ -107,7 +119,14 @@ def _num_devices(trainer: TrainerConfig) -> int:
         return torch.cuda.device_count() if isinstance(trainer.devices, int) else 1
     if trainer.accelerator == "mps":
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // trainer.num_threads)
+
+
+def _best_accelerator(trainer: TrainerConfig) -> str:
+    if torch.cuda.is_available():
+        return "gpu"
+    return "mps" if torch.backends.mps.is_available() and trainer.precision == 32 else "cpu"
 
 
 def _group_size(member: Member, trainer: TrainerConfig) -> int:
@@ -119,6 +138,6 @@ def _group_size(member: Member, trainer: TrainerConfig) -> int:
     weights = sizes["hidden_dim"] * len(fold.features) * (sizes.get("embed_dim", 0) + channels)
     bytes_needed: int = trainer.precision // 8 * (floats + 6 * weights)
     if trainer.accelerator in {"gpu", "cuda"}:
-        free, _ = torch.cuda.mem_get_info()
+        free, _ = torch.cuda.mem_get_info(trainer.devices[0] if isinstance(trainer.devices, list) else 0)
         return max(1, int(_GPU_SHARE * free / bytes_needed))
     return max(1, min(_CPU_GROUP, _CPU_BYTES // bytes_needed))

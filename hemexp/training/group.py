@@ -1,8 +1,8 @@
 """One group through one Trainer: the loop, with everything that makes it stop, resume and show itself."""
 
 import hashlib
+import json
 import logging
-import pickle
 import warnings
 from collections.abc import Callable, Sequence
 from ctypes import c_bool
@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -18,6 +19,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from hemexp.config import NOT_HASHED, TrainerConfig
 from hemexp.errors import Interrupted, UserError
+from hemexp.files import write_csv
 from hemexp.members import Member
 from hemexp.nets.expansion import ExpansionNet
 from hemexp.task import Curves, ExpansionTask, GroupBatches
@@ -66,6 +68,7 @@ def fit_group(
     *,
     checkpoint: Path | None = None,
     loggers: Sequence[Logger] = (),
+    history: Path | None = None,
     report: Report = lambda epochs, skipped, loss: None,
     stop: c_bool | None = None,
 ) -> list[FitResult]:
@@ -75,7 +78,8 @@ def fit_group(
         members: see `hemexp.training.shape_of`.
         cfg: epochs, when to stop, device, batch size.
         checkpoint: where the state is saved; where it is there already, training goes on from it.
-        loggers: get the first member's scores, epoch by epoch.
+        loggers: get the scores of a member alone, epoch by epoch.
+        history: a file that is given a lone member's scores whenever its state is saved.
         report: is told of progress after every chunk.
         stop: ends training after the chunk once it is true.
 
@@ -83,45 +87,64 @@ def fit_group(
         Interrupted: `stop` was set; the checkpoint holds the state.
         UserError: the checkpoint cannot be read, or is of other members.
     """
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(cfg.num_threads)
-    task = ExpansionTask(members, cfg)
-    recorder = Recorder(cfg, checkpoint, members_key(members, cfg), report, c_bool(False) if stop is None else stop)
+    try:
+        task = ExpansionTask(members, cfg)
+        flag = c_bool(False) if stop is None else stop
+        recorder = Recorder(cfg, checkpoint, members_key(members, cfg), history, report, flag)
+        _train(task, recorder, list(loggers) if len(members) == 1 else [])
+        return recorder.results(task)
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+
+
+def _train(task: ExpansionTask, recorder: "Recorder", loggers: list[Logger]) -> None:
+    """Train until every member has ended, from the recorder's checkpoint where there is one."""
+    cfg, checkpoint = task.cfg, recorder.checkpoint
     resume = checkpoint is not None and checkpoint.is_file()
     if checkpoint is not None and resume:
         state = load_checkpoint(checkpoint)["callbacks"][recorder.state_key]
         if state["key"] != recorder.key:
             raise UserError(f"{checkpoint}: is of other members or settings; choose another place")
         recorder.load_state_dict(state)
-        report(sum(ended["epochs"] for ended in recorder.ended.values()), 0, float("nan"))
-    if len(recorder.ended) < len(members):
-        trainer = Trainer(
-            accelerator=cfg.accelerator,
-            devices=cfg.devices,
-            max_epochs=-1,  # the recorder ends it: an epoch of the Trainer is a chunk of ours
-            deterministic="warn",
-            logger=list(loggers),
-            log_every_n_steps=1,
-            callbacks=[recorder],
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=checkpoint.parent if checkpoint else None,
-        )
-        try:
-            trainer.fit(task, GroupBatches(task), ckpt_path=checkpoint if resume else None, weights_only=True)
-        except SystemExit:  # Lightning's answer to a second Ctrl-C
-            raise Interrupted("stopped at once, without saving the last epochs") from None
-        if len(recorder.ended) < len(members):
-            raise Interrupted(f"interrupted after epoch {task.epoch}")
-    return recorder.results(task)
+        for ended in recorder.ended.values():
+            recorder.report(ended["epochs"], cfg.max_epochs - ended["epochs"], float("nan"))
+    if len(recorder.ended) == len(task.members):
+        return
+    trainer = Trainer(
+        accelerator=cfg.accelerator,
+        devices=cfg.devices,
+        max_epochs=-1,  # the recorder ends it: an epoch of the Trainer is a chunk of ours
+        deterministic="warn",
+        logger=loggers,
+        log_every_n_steps=1,
+        callbacks=[recorder],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=checkpoint.parent if checkpoint else None,
+    )
+    try:
+        trainer.fit(task, GroupBatches(task), ckpt_path=checkpoint if resume else None, weights_only=True)
+    except SystemExit:  # Lightning's answer to a second Ctrl-C
+        raise Interrupted("stopped at once, without saving the last epochs") from None
+    if len(recorder.ended) < len(task.members):
+        raise Interrupted(f"interrupted after epoch {task.epoch}")
 
 
 def members_key(members: Sequence[Member], cfg: TrainerConfig) -> str:
     """Return a hash of all that shapes what the members become."""
-    digest = hashlib.sha256(repr({k: v for k, v in asdict(cfg).items() if k not in NOT_HASHED}).encode())
+    kept = {name: value for name, value in asdict(cfg).items() if name not in NOT_HASHED}
+    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
     for member in members:
-        settings = (asdict(member.model), asdict(member.optimizer), member.seed)
-        digest.update(pickle.dumps((settings, asdict(member.fold)), protocol=5))
+        fold, settings = vars(member.fold), (asdict(member.model), asdict(member.optimizer), member.seed)
+        values = {**fold, **vars(member.fold.preprocessing)}
+        arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+        digest.update(json.dumps([*settings, fold["features"]], sort_keys=True).encode())
+        for name, array in sorted(arrays.items()):
+            digest.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -132,9 +155,9 @@ def load_checkpoint(path: Path) -> State:
         UserError: it cannot be read.
     """
     try:
-        return dict(torch.load(path, weights_only=True))
+        return dict(torch.load(path, weights_only=True, map_location="cpu"))
     except Exception as error:  # whatever torch makes of a damaged file
-        raise UserError(f"{path}: cannot be read ({error}); choose a new output_dir") from None
+        raise UserError(f"{path}: cannot be read ({error}); choose a new directory") from None
 
 
 class Recorder(Callback):
@@ -145,10 +168,12 @@ class Recorder(Callback):
         cfg: TrainerConfig,
         checkpoint: Path | None,
         key: str,
+        history: Path | None,
         report: Report,
         stop: c_bool,
     ) -> None:
         self.cfg, self.checkpoint, self.key, self.report, self.stop = cfg, checkpoint, key, report, stop
+        self._history = history
         self._signals = StopOnSignal(stop)
         self.chunks: list[tuple[list[int], Curves]] = []  # the members there, and their scores (epochs, M)
         self.ended: dict[int, State] = {}
@@ -165,8 +190,9 @@ class Recorder(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count from where an earlier process was, and take over the signals that Lightning has just taken."""
         self._signals.take()
-        self._saved = _task(pl_module).epoch
-        self.report(self._saved * len(_task(pl_module).present), 0, float("nan"))
+        task = _task(pl_module)
+        self._saved = task.epoch
+        self.report(task.epoch * len(set(task.present) - set(self.ended)), 0, float("nan"))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Give the signals back."""
@@ -183,10 +209,11 @@ class Recorder(Callback):
         task, curves = _task(pl_module), outputs
         first = task.epoch - len(curves["train/loss"])
         self.chunks.append((task.present, curves))
-        rows = zip(*(curve[:, 0].tolist() for curve in curves.values()), strict=True)
-        for epoch, scores in enumerate(rows, start=first):
-            for logger in trainer.loggers:
-                _log(logger, dict(zip(curves, scores, strict=True)), epoch)
+        if trainer.loggers:  # of a member alone
+            rows = zip(*(curve[:, 0].tolist() for curve in curves.values()), strict=True)
+            for epoch, scores in zip(range(first, int(task.num_epochs[0])), rows, strict=False):
+                for logger in trainer.loggers:
+                    _log(logger, dict(zip(curves, scores, strict=True)), epoch)
         facts = (task.running, task.num_epochs, task.best_epoch, task.best_loss)
         trained = skipped = 0
         for row, (runs, epochs, best_epoch, best_loss) in enumerate(
@@ -224,21 +251,31 @@ class Recorder(Callback):
         if self.checkpoint and (trainer.should_stop or task.epoch - self._saved >= self.cfg.checkpoint_every):
             trainer.save_checkpoint(self.checkpoint, weights_only=False)
             self._saved = task.epoch
+            if self._history is not None and len(task.members) == 1:
+                write_csv(self.history(0), self._history)
 
     def results(self, task: ExpansionTask) -> list[FitResult]:
         """Return every member's result, in order."""
-        pieces: list[list[dict[str, Any]]] = [[] for _ in task.members]
-        for present, curves in self.chunks:
-            for row, member in enumerate(present):
-                pieces[member].append({name: curve[:, row].numpy() for name, curve in curves.items()})
-        results = []
-        for member, ended in sorted(self.ended.items()):
-            history = pd.concat([pd.DataFrame(piece) for piece in pieces[member]], ignore_index=True)
-            history = history.iloc[: ended["epochs"]].astype("float64")
-            history.insert(0, "epoch", range(len(history)))
-            facts = {name: ended[name] for name in ("epochs", "best_epoch", "best_loss", "stopped_by")}
-            results.append(FitResult(task.network(member, ended["weights"]), history=history, **facts))
-        return results
+        names = ("epochs", "best_epoch", "best_loss", "stopped_by")
+        return [
+            FitResult(
+                task.network(member, ended["weights"]),
+                history=self.history(member).iloc[: ended["epochs"]],
+                **{name: ended[name] for name in names},
+            )
+            for member, ended in sorted(self.ended.items())
+        ]
+
+    def history(self, member: int) -> pd.DataFrame:
+        """Return a member's scores so far, a row an epoch."""
+        pieces = [
+            pd.DataFrame({name: curve[:, present.index(member)].numpy() for name, curve in curves.items()})
+            for present, curves in self.chunks
+            if member in present
+        ]
+        history = pd.concat(pieces, ignore_index=True).astype("float64")
+        history.insert(0, "epoch", range(len(history)))
+        return history
 
 
 def _log(logger: Logger, scores: dict[str, float], epoch: int) -> None:

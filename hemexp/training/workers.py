@@ -27,7 +27,7 @@ from hemexp.training.progress import StopOnSignal
 
 Group = tuple[int, ...]  # positions in the list of members
 Results = dict[int, FitResult]
-_TRIES = 2  # of a member alone whose worker died
+_DEATHS = 3  # of workers around a member alone, before it is given up
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Job:
     trainer: TrainerConfig
     directory: Path | None
     loggers: Sequence[Logger] = ()
+    history: Path | None = None
 
     def fit(self, group: Group, report: Report, stop: c_bool) -> Results:
         """Train one group in this process; a group of everybody saves its state in ``last.ckpt``."""
@@ -45,8 +46,15 @@ class Job:
         checkpoint = None
         if self.directory is not None:
             checkpoint = self.directory / f"{'last' if whole else members_key(members, self.trainer)}.ckpt"
-        loggers = self.loggers if whole else ()
-        fitted = fit_group(members, self.trainer, checkpoint=checkpoint, loggers=loggers, report=report, stop=stop)
+        fitted = fit_group(
+            members,
+            self.trainer,
+            checkpoint=checkpoint,
+            loggers=self.loggers,
+            history=self.history,
+            report=report,
+            stop=stop,
+        )
         return dict(zip(group, fitted, strict=True))
 
 
@@ -56,6 +64,8 @@ def fit_here(job: Job, groups: Sequence[Group], report: Report) -> Results:
     results: Results = {}
     while waiting:
         group = waiting.pop(0)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # what a group that ran out of memory held
         try:
             results.update(job.fit(group, report, stop))
         except (MemoryError, RuntimeError) as error:
@@ -64,51 +74,70 @@ def fit_here(job: Job, groups: Sequence[Group], report: Report) -> Results:
 
 
 def fit_in_processes(job: Job, groups: Sequence[Group], report: Report, num_workers: int) -> Results:
-    """Train the groups side by side. A group whose worker died is trained again, in halves: memory may have run out."""
+    """Train the groups side by side.
+
+    When a worker dies, all unfinished groups are trained again; from the second time on in halves, for memory may have
+    run out.
+    """
     context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
     if isinstance(context, multiprocessing.context.ForkServerContext):
         context.set_forkserver_preload(["hemexp.training"])  # imported once, not once a worker
     waiting, died = list(groups), Counter[Group]()
     results: Results = {}
-    stop = context.RawValue(c_bool, False)
+    stop, content = context.RawValue(c_bool, False), pickle.dumps(replace(job, loggers=(), history=None))
     reader, writer = context.Pipe(duplex=False)
-    listener = threading.Thread(target=_listen, args=(reader, report), daemon=True)
+    ready = threading.Event()
+    listener = threading.Thread(target=_listen, args=(reader, report, ready), daemon=True)
     listener.start()
-    with StopOnSignal(stop):
-        while waiting:
-            devices = context.SimpleQueue()
-            for device in range(num_workers):
-                devices.put(device)
-            setup = (pickle.dumps(replace(job, loggers=())), devices, writer, stop)
-            with ProcessPoolExecutor(num_workers, context, _begin, setup) as pool:
-                futures = {pool.submit(_fit, group): group for group in waiting}
-                waiting = []
-                try:
-                    for future in as_completed(futures):
-                        waiting += _collect(future, futures[future], results, died)
-                except BaseException:
-                    stop.value = True
-                    pool.shutdown(cancel_futures=True)
-                    raise
-    writer.send(None)
-    listener.join()
+    try:
+        with StopOnSignal(stop):
+            while waiting:
+                devices = context.SimpleQueue()
+                for device in range(num_workers):
+                    devices.put(device)
+                with ProcessPoolExecutor(num_workers, context, _begin, (content, devices, writer, stop)) as pool:
+                    try:
+                        waiting = _fit_all(pool, waiting, results, died)
+                    except BaseException:
+                        stop.value = True
+                        pool.shutdown(cancel_futures=True)
+                        raise
+                if waiting and not ready.is_set():
+                    raise RuntimeError(
+                        "worker processes do not start; a script must call fit under __name__ == '__main__'"
+                    )
+    finally:
+        writer.send(None)
+        listener.join()
+        reader.close()
+        writer.close()
     return results
 
 
-def _collect(future: Future[bytes], group: Group, results: Results, died: Counter[Group]) -> list[Group]:
-    """Take a group's results; return what must be trained again."""
-    try:
-        results.update(pickle.loads(future.result()))
-    except BrokenProcessPool:
-        died[group] += 1
-        if len(group) == 1 and died[group] >= _TRIES:
-            raise UserError(
-                f"a worker process died {_TRIES} times over member {group[0]} alone: killed, or out of memory"
-            ) from None
-        return _split(group)
-    except (MemoryError, RuntimeError) as error:
-        return _halves(group, error)
-    return []
+def _fit_all(pool: ProcessPoolExecutor, groups: list[Group], results: Results, died: Counter[Group]) -> list[Group]:
+    """Train groups in a pool; return what must be trained again."""
+    again: list[Group] = []
+    futures: dict[Future[bytes], Group] = {}
+    for group in groups:
+        try:
+            futures[pool.submit(_fit, group)] = group
+        except BrokenProcessPool:  # it died while it was still being told what to do
+            again.append(group)
+    for future in as_completed(futures):
+        group = futures[future]
+        try:
+            results.update(pickle.loads(future.result()))
+        except BrokenProcessPool:
+            died[group] += 1
+            if len(group) == 1 and died[group] > _DEATHS:
+                raise UserError(
+                    f"workers died {died[group]} times while member {group[0]} and others beside it were trained: "
+                    "killed, or out of memory"
+                ) from None
+            again += [group] if died[group] == 1 else _split(group)
+        except (MemoryError, RuntimeError) as error:
+            again += _halves(group, error)
+    return again
 
 
 def _halves(group: Group, error: Exception) -> list[Group]:
@@ -118,8 +147,6 @@ def _halves(group: Group, error: Exception) -> list[Group]:
         raise error
     if len(group) == 1:
         raise UserError(f"one member alone needs more memory than there is: {error}; try trainer.batch_size") from error
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
     return _split(group)
 
 
@@ -128,9 +155,11 @@ def _split(group: Group) -> list[Group]:
     return [part for part in (group[:middle], group[middle:]) if part]
 
 
-def _listen(reader: Connection, report: Report) -> None:
+def _listen(reader: Connection, report: Report, ready: threading.Event) -> None:
     while (progress := reader.recv()) is not None:
-        report(*progress)
+        ready.set()
+        if progress:
+            report(*progress)
 
 
 _here: dict[str, Any] = {}  # in a worker: what its parent gave it
@@ -144,13 +173,15 @@ def _begin(job: bytes, devices: Any, writer: Connection, stop: c_bool) -> None:
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     loaded: Job = pickle.loads(job)
     _here.update(job=on_device(loaded, devices.get()), report=lambda *progress: writer.send(progress), stop=stop)
+    writer.send(())
 
 
 def on_device(job: Job, device: int) -> Job:
     """Return the job for the worker of a GPU; cores, and a GPU that the config names, need no choice."""
     if job.trainer.accelerator == "cpu" or not isinstance(job.trainer.devices, int):
         return job
-    return replace(job, trainer=replace(job.trainer, devices=[device]))
+    count = torch.cuda.device_count() or device + 1  # more workers than GPUs share them
+    return replace(job, trainer=replace(job.trainer, devices=[device % count]))
 
 
 def _end_with(parent: BaseProcess) -> None:

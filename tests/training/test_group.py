@@ -1,6 +1,7 @@
 """Members trained together: each as if alone, each with its own seed, rates, fold, best weights and end."""
 
 import os
+import pickle
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,19 +11,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from sklearn.metrics import roc_auc_score
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
 from torchmetrics.functional.classification import binary_accuracy
 
 from hemexp.compose import load_config
 from hemexp.config import OptimizerConfig, TrainConfig
 from hemexp.errors import Interrupted, UserError
-from hemexp.members import Member
+from hemexp.members import Member, make_fold
 from hemexp.nets import build_net
 from hemexp.nets.expansion import ExpansionNet, predict_probabilities
 from hemexp.task import ExpansionTask, GroupBatches, auroc, input_layer
-from hemexp.training import FitResult, fit_group, shape_of
-from hemexp.training.group import Recorder
+from hemexp.training import FitResult, fit, shape_of
+from hemexp.training.group import Recorder, fit_group, members_key
 
 Make = Callable[..., list[Member]]
 
@@ -207,10 +210,9 @@ def test_dropout_is_reproducible_and_each_members_own(members: Make, trainer: Ca
 def test_mini_batches_hold_everyone_once_in_an_order_of_seed_and_epoch(members: Make, trainer: Callable):
     task = ExpansionTask(members([0, 5], held_out=False), trainer(batch_size=12))
     (batch,) = GroupBatches(task)
-    whole = task.net.prepare(batch["train"].inputs)
 
     def order(epoch: int) -> list[list[tuple[float, ...]]]:
-        steps = [step for step, _, _, _ in task._steps(epoch, batch["train"], whole)]
+        steps = [step for step, _, _, _ in task._steps(epoch, batch["train"], None)]
         assert [step.num_real.tolist() for step in steps] == [[12, 12]] * 3 + [[4, 4]]
         return [[tuple(row.tolist()) for step in steps for row in step.inputs[m][step.real[m]]] for m in (0, 1)]
 
@@ -305,8 +307,6 @@ def test_progress_is_told_in_full(members: Make, trainer: Callable):
 
 def test_ctrl_c_ends_training_soon(members: Make, trainer: Callable):
     """With nothing to resume from, too; the signals are given back."""
-    from hemexp.training import fit
-
     ending = Recorder.on_train_epoch_end
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
@@ -339,3 +339,88 @@ def test_auroc_is_scikit_learns(folds: list):
             expected = roc_auc_score(labels[member][rows], scores[epoch, member][rows])
             assert float(found[epoch, member]) == pytest.approx(expected, abs=1e-12)
     assert auroc(torch.zeros(1, 1, 3), torch.ones(1, 3), torch.ones(1, 3, dtype=torch.bool)).isnan().all()
+
+
+def test_members_of_unequal_folds_train_together(folds: list, members: Make, trainer: Callable):
+    """Training and validation parts of other sizes are padded alike, and change nobody's bits."""
+    uneven = [
+        replace(
+            member,
+            fold=replace(
+                member.fold,
+                inputs=member.fold.inputs[: 40 - 2 * i],
+                labels=member.fold.labels[: 40 - 2 * i],
+                val_inputs=member.fold.val_inputs[: 10 - i],
+                val_labels=member.fold.val_labels[: 10 - i],
+            ),
+        )
+        for i, member in enumerate(members(range(4), "model.dropout=0.2"))
+    ]
+    assert len({shape_of(member, trainer()) for member in uneven}) == 1
+    together = fit_group(uneven, trainer())
+    assert all(
+        equal(fit_group([member], trainer())[0], result) for member, result in zip(uneven, together, strict=True)
+    )
+    assert len({shape_of(member, trainer(batch_size=8)) for member in uneven}) == 4
+
+
+def test_loggers_get_a_lone_members_history_and_no_more(members: Make, trainer: Callable, tmp_path: Path):
+    logger = CSVLogger(tmp_path, name="", version="")
+    board = TensorBoardLogger(tmp_path, name="", version="board")
+    cfg = trainer(max_epochs=300, stop_loss=0.2)
+    (result,) = fit(members([2]), cfg, loggers=[logger, board])
+    assert result.stopped_by == "stop_loss"
+    logger.save()
+    board.save()
+    logged = pd.read_csv(tmp_path / "metrics.csv").set_index("step")
+    np.testing.assert_allclose(logged["train/loss"], result.history["train/loss"], rtol=1e-6)
+    shown = EventAccumulator(str(tmp_path / "board"))
+    shown.Reload()
+    points = [(point.step, point.value) for point in shown.Scalars("val/auroc")]
+    np.testing.assert_allclose(points, result.history[["epoch", "val/auroc"]], rtol=1e-6)
+
+
+def test_a_key_is_of_values_and_not_of_objects(members: Make, trainer: Callable):
+    group = members(range(3))
+    key = members_key(group, trainer())
+    assert key == members_key(pickle.loads(pickle.dumps(group)), trainer(progress_bar=True))
+    changed = replace(group[0].fold, inputs=group[0].fold.inputs + 1e-9)
+    assert key != members_key([replace(group[0], fold=changed), *group[1:]], trainer())
+
+
+def test_the_caller_keeps_its_threads_its_mode_and_its_random_numbers(members: Make, trainer: Callable):
+    threads = torch.get_num_threads()
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    (result,) = fit(members([0]), trainer(max_epochs=1, num_threads=1 if threads > 1 else 2))
+    result.net()
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"num_workers": 0}, "num_workers=0: must be at least 1"),
+        ({"group_size": 0}, "group_size=0: must be at least 1"),
+    ],
+)
+def test_bad_arguments_name_the_rule(options: dict[str, int], words: str, members: Make, trainer: Callable):
+    with pytest.raises(UserError, match=words):
+        fit(members([0]), trainer(), **options)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_refused_from_python_too(members: Make, trainer: Callable):
+    with pytest.raises(UserError, match=r"trainer\.accelerator=gpu: PyTorch .* finds no CUDA GPU"):
+        fit(members([0]), trainer(accelerator="gpu"))
+
+
+def test_a_fold_of_patients_without_an_outcome_is_refused():
+    raw, labels = np.ones((3, 2)), np.array([0, np.nan, 1])
+    with pytest.raises(UserError, match="row 1 has the label nan; rule"):
+        make_fold(raw, labels, [0, 1])
+    with pytest.raises(UserError, match="train is empty"):
+        make_fold(raw, labels, [])

@@ -18,7 +18,8 @@ from small import ROOT
 from test_group import Make, equal
 
 from hemexp.errors import UserError
-from hemexp.training import FitResult, fit, fit_group, workers
+from hemexp.training import FitResult, fit, workers
+from hemexp.training.group import fit_group
 
 
 @pytest.mark.slow
@@ -32,7 +33,7 @@ def test_the_same_results_whatever_the_workers_and_groups(members: Make, trainer
         {"num_workers": 1, "group_size": 2},
         {"num_workers": 2, "group_size": 3},
         {"num_workers": 3, "group_size": 1, "directory": tmp_path},
-        {"num_workers": 3, "group_size": 1, "directory": tmp_path},  # found there
+        {"num_workers": 2, "group_size": 1, "directory": tmp_path},  # found there
     ):
         results = fit(group, cfg, **options)
         assert all(equal(a, b) for a, b in zip(alone, results, strict=True)), options
@@ -85,8 +86,11 @@ def test_out_of_memory_means_smaller_groups(members: Make, trainer: Callable, mo
 
 
 def test_any_other_error_is_not_hidden(members: Make, trainer: Callable, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(workers, "fit_group", lambda *_, **__: [][0])
-    with pytest.raises(IndexError):
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("no matter of memory")
+
+    monkeypatch.setattr(workers, "fit_group", fails)
+    with pytest.raises(RuntimeError, match="no matter of memory"):
         fit(members(range(3)), trainer())
 
 
@@ -186,6 +190,18 @@ class Sleeping(workers.Job):
         started = time.monotonic()
         time.sleep(0.1 * len(group))
         return {i: (self.trainer.devices, os.getpid(), started, time.monotonic()) for i in group}
+
+
+@pytest.mark.slow
+def test_a_script_without_its_guard_is_told_so(tmp_path: Path):
+    (tmp_path / "many.py").write_text(SCRIPT.replace('if __name__ == "__main__":', "if True:"))
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "many.py"), str(tmp_path / "runs"), "5"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "a script must call fit under __name__ == '__main__'" in done.stderr.splitlines()[-1]
+    assert "Exception in thread" not in done.stderr
 
 
 @pytest.mark.slow
