@@ -1,6 +1,6 @@
 """One run: the engine with every epoch's curve, against the same step in a bare loop, and against Lightning.
 
-python benchmarks/one_run.py [--epochs 200] [--rounds 5]
+python benchmarks/one_run.py [--epochs 200] [--rounds 5] [--bare]
 """
 
 import argparse
@@ -18,6 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--bare", action="store_true", help="against the bare loop of the same step only")
     options = parser.parse_args()
     one, epochs = rivals.member(), options.epochs
     with tempfile.TemporaryDirectory() as folder:
@@ -35,6 +36,8 @@ def main() -> None:
             "tuned Lightning (barebones)": lambda: rivals.tuned_lightning(one, epochs),
             "default Lightning": lambda: rivals.default_lightning(one, epochs),
         }
+        if options.bare:
+            runs = {name: runs[name] for name in list(runs)[:2]}
         seconds = rivals.interleave(runs, options.rounds)
     ours = seconds["hemexp: train.py's fit"]
     rows = [[name, 1000 * value / epochs, value / ours] for name, value in seconds.items()]

@@ -88,6 +88,11 @@ def fit_group(
         UserError: the checkpoint cannot be read, or is of other members.
     """
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    memory: Any = torch.utils.deterministic
+    fills, memory.fill_uninitialized_memory = (
+        memory.fill_uninitialized_memory,
+        False,
+    )  # a fifth of the time, for nothing
     torch.set_num_threads(cfg.num_threads)
     try:
         task = ExpansionTask(members, cfg)
@@ -98,6 +103,7 @@ def fit_group(
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
+        memory.fill_uninitialized_memory = fills
 
 
 def _train(task: ExpansionTask, recorder: "Recorder", loggers: list[Logger]) -> None:
