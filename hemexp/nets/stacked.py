@@ -173,14 +173,18 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
     Shape:
         (M, N, K) and (M, K, P) to (M, N, P).
     """
-    if 1 in (*a.shape[1:], b.shape[2]):
+    if _has_vector(a, b):
         return (a.unsqueeze(3) * b.unsqueeze(1)).sum(2)
     return torch.bmm(a, b)
 
 
+def _has_vector(a: Tensor, b: Tensor) -> bool:
+    return 1 in (*a.shape[1:], b.shape[2])
+
+
 def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
     """Add the matrix product of each member to `total`, in place and without a copy where BLAS may."""
-    if 1 in (*a.shape[1:], b.shape[2]):
+    if _has_vector(a, b):
         total += _product(a, b)
     else:
         total.baddbmm_(a, b)

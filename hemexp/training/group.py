@@ -89,10 +89,8 @@ def fit_group(
     """
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     memory: Any = torch.utils.deterministic
-    fills, memory.fill_uninitialized_memory = (
-        memory.fill_uninitialized_memory,
-        False,
-    )  # a fifth of the time, for nothing
+    fills = memory.fill_uninitialized_memory
+    memory.fill_uninitialized_memory = False  # it takes a fifth of an epoch, and all of it is written anyway
     torch.set_num_threads(cfg.num_threads)
     try:
         task = ExpansionTask(members, cfg)
