@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from hemexp.evaluation import Score
+from hemexp.evaluation.scores import Score
 
 NAMES = {
     "accuracy": "accuracy",

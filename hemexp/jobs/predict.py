@@ -12,7 +12,7 @@ from hemexp.cohort import load_cohort
 from hemexp.cohort.labels import label_patients
 from hemexp.config import LabelConfig, PredictConfig
 from hemexp.errors import UserError
-from hemexp.evaluation import score_predictions
+from hemexp.evaluation.scores import score_predictions
 from hemexp.features import input_table
 from hemexp.files import write_csv, write_json
 from hemexp.nets.expansion import load_net, predict_probabilities

@@ -17,9 +17,9 @@ from hemexp import __version__
 from hemexp.config import TrainConfig, config_hash
 from hemexp.datamodule import ExpansionDataModule
 from hemexp.errors import Interrupted, UserError
-from hemexp.evaluation import score_predictions
+from hemexp.evaluation.scores import score_predictions
 from hemexp.features import feature_caveats
-from hemexp.figures import run_figures
+from hemexp.figures.run import run_figures
 from hemexp.files import write_csv, write_json
 from hemexp.members import Member
 from hemexp.nets.expansion import predict_probabilities, save_net

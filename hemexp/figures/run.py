@@ -1,38 +1,18 @@
-"""The pictures of a run. Each function draws one; whoever calls it decides where it goes."""
+"""What every run draws: its loss, and how its test part came out."""
 
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from sklearn.metrics import roc_curve
 
-from hemexp.evaluation import Score
+from hemexp.evaluation.scores import Score
+from hemexp.figures.style import GREY, NO, YES, house_style, new_axes
 
 Array = np.ndarray[Any, Any]
-
-NO, YES, GREY = "#3b6fb6", "#c8442c", "#8a8a8a"
-_STYLE: Any = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "figure.dpi": 150,
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-}
-
-
-def _axes(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
 
 
 def loss_curve(history: pd.DataFrame, best_epoch: int) -> Figure:
@@ -42,7 +22,7 @@ def loss_curve(history: pd.DataFrame, best_epoch: int) -> Figure:
         history: ``epoch``, ``train/loss`` and, with a validation part, ``val/loss``.
         best_epoch: whose weights the run keeps.
     """
-    figure, axes = _axes(6.4, 3.8)
+    figure, axes = new_axes(6.4, 3.8)
     for column, color, name in (("train/loss", NO, "training"), ("val/loss", YES, "validation")):
         if column in history:
             axes.plot(history["epoch"], history[column], color=color, label=name, linewidth=1.5)
@@ -63,7 +43,7 @@ def roc(labels: Array, probabilities: Array, score: Score) -> Figure:
     Shape:
         labels, probabilities: (N,), both outcomes present.
     """
-    figure, axes = _axes(4.6, 4.6)
+    figure, axes = new_axes(4.6, 4.6)
     false_positive, true_positive, _ = roc_curve(labels, probabilities, drop_intermediate=False)
     axes.plot(false_positive, true_positive, color=YES, linewidth=2, clip_on=False, zorder=3)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
@@ -79,7 +59,7 @@ def risk_by_outcome(labels: Array, probabilities: Array, score: Score) -> Figure
     Shape:
         labels, probabilities: (N,).
     """
-    figure, axes = _axes(6.4, 2.9)
+    figure, axes = new_axes(6.4, 2.9)
     jitter = np.random.default_rng(0).uniform(-0.28, 0.28, len(labels))
     for outcome, color in ((0, NO), (1, YES)):
         there = labels == outcome
@@ -107,7 +87,7 @@ def run_figures(
     Shape:
         labels, probabilities: (N,), of the test part.
     """
-    with mpl.rc_context(_STYLE):
+    with house_style():
         figures = {"loss": loss_curve(history, best_epoch)}
         if metrics["test/auroc"]["value"] is not None:
             figures["roc"] = roc(labels, probabilities, metrics["test/auroc"])

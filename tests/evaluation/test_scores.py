@@ -4,7 +4,7 @@ import torch
 from sklearn import metrics as sk
 from torchmetrics.functional.classification import binary_auroc
 
-from hemexp.evaluation import auroc_interval, score_predictions
+from hemexp.evaluation.scores import auroc_interval, score_predictions
 
 
 def draw(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -26,7 +26,7 @@ def test_scores_agree_with_scikit_learn_and_torchmetrics():
 
 
 def test_a_resample_by_weights_is_the_resample():
-    from hemexp.evaluation import auroc, average_precision
+    from hemexp.evaluation.scores import auroc, average_precision
 
     y, p = draw()
     rows = np.random.default_rng(1).integers(0, len(y), len(y))
