@@ -22,12 +22,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hemexp.compose import CONFIG_DIR, SCHEMAS, keys_of, register_schemas, typed
-from hemexp.config import PredictConfig, TrainConfig, config_hash
+from hemexp.config import PredictConfig, ReportConfig, TrainConfig, config_hash
 from hemexp.device import check_device
 from hemexp.errors import Interrupted, UserError
 from hemexp.run_directory import OutputDirectory, RunDirectory
 
-PATH_KEYS = ("data.root", "run_dir", "output_dir", "hydra.sweep.dir", "hydra.run.dir")
+PATH_KEYS = ("data.root", "run_dir", "sweep_dir", "output_dir", "hydra.sweep.dir", "hydra.run.dir")
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class JobExit(SystemExit):
 
 
 def command(name: str) -> NoReturn:
-    """Run the command `name` (train, prepare or predict) with the arguments of this process, and exit with its code."""
+    """Run the command `name` (train, prepare, predict, report) with this process's arguments; exit with its code."""
     register_schemas()
     sys.argv[1:] = quote_paths(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1
@@ -159,9 +159,12 @@ def _check_run(config: DictConfig) -> None:
             print(f"{directory}: already done (config_hash {config_hash(cfg)}); nothing was read or rewritten")
             sys.exit(0)
     else:
-        if cfg.data.root is not None and Path(cfg.data.root) == directory.resolve():
+        place = directory.resolve()
+        root = None if isinstance(cfg, ReportConfig) else cfg.data.root
+        if root is not None and Path(root) == place:
             raise UserError(f"output_dir={directory}: is also data.root; write somewhere else")
-        if isinstance(cfg, PredictConfig) and directory.resolve().is_relative_to(Path(str(cfg.run_dir)).resolve()):
+        reads_run = isinstance(cfg, PredictConfig | ReportConfig)
+        if reads_run and place.is_relative_to(Path(str(cfg.run_dir)).resolve()):
             raise UserError(f"output_dir={directory}: lies in run_dir={cfg.run_dir}, which is only read")
         OutputDirectory(directory).open_for(config.hydra.job.name)
 

@@ -1,6 +1,7 @@
 """Hydra's part: the schemas in its store, and composed configs as checked objects."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,12 +12,29 @@ from omegaconf import DictConfig, OmegaConf
 from hemexp import config as c
 
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
-SCHEMAS: dict[str, type[Any]] = {"train": c.TrainConfig, "prepare": c.PrepareConfig, "predict": c.PredictConfig}
+SCHEMAS: dict[str, type[Any]] = {
+    "train": c.TrainConfig,
+    "prepare": c.PrepareConfig,
+    "predict": c.PredictConfig,
+    "report": c.ReportConfig,
+}
 _GROUPS: dict[str, dict[str, type[Any]]] = {
-    "schema": SCHEMAS,
+    "schema": {**SCHEMAS, "evaluation": c.EvaluationConfig},
     "schema/data": {"synthetic": c.SyntheticDataConfig, "files": c.DataConfig},
     "schema/split": {"fraction": c.FractionSplitConfig, "kfold": c.KFoldSplitConfig},
-    "schema/model": {"sacnn": c.SACNNConfig, "cnn": c.CNNConfig, "attention": c.AttentionConfig},
+    "schema/model": {
+        "sacnn": c.SACNNConfig,
+        "cnn": c.CNNConfig,
+        "attention": c.AttentionConfig,
+        "mlp": c.MLPConfig,
+        "baseline": c.BaselineConfig,
+        "ridge2": c.Ridge2Config,
+        "logistic": c.LogisticConfig,
+        "firth": c.FirthConfig,
+        "random_forest": c.ForestConfig,
+        "boosting": c.BoostingConfig,
+        "tabular": c.TabularConfig,
+    },
 }
 
 T = TypeVar("T")
@@ -61,6 +79,17 @@ def load_config(schema: type[T], overrides: list[str] | None = None) -> T:
         overrides: such as ``["model.kernel_size=5"]``.
     """
     return typed(_compose(schema, overrides or []), schema)
+
+
+def label_definitions() -> dict[str, c.LabelConfig]:
+    """Return every definition of expansion in ``conf/label``, by name."""
+    names = sorted(path.stem for path in (CONFIG_DIR / "label").glob("*.yaml"))
+    loaded = {name: OmegaConf.load(CONFIG_DIR / "label" / f"{name}.yaml") for name in names}
+    keys = {field.name for field in fields(c.LabelConfig)}
+    return {
+        name: c.LabelConfig(**{key: value for key, value in each.items() if key in keys})
+        for name, each in loaded.items()
+    }
 
 
 def keys_of(schema: type[Any]) -> list[str]:

@@ -19,6 +19,9 @@ from hemexp.split import split_patients
 class ExpansionDataModule(LightningDataModule):
     """A cohort, made ready for training by `setup`, which sets the attributes.
 
+    Args:
+        inputs: names of the model's own inputs, for one that does not take those of `features`.
+
     Attributes:
         cohort: the checked tables.
         labels: a row a patient, as `hemexp.cohort.labels.label_patients` returns it.
@@ -38,8 +41,10 @@ class ExpansionDataModule(LightningDataModule):
         split: SplitConfig,
         seed: int = 0,
         batch_size: int | None = None,
+        inputs: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
+        self.features = feature_names(features.name) if inputs is None else list(inputs)
         self.config = (data, label, features, split)
         self.seed, self.batch_size = seed, batch_size
         self.cohort: Cohort | None = None
@@ -52,8 +57,7 @@ class ExpansionDataModule(LightningDataModule):
         """
         if self.cohort is not None:
             return
-        data, label, features, split = self.config
-        self.features = feature_names(features.name)
+        data, label, _, split = self.config
         cohort = load_cohort(data)
         self.labels = label_patients(cohort.scans, label)
         note_unseen(self.labels, cohort.scans, label, cohort.where, cohort.findings)

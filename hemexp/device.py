@@ -1,5 +1,7 @@
 """What this machine computes on."""
 
+import os
+
 from hemexp.errors import UserError
 
 
@@ -20,3 +22,8 @@ def check_device(accelerator: str) -> None:
             f"trainer.accelerator={accelerator}: PyTorch {torch.__version__} finds no {kind} on this machine; "
             "use trainer.accelerator=cpu"
         )
+
+
+def num_cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -44,7 +44,7 @@ def input_table(patients: pd.DataFrame, names: list[str]) -> pd.DataFrame:
         "log_hours": np.log(np.maximum(patients[_HOURS], _FLOOR_HOURS)),
     }
     columns = {name: derived.get(name, patients.get(name)) for name in names}
-    return pd.DataFrame(columns).astype("float64")
+    return pd.DataFrame(columns, index=patients.index).astype("float64")
 
 
 def feature_caveats(names: list[str]) -> list[str]:

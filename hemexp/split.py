@@ -81,7 +81,7 @@ def split_patients(patients: pd.DataFrame, expansion: pd.Series, split: SplitCon
     parts[eligible] = np.where(in_train, "train", "test")
     if split.val_fraction > 0:
         train = np.flatnonzero(parts == "train")
-        parts[train[_stratified_draw(labels[train], split.val_fraction, seed, "split.val_fraction")]] = "val"
+        parts[train[stratified_draw(labels[train], split.val_fraction, seed, "split.val_fraction")]] = "val"
     _check(labels, parts)
     return Split(patients["patient_id"].tolist(), parts.tolist())
 
@@ -91,7 +91,7 @@ def _training(labels: np.ndarray, split: SplitConfig, seed: int) -> np.ndarray:
     if split.name == "paper" and isinstance(split, FractionSplitConfig):
         return np.arange(n) < int(np.floor(round(split.train_fraction * n, 9)))
     if split.name == "stratified" and isinstance(split, FractionSplitConfig):
-        return ~_stratified_draw(labels, 1 - split.train_fraction, seed, "split.train_fraction")
+        return ~stratified_draw(labels, 1 - split.train_fraction, seed, "split.train_fraction")
     if split.name == "kfold" and isinstance(split, KFoldSplitConfig):
         from sklearn.model_selection import StratifiedKFold
 
@@ -107,8 +107,21 @@ def _training(labels: np.ndarray, split: SplitConfig, seed: int) -> np.ndarray:
     raise UserError(f"split.name={split.name}: must be one of paper, stratified, kfold, as split=NAME")
 
 
-def _stratified_draw(labels: np.ndarray, fraction: float, seed: int, key: str) -> np.ndarray:
-    """Draw a fraction of each class at random."""
+def stratified_draw(labels: np.ndarray, fraction: float, seed: int, key: str) -> np.ndarray:
+    """Return who is drawn, a fraction of each class at random.
+
+    Args:
+        labels: 1 or 0.
+        fraction: to draw.
+        seed: of the draw.
+        key: of the configuration, for the error.
+
+    Shape:
+        labels: (N,); output (N,), true where drawn.
+
+    Raises:
+        UserError: the patients cannot be divided so.
+    """
     from sklearn.model_selection import train_test_split
 
     try:

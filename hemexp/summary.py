@@ -1,11 +1,13 @@
 """What a command says on the terminal when it is done."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from hemexp.evaluation.scores import Score
+from hemexp.wording import interval_text
 
 NAMES = {
     "accuracy": "accuracy",
@@ -16,28 +18,47 @@ NAMES = {
     "log_loss": "log loss (lower is better)",
 }
 
+_WIDTH = 112  # columns, at least: a table that wraps cannot be read
+_COMPARED = ("auroc", "auroc_difference", "brier", "brier_difference")
+STAGES = {"cv": "cross-validation (95 % interval)", "test": "test part (95 % interval)"}
+
 CAVEATS = {
     "treatments_after_first_scan": "inputs hold treatments, which follow the first scan: no prediction at admission",
     "few_events_per_input": "fewer than 10 patients of the rarer outcome for each input: expect chance findings",
     "one_outcome_in_test": "the test part holds one outcome only: nothing can be ranked",
     "inert_init": "model.init is zeros or all_zeros: what begins at zero never learns",
     "synthetic_cohort": "the patients are simulated",
+    "too_few_events_for_cross_validation": "a fold would lack an outcome: no cross-validation, so no honest headline",
 }
 
 
 def print_scores(title: str, metrics: Mapping[str, Score], notes: Sequence[str]) -> None:
-    """Print the scores of a test part with their intervals, then what a reader must know beside them."""
+    """Print the scores with their intervals, a column a stage, then what a reader must know beside them."""
+    stages = [stage for stage in STAGES if any(key.startswith(f"{stage}/") for key in metrics)]
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
-    table.add_column("test part")
-    table.add_column("value", justify="right")
-    table.add_column("95 % interval", justify="right")
-    for key, score in metrics.items():
-        name = NAMES.get(key.split("/")[-1], key)
-        if score["value"] is None:
-            table.add_row(name, "-", "not defined")
-        else:
-            table.add_row(name, f"{score['value']:.3f}", f"{score['low']:.3f} to {score['high']:.3f}")
-    console = Console(soft_wrap=True, highlight=False)
+    table.add_column("")
+    for stage in stages:
+        table.add_column(STAGES[stage], justify="right")
+    for name, words in NAMES.items():
+        table.add_row(words, *(interval_text(metrics[f"{stage}/{name}"], 3) for stage in stages))
+    _print(table, notes)
+
+
+def print_comparison(rows: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> None:
+    """Print the model beside the baselines, on the same folds, then what may be said of it."""
+    title = "model and baselines on the same folds (95 % interval)"
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+    table.add_column("")
+    for words in ("AUROC", "the model's minus it", "Brier score", "the model's minus it"):
+        table.add_column(words, justify="right")
+    for row in rows:
+        cells = ["" if row[key] is None else interval_text(row[key], 3) for key in _COMPARED]
+        table.add_row(row["model"], *cells, style="bold" if row["is_model"] else None)
+    _print(table, notes)
+
+
+def _print(table: Table, notes: Sequence[str]) -> None:
+    console = Console(soft_wrap=True, highlight=False, width=max(_WIDTH, Console().width))
     console.print(table)
     for note in notes:
         console.print(note, markup=False)
@@ -47,6 +68,28 @@ def explain(verdict: str, caveats: Sequence[str]) -> list[str]:
     """Return the verdict and each caveat's code with their meaning."""
     meaning = ["HONEST means: neither the outcome nor the test part leaked into the fit; it is no praise"]
     return (meaning if verdict == "HONEST" else []) + [f"caveat {code}: {CAVEATS.get(code, '')}" for code in caveats]
+
+
+def say_claim(claim: Mapping[str, Any] | None) -> list[str]:
+    """Say in words how the model stands against the baselines."""
+    if claim is None:
+        return []
+    names = {"auroc": "AUROC", "brier": "Brier score"}
+    notes = []
+    for measure, name in names.items():
+        worse = claim["worse_than"][measure]
+        notes.append(f"by {name}: {claim[measure]}{' (' + ', '.join(worse) + ')' if worse else ''}")
+    rule = "better means: the corrected 95 % interval of the difference lies above zero against every baseline"
+    return [*notes, rule] if any(claim[measure].startswith("better") for measure in names) else notes
+
+
+def say_width(score: Score, num_patients: int, events: int) -> str:
+    """Say how much an AUROC of so few patients is worth."""
+    if score["low"] is None or score["high"] is None:
+        return f"{num_patients} patients, {events} with expansion: no AUROC is defined"
+    width = score["high"] - score["low"]
+    wide = "wide: anything in it agrees with these patients" if width > 0.1 else "narrow"
+    return f"{num_patients} patients, {events} with expansion: the AUROC's interval is {width:.2f} {wide}"
 
 
 def judge(metrics: Mapping[str, Score], baseline: Mapping[str, float]) -> list[str]:

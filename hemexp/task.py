@@ -12,7 +12,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hemexp.config import SelfAttentionConfig, TrainerConfig
+from hemexp.config import NetConfig, SelfAttentionConfig, TrainerConfig
 from hemexp.members import Fold, Member
 from hemexp.nets import build_net
 from hemexp.nets.inputs import InputLayer
@@ -62,6 +62,8 @@ class ExpansionTask(LightningModule):
         self.present = list(range(len(members)))  # which of them row m of every tensor is
         self.epoch, self.chunk = 0, 1
         model = members[0].model
+        assert isinstance(model, NetConfig), model.name
+        self.dropout = model.dropout
         collapse = isinstance(model, SelfAttentionConfig) and model.collapses
         dtype = torch.float64 if cfg.precision == 64 else torch.float32
         self.net = StackedNet([_initial_net(member).to(dtype) for member in members], collapse)
@@ -164,7 +166,7 @@ class ExpansionTask(LightningModule):
 
     def _generators(self, epoch: int) -> list[torch.Generator]:
         """Return a generator a member, seeded by epoch, so that a resumed run draws what an uninterrupted one draws."""
-        if self.members[0].model.dropout == 0:
+        if self.dropout == 0:
             return []
         entropy = (np.random.SeedSequence([self.members[i].seed, epoch]) for i in self.present)
         return [torch.Generator().manual_seed(int(each.generate_state(1, np.uint64)[0] >> 1)) for each in entropy]
@@ -173,7 +175,7 @@ class ExpansionTask(LightningModule):
         """Draw the factors of the hidden layer (M, B, D), each member's from its own generator."""
         if not generators:
             return None
-        rate = self.members[0].model.dropout
+        rate = self.dropout
         dtype, width = self.best_loss.dtype, self.net.hidden_dim
         factors = torch.zeros(len(sizes), length, width, dtype=dtype)
         for row, (generator, size) in enumerate(zip(generators, sizes, strict=True)):

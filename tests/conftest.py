@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small import ROOT
+from small import ROOT, STANDARD
 
 from hemexp.cohort.synthetic import write_workbooks
 from hemexp.compose import load_config
@@ -30,12 +30,12 @@ def workbooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished_run(workbooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run on `workbooks`; never written to."""
+    """A finished run on `workbooks`, cross-validated once; never written to."""
     from hemexp.jobs.train import train
 
     directory = tmp_path_factory.mktemp("run") / "a"
     train(
-        load_config(TrainConfig, [f"data.root={workbooks}", "trainer.max_epochs=30", "trainer.progress_bar=false"]),
+        load_config(TrainConfig, [f"data.root={workbooks}", "trainer.progress_bar=false", *STANDARD]),
         directory,
     )
     return directory

@@ -10,24 +10,24 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from small import FAST, ROOT
+from small import FAST, ROOT, STANDARD
 
 from hemexp.command import quote_paths
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.mark.parametrize("script", ["train.py", "prepare.py", "predict.py"])
+@pytest.mark.parametrize("script", ["train.py", "prepare.py", "predict.py", "report.py"])
 def test_help_names_the_keys(script: str, run_command: Run, tmp_path: Path):
     done = run_command(script, "--help")
     assert done.returncode == 0
     assert f"python {script}" in done.stdout
     assert "output_dir" in done.stdout
     assert list(tmp_path.iterdir()) == []
-    assert "\ndata=  " in done.stdout
+    assert ("\ndata=  " in done.stdout) == (script != "report.py")
     for group, choices in re.findall(r"^(\w+)= +((?:.|\n +)*)", done.stdout, flags=re.MULTILINE):
         if (ROOT / "conf" / group).is_dir():
-            named = set(re.findall(r"\w+", choices.replace("with split.fold", "")))
+            named = set(re.findall(r"\w+", re.sub(r"\(.*?\)", "", choices)))
             assert named == {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
 
 
@@ -97,7 +97,7 @@ def test_bad_files_end_with_2_and_name_the_cell(run_command: Run, tmp_path: Path
 
 def test_run_again_says_so_and_another_config_is_refused(run_command: Run, finished_run: Path, workbooks: Path):
     before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")}
-    same = [f"data.root={workbooks}", "trainer.max_epochs=30", f"output_dir={finished_run}"]
+    same = [f"data.root={workbooks}", *STANDARD, f"output_dir={finished_run}"]
     again = run_command("train.py", *same)
     assert again.returncode == 0, again.stderr
     assert "already done" in again.stdout

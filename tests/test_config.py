@@ -8,7 +8,7 @@ from hemexp.compose import CONFIG_DIR, keys_of, load_config
 from hemexp.config import PredictConfig, PrepareConfig, TrainConfig, config_hash, resolve_data
 from hemexp.errors import UserError
 
-GROUPS = ("data", "label", "features", "split", "model", "experiment")
+GROUPS = ("data", "label", "features", "split", "evaluation", "model", "experiment")
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONFIG_DIR / group).glob("*.yaml"))]
 
 
@@ -51,6 +51,16 @@ def test_defaults_are_the_papers_system():
         ("model.dropout=1", ["model.dropout=1.0", "[0, 1)"]),
         ("model.channels=[8]", ["model.channels=[8]", "two"]),
         ("model.init=ones", ["model.init=ones", "all_zeros"]),
+        ("model=logistic model.C=-1", ["model.C=-1.0", "above 0"]),
+        ("model=logistic model.l1_ratio=2", ["model.l1_ratio=2.0", "lasso"]),
+        ("model=ridge2 model.C=0", ["model.C=0.0", "above 0"]),
+        ("model=random_forest model.num_trees=0", ["model.num_trees=0", "1 to 100000"]),
+        ("model=random_forest model.max_features=2", ["model.max_features=2.0", "(0, 1]"]),
+        ("model=xgboost model.max_depth=99", ["model.max_depth=99", "1 to 16"]),
+        ("model=tabm model.val_fraction=0", ["model.val_fraction=0.0", "between 0 and 1"]),
+        ("evaluation.num_folds=1", ["evaluation.num_folds=1", "2 to 100"]),
+        ("evaluation.num_refits=-1", ["evaluation.num_refits=-1", "0 leaves it out"]),
+        ("evaluation.name=some", ["evaluation.name=some", "evaluation=NAME"]),
         ("optimizer.lr=0", ["optimizer.lr=0.0", "above 0"]),
         ("trainer.max_epochs=0", ["trainer.max_epochs=0", "at least 1"]),
         ("trainer.batch_size=0", ["trainer.batch_size=0", "null"]),

@@ -11,7 +11,10 @@ import pytest
 from small import ROOT
 
 pytestmark = pytest.mark.slow
-SETTINGS = ["trainer.max_epochs=400", "trainer.stop_loss=null", "trainer.checkpoint_every=20", "model.dropout=0.2"]
+SETTINGS = [
+    "trainer.max_epochs=400", "trainer.stop_loss=null", "trainer.checkpoint_every=20", "model.dropout=0.2",
+    "evaluation=off",
+]  # fmt: skip
 
 
 def start(directory: Path, workbooks: Path) -> subprocess.Popen[str]:

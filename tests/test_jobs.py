@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from filelock import FileLock
+from small import QUIET
 
 from hemexp.cohort import columns as c
 from hemexp.cohort import load_cohort
@@ -185,7 +186,7 @@ def test_prepare_leaves_its_four_tables(workbooks: Path, tmp_path: Path):
 
 def test_prepared_tables_train_the_same_model(workbooks: Path, finished_run: Path, tmp_path: Path):
     prepare(load_config(PrepareConfig, [f"data.root={workbooks}"]), tmp_path / "tables")
-    options = ["trainer.max_epochs=30", "trainer.progress_bar=false"]
+    options = ["trainer.max_epochs=30", *QUIET]
     train(load_config(TrainConfig, [f"data.root={tmp_path / 'tables'}", *options]), tmp_path / "run")
     assert (tmp_path / "run" / "predictions.csv").read_bytes() == (finished_run / "predictions.csv").read_bytes()
 
@@ -221,7 +222,7 @@ def test_prepare_never_mixes_two_cohorts(workbooks: Path, tmp_path: Path):
 
 
 def test_the_best_possible_auroc_belongs_to_one_label(tmp_path: Path):
-    options = ["data.num_patients=40", "trainer.max_epochs=1", "trainer.progress_bar=false"]
+    options = ["data.num_patients=40", "trainer.max_epochs=1", *QUIET]
     default = train(load_config(TrainConfig, options), tmp_path / "a")
     other = train(load_config(TrainConfig, [*options, "label.absolute_ml=3"]), tmp_path / "b")
     assert default["best_possible_auroc"] > 0.7
@@ -236,7 +237,7 @@ def test_the_prevalence_is_scored_beside_the_model(finished_run: Path):
 
 
 def test_a_refusal_lets_the_right_run_in(workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    options = [f"data.root={workbooks}", "trainer.max_epochs=1", "trainer.progress_bar=false"]
+    options = [f"data.root={workbooks}", "trainer.max_epochs=1", *QUIET]
     monkeypatch.setattr("hemexp.jobs.train.run_figures", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train(load_config(TrainConfig, options), tmp_path)
@@ -260,7 +261,7 @@ def test_one_class_and_no_outcome_are_refused(workbooks: Path, tmp_path: Path):
 def test_a_refused_directory_takes_the_mended_run(workbooks: Path, tmp_path: Path):
     (tmp_path / "cohort").mkdir()
     (tmp_path / "cohort" / "scans.csv").write_text("patient_id\nsub001\n")
-    options = ["trainer.max_epochs=1", "trainer.progress_bar=false"]
+    options = ["trainer.max_epochs=1", *QUIET]
     with pytest.raises(CohortError):
         train(load_config(TrainConfig, [f"data.root={tmp_path / 'cohort'}", *options]), tmp_path / "run")
     assert (tmp_path / "run" / "FAILED").is_file()
@@ -277,7 +278,7 @@ def test_two_writers_never_share_a_directory(workbooks: Path, tmp_path: Path):
 def test_other_choices_train_too(workbooks: Path, tmp_path: Path):
     choices = ["features=admission", "features=minimal", "features=all", "split=stratified", "split=kfold"]
     choices += ["model=cnn", "model=attention", "label=absolute_3ml", "model.init=zeros", "model.init=all_zeros"]
-    options = [f"data.root={workbooks}", "trainer.max_epochs=2", "trainer.progress_bar=false"]
+    options = [f"data.root={workbooks}", "trainer.max_epochs=2", *QUIET]
     for choice in choices:
         result = train(load_config(TrainConfig, [choice, *options]), tmp_path / choice)
         assert result["verdict"] == "HONEST"

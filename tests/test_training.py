@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
+from small import QUIET
 from torch.nn import functional as F
 
 from hemexp.cohort import columns as c
@@ -22,21 +23,19 @@ from hemexp.files import write_csv
 from hemexp.jobs.predict import predict
 from hemexp.jobs.train import train
 from hemexp.members import Member
-from hemexp.nets.expansion import load_net, predict_probabilities
+from hemexp.predictor import load_predictor
 from hemexp.run_directory import RunDirectory
 from hemexp.training import fit
 from hemexp.training.group import Recorder
 
-QUIET = "trainer.progress_bar=false"
-
 
 def run(directory: Path, *overrides: str) -> Path:
-    train(load_config(TrainConfig, [QUIET, *overrides]), directory)
+    train(load_config(TrainConfig, [*QUIET, *overrides]), directory)
     return directory
 
 
 def best(directory: Path) -> dict[str, torch.Tensor]:
-    return load_net(directory / "checkpoints" / "best.ckpt").state_dict()
+    return load_predictor(directory / "checkpoints" / "best.ckpt").state_dict()
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -119,7 +118,7 @@ def test_it_overfits_64_rows(model: str, tmp_path: Path):
 def test_permuted_labels_teach_nothing_and_true_ones_do():
     data = data_of("data.num_patients=500", "data.num_unlabelled=0", "data.signal=4", "data.prevalence=0.4")
     small = ("model=cnn", "model.channels=[8,8]", "model.hidden_dim=32", "optimizer.lr=0.003")
-    cfg = load_config(TrainConfig, [QUIET, *small, "trainer.max_epochs=25", "trainer.batch_size=50"])
+    cfg = load_config(TrainConfig, [*QUIET, *small, "trainer.max_epochs=25", "trainer.batch_size=50"])
     true, test = data.fold.labels, data.split.positions("test")
     learned_from = [true, *(np.random.default_rng(seed).permutation(true) for seed in range(4))]
     members = [
@@ -128,8 +127,7 @@ def test_permuted_labels_teach_nothing_and_true_ones_do():
     ]
     outcome = data.labels["expansion"].to_numpy()[test]
     learned, *chance = (
-        roc_auc_score(outcome, predict_probabilities(result.net(), data.raw[test]))
-        for result in fit(members, cfg.trainer)
+        roc_auc_score(outcome, result.predictor().predict(data.raw[test])) for result in fit(members, cfg.trainer)
     )
     assert abs(np.mean(chance) - 0.5) < 0.12, chance
     assert learned > 0.85
@@ -144,7 +142,7 @@ def test_near_the_best_possible_auroc_with_5000_patients(tmp_path: Path):
         "split.val_fraction=0.2",
         "optimizer.weight_decay=0.001",
     )
-    result = train(load_config(TrainConfig, [QUIET, *options, *settings, "model.dropout=0.3"]), tmp_path / "run")
+    result = train(load_config(TrainConfig, [*QUIET, *options, *settings, "model.dropout=0.3"]), tmp_path / "run")
     assert result["num_test"] == 2000
     assert result["best_possible_auroc"] - result["metrics"]["test/auroc"]["value"] <= 0.03
 
@@ -231,7 +229,7 @@ def test_changed_data_are_not_resumed(scans: pd.DataFrame, tmp_path: Path, monke
 
 
 def loss_of(directory: Path, inputs: np.ndarray, labels: np.ndarray) -> float:
-    net = load_net(directory / "checkpoints" / "best.ckpt")
+    net = load_predictor(directory / "checkpoints" / "best.ckpt")
     with torch.no_grad():
         return float(F.cross_entropy(net(torch.tensor(inputs, dtype=torch.float32)), torch.tensor(labels)))
 
@@ -304,7 +302,7 @@ def test_a_gpu_trains_the_same_network(workbooks: Path, tmp_path: Path):
 
 @pytest.mark.slow
 def test_the_papers_system_on_the_real_cohort(real_cohort: Path, tmp_path: Path):
-    result = train(load_config(TrainConfig, [QUIET, f"data.root={real_cohort}", "experiment=paper"]), tmp_path / "run")
+    result = train(load_config(TrainConfig, [*QUIET, f"data.root={real_cohort}", "experiment=paper"]), tmp_path / "run")
     assert result["verdict"] == "HONEST"
     assert (result["num_train"], result["num_test"]) == (60, 40)
     assert (result["events_train"], result["events_test"]) == (12, 11)

@@ -6,6 +6,7 @@ spreads are round numbers in the range that the stroke literature reports.
 """
 
 import datetime as dt
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def write_workbooks(data: SyntheticDataConfig, root: Path) -> float:
         The best possible AUROC: that of the true risk, in a population of 100,000.
     """
     rng = np.random.default_rng(data.seed)
-    intercept, best_auroc = _population(data)
+    intercept, best_auroc = _population(data.prevalence, data.signal)
     patients = _patients(data.num_patients + data.num_unlabelled, rng)
     risk = expit(intercept + data.signal * _log_odds(patients))
     patients["expands"] = rng.random(len(patients)) < risk
@@ -58,6 +59,23 @@ def write_workbooks(data: SyntheticDataConfig, root: Path) -> float:
     for file, sheets in tables.items():
         _write(root / file, sheets)
     return best_auroc
+
+
+def draw_patients(data: SyntheticDataConfig, num_patients: int, seed: int) -> tuple[pd.DataFrame, Array]:
+    """Draw first scans without follow-up, labels or workbooks, to hold a method against the truth.
+
+    Args:
+        data: prevalence and signal.
+        num_patients: to draw.
+        seed: of the draw; `data.seed` plays no part.
+
+    Returns:
+        The inputs that the risk depends on, and the hours from onset, under the names of the tables; and each
+        patient's true risk (N,).
+    """
+    patients = _patients(num_patients, np.random.default_rng(seed))
+    risk = expit(_population(data.prevalence, data.signal)[0] + data.signal * _log_odds(patients))
+    return patients.rename(columns={"volume": "HM_volume"}), risk
 
 
 def best_possible_auroc(risk: Array) -> float:
@@ -75,10 +93,11 @@ def best_possible_auroc(risk: Array) -> float:
     return float((positive * (below + negative / 2)).sum() / (positive.sum() * negative.sum()))
 
 
-def _population(data: SyntheticDataConfig) -> tuple[float, float]:
+@lru_cache
+def _population(prevalence: float, signal: float) -> tuple[float, float]:
     """Return the intercept that gives the wanted prevalence, and the best possible AUROC."""
-    linear = data.signal * _log_odds(_patients(_POPULATION, np.random.default_rng(0)))
-    intercept = float(brentq(lambda b: expit(b + linear).mean() - data.prevalence, -100, 100))
+    linear = signal * _log_odds(_patients(_POPULATION, np.random.default_rng(0)))
+    intercept = float(brentq(lambda b: expit(b + linear).mean() - prevalence, -100, 100))
     return intercept, best_possible_auroc(expit(intercept + linear))
 
 

@@ -38,7 +38,7 @@ def score_predictions(labels: Array, probabilities: Array, majority: int, prefix
     """
     y = labels.astype(float)
     correct = {"accuracy": (probabilities > 0.5) == (y == 1), "majority_accuracy": y == majority}
-    scores = {f"{prefix}{name}": _proportion(hits) for name, hits in correct.items()}
+    scores = {f"{prefix}{name}": proportion(hits) for name, hits in correct.items()}
     resampled = _bootstrap(y, probabilities) if len(y) else {}
     for name, measure in MEASURES.items():
         defined = len(y) > 0 and (name not in RANKING or 0 < y.sum() < len(y))
@@ -111,7 +111,8 @@ def auroc_interval(value: float, num_positive: int, num_negative: int) -> tuple[
     return float(low), float(high)
 
 
-def _proportion(hits: Array) -> Score:
+def proportion(hits: Array) -> Score:
+    """Return the share of hits with its exact (Clopper-Pearson) interval; all None without any patient."""
     if len(hits) == 0:
         return {"value": None, "low": None, "high": None}
     interval = binomtest(int(hits.sum()), len(hits)).proportion_ci(CONFIDENCE, method="exact")

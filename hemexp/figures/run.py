@@ -10,7 +10,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from sklearn.metrics import roc_curve
 
 from hemexp.evaluation.scores import Score
-from hemexp.figures.style import GREY, NO, YES, house_style, new_axes
+from hemexp.figures.evaluation import precision_recall
+from hemexp.figures.style import GREY, MODEL, NO, YES, house_style, new_axes
 
 Array = np.ndarray[Any, Any]
 
@@ -45,7 +46,7 @@ def roc(labels: Array, probabilities: Array, score: Score) -> Figure:
     """
     figure, axes = new_axes(4.6, 4.6)
     false_positive, true_positive, _ = roc_curve(labels, probabilities, drop_intermediate=False)
-    axes.plot(false_positive, true_positive, color=YES, linewidth=2, clip_on=False, zorder=3)
+    axes.plot(false_positive, true_positive, color=MODEL, linewidth=2, clip_on=False, zorder=3)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
     axes.text(0.84, 0.79, "chance", color=GREY, rotation=45, ha="center", va="center", transform_rotates_text=True)
     title = f"ROC, test part: AUROC {score['value']:.2f} ({score['low']:.2f} to {score['high']:.2f})"
@@ -91,5 +92,6 @@ def run_figures(
         figures = {"loss": loss_curve(history, best_epoch)}
         if metrics["test/auroc"]["value"] is not None:
             figures["roc"] = roc(labels, probabilities, metrics["test/auroc"])
+            figures["pr"] = precision_recall(labels, probabilities, metrics["test/auprc"])
         figures["risk"] = risk_by_outcome(labels, probabilities, metrics["test/brier"])
     return figures

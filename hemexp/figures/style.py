@@ -1,5 +1,6 @@
 """How all pictures look."""
 
+import re
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -7,7 +8,19 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-NO, YES, GREY = "#3b6fb6", "#c8442c", "#8a8a8a"
+NO, YES, GREY = "#3b6fb6", "#c8442c", "#8a8a8a"  # outcomes; GREY: references
+OUTCOMES = ((0, NO, "no expansion"), (1, YES, "expansion"))
+MODEL, BASELINE = "#00755e", "#c98200"  # the run's model, and what it must beat
+SMALL = 9  # points: still readable where a picture of 7 inches is shown 700 pixels wide
+_PARTS = {
+    "NCCT_original_firstorder_": "density ",
+    "original_shape_": "",
+    "HM_": "hematoma ",
+    "Hemo_": "hematoma ",
+    "ED_": "edema ",
+    "_R_Ratio": " right share",
+    "_L_Ratio": " left share",
+}
 _STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -26,6 +39,28 @@ def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
     """Return an empty figure of that many inches, and its axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
+
+
+def margin_text(axes: Axes, height: float, text: str, points: float = 8, bold: bool = False) -> None:
+    """Write beside the axes, that many points to the right of them, at a height of the data."""
+    weight = "bold" if bold else "normal"
+    axes.annotate(
+        text, (1, height), (points, 0), ("axes fraction", "data"), "offset points",
+        va="center", fontsize=SMALL, fontweight=weight, annotation_clip=False,
+    )  # fmt: skip
+
+
+def say(axes: Axes, text: str, height: float = 0.55) -> None:
+    """Write into the axes, where there is nothing to draw, why."""
+    axes.text(0.5, height, text, transform=axes.transAxes, ha="center", va="center", color=GREY)
+
+
+def readable(name: str) -> str:
+    """Return an input's name in words: ``ED_original_shape_MeshVolume`` is ``edema mesh volume``."""
+    for part, words in _PARTS.items():
+        name = name.replace(part, words)
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z0-9])(?=[A-Z][a-z])", " ", name.replace("_", " "))
+    return " ".join(word if word.isupper() else word.lower() for word in spaced.split())
 
 
 def house_style() -> AbstractContextManager[None]:

@@ -15,10 +15,10 @@ from hemexp.errors import UserError
 from hemexp.evaluation.scores import score_predictions
 from hemexp.features import input_table
 from hemexp.files import write_csv, write_json
-from hemexp.nets.expansion import load_net, predict_probabilities
+from hemexp.predictor import load_predictor
 from hemexp.run_directory import RunDirectory
 from hemexp.split import patient_keys
-from hemexp.summary import explain, judge, print_scores
+from hemexp.summary import explain, judge, print_scores, say_width
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
     missing = [key for key in ("verdict", "caveats", "majority", "config_hash") if key not in trained]
     if missing:
         raise UserError(f"{run.path / 'result.json'}: is no finished run's result: {', '.join(missing)} missing")
-    net = load_net(run.best)
+    net = load_predictor(run.best)
     known = _known_patients(run)
     cohort = load_cohort(cfg.data)
     labels = label_patients(cohort.scans, LabelConfig(**net.label))
@@ -52,7 +52,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
             "patient_id": labels["patient_id"],
             "role": _roles(cohort.patients, labels["expansion"], known),
             "label": labels["expansion"],
-            "probability": predict_probabilities(net, raw),
+            "probability": net.predict(raw),
         }
     )
     test = predictions[predictions["role"] == "test"]
@@ -111,11 +111,12 @@ def _say(result: dict[str, Any], directory: Path) -> None:
     if result["num_test"] == 0:
         print(f"no outcome is known of a patient the run did not train on: no scores\n{files}")
         return
-    notes = judge(result["metrics"], {})
+    width = say_width(result["metrics"]["test/auroc"], result["num_test"], result["events_test"])
+    notes = [*judge(result["metrics"], {}), width]
     if result["num_train"]:
         notes.append(f"{result['num_train']} patients of the run's own training part are predicted but not scored")
     if min(result["events_test"], result["num_test"] - result["events_test"]) < 100:
-        notes.append("fewer than 100 patients of each outcome: too few for a validation, the intervals say how wide")
+        notes.append("fewer than 100 patients of each outcome: too few for a validation")
     notes += explain(result["verdict"], result["caveats"])
     title = (
         f"{result['verdict']}: {result['num_test']} patients with known outcome, {result['events_test']} with expansion"

@@ -1,6 +1,8 @@
 """The main job: cohort → features and split → network → task → evaluation → run directory."""
 
 import logging
+import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -11,21 +13,28 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from hemexp import __version__
-from hemexp.config import TrainConfig, config_hash
+from hemexp.compose import label_definitions
+from hemexp.config import NetConfig, TrainConfig, config_hash
 from hemexp.datamodule import ExpansionDataModule
 from hemexp.errors import Interrupted, UserError
-from hemexp.evaluation.scores import score_predictions
+from hemexp.evaluation.evaluate import evaluate
+from hemexp.evaluation.recipe import recipe_of
+from hemexp.evaluation.sample_size import num_fitted_inputs
+from hemexp.evaluation.scores import Score, score_predictions
 from hemexp.features import feature_caveats
+from hemexp.figures.gallery import attention_figures, evaluation_figures
 from hemexp.figures.run import run_figures
 from hemexp.files import write_csv, write_json
-from hemexp.members import Member
-from hemexp.nets.expansion import predict_probabilities, save_net
+from hemexp.nets.expansion import ExpansionNet
+from hemexp.predictor import save_predictor
+from hemexp.report.characteristics import characteristics
 from hemexp.run_directory import RunDirectory
 from hemexp.split import patient_keys
-from hemexp.summary import explain, judge, print_scores
+from hemexp.summary import explain, judge, print_comparison, print_scores, say_claim
 from hemexp.training import FitResult, fit
 from hemexp.training.group import load_checkpoint
 
@@ -67,7 +76,9 @@ def train(cfg: TrainConfig, directory: Path | str) -> dict[str, Any]:
 def _train(cfg: TrainConfig, run: RunDirectory, resume: bool) -> dict[str, Any]:
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
 
-    data = ExpansionDataModule(cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size)
+    data = ExpansionDataModule(
+        cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs
+    )
     data.setup()
     facts = _facts(cfg, data)
     if resume and run.result().get("data_hash") != facts["data_hash"]:
@@ -76,7 +87,7 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool) -> dict[str, Any]:
             f"{run.result().get('data_hash')} then, {facts['data_hash']} now); choose a new directory"
         )
     run.begin(cfg, facts, resume)
-    _write_split(run, data)
+    _write_cohort(run, data)
     _say_start(cfg, data, facts, resume)
 
     board = TensorBoardLogger(
@@ -86,46 +97,67 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool) -> dict[str, Any]:
         default_hp_metric=False,
         purge_step=load_checkpoint(run.last)["num_epochs"] if resume else None,
     )
-    member = Member(cfg.model, cfg.optimizer, data.fold, cfg.seed)
+    recipe = recipe_of(cfg, data)
+    member = recipe.member(data.split.positions("train") + data.split.positions("val"), cfg.seed)
     (fitted,) = fit([member], cfg.trainer, directory=run.last.parent, loggers=[board], history=run.path / "history.csv")
     if fitted.stopped_by == "diverged":
         raise UserError(
             f"optimizer.lr={cfg.optimizer.lr}: the training loss is no number from epoch {fitted.epochs - 1} on; "
             "choose a lower rate"
         )
-    net = fitted.net()
-    save_net(net, run.best)
-
-    probabilities = predict_probabilities(net, data.raw)
+    predictor = fitted.predictor()
+    save_predictor(predictor, run.best)
+    write_csv(fitted.history, run.path / "history.csv")
+    risks = predictor.predict(data.raw)
     predictions = data.labels[["patient_id"]].assign(
-        role=data.split.roles, label=data.labels["expansion"], probability=probabilities
+        role=data.split.roles, label=data.labels["expansion"], probability=risks
     )
     write_csv(predictions, run.path / "predictions.csv")
-    write_csv(fitted.history, run.path / "history.csv")
-    test = predictions[predictions["role"] == "test"]
-    labels, risks = test["label"].to_numpy(), test["probability"].to_numpy()
-    metrics = score_predictions(labels, risks, majority=facts["majority"])
+    test = data.split.positions("test")
+    metrics = score_predictions(recipe.labels[test], risks[test], majority=facts["majority"])
 
-    figures = run_figures(fitted.history, fitted.best_epoch, labels, risks, metrics)
+    found = evaluate(cfg, data, risks, label_definitions(), run.path / "checkpoints" / "evaluation")
+    metrics |= found.metrics
+    for name, table in found.tables.items():
+        write_csv(table, run.path / f"{name}.csv")
+    figures = run_figures(fitted.history, fitted.best_epoch, recipe.labels[test], risks[test], metrics)
+    figures |= evaluation_figures(found)
+    if isinstance(predictor, ExpansionNet):
+        figures |= attention_figures(predictor, data.raw[test])
+        if not resume:
+            board.experiment.add_graph(predictor, torch.zeros(1, len(data.features), dtype=predictor.dtype))
+    else:
+        save_predictor(predictor, run.last)
+    _show(cfg, run, board, figures, metrics)
+
+    constant = np.full(len(test), data.prevalence)
+    prevalence = score_predictions(recipe.labels[test], constant, facts["majority"], prefix="")
+    baseline = {name: prevalence[name]["value"] for name in ("brier", "log_loss")}
+    caveats = [*facts["caveats"], *found.caveats]
+    outcome = {"metrics": metrics, "caveats": caveats, "prevalence_baseline": baseline, **_outcome(fitted)}
+    result = run.finish("HONEST", {**outcome, **found.blocks})
+    shutil.rmtree(run.path / "checkpoints" / "evaluation", ignore_errors=True)
+    _say_end(result, run)
+    return result
+
+
+def _show(
+    cfg: TrainConfig,
+    run: RunDirectory,
+    board: TensorBoardLogger,
+    figures: Mapping[str, Figure],
+    metrics: Mapping[str, Score],
+) -> None:
+    """Leave the figures as files, and them, the config and the scores in TensorBoard."""
     (run.path / "figures").mkdir(exist_ok=True)
     for name, figure in figures.items():
         figure.savefig(run.path / "figures" / f"{name}.png")
         board.experiment.add_figure(f"visual/{name}", figure)
-    if not resume:
-        board.experiment.add_graph(net, torch.zeros(1, len(data.features), dtype=net.dtype))
     board.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(asdict(cfg))}```")
-    board.log_hyperparams(
-        _hparams(cfg), {key: score["value"] for key, score in metrics.items() if score["value"] is not None}
-    )
+    scores = {key: score["value"] for key, score in metrics.items() if score["value"] is not None}
+    board.log_hyperparams(_hparams(cfg), scores)
     board.finalize("success")
     (run.path / "tensorboard" / "hparams.yaml").unlink(missing_ok=True)  # Lightning's, empty; .hydra/ has the config
-
-    constant = np.full(len(labels), data.prevalence)
-    prevalence = score_predictions(labels, constant, facts["majority"], prefix="")
-    baseline = {name: prevalence[name]["value"] for name in ("brier", "log_loss")}
-    result = run.finish("HONEST", {"metrics": metrics, "prevalence_baseline": baseline, **_outcome(fitted)})
-    _say_end(result, run)
-    return result
 
 
 def _facts(cfg: TrainConfig, data: ExpansionDataModule) -> dict[str, Any]:
@@ -136,9 +168,9 @@ def _facts(cfg: TrainConfig, data: ExpansionDataModule) -> dict[str, Any]:
     caveats = feature_caveats(data.features)
     if parts["test"].min() == parts["test"].max():
         caveats.append("one_outcome_in_test")
-    if min(parts["train"].sum(), (1 - parts["train"]).sum()) < 10 * len(data.features):
+    if min(parts["train"].sum(), (1 - parts["train"]).sum()) < 10 * num_fitted_inputs(cfg.model, data.features):
         caveats.append("few_events_per_input")
-    if cfg.model.init != "default":
+    if isinstance(cfg.model, NetConfig) and cfg.model.init != "default":
         caveats.append("inert_init")
     if cfg.data.kind == "synthetic":
         caveats.append("synthetic_cohort")
@@ -155,6 +187,8 @@ def _facts(cfg: TrainConfig, data: ExpansionDataModule) -> dict[str, Any]:
         },
         "seed": cfg.seed,
         "versions": {"python": python_version(), "hemexp": __version__, **{name: version(name) for name in packages}},
+        "label_definition": cfg.label.describe(),
+        "flow": _flow(data),
         "num_features": len(data.features),
         "num_train": len(parts["train"]),
         "num_val": len(data.split.positions("val")),
@@ -163,6 +197,17 @@ def _facts(cfg: TrainConfig, data: ExpansionDataModule) -> dict[str, Any]:
         "events_test": int(parts["test"].sum()),
         "majority": int(parts["train"].mean() > 0.5),
         "best_possible_auroc": data.cohort.best_auroc_under(cfg.label),
+    }
+
+
+def _flow(data: ExpansionDataModule) -> dict[str, Any]:
+    """Return how many patients there are, and what became of them."""
+    unlabelled = data.labels.loc[data.labels["expansion"].isna(), "reason"].value_counts()
+    counts = {part: len(data.split.positions(part)) for part in ("unused", "train", "val", "test")}
+    return {
+        "patients": len(data.labels),
+        "unlabelled": {str(reason): int(count) for reason, count in unlabelled.items()},
+        **counts,
     }
 
 
@@ -191,9 +236,13 @@ def _outcome(fitted: FitResult) -> dict[str, Any]:
     }
 
 
-def _write_split(run: RunDirectory, data: ExpansionDataModule) -> None:
-    write_json(run.path / "splits.json", data.split.ids())
+def _write_cohort(run: RunDirectory, data: ExpansionDataModule) -> None:
+    """Leave who is in which part, what was noted in the files, and table one."""
     assert data.cohort is not None
+    write_json(run.path / "splits.json", data.split.ids())
+    write_csv(data.cohort.findings.frame(), run.path / "quality.csv")
+    table = characteristics(data.cohort.patients, data.labels["expansion"], data.split.parts)
+    write_csv(table, run.path / "characteristics.csv")
     keys = zip(patient_keys(data.cohort.patients), data.split.roles, strict=True)
     write_json(run.path / "fingerprint.json", {key: role for both, role in keys for key in both})
 
@@ -225,7 +274,10 @@ def _say_end(result: dict[str, Any], run: RunDirectory) -> None:
     if result["best_possible_auroc"] is not None:
         notes.append(f"the best possible AUROC in this synthetic population is {result['best_possible_auroc']:.3f}")
     notes += explain(result["verdict"], result["caveats"])
-    notes.append(f"trained {result['epochs']} epochs, best {result['best_epoch']}, in {result['seconds']:.0f} s")
+    trained = "" if result["stopped_by"] == "fitted" else f"{result['epochs']} epochs, best {result['best_epoch']}; "
+    notes.append(f"{trained}{result['seconds']:.0f} s in all")
     notes.append(f"files in {run.path}")
     title = f"{result['verdict']}: {result['num_test']} test patients, {result['events_test']} with expansion"
+    if result.get("claim"):
+        print_comparison(result["comparison"], say_claim(result["claim"]))
     print_scores(title, result["metrics"], notes)

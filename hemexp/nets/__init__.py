@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from hemexp.errors import UserError
-from hemexp.nets.sacnn import CNN, SACNN, Attention, ParallelNet
+from hemexp.nets.sacnn import CNN, MLP, SACNN, Attention, ParallelNet
 
-NETS: dict[str, Callable[..., ParallelNet]] = {"sacnn": SACNN, "cnn": CNN, "attention": Attention}
+NETS: dict[str, Callable[..., ParallelNet]] = {"sacnn": SACNN, "cnn": CNN, "attention": Attention, "mlp": MLP}
 
 
 def build_net(num_features: int, *, name: str, init: str = "default", **sizes: Any) -> ParallelNet:

@@ -1,7 +1,6 @@
-"""A trained network as one file: raw values in, probabilities out."""
+"""A trained network behind its input layer: raw values in, probabilities out."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hemexp.errors import UserError
 from hemexp.nets import build_net
 from hemexp.nets.inputs import InputLayer
 
@@ -47,6 +45,19 @@ class ExpansionNet(nn.Module):
         parts = {"model": self.model, "features": self.features, "label": self.label}
         return {**parts, "state_dict": self.state_dict()}
 
+    def predict(self, raw: np.ndarray) -> np.ndarray:
+        """Return the probability of expansion for each patient; nobody's depends on who else is asked about.
+
+        Shape:
+            raw: (N, F), NaN marks a gap. Output: (N,), float64.
+        """
+        self.eval()
+        with torch.inference_mode():
+            inputs = torch.tensor(raw, dtype=self.dtype)  # (N, F)
+            batches = (inputs[start : start + 1024] for start in range(0, len(inputs), 1024))
+            chunks = [F.softmax(self(batch).double(), dim=1)[:, 1] for batch in batches]
+        return torch.cat(chunks).numpy() if chunks else np.zeros(0)
+
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> "ExpansionNet":
         """Return the network of a checkpoint's content, ready to predict."""
@@ -55,37 +66,3 @@ class ExpansionNet(nn.Module):
         net.to(content["state_dict"]["net.output.weight"].dtype)
         net.load_state_dict(content["state_dict"])
         return net.eval()
-
-
-def save_net(net: ExpansionNet, path: Path) -> None:
-    """Write a network as a checkpoint that `load_net` reads, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    torch.save({"networks": [net.content()]}, partial)
-    partial.replace(path)
-
-
-def load_net(path: Path | str) -> ExpansionNet:
-    """Return the network of a checkpoint: of ``best.ckpt``, or of a single run's ``last.ckpt``.
-
-    Raises:
-        UserError: the file is no checkpoint of this version.
-    """
-    try:
-        (content,) = torch.load(path, weights_only=True, map_location="cpu")["networks"]
-        return ExpansionNet.from_content(content)
-    except Exception as error:  # whatever torch makes of another file
-        raise UserError(f"{path}: cannot be loaded as a checkpoint of this version: {error}") from error
-
-
-def predict_probabilities(net: ExpansionNet, raw: np.ndarray) -> np.ndarray:
-    """Return the probability of expansion for each patient; nobody's depends on who else is asked about.
-
-    Shape:
-        raw: (N, F), NaN marks a gap. Output: (N,), float64.
-    """
-    net.eval()
-    with torch.inference_mode():
-        inputs = torch.tensor(raw, dtype=net.dtype)  # (N, F)
-        batches = (inputs[start : start + 1024] for start in range(0, len(inputs), 1024))
-        chunks = [F.softmax(net(batch).double(), dim=1)[:, 1] for batch in batches]
-    return torch.cat(chunks).numpy() if chunks else np.zeros(0)

@@ -1,5 +1,7 @@
 """The paper's network and its two halves, each read in one sitting (paper, section 2.2 and figure 3)."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -74,8 +76,33 @@ class AttentionBranch(nn.Module):
         attended: Tensor = self.out(mixed.transpose(1, 2).flatten(2))  # (B, F, E)
         return attended.flatten(1)  # (B, F * E)
 
+    def attention(self, x: Tensor) -> Tensor:
+        """Return how much each input attends to each other, by head: (B, F) to (B, H, F, F), rows adding up to 1."""
+        tokens = self.embed(x.unsqueeze(-1))  # (B, F, E)
+        q, k = (self._heads(project(tokens)) for project in (self.query, self.key))
+        return torch.softmax(q @ k.transpose(-1, -2) / self.head_dim**0.5, dim=-1)  # (B, H, F, F)
+
     def _heads(self, tokens: Tensor) -> Tensor:
         return tokens.view(*tokens.shape[:2], self.num_heads, self.head_dim).transpose(1, 2)  # (B, H, F, E/H)
+
+
+class Inputs(nn.Module):
+    """No branch at all: the inputs as they are.
+
+    Shape:
+        Input (B, F); output (B, `out_features`), the same.
+    """
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.out_features = num_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the inputs."""
+        return x
+
+
+Branch = ConvolutionBranch | AttentionBranch | Inputs
 
 
 class ParallelNet(nn.Module):
@@ -85,11 +112,9 @@ class ParallelNet(nn.Module):
         Input (B, F), scaled; output (B, 2), the logits of no expansion and expansion.
     """
 
-    def __init__(
-        self, branches: dict[str, ConvolutionBranch | AttentionBranch], hidden_dim: int, dropout: float
-    ) -> None:
+    def __init__(self, branches: Mapping[str, Branch], hidden_dim: int, dropout: float) -> None:
         super().__init__()
-        self.branches = nn.ModuleDict(branches)
+        self.branches = nn.ModuleDict(dict(branches))
         self.hidden = nn.Linear(sum(branch.out_features for branch in branches.values()), hidden_dim)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden_dim, 2)
@@ -143,3 +168,10 @@ class Attention(ParallelNet):
     ) -> None:
         attention = AttentionBranch(num_features, num_heads, embed_dim, embedding)
         super().__init__({"attention": attention}, hidden_dim, dropout)
+
+
+class MLP(ParallelNet):
+    """Ablation: neither branch."""
+
+    def __init__(self, num_features: int, hidden_dim: int, dropout: float = 0.0) -> None:
+        super().__init__({"inputs": Inputs(num_features)}, hidden_dim, dropout)

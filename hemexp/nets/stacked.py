@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hemexp.nets.sacnn import AttentionBranch, ConvolutionBranch, ParallelNet
+from hemexp.nets.sacnn import AttentionBranch, ConvolutionBranch, Inputs, ParallelNet
 
 Weights = dict[str, Tensor]  # name to (M, *shape)
 
@@ -132,9 +132,22 @@ class _Branch(Protocol):
 def _stack_branch(branch: Any, collapse: bool) -> _Branch:
     if isinstance(branch, ConvolutionBranch):
         return _Convolution(branch)
+    if isinstance(branch, Inputs):
+        return _Inputs()
     if collapse and not branch.collapses:
         raise ValueError("attention collapses only where all inputs share one embedding")
     return _CollapsedAttention(branch) if collapse else _PlainAttention(branch)
+
+
+class _Inputs:
+    """The inputs themselves."""
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Return the inputs as they are."""
+        return x
+
+    def __call__(self, x: Tensor, w: Weights, hidden: Tensor) -> Tensor:
+        return _product(x, hidden.transpose(1, 2))
 
 
 class _Convolution:

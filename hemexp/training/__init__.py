@@ -1,6 +1,5 @@
 """Training, of one member or of a thousand: `fit`. Each group of members goes through `hemexp.training.group`."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import pairwise
@@ -9,11 +8,12 @@ from pathlib import Path
 import torch
 from lightning.pytorch.loggers import Logger
 
-from hemexp.config import TrainerConfig
-from hemexp.device import check_device
+from hemexp.config import NetConfig, TrainerConfig
+from hemexp.device import check_device, num_cores
 from hemexp.errors import UserError
 from hemexp.members import Member
 from hemexp.task import ROWS
+from hemexp.training.estimators import fit_estimators
 from hemexp.training.group import FitResult
 from hemexp.training.progress import EpochBar
 from hemexp.training.workers import Group, Job, fit_here, fit_in_processes
@@ -34,11 +34,11 @@ def fit(
     num_workers: int | None = None,
     group_size: int | None = None,
 ) -> list[FitResult]:
-    """Train every member; those of one shape together, as many as a device takes, groups side by side.
+    """Train every member; networks of one shape together, as many as a device takes, groups side by side.
 
     On a CPU and one thread, the default, a member's result is the same bits whoever is trained with it, in whatever
     groups and by however many workers (docs/performance.md says what holds elsewhere). A group that runs out of memory
-    is trained in halves.
+    is trained in halves. Members that are no networks are fitted one by one, over all cores.
 
     Args:
         members: in any order; models, rates, seeds and folds may differ.
@@ -61,7 +61,7 @@ def fit(
     Example:
         >>> folds = [make_fold(raw, labels, train) for train, test in splits]  # raw (N, F), labels (N,)
         >>> results = fit([Member(SACNNConfig("sacnn"), OptimizerConfig(), fold) for fold in folds], TrainerConfig())
-        >>> risks = predict_probabilities(results[0].net(), raw)  # (N,)
+        >>> risks = results[0].predictor().predict(raw)  # (N,)
     """
     if not members:
         return []
@@ -71,6 +71,9 @@ def fit(
     for name, value in (("num_workers", num_workers), ("group_size", group_size)):
         if value is not None and value < 1:
             raise UserError(f"{name}={value}: must be at least 1")
+    networks = [number for number, member in enumerate(members) if isinstance(member.model, NetConfig)]
+    if len(networks) < len(members):
+        return _fit_apart(members, networks, trainer, directory, loggers, history, num_workers, group_size)
     by_shape: dict[tuple[object, ...], list[int]] = {}
     for number in sorted(range(len(members)), key=lambda i: _rates(members[i])):
         by_shape.setdefault(shape_of(members[number], trainer), []).append(number)
@@ -90,6 +93,34 @@ def fit(
             results = fit_in_processes(job, groups, bar.advance, num_workers)
         else:
             results = fit_here(job, groups, bar.advance)
+    return [results[number] for number in range(len(members))]
+
+
+def _fit_apart(
+    members: Sequence[Member],
+    networks: Sequence[int],
+    trainer: TrainerConfig,
+    directory: Path | None,
+    loggers: Sequence[Logger],
+    history: Path | None,
+    num_workers: int | None,
+    group_size: int | None,
+) -> list[FitResult]:
+    """Fit the members at `networks` as networks, and all others as the estimators that they are."""
+    others = [number for number in range(len(members)) if number not in set(networks)]
+    trained = fit(
+        [members[number] for number in networks],
+        trainer,
+        directory=directory,
+        loggers=loggers,
+        history=history,
+        num_workers=num_workers,
+        group_size=group_size,
+    )
+    title = f"{len(others)} members" if len(others) > 1 else members[others[0]].model.name
+    with EpochBar(title, len(others), trainer.progress_bar) as bar:
+        fitted = fit_estimators([members[number] for number in others], num_workers, bar.advance)
+    results = dict(zip([*networks, *others], [*trained, *fitted], strict=True))
     return [results[number] for number in range(len(members))]
 
 
@@ -119,8 +150,7 @@ def _num_devices(trainer: TrainerConfig) -> int:
         return torch.cuda.device_count() if isinstance(trainer.devices, int) else 1
     if trainer.accelerator == "mps":
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // trainer.num_threads)
+    return max(1, num_cores() // trainer.num_threads)
 
 
 def _best_accelerator(trainer: TrainerConfig) -> str:

@@ -21,7 +21,7 @@ from hemexp.config import NOT_HASHED, TrainerConfig
 from hemexp.errors import Interrupted, UserError
 from hemexp.files import write_csv
 from hemexp.members import Member
-from hemexp.nets.expansion import ExpansionNet
+from hemexp.predictor import Predictor, predictor_of
 from hemexp.task import Curves, ExpansionTask, GroupBatches
 from hemexp.training.progress import StopOnSignal
 
@@ -41,25 +41,26 @@ class FitResult:
     """How a member's training went.
 
     Attributes:
-        network: the best weights, as a checkpoint holds them; see `net`.
+        content: what a checkpoint holds of the best weights; see `predictor`.
         epochs: trained.
         best_epoch: whose weights are the best; -1 where no epoch had a loss.
         best_loss: theirs; infinite where there is none.
-        stopped_by: ``stop_loss``, ``patience``, ``max_epochs``, or ``diverged``: the loss was no number any more.
+        stopped_by: ``stop_loss``, ``patience``, ``max_epochs``, ``diverged`` (the loss was no number any more), or, for
+            what is no network of ours, ``fitted``.
         history: a row an epoch: ``epoch``, ``train/loss``, ``train/accuracy`` and, with patients held out,
             ``val/loss``, ``val/accuracy``, ``val/auroc``.
     """
 
-    network: dict[str, Any]
+    content: dict[str, Any]
     epochs: int
     best_epoch: int
     best_loss: float
     stopped_by: str
     history: pd.DataFrame
 
-    def net(self) -> ExpansionNet:
-        """Return the member's network with its best weights."""
-        return ExpansionNet.from_content(self.network)
+    def predictor(self) -> Predictor:
+        """Return what predicts with the best weights."""
+        return predictor_of(self.content)
 
 
 def fit_group(

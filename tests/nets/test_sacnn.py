@@ -13,7 +13,7 @@ from hemexp.nets.sacnn import AttentionBranch, ConvolutionBranch
 
 CONV = {"kernel_size": 3, "channels": [16, 32]}
 ATTENTION = {"num_heads": 4, "embed_dim": 16}
-SIZES = {"sacnn": {**CONV, **ATTENTION}, "cnn": CONV, "attention": ATTENTION}
+SIZES = {"sacnn": {**CONV, **ATTENTION}, "cnn": CONV, "attention": ATTENTION, "mlp": {}}
 
 
 def build(name: str, num_features: int = 72, **changes: object) -> nn.Module:
@@ -134,3 +134,14 @@ def test_the_input_layers_statistics_travel_in_the_state():
     layer.set(Preprocessing(ones, 2 * ones, 3 * ones, 4.0))
     other.load_state_dict(layer.state_dict())
     torch.testing.assert_close(other(torch.tensor([[50.0, torch.nan]])), torch.tensor([[4.0, -1 / 3]]))
+
+
+@pytest.mark.parametrize("embedding", ["shared", "per_feature"])
+def test_attention_weights_are_those_that_mix_the_values(embedding: str):
+    torch.manual_seed(0)
+    branch, x = AttentionBranch(9, num_heads=2, embed_dim=8, embedding=embedding), torch.randn(4, 9)
+    weights = branch.attention(x)
+    assert weights.shape == (4, 2, 9, 9)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(4, 2, 9))
+    values = branch._heads(branch.value(branch.embed(x.unsqueeze(-1))))
+    torch.testing.assert_close(branch.out((weights @ values).transpose(1, 2).flatten(2)).flatten(1), branch(x))

@@ -10,7 +10,7 @@ from hemexp.nets.stacked import StackedNet
 
 CONV = {"kernel_size": 3, "channels": [16, 32]}
 ATTENTION = {"num_heads": 4, "embed_dim": 16}
-SIZES = {"sacnn": {**CONV, **ATTENTION}, "cnn": CONV, "attention": ATTENTION}
+SIZES = {"sacnn": {**CONV, **ATTENTION}, "cnn": CONV, "attention": ATTENTION, "mlp": {}}
 
 
 def nets_of(count: int, num_features: int, name: str, **changes: object) -> list[nn.Module]:
@@ -48,6 +48,8 @@ def stacked(nets: list[nn.Module], x: torch.Tensor, collapse: bool):
         ("sacnn", 1, {}),
         ("sacnn", 5, {"kernel_size": 11, "channels": [1, 1], "num_heads": 1, "embed_dim": 1, "hidden_dim": 1}),
         ("cnn", 6, {}),
+        ("mlp", 72, {}),
+        ("mlp", 1, {"hidden_dim": 1}),
         ("attention", 6, {"num_heads": 1}),
         ("attention", 6, {"num_heads": 16}),
         ("sacnn", 72, {"embedding": "per_feature"}),

@@ -9,7 +9,7 @@ from hemexp.config import OptimizerConfig, TrainConfig, TrainerConfig
 from hemexp.members import Fold, Member, make_fold
 
 CONV, ATTENTION = ("model.channels=[4,6]",), ("model.embed_dim=8", "model.num_heads=2")
-SMALL = {"sacnn": (*CONV, *ATTENTION), "cnn": CONV, "attention": ATTENTION}
+SMALL = {"sacnn": (*CONV, *ATTENTION), "cnn": CONV, "attention": ATTENTION, "mlp": ()}
 RATES = (0.001, 0.003, 0.01)
 
 

@@ -22,7 +22,7 @@ from hemexp.config import OptimizerConfig, TrainConfig
 from hemexp.errors import Interrupted, UserError
 from hemexp.members import Member, make_fold
 from hemexp.nets import build_net
-from hemexp.nets.expansion import ExpansionNet, predict_probabilities
+from hemexp.nets.expansion import ExpansionNet
 from hemexp.task import ExpansionTask, GroupBatches, auroc, input_layer
 from hemexp.training import FitResult, fit, shape_of
 from hemexp.training.group import Recorder, fit_group, members_key
@@ -48,6 +48,7 @@ SETTINGS = {
     "per_feature": ("sacnn", ("model.embedding=per_feature",), {}),
     "cnn": ("cnn", (), {}),
     "attention": ("attention", (), {}),
+    "mlp": ("mlp", (), {}),
     "64 bits": ("sacnn", (), {"precision": 64}),
     "sizes of one": (
         "sacnn",
@@ -126,7 +127,7 @@ def test_100_epochs_are_those_of_the_readable_network_and_torchs_adam(
         pd.testing.assert_frame_equal(result.history[expected.columns], expected, rtol=0, atol=1e-8)
         assert result.best_epoch == expected["val/loss"].argmin()
         net.load_state_dict(states[result.best_epoch])
-        ours = result.net()
+        ours = result.predictor()
         with torch.no_grad():
             torch.testing.assert_close(ours.net(held_out), net(held_out), rtol=0, atol=1e-8)
 
@@ -158,7 +159,7 @@ def test_a_member_that_stops_early_keeps_its_best_weights(members: Make, trainer
         if result.stopped_by == "stop_loss":
             assert (losses < 0.1).tolist() == [False] * (result.epochs - 1) + [True]
         with torch.no_grad():
-            logits = result.net()(torch.tensor(member.fold.inputs, dtype=torch.float32))
+            logits = result.predictor()(torch.tensor(member.fold.inputs, dtype=torch.float32))
         assert float(F.cross_entropy(logits, torch.tensor(member.fold.labels))) == pytest.approx(losses.min(), rel=1e-4)
     last = int(np.argmax(epochs))
     assert equal(fit_group([group[last]], cfg)[0], results[last])
@@ -289,9 +290,7 @@ def test_every_members_checkpoint_loads_into_the_readable_network(members: Make,
             plain = build_net(11, **vars(member.model))
             plain.load_state_dict({k[4:]: v for k, v in network["state_dict"].items() if k.startswith("net.")})
             scaled = net.inputs(torch.tensor(raw, dtype=torch.float32))
-            np.testing.assert_allclose(
-                torch.softmax(plain(scaled), 1)[:, 1].detach(), predict_probabilities(net, raw), rtol=1e-6
-            )
+            np.testing.assert_allclose(torch.softmax(plain(scaled), 1)[:, 1].detach(), net.predict(raw), rtol=1e-6)
 
 
 def test_progress_is_told_in_full(members: Make, trainer: Callable):
@@ -394,7 +393,7 @@ def test_the_caller_keeps_its_threads_its_mode_and_its_random_numbers(members: M
     expected = torch.rand(3)
     torch.manual_seed(3)
     (result,) = fit(members([0]), trainer(max_epochs=1, num_threads=1 if threads > 1 else 2))
-    result.net()
+    result.predictor()
     assert torch.equal(torch.rand(3), expected)
     assert torch.get_num_threads() == threads
     assert not torch.are_deterministic_algorithms_enabled()

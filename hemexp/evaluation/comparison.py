@@ -1,0 +1,81 @@
+"""The model beside the baselines: on the same folds by the corrected test, on the one test part by DeLong's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from hemexp.evaluation.cross_validation import NOT_DEFINED, CrossValidated
+from hemexp.evaluation.delong import delong_test
+from hemexp.evaluation.scores import MEASURES, auroc, auroc_interval
+
+Array = np.ndarray[Any, Any]
+_BETTER = {"auroc": 1, "brier": -1}  # the sign of a good difference
+
+
+def compare(
+    validated: Mapping[str, CrossValidated], labels: Array, tested: Mapping[str, Array]
+) -> list[dict[str, Any]]:
+    """Return a row a model: its scores, and for all but the first what the first one's are better by.
+
+    Args:
+        validated: by name, the model first; all on the same folds. Empty where there was no cross-validation.
+        labels: of the test part.
+        tested: risks of the test part, by name, the model first.
+
+    Shape:
+        labels and each of `tested`: (N,).
+    """
+    names = list(tested)
+    rows = []
+    for name in names:
+        row: dict[str, Any] = {"model": name, "is_model": name == names[0]}
+        for measure in MEASURES:
+            row[measure] = validated[name].score(measure) if validated else NOT_DEFINED
+        for measure in _BETTER:
+            apart = name != names[0] and bool(validated)
+            difference = validated[names[0]].difference(validated[name], measure) if apart else None
+            row[f"{measure}_difference"] = difference
+        row["test_auroc"] = _test_auroc(labels, tested[name])
+        test = None if name == names[0] else delong_test(labels, tested[names[0]], tested[name])
+        row["test_auroc_difference"] = test
+        rows.append(row)
+    return rows
+
+
+def claim(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return what may be said of the model against the baselines, by measure.
+
+    ``better than baseline`` needs the interval of the corrected difference to lie on the good side of zero against each
+    baseline, the prevalence included; ``worse than baseline`` on the bad side against one of them. Without
+    cross-validation nothing may be said.
+    """
+    others = [row for row in rows if not row["is_model"]]
+    if not others or any(row["auroc_difference"] is None for row in others):
+        return None
+    said: dict[str, Any] = {"worse_than": {}}
+    for measure, sign in _BETTER.items():
+        verdicts = {row["model"]: _side(row[f"{measure}_difference"], sign) for row in others}
+        worse = [name for name, side in verdicts.items() if side < 0]
+        better = all(side > 0 for side in verdicts.values())
+        relation = "better than" if better else "worse than" if worse else "not better than"
+        said[measure] = f"{relation} baseline"
+        said["worse_than"][measure] = worse
+    return said
+
+
+def _side(difference: Mapping[str, float | None], sign: int) -> int:
+    """Return 1 where the whole interval is good, -1 where it is bad, 0 where it holds zero."""
+    low, high = difference["low"], difference["high"]
+    if low is None or high is None or low <= 0 <= high:
+        return 0
+    return sign if low > 0 else -sign
+
+
+def _test_auroc(labels: Array, risks: Array) -> Mapping[str, float | None]:
+    events = int(labels.sum())
+    if not 0 < events < len(labels):
+        return NOT_DEFINED
+    value = float(auroc(labels, risks, np.ones((1, len(labels))))[0])
+    low, high = auroc_interval(value, events, len(labels) - events)
+    return {"value": value, "low": low, "high": high}

@@ -1,0 +1,183 @@
+"""Repeated stratified cross-validation, and what its scores allow to say.
+
+The scores of one repeat's folds, and of all repeats, come from overlapping patients: their variance is corrected after
+Nadeau and Bengio (Machine Learning 2003;52:239-281), as Bouckaert and Frank (PAKDD 2004) do for repeated folds. AUROC
+is the mean over folds, never that of pooled folds, which is biased downwards.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from hemexp.config import TrainerConfig
+from hemexp.evaluation.recipe import Recipe
+from hemexp.evaluation.scores import CONFIDENCE, MEASURES, RANKING, Score
+from hemexp.predictor import Predictor
+from hemexp.training import fit
+
+Array = np.ndarray[Any, Any]
+NOT_DEFINED: Score = {"value": None, "low": None, "high": None}
+MEASURED = ("accuracy", "majority_accuracy", *MEASURES)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One fold: table positions of who trains and who is held out, and the seed of the fit."""
+
+    repeat: int
+    fold: int
+    seed: int
+    train: Array
+    test: Array
+
+
+def repeated_folds(labels: Array, people: Sequence[int], num_folds: int, num_repeats: int, seed: int) -> list[Part]:
+    """Divide patients into folds, stratified by outcome, again and again; the same for every model.
+
+    Args:
+        labels: 1 or 0 for those in `people`.
+        people: table positions.
+        num_folds: of each repeat.
+        num_repeats: divisions in another order.
+        seed: of the divisions; each part has a seed of its own for its fit.
+
+    Shape:
+        labels: (N,).
+
+    Returns:
+        The parts; none where a fold would lack an outcome.
+    """
+    from sklearn.model_selection import RepeatedStratifiedKFold
+
+    rows = np.asarray(people, dtype=int)
+    outcomes = labels[rows].astype(int)
+    if num_repeats == 0 or min(np.bincount(outcomes, minlength=2)) < num_folds:
+        return []
+    folds = RepeatedStratifiedKFold(n_splits=num_folds, n_repeats=num_repeats, random_state=seed).split(rows, outcomes)
+    seeds = np.random.SeedSequence(seed).generate_state(num_folds * num_repeats)
+    return [
+        Part(number // num_folds, number % num_folds, int(seeds[number]), rows[train], rows[test])
+        for number, (train, test) in enumerate(folds)
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidated:
+    """A model on every fold.
+
+    Attributes:
+        parts: the folds.
+        probabilities: (R, N) out-of-fold risks; NaN for who takes no part.
+        scores: a row a fold, in order; columns as in cv_scores.csv, but the model.
+        predictors: that of each fold.
+    """
+
+    parts: list[Part]
+    probabilities: Array
+    scores: pd.DataFrame
+    predictors: list[Predictor]
+
+    def score(self, measure: str) -> Score:
+        """Return the mean over folds with its corrected interval."""
+        return self.corrected(self.scores[measure].to_numpy(), *_LIMITS.get(measure, (0.0, 1.0)))
+
+    def difference(self, other: "CrossValidated", measure: str) -> dict[str, float | None]:
+        """Return this model's mean score minus another's on the same folds, with the corrected test's interval, p."""
+        return self.corrected_test(self.scores[measure].to_numpy() - other.scores[measure].to_numpy())
+
+    def corrected(self, values: Array, least: float = -np.inf, most: float = np.inf) -> Score:
+        """Return the mean of a value for each fold with its Nadeau-Bengio interval, within what is possible."""
+        tested = self.corrected_test(values)
+        if tested["low"] is None or tested["high"] is None:
+            return NOT_DEFINED
+        return {"value": tested["value"], "low": max(least, tested["low"]), "high": min(most, tested["high"])}
+
+    def corrected_test(self, values: Array) -> dict[str, float | None]:
+        """Return mean, interval and two-sided p of the corrected resampled t-test against zero."""
+        ratio = float((self.scores["num_test"] / self.scores["num_train"]).mean())
+        return corrected_t_test(values, ratio)
+
+
+_LIMITS = {"log_loss": (0.0, np.inf)}
+
+
+def corrected_t_test(values: Array, test_over_train: float) -> dict[str, float | None]:
+    """Test the mean of a value for each resample against zero, after Nadeau and Bengio.
+
+    The variance of the mean of J values with sample variance s² is taken as ``(1/J + n_test/n_train) s²``.
+
+    Args:
+        values: of each resample.
+        test_over_train: patients held out for each patient trained on.
+
+    Shape:
+        values: (J,), J at least 2 and all numbers; else nothing is defined.
+
+    Returns:
+        ``value, low, high, p``; p is 1 where all values are zero.
+    """
+    if len(values) < 2 or np.isnan(values).any():
+        return {**NOT_DEFINED, "p": None}
+    mean = float(values.mean())
+    error = float(np.sqrt((1 / len(values) + test_over_train) * values.var(ddof=1)))
+    freedom = len(values) - 1
+    reach = float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * error
+    never = 1.0 if abs(mean) < 1e-12 else 0.0  # all values equal
+    p = float(2 * student.sf(abs(mean) / error, freedom)) if error > 1e-12 else never
+    return {"value": mean, "low": mean - reach, "high": mean + reach, "p": p}
+
+
+def cross_validate(
+    recipes: Sequence[Recipe], parts: Sequence[Part], trainer: TrainerConfig, directory: Path | None = None
+) -> list[CrossValidated]:
+    """Fit every recipe to every part, all in one go, and score each on who was held out.
+
+    Args:
+        recipes: on the same patients.
+        parts: at least one; see `repeated_folds`.
+        trainer: see `hemexp.training.fit`.
+        directory: likewise.
+    """
+    members = [recipe.member(part.train.tolist(), part.seed) for recipe in recipes for part in parts]
+    results = fit(members, trainer, directory=directory)
+    predictors = [result.predictor() for result in results]
+    count = len(parts)
+    return [
+        score_parts(recipe, list(parts), predictors[number * count : (number + 1) * count])
+        for number, recipe in enumerate(recipes)
+    ]
+
+
+def score_parts(recipe: Recipe, parts: list[Part], predictors: list[Predictor]) -> CrossValidated:
+    """Score the predictor of each part on the patients held out."""
+    probabilities = np.full((parts[-1].repeat + 1, len(recipe.labels)), np.nan)
+    rows = []
+    for part, predictor in zip(parts, predictors, strict=True):
+        risks = predictor.predict(recipe.raw[part.test])
+        probabilities[part.repeat, part.test] = risks
+        y, trained = recipe.labels[part.test], recipe.labels[part.train]
+        row = {
+            "repeat": part.repeat,
+            "fold": part.fold,
+            "seed": part.seed,
+            "num_train": len(part.train),
+            "num_test": len(part.test),
+            "events_test": int(y.sum()),
+        }
+        rows.append({**row, **score_once(y, risks, majority=int(trained.mean() > 0.5))})
+    return CrossValidated(parts, probabilities, pd.DataFrame(rows), predictors)
+
+
+def score_once(y: Array, risks: Array, majority: int) -> dict[str, float]:
+    """Return each score of one set of predictions, without interval; NaN where it is not defined."""
+    weights = np.ones((1, len(y)))
+    scores = {"accuracy": float(((risks > 0.5) == (y == 1)).mean()), "majority_accuracy": float((y == majority).mean())}
+    for name, measure in MEASURES.items():
+        defined = name not in RANKING or 0 < y.sum() < len(y)
+        scores[name] = float(measure(y, risks, weights)[0]) if defined else float("nan")
+    return scores

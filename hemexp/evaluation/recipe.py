@@ -1,0 +1,85 @@
+"""The whole way from patients to a fitted model, to be walked again by every fold, resample and label."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hemexp.config import ModelConfig, NetConfig, TrainConfig
+from hemexp.datamodule import ExpansionDataModule
+from hemexp.features import input_table
+from hemexp.members import Member, make_fold
+from hemexp.split import stratified_draw
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """Everything that a fit needs but the patients: imputation, scaling, stopping and seeds are done anew each time.
+
+    Attributes:
+        cfg: of the run.
+        model: the run's, or another to stand beside it.
+        features: names of the model's inputs.
+        raw: (N, F), all patients, gaps as NaN.
+        labels: (N,) 1, 0, or NaN where unknown.
+        label: the definition that the labels follow.
+    """
+
+    cfg: TrainConfig
+    model: ModelConfig
+    features: tuple[str, ...]
+    raw: Array
+    labels: Array
+    label: dict[str, Any]
+
+    def member(self, rows: Sequence[int], seed: int) -> Member:
+        """Return what is fitted to the patients at `rows`; a network has some held out where the split asks for that.
+
+        Args:
+            rows: table positions; a bootstrap sample may hold one several times.
+            seed: of the weights and of who is held out.
+
+        Raises:
+            UserError: the patients cannot be divided.
+        """
+        train = np.sort(np.asarray(rows, dtype=int))
+        val = train[:0]
+        if self.cfg.split.val_fraction > 0 and isinstance(self.model, NetConfig):
+            people = np.unique(train)  # nobody is on both sides
+            drawn = stratified_draw(self.labels[people], self.cfg.split.val_fraction, seed, "split.val_fraction")
+            held_out = np.isin(train, people[drawn])
+            train, val = train[~held_out], train[held_out]
+        fold = make_fold(
+            self.raw,
+            self.labels,
+            train.tolist(),
+            val.tolist(),
+            clip=self.cfg.features.clip,
+            features=self.features,
+            label=self.label,
+        )
+        return Member(self.model, self.cfg.optimizer, fold, seed)
+
+    def labelled(self, labels: Array, label: dict[str, Any]) -> "Recipe":
+        """Return the same recipe for another definition of expansion."""
+        return replace(self, labels=labels, label=label)
+
+
+def recipe_of(cfg: TrainConfig, data: ExpansionDataModule, model: ModelConfig | None = None) -> Recipe:
+    """Return the run's recipe, or that of another model on the same patients.
+
+    Args:
+        cfg: of the run.
+        data: set up.
+        model: such as a baseline, with inputs of its own.
+    """
+    assert data.cohort is not None
+    names, raw = data.features, data.raw
+    if model is not None and model.inputs is not None:
+        names = list(model.inputs)
+        raw = input_table(data.cohort.patients, names).to_numpy()
+    outcomes = data.labels["expansion"].to_numpy(dtype=float)
+    return Recipe(cfg, model or cfg.model, tuple(names), raw, outcomes, asdict(cfg.label))

@@ -1,0 +1,162 @@
+"""What an honest evaluation shows: precision, calibration, benefit and spread of a model's risks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from sklearn.metrics import precision_recall_curve
+
+from hemexp.evaluation.scores import Score
+from hemexp.figures.style import BASELINE, GREY, MODEL, OUTCOMES, SMALL, margin_text, new_axes, say
+from hemexp.wording import interval_text, percent
+
+Array = np.ndarray[Any, Any]
+_SAME = 0.03  # risks this close together are one: the folds' prevalences differ by as much
+
+
+def precision_recall(labels: Array, probabilities: Array, score: Score) -> Figure:
+    """Draw precision against recall in the test part, above the prevalence.
+
+    Args:
+        labels: 1 or 0.
+        probabilities: of 1.
+        score: the area under the curve (average precision).
+
+    Shape:
+        labels, probabilities: (N,).
+    """
+    figure, axes = new_axes(4.8, 4.6)
+    prevalence = float(labels.mean()) if len(labels) else 0.0
+    if prevalence > 0:
+        precision, recall, _ = precision_recall_curve(labels, probabilities)
+        best = (
+            pd.Series(precision[:-1]).groupby(recall[:-1]).max().drop(0.0, errors="ignore")
+        )  # what the average counts
+        steps = np.r_[best.iloc[0], best]
+        axes.step(np.r_[0, best.index], steps, where="pre", color=MODEL, linewidth=2, clip_on=False, zorder=3)
+        axes.axhline(prevalence, color=GREY, linestyle="--", linewidth=1)
+        margin_text(axes, prevalence, f"prevalence\n{percent(prevalence)}", points=4)
+    else:
+        say(axes, "no expansion in the test part:\nno curve")
+    axes.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)", xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
+    axes.set_title(f"Precision and recall, test part:\naverage precision {interval_text(score)}")
+    return figure
+
+
+def calibration(labels: Array, probabilities: Array, curve: pd.DataFrame, scores: Mapping[str, Any]) -> Figure:
+    """Draw how often expansion was observed at each predicted risk, above how often each risk was predicted.
+
+    Args:
+        labels: 1 or 0.
+        probabilities: out of fold, a row a repeat.
+        curve: ``risk`` and smoothed ``observed``; risks that hardly differ are no curve.
+        scores: ``intercept`` and ``slope``, either may be missing.
+
+    Shape:
+        labels: (N,); probabilities: (R, N).
+    """
+    figure = Figure(figsize=(5.2, 6.2), layout="constrained")
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+    curve = curve.dropna()
+    risk, outcomes = probabilities.ravel(), np.tile(labels, len(probabilities))
+    told_apart = len(curve) > 0 and np.ptp(curve["risk"]) > _SAME
+    top = _ceiling(risk, curve["observed"] if told_apart else labels.mean(keepdims=True))
+    axes.plot([0, top], [0, top], color=GREY, linestyle="--", linewidth=1)
+    axes.text(
+        0.9 * top, 0.86 * top, "ideal", color=GREY, ha="center", va="center", rotation=45, transform_rotates_text=True
+    )
+    if told_apart:
+        axes.plot(curve["risk"], curve["observed"], color=MODEL, linewidth=2)
+    else:
+        say(axes, "everyone is given about the same risk:\nno curve", height=0.1)
+        axes.plot(risk.mean(), labels.mean(), "o", color=MODEL)
+    bins = np.linspace(0, top, 26)
+    for outcome, color, name in OUTCOMES:
+        counts = np.histogram(risk[outcomes == outcome], bins)[0] / len(probabilities) * (1 if outcome else -1)
+        below.bar(bins[:-1], counts, width=np.diff(bins) * 0.9, align="edge", color=color, label=name)
+    below.yaxis.set_major_formatter(lambda count, _: f"{abs(count):g}")
+    below.yaxis.get_major_locator().set_params(integer=True, nbins=4)
+    figure.legend(*below.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=SMALL)
+    below.axhline(0, color="black", linewidth=0.8)
+    below.set(xlabel="predicted risk of expansion (every repeat counted)", ylabel="patients", xlim=(0, top))
+    axes.set(ylabel="observed share with expansion", ylim=(0, top))
+    axes.set_title(
+        "Calibration, cross-validated (95 % intervals)\n"
+        f"slope {interval_text(scores.get('slope'))}, ideal 1\n"
+        f"intercept {interval_text(scores.get('intercept'))}, ideal 0"
+    )
+    return figure
+
+
+def decision_curve(table: pd.DataFrame) -> Figure:
+    """Draw the net benefit of acting on each strategy over the risk at which one would act.
+
+    Large harms are cut off below, lest they hide the curves (Van Calster et al., European Urology 2018;74:796-804).
+
+    Args:
+        table: ``decision_curve.csv``, the model first.
+    """
+    figure, axes = new_axes(6.4, 4.2)
+    looks: dict[str, dict[str, Any]] = {
+        "treat none": {"color": "black", "linewidth": 1},
+        "treat all": {"color": GREY, "linewidth": 1.5, "linestyle": "--"},
+        "ridge2": {"color": BASELINE, "linewidth": 1.8, "linestyle": "-."},
+    }
+    table = table.dropna()
+    if len(table):
+        names = table["strategy"].unique()
+        for order, name in enumerate(names):
+            look = {"color": MODEL, "linewidth": 2.2, "zorder": 4} if order == 0 else looks.get(name, {})
+            line = table[table["strategy"] == name]
+            axes.plot(line["threshold"], line["net_benefit"], label=name, **look)
+        top = max(float(table["net_benefit"].max()), 0.02)
+        axes.set(xlim=(table["threshold"].min(), table["threshold"].max()), ylim=(-0.25 * top, 1.1 * top))
+        axes.legend()
+    else:
+        say(axes, "no decision curve")
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    axes.set(xlabel="risk from which one would act", ylabel="net benefit (true positives per patient)")
+    axes.set_title("Decision curve: would acting on the model help? (cross-validated)")
+    return figure
+
+
+def cv_risk(labels: Array, probabilities: Array) -> Figure:
+    """Draw each patient's cross-validated risk, apart by outcome.
+
+    Shape:
+        labels: (N,); probabilities: (R, N), averaged over the repeats.
+    """
+    figure, axes = new_axes(6.4, 3.8)
+    risk = probabilities.mean(axis=0)
+    top = _ceiling(risk)
+    bins, rng = np.linspace(0, top, 26), np.random.default_rng(0)
+    shares = {
+        outcome: np.histogram(risk[labels == outcome], bins)[0] / max((labels == outcome).sum(), 1)
+        for outcome in (0, 1)
+    }
+    highest = max(share.max() for share in shares.values()) or 1
+    for outcome, color, _ in OUTCOMES:
+        there = risk[labels == outcome]
+        axes.bar(
+            bins[:-1], 0.55 * shares[outcome] / highest, np.diff(bins), outcome, align="edge", color=color, alpha=0.55
+        )
+        dots = outcome - rng.uniform(0.06, 0.26, len(there))
+        axes.scatter(there, dots, s=16, color=color, alpha=0.65, linewidths=0, clip_on=False)
+        if len(there):
+            axes.plot([np.median(there)] * 2, [outcome - 0.3, outcome + 0.6], color=color, linewidth=2.5)
+    counts = [int((labels == outcome).sum()) for outcome in (0, 1)]
+    axes.set_yticks([0, 1], [f"no expansion\n(n = {counts[0]})", f"expansion\n(n = {counts[1]})"])
+    axes.grid(visible=False, axis="y")
+    axes.axvline(float(labels.mean()), color=GREY, linestyle="--", linewidth=1)
+    label = "predicted risk of expansion, mean over repeats\n(upright lines: medians; dashed: share observed)"
+    axes.set(xlabel=label, xlim=(0, top), ylim=(-0.4, 1.7), title="Risk by outcome, cross-validated")
+    return figure
+
+
+def _ceiling(*risks: Any) -> float:
+    """Return where a risk axis may end: 1, or less where nothing is beyond."""
+    highest = max((float(np.max(risk)) for risk in risks if len(risk)), default=1.0)
+    return float(np.clip(np.ceil(highest * 10 + 0.5) / 10, 0.4, 1))

@@ -1,0 +1,175 @@
+"""Scores side by side, with their intervals: forest plots."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from hemexp.evaluation.scores import Score
+from hemexp.figures.style import BASELINE, GREY, MODEL, SMALL, margin_text, new_axes
+from hemexp.wording import bounds, interval_text, percent
+
+Row = Mapping[str, Any]
+
+
+def comparison(rows: Sequence[Row]) -> Figure:
+    """Draw cross-validated AUROC and Brier score of the model above those of the baselines.
+
+    Args:
+        rows: ``comparison`` of result.json, the model first.
+    """
+    figure = Figure(figsize=(7, 1.5 + 0.34 * len(rows)), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    heights = [-float(row) for row in range(len(rows))]
+    colors = [MODEL if row["is_model"] else GREY for row in rows]
+    prevalence = next((bounds(row["brier"])[0] for row in rows if row["model"] == "prevalence"), float("nan"))
+    panels = ((left, "auroc", 0.5, 2, 0.2), (right, "brier", prevalence, 3, 0.06))
+    for axes, key, reference, digits, least in panels:
+        scores = [row.get(key) for row in rows]
+        _intervals(axes, scores, heights, colors)
+        _frame(axes, scores, reference, heights, least)
+        for row, score, height in zip(rows, scores, heights, strict=True):
+            margin_text(axes, height, interval_text(score, digits), bold=row["is_model"])
+    _names(left, [row["model"] for row in rows], heights, [bool(row["is_model"]) for row in rows])
+    _names(right, [""] * len(rows), heights)
+    left.set_xlabel("AUROC: higher is better\n(dashed: chance)")
+    right.set_xlabel("Brier score: lower is better\n(dashed: everyone gets the prevalence)")
+    figure.suptitle(
+        "The model beside simple baselines, cross-validated (bars: 95 % intervals)", x=0.01, ha="left", fontsize=11
+    )
+    return figure
+
+
+def cv_auroc(scores: pd.DataFrame) -> Figure:
+    """Draw the AUROC of every fold of the cross-validation, by model; diamonds are the means.
+
+    Args:
+        scores: ``cv_scores.csv``, the model first; folds without both outcomes hold no AUROC.
+    """
+    names = list(scores["model"].unique())
+    figure, axes = new_axes(7, 1.2 + 0.42 * max(len(names), 1))
+    rng = np.random.default_rng(0)
+    for row, name in enumerate(names):
+        folds = scores.loc[scores["model"] == name, "auroc"].dropna().to_numpy(dtype=float)
+        color = GREY if row else MODEL
+        axes.scatter(
+            folds, rng.uniform(-0.25, 0.25, len(folds)) - row, s=12, color=color, alpha=0.4, linewidths=0, clip_on=False
+        )
+        if len(folds):
+            axes.plot(folds.mean(), -row, "D", color="#222222", markeredgecolor="white", markersize=7, zorder=4)
+        text = f"{folds.mean():.2f} ({len(folds)} folds)" if len(folds) else "not defined"
+        margin_text(axes, -row, text, bold=row == 0)
+    axes.axvline(0.5, color=GREY, linestyle="--", linewidth=1)
+    axes.set_yticks(-np.arange(len(names)), names)
+    for tick in axes.get_yticklabels()[:1]:
+        tick.set_fontweight("bold")
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlim=(0, 1), ylim=(-len(names) + 0.4, 0.6), xlabel="AUROC in a fold's held-out patients (dashed: chance)")
+    axes.set_title("AUROC, fold by fold of the cross-validation (diamonds: means)")
+    return figure
+
+
+def subgroups(rows: Sequence[Row]) -> Figure:
+    """Draw the AUROC in every subgroup, beside the risk predicted and observed there.
+
+    Args:
+        rows: ``subgroups`` of result.json.
+    """
+    figure, axes = new_axes(7, 1.3 + 0.36 * max(len(rows), 1))
+    heights = [-float(row) for row in range(len(rows))]
+    scores = [row.get("auroc") for row in rows]
+    _intervals(axes, scores, heights, [GREY if row.get("note") else MODEL for row in rows])
+    _frame(axes, scores, 0.5, heights)
+    _names(axes, [fill(f"{row['subgroup']} ({row['events']}/{row['num_patients']})", 32) for row in rows], heights)
+    margin_text(axes, 0.9, "AUROC")
+    margin_text(axes, 0.9, "mean risk\n(observed)", 118)
+    for row, height in zip(rows, heights, strict=True):
+        margin_text(axes, height, row.get("note") or interval_text(row.get("auroc")))
+        margin_text(axes, height, f"{percent(row.get('mean_risk'))} ({percent(row.get('observed'))})", 118)
+    title = "Does the model work in every subgroup? (expansions/patients)"
+    axes.set_xlabel("cross-validated AUROC, 95 % interval (dashed: chance)")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def label_sensitivity(rows: Sequence[Row]) -> Figure:
+    """Draw the AUROC of the model and of the two-variable ridge under every definition of expansion.
+
+    Args:
+        rows: ``label_sensitivity`` of result.json; the run's own definition is printed bold.
+    """
+    figure, axes = new_axes(7, 1.6 + 0.55 * max(len(rows), 1))
+    heights = [-float(row) for row in range(len(rows))]
+    model, ridge = [row.get("auroc") for row in rows], [row.get("ridge2_auroc") for row in rows]
+    _intervals(axes, model, [height + 0.14 for height in heights], [MODEL] * len(rows), label="this model")
+    _intervals(
+        axes,
+        ridge,
+        [height - 0.14 for height in heights],
+        [BASELINE] * len(rows),
+        label="ridge2: volume and hours alone",
+        marker="D",
+    )
+    _frame(axes, [*model, *ridge], 0.5, heights)
+    own = [bool(row.get("is_run_label")) for row in rows]
+    definitions = [row["definition"].removeprefix("growth by ").replace(" %", "\u00a0%") for row in rows]
+    names = [
+        f"{row['label']} ({row['events']}/{row['num_patients']})\n{fill(definition, 32)}"
+        for row, definition in zip(rows, definitions, strict=True)
+    ]
+    _names(axes, names, heights, own)
+    axes.tick_params(axis="y", labelsize=8)
+    margin_text(axes, 0.9, "this model")
+    for row, height, bold in zip(rows, heights, own, strict=True):
+        margin_text(axes, height, row.get("note") or interval_text(row.get("auroc")), bold=bold)
+    axes.set_xlabel("cross-validated AUROC, 95 % interval (dashed: chance)")
+    figure.suptitle(
+        "Does the result hang on how expansion is defined? (expansions/patients)", x=0.01, ha="left", fontsize=11
+    )
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=SMALL)
+    return figure
+
+
+def _intervals(
+    axes: Axes,
+    scores: Iterable[Score | None],
+    heights: Iterable[float],
+    colors: Iterable[str],
+    label: str = "",
+    marker: str = "o",
+) -> None:
+    for score, height, color in zip(scores, heights, colors, strict=True):
+        value, low, high = bounds(score)
+        if value == value:
+            axes.plot([low, high], [height, height], color=color, linewidth=1.8)
+            axes.plot(value, height, marker, color=color, markersize=6, label=label)
+            label = ""  # once in the legend
+
+
+def _frame(
+    axes: Axes, scores: Iterable[Score | None], reference: float, heights: Sequence[float], least: float = 0.2
+) -> None:
+    """Let the horizontal axis hold every interval and the reference, and little else."""
+    numbers = np.array([*(number for score in scores for number in bounds(score)), reference])
+    numbers = numbers[np.isfinite(numbers)]
+    low, high = (numbers.min(), numbers.max()) if len(numbers) else (0.0, 1.0)
+    margin = max(0.06 * (high - low), (least - high + low) / 2, 0.01)
+    axes.set(xlim=(max(low - margin, -0.01), min(high + margin, 1.01)), ylim=(min([*heights, 0]) - 0.6, 0.6))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter("{x:g}")
+    if np.isfinite(reference):
+        axes.axvline(reference, color=GREY, linestyle="--", linewidth=1, zorder=1)
+
+
+def _names(axes: Axes, names: Sequence[str], heights: Sequence[float], bold: Sequence[bool] = ()) -> None:
+    axes.set_yticks(heights, names)
+    axes.tick_params(axis="y", length=0)
+    for tick, strong in zip(axes.get_yticklabels(), bold, strict=False):
+        tick.set_fontweight("bold" if strong else "normal")

@@ -1,0 +1,180 @@
+"""How sure a model's predictions are, whether another sample would have given the same, and what they rest on."""
+
+from itertools import groupby
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from hemexp.cohort import columns as c
+from hemexp.figures.style import GREY, MODEL, OUTCOMES, SMALL, margin_text, new_axes, readable, say
+from hemexp.wording import percent
+
+Array = np.ndarray[Any, Any]
+_MOST_NAMES = 20  # inputs whose names still fit beside an attention map
+
+
+def uncertainty(table: pd.DataFrame) -> Figure:
+    """Draw the test patients by risk, each with an interval.
+
+    The interval is of the calibrated risk (Venn-Abers): the model's own risk may lie outside.
+
+    Args:
+        table: ``uncertainty.csv``.
+    """
+    figure, axes = new_axes(7, 4.2)
+    test = table[table["role"] == "test"].dropna(subset=["probability"]).sort_values("probability", kind="stable")
+    place = np.arange(len(test))
+    abstains = test["abstains"].to_numpy(dtype=bool)
+    for outcome, color, name in (*OUTCOMES, (-1, GREY, "outcome unknown")):
+        there = (test["label"].fillna(-1) == outcome).to_numpy()
+        if there.any():
+            part = test[there]
+            axes.vlines(place[there], part["low"], part["high"], color=color, linewidth=2, alpha=0.5)
+            faces = np.where(abstains[there], "white", color)
+            axes.scatter(place[there], part["probability"], c=faces, edgecolors=color, s=26, zorder=3, clip_on=False)
+            axes.scatter([], [], color=color, s=26, label=name)
+    if abstains.any():
+        axes.scatter([], [], color="white", edgecolors="black", s=26, label="model abstains")
+    if len(test):
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=SMALL)
+    else:
+        say(axes, "no test patients")
+    axes.set_xticks([])  # nobody's id: the picture goes into the report
+    axes.grid(visible=False, axis="x")
+    axes.set(xlim=(-0.7, max(len(test), 1) - 0.3), ylim=(0, 1), ylabel="risk of expansion")
+    axes.set_xlabel("test patients, lowest risk first (dots: the model's risk; bars: calibrated interval)")
+    axes.set_title(f"How sure is each risk? The model abstains for {abstains.sum()} of {len(test)} test patients")
+    return figure
+
+
+def instability(probability: Array, refits: Array, labels: Array) -> Figure:
+    """Draw each patient's risk against the risks of the refitted models (Riley and Collins, Biometrical Journal 2023).
+
+    The dashed lines are the patients' 2.5 and 97.5 % quantiles, smoothed over the risk.
+
+    Shape:
+        probability, labels: (N,); refits: (B, N), fitted to bootstrap samples.
+    """
+    figure, axes = new_axes(5.4, 5.7)
+    for outcome, color, name in OUTCOMES:
+        there = labels == outcome
+        risks = np.broadcast_to(probability[there], refits[:, there].shape)
+        axes.scatter(risks, refits[:, there], s=5, color=color, alpha=0.12, linewidths=0)
+        axes.scatter([], [], s=25, color=color, label=name)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1.2)
+    low, high = np.quantile(refits, [0.025, 0.975], axis=0)
+    width = max(0.1 * float(np.ptp(probability)), 0.01)  # of the smoother
+    grid = np.linspace(probability.min() - 0.02, probability.max() + 0.02, 100)
+    weights = np.exp(-0.5 * ((grid[:, None] - probability) / width) ** 2)  # (100, N)
+    for bound in (low, high):
+        axes.plot(grid, weights @ bound / weights.sum(axis=1), color="black", linestyle="--", linewidth=1.3)
+    axes.plot([], [], color="black", linestyle="--", linewidth=1.3, label="95 % of refits")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=SMALL)
+    axes.set(xlabel="risk by this model", ylabel="risk by models refitted to bootstrap samples")
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.set_title(f"Would another sample have given the same risk?\n({len(refits)} refits, a dot each)")
+    return figure
+
+
+def attributions(table: pd.DataFrame, top: int = 15) -> Figure:
+    """Draw the inputs the risk rests on most, and how many fits agree.
+
+    Args:
+        table: ``attributions.csv``, the most important first.
+        top: inputs drawn at most.
+    """
+    table = table.dropna(subset=["importance"]).head(top)
+    figure, axes = new_axes(7, 1.4 + 0.34 * max(len(table), 3))
+    heights = [-float(row) for row in range(len(table))]
+    axes.barh(heights, table["importance"], color=MODEL, alpha=0.75, height=0.62)
+    axes.hlines(heights, table["low"], table["high"], color="#222222", linewidth=1.3)
+    axes.set_yticks(
+        heights, [fill(readable(name), 30, max_lines=2, placeholder="…") for name in table["feature"]], fontsize=SMALL
+    )
+    for height, share in zip(heights, table["top10_share"], strict=True):
+        margin_text(axes, height, f"in {percent(share)} of fits")
+    if table.empty:
+        say(axes, "no input has an importance")
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xlabel("loss of AUROC in held-out patients when the input is shuffled\n(lines: 95 % intervals)")
+    axes.set_ylim(-max(len(table), 1) + 0.4, 0.6)
+    title = "What the predicted risk rests on (right: how often among the top ten inputs)"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def attention(maps: Array, names: list[str]) -> Figure:
+    """Draw how much each input attends to each other, a panel a head.
+
+    Args:
+        maps: rows sum to 1; means over held-out patients.
+        names: of the inputs, in order.
+
+    Shape:
+        maps: (H, F, F).
+    """
+    num_heads, num_inputs = maps.shape[:2]
+    across = min(num_heads, 2 if num_heads in (2, 4) else 3)
+    down = -(-num_heads // across)
+    side = {1: 4.0, 2: 2.4, 3: 1.7}[across]
+    centers, texts, edges = _ticks(names)
+    longest = 0.08 * max(len(text) for text in texts)
+    size = (across * (side + 0.1) + longest + 0.9, down * (side + 0.3) + longest + 0.6)
+    figure = Figure(figsize=size, layout="compressed")
+    panels = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+    most = min(max(float(np.quantile(maps, 0.995)), 2 / num_inputs), 1.0)
+    for head, axes in enumerate(panels.flat):
+        if head >= num_heads:
+            axes.set_visible(False)
+            continue
+        image = axes.imshow(maps[head], cmap="viridis", vmin=0, vmax=most, interpolation="nearest")
+        for edge in edges:
+            axes.axvline(edge, color="white", linewidth=0.6)
+            axes.axhline(edge, color="white", linewidth=0.6)
+        axes.grid(visible=False)
+        axes.set_title(f"head {head + 1}", fontsize=10)
+        axes.set_xticks(centers, texts, rotation=90, fontsize=SMALL)
+        axes.set_yticks(centers, texts, fontsize=SMALL)
+        axes.tick_params(length=0, labelbottom=head + across >= num_heads)
+    bar = figure.colorbar(image, ax=panels, extend="max" if maps.max() > most else "neither", shrink=0.8)
+    bar.set_label(f"share of attention (equal shares: {1 / num_inputs:.3f})", fontsize=SMALL)
+    figure.suptitle(
+        "Which input (row) looks at which (column):\nmean over held-out patients", x=0.01, ha="left", fontsize=11
+    )
+    return figure
+
+
+def _ticks(names: list[str]) -> tuple[list[float], list[str], list[float]]:
+    """Return where to write what beside a map, and where to part it: by input, by block, or every nth input."""
+    if len(names) <= _MOST_NAMES:
+        return list(range(len(names))), [_short(name) for name in names], []
+    blocks = [(block, len(list(members))) for block, members in groupby(names, key=_block)]
+    if 1 < len(blocks) <= _MOST_NAMES:
+        ends = np.cumsum([size for _, size in blocks])
+        starts = ends - [size for _, size in blocks]
+        return (
+            list((starts + ends - 1) / 2),
+            [f"{block} ({size})" if size > len(names) / 30 else "" for block, size in blocks],
+            list(ends[:-1] - 0.5),
+        )
+    chosen = range(0, len(names), -(-len(names) // 12))
+    return list(chosen), [_short(names[place]) for place in chosen], []
+
+
+def _short(name: str) -> str:
+    name = readable(name)
+    return name if len(name) <= 30 else name[:29] + "…"
+
+
+def _block(name: str) -> str:
+    if name in c.TREATMENTS:
+        return "treatments"
+    if name in c.CLINICAL or name == "onset_to_first_scan":
+        return "patient"
+    tissue = {"HM": "hematoma", "Hemo": "hematoma", "ED": "edema"}.get(name.split("_")[0], "other")
+    return f"{tissue} " + ("shape" if "_shape_" in name else "density" if "_firstorder_" in name else "site")

@@ -1,0 +1,1 @@
+"""A run's directory as one page that a clinician can read."""

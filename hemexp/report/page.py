@@ -1,0 +1,71 @@
+"""The whole page: sections in order, rendered into one file that needs no other."""
+
+from collections.abc import Callable
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from hemexp import __version__
+from hemexp.report import cohort_sections as cohort
+from hemexp.report import decision_sections as decision
+from hemexp.report import full_sections as full
+from hemexp.report import result_sections as results
+from hemexp.report.blocks import Block, section
+from hemexp.report.checklist import checklist
+from hemexp.report.headline import limits, run_cards, summary
+from hemexp.report.reproduce import reproduce
+from hemexp.report.run_files import RunFiles, without_ids
+from hemexp.report.words import caveat, load_texts, other_figures, verdict_kind
+
+_SECTIONS: list[Callable[[RunFiles], Block | None]] = [
+    cohort.predicted, cohort.patients, cohort.quality,
+    results.test_scores, results.cv_scores, results.comparison,
+    decision.calibration, decision.decisions, decision.subgroups, decision.uncertainty,
+    full.sample_size, full.optimism, full.instability, full.label_sensitivity, full.attributions,
+    lambda run: section("figures", "Other figures", other_figures(run), scored=True),
+    limits, checklist, reproduce,
+]  # fmt: skip
+
+
+def render(run: RunFiles, patients: bool) -> str:
+    """Return the page as HTML.
+
+    Args:
+        run: the run's files.
+        patients: also show single patients; otherwise no text on the page names one.
+
+    Raises:
+        UserError: a block of result.json is not as train.py writes it.
+    """
+    sections = [made for make in _SECTIONS if (made := make(run))]
+    if patients and (made := cohort.single_patients(run)):
+        sections.append(made)
+    content = _top(run) | {"sections": sections, "version": __version__, "patients": patients}
+    if not patients:
+        content = without_ids(content, run.patient_ids)
+        for key in ("verdict", "label"):  # of an unfinished run it quotes an error, where a short number may be a name
+            content[key] = without_ids(
+                content[key], run.patient_ids, short_too=verdict_kind(run.verdict) == "INCOMPLETE"
+            )
+    environment = Environment(
+        loader=PackageLoader("hemexp.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("template.html").render(content)
+
+
+def _top(run: RunFiles) -> dict[str, Any]:
+    kind = verdict_kind(run.verdict)
+    codes = run.build("caveats", lambda block: [str(code) for code in block]) or []
+    return {
+        "kind": kind,
+        "verdict": run.verdict,
+        "label": run.verdict if kind == "AUDIT" else kind,  # what stands beside every score
+        "meaning": load_texts("texts")["verdicts"][kind],
+        "summary": summary(run),
+        "cards": run_cards(run),
+        "caveats": [{"name": code.replace("_", " "), "text": caveat(code)} for code in codes],
+    }

@@ -1,0 +1,32 @@
+"""How to make the run again."""
+
+import shlex
+
+from hemexp.report.blocks import Block, num, section, table, text
+from hemexp.report.run_files import RunFiles
+
+
+def command(run: RunFiles) -> str | None:
+    """Return the exact command of the run, None where its overrides are not there."""
+    return None if run.overrides is None else shlex.join(["python", "train.py", *run.overrides])
+
+
+def reproduce(run: RunFiles) -> Block | None:
+    """Return the section with the command, what identifies the run, and the versions."""
+    versions = run.build("versions", lambda block: dict(block)) or {}
+    rows = [[name, run.result.get(key)] for name, key in _FACTS.items() if run.result.get(key) is not None]
+    seconds = run.result.get("seconds")
+    rows += [["computing time", f"{num(seconds, 0)} seconds"]] if isinstance(seconds, int | float) else []
+    rows += [[f"version of {name}", version] for name, version in versions.items()]
+    shown = command(run)
+    words = "This command made the run; with the same code, data and versions it makes it again."
+    blocks = [text(words), {"kind": "code", "text": shown}] if shown else []
+    return section("reproduce", "How to reproduce this run", [*blocks, table("", ["", ""], rows) if rows else None])
+
+
+_FACTS = {
+    "hash of the configuration": "config_hash",
+    "hash of the data": "data_hash",
+    "seed": "seed",
+    "status": "status",
+}

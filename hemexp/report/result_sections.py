@@ -1,0 +1,127 @@
+"""How good the predictions are: scores of the test part and of cross-validation, and the baselines beside them."""
+
+from typing import Any
+
+from hemexp.report.blocks import DIGITS, Block, num, p_value, score, section, table, text
+from hemexp.report.run_files import RunFiles
+from hemexp.report.words import claim_words, figure
+from hemexp.summary import NAMES
+
+_CORRECTED = "Intervals and p are corrected for the overlap of the folds (Nadeau and Bengio)."
+_AUROC_NOTE = "AUROC: 0.5 is a coin, 1 perfect ranking. Brier score and log loss: 0 is perfect, lower is better."
+
+
+def test_scores(run: RunFiles) -> Block | None:
+    """Return the section on the split's test part."""
+    return _scored(run, "test", "Results in the test part", ["roc", "risk", "pr", "loss"])
+
+
+def cv_scores(run: RunFiles) -> Block | None:
+    """Return the section on repeated cross-validation."""
+    return _scored(run, "cv", "Results of cross-validation", ["cv_auroc", "cv_risk"])
+
+
+def _scored(run: RunFiles, stage: str, title: str, figures: list[str]) -> Block | None:
+    rows = run.build("metrics", lambda metrics: _rows(run, metrics, stage)) or []
+    words = {
+        "test": "One split of the patients: what the model said of patients that it had not seen, scored once.",
+        "cv": "Every patient was held out in turn, many times over. It uses the patients better than a single split "
+        "does, and is the number to quote from this run.",
+    }[stage]
+    head = ["", "model (95 % interval)", "knowing nothing"]
+    note = f"{_AUROC_NOTE} “Knowing nothing” is a coin, or giving everybody the same answer or risk."
+    shown = [text(words), table("Scores", head, rows, note)] if rows else []
+    return section(f"{stage}-scores", title, [*shown, *(figure(run, name) for name in figures)], scored=True)
+
+
+def _rows(run: RunFiles, metrics: dict[str, Any], stage: str) -> list[list[str]]:
+    baseline = _knowing_nothing(run, metrics, stage)
+    rows = []
+    for name in ("auroc", "auprc", "brier", "log_loss", "accuracy"):
+        if f"{stage}/{name}" in metrics:
+            plain = NAMES[name].partition(" (")[0]
+            rows.append([plain, score(metrics[f"{stage}/{name}"], DIGITS.get(name, 2)), baseline.get(name, "–")])
+    return rows
+
+
+def _knowing_nothing(run: RunFiles, metrics: dict[str, Any], stage: str) -> dict[str, str]:
+    """Return what no knowledge of the patient gives, by metric."""
+    found = {"auroc": "0.50"}
+    if metrics.get(f"{stage}/majority_accuracy"):
+        found["accuracy"] = score(metrics[f"{stage}/majority_accuracy"])
+    if stage == "test":
+        events, total = run.result.get("events_test"), run.result.get("num_test")
+        constant = run.build("prevalence_baseline", lambda b: {k: num(b[k], 3) for k in ("brier", "log_loss")}) or {}
+    else:
+        events, total = run.build("cross_validation", lambda b: (b["events"], b["num_patients"])) or (None, None)
+        constant = run.build("comparison", _prevalence) or {}
+    if events is not None and total:
+        found["auprc"] = num(events / total)
+    return found | constant
+
+
+def _prevalence(rows: list[dict[str, Any]]) -> dict[str, str]:
+    for row in rows:
+        if row["model"] == "prevalence":
+            return {name: score(row.get(name), 3) for name in ("brier", "log_loss")}
+    return {}
+
+
+def comparison(run: RunFiles) -> Block | None:
+    """Return the section that sets the model beside the baselines, with the claim in words."""
+    tables = run.build("comparison", _comparison_tables) or []
+    claim = run.build("claim", _claim)
+    return section(
+        "comparison",
+        "Comparison with the baselines",
+        [text(claim) if claim else None, *tables, figure(run, "comparison")],
+        scored=True,
+    )
+
+
+def _claim(claim: dict[str, Any]) -> str:
+    parts = []
+    for key, name in (("auroc", "By AUROC"), ("brier", "By Brier score")):
+        worse = ", ".join((claim.get("worse_than") or {}).get(key) or [])
+        parts.append(f"{name} the model is {claim_words(claim[key])}{f' ({worse})' if worse else ''}.")
+    rule = (
+        "Better would need the whole interval of the difference on the good side against each of the baselines; worse "
+        "is the bad side against one of them. The baselines: prevalence gives everybody the same risk; volume and "
+        "hours are one input each; brain is the partial BRAIN score, whose weights are published; ridge2 fits "
+        "volume and hours."
+    )
+    return " ".join([*parts, rule])
+
+
+def _comparison_tables(rows: list[dict[str, Any]]) -> list[Block]:
+    strong = next((i for i, row in enumerate(rows) if row["is_model"]), -1)
+    scores = [
+        [row["model"], *(score(row.get(n), DIGITS.get(n, 2)) for n in ("auroc", "auprc", "brier"))] for row in rows
+    ]
+    caption = "Cross-validated scores of the model and the baselines (95 % interval)"
+    blocks = [table(caption, ["", "AUROC", "AUPRC", "Brier score"], scores, _AUROC_NOTE, strong)]
+    others = [row for row in rows if not row["is_model"]]
+    for key, digits, name, sign in (("auroc", 2, "AUROC", 1), ("brier", 3, "Brier score", -1)):
+        blocks.append(_differences(others, f"{key}_difference", digits, f"{name}, cross-validated", sign, _CORRECTED))
+    tested = [row for row in rows if row.get("test_auroc")]
+    if tested:
+        cells = [[row["model"], score(row["test_auroc"])] for row in tested]
+        blocks.append(table("AUROC in the test part", ["", "AUROC (95 % interval)"], cells,
+                            strong=next((i for i, row in enumerate(tested) if row["is_model"]), -1)))  # fmt: skip
+        blocks.append(_differences(others, "test_auroc_difference", 2, "AUROC, test part", 1, "DeLong's test."))
+    return [block for block in blocks if block["rows"]]
+
+
+def _differences(rows: list[dict[str, Any]], key: str, digits: int, name: str, sign: int, note: str) -> Block:
+    cells = []
+    for row in (row for row in rows if row.get(key)):
+        value = row[key]
+        cells.append([f"model − {row['model']}", score(value, digits), p_value(value.get("p")), _who_wins(value, sign)])
+    return table(f"Differences in {name}", ["", "difference (95 % interval)", "p", "reading"], cells, note)
+
+
+def _who_wins(value: dict[str, Any], sign: int) -> str:
+    if value["low"] is None or value["high"] is None:
+        return "not defined"
+    low, high = sorted((sign * value["low"], sign * value["high"]))
+    return "model better" if low > 0 else "model worse" if high < 0 else "no clear difference"

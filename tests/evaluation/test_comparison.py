@@ -1,0 +1,67 @@
+"""What may be said of a model beside baselines."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hemexp.config import BaselineConfig
+from hemexp.evaluation.comparison import claim, compare
+from hemexp.evaluation.cross_validation import cross_validate, repeated_folds
+from hemexp.evaluation.recipe import Recipe
+
+
+def row(name: str, auroc: tuple[float, float], brier: tuple[float, float]) -> dict[str, object]:
+    ends = {"auroc_difference": auroc, "brier_difference": brier}
+    return {"model": name, "is_model": False, **{key: {"low": low, "high": high} for key, (low, high) in ends.items()}}
+
+
+MODEL = {"model": "sacnn", "is_model": True}
+
+
+GOOD, BAD, OPEN = (0.01, 0.2), (-0.2, -0.01), (-0.1, 0.2)
+
+
+def flipped(ends: tuple[float, float]) -> tuple[float, float]:
+    return -ends[1], -ends[0]  # of a Brier score, where lower is better
+
+
+@pytest.mark.parametrize(
+    ("hours", "brain", "said", "worse"),
+    [
+        (GOOD, GOOD, "better than", []),
+        (GOOD, OPEN, "not better than", []),
+        (BAD, GOOD, "worse than", ["hours"]),
+        (BAD, BAD, "worse than", ["hours", "brain"]),
+    ],
+)
+def test_the_claim(hours: tuple[float, float], brain: tuple[float, float], said: str, worse: list[str]):
+    found = claim([MODEL, row("hours", hours, flipped(hours)), row("brain", brain, flipped(brain))])
+    assert found["auroc"] == found["brier"] == f"{said} baseline"
+    assert found["worse_than"] == {"auroc": worse, "brier": worse}
+
+
+def test_no_claim_without_cross_validation_or_rivals():
+    assert claim([MODEL]) is None
+    assert claim([MODEL, {"model": "hours", "is_model": False, "auroc_difference": None}]) is None
+
+
+def test_rows_hold_scores_and_differences(make_recipe: Callable[..., Recipe]):
+    recipe = make_recipe(signal=4.0)
+    constant = replace(recipe, model=BaselineConfig("prevalence"), raw=recipe.raw[:, :0], features=())
+    both = cross_validate(
+        [recipe, constant], repeated_folds(recipe.labels, range(80), 5, 4, seed=0), recipe.cfg.trainer
+    )
+    risks = recipe.raw[:40, 0], np.full(40, 0.3)
+    rows = compare(
+        dict(zip(["logistic", "prevalence"], both, strict=True)),
+        recipe.labels[:40],
+        dict(zip(["logistic", "prevalence"], risks, strict=True)),
+    )
+    assert [r["is_model"] for r in rows] == [True, False]
+    assert rows[0]["auroc_difference"] is None
+    assert rows[1]["auroc"]["value"] == rows[1]["test_auroc"]["value"] == 0.5
+    assert rows[1]["auroc_difference"]["value"] == pytest.approx(rows[0]["auroc"]["value"] - 0.5)
+    assert rows[1]["test_auroc_difference"]["value"] == pytest.approx(rows[0]["test_auroc"]["value"] - 0.5)
+    assert claim(rows)["auroc"] == claim(rows)["brier"] == "better than baseline"

@@ -1,0 +1,62 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from hemexp.evaluation.subgroups import subgroup_scores, subgroups_of
+
+
+def test_cut_offs_and_missing_values():
+    patients = pd.DataFrame(
+        {
+            "sex": [1, 2, np.nan],
+            "age": [65, 64.9, np.nan],
+            "HM_volume": [30_000, 29_999, np.nan],
+            "onset_to_first_scan": [3, 3.5, np.nan],
+            "hypertension": [1, 0, np.nan],
+        }
+    )
+    masks = subgroups_of(patients)
+    first = [name for name, mask in masks.items() if mask.tolist() == [True, False, False]]
+    second = [name for name, mask in masks.items() if mask.tolist() == [False, True, False]]
+    assert first == [
+        "sex: male", "age: >= 65 years", "volume: >= 30 mL", "onset to scan: <= 3 h", "hypertension: yes",
+    ]  # fmt: skip
+    assert second == [
+        "sex: female", "age: < 65 years", "volume: < 30 mL", "onset to scan: > 3 h", "hypertension: no",
+    ]  # fmt: skip
+    assert len(masks) == 10
+
+
+def test_a_column_of_nothing_but_gaps_has_empty_subgroups():
+    columns = ["sex", "age", "HM_volume", "onset_to_first_scan", "hypertension"]
+    patients = pd.DataFrame({name: pd.Series([None, None], dtype=object) for name in columns})
+    masks = subgroups_of(patients)
+    assert not any(mask.any() for mask in masks.values())
+    row = subgroup_scores(masks, np.array([0, 1]), np.full((2, 2), 0.5))[0]
+    assert (row["num_patients"], row["mean_risk"], row["observed"], row["note"]) == (0, None, None, "too few")
+
+
+def test_scores_within_a_subgroup():
+    rng = np.random.default_rng(0)
+    labels = (rng.random(200) < 0.3).astype(float)
+    risks = np.clip(0.3 * labels + 0.7 * rng.random((3, 200)), 0, 1)
+    inside = np.arange(200) < 120
+    rows = subgroup_scores({"first": inside, "few": np.arange(200) < 20, "all": np.ones(200, bool)}, labels, risks)
+    expected = np.mean([roc_auc_score(labels[inside], row[inside]) for row in risks])
+    first, few, everybody = rows
+    assert first["auroc"]["value"] == pytest.approx(expected)
+    assert first["auroc"]["low"] < expected < first["auroc"]["high"]
+    assert (first["num_patients"], first["events"], first["note"]) == (120, int(labels[inside].sum()), "")
+    assert first["mean_risk"] == pytest.approx(risks[:, inside].mean())
+    assert few["auroc"] == {"value": None, "low": None, "high": None}
+    assert few["note"] == "too few"
+    width = first["auroc"]["high"] - first["auroc"]["low"]
+    assert everybody["auroc"]["high"] - everybody["auroc"]["low"] < width  # more patients, narrower
+
+
+def test_ten_of_each_outcome_are_enough_and_nine_are_not():
+    risks = np.linspace(0, 1, 40)[None]
+    for events, note in [(9, "too few"), (10, ""), (30, ""), (31, "too few")]:
+        labels = (np.arange(40) < events).astype(float)
+        assert subgroup_scores({"all": np.ones(40, bool)}, labels, risks)[0]["note"] == note

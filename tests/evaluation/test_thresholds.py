@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from hemexp.evaluation.scores import proportion
+from hemexp.evaluation.thresholds import choose_thresholds, score_thresholds
+
+
+def test_the_thresholds_of_an_example_by_hand():
+    labels = np.array([0, 0, 0, 0, 0, 0, 1, 0, 1, 1])
+    risks = np.array([[0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 0.3, 0.6, 0.7, 0.8]])
+    chosen = choose_thresholds(labels, risks)
+    # at 0.7: 2/3 + 7/7 - 1 = 0.67; at 0.3: 3/3 + 4/7 - 1 = 0.57
+    assert chosen == {"fixed 0.5": 0.5, "youden": 0.7, "sensitivity 0.9": 0.3}
+    row = score_thresholds(chosen, labels, risks[0])[1]
+    assert (row["rule"], row["threshold"], row["flagged"], row["num_patients"]) == ("youden", 0.7, 2, 10)
+    values = [row[name]["value"] for name in ("sensitivity", "specificity", "ppv", "npv")]
+    assert values == pytest.approx([2 / 3, 1, 1, 7 / 8])
+    assert row["npv"] == proportion(np.arange(8) < 7)
+
+
+def test_repeats_give_the_best_mean_over_repeats():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 40)
+    risks = np.round(0.2 * labels + 0.8 * rng.random((5, 40)), 2)
+    chosen = choose_thresholds(labels, risks)
+
+    def rates(threshold: float) -> tuple[float, float]:
+        flagged = risks >= threshold
+        return flagged[:, labels == 1].mean(1).mean(), (~flagged[:, labels == 0]).mean(1).mean()
+
+    candidates = np.unique(risks)
+    assert sum(rates(chosen["youden"])) == pytest.approx(max(sum(rates(t)) for t in candidates))
+    assert chosen["sensitivity 0.9"] == max(t for t in candidates if rates(t)[0] >= 0.9)
+
+
+def test_constant_risks_flag_everybody_and_one_outcome_leaves_the_fixed_rule():
+    labels = np.array([0, 1, 0])
+    assert choose_thresholds(labels, np.full((2, 3), 0.2)) == {
+        "fixed 0.5": 0.5, "youden": 0.2, "sensitivity 0.9": 0.2,
+    }  # fmt: skip
+    assert choose_thresholds(np.zeros(3), np.full((1, 3), 0.2)) == {"fixed 0.5": 0.5}
+
+
+def test_a_share_of_nobody_is_none():
+    rows = score_thresholds({"fixed 0.5": 0.5}, np.zeros(3), np.full(3, 0.1))
+    assert rows[0]["sensitivity"] == rows[0]["ppv"] == {"value": None, "low": None, "high": None}
+    assert rows[0]["specificity"]["value"] == 1
+    assert rows[0]["specificity"]["low"] == pytest.approx(0.025 ** (1 / 3))  # Clopper-Pearson at 3 of 3
+    assert score_thresholds({"fixed 0.5": 0.5}, np.zeros(0), np.zeros(0))[0]["flagged"] == 0

@@ -1,0 +1,59 @@
+import numpy as np
+import pandas as pd
+import pytest
+from drawing import LABELS, NONE, RISKS, drawn, score
+from sklearn.metrics import average_precision_score
+
+from hemexp.figures import evaluation
+from hemexp.figures.style import NO, YES
+
+
+def test_precision_recall_has_the_area_it_prints():
+    axes = evaluation.precision_recall(LABELS, RISKS[0], score(0.4)).axes[0]
+    recall, precision = axes.lines[0].get_data()
+    assert np.sum(np.diff(recall) * precision[1:]) == pytest.approx(average_precision_score(LABELS, RISKS[0]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"), [(np.zeros(8), "no expansion in"), (np.ones(8), "100 %"), (LABELS[19:27], "50 %")]
+)
+def test_precision_recall_of_few_and_equal_risks(labels, says):
+    assert says in drawn(evaluation.precision_recall(labels, np.full(8, 0.2), NONE))
+
+
+def test_calibration_counts_every_patient_once_below_the_curve():
+    curve = pd.DataFrame({"risk": [0.1, 0.5], "observed": [0.2, 0.3]})
+    figure = evaluation.calibration(LABELS, RISKS, curve, {"slope": score(0.4), "intercept": NONE})
+    text = drawn(figure)
+    assert "slope 0.40 (0.30 to 0.50)" in text
+    assert "intercept not defined" in text
+    heights = [bar.get_height() for bar in figure.axes[1].patches]
+    assert sum(heights[:25]) == pytest.approx(-77)
+    assert sum(heights[25:]) == pytest.approx(23)
+
+
+@pytest.mark.parametrize("risk", [[], [0.22, 0.235]])
+def test_calibration_of_one_risk_for_all_has_no_curve(risk):
+    curve = pd.DataFrame({"risk": risk, "observed": [0.9, 0.0][: len(risk)]}, dtype=float)
+    figure = evaluation.calibration(LABELS, np.full((5, 100), 0.23), curve, {})
+    assert "no curve" in drawn(figure)
+    assert figure.axes[0].get_ylim() == (0, 0.4)
+
+
+def test_decision_curve_is_not_flattened_by_harm():
+    table = pd.DataFrame({"strategy": ["sacnn"] * 2 + ["treat all"] * 2, "threshold": [0.01, 0.6] * 2})
+    figure = evaluation.decision_curve(table.assign(net_benefit=[0.2, 0.0, 0.2, -9.0]))
+    drawn(figure)
+    assert figure.axes[0].get_ylim()[0] == pytest.approx(-0.05)
+    assert "no decision curve" in drawn(evaluation.decision_curve(table.assign(net_benefit=np.nan)))
+
+
+@pytest.mark.parametrize("chosen", [slice(0, 100), slice(20, 28), slice(50, 51)])
+@pytest.mark.parametrize("risks", [RISKS, np.full((5, 100), 0.23), np.round(RISKS)])
+def test_cv_risk_shows_every_patient_in_the_color_of_the_outcome(chosen, risks):
+    figure = evaluation.cv_risk(LABELS[chosen], risks[:, chosen])
+    drawn(figure)
+    shown = {
+        color: len(points.get_offsets()) for color, points in zip((NO, YES), figure.axes[0].collections, strict=True)
+    }
+    assert shown == {NO: (LABELS[chosen] == 0).sum(), YES: LABELS[chosen].sum()}

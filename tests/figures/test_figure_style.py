@@ -1,0 +1,18 @@
+from drawing import NONE, score
+
+from hemexp.features import GROUPS
+from hemexp.figures.style import readable
+from hemexp.wording import interval_text
+
+
+def test_inputs_keep_apart_in_words():
+    words = [readable(name) for name in GROUPS["all"]]
+    assert len(set(words)) == len(words)
+    assert readable("ED_NCCT_original_firstorder_10Percentile") == "edema density 10 percentile"
+    assert readable("Hemo_original_shape_Maximum2DDiameterRow") == "hematoma maximum 2D diameter row"
+    assert readable("HM_MCA_R_Ratio") == "hematoma MCA right share"
+
+
+def test_scores_in_print():
+    assert interval_text(score(0.57)) == "0.57 (0.47 to 0.67)"
+    assert interval_text(NONE) == interval_text(None) == interval_text({}) == "not defined"

@@ -1,0 +1,62 @@
+import numpy as np
+import pandas as pd
+import pytest
+from drawing import NONE, drawn, score
+
+from hemexp.figures import forest
+from hemexp.figures.style import GREY, MODEL
+
+MODELS = ["gradient_boosting", "prevalence", "volume", "hours", "brain", "ridge2"]
+
+
+def compared(**changes):
+    row = {"auroc": score(0.6), "brier": score(0.18, 0.02)} | changes
+    return [{"model": name, "is_model": name == MODELS[0]} | row for name in MODELS]
+
+
+def test_cv_auroc_marks_the_mean_of_the_folds_that_have_one():
+    table = pd.DataFrame({"model": np.repeat(MODELS, 4), "auroc": [0.4, 0.5, 0.9, np.nan] * 5 + [np.nan] * 4})
+    figure = forest.cv_auroc(table)
+    text = drawn(figure)
+    assert "0.60 (3 folds)" in text
+    assert text.count("not defined") == 1
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == MODELS
+
+
+def test_comparison_highlights_the_model_and_the_prevalence():
+    figure = forest.comparison(compared())
+    drawn(figure)
+    assert [panel.lines[0].get_color() for panel in figure.axes] == [MODEL, MODEL]
+    assert {line.get_color() for panel in figure.axes for line in panel.lines[2:]} == {GREY}
+    assert figure.axes[1].lines[-1].get_xdata()[0] == 0.18
+
+
+@pytest.mark.parametrize("missing", [NONE, None])
+def test_what_is_not_defined_is_said(missing):
+    assert drawn(forest.comparison(compared(auroc=missing, brier=missing))).count("not defined") == 12
+    assert "0.60\n" in drawn(forest.comparison(compared(auroc={"value": 0.6, "low": None, "high": None})))
+
+
+@pytest.mark.parametrize("count", [0, 1, 9])
+def test_subgroups_say_too_few(count):
+    rows = [
+        {"subgroup": f"age and a long name: {i}", "num_patients": 50, "events": 9, "auroc": NONE, "note": "too few"}
+        | {"mean_risk": 0.24, "observed": None}
+        for i in range(count)
+    ]
+    text = drawn(forest.subgroups(rows))
+    assert text.count("too few") == text.count("24 % (–)") == count
+
+
+def test_label_sensitivity_draws_model_and_ridge_and_prints_the_own_definition_bold():
+    rows = [
+        {"label": name, "definition": "growth by at least 6 mL or 33 % within 48 h of onset", "num_patients": 100}
+        | {"events": 23, "auroc": auroc, "ridge2_auroc": auroc, "is_run_label": name == "onset_48h", "note": note}
+        for name, auroc, note in (("onset_48h", score(0.6), ""), ("absolute_12_5ml", NONE, "too few"))
+    ]
+    figure = forest.label_sensitivity(rows)
+    text = drawn(figure)
+    assert "too few" in text
+    assert "ridge2" in text
+    assert [tick.get_fontweight() for tick in figure.axes[0].get_yticklabels()] == ["bold", "normal"]
+    assert "ridge2" not in drawn(forest.label_sensitivity(rows[1:]))

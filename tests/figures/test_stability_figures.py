@@ -1,0 +1,81 @@
+import numpy as np
+import pandas as pd
+import pytest
+from drawing import LABELS, RISKS, RNG, drawn
+
+from hemexp.features import GROUPS
+from hemexp.figures import stability
+
+
+def uncertain(num_patients=40, **changes):
+    risk = RISKS[0][:num_patients]
+    columns = {
+        "patient_id": [f"sub{i:03d}" for i in range(num_patients)],
+        "role": "test",
+        "label": LABELS[:num_patients].astype(float),
+        "probability": risk,
+        "low": risk / 2,
+        "high": (1 + risk) / 2,
+        "abstains": np.arange(num_patients) % 4 == 0,
+    }
+    return pd.DataFrame(columns | changes)
+
+
+def test_uncertainty_draws_the_test_part_alone_and_counts_abstentions():
+    table = uncertain(role=["test"] * 30 + ["unlabelled"] * 10)
+    assert "abstains for 8 of 30" in drawn(stability.uncertainty(table))
+
+
+@pytest.mark.parametrize("changes", [{"role": "unused"}, {"low": np.nan, "high": np.nan}, {"label": np.nan}])
+@pytest.mark.parametrize("num_patients", [1, 8, 90])
+def test_uncertainty_of_few_many_and_unknown(changes, num_patients):
+    text = drawn(stability.uncertainty(uncertain(num_patients, **changes)))
+    assert ("no test patients" in text) == ("role" in changes)
+    assert ("outcome unknown" in text) == ("label" in changes)
+    assert ("sub000" in text) == (num_patients < 90 and "role" not in changes)
+
+
+@pytest.mark.parametrize("chosen", [slice(0, 100), slice(20, 28)])
+def test_instability_bands_hold_the_refits(chosen):
+    risk = RISKS[0][chosen]
+    offsets = np.linspace(-0.1, 0.1, 201)[:, None]
+    figure = stability.instability(risk, risk + offsets, LABELS[chosen])
+    drawn(figure)
+    _, low, high, _ = figure.axes[0].lines
+    assert np.allclose(high.get_ydata() - low.get_ydata(), 0.19)
+
+
+def test_instability_of_a_constant_risk_has_a_band_too():
+    refits = np.linspace(0.1, 0.3, 201)[:, None] * np.ones(100)
+    figure = stability.instability(np.full(100, 0.2), refits, LABELS)
+    drawn(figure)
+    assert np.allclose(figure.axes[0].lines[1].get_ydata(), 0.105)
+
+
+@pytest.mark.parametrize(("count", "bars"), [(72, 15), (2, 2), (0, 0)])
+@pytest.mark.parametrize("low", [0.0, np.nan])
+def test_attributions_draw_the_first_inputs(count, bars, low):
+    table = pd.DataFrame({"feature": GROUPS["paper"][:count], "importance": np.linspace(0.2, -0.1, count)})
+    figure = stability.attributions(table.assign(low=low, high=low, top10_share=0.5))
+    text = drawn(figure)
+    assert len(figure.axes[0].patches) == text.count("50 % of fits") == bars
+    assert ("no input" in text) == (bars == 0)
+
+
+@pytest.mark.parametrize("names", [GROUPS["paper"], GROUPS["minimal"], [f"x{i}" * 20 for i in range(50)], ["age"]])
+@pytest.mark.parametrize("num_heads", [1, 4, 5])
+def test_attention_has_a_panel_a_head_on_one_scale(names, num_heads):
+    size = len(names)
+    figure = stability.attention(RNG.dirichlet(np.ones(size), (num_heads, size)), names)
+    drawn(figure)
+    panels = [axes for axes in figure.axes if axes.images]
+    assert len(panels) == num_heads
+    assert len({panel.images[0].get_clim() for panel in panels}) == 1
+    assert len(panels[0].get_yticklabels()) <= 20
+
+
+def test_attention_names_the_blocks_of_the_paper_inputs():
+    text = drawn(stability.attention(np.full((1, 72, 72), 1 / 72), GROUPS["paper"]))
+    assert all(
+        block in text for block in ("patient (12)", "treatments (7)", "hematoma site (11)", "edema density (17)")
+    )

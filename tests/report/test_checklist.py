@@ -1,0 +1,49 @@
+"""The TRIPOD+AI checklist: complete, and never more than the files show."""
+
+import string
+from pathlib import Path
+
+import pytest
+from fake_run import write_run
+
+from hemexp.report.checklist import AUTHOR, DONE, NONE, PARTLY, checklist_rows
+from hemexp.report.run_files import read_run
+from hemexp.report.words import load_texts
+
+ITEMS = (
+    "1 2 3a 3b 3c 4 5a 5b 6a 6b 6c 7 8a 8b 8c 9a 9b 9c 10 11 12a 12b 12c 12d 12e 12f 12g 13 14 15 16 17 "
+    "18a 18b 18c 18d 18e 18f 19 20a 20b 20c 21 22 23a 23b 24 25 26 27a 27b 27c"
+)
+
+
+def test_all_27_items_in_52_rows():
+    rows = load_texts("tripod_ai")
+    assert " ".join(row["item"] for row in rows) == ITEMS
+    assert len({row["item"].rstrip(string.ascii_letters) for row in rows}) == 27
+
+
+def test_a_full_run_fills_what_it_can(tmp_path: Path):
+    rows = {row["item"]: row for row in checklist_rows(read_run(write_run(tmp_path / "run")))}
+    assert rows["12a"]["status"] == DONE
+    assert "60 train (12 with expansion), 40 test (11 with expansion)" in rows["12a"]["filled"]
+    assert rows["10"]["status"] == PARTLY
+    assert rows["24"]["status"] == NONE
+    for item in ("2", "5b", "6a", "8b", "8c", "12d", "17", "18a", "18d", "19", "20c", "27c"):
+        assert rows[item] | {"asks": "", "part": ""} == {
+            "item": item, "part": "", "asks": "", "status": AUTHOR, "filled": "", "left": "",
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("item", "block"), [("1", "label_definition"), ("10", "sample_size"), ("14", "subgroups"), ("15", "thresholds"),
+                        ("20a", "flow"), ("23a", "metrics"), ("25", "claim"), ("18f", "versions")]
+)  # fmt: skip
+def test_nothing_is_claimed_that_the_files_do_not_show(item: str, block: str, tmp_path: Path):
+    rows = checklist_rows(read_run(write_run(tmp_path / "run", {block: None})))
+    assert next(row["status"] for row in rows if row["item"] == item) == AUTHOR
+
+
+def test_a_bare_run_leaves_all_but_the_limits_to_the_author(tmp_path: Path):
+    (tmp_path / "result.json").write_text('{"verdict": "INCOMPLETE: killed", "config": {}}', encoding="utf-8")
+    rows = checklist_rows(read_run(tmp_path))
+    assert {row["item"] for row in rows if row["status"] in {DONE, PARTLY}} == {"26"}

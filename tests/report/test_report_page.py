@@ -1,0 +1,222 @@
+"""The page: what it says, what it must not say, and what it does with broken files."""
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_run import FIGURES, FULL, IDS, result, score, write_run
+
+from hemexp.compose import load_config
+from hemexp.config import ReportConfig
+from hemexp.errors import UserError
+from hemexp.jobs.report import report
+from hemexp.report.page import render
+from hemexp.report.run_files import read_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with everything in it; never written to."""
+    return write_run(tmp_path_factory.mktemp("report") / "run")
+
+
+def words(html: str) -> str:
+    """Return what a reader sees, in one line."""
+
+    class Reader(HTMLParser):
+        seen: list[str]
+
+        def handle_data(self, data: str) -> None:
+            self.seen.append(data)
+
+    reader = Reader()
+    reader.seen = []
+    reader.feed(re.sub("<style>.*?</style>", "", html, flags=re.DOTALL))
+    return re.sub(r"\s+", " ", " ".join(reader.seen))
+
+
+def test_the_page_needs_nothing_else_and_names_no_patient(run: Path):
+    html = render(read_run(run), patients=False)
+    assert html.count("data:image/png;base64,") == len(FIGURES)
+    assert not re.search(r"https?:|<script|<link|@import|url\(", html)
+    assert not [name for name in IDS if name in html]
+    assert "20161212002136" not in html
+    text = words(html)
+    order = ["What was predicted", "Patients", "Data quality", "Results in the test part", "cross-validation",
+             "Comparison with the baselines", "Calibration", "Decisions", "Subgroups", "Uncertainty", "enough patients",
+             "Optimism", "Stability", "Other definitions", "leans on", "Limits", "TRIPOD", "reproduce"]  # fmt: skip
+    titles = re.findall(r"<h2>(.*?)<", html)
+    assert len(titles) == len(order)
+    assert all(part in title for part, title in zip(order, titles, strict=True))
+    for said in (
+        "growth by at least 6 mL or 33 % within 48 h of onset", "48 hours, counted from symptom onset",
+        "160 patients", "30 left out", "130 patients", "0.55 (0.49 to 0.61)", "6,612",
+        "not shown to be better than the baselines",
+        "worse than at least one baseline (prevalence, ridge2)", "model − ridge2 −0.05 (−0.14 to 0.04) 0.400 no clear",
+        "model − prevalence 0.033 (0.013 to 0.053) < 0.001 model worse", "too few", "apparent optimism corrected",
+        "python train.py data.root=cohort evaluation=full label=onset_48h", "6bf3972797a86733", "hemexp 0.2.0",
+    ):  # fmt: skip
+        assert said in text, said
+
+
+def test_headline_numbers_stand_beside_interval_baseline_verdict_and_caveats(run: Path):
+    html = render(read_run(run), patients=False)
+    cards = re.findall(r'<div class="card">(.*?)</div>\s*<span class="chip HONEST">HONEST', html, flags=re.DOTALL)
+    assert len(cards) == 3
+    assert all("95 % interval" in card and "score" in card for card in cards)
+    head = words(html[html.index('class="head"') : html.index("<nav")])
+    assert "given after the first scan" in head
+    assert "fewer than 10 patients of the rarer outcome" in head
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"comparison": None, "metrics": {"cv/brier": score(0.2, 0.1), "cv/auroc": score(0.6, 0.1)}}, ["AUROC"]),
+        ({"metrics": {"cv/auroc": {"value": 0.6, "low": None, "high": None}}}, []),
+        ({"metrics": {"test/accuracy": score(0.9, 0.05)}}, []),
+        ({"metrics": {"test/auroc": score(0.6, 0.1), "test/brier": score(0.2, 0.1)}}, ["AUROC", "Brier score"]),
+        ({"metrics": {"test/brier": score(0.2, 0.1)}, "prevalence_baseline": None}, []),
+    ],
+)
+def test_no_number_is_headlined_without_interval_and_baseline(
+    tmp_path: Path, changes: dict[str, Any], names: list[str]
+):
+    html = render(read_run(write_run(tmp_path / "run", changes)), patients=False)
+    assert [name.split(" in ")[0] for name in re.findall(r'<div class="name">(.*?)</div>', html)] == names
+
+
+def test_patients_on_request(run: Path):
+    text = words(render(read_run(run), patients=True))
+    assert all(name in text for name in IDS[60:100])
+    assert re.search(r"sub061 0\.\d\d 0\.\d\d to [01]\.\d\d (no )?expansion", text)
+    assert "sub001 no followup 表1-患者.xlsx Sheet1 D2 20161212002136 sub001: what is wrong" in text
+
+
+def test_everything_is_escaped(tmp_path: Path):
+    changes = {"label_definition": "<script>alert(1)</script>", "caveats": ["<b>new"]}
+    html = render(read_run(write_run(tmp_path / "run", changes)), patients=True)
+    assert "<script" not in html
+    assert "<b>new" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_an_unfinished_run_says_so_first_and_names_nobody(tmp_path: Path):
+    changes = {"status": "failed", "verdict": "INCOMPLETE: patient sub007 has no scan", "metrics": None}
+    run = write_run(tmp_path / "run", changes)
+    text = words(render(read_run(run), patients=False))
+    assert text.index("INCOMPLETE: patient [patient] has no scan") < text.index("This run trained")
+    assert "nothing of it is final" in text
+    assert "sub007" in words(render(read_run(run), patients=True))
+
+
+def test_a_run_without_done_is_incomplete_whatever_it_says(tmp_path: Path):
+    run = write_run(tmp_path / "run")
+    (run / "DONE").unlink()
+    assert read_run(run).verdict.startswith("INCOMPLETE: the directory holds no DONE")
+
+
+def test_a_leak_is_named_wherever_scores_are(tmp_path: Path):
+    html = render(read_run(write_run(tmp_path / "run", {"verdict": "AUDIT: train_includes_test"})), patients=False)
+    assert html.count('<span class="chip AUDIT">AUDIT: train_includes_test</span>') == 3 + 11  # cards, scored sections
+    assert "inflated" in words(html)
+
+
+@pytest.mark.parametrize("key", sorted(set(result()) - {"verdict", "config", "status"}))
+def test_any_block_may_be_missing(key: str, tmp_path: Path):
+    assert "TRIPOD+AI" in render(read_run(write_run(tmp_path / "run", {key: None})), patients=True)
+
+
+def test_a_bare_run(tmp_path: Path):
+    (tmp_path / "result.json").write_text(
+        '{"verdict": "INCOMPLETE: running or killed", "config": {}}', encoding="utf-8"
+    )
+    text = words(render(read_run(tmp_path), patients=True))
+    assert "none is headlined" in text
+    assert "Not examined in this run: repeated cross-validation" in text
+
+
+def test_what_was_not_examined_is_a_limit(tmp_path: Path):
+    text = words(render(read_run(write_run(tmp_path / "run", dict.fromkeys(FULL))), patients=False))
+    assert "Not examined in this run: bootstrap optimism, instability of predictions, other definitions" in text
+
+
+def _break(name: str, content: str) -> Callable[[Path], object]:
+    return lambda run: (run / name).write_text(content, encoding="utf-8")
+
+
+def _change(**changes: Any) -> Callable[[Path], object]:
+    return lambda run: (run / "result.json").write_text(json.dumps(result() | changes), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_break("result.json", "{"), ["result.json"]),
+        (_break("result.json", '{"a": 1}'), ["result.json", "verdict"]),
+        (_change(metrics={"test/auroc": 0.9}), ["result.json", "metrics"]),
+        (_change(comparison=[{"model": "sacnn"}]), ["result.json", "comparison", "is_model", "missing"]),
+        (_change(thresholds={"rule": 1}), ["result.json", "thresholds"]),
+        (_change(sample_size={}, calibration={"cv": 1}), ["result.json", "calibration"]),
+        (_change(label_sensitivity=[3]), ["result.json", "label_sensitivity"]),
+        (_change(caveats=3), ["result.json", "caveats"]),
+        (_change(num_test="many"), ["result.json", "num_test", "many"]),
+        (_break("quality.csv", ""), ["quality.csv", "table"]),
+        (_break("characteristics.csv", "variable,overall\nage,3\n"), ["characteristics.csv", "no expansion", "SMD"]),
+        (
+            _break("decision_curve.csv", "strategy,threshold,net_benefit\na,0.1,much\n"),
+            ["row 2", "net_benefit", "much"],
+        ),
+        (_break("figures/roc.png", "no picture"), ["roc.png", "PNG"]),
+        (_break("splits.json", "[1]"), ["splits.json"]),
+        (_break(".hydra/overrides.yaml", "a: 1"), ["overrides.yaml", "list"]),
+    ],
+)
+def test_broken_files_are_named(tmp_path: Path, spoil: Callable[[Path], object], said: list[str]):
+    run = write_run(tmp_path / "run")
+    spoil(run)
+    with pytest.raises(UserError) as refusal:
+        render(read_run(run), patients=False)
+    assert all(word in str(refusal.value) for word in said), refusal.value
+
+
+def test_the_job_leaves_one_file_and_touches_no_other(tmp_path: Path):
+    run = write_run(tmp_path / "run")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    cfg = load_config(ReportConfig, [f"run_dir={run}"])
+    page = report(cfg, tmp_path / "out")
+    first = page.read_text(encoding="utf-8")
+    report(cfg, tmp_path / "out")
+    assert page.read_text(encoding="utf-8") == first
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path != page} == before
+
+
+def test_mistakes_are_refused(tmp_path: Path):
+    for overrides, said in (
+        ([], "run_dir is not set"),
+        ([f"run_dir={tmp_path}"], "result.json"),
+        ([f"sweep_dir={tmp_path}"], "sweep"),
+    ):
+        with pytest.raises(UserError, match=said):
+            load_config(ReportConfig, overrides)
+
+
+def test_the_command(run_command: Any, tmp_path: Path):
+    run = write_run(tmp_path / "run")
+    done = run_command("report.py", f"run_dir={run}")
+    assert done.returncode == 0, done.stderr
+    assert "HONEST" in done.stdout
+    assert (run / "report.html").is_file()
+    assert sorted(path.name for path in next(tmp_path.glob("outputs/report/*")).iterdir()) == [".hydra", "report.log"]
+    (run / "quality.csv").write_text("", encoding="utf-8")
+    inside = run_command("report.py", f"run_dir={run}", f"output_dir={run / 'x'}")
+    broken = run_command("report.py", f"run_dir={run}")
+    sweep = run_command("report.py", f"sweep_dir={run}")
+    assert [done.returncode for done in (inside, broken, sweep)] == [2, 2, 2]
+    assert "quality.csv" in broken.stderr
+    assert "Traceback" not in inside.stderr + broken.stderr + sweep.stderr
+    assert not (run / "x").exists()
