@@ -10,9 +10,10 @@ from small import ROOT
 ARGUMENTS = {
     "one_run.py": ["--epochs", "3", "--rounds", "1"],
     "group.py": ["--epochs", "2", "--rounds", "1", "--members", "1", "2"],
+    "coverage.py": ["--cohorts", "2", "--fresh", "1000", "--jobs", "1"],
     "sweep.py": ["--epochs", "2", "--jobs", "2", "--fits", "3", "--rival-jobs", "1"],
 }
-TABLES = {"one_run.py": 1, "group.py": 4, "sweep.py": 2}
+TABLES = {"one_run.py": 1, "group.py": 4, "sweep.py": 2, "coverage.py": 3}
 
 
 @pytest.mark.slow
@@ -27,6 +28,6 @@ def test_it_runs(name: str):
 
 def test_all_of_them_are_run_and_documented():
     names = {path.name for path in (ROOT / "benchmarks").glob("*.py")} - {"rivals.py"}
-    page = (ROOT / "docs" / "performance.md").read_text()
+    page = "".join((ROOT / "docs" / name).read_text() for name in ("performance.md", "evaluation.md"))
     assert names == set(ARGUMENTS)
     assert all(f"python benchmarks/{name}" in page for name in names)

@@ -90,7 +90,7 @@ def test_defaults_are_the_papers_system():
 )
 def test_a_broken_rule_states_key_value_and_rule(override: str, words: list[str]):
     with pytest.raises(UserError) as error:
-        load_config(TrainConfig, [override])
+        load_config(TrainConfig, override.split())
     assert all(word in str(error.value) for word in words)
 
 

@@ -53,7 +53,7 @@ def test_the_result(finished_run: Path):
     assert "treatments_after_first_scan" in result["caveats"]
     assert (result["num_train"], result["num_test"], result["num_features"]) == (24, 16, 72)
     assert result["data"]["kind"] == "workbook"
-    assert set(result["metrics"]) == {f"test/{name}" for name in SCORES}
+    assert set(result["metrics"]) == {f"{stage}/{name}" for stage in ("test", "cv") for name in SCORES}
     for score in result["metrics"].values():
         assert set(score) == {"value", "low", "high"}
     assert {"config_hash", "data_hash", "seed", "versions", "seconds", "events_train", "events_test"} <= set(result)
@@ -99,7 +99,7 @@ def test_predict_gives_the_runs_own_probabilities(finished_run: Path, workbooks:
     again, own = predict_with(finished_run, workbooks, tmp_path), read(finished_run / "predictions.csv")
     pd.testing.assert_frame_equal(again, own, atol=1e-6)
     results = [json.loads((folder / "result.json").read_text()) for folder in (tmp_path, finished_run)]
-    assert results[0]["metrics"] == results[1]["metrics"]
+    assert results[0]["metrics"] == {key: results[1]["metrics"][key] for key in results[0]["metrics"]}
     assert {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")} == before
 
 

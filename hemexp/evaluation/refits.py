@@ -1,5 +1,6 @@
 """What refitting the whole recipe on bootstrap samples says: optimism of the scores, instability of the risks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,28 @@ from hemexp.evaluation.calibration import calibration_slope
 from hemexp.evaluation.scores import CONFIDENCE, Array, auroc, brier
 
 _UNDEFINED = 0.1  # share of refits that may be left out of a mean
+_MEMORIZED = 0.99  # apparent AUROC
+_MEMORIZES = (
+    "the model ranks the patients it was fitted to almost without error: it memorizes, and subtracting the optimism "
+    "is not enough; read the out-of-bag score or the .632+ estimate, and the cross-validation"
+)
+_UNINFORMED: dict[str, Callable[[Array, Array], float]] = {  # the score where risks and outcomes had nothing in common
+    "auroc": lambda y, p: 0.5,
+    "brier": lambda y, p: float(np.mean(p**2) - 2 * p.mean() * y.mean() + y.mean()),
+}
 
 
 def optimism(labels: Array, apparent: Array, refits: Array, counts: Array) -> dict[str, Any]:
-    """Return Harrell's optimism of AUROC, Brier score and calibration slope.
+    """Return Harrell's optimism of AUROC, Brier score and calibration slope, and what the out-of-bag patients say.
 
     Optimism is the mean over refits of the score on the bootstrap sample minus the score on the original patients
     (Harrell et al., Statistics in Medicine 1996;15:361-387); the corrected score is the apparent one less it. A refit
     whose score is not defined (one outcome only, or risks that separate the outcomes, which have no slope) is left out;
     if that happens to more than a tenth, or to the apparent score, the results that need it are None.
+
+    Two thirds of the original patients are in a sample too: a model that memorizes them looks good on the original
+    ones, and Harrell's correction is then far too small. ``out_of_bag`` is the mean score on those left out of a
+    sample; ``corrected_632plus`` weighs it with the apparent score after Efron and Tibshirani (JASA 1997;92:548-560).
 
     Args:
         labels: 1 or 0.
@@ -34,16 +48,40 @@ def optimism(labels: Array, apparent: Array, refits: Array, counts: Array) -> di
     for name, measure in {"auroc": auroc, "brier": brier, "calibration_slope": calibration_slope}.items():
         with np.errstate(invalid="ignore", divide="ignore"):  # an AUROC of one outcome is 0 / 0
             value = float(measure(y, apparent, everybody)[0])
-            pairs = [measure(y, p, np.vstack([count, everybody])) for p, count in zip(refits, counts, strict=True)]
-        gaps = np.array([on_sample - on_all for on_sample, on_all in pairs])
-        defined = gaps[np.isfinite(gaps)]
-        mean = float(defined.mean()) if len(defined) >= max(1, (1 - _UNDEFINED) * len(gaps)) else None
+            scores = np.array(
+                [
+                    measure(y, p, np.vstack([count, everybody, count == 0]))
+                    for p, count in zip(refits, counts, strict=True)
+                ]
+            )  # (B, 3): on the sample, on all, on those left out
+        mean, out_of_bag = _mean(scores[:, 0] - scores[:, 1]), _mean(scores[:, 2])
+        known = np.isfinite(value)
         block[name] = {
-            "apparent": value if np.isfinite(value) else None,
+            "apparent": value if known else None,
             "optimism": mean,
-            "corrected": value - mean if mean is not None and np.isfinite(value) else None,
+            "corrected": value - mean if mean is not None and known else None,
+            "out_of_bag": out_of_bag,
         }
+        if name in _UNINFORMED and out_of_bag is not None and known:
+            block[name]["corrected_632plus"] = _weigh(value, out_of_bag, _UNINFORMED[name](y, apparent))
+    fitted = block["auroc"]["apparent"]
+    block["note"] = _MEMORIZES if fitted is not None and fitted > _MEMORIZED else ""
     return block
+
+
+def _mean(values: Array) -> float | None:
+    """Return the mean of what is defined; None where too little is."""
+    defined = values[np.isfinite(values)]
+    return float(defined.mean()) if len(defined) >= max(1, (1 - _UNDEFINED) * len(values)) else None
+
+
+def _weigh(apparent: float, out_of_bag: float, uninformed: float) -> float:
+    """Return the .632+ estimate: the nearer the out-of-bag score to knowing nothing, the less the apparent counts."""
+    if abs(out_of_bag - apparent) > abs(uninformed - apparent):
+        out_of_bag = uninformed  # no worse than knowing nothing
+    rate = (out_of_bag - apparent) / (uninformed - apparent) if uninformed != apparent else 0.0
+    weight = 0.632 / (1 - 0.368 * min(max(rate, 0.0), 1.0))
+    return (1 - weight) * apparent + weight * out_of_bag
 
 
 def instability(risks: Array, refits: Array, threshold: float = 0.5) -> tuple[dict[str, Any], pd.DataFrame]:

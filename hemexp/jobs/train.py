@@ -116,7 +116,8 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool) -> dict[str, Any]:
     test = data.split.positions("test")
     metrics = score_predictions(recipe.labels[test], risks[test], majority=facts["majority"])
 
-    found = evaluate(cfg, data, risks, label_definitions(), run.path / "checkpoints" / "evaluation")
+    definitions = {**label_definitions(), cfg.label.name: cfg.label}
+    found = evaluate(cfg, data, risks, definitions, run.path / "checkpoints" / "evaluation")
     metrics |= found.metrics
     for name, table in found.tables.items():
         write_csv(table, run.path / f"{name}.csv")

@@ -39,10 +39,19 @@ def optimism(run: RunFiles) -> Block | None:
     return section("optimism", "Optimism", run.build("optimism", _optimism) or [], scored=True)  # no figure of its own
 
 
+_OPTIMISM = {
+    "apparent": "apparent",
+    "optimism": "optimism",
+    "corrected": "corrected",
+    "out_of_bag": "out of bag",
+    "corrected_632plus": ".632+",
+}
+
+
 def _optimism(block: dict[str, Any]) -> list[Block]:
     names = {"auroc": ("AUROC", 2), "brier": ("Brier score", 3), "calibration_slope": ("calibration slope", 2)}
     rows = [
-        [name, *(num(block[key].get(column), digits) for column in ("apparent", "optimism", "corrected"))]
+        [name, *(num(block[key].get(column), digits) for column in _OPTIMISM)]
         for key, (name, digits) in names.items()
         if block.get(key)
     ]
@@ -51,7 +60,9 @@ def _optimism(block: dict[str, Any]) -> list[Block]:
         f"did on its own patients than on the original ones is its optimism; it is subtracted from the apparent score."
     )
     note = "These numbers have no intervals; read them beside the cross-validated scores."
-    return [text(words), table("Bootstrap optimism", ["", "apparent", "optimism", "corrected"], rows, note)]
+    warning = block.get("note") or ""
+    said = [text(f"{warning[0].upper()}{warning[1:]}.")] if warning else []
+    return [text(words), *said, table("Bootstrap optimism", ["", *_OPTIMISM.values()], rows, note)]
 
 
 def instability(run: RunFiles) -> Block | None:

@@ -38,6 +38,25 @@ def test_the_corrected_auroc_is_near_that_of_new_patients():
     assert block["calibration_slope"]["corrected"] < 0.9 < block["calibration_slope"]["apparent"]
 
 
+def test_a_model_that_memorizes_is_told_and_632plus_is_not_taken_in():
+    rng = np.random.default_rng(0)
+    y = (np.arange(100) < 25).astype(float)
+    counts = rng.multinomial(100, np.full(100, 0.01), size=50)
+    noise = rng.random((50, 100))
+    refits = np.where(counts > 0, 0.98 * y + 0.01, noise)  # right on whom it saw, a guess on the others
+    block = optimism(y, np.where(y == 1, 0.99, 0.01), refits, counts)
+    auroc = block["auroc"]
+    assert auroc["apparent"] == 1.0
+    assert auroc["corrected"] > 0.8
+    assert auroc["out_of_bag"] == pytest.approx(0.5, abs=0.05)
+    assert auroc["corrected_632plus"] == pytest.approx(0.5, abs=0.05)
+    assert "memorizes" in block["note"]
+    y, apparent, refits, counts, truth = refitted(num_inputs=12)
+    block = optimism(y, apparent, refits, counts)
+    assert block["note"] == ""
+    assert block["auroc"]["corrected_632plus"] == pytest.approx(float(truth), abs=0.08)
+
+
 def test_optimism_is_what_an_explicit_resample_gives():
     y, apparent, refits, counts, _ = refitted(num_inputs=2, num_refits=3)
     rows = [np.repeat(np.arange(len(y)), count) for count in counts]
@@ -59,10 +78,11 @@ def test_what_is_not_defined_is_none():
     separating = np.tile(np.where(y == 1, 0.9, 0.1), (5, 1))
     counts = np.ones((5, 20))
     block = optimism(y, separating[0], separating, counts)
-    assert block["calibration_slope"] == {"apparent": None, "optimism": None, "corrected": None}
-    assert block["auroc"] == {"apparent": 1.0, "optimism": 0.0, "corrected": 1.0}
+    nothing = dict.fromkeys(["apparent", "optimism", "corrected", "out_of_bag"])
+    assert block["calibration_slope"] == nothing
+    assert block["auroc"] == {"apparent": 1.0, "optimism": 0.0, "corrected": 1.0, "out_of_bag": None}
     one_outcome = optimism(np.zeros(20), separating[0], separating, counts)
-    assert one_outcome["auroc"] == {"apparent": None, "optimism": None, "corrected": None}
+    assert one_outcome["auroc"] == nothing
     assert one_outcome["brier"]["optimism"] == pytest.approx(0)
 
 

@@ -32,7 +32,7 @@ Make = Callable[..., list[Member]]
 
 def equal(a: FitResult, b: FitResult) -> bool:
     """Whether two members are the same bits: best weights, curves and how they ended."""
-    states = a.network["state_dict"], b.network["state_dict"]
+    states = a.content["state_dict"], b.content["state_dict"]
     facts = [(each.epochs, each.best_epoch, each.best_loss, each.stopped_by) for each in (a, b)]
     return (
         states[0].keys() == states[1].keys()
@@ -138,7 +138,7 @@ def test_a_member_that_turns_nan_harms_no_other(members: Make, trainer: Callable
     results = fit_group([healthy[0], sick, healthy[1], healthy[2]], trainer(max_epochs=30))
     assert results[1].stopped_by == "diverged"
     assert results[1].epochs == len(results[1].history) < 30
-    assert all(value.isfinite().all() for value in results[1].network["state_dict"].values())
+    assert all(value.isfinite().all() for value in results[1].content["state_dict"].values())
     assert not results[1].history["train/loss"].iloc[-1] < np.inf
     alone = fit_group(healthy, trainer(max_epochs=30))
     assert all(equal(a, b) for a, b in zip(alone, (results[0], *results[2:]), strict=True))
@@ -285,7 +285,7 @@ def test_every_members_checkpoint_loads_into_the_readable_network(members: Make,
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)["networks"]
     for member, result, content in zip(group, results, saved, strict=True):
         raw = member.fold.inputs
-        for network in (result.network, content):
+        for network in (result.content, content):
             net = ExpansionNet.from_content(network)
             plain = build_net(11, **vars(member.model))
             plain.load_state_dict({k[4:]: v for k, v in network["state_dict"].items() if k.startswith("net.")})
