@@ -1,4 +1,4 @@
-"""Whether the evaluation says the truth where it is known; `benchmarks/coverage.py` prints the same for the docs."""
+"""Whether the evaluation says the truth where it is known; `benchmarks/simulation.py` prints the same for the docs."""
 
 import sys
 
@@ -7,7 +7,7 @@ import pytest
 from small import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
-import coverage
+import simulation
 
 pytestmark = pytest.mark.slow
 COHORTS = 100
@@ -19,7 +19,8 @@ def hits(found: list[dict[str, tuple[float, float, float, float]]], name: str) -
 
 
 def test_intervals_of_cross_validation_hold_what_the_fold_models_score_on_100_000_fresh_patients():
-    found = coverage.over_cohorts(lambda seed: coverage.covered(100, 100_000, seed), COHORTS, 2)
+    cfg = simulation.config("model=ridge2")
+    found = simulation.over_cohorts(lambda seed: simulation.covered(cfg, 100, 100_000, seed), COHORTS, 2)
     assert hits(found, "auroc") >= 90  # of 100; the docs say what 400 cohorts gave
     assert hits(found, "brier") >= 85
     values, truths = (np.mean([each["auroc"][index] for each in found]) for index in (0, 3))
@@ -27,13 +28,14 @@ def test_intervals_of_cross_validation_hold_what_the_fold_models_score_on_100_00
 
 
 def test_a_calibrated_model_is_found_calibrated():
-    found = coverage.over_cohorts(coverage.calibrated, COHORTS, 2)
+    found = simulation.over_cohorts(simulation.calibrated, COHORTS, 2)
     assert np.mean([each["slope"][0] for each in found]) == pytest.approx(1.0, abs=0.05)
     assert np.mean([each["intercept"][0] for each in found]) == pytest.approx(0.0, abs=0.05)
     assert min(hits(found, "slope"), hits(found, "intercept")) >= 88
 
 
 def test_no_signal_is_hardly_ever_called_better_than_baseline():
-    said = coverage.over_cohorts(lambda seed: coverage.claimed(100, "model=logistic model.C=0.01", seed), COHORTS, 2)
+    cfg = simulation.config("model=logistic", "model.C=0.01")
+    said = simulation.over_cohorts(lambda seed: simulation.claimed(cfg, 100, seed), COHORTS, 2)
     for score in ("auroc", "brier"):
         assert sum(each[score] for each in said) <= 5
