@@ -33,7 +33,7 @@ def test_ci_runs_what_is_not_run_here():
 
 
 def test_every_choice_in_the_table_exists():
-    for group, cell in re.findall(r"\| `(label|features|split|model)=` \| (.*?) \|\n", README):
+    for group, cell in re.findall(r"\| `(label|features|split|evaluation|model)=` \| (.*?) \|\n", README):
         named = set(re.findall(r"`(\w+)`", cell))
         assert named == {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
 
@@ -46,12 +46,15 @@ def test_the_commands_run_in_order(tmp_path: Path):
             serve(arguments, tmp_path)
             continue
         assert program == "python"
-        small = FAST if arguments[0] == "train.py" else []
+        small = [] if arguments[0] != "train.py" else FAST
+        if any(argument.startswith("evaluation=") for argument in arguments):
+            small = [setting for setting in FAST if not setting.startswith("evaluation=")]
         command = [sys.executable, str(ROOT / arguments[0]), *arguments[1:], *small]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
     assert len(list(tmp_path.glob("outputs/sweeps/*/*/DONE"))) == 18
     assert (tmp_path / "outputs" / "first" / "DONE").is_file()
+    assert (tmp_path / "outputs" / "first" / "report.html").is_file()
     assert len(list(tmp_path.glob("outputs/predict/*/predictions.csv"))) == 1
 
 
