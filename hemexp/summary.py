@@ -18,7 +18,7 @@ NAMES = {
     "log_loss": "log loss (lower is better)",
 }
 
-_WIDTH = 112  # columns, at least: a table that wraps cannot be read
+_WIDTH = 120  # columns, at least: a table that wraps cannot be read
 _COMPARED = ("auroc", "auroc_difference", "brier", "brier_difference")
 STAGES = {"cv": "cross-validation (95 % interval)", "test": "test part (95 % interval)"}
 

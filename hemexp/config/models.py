@@ -161,16 +161,19 @@ class Ridge2Config(EstimatorConfig):
 
 @dataclass
 class LogisticConfig(EstimatorConfig):
-    """Penalized logistic regression; without `C`, cross-validation within the training part chooses it."""
+    """Penalized logistic regression; what is null is chosen by cross-validation within the training part."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("logistic",)
     C: Optional[float] = None
-    l1_ratio: float = 0.0
+    l1_ratio: Optional[float] = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         rule(self.C is None or self.C > 0, "model.C", self.C, "must be above 0, or null")
-        rule(0 <= self.l1_ratio <= 1, "model.l1_ratio", self.l1_ratio, "must be 0 (ridge) to 1 (lasso)")
+        known = self.l1_ratio is None or 0 <= self.l1_ratio <= 1
+        rule(known, "model.l1_ratio", self.l1_ratio, "must be 0 (ridge) to 1 (lasso), or null")
+        chosen = self.l1_ratio is not None or self.C is None
+        rule(chosen, "model.l1_ratio", self.l1_ratio, f"can be chosen only together with C, which is {self.C}")
 
 
 @dataclass

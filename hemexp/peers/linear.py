@@ -69,27 +69,28 @@ class Logistic(Linear):
 
     Attributes:
         C: inverse of the penalty, or None.
-        l1_ratio: 0 for ridge, 1 for the lasso.
+        l1_ratio: 0 for ridge, 1 for the lasso, or None: the best of `L1_RATIOS`.
     """
 
+    L1_RATIOS: ClassVar[tuple[float, ...]] = (0.0, 0.5, 1.0)
     NUM_FOLDS: ClassVar[int] = 5
     TOO_FEW: ClassVar[float] = 0.1  # C where an outcome occurs once: no fold could hold it and another learn from it
 
     C: float | None
-    l1_ratio: float
+    l1_ratio: float | None
 
     def solve(self, X: Array, y: Array) -> Any:
         """Return the best of those tried."""
         num_folds = min(self.NUM_FOLDS, int(np.bincount(y, minlength=2).min()))
         settings: dict[str, Any] = {"solver": "newton-cholesky", "max_iter": 1000}
-        if self.l1_ratio > 0:  # the one solver for this penalty that leaves the intercept alone
+        if self.l1_ratio != 0:  # the one solver for this penalty that leaves the intercept alone
             settings = {"solver": "saga", "max_iter": 20_000, "tol": 1e-3, "random_state": self.seed}
         if self.C is not None or num_folds < 2:
-            return LogisticRegression(C=self.C or self.TOO_FEW, l1_ratio=self.l1_ratio, **settings).fit(X, y)
+            return LogisticRegression(C=self.C or self.TOO_FEW, l1_ratio=self.l1_ratio or 0.0, **settings).fit(X, y)
         lowest = -4 if self.l1_ratio == 0 else -2  # below, the lasso keeps no input
         return LogisticRegressionCV(
             Cs=np.logspace(lowest, 1, 9),
-            l1_ratios=[self.l1_ratio],
+            l1_ratios=list(self.L1_RATIOS) if self.l1_ratio is None else [self.l1_ratio],
             cv=StratifiedKFold(num_folds, shuffle=True, random_state=self.seed),
             scoring="neg_log_loss",
             use_legacy_attributes=False,

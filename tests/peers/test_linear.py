@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 from peer_models import model
@@ -40,22 +38,15 @@ def test_a_given_penalty_is_that_of_scikit_learn(l1_ratio):
     np.testing.assert_allclose(ours.intercept, theirs.intercept_[0], atol=5e-3)
 
 
-def test_cross_validation_shrinks_noise_and_keeps_signal():
+@pytest.mark.parametrize("l1_ratio", [1.0, None])
+def test_cross_validation_shrinks_noise_and_keeps_signal(l1_ratio):
     X, y = simulated(100, 40)
     noise = np.random.default_rng(1).permutation(y)
-    lasso = model("logistic", l1_ratio=1.0)
-    assert abs(build_estimator(lasso, 0).fit(X, noise).coefficients).max() < 0.3
-    signal = abs(build_estimator(lasso, 0).fit(X, y).coefficients)
+    chosen = model("logistic", l1_ratio=l1_ratio)
+    assert abs(build_estimator(chosen, 0).fit(X, noise).coefficients).max() < 0.3
+    signal = abs(build_estimator(chosen, 0).fit(X, y).coefficients)
     assert signal.argmax() == 0
     assert (signal == 0).sum() > 20
-
-
-@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
-def test_72_inputs_are_chosen_among_in_no_time(l1_ratio):
-    X, y = simulated(80, 72)
-    start = time.perf_counter()
-    build_estimator(model("logistic", l1_ratio=l1_ratio), 0).fit(X, y)
-    assert time.perf_counter() - start < 3  # 0.2 s on an idle core
 
 
 def test_one_event_takes_a_fixed_penalty():
