@@ -147,6 +147,21 @@ def test_interrupted_between_its_parts_it_goes_on_to_the_same_numbers(
         assert (tmp_path / "run" / name).read_bytes() == (finished_run / name).read_bytes(), name
 
 
+def test_an_estimator_that_failed_after_its_fit_goes_on(
+    workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    cfg = load_config(TrainConfig, [f"data.root={workbooks}", "model=ridge2", *QUIET])
+    with monkeypatch.context() as patch:
+        patch.setattr("hemexp.jobs.train._show", fail)
+        with pytest.raises(OSError, match="disk full"):
+            train(cfg, tmp_path / "run")
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
+    assert train(cfg, tmp_path / "run")["verdict"] == "HONEST"
+
+
 @pytest.mark.parametrize(
     "model",
     [

@@ -85,7 +85,9 @@ def test_tensorboard_holds_curves_figures_graph_config_and_hparams(finished_run:
     history = pd.read_csv(finished_run / "history.csv")
     curve = [event.value for event in board.Scalars("train/loss")]
     np.testing.assert_allclose(curve, history["train/loss"], rtol=1e-6)
-    assert {"visual/loss", "visual/roc", "visual/risk"} <= set(tags["images"])
+    figures = {path.stem for path in (finished_run / "figures").glob("*.png")}
+    assert {f"visual/{name}" for name in figures} == set(tags["images"])
+    assert {"loss", "roc", "pr", "calibration", "cv_risk", "attention"} <= figures
     assert tags["graph"]
     assert "config/text_summary" in tags["tensors"]
     auroc = json.loads((finished_run / "result.json").read_text())["metrics"]["test/auroc"]["value"]

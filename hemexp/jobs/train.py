@@ -95,7 +95,7 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool) -> dict[str, Any]:
         name="",
         version="tensorboard",
         default_hp_metric=False,
-        purge_step=load_checkpoint(run.last)["num_epochs"] if resume else None,
+        purge_step=load_checkpoint(run.last)["num_epochs"] if resume and isinstance(cfg.model, NetConfig) else None,
     )
     recipe = recipe_of(cfg, data)
     member = recipe.member(data.split.positions("train") + data.split.positions("val"), cfg.seed)
