@@ -135,6 +135,8 @@ class RunDirectory(OutputDirectory):
 
     def fail(self, status: str, why: str) -> None:
         """Record an unfinished end in result.json (where there is one) and write FAILED, last of all."""
+        if (self.path / "DONE").is_file():
+            return  # what failed came after the run, such as a closed terminal
         if (self.path / "result.json").is_file():
             self._write(status, f"INCOMPLETE: {why}", self.result())
         write_text(self.path / "FAILED", f"{why}\n")

@@ -19,6 +19,7 @@ NAMES = {
 }
 
 _WIDTH = 120  # columns, at least: a table that wraps cannot be read
+_OPTIMISM = {"apparent": "apparent", "corrected": "Harrell's", "out_of_bag": "out of bag", "corrected_632plus": ".632+"}
 _COMPARED = ("auroc", "auroc_difference", "brier", "brier_difference")
 STAGES = {"cv": "cross-validation (95 % interval)", "test": "test part (95 % interval)"}
 
@@ -28,6 +29,8 @@ CAVEATS = {
     "one_outcome_in_test": "the test part holds one outcome only: nothing can be ranked",
     "inert_init": "model.init is zeros or all_zeros: what begins at zero never learns",
     "synthetic_cohort": "the patients are simulated",
+    "folds_diverged": "in some folds the training loss ended as no number; they predict with their best weights before",
+    "too_few_events_for_thresholds": "a fold of the training part would lack an outcome: no thresholds, no abstaining",
     "too_few_events_for_cross_validation": "a fold would lack an outcome: no cross-validation, so no honest headline",
 }
 
@@ -38,19 +41,19 @@ def print_scores(title: str, metrics: Mapping[str, Score], notes: Sequence[str])
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
     table.add_column("")
     for stage in stages:
-        table.add_column(STAGES[stage], justify="right")
+        table.add_column(STAGES[stage], justify="right", no_wrap=True)
     for name, words in NAMES.items():
         table.add_row(words, *(interval_text(metrics[f"{stage}/{name}"], 3) for stage in stages))
     _print(table, notes)
 
 
-def print_comparison(rows: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> None:
+def print_comparison(verdict: str, rows: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> None:
     """Print the model beside the baselines, on the same folds, then what may be said of it."""
-    title = "model and baselines on the same folds (95 % interval)"
+    title = f"{verdict}: model and baselines on the same folds (95 % interval)"
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
     table.add_column("")
     for words in ("AUROC", "the model's minus it", "Brier score", "the model's minus it"):
-        table.add_column(words, justify="right")
+        table.add_column(words, justify="right", no_wrap=True)
     for row in rows:
         cells = ["" if row[key] is None else interval_text(row[key], 3) for key in _COMPARED]
         table.add_row(row["model"], *cells, style="bold" if row["is_model"] else None)
@@ -79,8 +82,28 @@ def say_claim(claim: Mapping[str, Any] | None) -> list[str]:
     for measure, name in names.items():
         worse = claim["worse_than"][measure]
         notes.append(f"by {name}: {claim[measure]}{' (' + ', '.join(worse) + ')' if worse else ''}")
-    rule = "better means: the corrected 95 % interval of the difference lies above zero against every baseline"
+    rule = "better means: the whole interval of the difference is on the good side of zero, against every baseline"
     return [*notes, rule] if any(claim[measure].startswith("better") for measure in names) else notes
+
+
+def say_stability(result: Mapping[str, Any]) -> list[str]:
+    """Say what ``evaluation=full`` found, a line a block."""
+    notes = []
+    if result.get("optimism"):
+        auroc = result["optimism"]["auroc"]
+        shown = [f"{name} {auroc[key]:.3f}" for key, name in _OPTIMISM.items() if auroc.get(key) is not None]
+        notes.append(f"AUROC over {result['optimism']['num_refits']} bootstrap refits: {', '.join(shown)}")
+        notes += [result["optimism"]["note"]] if result["optimism"]["note"] else []
+    if result.get("instability"):
+        points = 100 * result["instability"]["mean_absolute_difference"]
+        notes.append(f"a patient's risk moves by {points:.1f} percentage points on average when the recipe is refitted")
+    if result.get("label_sensitivity"):
+        values = [row["auroc"]["value"] for row in result["label_sensitivity"] if row["auroc"]["value"] is not None]
+        ends = f"AUROC {min(values):.3f} to {max(values):.3f}" if values else "too few events under each"
+        notes.append(f"under {len(result['label_sensitivity'])} definitions of expansion: {ends}")
+    if result.get("attributions"):
+        notes.append(f"the ranking rests most on {', '.join(result['attributions']['top'][:3])} (attributions.csv)")
+    return notes
 
 
 def say_width(score: Score, num_patients: int, events: int) -> str:
@@ -101,7 +124,8 @@ def judge(metrics: Mapping[str, Score], baseline: Mapping[str, float]) -> list[s
         notes.append(f"giving everybody the training part's share of expansion would score {values}")
     if accuracy["value"] is not None and majority["value"] is not None:
         gap = accuracy["value"] - majority["value"]
-        relation = "above" if gap > 0 else "below" if gap < 0 else "equal to"
+        apart = accuracy["low"] is not None and not accuracy["low"] <= majority["value"] <= (accuracy["high"] or 1.0)
+        relation = ("above" if gap > 0 else "below") if apart else "not distinguishable from"
         values = f"{accuracy['value']:.3f} against {majority['value']:.3f}"
         notes.append(f"accuracy is {relation} always giving the training majority's answer ({values})")
     if auroc["low"] is not None and auroc["high"] is not None and auroc["low"] <= 0.5 <= auroc["high"]:

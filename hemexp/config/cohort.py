@@ -87,7 +87,11 @@ class LabelConfig:
         growth = [f"{self.absolute_ml:g} mL"] if self.absolute_ml is not None else []
         growth += [f"{100 * self.relative:g} %"] if self.relative is not None else []
         start = "onset" if self.clock == "onset" else "the first scan"
-        return f"growth by {sign} {' or '.join(growth)} within {self.window_hours:g} h of {start}"
+        words = f"growth by {sign} {' or '.join(growth)} within {self.window_hours:g} h of {start}"
+        left_out = (
+            "; patients scanned again, but not within it, are left out" if self.no_scan_in_window == "exclude" else ""
+        )
+        return words + left_out
 
 
 @dataclass

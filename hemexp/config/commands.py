@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from hemexp.config.cohort import DataConfig, FeaturesConfig, LabelConfig, SplitConfig, resolve_data
-from hemexp.config.models import ModelConfig
+from hemexp.config.models import ModelConfig, NetConfig
 from hemexp.config.rules import finite, rule
 from hemexp.errors import UserError
 
@@ -109,6 +109,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         rule(0 <= self.seed < 2**32, "seed", self.seed, "must be 0 or more, and below 2**32")
+        rule(
+            self.split.val_fraction == 0 or isinstance(self.model, NetConfig),
+            "split.val_fraction",
+            self.split.val_fraction,
+            f"decides when a network stops; model={self.model.name} is none, leave it at 0",
+        )
         finite(asdict(self))
         self.data = resolve_data(self.data)
 

@@ -18,10 +18,13 @@ _TOLERANCE = 1e-3  # on a logit; what is left after the last step is its square
 _CELLS = 200_000  # weights in work at once: what a cache holds
 _BUDGET = 20_000_000  # risks looked at in all resamples together ...
 _FEWEST = 100  # ... but no fewer resamples than this; 100,000 patients get 200, in 20 repeats 100
+_ALIKE = 1e-3  # logits: risks that differ by less are one risk
 _UNDEFINED = 0.1  # share of resamples that may be left out of an interval
 
 
-def calibration(labels: Array, probabilities: Array, num_resamples: int = 500) -> dict[str, Any] | None:
+def calibration(
+    labels: Array, probabilities: Array, folds: Array | None = None, num_resamples: int = 500
+) -> dict[str, Any] | None:
     """Return calibration-in-the-large, slope and scaled Brier score, with percentile intervals over patients.
 
     The intercept ``a`` solves ``logit P(y = 1) = a + logit p`` (ideal 0; above 0, risks are too low), the slope ``b``
@@ -30,8 +33,15 @@ def calibration(labels: Array, probabilities: Array, num_resamples: int = 500) -
     A resample draws patients, with all their repeats. One in which a repeat has no solution (one outcome only, equal
     risks, or risks that separate the outcomes) is left out; if that happens to more than a tenth, there is no interval.
 
+    Args:
+        labels: 1 or 0.
+        probabilities: out of fold.
+        folds: that they come from. Where risks hardly differ within a fold there is no slope: what differs is the share
+            of events that was left for training.
+        num_resamples: at most.
+
     Shape:
-        labels: (N,), 1 or 0; probabilities: (R, N), out of fold.
+        labels: (N,); probabilities, folds: (R, N).
 
     Returns:
         ``intercept``, ``slope``, ``scaled_brier``, ``mean_risk`` and ``observed``; None where one outcome is missing.
@@ -45,7 +55,16 @@ def calibration(labels: Array, probabilities: Array, num_resamples: int = 500) -
         name: _score(np.mean([measure(y, p, weights) for p in probabilities], axis=0))
         for name, measure in measures.items()
     }
+    if folds is not None and _spread_within(probabilities, folds) < _ALIKE:
+        block["slope"] = {"value": None, "low": None, "high": None}
     return block | {"mean_risk": float(probabilities.mean()), "observed": float(y.mean())}
+
+
+def _spread_within(probabilities: Array, folds: Array) -> float:
+    """Return the largest standard deviation of the logits within a fold."""
+    logits = logit(np.clip(probabilities, CLIP, 1 - CLIP))
+    pairs = [(z, fold == number) for z, fold in zip(logits, folds, strict=True) for number in np.unique(fold)]
+    return max(float(z[inside].std()) for z, inside in pairs)
 
 
 def resample(num_patients: int, num_repeats: int, num_resamples: int) -> Array:

@@ -1,12 +1,14 @@
 """Repeated stratified cross-validation, and what its scores allow to say.
 
 The scores of one repeat's folds, and of all repeats, come from overlapping patients: their variance is corrected after
-Nadeau and Bengio (Machine Learning 2003;52:239-281), as Bouckaert and Frank (PAKDD 2004) do for repeated folds. AUROC
-is the mean over folds, never that of pooled folds, which is biased downwards.
+Nadeau and Bengio (Machine Learning 2003;52:239-281), as Bouckaert and Frank (PAKDD 2004) do for repeated folds, and is
+never taken for less than the patients' own (`hemexp.evaluation.intervals`). AUROC is the mean over folds, never that of
+pooled folds, which is biased downwards.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ import pandas as pd
 from scipy.stats import t as student
 
 from hemexp.config import TrainerConfig
+from hemexp.evaluation.intervals import patient_shares, standard_error
 from hemexp.evaluation.recipe import Recipe
-from hemexp.evaluation.scores import CONFIDENCE, MEASURES, RANKING, Score
+from hemexp.evaluation.scores import CONFIDENCE, MEASURES, RANKING, Score, exact_interval
 from hemexp.predictor import Predictor
-from hemexp.training import fit
+from hemexp.training import FitResult, fit
 
 Array = np.ndarray[Any, Any]
 NOT_DEFINED: Score = {"value": None, "low": None, "high": None}
@@ -72,41 +75,78 @@ class CrossValidated:
 
     Attributes:
         parts: the folds.
+        labels: (N,) of all patients.
         probabilities: (R, N) out-of-fold risks; NaN for who takes no part.
         scores: a row a fold, in order; columns as in cv_scores.csv, but the model.
         predictors: that of each fold.
+        num_diverged: folds whose training loss was no number in the end; they predict with their best weights.
     """
 
     parts: list[Part]
+    labels: Array
     probabilities: Array
     scores: pd.DataFrame
     predictors: list[Predictor]
+    num_diverged: int = 0
+
+    @cached_property
+    def people(self) -> Array:
+        """Table positions of those who take part."""
+        return np.flatnonzero(np.isfinite(self.probabilities[0]))
+
+    @cached_property
+    def folds(self) -> Array:
+        """The fold that each of `people` is held out in, (R, P)."""
+        folds = np.full(self.probabilities.shape, -1)
+        for part in self.parts:
+            folds[part.repeat, part.test] = part.fold
+        return folds[:, self.people]
+
+    def first(self, num_repeats: int) -> "CrossValidated":
+        """Return the first repeats alone."""
+        parts = [part for part in self.parts if part.repeat < num_repeats]
+        count = len(parts)
+        risks, scores = self.probabilities[:num_repeats], self.scores.iloc[:count]
+        return CrossValidated(parts, self.labels, risks, scores, self.predictors[:count])
 
     def score(self, measure: str) -> Score:
-        """Return the mean over folds with its corrected interval."""
-        return self.corrected(self.scores[measure].to_numpy(), *_LIMITS.get(measure, (0.0, 1.0)))
+        """Return the mean over folds with its interval, within what is possible."""
+        values = self.scores[measure].to_numpy()
+        tested = corrected_t_test(values, self._ratio, self._error(measure, self._shares(measure)))
+        if tested["value"] is None or tested["low"] is None or tested["high"] is None:
+            return NOT_DEFINED
+        low, high = max(0.0, tested["low"]), tested["high"] if measure == "log_loss" else min(1.0, tested["high"])
+        if measure.endswith("accuracy"):
+            exact = exact_interval(tested["value"], len(self.people))
+            low, high = min(low, exact["low"] or 0.0), max(high, exact["high"] or 1.0)
+        return {"value": tested["value"], "low": low, "high": high}
 
     def difference(self, other: "CrossValidated", measure: str) -> dict[str, float | None]:
         """Return this model's mean score minus another's on the same folds, with the corrected test's interval, p."""
-        return self.corrected_test(self.scores[measure].to_numpy() - other.scores[measure].to_numpy())
+        values = self.scores[measure].to_numpy() - other.scores[measure].to_numpy()
+        own, theirs = self._shares(measure), other._shares(measure)
+        error = None if own is None or theirs is None else self._error(measure, own - theirs)
+        return corrected_t_test(values, self._ratio, error)
 
-    def corrected(self, values: Array, least: float = -np.inf, most: float = np.inf) -> Score:
-        """Return the mean of a value for each fold with its Nadeau-Bengio interval, within what is possible."""
-        tested = self.corrected_test(values)
-        if tested["low"] is None or tested["high"] is None:
-            return NOT_DEFINED
-        return {"value": tested["value"], "low": max(least, tested["low"]), "high": min(most, tested["high"])}
+    def corrected(self, values: Array) -> Score:
+        """Return the mean of any value of each fold with its Nadeau-Bengio interval."""
+        tested = corrected_t_test(values, self._ratio)
+        return {name: tested[name] for name in ("value", "low", "high")}
 
-    def corrected_test(self, values: Array) -> dict[str, float | None]:
-        """Return mean, interval and two-sided p of the corrected resampled t-test against zero."""
-        ratio = float((self.scores["num_test"] / self.scores["num_train"]).mean())
-        return corrected_t_test(values, ratio)
+    @property
+    def _ratio(self) -> float:
+        return float((self.scores["num_test"] / self.scores["num_train"]).mean())
+
+    def _shares(self, measure: str) -> Array | None:
+        return patient_shares(measure, self.labels[self.people], self.probabilities[:, self.people], self.folds)
+
+    def _error(self, measure: str, shares: Array | None) -> float | None:
+        return None if shares is None else standard_error(measure, shares, self.labels[self.people])
 
 
-_LIMITS = {"log_loss": (0.0, np.inf)}
-
-
-def corrected_t_test(values: Array, test_over_train: float) -> dict[str, float | None]:
+def corrected_t_test(
+    values: Array, test_over_train: float, least_error: float | None = None
+) -> dict[str, float | None]:
     """Test the mean of a value for each resample against zero, after Nadeau and Bengio.
 
     The variance of the mean of J values with sample variance s² is taken as ``(1/J + n_test/n_train) s²``.
@@ -114,6 +154,7 @@ def corrected_t_test(values: Array, test_over_train: float) -> dict[str, float |
     Args:
         values: of each resample.
         test_over_train: patients held out for each patient trained on.
+        least_error: the standard error is this at least; see `hemexp.evaluation.intervals`.
 
     Shape:
         values: (J,), J at least 2 and all numbers; else nothing is defined.
@@ -125,6 +166,8 @@ def corrected_t_test(values: Array, test_over_train: float) -> dict[str, float |
         return {**NOT_DEFINED, "p": None}
     mean = float(values.mean())
     error = float(np.sqrt((1 / len(values) + test_over_train) * values.var(ddof=1)))
+    if least_error is not None and least_error > error:  # false for NaN
+        error = least_error
     freedom = len(values) - 1
     reach = float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * error
     never = 1.0 if abs(mean) < 1e-12 else 0.0  # all values equal
@@ -145,16 +188,14 @@ def cross_validate(
     """
     members = [recipe.member(part.train.tolist(), part.seed) for recipe in recipes for part in parts]
     results = fit(members, trainer, directory=directory)
+    batches = (results[start : start + len(parts)] for start in range(0, len(results), len(parts)))
+    return [score_parts(recipe, list(parts), batch) for recipe, batch in zip(recipes, batches, strict=True)]
+
+
+def score_parts(recipe: Recipe, parts: list[Part], results: Sequence[FitResult]) -> CrossValidated:
+    """Score the fit of each part on the patients held out."""
     predictors = [result.predictor() for result in results]
-    count = len(parts)
-    return [
-        score_parts(recipe, list(parts), predictors[number * count : (number + 1) * count])
-        for number, recipe in enumerate(recipes)
-    ]
-
-
-def score_parts(recipe: Recipe, parts: list[Part], predictors: list[Predictor]) -> CrossValidated:
-    """Score the predictor of each part on the patients held out."""
+    num_diverged = sum(result.stopped_by == "diverged" for result in results)
     probabilities = np.full((parts[-1].repeat + 1, len(recipe.labels)), np.nan)
     rows = []
     for part, predictor in zip(parts, predictors, strict=True):
@@ -170,7 +211,7 @@ def score_parts(recipe: Recipe, parts: list[Part], predictors: list[Predictor]) 
             "events_test": int(y.sum()),
         }
         rows.append({**row, **score_once(y, risks, majority=int(trained.mean() > 0.5))})
-    return CrossValidated(parts, probabilities, pd.DataFrame(rows), predictors)
+    return CrossValidated(parts, recipe.labels, probabilities, pd.DataFrame(rows), predictors, num_diverged)
 
 
 def score_once(y: Array, risks: Array, majority: int) -> dict[str, float]:

@@ -12,6 +12,7 @@ import pandas as pd
 from hemexp.cohort.labels import label_patients
 from hemexp.config import BASELINES, LabelConfig, TrainConfig
 from hemexp.datamodule import ExpansionDataModule
+from hemexp.errors import UserError
 from hemexp.evaluation.attributions import attributions
 from hemexp.evaluation.calibration import calibration, smoothed_curve
 from hemexp.evaluation.comparison import claim, compare
@@ -28,6 +29,8 @@ from hemexp.training import fit
 
 Array = np.ndarray[Any, Any]
 log = logging.getLogger(__name__)
+
+_USUAL_FOLDS = 5  # a cohort too small even for these has no cross-validation, and a caveat
 
 
 @dataclass
@@ -67,7 +70,7 @@ def evaluate(
         data: set up.
         risks: of all patients, from the run's model.
         definitions: of expansion, by name, for label sensitivity.
-        directory: where fits save their state; the same call goes on from there.
+        directory: where groups of networks save their state; the same call goes on from there.
 
     Shape:
         risks: (N,).
@@ -102,7 +105,10 @@ def evaluate(
     )
     if cfg.evaluation.num_refits:
         log.info("optimism and instability: %d refits on bootstrap samples", cfg.evaluation.num_refits)
-        blocks, whole, refits = bootstrap_refits(recipe, people, cfg.evaluation.num_refits, cfg.seed, places["refits"])
+        threshold = (found.blocks.get("uncertainty") or {}).get("threshold", 0.5)
+        blocks, whole, refits = bootstrap_refits(
+            recipe, people, cfg.evaluation.num_refits, cfg.seed, threshold, places["refits"]
+        )
         ids = data.labels[["patient_id"]].iloc[people].reset_index(drop=True)
         labels = recipe.labels[people].astype(int)
         found.tables["instability"] = pd.concat([ids.assign(label=labels), blocks.pop("table")], axis=1)
@@ -115,7 +121,7 @@ def evaluate(
             for name, label in definitions.items()
         }
         ridge = [each for each in rivals if each.model.name == "ridge2"]
-        done = [validated[each.model.name] for each in [recipe, *ridge]]
+        done = [validated[each.model.name].first(cfg.evaluation.label_repeats) for each in [recipe, *ridge]]
         found.blocks["label_sensitivity"] = label_sensitivity(
             [recipe, *ridge], labelled, people, cfg.evaluation.label_repeats, done, places["labels"]
         )
@@ -125,6 +131,31 @@ def evaluate(
         if shares is not None:
             found.blocks["attributions"], found.tables["attributions"] = shares
     return found
+
+
+def rehearse(cfg: TrainConfig, data: ExpansionDataModule) -> None:
+    """Draw every part that the evaluation will hold out, before hours of training meet one that cannot be drawn.
+
+    Raises:
+        UserError: a fold's patients cannot be divided as the split asks, or more folds are asked for than there are
+            patients of the rarer outcome.
+    """
+    recipe, evaluation = recipe_of(cfg, data), cfg.evaluation
+    training = sorted(data.split.positions("train") + data.split.positions("val"))
+    everybody = sorted(training + data.split.positions("test"))
+    events = int(recipe.labels[everybody].sum())
+    rarer = min(events, len(everybody) - events)
+    if evaluation.name != "off" and _USUAL_FOLDS <= rarer < evaluation.num_folds:
+        raise UserError(
+            f"evaluation.num_folds={evaluation.num_folds}: each fold must hold both outcomes, and of {len(everybody)} "
+            f"patients {events} have expansion; give at most {rarer}"
+        )
+    if evaluation.name == "off" or cfg.split.val_fraction == 0:
+        return
+    repeats = {evaluation.num_repeats: everybody, evaluation.threshold_repeats: training}
+    for num_repeats, people in repeats.items():
+        for part in repeated_folds(recipe.labels, people, evaluation.num_folds, num_repeats, cfg.seed):
+            recipe.member(part.train.tolist(), part.seed)
 
 
 def _cross_validation(
@@ -145,11 +176,14 @@ def _cross_validation(
         "num_fits": len(own.parts),
         "num_patients": len(people),
         "events": int(labels.sum()),
+        "num_diverged": own.num_diverged,
     }
-    found.blocks["calibration"] = {"cv": calibration(labels, found.probabilities)}
+    if own.num_diverged:
+        found.caveats.append("folds_diverged")
+    found.blocks["calibration"] = {"cv": calibration(labels, found.probabilities, own.folds)}
     assert data.cohort is not None
     masks = subgroups_of(data.cohort.patients.iloc[list(people)])
-    found.blocks["subgroups"] = subgroup_scores(masks, labels, found.probabilities)
+    found.blocks["subgroups"] = subgroup_scores(masks, labels, found.probabilities, own.folds)
     found.tables["calibration_curve"] = smoothed_curve(labels, found.probabilities)
     strategies = {name: risks[name] for name in dict.fromkeys([cfg.model.name, "ridge2"])}
     found.tables["decision_curve"] = decision_curve(labels, strategies)
@@ -195,6 +229,8 @@ def _single_patients(
     evaluation = recipe.cfg.evaluation
     parts = repeated_folds(recipe.labels, training, evaluation.num_folds, evaluation.threshold_repeats, recipe.cfg.seed)
     if not parts:
+        if evaluation.threshold_repeats:
+            found.caveats.append("too_few_events_for_thresholds")
         return
     log.info("thresholds and single patients' intervals: %d fits within the training part", len(parts))
     (within,) = cross_validate([recipe], parts, recipe.cfg.trainer, directory)
@@ -202,15 +238,18 @@ def _single_patients(
     thresholds = choose_thresholds(labels, unseen)
     test = data.split.positions("test")
     found.blocks["thresholds"] = score_thresholds(thresholds, recipe.labels[test], risks[test])
-    low, high = venn_abers_interval(labels, unseen, risks)
-    threshold = thresholds.get("youden", 0.5)
+    threshold = thresholds["youden"]
+    low, high = venn_abers_interval(
+        labels, unseen[0], np.append(risks, threshold)
+    )  # one repeat: of single networks too
+    calibrated = float(high[-1] / (1 - low[-1] + high[-1]))  # the threshold, on the scale of the pairs
     table = data.labels[["patient_id"]].assign(
         role=data.split.roles,
         label=data.labels["expansion"],
         probability=risks,
-        low=low,
-        high=high,
-        abstains=(low < threshold) & (threshold <= high),
+        low=low[:-1],
+        high=high[:-1],
+        abstains=(low[:-1] < calibrated) & (calibrated < high[:-1]),
     )
     table = table[table["role"] != "train"]
     found.tables["uncertainty"] = table
@@ -220,9 +259,13 @@ def _single_patients(
         "num_abstained": int(tested["abstains"].sum()),
         "median_width": float((tested["high"] - tested["low"]).median()) if len(tested) else None,
         "threshold": threshold,
+        "calibrated_threshold": calibrated,
         "coverage_note": (
-            "Venn-Abers: one of the two ends is a calibrated risk, if patients to come are like those of the training "
-            "part; a patient whose interval holds the threshold is not classified"
+            "A Venn-Abers pair: the risk as the training part's out-of-fold risks calibrate it, had this patient no "
+            "expansion, and had the patient one. If the model were that of the folds and patients to come like those "
+            "seen, one of the two would be calibrated. The gap says how much one patient more would change; it is no "
+            "95 % interval, and a model that knows nothing has narrow ones. Where the pair spans Youden's threshold, "
+            "calibrated alike, the model abstains."
         ),
     }
 

@@ -77,9 +77,9 @@ def _mean(values: Array) -> float | None:
 
 def _weigh(apparent: float, out_of_bag: float, uninformed: float) -> float:
     """Return the .632+ estimate: the nearer the out-of-bag score to knowing nothing, the less the apparent counts."""
-    if abs(out_of_bag - apparent) > abs(uninformed - apparent):
-        out_of_bag = uninformed  # no worse than knowing nothing
     rate = (out_of_bag - apparent) / (uninformed - apparent) if uninformed != apparent else 0.0
+    if rate > 1:
+        out_of_bag = uninformed  # no worse than knowing nothing
     weight = 0.632 / (1 - 0.368 * min(max(rate, 0.0), 1.0))
     return (1 - weight) * apparent + weight * out_of_bag
 
@@ -106,6 +106,7 @@ def instability(risks: Array, refits: Array, threshold: float = 0.5) -> tuple[di
     changed = (refits >= threshold) != (risks >= threshold)
     block = {
         "num_refits": len(refits),
+        "threshold": threshold,
         "mean_absolute_difference": float(difference.mean()),
         "median_interval_width": float(np.median(high - low)),
         "classification_instability": float(changed.mean()),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import binomtest, norm
+from scipy.stats import beta, norm
 
 Array = np.ndarray[Any, Any]
 Score = dict[str, float | None]
@@ -53,6 +53,18 @@ def score_predictions(labels: Array, probabilities: Array, majority: int, prefix
     return scores
 
 
+def prevalence_scores(labels: Array, share: float) -> dict[str, float | None]:
+    """Return what giving everybody the training part's share of expansion scores: ``brier`` and ``log_loss``.
+
+    Shape:
+        labels: (N,).
+    """
+    y, weights = labels.astype(float), np.ones((1, len(labels)))
+    constant = np.full(len(y), share)
+    measures = {"brier": brier, "log_loss": log_loss}
+    return {name: float(each(y, constant, weights)[0]) if len(y) else None for name, each in measures.items()}
+
+
 def auroc(y: Array, p: Array, weights: Array) -> Array:
     """Return the area under the ROC curve for each row of weights, ties counted half.
 
@@ -79,8 +91,13 @@ def brier(y: Array, p: Array, weights: Array) -> Array:
 
 def log_loss(y: Array, p: Array, weights: Array) -> Array:
     """Return the mean negative log likelihood; shapes as in `auroc`."""
+    return np.asarray(weights @ log_losses(y, p) / weights.sum(1))
+
+
+def log_losses(y: Array, p: Array) -> Array:
+    """Return each patient's negative log likelihood: (N,)."""
     p = np.clip(p, _TINY, 1 - _TINY)
-    return np.asarray(weights @ -(y * np.log(p) + (1 - y) * np.log1p(-p)) / weights.sum(1))
+    return np.asarray(-(y * np.log(p) + (1 - y) * np.log1p(-p)))
 
 
 MEASURES: dict[str, Callable[[Array, Array, Array], Array]] = {
@@ -115,8 +132,15 @@ def proportion(hits: Array) -> Score:
     """Return the share of hits with its exact (Clopper-Pearson) interval; all None without any patient."""
     if len(hits) == 0:
         return {"value": None, "low": None, "high": None}
-    interval = binomtest(int(hits.sum()), len(hits)).proportion_ci(CONFIDENCE, method="exact")
-    return {"value": float(hits.mean()), "low": float(interval.low), "high": float(interval.high)}
+    return exact_interval(float(hits.mean()), len(hits))
+
+
+def exact_interval(share: float, count: int) -> Score:
+    """Return a share of so many patients with its Clopper-Pearson interval; the hits need not be a whole number."""
+    tail, hits = (1 - CONFIDENCE) / 2, share * count
+    low = float(beta.ppf(tail, hits, count - hits + 1)) if hits > 0 else 0.0
+    high = float(beta.ppf(1 - tail, hits + 1, count - hits)) if hits < count else 1.0
+    return {"value": share, "low": low, "high": high}
 
 
 def _bootstrap(y: Array, p: Array) -> dict[str, Array]:

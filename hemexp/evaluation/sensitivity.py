@@ -16,10 +16,16 @@ from hemexp.training import fit
 
 Array = np.ndarray[Any, Any]
 _FEWEST_EVENTS = 10
+_FEWEST_DRAWN = 2  # different patients of each outcome in a bootstrap sample
 
 
 def bootstrap_refits(
-    recipe: Recipe, people: Sequence[int], num_refits: int, seed: int, directory: Path | None = None
+    recipe: Recipe,
+    people: Sequence[int],
+    num_refits: int,
+    seed: int,
+    threshold: float = 0.5,
+    directory: Path | None = None,
 ) -> tuple[dict[str, Any], Array, Array]:
     """Fit the recipe to all patients and to bootstrap samples of them.
 
@@ -28,6 +34,7 @@ def bootstrap_refits(
         people: table positions of the patients.
         num_refits: bootstrap samples; each holds both outcomes.
         seed: of samples and fits.
+        threshold: of risk, for the instability of classifications.
         directory: see `hemexp.training.fit`.
 
     Returns:
@@ -36,18 +43,19 @@ def bootstrap_refits(
     """
     rows, rng = np.asarray(people, dtype=int), np.random.default_rng(seed)
     labels = recipe.labels[rows]
+    seeds = np.random.SeedSequence([seed, 1]).generate_state(num_refits + 1).tolist()
     samples: list[Array] = []
+    members = [recipe.member(people, seeds[0])]
     while len(samples) < num_refits:
         drawn = np.sort(rng.integers(len(rows), size=len(rows)))
-        if labels[drawn].min() < labels[drawn].max():
+        fewest = min(len(np.unique(drawn[labels[drawn] == outcome])) for outcome in (0, 1))
+        if fewest >= _FEWEST_DRAWN:  # else no part could be held out of it
             samples.append(drawn)
-    seeds = np.random.SeedSequence([seed, 1]).generate_state(num_refits + 1)
-    chosen = [np.arange(len(rows)), *samples]
-    members = [recipe.member(rows[each].tolist(), int(own)) for each, own in zip(chosen, seeds, strict=True)]
+            members.append(recipe.member(rows[drawn].tolist(), seeds[len(samples)]))
     fitted = fit(members, recipe.cfg.trainer, directory=directory)
     risks = np.stack([result.predictor().predict(recipe.raw[rows]) for result in fitted])  # (1 + B, N)
     counts = np.stack([np.bincount(drawn, minlength=len(rows)) for drawn in samples]).astype(float)
-    summary, table = instability(risks[0], risks[1:])
+    summary, table = instability(risks[0], risks[1:], threshold)
     blocks = {
         "optimism": optimism(labels, risks[0], risks[1:], counts),
         "instability": summary,
@@ -98,9 +106,9 @@ def label_sensitivity(
         for recipe in relabelled
         for part in parts
     ]
-    predictors = iter([result.predictor() for result in fit(members, cfg.trainer, directory=directory)])
+    results = iter(fit(members, cfg.trainer, directory=directory))
     for name, relabelled, parts in waiting:
-        found[name] = [score_parts(recipe, parts, list(islice(predictors, len(parts)))) for recipe in relabelled]
+        found[name] = [score_parts(recipe, parts, list(islice(results, len(parts)))) for recipe in relabelled]
     for row in rows:
         scores = [validated.score("auroc") for validated in found.get(row["label"], ())] or [NOT_DEFINED]
         row |= {"auroc": scores[0], "ridge2_auroc": scores[-1], "note": "" if row["label"] in found else "too few"}

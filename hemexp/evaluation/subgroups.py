@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
-from hemexp.evaluation.calibration import resample
-from hemexp.evaluation.scores import CONFIDENCE, Array, Score, auroc
+from hemexp.evaluation.intervals import patient_shares, placements, standard_error
+from hemexp.evaluation.scores import CONFIDENCE, Array, Score
 
+_NONE: Score = {"value": None, "low": None, "high": None}
 FEWEST = 10  # of either outcome; an AUROC of fewer says nothing
 
 
@@ -42,29 +44,26 @@ def subgroups_of(patients: pd.DataFrame) -> dict[str, Array]:
     }
 
 
-def subgroup_scores(
-    masks: dict[str, Array], labels: Array, probabilities: Array, num_resamples: int = 500
-) -> list[dict[str, Any]]:
-    """Return a row a subgroup: its patients and events, AUROC averaged over repeats, mean risk and share observed.
+def subgroup_scores(masks: dict[str, Array], labels: Array, probabilities: Array, folds: Array) -> list[dict[str, Any]]:
+    """Return a row a subgroup: its patients and events, AUROC, mean risk and share observed.
 
-    The interval is the percentile interval over resamples of the subgroup's patients, with all their repeats (fewer
-    resamples for a large cohort: `calibration.resample`). With
-    fewer than 10 patients of either outcome the AUROC is None and the note says so.
+    The AUROC is the share of pairs ranked rightly, of all pairs of a patient with and one without expansion who were
+    held out in the same fold: risks of different folds come from different models. Its interval is from the patients'
+    placements. With fewer than 10 patients of either outcome it is None and the note says so.
 
     Shape:
-        each mask, labels: (N,); probabilities: (R, N), out of fold.
+        each mask, labels: (N,); probabilities, folds: (R, N).
     """
     rows = []
     for name, mask in masks.items():
         y, risks = labels[mask].astype(float), probabilities[:, mask]
         few = min(y.sum(), len(y) - y.sum()) < FEWEST
-        score: Score = {"value": None, "low": None, "high": None} if few else _auroc(y, risks, num_resamples)
         rows.append(
             {
                 "subgroup": name,
                 "num_patients": len(y),
                 "events": int(y.sum()),
-                "auroc": score,
+                "auroc": _NONE if few else _auroc(y, risks, folds[:, mask]),
                 "mean_risk": float(risks.mean()) if len(y) else None,
                 "observed": float(y.mean()) if len(y) else None,
                 "note": "too few" if few else "",
@@ -73,10 +72,13 @@ def subgroup_scores(
     return rows
 
 
-def _auroc(y: Array, risks: Array, num_resamples: int) -> Score:
-    weights = resample(len(y), len(risks), num_resamples)
-    weights = weights[(weights @ y > 0) & (weights @ (1 - y) > 0)]
-    values = np.mean([auroc(y, p, weights) for p in risks], axis=0)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(values[1:], [tail, 1 - tail])
-    return {"value": float(values[0]), "low": float(low), "high": float(high)}
+def _auroc(y: Array, risks: Array, folds: Array) -> Score:
+    ranked = [placements(y, p, fold) for p, fold in zip(risks, folds, strict=True)]
+    share, pairs = (np.array(each)[:, y == 1] for each in zip(*ranked, strict=True))
+    value = float(np.nansum(share * pairs) / pairs.sum()) if pairs.sum() else None
+    shares = patient_shares("auroc", y, risks, folds)
+    assert shares is not None
+    reach = float(norm.ppf((1 + CONFIDENCE) / 2)) * standard_error("auroc", shares, y)
+    if value is None or not np.isfinite(reach):
+        return {**_NONE, "value": value}
+    return {"value": value, "low": max(0.0, value - reach), "high": min(1.0, value + reach)}

@@ -45,8 +45,8 @@ def uncertainty(table: pd.DataFrame) -> Figure:
     axes.set_xticks([])  # nobody's id: the picture goes into the report
     axes.grid(visible=False, axis="x")
     axes.set(xlim=(-0.7, max(len(test), 1) - 0.3), ylim=(0, 1), ylabel="risk of expansion")
-    axes.set_xlabel("test patients, lowest risk first (dots: the model's risk; bars: calibrated interval)")
-    axes.set_title(f"How sure is each risk? The model abstains for {abstains.sum()} of {len(test)} test patients")
+    axes.set_xlabel("test patients, lowest risk first (dots: the model's risk; bars: calibrated pair)")
+    axes.set_title(f"Venn-Abers pairs: the model abstains for {abstains.sum()} of {len(test)} test patients")
     return figure
 
 

@@ -12,7 +12,7 @@ from hemexp.cohort import load_cohort
 from hemexp.cohort.labels import label_patients
 from hemexp.config import LabelConfig, PredictConfig
 from hemexp.errors import UserError
-from hemexp.evaluation.scores import score_predictions
+from hemexp.evaluation.scores import prevalence_scores, score_predictions
 from hemexp.features import input_table
 from hemexp.files import write_csv, write_json
 from hemexp.predictor import load_predictor
@@ -39,7 +39,11 @@ def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
     started = time.perf_counter()
     directory, run = Path(directory), RunDirectory(str(cfg.run_dir))
     trained = run.result()
-    missing = [key for key in ("verdict", "caveats", "majority", "config_hash") if key not in trained]
+    missing = [
+        key
+        for key in ("verdict", "caveats", "majority", "config_hash", "num_train", "events_train")
+        if key not in trained
+    ]
     if missing:
         raise UserError(f"{run.path / 'result.json'}: is no finished run's result: {', '.join(missing)} missing")
     net = load_predictor(run.best)
@@ -77,6 +81,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
         "num_test": len(test),
         "events_test": int(outcomes.sum()),
         "metrics": metrics,
+        "prevalence_baseline": prevalence_scores(outcomes, trained["events_train"] / trained["num_train"]),
         "seconds": round(time.perf_counter() - started, 2),
     }
     write_csv(predictions, directory / "predictions.csv")
@@ -112,7 +117,7 @@ def _say(result: dict[str, Any], directory: Path) -> None:
         print(f"no outcome is known of a patient the run did not train on: no scores\n{files}")
         return
     width = say_width(result["metrics"]["test/auroc"], result["num_test"], result["events_test"])
-    notes = [*judge(result["metrics"], {}), width]
+    notes = [*judge(result["metrics"], result["prevalence_baseline"]), width]
     if result["num_train"]:
         notes.append(f"{result['num_train']} patients of the run's own training part are predicted but not scored")
     if min(result["events_test"], result["num_test"] - result["events_test"]) < 100:

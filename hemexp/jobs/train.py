@@ -3,14 +3,13 @@
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
@@ -21,10 +20,10 @@ from hemexp.compose import label_definitions
 from hemexp.config import NetConfig, TrainConfig, config_hash
 from hemexp.datamodule import ExpansionDataModule
 from hemexp.errors import Interrupted, UserError
-from hemexp.evaluation.evaluate import evaluate
+from hemexp.evaluation.evaluate import evaluate, rehearse
 from hemexp.evaluation.recipe import recipe_of
 from hemexp.evaluation.sample_size import num_fitted_inputs
-from hemexp.evaluation.scores import Score, score_predictions
+from hemexp.evaluation.scores import Score, prevalence_scores, score_predictions
 from hemexp.features import feature_caveats
 from hemexp.figures.gallery import attention_figures, evaluation_figures
 from hemexp.figures.run import run_figures
@@ -34,7 +33,7 @@ from hemexp.predictor import save_predictor
 from hemexp.report.characteristics import characteristics
 from hemexp.run_directory import RunDirectory
 from hemexp.split import patient_keys
-from hemexp.summary import explain, judge, print_comparison, print_scores, say_claim
+from hemexp.summary import explain, judge, print_comparison, print_scores, say_claim, say_stability
 from hemexp.training import FitResult, fit
 from hemexp.training.group import load_checkpoint
 
@@ -80,6 +79,7 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool) -> dict[str, Any]:
         cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs
     )
     data.setup()
+    rehearse(cfg, data)
     facts = _facts(cfg, data)
     if resume and run.result().get("data_hash") != facts["data_hash"]:
         raise UserError(
@@ -116,7 +116,9 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool) -> dict[str, Any]:
     test = data.split.positions("test")
     metrics = score_predictions(recipe.labels[test], risks[test], majority=facts["majority"])
 
-    definitions = {**label_definitions(), cfg.label.name: cfg.label}
+    others = label_definitions().items()
+    definitions = {name: replace(label, no_scan_in_window=cfg.label.no_scan_in_window) for name, label in others}
+    definitions[cfg.label.name] = cfg.label
     found = evaluate(cfg, data, risks, definitions, run.path / "checkpoints" / "evaluation")
     metrics |= found.metrics
     for name, table in found.tables.items():
@@ -131,9 +133,7 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool) -> dict[str, Any]:
         save_predictor(predictor, run.last)
     _show(cfg, run, board, figures, metrics)
 
-    constant = np.full(len(test), data.prevalence)
-    prevalence = score_predictions(recipe.labels[test], constant, facts["majority"], prefix="")
-    baseline = {name: prevalence[name]["value"] for name in ("brier", "log_loss")}
+    baseline = prevalence_scores(recipe.labels[test], data.prevalence)
     caveats = [*facts["caveats"], *found.caveats]
     outcome = {"metrics": metrics, "caveats": caveats, "prevalence_baseline": baseline, **_outcome(fitted)}
     result = run.finish("HONEST", {**outcome, **found.blocks})
@@ -190,6 +190,9 @@ def _facts(cfg: TrainConfig, data: ExpansionDataModule) -> dict[str, Any]:
         "versions": {"python": python_version(), "hemexp": __version__, **{name: version(name) for name in packages}},
         "label_definition": cfg.label.describe(),
         "flow": _flow(data),
+        "input_group": cfg.features.name
+        if cfg.model.inputs is None
+        else f"of the model: {', '.join(data.features) or 'none'}",
         "num_features": len(data.features),
         "num_train": len(parts["train"]),
         "num_val": len(data.split.positions("val")),
@@ -217,7 +220,7 @@ def _hparams(cfg: TrainConfig) -> dict[str, Any]:
     names = {
         "data.kind": cfg.data.kind,
         "label": cfg.label.describe(),
-        "features": cfg.features.name,
+        "features": cfg.features.name if cfg.model.inputs is None else cfg.model.name,
         "split": cfg.split.describe(),
     }
     sizes = {
@@ -274,11 +277,12 @@ def _say_end(result: dict[str, Any], run: RunDirectory) -> None:
     notes = judge(result["metrics"], result["prevalence_baseline"])
     if result["best_possible_auroc"] is not None:
         notes.append(f"the best possible AUROC in this synthetic population is {result['best_possible_auroc']:.3f}")
+    notes += say_stability(result)
     notes += explain(result["verdict"], result["caveats"])
     trained = "" if result["stopped_by"] == "fitted" else f"{result['epochs']} epochs, best {result['best_epoch']}; "
     notes.append(f"{trained}{result['seconds']:.0f} s in all")
-    notes.append(f"files in {run.path}")
+    notes.append(f"files in {run.path}; report.py run_dir={run.path} writes a page of them")
     title = f"{result['verdict']}: {result['num_test']} test patients, {result['events_test']} with expansion"
     if result.get("claim"):
-        print_comparison(result["comparison"], say_claim(result["claim"]))
+        print_comparison(result["verdict"], result["comparison"], say_claim(result["claim"]))
     print_scores(title, result["metrics"], notes)

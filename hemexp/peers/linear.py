@@ -81,7 +81,8 @@ class Logistic(Linear):
 
     def solve(self, X: Array, y: Array) -> Any:
         """Return the best of those tried."""
-        num_folds = min(self.NUM_FOLDS, int(np.bincount(y, minlength=2).min()))
+        _, first, patient = np.unique(np.column_stack([X, y]), axis=0, return_index=True, return_inverse=True)
+        num_folds = min(self.NUM_FOLDS, int(np.bincount(y[first], minlength=2).min()))
         settings: dict[str, Any] = {"solver": "newton-cholesky", "max_iter": 1000}
         if self.l1_ratio != 0:  # the one solver for this penalty that leaves the intercept alone
             settings = {"solver": "saga", "max_iter": 20_000, "tol": 1e-3, "random_state": self.seed}
@@ -91,7 +92,12 @@ class Logistic(Linear):
         return LogisticRegressionCV(
             Cs=np.logspace(lowest, 1, 9),
             l1_ratios=list(self.L1_RATIOS) if self.l1_ratio is None else [self.l1_ratio],
-            cv=StratifiedKFold(num_folds, shuffle=True, random_state=self.seed),
+            cv=[  # a bootstrap sample holds patients several times: never on both sides
+                (np.flatnonzero(np.isin(patient, train)), np.flatnonzero(np.isin(patient, test)))
+                for train, test in StratifiedKFold(num_folds, shuffle=True, random_state=self.seed).split(
+                    first, y[first]
+                )
+            ],
             scoring="neg_log_loss",
             use_legacy_attributes=False,
             **settings,

@@ -60,7 +60,7 @@ class TabularNet(Estimator):
     def fit(self, X: Array, y: Array) -> Self:
         """Train, and keep the best weights."""
         self.num_features = X.shape[1]
-        cut_out = _cut(y, self.val_fraction, self.seed)
+        cut_out = _cut(X, y, self.val_fraction, self.seed)
         inputs, outcomes = torch.tensor(X, dtype=torch.float32), torch.tensor(y, dtype=torch.float32)
         with _one_thread(), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.seed)
@@ -160,18 +160,21 @@ def _batches(rows: Tensor, size: int) -> list[Tensor]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _cut(y: Array, fraction: float, seed: int) -> Array:
+def _cut(X: Array, y: Array, fraction: float, seed: int) -> Array:
     """Return which patients to cut out: of either outcome the fraction, at least one, and never the last one.
 
+    A patient who is there several times, as in a bootstrap sample, is cut out as often.
+
     Shape:
-        y: (N,) 1 or 0. Output: (N,) of bool.
+        X: (N, F); y: (N,) 1 or 0. Output: (N,) of bool.
     """
     rng = np.random.default_rng(seed)
-    cut_out = np.zeros(len(y), dtype=bool)
+    _, first, patient = np.unique(np.column_stack([X, y]), axis=0, return_index=True, return_inverse=True)
+    cut_out = np.zeros(len(first), dtype=bool)
     for outcome in (0, 1):
-        rows = rng.permutation(np.flatnonzero(y == outcome))
+        rows = rng.permutation(np.flatnonzero(y[first] == outcome))
         cut_out[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
-    return cut_out
+    return np.asarray(cut_out[patient])
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def _facts(run: RunFiles) -> dict[str, str]:
         "limits": "there",
         "command": command(run) or "",
         "hemexp": run.build("versions", lambda block: str(block.get("hemexp") or "")) or "",
-        "features": names.get("features", ""),
+        "features": str(run.block("input_group") or names.get("features", "")),
         "model": names.get("model", ""),
         **_design(run, names.get("split", "")),
         **_performance(run),

@@ -27,6 +27,8 @@ def predicted(run: RunFiles) -> Block | None:
     if run.block("label_definition"):
         rows.append(("Hematoma expansion means", str(run.block("label_definition"))))
     rows += run.build("config", _settings) or []
+    if run.block("input_group"):
+        rows.append(("Group of inputs", str(run.block("input_group"))))
     inputs = run.result.get("num_features")
     if inputs is not None:
         rows.append(("Number of inputs", count(inputs)))
@@ -43,8 +45,6 @@ def _settings(config: dict[str, Any]) -> list[tuple[str, str]]:
     if label.get("no_scan_in_window"):
         taken = "taken as no expansion" if label["no_scan_in_window"] == "negative" else "left out"
         rows.append(("Later scans, but none in the window", taken))
-    if (config.get("features") or {}).get("name"):
-        rows.append(("Group of inputs", str(config["features"]["name"])))
     settings = ", ".join(f"{key} {value}" for key, value in model.items() if key != "name")
     if model.get("name"):
         rows.append(("Model", f"{model['name']}{f' ({settings})' if settings else ''}"))
@@ -141,7 +141,7 @@ def single_patients(run: RunFiles) -> Block | None:
 def _predictions(test: pd.DataFrame) -> Block:
     outcome = {1.0: "expansion", 0.0: "no expansion"}
     with_interval = "low" in test
-    head = ["patient", "risk", *(["95 % range"] if with_interval else []), "outcome"]
+    head = ["patient", "risk", *(["Venn-Abers pair"] if with_interval else []), "outcome"]
     rows = []
     for _, row in test.iterrows():
         span = [f"{num(row['low'])} to {num(row['high'])}"] if with_interval else []

@@ -94,7 +94,7 @@ def uncertainty(run: RunFiles) -> Block | None:
 def _uncertainty(block: dict[str, Any]) -> str:
     note = str(block.get("coverage_note") or "").rstrip(".")
     return (
-        f"Each of {count(block['num_patients'])} patients outside the training part got an interval for the risk; its "
+        f"Each of {count(block['num_patients'])} patients of the test part got a pair of calibrated risks; its "
         f"median width is {num(block['median_width'])}. For {count(block['num_abstained'])} of them the model leaves "
         f"the decision open.{f' {note}.' if note else ''}"
     )

@@ -118,7 +118,10 @@ def attributions(run: RunFiles) -> Block | None:
             [readable(name), score({"value": value, "low": low, "high": high}, 3), num(share)]
             for name, value, low, high, share in found[names].head(15).itertuples(index=False)
         ]
-        note = "“In the top 10”: in what share of the fits the input was among the ten most important."
+        note = (
+            "“In the top 10”: in what share of the fits the input was among the ten most important, and shuffling it "
+            "cost anything."
+        )
         shown = table("The most important inputs", ["", "importance (95 % interval)", "in the top 10"], rows, note)
     blocks = [text(words) if words else None, shown, figure(run, "attributions"), figure(run, "attention")]
     return section("attributions", "What the model leans on", blocks, scored=True)
@@ -126,8 +129,8 @@ def attributions(run: RunFiles) -> Block | None:
 
 def _attributions(block: dict[str, Any]) -> str:
     agreement = (
-        f" The order of importance agrees between fits with a rank correlation of {num(block['rank_correlation'])} "
-        f"(1: always the same order)."
+        f" The order of importance agrees between the repeats of the cross-validation with a rank correlation of "
+        f"{num(block['rank_correlation'])} (1: always the same order)."
         if block.get("rank_correlation") is not None
         else ""
     )

@@ -56,12 +56,12 @@ def _cards(run: RunFiles, metrics: dict[str, Any]) -> list[dict[str, str] | None
         best = run.build("comparison", _best_baseline)
         rival = f", and the best of the simple baselines, {best[0]}, {score(best[1])}" if best else ""
         constant = run.build("comparison", _prevalence_brier) or ""
-    majority = metrics.get("test/majority_accuracy")
+    majority = metrics.get(f"{stage}/majority_accuracy")
     return [
         _card("AUROC", where, metrics.get(f"{stage}/auroc"), 2, "A coin scores 0.50" + rival),
         _card("Brier score", where, metrics.get(f"{stage}/brier"), 3,
               constant and f"Lower is better; the same risk for everybody scores {constant}"),
-        _card("accuracy", "the test part", metrics.get("test/accuracy"), 2,
+        _card("accuracy", where, metrics.get(f"{stage}/accuracy"), 2,
               f"Always giving the more frequent answer scores {score(majority)}" if _defined(majority) else ""),
     ]  # fmt: skip
 

@@ -97,6 +97,13 @@ def test_instability_of_an_example_by_hand():
     np.testing.assert_allclose(table[["low", "high"]], np.quantile(refits, [0.025, 0.975], axis=0).T)
     assert block["median_interval_width"] == pytest.approx((table["high"] - table["low"]).median())
     assert instability(risks, np.tile(risks, (3, 1)))[0] == {
-        "num_refits": 3, "mean_absolute_difference": 0.0, "median_interval_width": 0.0,
+        "num_refits": 3, "threshold": 0.5, "mean_absolute_difference": 0.0, "median_interval_width": 0.0,
         "classification_instability": 0.0,
     }  # fmt: skip
+
+
+def test_632plus_lies_between_apparent_and_out_of_bag_also_where_that_is_better():
+    from hemexp.evaluation.refits import _weigh
+
+    assert _weigh(0.52, 0.56, 0.5) == pytest.approx(0.368 * 0.52 + 0.632 * 0.56)
+    assert _weigh(1.0, 0.45, 0.5) == pytest.approx(0.5)

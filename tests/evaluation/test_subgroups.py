@@ -33,7 +33,7 @@ def test_a_column_of_nothing_but_gaps_has_empty_subgroups():
     patients = pd.DataFrame({name: pd.Series([None, None], dtype=object) for name in columns})
     masks = subgroups_of(patients)
     assert not any(mask.any() for mask in masks.values())
-    row = subgroup_scores(masks, np.array([0, 1]), np.full((2, 2), 0.5))[0]
+    row = subgroup_scores(masks, np.array([0, 1]), np.full((2, 2), 0.5), np.zeros((2, 2)))[0]
     assert (row["num_patients"], row["mean_risk"], row["observed"], row["note"]) == (0, None, None, "too few")
 
 
@@ -41,8 +41,10 @@ def test_scores_within_a_subgroup():
     rng = np.random.default_rng(0)
     labels = (rng.random(200) < 0.3).astype(float)
     risks = np.clip(0.3 * labels + 0.7 * rng.random((3, 200)), 0, 1)
-    inside = np.arange(200) < 120
-    rows = subgroup_scores({"first": inside, "few": np.arange(200) < 20, "all": np.ones(200, bool)}, labels, risks)
+    inside, one_fold = np.arange(200) < 120, np.zeros((3, 200))
+    rows = subgroup_scores(
+        {"first": inside, "few": np.arange(200) < 20, "all": np.ones(200, bool)}, labels, risks, one_fold
+    )
     expected = np.mean([roc_auc_score(labels[inside], row[inside]) for row in risks])
     first, few, everybody = rows
     assert first["auroc"]["value"] == pytest.approx(expected)
@@ -59,4 +61,13 @@ def test_ten_of_each_outcome_are_enough_and_nine_are_not():
     risks = np.linspace(0, 1, 40)[None]
     for events, note in [(9, "too few"), (10, ""), (30, ""), (31, "too few")]:
         labels = (np.arange(40) < events).astype(float)
-        assert subgroup_scores({"all": np.ones(40, bool)}, labels, risks)[0]["note"] == note
+        assert subgroup_scores({"all": np.ones(40, bool)}, labels, risks, np.zeros((1, 40)))[0]["note"] == note
+
+
+def test_risks_of_different_folds_are_not_compared():
+    """A constant model with another constant in each fold ranks nobody, whatever the folds' shares of events."""
+    rng = np.random.default_rng(0)
+    labels, folds = (rng.random(200) < 0.3).astype(float), rng.integers(5, size=(4, 200))
+    risks = np.array([0.3, 0.2, 0.4, 0.25, 0.35])[folds]
+    row = subgroup_scores({"all": np.ones(200, bool)}, labels, risks, folds)[0]
+    assert row["auroc"] == {"value": 0.5, "low": 0.5, "high": 0.5}

@@ -81,3 +81,12 @@ def test_firth_says_what_it_cannot_do():
     assert str(error.value) == f"model=firth: inputs=60, patients=40; {rule}"
     with pytest.raises(UserError, match="inputs that vary=3, independent=2; rule: no input may follow"):
         firth.fit(np.column_stack([X[:, :2], X[:, 0] + X[:, 1]]), y)
+
+
+def test_copies_of_the_same_patients_choose_a_penalty_no_weaker():
+    """Inner folds go by patient: were copies on both sides, noise would look learnable and be penalized less."""
+    X, y = simulated(60, 40)
+    noise = np.random.default_rng(3).permutation(y)
+    once = build_estimator(model("logistic"), 0).fit(X, noise)
+    thrice = build_estimator(model("logistic"), 0).fit(np.tile(X, (3, 1)), np.tile(noise, 3))
+    assert abs(thrice.coefficients).max() < 3 * abs(once.coefficients).max() + 0.05

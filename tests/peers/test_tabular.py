@@ -33,7 +33,7 @@ def test_the_part_cut_out_stops_the_training_and_chooses_the_weights():
         estimator._probabilities = lambda x: (epochs.append(0), forward(x))[1]
         return estimator.fit(X, noise)
 
-    cut_out = _cut(noise, 0.2, 0)
+    cut_out = _cut(X, noise, 0.2, 0)
     patient = net(60)
     assert len(epochs) == 60
     epochs.clear()
@@ -55,7 +55,16 @@ def test_the_members_of_tabm_are_averaged_as_probabilities():
 @pytest.mark.parametrize(("events", "cut_events"), [(1, 0), (2, 1), (3, 1), (20, 4)])
 def test_either_outcome_is_cut_out_and_left_in(events, cut_events):
     y = (np.arange(100) < events).astype(int)
-    cut_out = _cut(y, 0.2, 0)
+    X = np.arange(100.0)[:, None]
+    cut_out = _cut(X, y, 0.2, 0)
     assert y[cut_out].sum() == cut_events
     assert (1 - y)[cut_out].sum() == round(0.2 * (100 - events))
-    assert (_cut(y, 0.2, 1) != cut_out).any()
+    assert (_cut(X, y, 0.2, 1) != cut_out).any()
+
+
+def test_a_patient_of_a_bootstrap_sample_is_never_on_both_sides():
+    X, y = np.arange(40.0)[:, None], (np.arange(40) < 12).astype(int)
+    drawn = np.random.default_rng(0).integers(40, size=40)
+    cut_out = _cut(X[drawn], y[drawn], 0.25, 0)
+    assert 0 < cut_out.sum() < 40
+    assert not set(drawn[cut_out]) & set(drawn[~cut_out])

@@ -74,7 +74,8 @@ def result() -> dict[str, Any]:
         "config_hash": "6bf3972797a86733", "data_hash": "e07b56286abac9ec", "seed": 0, "seconds": 412.7,
         "data": {"kind": "workbook", "root": "cohort", "num_patients": 160, "findings": {"no_followup": 30}},
         "versions": {"python": "3.11.7", "hemexp": "0.2.0", "torch": "2.13.0", "pandas": "3.1.1"},
-        "num_features": 72, "num_train": 60, "num_val": 0, "num_test": 40, "events_train": 12, "events_test": 11,
+        "num_features": 72, "input_group": "paper",
+        "num_train": 60, "num_val": 0, "num_test": 40, "events_train": 12, "events_test": 11,
         "majority": 0, "prevalence_baseline": {"brier": 0.205, "log_loss": 0.6}, "metrics": metrics,
         "config": {
             "label": {"name": "onset_48h", "absolute_ml": 6.0, "relative": 0.33, "window_hours": 48.0, "clock": "onset",

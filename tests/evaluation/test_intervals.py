@@ -1,0 +1,64 @@
+"""The patients' own part in the spread of a cross-validated score."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import brier_score_loss, roc_auc_score
+
+from hemexp.evaluation.cross_validation import cross_validate, repeated_folds
+from hemexp.evaluation.intervals import patient_shares, placements, standard_error
+from hemexp.evaluation.recipe import Recipe
+from hemexp.evaluation.scores import exact_interval
+
+
+def test_placements_add_up_to_the_auroc_and_their_error_is_delongs():
+    rng = np.random.default_rng(0)
+    y = (np.arange(60) < 20).astype(float)
+    p = np.round(rng.random(60) + 0.3 * y, 1)  # with ties
+    share, count = placements(y, p, np.zeros(60))
+    assert share[y == 1].mean() == pytest.approx(roc_auc_score(y, p))
+    assert share[y == 0].mean() == pytest.approx(roc_auc_score(y, p))
+    assert set(count[y == 1]) == {40}
+    pairs = (p[y == 1][:, None] > p[y == 0]) + 0.5 * (p[y == 1][:, None] == p[y == 0])
+    delong = pairs.mean(1).var(ddof=1) / 20 + pairs.mean(0).var(ddof=1) / 40
+    shares = patient_shares("auroc", y, p[None], np.zeros((1, 60)))
+    assert standard_error("auroc", shares, y) == pytest.approx(np.sqrt(delong))
+
+
+def test_patients_of_other_folds_are_not_ranked_against():
+    y, folds = np.array([1.0, 0, 1, 0, 0]), np.array([0, 0, 1, 1, 2])
+    share, count = placements(y, np.array([0.9, 0.1, 0.2, 0.3, 0.0]), folds)
+    np.testing.assert_array_equal(share, [1, 1, 0, 0, np.nan])
+    np.testing.assert_array_equal(count, [1, 1, 1, 1, 0])
+
+
+def test_losses_add_up_to_the_brier_score():
+    rng = np.random.default_rng(0)
+    y, p = (rng.random(50) < 0.3).astype(float), rng.random((3, 50))
+    shares = patient_shares("brier", y, p, np.zeros((3, 50)))
+    assert shares.mean() == pytest.approx(np.mean([brier_score_loss(y, row) for row in p]))
+    assert standard_error("brier", shares, y) == pytest.approx(stats.sem(shares))
+    assert patient_shares("auprc", y, p, np.zeros((3, 50))) is None
+
+
+def test_an_exact_interval_is_clopper_and_pearsons_and_takes_parts_of_a_patient():
+    theirs = stats.binomtest(39, 40).proportion_ci(method="exact")
+    ours = exact_interval(39 / 40, 40)
+    assert (ours["low"], ours["high"]) == pytest.approx((theirs.low, theirs.high))
+    assert exact_interval(1.0, 40)["high"] == 1.0
+    assert exact_interval(38.5 / 40, 40)["low"] < ours["low"]
+
+
+def test_no_score_of_100_patients_is_surer_than_100_patients_allow(make_recipe: Callable[..., Recipe]):
+    """Stratified folds of a constant model all score the same; another cohort would hold another share of events."""
+    recipe = make_recipe("model=prevalence", num_patients=100)
+    parts = repeated_folds(recipe.labels, range(100), 5, 4, seed=0)
+    (found,) = cross_validate([recipe], parts, recipe.cfg.trainer)
+    accuracy, brier = found.score("majority_accuracy"), found.score("brier")
+    exact = exact_interval(accuracy["value"], 100)
+    assert (accuracy["low"], accuracy["high"]) == pytest.approx((exact["low"], exact["high"]))
+    share = recipe.labels.mean()
+    spread = abs(1 - 2 * share) * np.sqrt(share * (1 - share) / 100)  # of p (1 - p) over cohorts, to first order
+    assert brier["high"] - brier["low"] == pytest.approx(4 * spread, rel=0.15)
