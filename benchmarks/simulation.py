@@ -2,9 +2,9 @@
 
 python benchmarks/simulation.py [--cohorts 400] [--patients 100] [--fresh 100000] [--jobs 2]
 
-Three tables: how often the intervals of repeated cross-validation hold what the fold models score on fresh patients;
-what calibration is found for a model that is calibrated; and how often a model is called better than the baselines
-where there is nothing to find.
+Four tables: how often the intervals of repeated cross-validation hold what the fold models score on fresh patients,
+with signal and without; what calibration is found for a model that is calibrated; and how often a model is called
+better than the baselines where there is nothing to find.
 """
 
 import argparse
@@ -51,17 +51,19 @@ def recipe(patients: Any, labels: Array, cfg: TrainConfig, model: ModelConfig | 
 
 
 def covered(
-    cfg: TrainConfig, num_patients: int, num_fresh: int, seed: int
+    cfg: TrainConfig, num_patients: int, num_fresh: int, seed: int, data: SyntheticDataConfig = POPULATION
 ) -> dict[str, tuple[float, float, float, float]]:
     """Return value, low, high and truth of each score of a model, cross-validated on one cohort."""
-    patients, _, labels = cohort(POPULATION, num_patients, seed)
+    patients, _, labels = cohort(data, num_patients, seed)
     own = recipe(patients, labels, cfg)
     parts = repeated_folds(labels, range(num_patients), 5, 20, seed)
     (found,) = cross_validate([own], parts, cfg.trainer)
-    fresh, _, outcomes = cohort(POPULATION, num_fresh, _FRESH_SEED)
+    fresh, _, outcomes = cohort(data, num_fresh, _FRESH_SEED)
     raw, weights = input_table(fresh, list(own.features)).to_numpy(), np.ones((1, num_fresh))
     risks = [predictor.predict(raw) for predictor in found.predictors]
-    result = {}
+    accuracy = np.mean([((each > 0.5) == (outcomes == 1)).mean() for each in risks])
+    score = found.score("accuracy")
+    result = {"accuracy": (float(score["value"]), float(score["low"]), float(score["high"]), float(accuracy))}
     for name, measure in MEASURES.items():
         score = found.score(name)
         truth = np.mean([measure(outcomes, each, weights)[0] for each in risks])
@@ -128,6 +130,9 @@ def main() -> None:
     ridge = config("model=ridge2")
     print_coverage(title, over_cohorts(lambda seed: covered(ridge, size, options.fresh, seed), count, jobs))
     print_coverage(f"the true risk in {_LARGE} patients", over_cohorts(calibrated, count, jobs))
+    weak = config("model=logistic", "model.C=0.01")
+    silent = over_cohorts(lambda seed: covered(weak, size, options.fresh, seed, NO_SIGNAL), count, jobs)
+    print_coverage("no signal: logistic, C=0.01", silent)
     print("\n| no signal | called better by AUROC | by Brier score |\n| --- | --- | --- |")
     for model in ("model=logistic model.C=1", "model=logistic model.C=0.01"):
         cfg = config(*model.split())

@@ -13,7 +13,7 @@ ARGUMENTS = {
     "simulation.py": ["--cohorts", "2", "--fresh", "1000", "--jobs", "1"],
     "sweep.py": ["--epochs", "2", "--jobs", "2", "--fits", "3", "--rival-jobs", "1"],
 }
-TABLES = {"one_run.py": 1, "group.py": 4, "sweep.py": 2, "simulation.py": 3}
+TABLES = {"one_run.py": 1, "group.py": 4, "sweep.py": 2, "simulation.py": 4}
 
 
 @pytest.mark.slow

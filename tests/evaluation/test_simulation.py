@@ -22,7 +22,7 @@ def test_intervals_of_cross_validation_hold_what_the_fold_models_score_on_100_00
     cfg = simulation.config("model=ridge2")
     found = simulation.over_cohorts(lambda seed: simulation.covered(cfg, 100, 100_000, seed), COHORTS, 2)
     assert hits(found, "auroc") >= 90  # of 100; the docs say what 400 cohorts gave
-    assert hits(found, "brier") >= 85
+    assert min(hits(found, name) for name in ("accuracy", "brier", "log_loss")) >= 88
     values, truths = (np.mean([each["auroc"][index] for each in found]) for index in (0, 3))
     assert values == pytest.approx(truths, abs=0.03)
 
