@@ -54,6 +54,7 @@ def test_defaults_are_the_papers_system():
         ("model=logistic model.C=-1", ["model.C=-1.0", "above 0"]),
         ("model=logistic model.l1_ratio=2", ["model.l1_ratio=2.0", "lasso"]),
         ("model=logistic model.l1_ratio=null model.C=1", ["model.l1_ratio=None", "C, which is 1.0"]),
+        ("model=ridge2 split.val_fraction=0.2", ["split.val_fraction=0.2", "model=ridge2"]),
         ("model=ridge2 model.C=0", ["model.C=0.0", "above 0"]),
         ("model=random_forest model.num_trees=0", ["model.num_trees=0", "1 to 100000"]),
         ("model=random_forest model.max_features=2", ["model.max_features=2.0", "(0, 1]"]),

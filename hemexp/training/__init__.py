@@ -43,8 +43,8 @@ def fit(
     Args:
         members: in any order; models, rates, seeds and folds may differ.
         trainer: epochs, when a member stops, device. With several GPUs and ``devices=1`` each worker takes its own.
-        directory: where groups save their state; the same call finds it there and goes on, if it cuts the same groups:
-            with the same members, workers and group size.
+        directory: where groups of networks save their state; the same call finds it there and goes on, if it cuts the
+            same groups: with the same members, workers and group size. Other members are fitted anew.
         loggers: get the scores of a member alone, epoch by epoch.
         history: a CSV file that is given a lone member's scores whenever its state is saved.
         num_workers: processes; by default as many as CPU cores or GPUs, and none but this one while one group does.
