@@ -21,7 +21,7 @@ def hits(found: list[dict[str, tuple[float, float, float, float]]], name: str) -
 def test_intervals_of_cross_validation_hold_what_the_fold_models_score_on_100_000_fresh_patients():
     cfg = simulation.config("model=ridge2")
     found = simulation.over_cohorts(lambda seed: simulation.covered(cfg, 100, 100_000, seed), COHORTS, 2)
-    assert hits(found, "auroc") >= 90  # of 100; the docs say what 400 cohorts gave
+    assert hits(found, "auroc") >= 90  # of 100; the docs say what was found
     assert min(hits(found, name) for name in ("accuracy", "brier", "log_loss")) >= 88
     values, truths = (np.mean([each["auroc"][index] for each in found]) for index in (0, 3))
     assert values == pytest.approx(truths, abs=0.03)
@@ -31,7 +31,7 @@ def test_a_calibrated_model_is_found_calibrated():
     found = simulation.over_cohorts(simulation.calibrated, COHORTS, 2)
     assert np.mean([each["slope"][0] for each in found]) == pytest.approx(1.0, abs=0.05)
     assert np.mean([each["intercept"][0] for each in found]) == pytest.approx(0.0, abs=0.05)
-    assert min(hits(found, "slope"), hits(found, "intercept")) >= 88
+    assert min(hits(found, "slope"), hits(found, "intercept")) >= 85
 
 
 def test_no_signal_is_hardly_ever_called_better_than_baseline():
