@@ -31,11 +31,11 @@ def test_a_calibrated_model_is_found_calibrated():
     found = simulation.over_cohorts(simulation.calibrated, COHORTS, 2)
     assert np.mean([each["slope"][0] for each in found]) == pytest.approx(1.0, abs=0.05)
     assert np.mean([each["intercept"][0] for each in found]) == pytest.approx(0.0, abs=0.05)
-    assert min(hits(found, "slope"), hits(found, "intercept")) >= 85
+    assert min(hits(found, "slope"), hits(found, "intercept")) >= 88
 
 
 def test_no_signal_is_hardly_ever_called_better_than_baseline():
     cfg = simulation.config("model=logistic", "model.C=0.01")
-    said = simulation.over_cohorts(lambda seed: simulation.claimed(cfg, 100, seed), 60, 2)
+    said = simulation.over_cohorts(lambda seed: simulation.claimed(cfg, 100, seed), COHORTS, 2)
     for score in ("auroc", "brier"):
-        assert sum(each[score] for each in said) <= 3
+        assert sum(each[score] for each in said) <= 5

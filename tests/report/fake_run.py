@@ -148,7 +148,7 @@ def write_run(path: Path, changes: dict[str, Any] | None = None) -> Path:
     (path / "splits.json").write_text(json.dumps(parts), encoding="utf-8")
     kinds = ["no_followup"] * 30 + ["ratio_sum"] * 64 + ["first_serial_conflict"] * 3
     quality = pd.DataFrame({"severity": "warning", "problem": kinds, "file": "表1-患者.xlsx", "sheet": "Sheet1",
-                            "row": range(2, 99), "column": "D", "patient_id": IDS[:97], "value": "20161212002136",
+                            "row": range(2, 99), "column": "D", "patient_id": IDS[:97], "value": "20310101000000",
                             "message": [f"{name}: what is wrong" for name in IDS[:97]]})  # fmt: skip
     at = np.arange(1, 61) / 100
     strategies = {
