@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -26,6 +27,7 @@ from hemexp.config import PredictConfig, ReportConfig, TrainConfig, config_hash
 from hemexp.device import check_device
 from hemexp.errors import Interrupted, UserError
 from hemexp.run_directory import OutputDirectory, RunDirectory
+from hydra_plugins.hemexp_launcher import HemexpLauncher, HemexpSweeper
 
 PATH_KEYS = ("data.root", "run_dir", "sweep_dir", "output_dir", "hydra.sweep.dir", "hydra.run.dir")
 
@@ -44,6 +46,8 @@ def command(name: str) -> NoReturn:
     """Run the command `name` (train, prepare, predict, report) with this process's arguments; exit with its code."""
     register_schemas()
     sys.argv[1:] = quote_paths(sys.argv[1:])
+    for plugin in (HemexpLauncher, HemexpSweeper):  # which Hydra does not find in a source folder by itself
+        Plugins.instance().register(plugin)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1
     app = hydra.main(config_path=str(CONFIG_DIR), config_name=name, version_base="1.3")(run_job)
     try:

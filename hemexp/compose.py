@@ -19,7 +19,8 @@ SCHEMAS: dict[str, type[Any]] = {
     "report": c.ReportConfig,
 }
 _GROUPS: dict[str, dict[str, type[Any]]] = {
-    "schema": {**SCHEMAS, "evaluation": c.EvaluationConfig},
+    "schema": {**SCHEMAS, "evaluation": c.EvaluationConfig, "search": c.SearchConfig, "logger": c.LoggerConfig},
+    "schema/where": {"local": c.LocalConfig, "gpus": c.GPUsConfig, "slurm": c.SlurmConfig, "ray": c.RayConfig},
     "schema/data": {"synthetic": c.SyntheticDataConfig, "files": c.DataConfig},
     "schema/split": {"fraction": c.FractionSplitConfig, "kfold": c.KFoldSplitConfig},
     "schema/model": {

@@ -47,11 +47,23 @@ from hemexp.config.models import (
     TabularConfig,
 )
 
+from hemexp.config.sweeps import (
+    LOWER_IS_BETTER,
+    GPUsConfig,
+    LocalConfig,
+    LoggerConfig,
+    RayConfig,
+    SearchConfig,
+    SlurmConfig,
+    WhereConfig,
+)
+
 __all__ = [
-    "BASELINES", "NOT_HASHED", "TIDY_FILES", "WORKBOOKS", "AttentionConfig", "BaselineConfig", "BoostingConfig",
-    "CNNConfig", "DataConfig", "EstimatorConfig", "EvaluationConfig", "FeaturesConfig", "FirthConfig", "ForestConfig",
-    "FractionSplitConfig", "KFoldSplitConfig", "LabelConfig", "LogisticConfig", "MLPConfig", "ModelConfig", "NetConfig",
-    "OptimizerConfig", "PredictConfig", "PrepareConfig", "ReportConfig", "ReportOptions", "Ridge2Config", "SACNNConfig",
-    "SelfAttentionConfig", "SplitConfig", "SyntheticDataConfig", "TabularConfig", "TrainConfig", "TrainerConfig",
-    "config_hash", "resolve_data",
+    "BASELINES", "LOWER_IS_BETTER", "NOT_HASHED", "TIDY_FILES", "WORKBOOKS", "AttentionConfig", "BaselineConfig",
+    "BoostingConfig", "CNNConfig", "DataConfig", "EstimatorConfig", "EvaluationConfig", "FeaturesConfig", "FirthConfig",
+    "ForestConfig", "FractionSplitConfig", "GPUsConfig", "KFoldSplitConfig", "LabelConfig", "LocalConfig",
+    "LoggerConfig", "LogisticConfig", "MLPConfig", "ModelConfig", "NetConfig", "OptimizerConfig", "PredictConfig",
+    "PrepareConfig", "RayConfig", "ReportConfig", "ReportOptions", "Ridge2Config", "SACNNConfig", "SearchConfig",
+    "SelfAttentionConfig", "SlurmConfig", "SplitConfig", "SyntheticDataConfig", "TabularConfig", "TrainConfig",
+    "TrainerConfig", "WhereConfig", "config_hash", "resolve_data",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any, Optional
 from hemexp.config.cohort import DataConfig, FeaturesConfig, LabelConfig, SplitConfig, resolve_data
 from hemexp.config.models import ModelConfig, NetConfig
 from hemexp.config.rules import finite, rule
+from hemexp.config.sweeps import LoggerConfig, SearchConfig, WhereConfig
 from hemexp.errors import UserError
 
 
@@ -38,6 +39,7 @@ class TrainerConfig:
     precision: int = 32
     checkpoint_every: int = 200
     progress_bar: bool = True
+    profiler: Optional[str] = None
 
     def __post_init__(self) -> None:
         rule(self.max_epochs >= 1, "trainer.max_epochs", self.max_epochs, "must be at least 1")
@@ -69,6 +71,13 @@ class TrainerConfig:
         mps = self.accelerator == "mps" and self.precision == 64
         rule(not mps, "trainer.precision", self.precision, "an Apple GPU (mps) computes in 32 bits")
         rule(self.checkpoint_every >= 1, "trainer.checkpoint_every", self.checkpoint_every, "must be at least 1 epoch")
+        profilers = ("simple", "pytorch")
+        rule(
+            self.profiler is None or self.profiler in profilers,
+            "trainer.profiler",
+            self.profiler,
+            "must be simple, pytorch or null",
+        )
 
 
 @dataclass
@@ -82,6 +91,7 @@ class EvaluationConfig:
     num_refits: int = 0
     label_repeats: int = 0
     permutations: int = 0
+    patients: str = "labelled"
 
     def __post_init__(self) -> None:
         known = ("off", "standard", "full")
@@ -90,6 +100,8 @@ class EvaluationConfig:
         for key in ("num_repeats", "threshold_repeats", "num_refits", "label_repeats", "permutations"):
             value = getattr(self, key)
             rule(0 <= value <= 10_000, f"evaluation.{key}", value, "must be 0 to 10000; 0 leaves it out")
+        parts = ("labelled", "train")
+        rule(self.patients in parts, "evaluation.patients", self.patients, "must be labelled, or train")
 
 
 @dataclass
@@ -104,6 +116,10 @@ class TrainConfig:
     model: ModelConfig
     optimizer: OptimizerConfig
     trainer: TrainerConfig
+    where: WhereConfig
+    search: SearchConfig
+    logger: LoggerConfig
+    tags: list[str]
     seed: int
     output_dir: str
 
@@ -175,7 +191,8 @@ class ReportConfig:
         rule(holds, "run_dir", self.run_dir, "is no run of train.py: it holds no result.json")
 
 
-NOT_HASHED = ("output_dir", "checkpoint_every", "progress_bar")  # where a run is and how it shows progress
+# where a run is, who runs it, and how it is shown
+NOT_HASHED = ("output_dir", "where", "search", "logger", "tags", "checkpoint_every", "progress_bar", "profiler")
 
 
 def config_hash(cfg: TrainConfig) -> str:
