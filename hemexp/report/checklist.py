@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from hemexp.report.blocks import Block, count, section, text
+from hemexp.report.blocks import Block, section, text
 from hemexp.report.headline import run_cards
 from hemexp.report.reproduce import command
 from hemexp.report.run_files import RunFiles
 from hemexp.report.words import claim_words, load_texts
+from hemexp.wording import count
 
 DONE, PARTLY, AUTHOR, NONE = "filled in", "partly", "author must fill", "does not apply"
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import pandas as pd
 
-from hemexp.report.blocks import Block, count, num, section, table, text
+from hemexp.report.blocks import Block, section, table, text
 from hemexp.report.run_files import RunFiles
 from hemexp.report.words import problem
+from hemexp.wording import count, num
 
 _CLOCKS = {"onset": "symptom onset", "baseline": "the first scan"}
 _REASONS = {

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from hemexp.report.blocks import Block, count, num, percent, score, section, table, text
+from hemexp.report.blocks import Block, section, table, text
 from hemexp.report.run_files import RunFiles
 from hemexp.report.words import figure
+from hemexp.wording import count, num, percent, score_text
 
 
 def calibration(run: RunFiles) -> Block | None:
@@ -19,7 +20,7 @@ def _calibration(parts: dict[str, Any]) -> Block:
     there = {name: parts[key] for key, name in (("cv", "cross-validation"), ("test", "test part")) if parts.get(key)}
     ideal = {"intercept": "0", "slope": "1", "scaled_brier": "1"}
     names = {"intercept": "calibration intercept", "slope": "calibration slope", "scaled_brier": "scaled Brier score"}
-    rows = [[names[key], *(score(part.get(key)) for part in there.values()), ideal[key]] for key in names]
+    rows = [[names[key], *(score_text(part.get(key)) for part in there.values()), ideal[key]] for key in names]
     rows.append(["mean predicted risk", *(percent(part.get("mean_risk")) for part in there.values()), "as observed"])
     rows.append(["observed share of expansion", *(percent(part.get("observed")) for part in there.values()), ""])
     note = (
@@ -56,7 +57,7 @@ def _thresholds(rows: list[dict[str, Any]]) -> Block:
     cells = []
     for row in rows:
         flagged = f"{count(row['flagged'])} of {count(row['num_patients'])}"
-        measures = (score(row[key]) for key in ("sensitivity", "specificity", "ppv", "npv"))
+        measures = (score_text(row[key]) for key in ("sensitivity", "specificity", "ppv", "npv"))
         cells.append([row["rule"], num(row["threshold"], 3), flagged, *measures])
     head = ["rule", "threshold", "flagged", "sensitivity", "specificity", "PPV", "NPV"]
     note = "Each threshold was fixed on the training part and scored on the test part (95 % interval)."
@@ -76,7 +77,7 @@ def _subgroups(rows: list[dict[str, Any]]) -> Block:
         name = row["subgroup"].replace(">=", "≥").replace("<=", "≤")
         risks = (percent(row["mean_risk"]), percent(row["observed"]))
         cells.append(
-            [name, count(row["num_patients"]), count(row["events"]), row["note"] or score(row["auroc"]), *risks]
+            [name, count(row["num_patients"]), count(row["events"]), row["note"] or score_text(row["auroc"]), *risks]
         )
     head = ["", "patients", "expansions", "AUROC (95 % interval)", "mean risk", "observed"]
     return table(

@@ -3,9 +3,10 @@
 from typing import Any
 
 from hemexp.figures.style import readable
-from hemexp.report.blocks import Block, count, num, score, section, table, text
+from hemexp.report.blocks import Block, section, table, text
 from hemexp.report.run_files import RunFiles
 from hemexp.report.words import figure
+from hemexp.wording import count, num, score_text
 
 
 def sample_size(run: RunFiles) -> Block | None:
@@ -96,7 +97,7 @@ def label_sensitivity(run: RunFiles) -> Block | None:
 def _labels(rows: list[dict[str, Any]]) -> Block:
     cells = [
         [row["definition"] or row["label"], count(row["num_patients"]), count(row["events"]),
-         *((row["note"], "") if row["note"] else (score(row["auroc"]), score(row["ridge2_auroc"])))]
+         *((row["note"], "") if row["note"] else (score_text(row["auroc"]), score_text(row["ridge2_auroc"])))]
         for row in rows
     ]  # fmt: skip
     strong = next((i for i, row in enumerate(rows) if row["is_run_label"]), -1)
@@ -115,7 +116,7 @@ def attributions(run: RunFiles) -> Block | None:
     if found is not None and len(found):
         names = ["feature", "importance", "low", "high", "top10_share"]
         rows = [
-            [readable(name), score({"value": value, "low": low, "high": high}, 3), num(share)]
+            [readable(name), score_text({"value": value, "low": low, "high": high}, 3), num(share)]
             for name, value, low, high, share in found[names].head(15).itertuples(index=False)
         ]
         note = (

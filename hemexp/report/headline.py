@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from hemexp.report.blocks import Block, bullets, count, num, score, section
+from hemexp.report.blocks import Block, bullets, section
 from hemexp.report.run_files import RunFiles
 from hemexp.report.words import caveat, claim_words, load_texts, verdict_kind
+from hemexp.wording import count, num, score_text
 
 
 def summary(run: RunFiles) -> str:
@@ -54,7 +55,7 @@ def _cards(run: RunFiles, metrics: dict[str, Any]) -> list[dict[str, str] | None
     if _defined(metrics.get("cv/auroc")):
         stage, where = "cv", "cross-validation"
         best = run.build("comparison", _best_baseline)
-        rival = f", and the best of the simple baselines, {best[0]}, {score(best[1])}" if best else ""
+        rival = f", and the best of the simple baselines, {best[0]}, {score_text(best[1])}" if best else ""
         constant = run.build("comparison", _prevalence_brier) or ""
     majority = metrics.get(f"{stage}/majority_accuracy")
     return [
@@ -62,7 +63,7 @@ def _cards(run: RunFiles, metrics: dict[str, Any]) -> list[dict[str, str] | None
         _card("Brier score", where, metrics.get(f"{stage}/brier"), 3,
               constant and f"Lower is better; the same risk for everybody scores {constant}"),
         _card("accuracy", where, metrics.get(f"{stage}/accuracy"), 2,
-              f"Always giving the more frequent answer scores {score(majority)}" if _defined(majority) else ""),
+              f"Always giving the more frequent answer scores {score_text(majority)}" if _defined(majority) else ""),
     ]  # fmt: skip
 
 
@@ -92,7 +93,7 @@ def _best_baseline(rows: list[dict[str, Any]]) -> tuple[str, dict[str, Any]] | N
 
 def _prevalence_brier(rows: list[dict[str, Any]]) -> str | None:
     return next(
-        (score(row["brier"], 3) for row in rows if row["model"] == "prevalence" and _defined(row["brier"])), None
+        (score_text(row["brier"], 3) for row in rows if row["model"] == "prevalence" and _defined(row["brier"])), None
     )
 
 

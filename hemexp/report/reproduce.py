@@ -2,8 +2,9 @@
 
 import shlex
 
-from hemexp.report.blocks import Block, num, section, table, text
+from hemexp.report.blocks import Block, section, table, text
 from hemexp.report.run_files import RunFiles
+from hemexp.wording import num
 
 
 def command(run: RunFiles) -> str | None:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from hemexp.report.blocks import DIGITS, Block, num, p_value, score, section, table, text
+from hemexp.report.blocks import DIGITS, Block, section, table, text
 from hemexp.report.run_files import RunFiles
 from hemexp.report.words import claim_words, figure
 from hemexp.summary import NAMES
+from hemexp.wording import num, p_value, score_text
 
 _CORRECTED = "Intervals and p are corrected for the overlap of the folds (Nadeau and Bengio)."
 _AUROC_NOTE = "AUROC: 0.5 is a coin, 1 perfect ranking. Brier score and log loss: 0 is perfect, lower is better."
@@ -40,7 +41,7 @@ def _rows(run: RunFiles, metrics: dict[str, Any], stage: str) -> list[list[str]]
     for name in ("auroc", "auprc", "brier", "log_loss", "accuracy"):
         if f"{stage}/{name}" in metrics:
             plain = NAMES[name].partition(" (")[0]
-            rows.append([plain, score(metrics[f"{stage}/{name}"], DIGITS.get(name, 2)), baseline.get(name, "–")])
+            rows.append([plain, score_text(metrics[f"{stage}/{name}"], DIGITS.get(name, 2)), baseline.get(name, "–")])
     return rows
 
 
@@ -48,7 +49,7 @@ def _knowing_nothing(run: RunFiles, metrics: dict[str, Any], stage: str) -> dict
     """Return what no knowledge of the patient gives, by metric."""
     found = {"auroc": "0.50"}
     if metrics.get(f"{stage}/majority_accuracy"):
-        found["accuracy"] = score(metrics[f"{stage}/majority_accuracy"])
+        found["accuracy"] = score_text(metrics[f"{stage}/majority_accuracy"])
     if stage == "test":
         events, total = run.result.get("events_test"), run.result.get("num_test")
         constant = run.build("prevalence_baseline", lambda b: {k: num(b[k], 3) for k in ("brier", "log_loss")}) or {}
@@ -63,7 +64,7 @@ def _knowing_nothing(run: RunFiles, metrics: dict[str, Any], stage: str) -> dict
 def _prevalence(rows: list[dict[str, Any]]) -> dict[str, str]:
     for row in rows:
         if row["model"] == "prevalence":
-            return {name: score(row.get(name), 3) for name in ("brier", "log_loss")}
+            return {name: score_text(row.get(name), 3) for name in ("brier", "log_loss")}
     return {}
 
 
@@ -96,7 +97,7 @@ def _claim(claim: dict[str, Any]) -> str:
 def _comparison_tables(rows: list[dict[str, Any]]) -> list[Block]:
     strong = next((i for i, row in enumerate(rows) if row["is_model"]), -1)
     scores = [
-        [row["model"], *(score(row.get(n), DIGITS.get(n, 2)) for n in ("auroc", "auprc", "brier"))] for row in rows
+        [row["model"], *(score_text(row.get(n), DIGITS.get(n, 2)) for n in ("auroc", "auprc", "brier"))] for row in rows
     ]
     caption = "Cross-validated scores of the model and the baselines (95 % interval)"
     blocks = [table(caption, ["", "AUROC", "AUPRC", "Brier score"], scores, _AUROC_NOTE, strong)]
@@ -105,7 +106,7 @@ def _comparison_tables(rows: list[dict[str, Any]]) -> list[Block]:
         blocks.append(_differences(others, f"{key}_difference", digits, f"{name}, cross-validated", sign, _CORRECTED))
     tested = [row for row in rows if row.get("test_auroc")]
     if tested:
-        cells = [[row["model"], score(row["test_auroc"])] for row in tested]
+        cells = [[row["model"], score_text(row["test_auroc"])] for row in tested]
         blocks.append(table("AUROC in the test part", ["", "AUROC (95 % interval)"], cells,
                             strong=next((i for i, row in enumerate(tested) if row["is_model"]), -1)))  # fmt: skip
         blocks.append(_differences(others, "test_auroc_difference", 2, "AUROC, test part", 1, "DeLong's test."))
@@ -116,7 +117,9 @@ def _differences(rows: list[dict[str, Any]], key: str, digits: int, name: str, s
     cells = []
     for row in (row for row in rows if row.get(key)):
         value = row[key]
-        cells.append([f"model − {row['model']}", score(value, digits), p_value(value.get("p")), _who_wins(value, sign)])
+        cells.append(
+            [f"model − {row['model']}", score_text(value, digits), p_value(value.get("p")), _who_wins(value, sign)]
+        )
     return table(f"Differences in {name}", ["", "difference (95 % interval)", "p", "reading"], cells, note)
 
 

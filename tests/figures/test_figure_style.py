@@ -2,7 +2,7 @@ from drawing import NONE, score
 
 from hemexp.features import GROUPS
 from hemexp.figures.style import readable
-from hemexp.wording import interval_text
+from hemexp.wording import interval_text, score_text
 
 
 def test_inputs_keep_apart_in_words():
@@ -15,4 +15,10 @@ def test_inputs_keep_apart_in_words():
 
 def test_scores_in_print():
     assert interval_text(score(0.57)) == "0.57 (0.47 to 0.67)"
+    assert interval_text({"value": -0.3, "low": -0.5, "high": -0.001}) == "-0.30 (-0.50 to 0.00)"
+    assert interval_text({"value": 0.57, "low": None, "high": 0.6}) == "0.57 (no interval)"
+    assert (
+        score_text({"value": -0.3, "low": -0.5, "high": 0.1}, 1)
+        == "−0.3 (−0.5\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}0.1)"
+    )
     assert interval_text(NONE) == interval_text(None) == interval_text({}) == "not defined"

@@ -34,7 +34,7 @@ def test_comparison_highlights_the_model_and_the_prevalence():
 @pytest.mark.parametrize("missing", [NONE, None])
 def test_what_is_not_defined_is_said(missing):
     assert drawn(forest.comparison(compared(auroc=missing, brier=missing))).count("not defined") == 12
-    assert "0.60\n" in drawn(forest.comparison(compared(auroc={"value": 0.6, "low": None, "high": None})))
+    assert "0.60 (no interval)\n" in drawn(forest.comparison(compared(auroc={"value": 0.6, "low": None, "high": None})))
 
 
 @pytest.mark.parametrize("count", [0, 1, 9])
