@@ -7,3 +7,7 @@ class UserError(Exception):
 
 class Interrupted(Exception):
     """The user or the system asked the job to stop: what it has is saved, the command ends with exit code 1."""
+
+
+class Pruned(Exception):
+    """A search ended the job early: other settings score better."""

@@ -6,7 +6,7 @@ never taken for less than the patients' own (`hemexp.evaluation.intervals`). AUR
 pooled folds, which is biased downwards.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from hemexp.training import FitResult, fit
 
 Array = np.ndarray[Any, Any]
 NOT_DEFINED: Score = {"value": None, "low": None, "high": None}
+Watch = Callable[[int, float], None]  # repeats done, the mean score over their folds; may raise Pruned
 MEASURED = ("accuracy", "majority_accuracy", *MEASURES)
 
 
@@ -176,7 +177,12 @@ def corrected_t_test(
 
 
 def cross_validate(
-    recipes: Sequence[Recipe], parts: Sequence[Part], trainer: TrainerConfig, directory: Path | None = None
+    recipes: Sequence[Recipe],
+    parts: Sequence[Part],
+    trainer: TrainerConfig,
+    directory: Path | None = None,
+    watch: Watch | None = None,
+    watched: str = "auroc",
 ) -> list[CrossValidated]:
     """Fit every recipe to every part, all in one go, and score each on who was held out.
 
@@ -185,11 +191,33 @@ def cross_validate(
         parts: at least one; see `repeated_folds`.
         trainer: see `hemexp.training.fit`.
         directory: likewise.
+        watch: is told of the first recipe, which is then fitted repeat by repeat, to the same numbers.
+        watched: the score that `watch` is told.
+
+    Raises:
+        Pruned: `watch` ended it.
     """
-    members = [recipe.member(part.train.tolist(), part.seed) for recipe in recipes for part in parts]
-    results = fit(members, trainer, directory=directory)
+    first = [] if watch is None else _fit_watched(recipes[0], parts, trainer, directory, watch, watched)
+    members = [recipe.member(part.train.tolist(), part.seed) for recipe in recipes for part in parts][len(first) :]
+    results = [*first, *fit(members, trainer, directory=directory)]
     batches = (results[start : start + len(parts)] for start in range(0, len(results), len(parts)))
     return [score_parts(recipe, list(parts), batch) for recipe, batch in zip(recipes, batches, strict=True)]
+
+
+def _fit_watched(
+    recipe: Recipe, parts: Sequence[Part], trainer: TrainerConfig, directory: Path | None, watch: Watch, watched: str
+) -> list[FitResult]:
+    """Fit a recipe repeat by repeat, telling the mean score so far after each."""
+    results: list[FitResult] = []
+    values: list[float] = []
+    for repeat in sorted({part.repeat for part in parts}):
+        own = [part for part in parts if part.repeat == repeat]
+        place = None if directory is None else directory / f"repeat-{repeat}"
+        fitted = fit([recipe.member(part.train.tolist(), part.seed) for part in own], trainer, directory=place)
+        values += score_parts(recipe, own, fitted).scores[watched].tolist()
+        results += fitted
+        watch(repeat + 1, float(np.mean(values)))
+    return results
 
 
 def score_parts(recipe: Recipe, parts: list[Part], results: Sequence[FitResult]) -> CrossValidated:

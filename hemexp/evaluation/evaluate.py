@@ -16,15 +16,14 @@ from hemexp.errors import UserError
 from hemexp.evaluation.attributions import attributions
 from hemexp.evaluation.calibration import calibration, smoothed_curve
 from hemexp.evaluation.comparison import claim, compare
-from hemexp.evaluation.cross_validation import MEASURED, CrossValidated, Part, cross_validate, repeated_folds
+from hemexp.evaluation.cross_validation import MEASURED, CrossValidated, Part, Watch, cross_validate, repeated_folds
 from hemexp.evaluation.decision import decision_curve
 from hemexp.evaluation.recipe import Recipe, recipe_of
 from hemexp.evaluation.sample_size import num_fitted_inputs, sample_size
 from hemexp.evaluation.scores import Score
 from hemexp.evaluation.sensitivity import bootstrap_refits, label_sensitivity
+from hemexp.evaluation.single_patients import single_patients
 from hemexp.evaluation.subgroups import subgroup_scores, subgroups_of
-from hemexp.evaluation.thresholds import choose_thresholds, score_thresholds
-from hemexp.evaluation.venn_abers import venn_abers_interval
 from hemexp.training import fit
 
 Array = np.ndarray[Any, Any]
@@ -62,8 +61,11 @@ def evaluate(
     risks: Array,
     definitions: Mapping[str, LabelConfig],
     directory: Path | None = None,
+    watch: Watch | None = None,
 ) -> Evaluation:
     """Cross-validate the run's recipe beside the baselines, and measure what the config asks for.
+
+    With ``evaluation.patients=train`` all but the test part's own scores knows the training part alone.
 
     Args:
         cfg: of the run.
@@ -71,6 +73,7 @@ def evaluate(
         risks: of all patients, from the run's model.
         definitions: of expansion, by name, for label sensitivity.
         directory: where groups of networks save their state; the same call goes on from there.
+        watch: is told the model's mean ``search.score`` after every repeat of cross-validation, and may end it.
 
     Shape:
         risks: (N,).
@@ -78,6 +81,7 @@ def evaluate(
     Raises:
         UserError: a model cannot be fitted to a fold.
         Interrupted: a signal came.
+        Pruned: `watch` ended it.
     """
     found = Evaluation()
     if cfg.evaluation.name == "off":
@@ -85,21 +89,20 @@ def evaluate(
     assert data.cohort is not None
     recipe = recipe_of(cfg, data)
     rivals = [recipe_of(cfg, data, model) for model in BASELINES if model.name != cfg.model.name]
-    training = sorted(data.split.positions("train") + data.split.positions("val"))
-    people = sorted(training + data.split.positions("test"))
+    training, people = training_part(data), validated_patients(cfg, data)
     places = {name: directory / name if directory else None for name in ("folds", "training", "refits", "labels")}
 
     parts = repeated_folds(recipe.labels, people, cfg.evaluation.num_folds, cfg.evaluation.num_repeats, cfg.seed)
     validated: dict[str, CrossValidated] = {}
     if parts:
         log.info("cross-validation: %d fits, each in a fold of its own, and the baselines on the same", len(parts))
-        every = cross_validate([recipe, *rivals], parts, cfg.trainer, places["folds"])
+        every = cross_validate([recipe, *rivals], parts, cfg.trainer, places["folds"], watch, cfg.search.score)
         validated = dict(zip([each.model.name for each in [recipe, *rivals]], every, strict=True))
         _cross_validation(found, recipe, validated, people, data)
     elif cfg.evaluation.num_repeats:
         found.caveats.append("too_few_events_for_cross_validation")
     _test_part(found, recipe, rivals, validated, data, risks, training)
-    _single_patients(found, recipe, data, risks, training, places["training"])
+    _single_patients(found, recipe, data, risks, validated.get(cfg.model.name), places["training"])
     found.blocks["sample_size"] = sample_size(
         len(training), int(recipe.labels[training].sum()), num_fitted_inputs(cfg.model, recipe.features)
     )
@@ -133,6 +136,17 @@ def evaluate(
     return found
 
 
+def training_part(data: ExpansionDataModule) -> list[int]:
+    """Return the table positions of the patients that the run's model is fitted to."""
+    return sorted(data.split.positions("train") + data.split.positions("val"))
+
+
+def validated_patients(cfg: TrainConfig, data: ExpansionDataModule) -> list[int]:
+    """Return the table positions of the patients whom cross-validation divides, as ``evaluation.patients`` says."""
+    training = training_part(data)
+    return training if cfg.evaluation.patients == "train" else sorted(training + data.split.positions("test"))
+
+
 def rehearse(cfg: TrainConfig, data: ExpansionDataModule) -> None:
     """Draw every part that the evaluation will hold out, before hours of training meet one that cannot be drawn.
 
@@ -141,20 +155,18 @@ def rehearse(cfg: TrainConfig, data: ExpansionDataModule) -> None:
             patients of the rarer outcome.
     """
     recipe, evaluation = recipe_of(cfg, data), cfg.evaluation
-    training = sorted(data.split.positions("train") + data.split.positions("val"))
-    everybody = sorted(training + data.split.positions("test"))
-    events = int(recipe.labels[everybody].sum())
-    rarer = min(events, len(everybody) - events)
+    people = validated_patients(cfg, data)
+    events = int(recipe.labels[people].sum())
+    rarer = min(events, len(people) - events)
     if evaluation.name != "off" and _USUAL_FOLDS <= rarer < evaluation.num_folds:
         raise UserError(
-            f"evaluation.num_folds={evaluation.num_folds}: each fold must hold both outcomes, and of {len(everybody)} "
+            f"evaluation.num_folds={evaluation.num_folds}: each fold must hold both outcomes, and of {len(people)} "
             f"patients {events} have expansion; give at most {rarer}"
         )
     if evaluation.name == "off" or cfg.split.val_fraction == 0:
         return
-    repeats = {evaluation.num_repeats: everybody, evaluation.threshold_repeats: training}
-    for num_repeats, people in repeats.items():
-        for part in repeated_folds(recipe.labels, people, evaluation.num_folds, num_repeats, cfg.seed):
+    for num_repeats, rows in ((evaluation.num_repeats, people), (evaluation.threshold_repeats, training_part(data))):
+        for part in repeated_folds(recipe.labels, rows, evaluation.num_folds, num_repeats, cfg.seed):
             recipe.member(part.train.tolist(), part.seed)
 
 
@@ -170,7 +182,10 @@ def _cross_validation(
     labels = found.labels = recipe.labels[people]
     risks = {name: each.probabilities[:, people] for name, each in validated.items()}
     found.probabilities = risks[cfg.model.name]
+    if cfg.evaluation.patients == "train":
+        found.caveats.append("cross_validated_within_training")
     found.blocks["cross_validation"] = {
+        "patients": cfg.evaluation.patients,
         "num_folds": cfg.evaluation.num_folds,
         "num_repeats": cfg.evaluation.num_repeats,
         "num_fits": len(own.parts),
@@ -222,52 +237,25 @@ def _single_patients(
     recipe: Recipe,
     data: ExpansionDataModule,
     risks: Array,
-    training: list[int],
+    validated: CrossValidated | None,
     directory: Path | None,
 ) -> None:
-    """Fix thresholds on the training part, and say how well it knows the risk of each patient outside it."""
-    evaluation = recipe.cfg.evaluation
-    parts = repeated_folds(recipe.labels, training, evaluation.num_folds, evaluation.threshold_repeats, recipe.cfg.seed)
+    """Cross-validate within the training part, for thresholds and for what is known of single patients."""
+    evaluation, training = recipe.cfg.evaluation, training_part(data)
+    num_repeats = evaluation.threshold_repeats
+    parts = repeated_folds(recipe.labels, training, evaluation.num_folds, num_repeats, recipe.cfg.seed)
     if not parts:
-        if evaluation.threshold_repeats:
+        if num_repeats:
             found.caveats.append("too_few_events_for_thresholds")
         return
-    log.info("thresholds and single patients' intervals: %d fits within the training part", len(parts))
-    (within,) = cross_validate([recipe], parts, recipe.cfg.trainer, directory)
-    labels, unseen = recipe.labels[training], within.probabilities[:, training]
-    thresholds = choose_thresholds(labels, unseen)
-    test = data.split.positions("test")
-    found.blocks["thresholds"] = score_thresholds(thresholds, recipe.labels[test], risks[test])
-    threshold = thresholds["youden"]
-    low, high = venn_abers_interval(
-        labels, unseen[0], np.append(risks, threshold)
-    )  # one repeat: of single networks too
-    calibrated = float(high[-1] / (1 - low[-1] + high[-1]))  # the threshold, on the scale of the pairs
-    table = data.labels[["patient_id"]].assign(
-        role=data.split.roles,
-        label=data.labels["expansion"],
-        probability=risks,
-        low=low[:-1],
-        high=high[:-1],
-        abstains=(low[:-1] < calibrated) & (calibrated < high[:-1]),
-    )
-    table = table[table["role"] != "train"]
-    found.tables["uncertainty"] = table
-    tested = table[table["role"] == "test"]
-    found.blocks["uncertainty"] = {
-        "num_patients": len(tested),
-        "num_abstained": int(tested["abstains"].sum()),
-        "median_width": float((tested["high"] - tested["low"]).median()) if len(tested) else None,
-        "threshold": threshold,
-        "calibrated_threshold": calibrated,
-        "coverage_note": (
-            "A Venn-Abers pair: the risk as the training part's out-of-fold risks calibrate it, had this patient no "
-            "expansion, and had the patient one. If the model were that of the folds and patients to come like those "
-            "seen, one of the two would be calibrated. The gap says how much one patient more would change; it is no "
-            "95 % interval, and a model that knows nothing has narrow ones. Where the pair spans Youden's threshold, "
-            "calibrated alike, the model abstains."
-        ),
-    }
+    if validated is not None and evaluation.patients == "train" and evaluation.num_repeats >= num_repeats:
+        # the same folds and seeds have been fitted already
+        within = validated.first(num_repeats)
+    else:
+        log.info("thresholds and single patients' intervals: %d fits within the training part", len(parts))
+        (within,) = cross_validate([recipe], parts, recipe.cfg.trainer, directory)
+    blocks, found.tables["uncertainty"] = single_patients(data, recipe.labels, risks, within)
+    found.blocks |= blocks
 
 
 def out_of_fold(validated: Mapping[str, CrossValidated], data: ExpansionDataModule) -> pd.DataFrame:

@@ -1,0 +1,125 @@
+"""evaluation.patients=train: what cross-validation says does not depend on the test part; and a watched one."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hemexp.compose import load_config
+from hemexp.config import TrainConfig
+from hemexp.datamodule import ExpansionDataModule
+from hemexp.errors import Pruned, UserError
+from hemexp.evaluation.cross_validation import cross_validate, repeated_folds
+from hemexp.evaluation.evaluate import Evaluation, evaluate, rehearse
+from hemexp.evaluation.recipe import Recipe
+from hemexp.split import Split
+
+WITHIN = ["model=logistic", "model.C=1", "features=minimal", "evaluation.num_repeats=2", "evaluation.patients=train"]
+FULL = ["evaluation=full", "evaluation.num_refits=3", "evaluation.label_repeats=1"]
+
+
+def prepared(*overrides: str) -> tuple[TrainConfig, ExpansionDataModule]:
+    cfg = load_config(TrainConfig, ["trainer.progress_bar=false", *overrides])
+    data = ExpansionDataModule(cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, None, cfg.model.inputs)
+    data.setup()
+    return cfg, data
+
+
+def evaluated(cfg: TrainConfig, data: ExpansionDataModule) -> Evaluation:
+    risks = np.linspace(0.05, 0.95, len(data.labels))
+    return evaluate(cfg, data, risks, {"onset_48h": cfg.label})
+
+
+def test_the_test_part_leaves_no_trace_in_what_chooses():
+    cfg, data = prepared(*FULL, *WITHIN)
+    found = evaluated(cfg, data)
+    test = data.split.positions("test")
+    outcomes = data.labels["expansion"].to_numpy(copy=True)
+    outcomes[test] = 1 - outcomes[test]
+    data.labels, data.raw = data.labels.assign(expansion=outcomes), data.raw.copy()
+    data.raw[test] = 7.0
+    other = evaluated(cfg, data)
+    assert found.metrics == other.metrics
+    assert found.blocks["optimism"] == other.blocks["optimism"]
+    for name in ("cv_scores", "cv_predictions", "calibration_curve", "decision_curve"):
+        assert found.tables[name].equals(other.tables[name]), name
+    assert found.blocks["thresholds"] != other.blocks["thresholds"]  # whose scores are the test part's
+
+
+def test_only_the_training_part_is_divided_and_it_is_said():
+    cfg, data = prepared(*FULL, *WITHIN)
+    found = evaluated(cfg, data)
+    training = {data.labels["patient_id"].iloc[row] for row in data.split.positions("train")}
+    assert set(found.tables["cv_predictions"]["patient_id"]) == training
+    assert set(found.tables["instability"]["patient_id"]) == training
+    assert found.blocks["cross_validation"]["patients"] == "train"
+    assert found.blocks["cross_validation"]["num_patients"] == len(training)
+    assert found.blocks["label_sensitivity"][0]["num_patients"] == len(training)
+    assert "cross_validated_within_training" in found.caveats
+
+
+def test_thresholds_come_from_the_same_folds_whether_fitted_again_or_not():
+    """Within the training part, the first repeats of cross-validation are those that thresholds need."""
+    once = evaluated(*prepared(*WITHIN, "evaluation.threshold_repeats=2"))
+    again = evaluated(*prepared(*WITHIN, "evaluation.threshold_repeats=2", "evaluation.patients=labelled"))
+    assert once.blocks["thresholds"] == again.blocks["thresholds"]
+    assert once.tables["uncertainty"].equals(again.tables["uncertainty"])
+    assert once.metrics != again.metrics
+
+
+def test_more_folds_than_the_training_part_allows_are_refused():
+    cfg, data = prepared(*WITHIN, "evaluation.num_folds=15")
+    events = int(data.fold.labels.sum())
+    assert 5 <= events < 15 <= int(np.nansum(data.labels["expansion"]))
+    with pytest.raises(UserError, match=rf"num_folds=15: .* of 60 patients {events} .* at most {events}"):
+        rehearse(cfg, data)
+    everybody = replace(cfg, evaluation=replace(cfg.evaluation, patients="labelled"))
+    rehearse(everybody, data)
+
+
+def test_rehearsal_draws_the_folds_of_all_and_those_of_the_training_part():
+    """With as many repeats of each, folds of everybody that cannot be divided were once overlooked."""
+    repeats = ["evaluation.num_repeats=1", "evaluation.threshold_repeats=1"]
+    cfg, data = prepared("split=stratified", "split.val_fraction=0.2", *repeats)
+    parts = np.full(len(data.labels), "unused", dtype=object)
+    parts[:36], parts[36:40] = "train", "test"
+    outcomes = np.zeros(len(parts))
+    outcomes[[0, 1, 2, 3, 37]] = 1  # too few events for folds of the training part
+    data.labels = data.labels.assign(expansion=outcomes)
+    data.split = Split(data.split.patients, parts.tolist())
+    rehearse(cfg, data)
+    few = replace(cfg, split=replace(cfg.split, val_fraction=1 / 34))  # 2 of 36 can be held out, 1 of 32
+    with pytest.raises(UserError, match=r"split\.val_fraction: 32 patients"):
+        rehearse(few, data)
+
+
+@pytest.mark.parametrize("overrides", [("model=mlp", "trainer.max_epochs=10"), ("model=logistic",)])
+def test_watched_it_gives_the_same_numbers(make_recipe: Callable[..., Recipe], overrides: tuple[str, ...]):
+    recipe, rival = make_recipe(*overrides), make_recipe("model=logistic", "model.C=1")
+    parts = repeated_folds(recipe.labels, range(80), 5, 3, seed=0)
+    plain = cross_validate([recipe, rival], parts, recipe.cfg.trainer)
+    told: list[tuple[int, float]] = []
+    watched = cross_validate(
+        [recipe, rival], parts, recipe.cfg.trainer, watch=lambda *step: told.append(step), watched="brier"
+    )
+    for one, other in zip(plain, watched, strict=True):
+        np.testing.assert_array_equal(one.probabilities, other.probabilities)
+        assert one.scores.equals(other.scores)
+    briers = plain[0].scores["brier"]
+    assert told == [(done, pytest.approx(briers.iloc[: 5 * done].mean())) for done in (1, 2, 3)]
+
+
+def test_a_watch_ends_it_before_the_next_repeat(make_recipe: Callable[..., Recipe]):
+    recipe, told = make_recipe(), []
+
+    def watch(repeats: int, score: float) -> None:
+        told.append(repeats)
+        if repeats == 2:
+            raise Pruned(f"{score}")
+
+    with pytest.raises(Pruned):
+        cross_validate(
+            [recipe], repeated_folds(recipe.labels, range(80), 5, 4, seed=0), recipe.cfg.trainer, watch=watch
+        )
+    assert told == [1, 2]
