@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from hemexp.config import NOT_HASHED, TrainerConfig
@@ -27,6 +28,8 @@ from hemexp.training.progress import StopOnSignal
 
 # https://github.com/Lightning-AI/pytorch-lightning/issues/21326: lightning 2.6 with torch 2.13, harmless
 warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", module="lightning")
+# on a cluster's login node; a run needs no srun
+warnings.filterwarnings("ignore", message="The `srun` command is available", module="lightning")
 
 for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
     logging.getLogger(name).handlers.clear()  # its own handlers would print every line twice, once there is a log
@@ -126,6 +129,8 @@ def _train(task: ExpansionTask, recorder: "Recorder", loggers: list[Logger]) -> 
         logger=loggers,
         log_every_n_steps=1,
         callbacks=[recorder],
+        # one process: Lightning would take a Slurm task for a part of a distributed run, and requeue it
+        plugins=[LightningEnvironment()],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
