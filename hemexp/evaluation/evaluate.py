@@ -89,7 +89,7 @@ def evaluate(
     assert data.cohort is not None
     recipe = recipe_of(cfg, data)
     rivals = [recipe_of(cfg, data, model) for model in BASELINES if model.name != cfg.model.name]
-    training, people = training_part(data), validated_patients(cfg, data)
+    training, people = training_part(data), evaluated_people(cfg, data)
     places = {name: directory / name if directory else None for name in ("folds", "training", "refits", "labels")}
 
     parts = repeated_folds(recipe.labels, people, cfg.evaluation.num_folds, cfg.evaluation.num_repeats, cfg.seed)
@@ -141,7 +141,7 @@ def training_part(data: ExpansionDataModule) -> list[int]:
     return sorted(data.split.positions("train") + data.split.positions("val"))
 
 
-def validated_patients(cfg: TrainConfig, data: ExpansionDataModule) -> list[int]:
+def evaluated_people(cfg: TrainConfig, data: ExpansionDataModule) -> list[int]:
     """Return the table positions of the patients whom cross-validation divides, as ``evaluation.patients`` says."""
     training = training_part(data)
     return training if cfg.evaluation.patients == "train" else sorted(training + data.split.positions("test"))
@@ -155,7 +155,7 @@ def rehearse(cfg: TrainConfig, data: ExpansionDataModule) -> None:
             patients of the rarer outcome.
     """
     recipe, evaluation = recipe_of(cfg, data), cfg.evaluation
-    people = validated_patients(cfg, data)
+    people = evaluated_people(cfg, data)
     events = int(recipe.labels[people].sum())
     rarer = min(events, len(people) - events)
     if evaluation.name != "off" and _USUAL_FOLDS <= rarer < evaluation.num_folds:
