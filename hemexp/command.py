@@ -22,9 +22,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hemexp.compose import CONFIG_DIR, SCHEMAS, keys_of, register_schemas, typed
+from hemexp.compose import CONFIG_DIR, SCHEMAS, checked, keys_of, register_schemas
 from hemexp.config import PredictConfig, ReportConfig, TrainConfig, config_hash
-from hemexp.device import check_device
 from hemexp.errors import Interrupted, UserError
 from hemexp.run_directory import OutputDirectory, RunDirectory
 from hydra_plugins.hemexp_launcher import HemexpLauncher, HemexpSweeper
@@ -142,18 +141,6 @@ class Guard(Callback):
         _or_exit(lambda: _check_sweep(config))
 
 
-def checked(config: DictConfig, name: str) -> Any:
-    """Return a composed config as an object of the command's schema, every rule and the device checked.
-
-    Raises:
-        UserError: a rule is broken, or the device is not there.
-    """
-    cfg = typed(config, SCHEMAS[name])
-    if isinstance(cfg, TrainConfig):
-        check_device(cfg.trainer.accelerator)
-    return cfg
-
-
 def _check_run(config: DictConfig) -> None:
     cfg = checked(config, config.hydra.job.name)
     directory = Path(OmegaConf.select(config, "hydra.run.dir"))
@@ -167,9 +154,9 @@ def _check_run(config: DictConfig) -> None:
         root = None if isinstance(cfg, ReportConfig) else cfg.data.root
         if root is not None and Path(root) == place:
             raise UserError(f"output_dir={directory}: is also data.root; write somewhere else")
-        reads_run = isinstance(cfg, PredictConfig | ReportConfig)
-        if reads_run and place.is_relative_to(Path(str(cfg.run_dir)).resolve()):
-            raise UserError(f"output_dir={directory}: lies in run_dir={cfg.run_dir}, which is only read")
+        read = cfg.place if isinstance(cfg, ReportConfig) else cfg.run_dir if isinstance(cfg, PredictConfig) else None
+        if read is not None and place.is_relative_to(Path(read).resolve()):
+            raise UserError(f"output_dir={directory}: lies in {read}, which is only read")
         OutputDirectory(directory).open_for(config.hydra.job.name)
 
 
@@ -177,14 +164,8 @@ def _check_sweep(config: DictConfig) -> None:
     given = [override for override in config.hydra.overrides.task if override.lstrip("+").startswith("output_dir=")]
     if given:
         raise UserError(f"{given[0]}: a sweep's place is hydra.sweep.dir=DIR, output_dir is for a single run")
-    checked(config, config.hydra.job.name)
-    directory = Path(OmegaConf.select(config, "hydra.sweep.dir"))
-    if directory.exists() and any(directory.iterdir()):
-        raise UserError(f"hydra.sweep.dir={directory}: is not empty; a sweep starts in a new directory")
-    print(
-        f"a sweep into {directory}: test scores report, they never choose. To choose among settings, set "
-        "split.val_fraction and compare best_loss in each job's result.json"
-    )
+    if config.hydra.job.name != "train":  # whose sweeper checks every job
+        checked(config, config.hydra.job.name)
 
 
 def _or_exit(check: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from hemexp import config as c
+from hemexp.device import check_device
 
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
 SCHEMAS: dict[str, type[Any]] = {
@@ -70,6 +71,18 @@ def typed(config: DictConfig, schema: type[T]) -> T:
     if not isinstance(built, schema):
         raise TypeError(f"composed config is {type(built).__name__}, not {schema.__name__}")
     return built
+
+
+def checked(config: DictConfig, name: str) -> Any:
+    """Return a composed config as an object of the command's schema, every rule and the device checked.
+
+    Raises:
+        UserError: a rule is broken, or the device is not there.
+    """
+    cfg = typed(config, SCHEMAS[name])
+    if isinstance(cfg, c.TrainConfig):
+        check_device(cfg.trainer.accelerator)
+    return cfg
 
 
 def load_config(schema: type[T], overrides: list[str] | None = None) -> T:

@@ -24,6 +24,11 @@ def check_device(accelerator: str) -> None:
         )
 
 
+CORES = "HEMEXP_NUM_CORES"  # environment variable: how many cores a process may keep busy
+
+
 def num_cores() -> int:
     """Return how many CPU cores this process may use."""
+    if os.environ.get(CORES, "").isdecimal():
+        return max(1, int(os.environ[CORES]))
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -16,7 +16,8 @@ from hemexp.config import NOT_HASHED, TrainConfig, config_hash
 from hemexp.errors import UserError
 from hemexp.files import write_json, write_text
 
-BEFORE_RESULT = {".hydra", ".lock", "train.log", "FAILED"}  # what a run leaves that ended before its result.json
+# what a run leaves that ended before its result.json, or was trained in a batch before its own beginning
+BEFORE_RESULT = {".hydra", ".lock", "train.log", "FAILED", "checkpoints"}
 
 
 class OutputDirectory:

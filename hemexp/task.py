@@ -61,6 +61,8 @@ class ExpansionTask(LightningModule):
         self.members, self.cfg = list(members), cfg
         self.present = list(range(len(members)))  # which of them row m of every tensor is
         self.epoch, self.chunk = 0, 1
+        self.keeps_ends = False  # whether `ends` is kept: the last weights (P,) of members that ended within the chunk
+        self.ends: dict[int, Tensor] = {}
         model = members[0].model
         assert isinstance(model, NetConfig), model.name
         self.dropout = model.dropout
@@ -205,11 +207,15 @@ class ExpansionTask(LightningModule):
     def _stop_members(self, epoch: int, loss: Tensor) -> None:
         """Count the epoch, and take the members out that are done: what they do from here on is not kept."""
         self.num_epochs += self.running
+        before = self.running.clone() if self.keeps_ends else self.running
         if epoch + 1 == self.cfg.max_epochs:
             self.running.fill_(False)
         self.running &= loss >= (-torch.inf if self.cfg.stop_loss is None else self.cfg.stop_loss)  # False for NaN
         if self.cfg.patience is not None:
             self.running &= epoch - self.best_epoch < self.cfg.patience
+        if self.keeps_ends and self.device.type == "cpu":  # elsewhere a member alone trains to the end of the chunk too
+            for row in (before & ~self.running).nonzero().flatten().tolist():
+                self.ends[self.present[row]] = self.net.weights.detach()[row].clone()
 
     def keep(self, rows: list[int]) -> None:
         """Go on with some rows only: those of the others cost time and are done."""

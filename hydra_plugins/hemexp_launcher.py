@@ -1,6 +1,6 @@
 """Hydra looks for launchers and sweepers here; what they do is `hemexp.sweep`. Imported at every start: nothing heavy.
 
-Hydra finds this file by itself where hemexp is installed; `hemexp.command` registers it where it is run from its source.
+Hydra finds this file by itself where hemexp is installed; where it is run from source, `hemexp.command` registers it.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -24,28 +26,29 @@ class LauncherConf:
 
 @dataclass
 class SweeperConf:
-    """hydra/sweeper=hemexp, chosen by search=random and search=tpe."""
+    """hydra/sweeper=hemexp, the default of train.py; `params` are what an experiment sweeps."""
 
     _target_: str = "hydra_plugins.hemexp_launcher.HemexpSweeper"
     params: dict[str, Any] = field(default_factory=dict)
 
 
 class HemexpLauncher(Launcher):
-    """Runs the jobs of a sweep as ``where=`` says."""
+    """Stands for ``where=``: the sweeper runs the jobs there, unless the user names another launcher."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what `launch` needs."""
-        self.context, self.config = hydra_context, config
+        """Nothing is needed: see `HemexpSweeper`."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run a job for each list of overrides."""
-        from hemexp.sweep.grid import launch
+        """Refuse another sweeper's jobs.
 
-        return launch(self.config, self.context.config_loader, job_overrides, initial_job_idx)
+        Raises:
+            HydraException: always.
+        """
+        raise HydraException("hydra/launcher=hemexp goes with hydra/sweeper=hemexp; give hydra/launcher=basic")
 
 
 class HemexpSweeper(Sweeper):
-    """Finds settings as ``search=`` says, and runs a job for each."""
+    """Finds settings as ``search=`` says, checks all of them, and runs a job for each as ``where=`` says."""
 
     def __init__(self, params: dict[str, Any] | None = None) -> None:
         self.params = params or {}
@@ -53,12 +56,22 @@ class HemexpSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what `sweep` needs."""
         self.context, self.config = hydra_context, config
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+        self.other_launcher = None if isinstance(launcher, HemexpLauncher) else launcher
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Search among the settings that the command line's arguments span."""
+        """Run the sweep that the command line's arguments span."""
+        assert self.config is not None
+        if self.config.search.name == "grid":
+            from hemexp.sweep.grid import sweep_grid
+
+            loader = self.context.config_loader
+            return sweep_grid(self.config, loader, arguments, dict(self.params), self.other_launcher)
         from hemexp.sweep.search import search
 
-        return search(self.config, self.context.config_loader, arguments, self.params)
+        return search(self.config, self.context.config_loader, arguments, dict(self.params))
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="hemexp", node=LauncherConf, provider="hemexp")

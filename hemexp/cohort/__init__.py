@@ -1,5 +1,6 @@
 """The cohort: a hospital's files in, one checked table of scans out, with everything worth knowing about them."""
 
+import copy
 import hashlib
 import tempfile
 from dataclasses import dataclass
@@ -54,8 +55,11 @@ class Cohort:
         return hashlib.sha256(to_csv(self.scans).encode()).hexdigest()[:16]
 
 
+_last: list[tuple[object, Cohort]] = []  # a sweep's jobs read the same files one after another
+
+
 def load_cohort(data: DataConfig, keep_workbooks: Path | None = None) -> Cohort:
-    """Read and check the cohort that a resolved data config names.
+    """Read and check the cohort that a resolved data config names; the last one is remembered while its files stay.
 
     Args:
         data: as `hemexp.config.resolve_data` returns it.
@@ -64,6 +68,30 @@ def load_cohort(data: DataConfig, keep_workbooks: Path | None = None) -> Cohort:
     Raises:
         CohortError: the files have errors; it carries all findings.
     """
+    state = (repr(data), _files(data))
+    if keep_workbooks is None and _last and _last[0][0] == state:
+        return _own(_last[0][1])
+    cohort = _load(data, keep_workbooks)
+    _last[:] = [(state, _own(cohort))]
+    return cohort
+
+
+def _own(cohort: Cohort) -> Cohort:
+    """Return a copy whose findings may grow."""
+    own = copy.copy(cohort)
+    own.findings = copy.deepcopy(cohort.findings)
+    own.scans = cohort.scans.copy()
+    return own
+
+
+def _files(data: DataConfig) -> list[tuple[str, int, int]]:
+    if isinstance(data, SyntheticDataConfig):
+        return []
+    stats = [(path.name, path.stat()) for path in sorted(Path(str(data.root)).iterdir())]
+    return [(name, stat.st_mtime_ns, stat.st_size) for name, stat in stats]
+
+
+def _load(data: DataConfig, keep_workbooks: Path | None) -> Cohort:
     if isinstance(data, SyntheticDataConfig):
         from hemexp.cohort.synthetic import write_workbooks
 

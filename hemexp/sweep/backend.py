@@ -67,5 +67,9 @@ class Backend(Protocol):
     def stop(self) -> None:
         """Tell all that runs to save its state and end, and forget what has not begun; `wait` goes on telling."""
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nothing waits."""
+
     def close(self) -> None:
         """End every process that is left."""

@@ -8,7 +8,7 @@ from typing import Any
 from hydra.core.utils import filter_overrides
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from hemexp.command import checked
+from hemexp.compose import checked
 from hemexp.config import TrainConfig, config_hash
 from hemexp.errors import UserError
 from hemexp.files import write_text
@@ -48,7 +48,9 @@ class SweepJob:
             write_text(self.folder / ".hydra" / name, text)
 
 
-def compose_job(config: DictConfig, loader: Any, overrides: Sequence[str], number: int) -> SweepJob:
+def compose_job(
+    config: DictConfig, loader: Any, overrides: Sequence[str], number: int, own: Sequence[str] | None = None
+) -> SweepJob:
     """Compose one job of a sweep and check all of its configuration.
 
     Args:
@@ -56,11 +58,12 @@ def compose_job(config: DictConfig, loader: Any, overrides: Sequence[str], numbe
         loader: Hydra's config loader.
         overrides: the job's, the sweep's fixed ones among them or not.
         number: of the job.
+        own: those of the overrides that its siblings do not share; by default all.
 
     Raises:
         UserError: a rule is broken; the message begins with the job's overrides.
     """
-    own = [each for each in filter_overrides(list(overrides)) if not each.startswith("hydra.")]
+    own = [each for each in filter_overrides(list(overrides if own is None else own)) if not each.startswith("hydra.")]
     try:
         job = loader.load_sweep_config(config, list(overrides))
         with open_dict(job):

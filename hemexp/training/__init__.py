@@ -33,6 +33,7 @@ def fit(
     history: Path | None = None,
     num_workers: int | None = None,
     group_size: int | None = None,
+    apart: Sequence[Path] = (),
 ) -> list[FitResult]:
     """Train every member; networks of one shape together, as many as a device takes, groups side by side.
 
@@ -49,6 +50,8 @@ def fit(
         history: a CSV file that is given a lone member's scores whenever its state is saved.
         num_workers: processes; by default as many as CPU cores or GPUs, and none but this one while one group does.
         group_size: members at once; by default 8 on a CPU, what memory holds on a GPU.
+        apart: for each member, all of them networks, where its state is left as if it had been trained alone, so that
+            a `fit` of it alone finds it there, trained.
 
     Returns:
         The results, in the order of the members.
@@ -87,7 +90,7 @@ def fit(
     groups.sort(key=len, reverse=True)
     num_workers = min(num_workers, len(groups))
     title = f"{len(members)} members" if len(members) > 1 else members[0].model.name
-    job = Job(members, trainer, directory, loggers, history)
+    job = Job(members, trainer, directory, loggers, history, apart)
     with EpochBar(title, len(members) * trainer.max_epochs, trainer.progress_bar) as bar:
         if num_workers > 1:
             results = fit_in_processes(job, groups, bar.advance, num_workers)

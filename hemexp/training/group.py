@@ -36,6 +36,7 @@ for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_ligh
     logging.getLogger(name).setLevel(logging.WARNING)
 
 State = dict[str, Any]
+_UNLOGGED = "unlogged"  # in a checkpoint: no logger has been told of its epochs
 Report = Callable[[int, int, float], None]  # epochs trained since the last report, epochs not needed, loss
 
 
@@ -73,6 +74,7 @@ def fit_group(
     checkpoint: Path | None = None,
     loggers: Sequence[Logger] = (),
     history: Path | None = None,
+    apart: Sequence[Path] = (),
     report: Report = lambda epochs, skipped, loss: None,
     stop: c_bool | None = None,
 ) -> list[FitResult]:
@@ -84,6 +86,7 @@ def fit_group(
         checkpoint: where the state is saved; where it is there already, training goes on from it.
         loggers: get the scores of a member alone, epoch by epoch.
         history: a file that is given a lone member's scores whenever its state is saved.
+        apart: where each member's state is left as if it had been trained alone; none, or one for each.
         report: is told of progress after every chunk.
         stop: ends training after the chunk once it is true.
 
@@ -98,9 +101,12 @@ def fit_group(
     torch.set_num_threads(cfg.num_threads)
     try:
         task = ExpansionTask(members, cfg)
+        task.keeps_ends = bool(apart)
         flag = c_bool(False) if stop is None else stop
         recorder = Recorder(cfg, checkpoint, members_key(members, cfg), history, report, flag)
         _train(task, recorder, list(loggers) if len(members) == 1 else [])
+        for number, path in enumerate(apart):
+            save_state(recorder.alone(task, number), path)
         return recorder.results(task)
     finally:
         torch.set_num_threads(threads)
@@ -113,10 +119,16 @@ def _train(task: ExpansionTask, recorder: "Recorder", loggers: list[Logger]) -> 
     cfg, checkpoint = task.cfg, recorder.checkpoint
     resume = checkpoint is not None and checkpoint.is_file()
     if checkpoint is not None and resume:
-        state = load_checkpoint(checkpoint)["callbacks"][recorder.state_key]
+        saved = load_checkpoint(checkpoint)
+        state = saved["callbacks"][recorder.state_key]
         if state["key"] != recorder.key:
             raise UserError(f"{checkpoint}: is of other members or settings; choose another place")
         recorder.load_state_dict(state)
+        if loggers and saved.pop(_UNLOGGED, False):  # it was trained among others
+            for epoch, scores in enumerate(recorder.history(0).drop(columns="epoch").to_dict("records")):
+                for logger in loggers:
+                    _log(logger, {str(name): score for name, score in scores.items()}, epoch)
+            save_state(saved, checkpoint)
         for ended in recorder.ended.values():
             recorder.report(ended["epochs"], cfg.max_epochs - ended["epochs"], float("nan"))
     if len(recorder.ended) == len(task.members):
@@ -168,6 +180,14 @@ def load_checkpoint(path: Path) -> State:
         return dict(torch.load(path, weights_only=True, map_location="cpu"))
     except Exception as error:  # whatever torch makes of a damaged file
         raise UserError(f"{path}: cannot be read ({error}); choose a new directory") from None
+
+
+def save_state(state: State, path: Path) -> None:
+    """Write what `load_checkpoint` reads, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(path)
 
 
 class Recorder(Callback):
@@ -241,6 +261,9 @@ class Recorder(Callback):
                     "stopped_by": self._why(epochs, float(curves["train/loss"][epochs - 1 - first, row])),
                     "weights": task.best_weights[row].cpu().clone(),
                 }
+                if task.keeps_ends:
+                    last = task.ends.pop(task.present[row], task.net.weights.detach()[row])
+                    self.ended[task.present[row]]["last"] = last.cpu().clone()
         self.report(trained, skipped, float(curves["train/loss"][-1].nanmean()))
 
     def _why(self, epochs: int, loss: float) -> str:
@@ -275,6 +298,26 @@ class Recorder(Callback):
             )
             for member, ended in sorted(self.ended.items())
         ]
+
+    def alone(self, task: ExpansionTask, member: int) -> State:
+        """Return the state that a member which has ended would have left, had it been trained alone."""
+        ended = dict(self.ended[member])
+        last = ended.pop("last")
+        columns = [(curves, present.index(member)) for present, curves in self.chunks if member in present]
+        left, chunks = ended["epochs"], []
+        for curves, row in columns:
+            chunks.append(([0], {name: curve[:left, [row]].clone() for name, curve in curves.items()}))
+            left -= len(chunks[-1][1]["train/loss"])
+            if left <= 0:
+                break
+        own = {"key": members_key([task.members[member]], self.cfg), "chunks": chunks, "ended": {0: ended}}
+        return {
+            "callbacks": {self.state_key: own},
+            "networks": [task.network(member, last)],
+            "present": [0],
+            "num_epochs": ended["epochs"],
+            _UNLOGGED: True,
+        }
 
     def history(self, member: int) -> pd.DataFrame:
         """Return a member's scores so far, a row an epoch."""

@@ -2,12 +2,26 @@
 
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from ctypes import c_bool
 from multiprocessing import parent_process
 from types import FrameType
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_listeners: list[Callable[[int], object]] = []
+
+
+@contextmanager
+def heard_by(listener: Callable[[int], object]) -> Iterator[None]:
+    """Tell `listener` of the epochs of every training within, instead of drawing bars."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 class EpochBar:
@@ -23,7 +37,7 @@ class EpochBar:
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        self._progress = Progress(*columns, disable=not show)
+        self._progress = Progress(*columns, disable=not show or bool(_listeners))
         self._bar = self._progress.add_task(title, total=total, loss="-")
 
     def __enter__(self) -> "EpochBar":
@@ -32,6 +46,8 @@ class EpochBar:
 
     def advance(self, epochs: int, skipped: int, loss: float) -> None:
         """Move on by `epochs` trained; `skipped` will not be needed, their members are done early."""
+        for listener in _listeners:
+            listener(epochs + skipped)
         task = self._progress.tasks[0]
         self._progress.update(self._bar, advance=epochs, total=(task.total or 0) - skipped, loss=f"{loss:.4f}")
 

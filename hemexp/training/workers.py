@@ -39,6 +39,7 @@ class Job:
     directory: Path | None
     loggers: Sequence[Logger] = ()
     history: Path | None = None
+    apart: Sequence[Path] = ()
 
     def fit(self, group: Group, report: Report, stop: c_bool) -> Results:
         """Train one group in this process; a group of everybody saves its state in ``last.ckpt``."""
@@ -52,6 +53,7 @@ class Job:
             checkpoint=checkpoint,
             loggers=self.loggers,
             history=self.history,
+            apart=[self.apart[i] for i in group] if self.apart else (),
             report=report,
             stop=stop,
         )

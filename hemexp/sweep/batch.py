@@ -1,0 +1,53 @@
+"""Networks of several jobs trained together; each job then finds its own trained, as if it had done so itself."""
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from itertools import groupby
+
+from hemexp.config import NetConfig, TrainConfig
+from hemexp.datamodule import ExpansionDataModule
+from hemexp.evaluation.recipe import recipe_of
+from hemexp.members import Member
+from hemexp.run_directory import RunDirectory
+from hemexp.sweep.job import SweepJob
+from hemexp.training import fit, shape_of
+
+
+def could_share(cfg: TrainConfig) -> str:
+    """Return what jobs have in common that may be trained together; empty for one that trains no network of ours."""
+    if not isinstance(cfg.model, NetConfig):
+        return ""
+    return repr((cfg.model, cfg.trainer, cfg.data, cfg.label, cfg.features))
+
+
+def train_together(jobs: Sequence[SweepJob]) -> None:
+    """Train the networks of jobs, and leave each in its job's folder as the state of a training that has ended.
+
+    Raises:
+        UserError: a job's cohort or split is not usable.
+        Interrupted: a signal came; the same call goes on.
+    """
+    waiting: list[tuple[SweepJob, Member]] = []
+    for job in jobs:
+        run = RunDirectory(job.folder)
+        if run.open(job.cfg) != "done" and not run.last.is_file():
+            waiting.append((job, member_of(job.cfg)))
+    waiting.sort(key=lambda each: repr(shape_of(each[1], each[0].cfg.trainer)))
+    for _, group in groupby(waiting, key=lambda each: shape_of(each[1], each[0].cfg.trainer)):
+        alike = list(group)
+        trainer = alike[0][0].cfg.trainer
+        names = hashlib.sha256(" ".join(job.key for job, _ in alike).encode()).hexdigest()[:16]
+        place = alike[0][0].folder.parent / ".batches" / names  # where an interrupted batch is taken up again
+        ends = [RunDirectory(job.folder).last for job, _ in alike]
+        fit([member for _, member in alike], trainer, directory=place, num_workers=1, apart=ends)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def member_of(cfg: TrainConfig) -> Member:
+    """Return what a run of this configuration trains."""
+    data = ExpansionDataModule(
+        cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs
+    )
+    data.setup()
+    return recipe_of(cfg, data).member(data.split.positions("train") + data.split.positions("val"), cfg.seed)

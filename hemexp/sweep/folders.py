@@ -1,0 +1,100 @@
+"""Whose folder is whose: finished jobs are found by the hash of their configuration, strangers are moved aside."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hemexp.errors import UserError
+from hemexp.files import write_text
+from hemexp.run_directory import OutputDirectory
+from hemexp.sweep.job import SweepJob
+
+STALE = ".stale"
+_HASH = Path(".hydra", "config_hash")  # tells whose a folder is before its job has begun
+_OWN = {"sweep.json", "leaderboard.csv", "multirun.yaml", STALE, ".lock"}  # any of these is in a sweep's directory
+
+
+def open_sweep(directory: Path) -> OutputDirectory:
+    """Lock a sweep's directory, new or begun earlier.
+
+    Raises:
+        UserError: another sweep is at work there, it cannot be written, or it holds something else.
+    """
+    place = OutputDirectory(directory)
+    try:
+        names = {path.name for path in directory.iterdir()} if directory.exists() else set()
+        if names and not names & _OWN:
+            raise UserError(f"hydra.sweep.dir={directory}: holds files that are no sweep's; choose a new directory")
+        place.lock()
+    except UserError as error:
+        raise UserError(str(error).replace("output_dir=", "hydra.sweep.dir=")) from None
+    except OSError as error:
+        raise UserError(f"hydra.sweep.dir={directory}: cannot be used: {error.strerror}") from None
+    return place
+
+
+def settle(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
+    """Give every job the folder that holds its own run, wherever that was left, and return those that are not done.
+
+    A folder with another configuration's run goes to ``.stale/``; a run found there, or under another number, comes
+    back. Nothing is deleted. Killed at any moment, the next call finds everything again.
+    """
+    for folder in _numbered(directory):
+        job = next((job for job in jobs if job.folder.name == folder.name), None)
+        if job is None or config_of(folder) != job.key:
+            _put_aside(folder)
+    aside = _aside(directory)
+    for job in jobs:
+        if not job.folder.exists() and (found := aside.get(job.key)):
+            found.pop(0).rename(job.folder)
+    return [job for job in jobs if not (job.folder / "DONE").is_file()]
+
+
+def claim(job: SweepJob) -> None:
+    """Make a job's folder and write into it whose it is, and its ``.hydra/``."""
+    write_text(job.folder / _HASH, f"{job.key}\n")
+    job.write_hydra()
+
+
+def config_of(folder: Path) -> str:
+    """Return the configuration hash of the run in a folder; empty where nothing tells."""
+    result = result_of(folder)
+    if "config_hash" in result:
+        return str(result["config_hash"])
+    try:
+        return (folder / _HASH).read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def result_of(folder: Path) -> dict[str, Any]:
+    """Return a run's result.json; nothing where there is none, or none that can be read."""
+    try:
+        content = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _numbered(directory: Path) -> list[Path]:
+    return [path for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]
+
+
+def _put_aside(folder: Path) -> None:
+    place = folder.parent / STALE
+    place.mkdir(exist_ok=True)
+    folder.rename(place / f"{config_of(folder) or 'unknown'}-{folder.name}-{time.time_ns()}")
+
+
+def _aside(directory: Path) -> dict[str, list[Path]]:
+    """Return the runs in ``.stale/`` by configuration: finished ones first, then the latest."""
+    place = directory / STALE
+    found: dict[str, list[Path]] = {}
+    for folder in sorted(place.iterdir(), reverse=True) if place.is_dir() else []:
+        if key := config_of(folder):
+            found.setdefault(key, []).append(folder)
+    for folders in found.values():
+        folders.sort(key=lambda folder: not (folder / "DONE").is_file())
+    return found

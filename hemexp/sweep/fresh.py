@@ -1,0 +1,50 @@
+"""The best job once more on folds that did not choose it: how much of its lead was the luck of the folds."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hemexp.datamodule import ExpansionDataModule
+from hemexp.evaluation.cross_validation import MEASURED, cross_validate, repeated_folds
+from hemexp.evaluation.evaluate import validated_patients
+from hemexp.evaluation.recipe import recipe_of
+from hemexp.files import write_json
+from hemexp.sweep.job import SweepJob
+
+FRESH = "fresh.json"
+
+
+def evaluate_afresh(job: SweepJob) -> None:
+    """Cross-validate a finished job's settings with another division of the same patients; leave ``fresh.json``.
+
+    Raises:
+        UserError: the cohort is not usable any more.
+    """
+    cfg = job.cfg
+    data = ExpansionDataModule(
+        cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs
+    )
+    data.setup()
+    recipe = recipe_of(cfg, data)
+    seed = fresh_seed(cfg.seed)
+    people = validated_patients(cfg, data)
+    parts = repeated_folds(recipe.labels, people, cfg.evaluation.num_folds, cfg.evaluation.num_repeats, seed)
+    (validated,) = cross_validate([recipe], parts, cfg.trainer)
+    scores = {f"cv/{measure}": validated.score(measure) for measure in MEASURED}
+    write_json(job.folder.parent / FRESH, {"config_hash": job.key, "fold_seed": seed, "metrics": scores})
+
+
+def fresh_seed(seed: int) -> int:
+    """Return the seed of the fresh folds of a run with this seed."""
+    return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
+
+
+def fresh_of(directory: Path, key: str) -> dict[str, Any] | None:
+    """Return what ``fresh.json`` says of a configuration, if it is of that one."""
+    try:
+        content = json.loads((directory / FRESH).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return dict(content) if content.get("config_hash") == key else None

@@ -1,0 +1,88 @@
+"""Every combination of the swept values: composed, checked, and run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from hemexp.errors import UserError
+from hemexp.sweep.folders import settle
+from hemexp.sweep.job import SweepJob, compose_job
+from hemexp.sweep.sweep import Sweep, command_line
+
+# one choice for the whole sweep
+_NOT_SWEPT = ("where", "search", "logger", "tags", "output_dir", "trainer.accelerator", "trainer.devices")
+
+
+def combinations(config: DictConfig, arguments: Sequence[str], params: dict[str, Any]) -> list[list[str]]:
+    """Return the overrides of every job.
+
+    Args:
+        config: the sweep's own.
+        arguments: of the command line.
+        params: an experiment's ``hydra.sweeper.params``; the command line wins.
+
+    Raises:
+        UserError: a key is swept that is one for the whole sweep.
+    """
+    given = list(arguments)
+    keys = {each.split("=")[0].lstrip("+~") for each in given}
+    given += [f"{key}={value}" for key, value in params.items() if key not in keys]
+    overrides = OverridesParser.create().parse_overrides(given)
+    for override in overrides:
+        key = override.key_or_group
+        if override.is_sweep_override() and any(key == each or key.startswith(f"{each}.") for each in _NOT_SWEPT):
+            raise UserError(f"{override.input_line}: {key} is one for the whole sweep, it cannot be swept")
+    (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    return [list(each) for each in batch]
+
+
+def sweep_grid(config: DictConfig, loader: Any, arguments: Sequence[str], params: dict[str, Any], launcher: Any) -> Any:
+    """Check every job of a grid, then run them all.
+
+    Args:
+        config: the sweep's own.
+        loader: Hydra's config loader.
+        arguments: of the command line.
+        params: see `combinations`.
+        launcher: another than hemexp's own runs the jobs its own way, after the same checks.
+
+    Raises:
+        UserError: a job's configuration is wrong; nothing was written.
+        JobFailed: a job was lost.
+    """
+    from hemexp.command import JobFailed
+
+    lists = combinations(config, arguments, params)
+    shared = set.intersection(*map(set, lists))
+    jobs = [
+        compose_job(config, loader, overrides, number, [each for each in overrides if each not in shared])
+        for number, overrides in enumerate(lists)
+    ]
+    if launcher is not None:
+        Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        for done in launcher.launch(lists, initial_job_idx=0):
+            _ = done.return_value  # raises what the job raised
+        return
+    sweep = Sweep(Path(config.hydra.sweep.dir), jobs[0].cfg, command_line())
+    OmegaConf.save(config, sweep.directory / "multirun.yaml")
+    run_all(sweep, jobs)
+    if not sweep.finish():
+        raise JobFailed
+
+
+def run_all(sweep: Sweep, jobs: Sequence[SweepJob]) -> None:
+    """Run those jobs of a sweep that are not done yet, and wait for them."""
+    waiting = settle(sweep.directory, jobs)
+    names = {job.number for job in waiting}
+    finished = [job for job in jobs if job.number not in names]
+    sweep.skip(finished)
+    places = sweep.backend.capacity
+    where = f"{min(places, len(waiting))} at once" if waiting else "none to run"
+    skipped = f"{len(finished)} done already and skipped, " if finished else ""
+    sweep.display.say(f"{len(jobs)} jobs into {sweep.directory}: {skipped}{len(waiting)} to run, {where}")
+    sweep.start(waiting)
+    sweep.run()

@@ -1,0 +1,100 @@
+"""From ``where=`` to something that runs tasks: which devices there are, and who runs on them."""
+
+import os
+from pathlib import Path
+
+from hemexp.config import GPUsConfig, LocalConfig, RayConfig, SlurmConfig, TrainConfig
+from hemexp.device import CORES, num_cores
+from hemexp.errors import UserError
+from hemexp.sweep.backend import Backend
+from hemexp.sweep.pool import Device, Pool
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def check_place(cfg: TrainConfig) -> None:
+    """Refuse a place that is not there, before anything is written.
+
+    Raises:
+        UserError: names what is missing.
+    """
+    where, accelerator = cfg.where, cfg.trainer.accelerator
+    if isinstance(where, SlurmConfig):
+        from hemexp.sweep import slurm
+
+        slurm.check(where, accelerator)
+    elif isinstance(where, RayConfig):
+        from hemexp.sweep import ray
+
+        ray.check(where, accelerator)
+    else:
+        if isinstance(where, GPUsConfig) and accelerator not in {"gpu", "cuda"} and where.devices is None:
+            raise UserError(
+                f"where=gpus: trainer.accelerator={accelerator} trains on none; give trainer.accelerator=gpu, or "
+                "where=local"
+            )
+        if isinstance(cfg.trainer.devices, list):
+            raise UserError(
+                f"trainer.devices={cfg.trainer.devices}: a sweep gives each job its GPU; choose among them with "
+                "where=gpus where.devices=[...]"
+            )
+        devices_of(cfg)
+
+
+def backend_of(cfg: TrainConfig, directory: Path) -> Backend:
+    """Return what runs the tasks of a sweep into `directory`."""
+    where, accelerator = cfg.where, cfg.trainer.accelerator
+    logs = directory / ".logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    if isinstance(where, SlurmConfig):
+        from hemexp.sweep.slurm import SlurmBackend
+
+        return SlurmBackend(where, directory, accelerator)
+    if isinstance(where, RayConfig):
+        from hemexp.sweep.ray import RayBackend
+
+        return RayBackend(where, directory, accelerator)
+    return Pool(devices_of(cfg), where, logs / "workers.log")
+
+
+def devices_of(cfg: TrainConfig) -> list[Device]:
+    """Return the devices of this machine that the jobs are spread over, one for each task at once.
+
+    Raises:
+        UserError: a GPU was named that is not there.
+    """
+    where, trainer = cfg.where, cfg.trainer
+    if isinstance(where, GPUsConfig):
+        found = _gpus() if trainer.accelerator in {"gpu", "cuda"} else []
+        ids = [str(each) for each in where.devices or found]
+        unknown = [each for each in ids if found and each.isdecimal() and found[0].isdecimal() and each not in found]
+        if unknown:
+            raise UserError(f"where.devices={where.devices}: no GPU {unknown[0]} here; there are {', '.join(found)}")
+        return _on_gpus(ids * where.jobs_per_device, where.jobs_per_device)
+    assert isinstance(where, LocalConfig)
+    if trainer.accelerator in {"gpu", "cuda", "auto"} and (ids := _gpus()):
+        each = -(-(where.num_workers or len(ids)) // len(ids))
+        return _on_gpus((ids * each)[: where.num_workers], each)
+    if trainer.accelerator == "mps":
+        return [Device("mps", lease="mps")]
+    workers = where.num_workers or max(1, num_cores() // trainer.num_threads)
+    return [Device(f"cpu {number}", _cores(num_cores() // workers)) for number in range(workers)]
+
+
+def _on_gpus(ids: list[str], slots: int) -> list[Device]:
+    cores = _cores(num_cores() // max(1, len(ids)))
+    return [Device(f"gpu {each}", {**cores, _VISIBLE: each}, f"gpu-{each}", slots) for each in ids]
+
+
+def _cores(number: int) -> dict[str, str]:
+    """Return the environment that keeps a worker to its share of the cores."""
+    return {CORES: str(max(1, number)), "OMP_NUM_THREADS": str(max(1, number))}
+
+
+def _gpus() -> list[str]:
+    """Return the ids of the GPUs that this process may use: those that it was given, or all."""
+    import torch
+
+    count = torch.cuda.device_count()
+    given = [each.strip() for each in os.environ.get(_VISIBLE, "").split(",") if each.strip()]
+    return given[:count] if given else [str(number) for number in range(count)]

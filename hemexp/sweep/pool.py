@@ -1,0 +1,225 @@
+"""Worker processes on this machine: each has its device, does one task after another, and is replaced when it dies."""
+
+import heapq
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from hemexp.compose import CONFIG_DIR
+from hemexp.config import WhereConfig
+from hemexp.sweep.backend import Beat, Ended, Task
+
+_STILLBORN = 3  # workers in a row that die before they are ready
+_GRACE = 60.0  # seconds that a job has to save its state when the sweep is stopped
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a worker computes on.
+
+    Attributes:
+        name: in print, such as ``gpu 3``.
+        env: what makes a process see it and nothing else.
+        lease: its name for every sweep on this machine; empty where it need not be shared out.
+        slots: tasks at once.
+    """
+
+    name: str
+    env: dict[str, str] = field(default_factory=dict)
+    lease: str = ""
+    slots: int = 1
+
+
+class Worker:
+    """A process and what it is doing."""
+
+    def __init__(self, device: Device, log: Path, news: "queue.SimpleQueue[tuple[Worker, Any]]") -> None:
+        self.device, self.task = device, None
+        self.ready = self.leaving = False
+        self.why = ""  # it is being ended by us
+        self.started = self.heard = 0.0
+        paths = (str(CONFIG_DIR.parent), os.environ.get("PYTHONPATH"))  # hemexp may be run from its source
+        with log.open("ab") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "hemexp.sweep.worker", device.lease, str(device.slots)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, **device.env, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+                start_new_session=True,
+            )
+        threading.Thread(target=self._listen, args=(news,), daemon=True).start()
+
+    task: Task | None
+
+    def _listen(self, news: "queue.SimpleQueue[tuple[Worker, Any]]") -> None:
+        assert self.process.stdout is not None
+        with suppress(EOFError, OSError, pickle.UnpicklingError):
+            while True:
+                news.put((self, pickle.load(self.process.stdout)))
+        news.put((self, None))
+
+    def give(self, task: Task | None) -> None:
+        """Hand it a task; None sends it home."""
+        self.task, self.started, self.heard = task, 0.0, time.time()
+        self.leaving = task is None
+        assert self.process.stdin is not None
+        with suppress(OSError):  # it died: its news say so
+            pickle.dump(task, self.process.stdin)
+            self.process.stdin.flush()
+
+    def kill(self, why: str) -> None:
+        """End it at once, with whatever it has started."""
+        self.why = why
+        with suppress(OSError):
+            os.killpg(self.process.pid, signal.SIGKILL) if hasattr(os, "killpg") else self.process.kill()
+
+
+class Pool:
+    """A `hemexp.sweep.backend.Backend` of worker processes.
+
+    Args:
+        devices: a worker is kept for each.
+        where: when a task is given up.
+        log: takes what workers say outside tasks.
+    """
+
+    def __init__(self, devices: Sequence[Device], where: WhereConfig, log: Path) -> None:
+        self.capacity, self.where, self.log = len(devices), where, log
+        self._free = list(devices)[::-1]
+        self._workers: list[Worker] = []
+        self._waiting: list[tuple[float, int, Task]] = []
+        self._numbers, self._stillborn, self._stopped = count(), 0, False
+        self._news: queue.SimpleQueue[tuple[Worker, Any]] = queue.SimpleQueue()
+
+    def submit(self, tasks: Sequence[Task]) -> None:
+        """Take tasks in; the costliest begin first, batches before all."""
+        for task in tasks:
+            first = float("inf") if task.kind == "batch" else task.cost
+            heapq.heappush(self._waiting, (-first, next(self._numbers), task))
+        self._hand_out()
+
+    def wait(self, seconds: float) -> list[Ended | Beat]:
+        """Return what has happened, after `seconds` at most.
+
+        Raises:
+            RuntimeError: workers die before they are ready.
+        """
+        told: list[Ended | Beat] = []
+        until = time.monotonic() + seconds
+        while not told and (self._workers or self._waiting):
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            with suppress(queue.Empty):
+                worker, message = self._news.get(timeout=min(left, 0.5))
+                told += self._hear(worker, message)
+                while not self._news.empty():
+                    worker, message = self._news.get()
+                    told += self._hear(worker, message)
+            self._look_after()
+            self._hand_out()
+        return told
+
+    def stop(self) -> None:
+        """Forget what has not begun, and ask what runs to save its state."""
+        self._stopped = True
+        self._waiting.clear()
+        for worker in self._workers:
+            worker.heard = time.time()
+            with suppress(OSError):
+                worker.process.send_signal(signal.SIGTERM)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nothing waits."""
+        return not self._waiting and all(worker.task is None for worker in self._workers)
+
+    def close(self) -> None:
+        """End every worker."""
+        for worker in self._workers:
+            worker.kill("the sweep has ended")
+            worker.process.wait()
+        self._workers.clear()
+
+    def _hear(self, worker: Worker, message: Any) -> list[Ended | Beat]:
+        worker.heard = time.time()
+        task = worker.task
+        if message is None:
+            return self._bury(worker)
+        if message[0] == "ready":
+            worker.ready, self._stillborn = True, 0
+        elif message[0] == "began":
+            worker.started = time.time()
+        elif message[0] == "beat" and task is not None:
+            return [Beat(task, message[1])]
+        elif message[0] == "ended" and task is not None:
+            worker.task = None
+            return [Ended(task, message[1], message[2], worker.device.name, worker.started, time.time())]
+        return []
+
+    def _bury(self, worker: Worker) -> list[Ended | Beat]:
+        code = worker.process.wait()
+        self._workers.remove(worker)
+        self._free.append(worker.device)
+        task = worker.task
+        if not worker.ready and not self._stopped:
+            self._stillborn += 1
+            if task is not None and self._stillborn < _STILLBORN:
+                self.submit([task])
+                return []
+            if self._stillborn >= _STILLBORN:
+                raise RuntimeError(f"worker processes do not start (exit code {code}); {self.log} says why")
+        if task is None or worker.leaving:
+            return []
+        outcome, why = ("timeout", worker.why) if worker.why else ("killed", f"its process was ended {_how(code)}")
+        if self._stopped and (code == 0 or worker.why):
+            outcome, why = "interrupted", worker.why
+        return [Ended(task, outcome, why, worker.device.name, worker.started, time.time())]
+
+    def _look_after(self) -> None:
+        """End what takes too long or gives no sign of life."""
+        now, where = time.time(), self.where
+        for worker in self._workers:
+            if self._stopped:
+                if now - worker.heard > _GRACE and not worker.why:
+                    worker.kill(f"did not stop within {_GRACE:.0f} s")
+                continue
+            if worker.task is None or not worker.started or worker.why:
+                continue
+            if where.job_timeout is not None and now - worker.started > where.job_timeout:
+                worker.kill(f"took longer than where.job_timeout={where.job_timeout:g} s")
+            elif where.silence_timeout is not None and now - worker.heard > where.silence_timeout:
+                worker.kill(f"gave no sign of life for where.silence_timeout={where.silence_timeout:g} s")
+
+    def _hand_out(self) -> None:
+        """Give tasks to idle workers, start more where there is work, and send home whom nobody needs."""
+        for worker in self._workers:
+            if self._waiting and worker.task is None and not worker.leaving and not worker.why:
+                worker.give(heapq.heappop(self._waiting)[2])
+        while self._waiting and self._free and not self._stopped:
+            worker = Worker(self._free.pop(), self.log, self._news)
+            self._workers.append(worker)
+            worker.give(heapq.heappop(self._waiting)[2])
+
+
+def _how(code: int) -> str:
+    """Return how a process came to its end, in words."""
+    if code >= 0:
+        return f"with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"by {name}" + (": killed, perhaps for want of memory" if name == "SIGKILL" else "")

@@ -1,0 +1,328 @@
+"""A sweep at work: its directory, what is running, what befell each job, and what is left at the end."""
+
+import csv
+import io
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from types import FrameType
+from typing import Any
+
+from hemexp import __version__
+from hemexp.config import TrainConfig
+from hemexp.files import write_csv, write_json, write_text
+from hemexp.sweep.backend import Backend, Beat, Ended, Task
+from hemexp.sweep.batch import could_share
+from hemexp.sweep.cost import cost_of, epochs_of
+from hemexp.sweep.display import Display, duration, print_leaderboard, score_text
+from hemexp.sweep.folders import claim, open_sweep, result_of
+from hemexp.sweep.fresh import fresh_of
+from hemexp.sweep.job import SweepJob
+from hemexp.sweep.leaderboard import DONE, Fate, Leaderboard, rank
+from hemexp.sweep.places import backend_of, check_place
+
+_LARGEST_BATCH = 64  # jobs: the training engine cuts them to what a device takes
+LOST = ("failed", "killed", "timeout")
+Timeline = list[dict[str, object]]
+
+
+class Sweep:
+    """The jobs of one sweep directory.
+
+    Args:
+        directory: new, or of an earlier sweep.
+        cfg: any job's; where and how jobs run is the same for all.
+        command: as the user typed it, for sweep.json.
+
+    Raises:
+        UserError: the place to run is not there, or the directory is not usable.
+    """
+
+    def __init__(self, directory: Path, cfg: TrainConfig, command: Sequence[str]) -> None:
+        check_place(cfg)
+        self.directory, self.cfg, self.command = directory, cfg, list(command)
+        self._lock = open_sweep(directory)
+        self.jobs: list[SweepJob] = []
+        self.fates: dict[int, Fate] = {}
+        self.num_skipped = 0
+        self.stopped = False
+        self._timeline: Timeline = []
+        self._running: set[int] = set()
+        self._began = time.monotonic()
+        self.backend: Backend = backend_of(cfg, directory)
+        self.display = Display({}, 0, 0)
+
+    def skip(self, jobs: Sequence[SweepJob]) -> None:
+        """Take in jobs that ended earlier, each with the status in its result.json."""
+        self.num_skipped += len(jobs)
+        self.display.num_ended += len(jobs)
+        self.display.num_jobs += len(jobs)
+        for job in jobs:
+            self._know(job, Fate(str(result_of(job.folder).get("status", DONE))))
+
+    def start(self, jobs: Sequence[SweepJob]) -> None:
+        """Claim the folders of jobs, and have them run; those of equal shape are trained together where that pays."""
+        for job in jobs:
+            claim(job)
+            self._know(job, Fate())
+            self._running.add(job.number)
+            self.display.add(job.number, epochs_of(job.cfg))
+        self.display.num_jobs += len(jobs)
+        self._write("running", Leaderboard())
+        batches = self._batches(jobs)
+        together = {job.number for batch in batches for job in batch.jobs}
+        alone = [_task(job) for job in jobs if job.number not in together]
+        self.backend.submit([*batches, *alone])
+
+    def _know(self, job: SweepJob, fate: Fate) -> None:
+        self.jobs.append(job)
+        self.fates[job.number] = fate
+
+    def _batches(self, jobs: Sequence[SweepJob]) -> list[Task]:
+        if not getattr(self.cfg.where, "batch", False):
+            return []
+        alike: dict[str, list[SweepJob]] = {}
+        for job in jobs:
+            if shape := could_share(job.cfg):
+                alike.setdefault(shape, []).append(job)
+        cuts = -(-self.backend.capacity // max(1, len(alike)))  # so many of each shape that nobody is idle
+        batches = []
+        for group in alike.values():
+            size = max(2, min(_LARGEST_BATCH, -(-len(group) // cuts)))
+            for start in range(0, len(group), size):
+                if len(part := tuple(group[start : start + size])) > 1:
+                    batches.append(Task("batch", part, sum(cost_of(job.cfg) for job in part)))
+        return batches
+
+    @property
+    def num_running(self) -> int:
+        """How many jobs were started and have not ended."""
+        return len(self._running)
+
+    def run(self) -> None:
+        """Wait until everything that was started has ended; Ctrl-C and SIGTERM stop the sweep cleanly."""
+        with self.at_work():
+            while self.num_running:
+                for event in self.backend.wait(1.0):
+                    self.handle(event)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Show progress; a Ctrl-C within lets what runs save its state, a second one ends it at once."""
+        previous = signal.signal(signal.SIGTERM, _as_interrupt)
+        try:
+            with self.display:
+                yield
+        except KeyboardInterrupt:
+            self._stop()
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+
+    def _stop(self) -> None:
+        self.stopped = True
+        self.display.say("stopping: jobs save what they have (Ctrl-C again ends them at once)")
+        try:
+            self.backend.stop()
+            while any(self.fates[number].status == "missing" for number in self._running):
+                events = self.backend.wait(1.0)
+                for event in events:
+                    self.handle(event)
+                if not events and self.backend.idle:
+                    break
+        except KeyboardInterrupt:
+            pass
+        self.backend.close()
+
+    def handle(self, event: Ended | Beat) -> None:
+        """Take note of what happened to a task, and tell the user where it is the end of a job."""
+        numbers = tuple(job.number for job in event.task.jobs)
+        if isinstance(event, Beat):
+            self.display.beat(numbers, event.epochs)
+            return
+        self._timeline.append(
+            {
+                "task": event.task.kind,
+                "jobs": " ".join(map(str, numbers)),
+                "device": event.device,
+                "started": round(event.started, 3),
+                "ended": round(event.ended, 3),
+                "outcome": event.outcome,
+            }
+        )
+        if event.task.kind == "job":
+            self._end_job(event)
+        elif event.task.kind == "batch":
+            if event.outcome in LOST:
+                which = ", ".join(map(str, numbers))
+                self.display.say(f"jobs {which} were not trained together ({event.message}); each trains by itself")
+            if not self.stopped:
+                self.backend.submit([_task(job) for job in event.task.jobs])
+        elif event.outcome != DONE:
+            self.display.say(f"the best job was not evaluated on fresh folds: {event.message or event.outcome}")
+
+    def _end_job(self, event: Ended) -> None:
+        from hemexp.sweep.work import note_loss
+
+        (job,) = event.task.jobs
+        outcome, message = event.outcome, event.message
+        if outcome == DONE and not (job.folder / "DONE").is_file():
+            outcome, message = "failed", "it ended without DONE"
+        if outcome in LOST and (outcome != "failed" or not (job.folder / "FAILED").is_file()):
+            note_loss(job, outcome, message)
+        self.fates[job.number] = Fate(outcome, message, event.device)
+        self._running.discard(job.number)
+        words = _score_line(job, self.cfg.search.score) if outcome == DONE else message
+        if outcome in LOST:
+            words += f" (log: {job.folder / 'train.log'})"
+        self.display.ended(job.number, job.title, outcome, words)
+
+    def finish(self, extra: Mapping[str, Any] | None = None) -> bool:
+        """Write leaderboard.csv and sweep.json, and print the ranking.
+
+        Args:
+            extra: more entries of sweep.json; ``notes`` among them is printed: lines to stand beside the ranking.
+
+        Returns:
+            Whether every job was done.
+        """
+        more = dict(extra or {})
+        notes = list(more.pop("notes", []))
+        board = rank(self.jobs, self.fates, self.cfg.search.score)
+        self._evaluate_best_afresh(board)
+        self.backend.close()
+        if board.rows:
+            write_csv(board.table(), self.directory / "leaderboard.csv")
+        write_text(self.directory / "timeline.csv", _csv(self._timeline))
+        counts = Counter(fate.status for fate in self.fates.values())
+        lost = [job for job in self.jobs if self.fates[job.number].status not in {DONE, "pruned"}]
+        status = "interrupted" if self.stopped else "failed" if lost else DONE
+        content = self._write(status, board, more)
+        print_leaderboard(board, [*_remarks(board, content), *notes])
+        for job in lost:
+            fate = self.fates[job.number]
+            print(f"{fate.status}: {job.title}{f': {fate.message}' if fate.message else ''}")
+        told = ", ".join(f"{number} {name}" for name, number in counts.items())
+        print(f"{len(self.jobs)} jobs: {told}; {duration(content['seconds'])}; {self.directory / 'leaderboard.csv'}")
+        if lost:
+            print(f"the same command with hydra.sweep.dir={self.directory} runs only what is not done")
+        print(f"report.py sweep_dir={self.directory} writes a page of it")
+        self._lock.release()
+        return not lost
+
+    def _evaluate_best_afresh(self, board: Leaderboard) -> None:
+        """Have the winner cross-validated on other folds: the best of many is too good on those that chose it."""
+        best = board.winner
+        by_folds = (board.ranked_by or "").startswith("cv/") and self.cfg.search.name == "grid"
+        ranked = [row for row in board.rows if row["rank"]]
+        if best is None or not by_folds or len(ranked) < 2 or self.stopped:
+            return
+        if fresh_of(self.directory, best["config_hash"]) is not None:
+            return
+        job = next(job for job in self.jobs if job.number == best["job"])
+        self.display.say(f"the best, {job.title}, once more on fresh folds")
+        task, ended = Task("fresh", (job,)), False
+        self.backend.submit([task])
+        with self.at_work():
+            while not ended:
+                for event in self.backend.wait(1.0):
+                    self.handle(event)
+                    ended = ended or isinstance(event, Ended)
+
+    def _write(self, status: str, board: Leaderboard, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        swept: dict[str, list[str]] = {}
+        for job in self.jobs:
+            for override in job.overrides:
+                key, _, value = override.lstrip("+").partition("=")
+                swept.setdefault(key, [])
+                if value not in swept[key]:
+                    swept[key].append(value)
+        best, winner = board.winner, None
+        if best is not None:
+            score = {"value": best["score"], "low": best["score_low"], "high": best["score_high"]}
+            ranked = sum(row["rank"] is not None for row in board.rows)
+            winner = {"job": best["job"], "folder": best["folder"], "num_jobs": ranked, "score": score}
+            fresh = fresh_of(self.directory, best["config_hash"])
+            if fresh is not None and board.ranked_by in fresh["metrics"]:
+                winner |= {"fresh": fresh["metrics"][board.ranked_by], "fold_seed": fresh["fold_seed"]}
+        packages = ("torch", "lightning", "hydra-core")
+        content: dict[str, Any] = {
+            "status": status,
+            "command": self.command,
+            "ranked_by": board.ranked_by,
+            "lower_is_better": board.lower_is_better,
+            "search": asdict(self.cfg.search),
+            "where": asdict(self.cfg.where),
+            "swept": {key: values for key, values in swept.items() if len(values) > 1},
+            "counts": dict(Counter(fate.status for fate in self.fates.values())),
+            "skipped": self.num_skipped,
+            "seconds": round(time.monotonic() - self._began, 2),
+            "versions": {"python": python_version(), "hemexp": __version__, **{n: version(n) for n in packages}},
+            "winner": winner,
+            "nested": None,
+            **(extra or {}),
+        }
+        write_json(self.directory / "sweep.json", content)
+        return content
+
+
+def _task(job: SweepJob) -> Task:
+    return Task("job", (job,), cost_of(job.cfg))
+
+
+def _score_line(job: SweepJob, score: str) -> str:
+    result = result_of(job.folder)
+    value = result.get("metrics", {}).get(f"cv/{score}") or {}
+    if value.get("value") is None:
+        shown = f"best loss {result['best_loss']:.3f}" if result.get("best_loss") is not None else "done"
+    else:
+        row = {"score": value["value"], "score_low": value["low"], "score_high": value["high"]}
+        shown = f"cv/{score} {score_text(row)}"
+    return f"{shown}, {duration(result.get('seconds', 0.0))}"
+
+
+def _remarks(board: Leaderboard, content: Mapping[str, Any]) -> list[str]:
+    """Return what must be said beside a ranking."""
+    winner = content["winner"]
+    if winner is None:
+        if not any(row["status"] == DONE for row in board.rows):
+            return []
+        return [
+            "not ranked: jobs were neither cross-validated (evaluation=off) nor had patients held out "
+            "(split.val_fraction=0); test scores report, they never choose"
+        ]
+    notes = []
+    if winner["num_jobs"] > 1:
+        notes.append(f"the best of {winner['num_jobs']} looks better than it is: it was chosen by this very score")
+        if "fresh" in winner:
+            row = {
+                f"score{end}": winner["fresh"][key] for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))
+            }
+            notes[-1] = (
+                f"the best of {winner['num_jobs']} looks better than it is; on fresh folds of the same patients job "
+                f"{winner['job']} has {board.ranked_by} {score_text(row)}"
+            )
+    return notes
+
+
+def _csv(rows: Timeline) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["task", "jobs", "device", "started", "ended", "outcome"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def command_line() -> list[str]:
+    """Return the command as the user typed it, for the record."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]

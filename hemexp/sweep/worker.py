@@ -1,0 +1,82 @@
+"""A worker process: ``python -m hemexp.sweep.worker DEVICE SLOTS``. Tasks come on standard input, news go out on output.
+
+Its device was set in the environment before it started: CUDA reads that once. It ends when its parent does.
+"""
+
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+from hemexp.sweep.lease import leased
+
+_PULSE = 0.5  # seconds between two signs of life
+
+
+class Parent:
+    """The way back to the parent, one message at a time."""
+
+    def __init__(self) -> None:
+        self._stream = os.fdopen(os.dup(1), "wb")
+        os.dup2(2, 1)  # what anybody prints must not get in between
+        self._lock = threading.Lock()
+        self._epochs, self._told = 0, 0.0
+
+    def tell(self, *message: Any) -> None:
+        """Send a message."""
+        with self._lock:
+            pickle.dump(message, self._stream)
+            self._stream.flush()
+
+    def pulse(self, epochs: int) -> None:
+        """Say now and then that the task lives, and how many epochs it has trained since."""
+        self._epochs += epochs
+        if time.monotonic() - self._told > _PULSE:
+            self._told = time.monotonic()
+            self.tell("beat", self._epochs)
+            self._epochs = 0
+
+
+def _listen(requests: "queue.SimpleQueue[Any]") -> None:
+    try:
+        while True:
+            requests.put(pickle.load(sys.stdin.buffer))
+    except (EOFError, OSError, pickle.UnpicklingError):
+        os._exit(1)  # the parent is gone
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main(device: str, slots: int) -> None:
+    """Serve until told to end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's, which then sends SIGTERM
+    signal.signal(signal.SIGTERM, _interrupt)
+    parent = Parent()
+    requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(requests,), daemon=True).start()
+    try:
+        from hemexp.sweep.work import run_task
+
+        parent.tell("ready")
+        while (task := requests.get()) is not None:
+            try:
+                with leased(device, slots):
+                    parent.tell("began")
+                    outcome = run_task(task, parent.pulse)
+            except KeyboardInterrupt:  # while it waited for the device
+                outcome = ("interrupted", "")
+            parent.tell("ended", *outcome)
+    except KeyboardInterrupt:
+        pass
+    os._exit(0)  # threads of libraries must not hold it
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
