@@ -24,6 +24,7 @@ from hemexp.files import write_csv
 from hemexp.members import Member
 from hemexp.predictor import Predictor, predictor_of
 from hemexp.task import Curves, ExpansionTask, GroupBatches
+from hemexp.training.profiling import profiler_of
 from hemexp.training.progress import StopOnSignal
 
 # https://github.com/Lightning-AI/pytorch-lightning/issues/21326: lightning 2.6 with torch 2.13, harmless
@@ -85,7 +86,7 @@ def fit_group(
         cfg: epochs, when to stop, device, batch size.
         checkpoint: where the state is saved; where it is there already, training goes on from it.
         loggers: get the scores of a member alone, epoch by epoch.
-        history: a file that is given a lone member's scores whenever its state is saved.
+        history: a file that is given a lone member's scores whenever its state is saved; ``profile/`` is beside it.
         apart: where each member's state is left as if it had been trained alone; none, or one for each.
         report: is told of progress after every chunk.
         stop: ends training after the chunk once it is true.
@@ -143,6 +144,7 @@ def _train(task: ExpansionTask, recorder: "Recorder", loggers: list[Logger]) -> 
         callbacks=[recorder],
         # one process: Lightning would take a Slurm task for a part of a distributed run, and requeue it
         plugins=[LightningEnvironment()],
+        profiler=profiler_of(cfg.profiler, recorder.profile),
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -204,6 +206,7 @@ class Recorder(Callback):
     ) -> None:
         self.cfg, self.checkpoint, self.key, self.report, self.stop = cfg, checkpoint, key, report, stop
         self._history = history
+        self.profile = history.parent / "profile" if history else None
         self._signals = StopOnSignal(stop)
         self.chunks: list[tuple[list[int], Curves]] = []  # the members there, and their scores (epochs, M)
         self.ended: dict[int, State] = {}
