@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import Logger
 from hemexp.compose import label_definitions
 from hemexp.config import NetConfig, TrainConfig
 from hemexp.datamodule import ExpansionDataModule
-from hemexp.errors import Interrupted, Pruned, UserError
+from hemexp.errors import CheckFailed, Interrupted, Pruned, UserError
 from hemexp.evaluation.cross_validation import Watch
 from hemexp.evaluation.evaluate import evaluate, rehearse
 from hemexp.evaluation.recipe import recipe_of
@@ -22,6 +22,7 @@ from hemexp.evaluation.scores import prevalence_scores, score_predictions
 from hemexp.figures.gallery import attention_figures, evaluation_figures
 from hemexp.figures.run import run_figures
 from hemexp.files import write_csv
+from hemexp.jobs.debug import check_learnt, handful, verdict_of
 from hemexp.jobs.run_facts import outcome_of, run_facts, say_end, say_start, write_cohort
 from hemexp.loggers import open_loggers, tell_result
 from hemexp.nets.expansion import ExpansionNet
@@ -50,6 +51,7 @@ def train(cfg: TrainConfig, directory: Path | str, watch: Watch | None = None) -
         UserError: the cohort, the split or the directory is not usable.
         Interrupted: a signal came; the same call resumes.
         Pruned: `watch` ended it.
+        CheckFailed: debug=overfit found that the model does not learn.
     """
     run = RunDirectory(directory)
     state = run.open(cfg)
@@ -69,7 +71,8 @@ def train(cfg: TrainConfig, directory: Path | str, watch: Watch | None = None) -
         run.fail("pruned", str(end))
         raise
     except BaseException as error:
-        run.fail("failed", f"{type(error).__name__}: {error}" if not isinstance(error, UserError) else str(error))
+        told = isinstance(error, UserError | CheckFailed)
+        run.fail("failed", str(error) if told else f"{type(error).__name__}: {error}")
         raise
     finally:
         torch.set_num_threads(threads)
@@ -111,7 +114,9 @@ def _fit_and_evaluate(
     watch: Watch | None,
 ) -> dict[str, Any]:
     recipe = recipe_of(cfg, data)
-    member = recipe.member(data.split.positions("train") + data.split.positions("val"), cfg.seed)
+    people = data.split.positions("train") + data.split.positions("val")
+    people = handful(recipe.labels, people, cfg.debug.num_patients)
+    member = recipe.member(people, cfg.seed)
     (fitted,) = fit([member], cfg.trainer, directory=run.last.parent, loggers=loggers, history=run.path / "history.csv")
     if fitted.stopped_by == "diverged":
         raise UserError(
@@ -126,6 +131,8 @@ def _fit_and_evaluate(
         role=data.split.roles, label=data.labels["expansion"], probability=risks
     )
     write_csv(predictions, run.path / "predictions.csv")
+    if cfg.debug.num_patients:
+        check_learnt(cfg.debug, recipe.labels[people], risks[people])
     test = data.split.positions("test")
     metrics = score_predictions(recipe.labels[test], risks[test], majority=facts["majority"])
 
@@ -147,7 +154,7 @@ def _fit_and_evaluate(
     baseline = prevalence_scores(recipe.labels[test], data.prevalence)
     caveats = [*facts["caveats"], *found.caveats]
     outcome = {"metrics": metrics, "caveats": caveats, "prevalence_baseline": baseline, **outcome_of(fitted)}
-    tell_result(cfg, run.path, loggers, figures, metrics, {"verdict": "HONEST", **outcome})
-    result = run.finish("HONEST", {**outcome, **found.blocks})
+    tell_result(cfg, run.path, loggers, figures, metrics, {"verdict": verdict_of(cfg), **outcome})
+    result = run.finish(verdict_of(cfg), {**outcome, **found.blocks})
     shutil.rmtree(run.path / "checkpoints" / "evaluation", ignore_errors=True)
     return result

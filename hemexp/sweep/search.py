@@ -1,0 +1,220 @@
+"""Settings found by a search: scores within the training part choose, the test part reports."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from hemexp.compose import checked
+from hemexp.config import NOT_HASHED, KFoldSplitConfig, TrainConfig
+from hemexp.errors import UserError
+from hemexp.files import write_json
+from hemexp.sweep.job import SweepJob, compose_job
+from hemexp.sweep.space import OUTER, Space, Value, parse_space
+
+IDENTITY = "search.json"
+_WITHIN = "evaluation.patients=train"
+_FUTILE = 1000  # draws in a row that bring nothing new
+
+
+@dataclass(frozen=True)
+class Refused(SweepJob):
+    """A job that breaks a rule: it has failed before it could begin, and has no folder."""
+
+    why: str = ""
+
+    @property
+    def key(self) -> str:
+        """Nothing: it has no configuration of its own."""
+        return ""
+
+
+class Search:
+    """What is searched, and the jobs that come of it.
+
+    Args:
+        config: the sweep's own, from Hydra.
+        loader: Hydra's config loader.
+        arguments: of the command line.
+        params: an experiment's ``hydra.sweeper.params``; the command line wins.
+
+    Raises:
+        UserError: it cannot be searched so; nothing was written.
+    """
+
+    def __init__(
+        self, config: DictConfig, loader: Any, arguments: Sequence[str], params: Mapping[str, Any] | None
+    ) -> None:
+        self.config, self.loader = config, loader
+        self.base: TrainConfig = checked(config, "train")
+        self.directory = Path(config.hydra.sweep.dir)
+        self.space: Space = parse_space(arguments, params or {})
+        self._check(config)
+        # each fold of the outer loop is searched by itself
+        self.folds: tuple[int | None, ...] = self.space.folds or (None,)
+        for values in self.space.corners():
+            self._try(values)
+        self._check_earlier()
+
+    def _check(self, config: DictConfig) -> None:
+        search, evaluation = self.base.search, self.base.evaluation
+        if search.name == "grid":
+            raise UserError("hydra/sweeper=hemexp: searches; give search=random or search=tpe with it")
+        launcher = config.hydra.runtime.choices.get("hydra/launcher")
+        if launcher != "hemexp":
+            raise UserError(f"hydra/launcher={launcher}: search={search.name} runs its jobs itself; choose where=")
+        if evaluation.name == "off" or evaluation.num_repeats == 0:
+            key = "evaluation=off" if evaluation.name == "off" else "evaluation.num_repeats=0"
+            raise UserError(f"{key}: search={search.name} chooses by cross-validation; give evaluation=standard")
+        if any(each.replace(" ", "") == "evaluation.patients=labelled" for each in self.space.fixed):
+            raise UserError(
+                f"evaluation.patients=labelled: search={search.name} must not see the test part, which reports; "
+                "leave it out"
+            )
+        if self.space.folds:
+            split = self.base.split
+            if not isinstance(split, KFoldSplitConfig):
+                raise UserError(f"{OUTER} is swept, and split={split.name} has no folds; give split=kfold")
+            beyond = [fold for fold in self.space.folds if fold >= split.num_folds]
+            if beyond:
+                raise UserError(f"{OUTER}={beyond[0]}: must be below split.num_folds={split.num_folds}")
+        if search.name == "tpe" and find_spec("optuna") is None:
+            raise UserError('search=tpe: needs optuna, which is not installed; pip install "hemexp[search]"')
+
+    def _try(self, values: Mapping[str, Value]) -> None:
+        """Compose a corner of the space: a key or a type that is wrong is a mistake, a broken rule may be bad luck."""
+        try:
+            self._compose(0, self.folds[0], values)
+        except UserError:
+            return
+
+    def _check_earlier(self) -> None:
+        """Refuse a directory that holds another search."""
+        try:
+            earlier = json.loads((self.directory / IDENTITY).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return
+        there, here = _flat(earlier), _flat(self.identity)
+        differs = [
+            f"{key}={there.get(key)} there, {here.get(key)} here"
+            for key in sorted(there.keys() | here.keys())
+            if there.get(key) != here.get(key)
+        ]
+        if differs:
+            raise UserError(
+                f"hydra.sweep.dir={self.directory}: holds another search ({'; '.join(differs)}); choose a new directory"
+            )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a search to go on."""
+        search = self.base.search
+        settings = {key: value for key, value in asdict(self.base).items() if key not in NOT_HASHED}
+        settings["trainer"] = {key: value for key, value in settings["trainer"].items() if key not in NOT_HASHED}
+        return {
+            "search": {"name": search.name, "seed": search.seed, "score": search.score},
+            "space": {key: str(each) for key, each in self.space.settings.items()},
+            "folds": ",".join(map(str, self.space.folds)),
+            "settings": settings,
+        }
+
+    def write_identity(self) -> None:
+        """Leave what this search is, for the next one in the same directory."""
+        write_json(self.directory / IDENTITY, self.identity)
+
+    def number_of(self, trial: int, fold: int) -> int:
+        """Return the number of a job: the outer folds take turns, so that more trials leave all numbers as they were.
+
+        Args:
+            trial: within the fold's own search, from 0.
+            fold: its place among the folds of the outer loop, from 0.
+        """
+        return trial * len(self.folds) + fold
+
+    def job(self, number: int, values: Mapping[str, Value]) -> SweepJob:
+        """Compose a job; one that breaks a rule is `Refused`."""
+        fold = self.folds[number % len(self.folds)]
+        try:
+            return self._compose(number, fold, values)
+        except (UserError, HydraException, OmegaConfBaseException) as error:
+            why = str(error).splitlines()[0]
+            own = tuple(self._own(fold, values))
+            return Refused(number, self.directory / str(number), own, self.base, {}, why)
+
+    def _compose(self, number: int, fold: int | None, values: Mapping[str, Value]) -> SweepJob:
+        own = self._own(fold, values)
+        return compose_job(self.config, self.loader, [*self.space.fixed, *own, _WITHIN], number, own)
+
+    def _own(self, fold: int | None, values: Mapping[str, Value]) -> list[str]:
+        return [*self.space.overrides(values), *([] if fold is None else [f"{OUTER}={fold}"])]
+
+
+def distinct_draws(space: Space, seed: int) -> Iterator[dict[str, Value]]:
+    """Draw settings at random, each once, until there are no more; which the i-th are depends on seed and i alone."""
+    seen: set[tuple[str, ...]] = set()
+    draws, futile = 0, 0
+    while len(seen) < space.size and futile < _FUTILE * (1 + len(seen)):
+        values = space.draw(np.random.default_rng([seed, draws]))
+        draws += 1
+        futile += 1
+        if (key := space.overrides(values)) not in seen:
+            futile = 0
+            seen.add(key)
+            yield values
+
+
+def search(config: DictConfig, loader: Any, arguments: Sequence[str], params: Mapping[str, Any] | None) -> None:
+    """Search as ``search=`` says; see `Search` for the arguments.
+
+    Raises:
+        UserError: it cannot be searched so; nothing was written.
+        JobFailed: a job was lost.
+    """
+    from hemexp.command import JobFailed
+
+    found = Search(config, loader, arguments, params)
+    if not run_search(found):
+        raise JobFailed
+
+
+def run_search(found: Search) -> bool:
+    """Run a search to its end; return whether every job was done."""
+    from hemexp.sweep.grid import run_all
+    from hemexp.sweep.nested import nested
+    from hemexp.sweep.sweep import Sweep, command_line
+
+    options, jobs = found.base.search, list[SweepJob]()
+    if options.name == "random":
+        drawn = list(zip(range(options.num_trials), distinct_draws(found.space, options.seed), strict=False))
+        places = [(trial, fold, values) for trial, values in drawn for fold in range(len(found.folds))]
+        jobs = [found.job(found.number_of(trial, fold), values) for trial, fold, values in places]
+    base = replace(found.base, evaluation=replace(found.base.evaluation, patients="train"))
+    sweep = Sweep(found.directory, base, command_line())
+    OmegaConf.save(found.config, sweep.directory / "multirun.yaml")
+    found.write_identity()
+    if options.name == "random":
+        for job in jobs:
+            if isinstance(job, Refused):
+                sweep.refuse(job, job.why)
+        run_all(sweep, [job for job in jobs if not isinstance(job, Refused)])
+    else:
+        from hemexp.sweep.tpe import run_trials
+
+        run_trials(found, sweep)
+    return sweep.finish(nested(found, sweep.jobs, sweep.fates))
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested dictionaries by their dotted keys."""
+    if not isinstance(values, dict):
+        return {prefix: json.loads(json.dumps(values))}
+    return {
+        name: leaf for key, below in values.items() for name, leaf in _flat(below, f"{prefix}.{key}".strip(".")).items()
+    }
