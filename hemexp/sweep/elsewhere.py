@@ -106,6 +106,11 @@ class Elsewhere(ABC):
         self.stopped = time.time()
         self.recall(waiting, self.flights)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nothing waits."""
+        return not self.flights and not self._kept
+
     def close(self) -> None:
         """End everything that is left."""
         for flight in self.flights:

@@ -1,11 +1,11 @@
-"""Jobs on a Ray cluster, or on a Ray that is started here: each gets its share of the CPUs and GPUs that Ray knows of."""
+"""Jobs on a Ray cluster, or on a Ray that is started here: each gets its share of the CPUs and GPUs."""
 
 import logging
 import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from hemexp.config import RayConfig
 from hemexp.errors import UserError
 from hemexp.sweep.elsewhere import Elsewhere, Flight
-from hemexp.sweep.remote_worker import End, run_elsewhere
+from hemexp.sweep.remote_worker import WORK, End, run_elsewhere
 
 _OBJECTS = 10**8  # bytes of Ray's object store: jobs leave files, and return two words
 
@@ -68,19 +68,21 @@ class RayBackend(Elsewhere):
         where: what each job asks for.
         directory: of the sweep, on every node the same.
         accelerator: that jobs train on.
+        function: what does a task; see `hemexp.sweep.remote_worker.run_elsewhere`.
     """
 
     patience = 20.0  # seconds between two looks at the nodes
 
-    def __init__(self, where: RayConfig, directory: Path, accelerator: str) -> None:
+    def __init__(self, where: RayConfig, directory: Path, accelerator: str, function: str = WORK) -> None:
         import ray
 
         super().__init__(where, directory / ".ray")
+        self._function = function
         connect(where)
         self._needs, self._done, self._lack = _needs(where, accelerator), set[Any](), ""
         self._looked = time.monotonic()
         self.capacity = max(1, sum(_room(node, self._needs) for node in _nodes()))
-        self._run = ray.remote(run_elsewhere).options(
+        self._run: Any = ray.remote(run_elsewhere).options(
             name="hemexp", num_cpus=self._needs["CPU"], num_gpus=self._needs["GPU"], max_retries=0
         )
 
@@ -88,7 +90,7 @@ class RayBackend(Elsewhere):
         """Hand tasks over; Ray starts them where there is room."""
         cores = max(1, int(self._needs["CPU"]))
         for flight in flights:
-            flight.ticket = self._run.remote(flight.task, flight.beats, Path.cwd(), cores)
+            flight.ticket = self._run.remote(flight.task, flight.beats, Path.cwd(), cores, self._function)
 
     def sleep(self, seconds: float) -> None:
         """Wait until a task has ended."""
@@ -153,7 +155,8 @@ def _nodes() -> list[dict[str, float]]:
     """Return what each living node has in all."""
     import ray
 
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes: Callable[[], list[dict[str, Any]]] = ray.nodes  # which Ray leaves without types
+    return [node["Resources"] for node in nodes() if node["Alive"]]
 
 
 def _room(node: dict[str, float], needs: dict[str, float]) -> int:

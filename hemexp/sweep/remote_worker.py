@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
@@ -17,10 +18,12 @@ from hemexp.sweep.backend import Task
 
 End = tuple[str, str]  # an outcome, see `hemexp.sweep.backend.Ended`, and a line about it
 
+WORK = "hemexp.sweep.work:run_task"
+
 _BEAT = 2.0  # seconds between two signs of life
 
 
-def run_elsewhere(task: Task, beats: Path, folder: Path, cores: int) -> End:
+def run_elsewhere(task: Task, beats: Path, folder: Path, cores: int, function: str = WORK) -> End:
     """Run a task in this process, wherever that is.
 
     Args:
@@ -28,6 +31,7 @@ def run_elsewhere(task: Task, beats: Path, folder: Path, cores: int) -> End:
         beats: the file that is told of life.
         folder: where the sweep was started: relative paths begin there.
         cores: CPU cores that the task may keep busy.
+        function: what does the task, as ``module:name``; see `hemexp.sweep.work.run_task`.
     """
     if not folder.is_dir():
         return "failed", f"{folder}, where the sweep was started, is not on {socket.gethostname()}"
@@ -36,9 +40,9 @@ def run_elsewhere(task: Task, beats: Path, folder: Path, cores: int) -> End:
     pulse = _Pulse(beats)
     with _interruptible():
         try:
-            from hemexp.sweep.work import run_task
-
-            return run_task(task, pulse)
+            module, _, name = function.partition(":")
+            ended: End = getattr(import_module(module), name)(task, pulse)
+            return ended
         except KeyboardInterrupt:  # while all that was imported
             return "interrupted", ""
         finally:

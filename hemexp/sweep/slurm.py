@@ -11,7 +11,7 @@ from pathlib import Path
 from hemexp.config import SlurmConfig
 from hemexp.errors import UserError
 from hemexp.sweep.elsewhere import Elsewhere, Flight
-from hemexp.sweep.remote_worker import End, run_elsewhere
+from hemexp.sweep.remote_worker import WORK, End, run_elsewhere
 from hemexp.sweep.slurm_commands import GONE, notice, parameters, states, tell
 
 _ARRAY = 1000  # tasks: Slurm's MaxArraySize is 1001 unless a site raised it
@@ -50,13 +50,15 @@ class SlurmBackend(Elsewhere):
         where: what each job asks for.
         directory: of the sweep; ``.slurm/`` in it takes what submitit and Slurm write.
         accelerator: that jobs train on.
+        function: what does a task; see `hemexp.sweep.remote_worker.run_elsewhere`.
     """
 
     patience = 20.0  # seconds between two questions to Slurm
     delay = 20.0  # seconds that a shared folder may take to show what a job has left in it
 
-    def __init__(self, where: SlurmConfig, directory: Path, accelerator: str) -> None:
+    def __init__(self, where: SlurmConfig, directory: Path, accelerator: str, function: str = WORK) -> None:
         super().__init__(where, directory / ".slurm")
+        self._function = function
         self.where, self.capacity = where, where.max_parallel
         level = os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")  # else it reconfigures logging
         from submitit import SlurmExecutor
@@ -83,9 +85,8 @@ class SlurmBackend(Elsewhere):
             try:
                 with self._executor.batch():
                     for flight in part:
-                        flight.ticket = self._executor.submit(
-                            run_elsewhere, flight.task, flight.beats, Path.cwd(), self.where.cpus_per_job
-                        )
+                        what = (flight.task, flight.beats, Path.cwd(), self.where.cpus_per_job, self._function)
+                        flight.ticket = self._executor.submit(run_elsewhere, *what)
             except (FailedJobError, FailedSubmissionError) as error:
                 raise UserError(f"where=slurm: sbatch refuses it: {error}") from None
         self._asked = time.monotonic()
@@ -104,7 +105,7 @@ class SlurmBackend(Elsewhere):
             kind, value = pickle.loads(left.read_bytes())
             if kind == "error":
                 return "failed", f"it did not start: {value.strip().splitlines()[-1]}"
-            return value if value[0] != "interrupted" else self._interrupted(flight)
+            return value if self.stopped or value[0] != "interrupted" else self._why_interrupted(flight)
         state, _, code = self._states.get(key, "UNKNOWN").partition("|")
         if state.split(" ")[0] in _RUNS:
             return None
@@ -122,10 +123,8 @@ class SlurmBackend(Elsewhere):
         outcome = "timeout" if state in {"TIMEOUT", "DEADLINE"} else "killed"
         return outcome, f"Slurm: {state}{why} (Slurm job {key}; {flight.ticket.paths.stderr})"
 
-    def _interrupted(self, flight: Flight) -> End:
-        """Say why a job was told to save its state and end."""
-        if self.stopped:
-            return "interrupted", ""
+    def _why_interrupted(self, flight: Flight) -> End:
+        """Say why a job was told to save its state and end, where this sweep has not done so."""
         minutes, key = self.where.time_minutes, flight.ticket.job_id
         if time.time() - flight.began > 60 * minutes - notice(minutes) - _EARLY:
             return "timeout", f"where.time_minutes={minutes} is too little (Slurm job {key}); its state is saved"

@@ -1,0 +1,178 @@
+"""A Slurm of one file: sbatch, srun, sacct, squeue and scancel, for as long as a test lasts.
+
+Run under one of those names, it does what that command does. `FAKE_SLURM` names the folder of its state;
+`FAKE_SLURM_MINUTE` is how many seconds it takes for a minute. Array tasks run side by side up to the array's limit,
+each in a session of its own; a job's signals reach all of its processes but the batch shell, as on a cluster.
+"""
+
+import json
+import os
+import re
+import shlex
+import signal
+import stat
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+COMMANDS = ("sbatch", "srun", "sacct", "squeue", "scancel")
+
+
+def install(folder: Path) -> Path:
+    """Leave the commands in a folder for the PATH."""
+    folder.mkdir(parents=True)
+    for name in COMMANDS:
+        script = folder / name
+        script.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).resolve()} {name} "$@"\n')
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return folder
+
+
+def place() -> Path:
+    return Path(os.environ["FAKE_SLURM"])
+
+
+def note(key: str, **facts: Any) -> None:
+    path = place() / f"{key}.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps({**known(key), **facts}))
+    partial.replace(path)
+
+
+def known(key: str) -> dict[str, Any]:
+    path = place() / f"{key}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def known_jobs() -> list[str]:
+    return sorted((path.stem for path in place().glob("*.json")), key=lambda key: [int(n) for n in key.split("_")])
+
+
+def sbatch(script: str) -> None:
+    text = Path(script).read_text()
+    options = dict(re.findall(r"^#SBATCH --([\w-]+)=?(.*)$", text, flags=re.MULTILINE))
+    options = {name: shlex.split(value)[0] if value else "" for name, value in options.items()}
+    if options.get("partition") == "nowhere":
+        sys.exit("sbatch: error: Batch job submission failed: Invalid partition name specified")
+    with FileLock(place() / "lock"):
+        job = 1 + max((int(key.split("_")[0]) for key in known_jobs()), default=0)
+        last, _, parallel = options.get("array", "0-0").partition("-")[2].partition("%")
+        tasks = [f"{job}_{number}" for number in range(int(last) + 1)] if "array" in options else [str(job)]
+        for key in tasks:
+            note(key, state="PENDING", exit="0:0", options=options)
+    copy = place() / f"{job}.sh"
+    copy.write_text(text)
+    subprocess.Popen(
+        [sys.executable, __file__, "control", str(copy), parallel or "1", *tasks],
+        stdout=subprocess.DEVNULL,
+        stderr=(place() / "control.log").open("a"),
+        start_new_session=True,
+    )
+    print(f"Submitted batch job {job}")
+
+
+def control(script: str, parallel: str, *tasks: str) -> None:
+    """What the controller does for one job: it starts its tasks, keeps time, and notes how each ended."""
+    minute = float(os.environ.get("FAKE_SLURM_MINUTE", "60"))
+    waiting, running = list(tasks), dict[str, tuple[Any, float]]()
+    while waiting or running:
+        while waiting and len(running) < int(parallel):
+            with FileLock(place() / "lock"):
+                key = waiting.pop(0)
+                if known(key)["state"] == "PENDING":
+                    running[key] = (start(script, key), time.time())
+                    note(key, state="RUNNING", pid=running[key][0].pid, began=time.time())
+        for key, (shell, began) in list(running.items()):
+            facts, seconds = known(key), time.time() - began
+            limit = float(facts["options"]["time"]) * minute
+            name, _, notice = facts["options"]["signal"].partition("@")
+            if seconds > limit - float(notice) * minute / 60 and not facts.get("noticed"):
+                note(key, noticed=True)
+                send(facts["pid"], getattr(signal, f"SIG{name}"))
+            if seconds > limit:
+                note(key, why="TIMEOUT")
+                send(facts["pid"], signal.SIGKILL, shell_too=True)
+            if (code := shell.poll()) is not None:
+                send(facts["pid"], signal.SIGKILL)
+                state = known(key).get("why") or ("COMPLETED" if code == 0 else "FAILED")
+                note(key, state=state, exit=f"{max(code, 0)}:{max(-code, 0)}", ended=time.time())
+                del running[key]
+        time.sleep(0.02)
+
+
+def start(script: str, key: str) -> "subprocess.Popen[bytes]":
+    job, _, task = key.partition("_")
+    facts = {"SLURM_JOB_ID": str(1000 + int(job)) if task else job, "SLURM_JOB_NODELIST": "node1", "SLURM_NTASKS": "1"}
+    facts |= {"SLURM_ARRAY_JOB_ID": job, "SLURM_ARRAY_TASK_ID": task} if task else {}
+    facts |= {"SLURM_NNODES": "1", "SLURM_JOB_NAME": "hemexp", "FAKE_SLURM_KEY": key}
+    return subprocess.Popen(["bash", script], env={**os.environ, **facts}, start_new_session=True)
+
+
+def send(session: int, number: int, shell_too: bool = False) -> None:
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            pid = int(entry.name)
+            if os.getsid(pid) == session and (shell_too or pid != session):
+                os.kill(pid, number)
+
+
+def srun(*arguments: str) -> None:
+    """Become the command, with its output where it is to go."""
+    given, key = list(arguments), os.environ["FAKE_SLURM_KEY"]
+    job, _, task = key.partition("_")
+    while given[0].startswith("--"):
+        option = given.pop(0)
+        if option in {"--output", "--error"}:
+            path = given.pop(0)
+            for sign, value in {"%A": job, "%a": task, "%j": job, "%t": "0"}.items():
+                path = path.replace(sign, value)
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 1 if option == "--output" else 2)
+    os.environ.update(SLURM_PROCID="0", SLURM_LOCALID="0", SLURM_NODEID="0", SLURM_STEP_ID="0")
+    os.execvp(given[0], given)
+
+
+def sacct(*arguments: str) -> None:
+    if os.environ.get("FAKE_SLURM_ACCOUNTS") == "off":
+        sys.exit("Slurm accounting storage is disabled")
+    jobs = next(each.partition("=")[2].split(",") for each in arguments if each.startswith("--jobs="))
+    print("JobID|State|ExitCode")
+    for job in jobs:
+        own = [key for key in known_jobs() if key.split("_")[0] == job]
+        waiting = [key.split("_")[1] for key in own if "_" in key and known(key)["state"] == "PENDING"]
+        if waiting:
+            print(f"{job}_[{','.join(waiting)}%2]|PENDING|0:0")
+        for key in own:
+            if key.partition("_")[2] not in waiting:
+                print(f"{key}|{known(key)['state']}|{known(key)['exit']}")
+
+
+def squeue(*arguments: str) -> None:
+    for key in known_jobs():
+        if known(key)["state"] in {"PENDING", "RUNNING"}:
+            print(f"{key}|{known(key)['state']}")
+
+
+def scancel(*arguments: str) -> None:
+    options = dict(each[2:].split("=") for each in arguments if each.startswith("--"))
+    asked = [each for each in arguments if not each.startswith("--")]
+    with FileLock(place() / "lock"):
+        for key in known_jobs():
+            facts = known(key)
+            if not {key, key.split("_")[0]} & set(asked) or facts["state"] != options.get("state", facts["state"]):
+                continue
+            if facts["state"] == "RUNNING" and "signal" in options:
+                send(facts["pid"], getattr(signal, f"SIG{options['signal']}"))
+            elif facts["state"] == "RUNNING":
+                note(key, why=f"CANCELLED by {os.getuid()}")
+                send(facts["pid"], signal.SIGKILL, shell_too=True)
+            elif facts["state"] == "PENDING" and "signal" not in options:
+                note(key, state=f"CANCELLED by {os.getuid()}")
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,224 @@
+"""Jobs on a Slurm of one file (fake_slurm.py), through submitit and Slurm's commands as on a cluster."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import fake_slurm
+import pytest
+
+from hemexp.config import SlurmConfig
+from hemexp.errors import UserError
+from hemexp.sweep.backend import Beat, Ended, Task
+from hemexp.sweep.job import SweepJob
+from hemexp.sweep.slurm import SlurmBackend, check
+from hemexp.sweep.slurm_commands import parameters, states
+
+HERE = Path(__file__).parent
+WORK = "fake_work:run_task"
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Slurm's commands on the PATH; the folder of its state."""
+    commands, state = fake_slurm.install(tmp_path / "bin"), tmp_path / "slurm"
+    state.mkdir()
+    monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_SLURM", str(state))
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    yield state
+    fake_slurm.scancel(*{key.split("_")[0] for key in fake_slurm.known_jobs()})
+
+
+def started(folder: Path, **settings) -> SlurmBackend:
+    backend = SlurmBackend(SlurmConfig("slurm", **settings), folder, "cpu", WORK)
+    backend.pause, backend.patience, backend.delay = 0.05, 0.3, 0.3
+    return backend
+
+
+def tasks(folder: Path, plans: list[dict]) -> list[Task]:
+    made = []
+    for number, plan in enumerate(plans):
+        place = folder / str(number)
+        place.mkdir(parents=True)
+        (place / "plan.json").write_text(json.dumps(plan))
+        made.append(Task("job", (SweepJob(number, place, (), None, {}),)))
+    return made
+
+
+def wait_until(done: Callable[[], bool], backend: SlurmBackend, seconds: float = 60) -> list[Ended | Beat]:
+    events: list[Ended | Beat] = []
+    until = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < until, "waited too long"
+        events += backend.wait(0.1)
+    return events
+
+
+def finish(backend: SlurmBackend) -> dict[int, Ended]:
+    events = wait_until(lambda: backend.idle, backend)
+    return {event.task.jobs[0].number: event for event in events if isinstance(event, Ended)}
+
+
+def test_an_array_runs_every_job_and_no_more_at_once_than_asked(slurm: Path, tmp_path: Path):
+    backend = started(tmp_path, max_parallel=2, cpus_per_job=3)
+    backend.submit(tasks(tmp_path, [{"seconds": 0.3}] * 4))
+    events = wait_until(lambda: backend.idle, backend)
+    ended = [event for event in events if isinstance(event, Ended)]
+    assert sorted(event.task.jobs[0].number for event in ended) == [0, 1, 2, 3]
+    assert {event.outcome for event in ended} == {"done"}
+    assert all(event.device and event.started < event.ended for event in ended)
+    assert sum(event.epochs for event in events if isinstance(event, Beat)) >= 4 * 3
+    ran = [json.loads((tmp_path / f"{number}/ran.json").read_text()) for number in range(4)]
+    most = max(sum(one["began"] <= other["began"] < one["ended"] for one in ran) for other in ran)
+    assert most == 2
+    assert fake_slurm.known_jobs() == ["1_0", "1_1", "1_2", "1_3"]
+    options = fake_slurm.known("1_0")["options"]
+    assert options["array"] == "0-3%2"
+    assert options["cpus-per-task"] == "3"
+    assert "no-requeue" in options
+    assert "gpus-per-node" not in options
+    assert not list(tmp_path.glob(".slurm/*.beat"))
+
+
+def test_a_job_that_dies_fails_or_is_cancelled_costs_only_itself(slurm: Path, tmp_path: Path):
+    backend = started(tmp_path)
+    backend.submit(tasks(tmp_path, [{"seconds": 0.2}, {"do": "die"}, {"do": "fail"}, {"do": "hang"}, {"do": "exit"}]))
+    events = wait_until((tmp_path / "3/began").exists, backend)
+    fake_slurm.scancel("1_3")
+    ended = {event.task.jobs[0].number: event for event in events if isinstance(event, Ended)} | finish(backend)
+    assert [ended[number].outcome for number in range(5)] == ["done", "killed", "failed", "killed", "killed"]
+    assert "FAILED, exit code 137:0" in ended[1].message
+    assert ended[2].message == "ValueError: as planned"
+    assert "CANCELLED" in ended[3].message
+    assert "exit code 3:0" in ended[4].message
+    assert str(tmp_path / ".slurm" / "1_4_0_log.err") in ended[4].message
+
+
+@pytest.mark.slow
+def test_slurms_time_limit_is_told_a_job_before_and_ends_one_that_does_not_listen(
+    slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FAKE_SLURM_MINUTE", "8")
+    backend = started(tmp_path, time_minutes=1)
+    backend.submit(tasks(tmp_path, [{"seconds": 60}, {"do": "deaf"}]))
+    ended = finish(backend)
+    assert [ended[number].outcome for number in range(2)] == ["timeout", "timeout"]
+    assert "state is saved" in ended[0].message
+    assert "Slurm: TIMEOUT: where.time_minutes=1 is too little" in ended[1].message
+
+
+@pytest.mark.parametrize("limit", ["job_timeout", "silence_timeout"])
+def test_a_job_that_hangs_is_cancelled(limit: str, slurm: Path, tmp_path: Path):
+    backend = started(tmp_path, **{limit: 1.0})
+    backend.submit(tasks(tmp_path, [{"do": "hang"}, {"seconds": 0.1}]))
+    ended = finish(backend)
+    assert [ended[number].outcome for number in range(2)] == ["timeout", "done"]
+    assert f"where.{limit}=1 s" in ended[0].message
+    assert "CANCELLED" in fake_slurm.known("1_0")["why"]
+
+
+def test_stopping_forgets_what_waits_and_lets_what_runs_save_its_state(slurm: Path, tmp_path: Path):
+    backend = started(tmp_path, max_parallel=1)
+    backend.submit(tasks(tmp_path, [{"seconds": 60}, {"seconds": 60}]))
+    wait_until((tmp_path / "0/began").exists, backend)
+    backend.stop()
+    ended = finish(backend)
+    assert {number: (event.outcome, event.message) for number, event in ended.items()} == {
+        0: ("interrupted", "stopped")
+    }
+    assert fake_slurm.known("1_1")["state"].startswith("CANCELLED")
+    assert not (tmp_path / "1" / "began").exists()
+
+
+def test_closing_ends_what_is_left(slurm: Path, tmp_path: Path):
+    backend = started(tmp_path, max_parallel=1)
+    backend.submit(tasks(tmp_path, [{"do": "hang"}, {"seconds": 1}]))
+    wait_until((tmp_path / "0/began").exists, backend)
+    backend.close()
+    assert backend.idle
+    until = time.monotonic() + 10
+    while not all(fake_slurm.known(key)["state"].startswith("CANCELLED") for key in ("1_0", "1_1")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_without_accounting_the_queue_tells_who_is_lost(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FAKE_SLURM_ACCOUNTS", "off")
+    backend = started(tmp_path)
+    backend.submit(tasks(tmp_path, [{"do": "die"}, {"seconds": 1}]))
+    ended = finish(backend)
+    assert [ended[number].outcome for number in range(2)] == ["killed", "done"]
+    assert "no longer in the queue" in ended[0].message
+
+
+def test_a_lone_job_that_ran_out_of_memory(slurm: Path, tmp_path: Path):
+    backend = started(tmp_path, memory_gb=0.5)
+    backend.submit(tasks(tmp_path, [{"do": "hang"}]))
+    wait_until((tmp_path / "0/began").exists, backend)
+    assert fake_slurm.known("1")["options"]["mem"] == "512M"
+    fake_slurm.note("1", why="OUT_OF_MEMORY")
+    fake_slurm.send(fake_slurm.known("1")["pid"], signal.SIGKILL)
+    ended = finish(backend)
+    assert ended[0].outcome == "killed"
+    assert "OUT_OF_MEMORY: where.memory_gb=0.5 is too little" in ended[0].message
+
+
+def test_a_signal_of_submitits_requeues_nothing(slurm: Path, tmp_path: Path):
+    backend = started(tmp_path)
+    backend.submit(tasks(tmp_path, [{"seconds": 60}]))
+    wait_until((tmp_path / "0/began").exists, backend)
+    fake_slurm.scancel("--signal=USR2", "1")
+    ended = finish(backend)
+    assert ended[0].outcome == "killed"
+    assert "its state is saved" in ended[0].message
+    wait_until(lambda: fake_slurm.known("1")["state"] == "COMPLETED", backend)
+
+
+def test_what_sbatch_refuses_is_told(slurm: Path, tmp_path: Path):
+    backend = started(tmp_path, partition="nowhere")
+    with pytest.raises(UserError, match=r"where=slurm: sbatch refuses it: .*Invalid partition name"):
+        backend.submit(tasks(tmp_path, [{"seconds": 1}]))
+
+
+def test_more_jobs_than_an_array_holds_are_several_arrays(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("hemexp.sweep.slurm._ARRAY", 2)
+    backend = started(tmp_path, max_parallel=4)
+    backend.submit(tasks(tmp_path, [{"seconds": 0.1}] * 3))
+    assert {event.outcome for event in finish(backend).values()} == {"done"}
+    assert fake_slurm.known_jobs() == ["1_0", "1_1", "2"]
+
+
+def test_what_is_asked_of_slurm():
+    options = {"setup": "module load cuda", "qos": "long", "gpu-bind": "single:1", "mem-per-cpu": "2G"}
+    where = SlurmConfig("slurm", partition="gpu", time_minutes=30, options=options)
+    asked = parameters(where, "gpu")
+    assert asked["gpus_per_node"] == 1
+    assert (asked["partition"], asked["qos"], asked["time"], asked["mem_per_cpu"]) == ("gpu", "long", 30, "2G")
+    assert "mem" not in asked
+    assert "account" not in asked
+    assert asked["setup"][0] == "module load cuda"
+    assert asked["additional_parameters"] == {"gpu_bind": "single:1", "signal": "INT@120", "no-requeue": True}
+    assert "gpus_per_node" not in parameters(SlurmConfig("slurm", gpus_per_job=0), "gpu")
+
+
+def test_states_of_jobs_that_nobody_knows_are_left_out(slurm: Path):
+    assert states(["7_0"]) == {}
+
+
+def test_what_is_missing_is_refused(slurm: Path, monkeypatch: pytest.MonkeyPatch):
+    check(SlurmConfig("slurm"), "cpu")
+    with pytest.raises(UserError, match=r"where\.options=\{ntasks: "):
+        check(SlurmConfig("slurm", options={"ntasks": 2}), "cpu")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "submitit", None)
+        with pytest.raises(UserError, match=r"hemexp\[slurm\]"):
+            check(SlurmConfig("slurm"), "cpu")
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "/nowhere")
+        with pytest.raises(UserError, match="no sbatch and no srun and no scancel on the PATH"):
+            check(SlurmConfig("slurm"), "cpu")
