@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hemexp.compose import CONFIG_DIR, SCHEMAS, checked, keys_of, register_schemas
 from hemexp.config import PredictConfig, ReportConfig, TrainConfig, config_hash
-from hemexp.errors import Interrupted, UserError
+from hemexp.errors import CheckFailed, Interrupted, UserError
 from hemexp.run_directory import OutputDirectory, RunDirectory
 from hydra_plugins.hemexp_launcher import HemexpLauncher, HemexpSweeper
 
@@ -107,6 +107,9 @@ def run_job(config: DictConfig) -> Any:
     except UserError as error:
         log.error("error: %s", error)
         cause, code = error, 2
+    except CheckFailed as error:
+        log.error("error: %s", error)
+        cause, code = error, 1
     except (Interrupted, KeyboardInterrupt) as stop:
         log.error("%s", str(stop) or "interrupted before the work began; nothing is lost")
         cause, code = stop, 1

@@ -9,5 +9,9 @@ class Interrupted(Exception):
     """The user or the system asked the job to stop: what it has is saved, the command ends with exit code 1."""
 
 
+class CheckFailed(Exception):
+    """A run did what it was asked, and found that something is wrong: a message, and exit code 1."""
+
+
 class Pruned(Exception):
     """A search ended the job early: other settings score better."""

@@ -29,6 +29,7 @@ CAVEATS = {
     "one_outcome_in_test": "the test part holds one outcome only: nothing can be ranked",
     "inert_init": "model.init is zeros or all_zeros: what begins at zero never learns",
     "synthetic_cohort": "the patients are simulated",
+    "debug": "a run that tries the machinery: its scores say nothing",
     "folds_diverged": "in some folds the training loss ended as no number; they predict with their best weights before",
     "cross_validated_within_training": "cross-validation divides the training part alone: fewer patients to learn from",
     "too_few_events_for_thresholds": "a fold of the training part would lack an outcome: no thresholds, no abstaining",

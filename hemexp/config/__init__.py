@@ -28,6 +28,7 @@ from hemexp.config.commands import (
     TrainerConfig,
     config_hash,
 )
+from hemexp.config.debug import DebugConfig
 from hemexp.config.models import (
     BASELINES,
     AttentionConfig,
@@ -46,7 +47,6 @@ from hemexp.config.models import (
     SelfAttentionConfig,
     TabularConfig,
 )
-
 from hemexp.config.sweeps import (
     LOWER_IS_BETTER,
     GPUsConfig,
@@ -60,10 +60,11 @@ from hemexp.config.sweeps import (
 
 __all__ = [
     "BASELINES", "LOWER_IS_BETTER", "NOT_HASHED", "TIDY_FILES", "WORKBOOKS", "AttentionConfig", "BaselineConfig",
-    "BoostingConfig", "CNNConfig", "DataConfig", "EstimatorConfig", "EvaluationConfig", "FeaturesConfig", "FirthConfig",
-    "ForestConfig", "FractionSplitConfig", "GPUsConfig", "KFoldSplitConfig", "LabelConfig", "LocalConfig",
-    "LoggerConfig", "LogisticConfig", "MLPConfig", "ModelConfig", "NetConfig", "OptimizerConfig", "PredictConfig",
-    "PrepareConfig", "RayConfig", "ReportConfig", "ReportOptions", "Ridge2Config", "SACNNConfig", "SearchConfig",
-    "SelfAttentionConfig", "SlurmConfig", "SplitConfig", "SyntheticDataConfig", "TabularConfig", "TrainConfig",
-    "TrainerConfig", "WhereConfig", "config_hash", "resolve_data",
+    "BoostingConfig", "CNNConfig", "DataConfig", "DebugConfig", "EstimatorConfig", "EvaluationConfig",
+    "FeaturesConfig", "FirthConfig", "ForestConfig", "FractionSplitConfig", "GPUsConfig", "KFoldSplitConfig",
+    "LabelConfig", "LocalConfig", "LoggerConfig", "LogisticConfig", "MLPConfig", "ModelConfig", "NetConfig",
+    "OptimizerConfig", "PredictConfig", "PrepareConfig", "RayConfig", "ReportConfig", "ReportOptions",
+    "Ridge2Config", "SACNNConfig", "SearchConfig", "SelfAttentionConfig", "SlurmConfig", "SplitConfig",
+    "SyntheticDataConfig", "TabularConfig", "TrainConfig", "TrainerConfig", "WhereConfig", "config_hash",
+    "resolve_data",
 ]  # fmt: skip

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 from hemexp.config.cohort import DataConfig, FeaturesConfig, LabelConfig, SplitConfig, resolve_data
+from hemexp.config.debug import DebugConfig
 from hemexp.config.models import ModelConfig, NetConfig
 from hemexp.config.rules import finite, rule
 from hemexp.config.sweeps import LoggerConfig, SearchConfig, WhereConfig
@@ -122,6 +123,7 @@ class TrainConfig:
     tags: list[str]
     seed: int
     output_dir: str
+    debug: DebugConfig = field(default_factory=DebugConfig)
 
     def __post_init__(self) -> None:
         rule(0 <= self.seed < 2**32, "seed", self.seed, "must be 0 or more, and below 2**32")

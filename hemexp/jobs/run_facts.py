@@ -34,6 +34,8 @@ def run_facts(cfg: TrainConfig, data: ExpansionDataModule) -> dict[str, Any]:
         caveats.append("inert_init")
     if cfg.data.kind == "synthetic":
         caveats.append("synthetic_cohort")
+    if cfg.debug.name != "off":
+        caveats.append("debug")
     packages = ("torch", "lightning", "hydra-core", "pandas", "numpy", "scikit-learn")
     return {
         "caveats": caveats,

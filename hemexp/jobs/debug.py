@@ -1,0 +1,59 @@
+"""What ``debug=`` changes in a run."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import log_loss
+
+from hemexp.config import DebugConfig, TrainConfig
+from hemexp.errors import CheckFailed
+
+Array = np.ndarray[Any, Any]
+log = logging.getLogger(__name__)
+
+
+def verdict_of(cfg: TrainConfig) -> str:
+    """Return the verdict of a run that went well: only one that was meant can be honest."""
+    if cfg.debug.name == "off":
+        return "HONEST"
+    return f"INCOMPLETE: debug={cfg.debug.name} tries the machinery, it is no result"
+
+
+def handful(labels: Array, people: Sequence[int], num_patients: int) -> list[int]:
+    """Return the first patients of each outcome in turn, until there are enough.
+
+    Args:
+        labels: of everybody.
+        people: positions of those to choose from.
+        num_patients: how many, or all where there are fewer; 0: all.
+
+    Shape:
+        labels: (N,).
+    """
+    if not num_patients:
+        return list(people)
+    place: dict[float, int] = {}
+    ranked = []
+    for person in people:
+        outcome = float(labels[person])
+        place[outcome] = place.get(outcome, 0) + 1
+        ranked.append((place[outcome], person))
+    return sorted(person for _, person in sorted(ranked)[:num_patients])
+
+
+def check_learnt(debug: DebugConfig, labels: Array, risks: Array) -> None:
+    """Say whether the handful was learnt by heart.
+
+    Shape:
+        labels, risks: (P,), of the handful.
+
+    Raises:
+        CheckFailed: it was not.
+    """
+    loss = float(log_loss(labels, risks, labels=[0, 1]))
+    told = f"debug={debug.name}: the log loss of {len(labels)} patients, learnt by heart, is {loss:.4f}"
+    if not loss < debug.must_reach:
+        raise CheckFailed(f"{told}, not below {debug.must_reach:g}: the model cannot learn, or trained too short")
+    log.info("%s, below %g", told, debug.must_reach)
