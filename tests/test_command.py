@@ -153,21 +153,6 @@ def test_train_as_a_user(run_command: Run, tmp_path: Path):
     assert not (run / ".lock").exists()
 
 
-def test_a_sweep_leaves_a_run_a_job_and_a_refused_job_costs_only_itself(run_command: Run, tmp_path: Path):
-    done = run_command("train.py", "-m", "model.kernel_size=3,4,5", "hydra.sweep.dir=sweep", *FAST)
-    assert done.returncode == 1
-    for job, kernel_size in (("0", 3), ("2", 5)):
-        result = json.loads((tmp_path / "sweep" / job / "result.json").read_text())
-        assert result["config"]["model"]["kernel_size"] == kernel_size
-        assert (tmp_path / "sweep" / job / "DONE").is_file()
-    assert "model.kernel_size=4: must be odd" in done.stderr
-    assert "must be odd" in (tmp_path / "sweep" / "1" / "FAILED").read_text()
-    assert "test scores report, they never choose" in done.stdout
-    again = run_command("train.py", "-m", "model.kernel_size=3,7", "hydra.sweep.dir=sweep", *FAST)
-    assert again.returncode == 2
-    assert "not empty" in again.stderr
-
-
 def test_a_prediction_never_goes_into_its_run(run_command: Run, finished_run: Path, workbooks: Path):
     done = run_command(
         "predict.py", f"run_dir={finished_run}", f"data.root={workbooks}", f"output_dir={finished_run}/predictions"

@@ -5,20 +5,13 @@ import shutil
 from collections.abc import Sequence
 from itertools import groupby
 
-from hemexp.config import NetConfig, TrainConfig
+from hemexp.config import TrainConfig
 from hemexp.datamodule import ExpansionDataModule
 from hemexp.evaluation.recipe import recipe_of
 from hemexp.members import Member
 from hemexp.run_directory import RunDirectory
 from hemexp.sweep.job import SweepJob
 from hemexp.training import fit, shape_of
-
-
-def could_share(cfg: TrainConfig) -> str:
-    """Return what jobs have in common that may be trained together; empty for one that trains no network of ours."""
-    if not isinstance(cfg.model, NetConfig):
-        return ""
-    return repr((cfg.model, cfg.trainer, cfg.data, cfg.label, cfg.features))
 
 
 def train_together(jobs: Sequence[SweepJob]) -> None:

@@ -3,12 +3,13 @@
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hemexp.errors import UserError
 from hemexp.files import write_text
-from hemexp.run_directory import OutputDirectory
+from hemexp.run_directory import OutputDirectory, RunDirectory
 from hemexp.sweep.job import SweepJob
 
 STALE = ".stale"
@@ -56,6 +57,13 @@ def claim(job: SweepJob) -> None:
     """Make a job's folder and write into it whose it is, and its ``.hydra/``."""
     write_text(job.folder / _HASH, f"{job.key}\n")
     job.write_hydra()
+
+
+def note_loss(job: SweepJob, outcome: str, why: str) -> None:
+    """Write down for a job what it could not write itself: that its process was ended."""
+    RunDirectory(job.folder).fail(outcome, why)
+    with suppress(OSError), (job.folder / "train.log").open("a", encoding="utf-8") as lines:
+        lines.write(f"{why}\n")
 
 
 def config_of(folder: Path) -> str:

@@ -4,12 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from hemexp.datamodule import ExpansionDataModule
-from hemexp.evaluation.cross_validation import MEASURED, cross_validate, repeated_folds
-from hemexp.evaluation.evaluate import validated_patients
-from hemexp.evaluation.recipe import recipe_of
 from hemexp.files import write_json
 from hemexp.sweep.job import SweepJob
 
@@ -22,6 +16,11 @@ def evaluate_afresh(job: SweepJob) -> None:
     Raises:
         UserError: the cohort is not usable any more.
     """
+    from hemexp.datamodule import ExpansionDataModule
+    from hemexp.evaluation.cross_validation import MEASURED, cross_validate, repeated_folds
+    from hemexp.evaluation.evaluate import evaluated_people
+    from hemexp.evaluation.recipe import recipe_of
+
     cfg = job.cfg
     data = ExpansionDataModule(
         cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs
@@ -29,7 +28,7 @@ def evaluate_afresh(job: SweepJob) -> None:
     data.setup()
     recipe = recipe_of(cfg, data)
     seed = fresh_seed(cfg.seed)
-    people = validated_patients(cfg, data)
+    people = evaluated_people(cfg, data)
     parts = repeated_folds(recipe.labels, people, cfg.evaluation.num_folds, cfg.evaluation.num_repeats, seed)
     (validated,) = cross_validate([recipe], parts, cfg.trainer)
     scores = {f"cv/{measure}": validated.score(measure) for measure in MEASURED}
@@ -38,6 +37,8 @@ def evaluate_afresh(job: SweepJob) -> None:
 
 def fresh_seed(seed: int) -> int:
     """Return the seed of the fresh folds of a run with this seed."""
+    import numpy as np
+
     return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
 
 

@@ -44,7 +44,7 @@ class Device:
 class Worker:
     """A process and what it is doing."""
 
-    def __init__(self, device: Device, log: Path, news: "queue.SimpleQueue[tuple[Worker, Any]]") -> None:
+    def __init__(self, device: Device, log: Path, function: str, news: "queue.SimpleQueue[tuple[Worker, Any]]") -> None:
         self.device, self.task = device, None
         self.ready = self.leaving = False
         self.why = ""  # it is being ended by us
@@ -52,14 +52,15 @@ class Worker:
         paths = (str(CONFIG_DIR.parent), os.environ.get("PYTHONPATH"))  # hemexp may be run from its source
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "hemexp.sweep.worker", device.lease, str(device.slots)],
+                [sys.executable, "-P", "-m", "hemexp.sweep.worker", device.lease, str(device.slots), function],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env={**os.environ, **device.env, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
                 start_new_session=True,
             )
-        threading.Thread(target=self._listen, args=(news,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(news,), daemon=True)
+        self._listener.start()
 
     task: Task | None
 
@@ -79,6 +80,16 @@ class Worker:
             pickle.dump(task, self.process.stdin)
             self.process.stdin.flush()
 
+    def bury(self) -> int:
+        """Wait for its end, and return its exit code."""
+        code = self.process.wait()
+        self._listener.join()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with suppress(OSError):  # what was still to be sent
+                pipe.close()
+        return code
+
     def kill(self, why: str) -> None:
         """End it at once, with whatever it has started."""
         self.why = why
@@ -93,10 +104,13 @@ class Pool:
         devices: a worker is kept for each.
         where: when a task is given up.
         log: takes what workers say outside tasks.
+        function: what does a task, as ``module:name``.
     """
 
-    def __init__(self, devices: Sequence[Device], where: WhereConfig, log: Path) -> None:
-        self.capacity, self.where, self.log = len(devices), where, log
+    def __init__(
+        self, devices: Sequence[Device], where: WhereConfig, log: Path, function: str = "hemexp.sweep.work:run_task"
+    ) -> None:
+        self.capacity, self.where, self.log, self.function = len(devices), where, log, function
         self._free = list(devices)[::-1]
         self._workers: list[Worker] = []
         self._waiting: list[tuple[float, int, Task]] = []
@@ -150,7 +164,7 @@ class Pool:
         """End every worker."""
         for worker in self._workers:
             worker.kill("the sweep has ended")
-            worker.process.wait()
+            worker.bury()
         self._workers.clear()
 
     def _hear(self, worker: Worker, message: Any) -> list[Ended | Beat]:
@@ -170,7 +184,7 @@ class Pool:
         return []
 
     def _bury(self, worker: Worker) -> list[Ended | Beat]:
-        code = worker.process.wait()
+        code = worker.bury()
         self._workers.remove(worker)
         self._free.append(worker.device)
         task = worker.task
@@ -209,7 +223,7 @@ class Pool:
             if self._waiting and worker.task is None and not worker.leaving and not worker.why:
                 worker.give(heapq.heappop(self._waiting)[2])
         while self._waiting and self._free and not self._stopped:
-            worker = Worker(self._free.pop(), self.log, self._news)
+            worker = Worker(self._free.pop(), self.log, self.function, self._news)
             self._workers.append(worker)
             worker.give(heapq.heappop(self._waiting)[2])
 

@@ -19,14 +19,13 @@ from hemexp import __version__
 from hemexp.config import TrainConfig
 from hemexp.files import write_csv, write_json, write_text
 from hemexp.sweep.backend import Backend, Beat, Ended, Task
-from hemexp.sweep.batch import could_share
-from hemexp.sweep.cost import cost_of, epochs_of
 from hemexp.sweep.display import Display, duration, print_leaderboard, score_text
-from hemexp.sweep.folders import claim, open_sweep, result_of
+from hemexp.sweep.folders import claim, note_loss, open_sweep, result_of
 from hemexp.sweep.fresh import fresh_of
 from hemexp.sweep.job import SweepJob
 from hemexp.sweep.leaderboard import DONE, Fate, Leaderboard, rank
 from hemexp.sweep.places import backend_of, check_place
+from hemexp.sweep.workload import cost_of, could_share, epochs_of
 
 _LARGEST_BATCH = 64  # jobs: the training engine cuts them to what a device takes
 LOST = ("failed", "killed", "timeout")
@@ -66,6 +65,13 @@ class Sweep:
         self.display.num_jobs += len(jobs)
         for job in jobs:
             self._know(job, Fate(str(result_of(job.folder).get("status", DONE))))
+
+    def refuse(self, job: SweepJob, why: str) -> None:
+        """Take in a job of a search whose configuration breaks a rule: it has failed before it could begin."""
+        self._know(job, Fate("failed", why))
+        self.display.num_jobs += 1
+        self.display.add(job.number, 0)
+        self.display.ended(job.number, job.title, "failed", why)
 
     def start(self, jobs: Sequence[SweepJob]) -> None:
         """Claim the folders of jobs, and have them run; those of equal shape are trained together where that pays."""
@@ -168,8 +174,6 @@ class Sweep:
             self.display.say(f"the best job was not evaluated on fresh folds: {event.message or event.outcome}")
 
     def _end_job(self, event: Ended) -> None:
-        from hemexp.sweep.work import note_loss
-
         (job,) = event.task.jobs
         outcome, message = event.outcome, event.message
         if outcome == DONE and not (job.folder / "DONE").is_file():

@@ -4,14 +4,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from hemexp.errors import Interrupted, Pruned, UserError
-from hemexp.run_directory import OutputDirectory, RunDirectory
+from hemexp.run_directory import OutputDirectory
 from hemexp.sweep.backend import Task
-from hemexp.sweep.job import SweepJob
 from hemexp.training import progress
 
 log = logging.getLogger(__name__)
@@ -79,13 +78,6 @@ def _fresh(task: Task) -> None:
 
 
 _KINDS: dict[str, Callable[[Task], None]] = {"job": _job, "batch": _batch, "fresh": _fresh}
-
-
-def note_loss(job: SweepJob, outcome: str, why: str) -> None:
-    """Write down for a job what it could not write itself: that its process was ended."""
-    RunDirectory(job.folder).fail(outcome, why)
-    with suppress(OSError), (job.folder / "train.log").open("a", encoding="utf-8") as lines:
-        lines.write(f"{why}\n")
 
 
 class _Pulse(logging.Handler):

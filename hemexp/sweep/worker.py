@@ -1,4 +1,4 @@
-"""A worker process: ``python -m hemexp.sweep.worker DEVICE SLOTS``. Tasks come on standard input, news go out on output.
+"""A worker process: ``python -m hemexp.sweep.worker DEVICE SLOTS MODULE:FUNCTION``. Tasks come in, news go out.
 
 Its device was set in the environment before it started: CUDA reads that once. It ends when its parent does.
 """
@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
@@ -54,16 +55,22 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def main(device: str, slots: int) -> None:
-    """Serve until told to end."""
+def main(device: str, slots: int, function: str) -> None:
+    """Serve until told to end.
+
+    Args:
+        device: name of the lease to hold during a task; empty for none.
+        slots: tasks at once on that device.
+        function: what does a task, as ``module:name``; see `hemexp.sweep.work.run_task`.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's, which then sends SIGTERM
     signal.signal(signal.SIGTERM, _interrupt)
     parent = Parent()
     requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()
     try:
-        from hemexp.sweep.work import run_task
-
+        module, _, name = function.partition(":")
+        run_task = getattr(import_module(module), name)
         parent.tell("ready")
         while (task := requests.get()) is not None:
             try:
@@ -79,4 +86,4 @@ def main(device: str, slots: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])

@@ -1,4 +1,4 @@
-"""How much a job has to do, to begin with the longest and to say how much is left."""
+"""How much a job has to do, to begin with the longest and to say how much is left; and what jobs may do together."""
 
 from hemexp.config import NetConfig, TrainConfig
 
@@ -20,4 +20,11 @@ def cost_of(cfg: TrainConfig) -> float:
     convolution = sizes.get("kernel_size", 0) * (channels[0] * (1 + channels[1]) if channels else 0)
     attention = 40 * sizes.get("num_heads", 0) + 10 * sizes.get("embed_dim", 0)
     width = sizes.get("hidden_dim", 0) * (sum(channels[1:]) + sizes.get("embed_dim", 0))
-    return epochs_of(cfg) * (500.0 + convolution + attention + width)
+    return float(epochs_of(cfg) * (500.0 + convolution + attention + width))
+
+
+def could_share(cfg: TrainConfig) -> str:
+    """Return what jobs have in common that may be trained together; empty for one that trains no network of ours."""
+    if not isinstance(cfg.model, NetConfig):
+        return ""
+    return repr((cfg.model, cfg.trainer, cfg.data, cfg.label, cfg.features))

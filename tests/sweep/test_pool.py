@@ -1,0 +1,171 @@
+"""Workers, devices and tasks, with jobs that sleep, die and hang. Four devices are simulated by their names."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from hemexp.config import LocalConfig
+from hemexp.sweep.backend import Ended, Task
+from hemexp.sweep.job import SweepJob
+from hemexp.sweep.pool import Device, Pool
+
+HERE = Path(__file__).parent
+WORK = "fake_work:run_task"
+
+
+@pytest.fixture(autouse=True)
+def _workers_find_the_fake_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # leases of these tests only
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+
+def devices(count: int, slots: int = 1) -> list[Device]:
+    return [
+        Device(f"gpu {i}", {"CUDA_VISIBLE_DEVICES": str(i)}, f"gpu-{i}", slots)
+        for i in range(count)
+        for _ in range(slots)
+    ]
+
+
+def tasks(folder: Path, plans: list[dict]) -> list[Task]:
+    made = []
+    for number, plan in enumerate(plans):
+        place = folder / str(number)
+        place.mkdir(parents=True)
+        (place / "plan.json").write_text(json.dumps(plan))
+        made.append(Task("job", (SweepJob(number, place, (), None, {}),), plan.get("seconds", 0)))
+    return made
+
+
+def finish(pool: Pool, count: int, seconds: float = 60) -> dict[int, Ended]:
+    ended: dict[int, Ended] = {}
+    until = time.monotonic() + seconds
+    while len(ended) < count and time.monotonic() < until:
+        for event in pool.wait(1):
+            if isinstance(event, Ended):
+                ended[event.task.jobs[0].number] = event
+    pool.close()
+    assert len(ended) == count, f"only {sorted(ended)} ended"
+    return ended
+
+
+def spans(folder: Path) -> dict[str, list[tuple[float, float]]]:
+    by_device = defaultdict(list)
+    for path in folder.glob("*/ran.json"):
+        ran = json.loads(path.read_text())
+        by_device[ran["device"]].append((ran["began"], ran["ended"]))
+    return {device: sorted(times) for device, times in by_device.items()}
+
+
+def most_at_once(times: list[tuple[float, float]]) -> int:
+    return max(sum(began <= moment < ended for began, ended in times) for moment, _ in times)
+
+
+def test_twelve_unequal_jobs_on_four_devices_never_share_one_and_end_near_the_ideal(tmp_path: Path):
+    lengths = [0.3 + 0.25 * number for number in range(12)]
+    pool = Pool(devices(4), LocalConfig("local"), tmp_path / "log", WORK)
+    pool.submit(tasks(tmp_path / "s", [{"seconds": length} for length in lengths]))
+    ended = finish(pool, 12)
+    assert {event.outcome for event in ended.values()} == {"done"}
+    used = spans(tmp_path / "s")
+    assert sorted(used) == ["0", "1", "2", "3"]
+    assert all(most_at_once(times) == 1 for times in used.values())
+    assert {ended[n].device[-1] for n in range(12)} == set(used)
+    began = min(times[0][0] for times in used.values())
+    makespan = max(times[-1][1] for times in used.values()) - began
+    assert makespan < 1.35 * sum(lengths) / 4
+
+
+def test_a_job_that_dies_hangs_fails_or_exits_costs_only_itself(tmp_path: Path):
+    plans = [{"seconds": 0.2}, {"do": "die"}, {"do": "hang"}, {"do": "fail"}, {"do": "exit"}, *[{"seconds": 0.2}] * 4]
+    pool = Pool(devices(2), LocalConfig("local", silence_timeout=2), tmp_path / "log", WORK)
+    pool.submit(tasks(tmp_path / "s", plans))
+    ended = finish(pool, len(plans))
+    assert [ended[n].outcome for n in range(5)] == ["done", "killed", "timeout", "failed", "killed"]
+    assert "SIGKILL" in ended[1].message
+    assert "no sign of life" in ended[2].message
+    assert "where.silence_timeout=2" in ended[2].message
+    assert ended[3].message == "ValueError: as planned"
+    assert "exit code 3" in ended[4].message
+    assert all(ended[n].outcome == "done" for n in range(5, 9))
+
+
+def test_a_busy_job_is_not_taken_for_hung_but_may_take_too_long(tmp_path: Path):
+    where = LocalConfig("local", silence_timeout=1, job_timeout=3)
+    pool = Pool(devices(2), where, tmp_path / "log", WORK)
+    pool.submit(tasks(tmp_path / "s", [{"seconds": 2}, {"seconds": 60}]))
+    ended = finish(pool, 2)
+    assert ended[0].outcome == "done"
+    assert ended[1].outcome == "timeout"
+    assert "where.job_timeout=3" in ended[1].message
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_two_sweeps_at_once_share_devices_without_meeting(slots: int, tmp_path: Path):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom test_pool import *\n"
+        "place = Path(sys.argv[1])\n"
+        f"pool = Pool(devices(2, {slots}), LocalConfig('local'), place / 'log', WORK)\n"
+        "pool.submit(tasks(place / 's', [{'seconds': 0.4}] * 6))\n"
+        "assert {e.outcome for e in finish(pool, 6).values()} == {'done'}"
+    )
+    sweeps = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        env = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent.parent}"}
+        sweeps.append(subprocess.Popen([sys.executable, "-c", code, str(tmp_path / name)], env=env))
+    assert [sweep.wait(timeout=120) for sweep in sweeps] == [0, 0]
+    used = defaultdict(list)
+    for name in ("a", "b"):
+        for device, times in spans(tmp_path / name / "s").items():
+            used[device] += times
+    assert sum(map(len, used.values())) == 12
+    assert all(most_at_once(sorted(times)) <= slots for times in used.values())
+    assert max(most_at_once(sorted(times)) for times in used.values()) == slots
+
+
+def test_stopping_lets_jobs_save_and_forgets_the_rest(tmp_path: Path):
+    pool = Pool(devices(1), LocalConfig("local"), tmp_path / "log", WORK)
+    pool.submit(tasks(tmp_path / "s", [{"seconds": 30}, {"seconds": 20}]))
+    while not (tmp_path / "s" / "0" / "began").exists():
+        pool.wait(0.1)
+    pool.stop()
+    (event,) = (each for each in finish(pool, 1).values())
+    assert (event.outcome, event.message) == ("interrupted", "stopped")
+    assert not (tmp_path / "s" / "1" / "began").exists()
+
+
+def test_workers_that_cannot_start_are_an_error_that_names_their_log(tmp_path: Path):
+    pool = Pool(devices(1), LocalConfig("local"), tmp_path / "log", "no_such_module:run_task")
+    pool.submit(tasks(tmp_path / "s", [{"seconds": 1}]))
+    with pytest.raises(RuntimeError, match="do not start"):
+        finish(pool, 1)
+    assert "no_such_module" in (tmp_path / "log").read_text()
+
+
+def test_workers_end_with_their_parent(tmp_path: Path):
+    code = (
+        "import sys, os, time\nfrom pathlib import Path\nfrom test_pool import *\n"
+        "place = Path(sys.argv[1])\npool = Pool(devices(1), LocalConfig('local'), place / 'log', WORK)\n"
+        "pool.submit(tasks(place / 's', [{'seconds': 60}]))\n"
+        "while not (place / 's' / '0' / 'began').exists():\n    pool.wait(0.1)\n"
+        "print(pool._workers[0].process.pid, flush=True)\ntime.sleep(60)"
+    )
+    env = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent.parent}"}
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=env, stdout=subprocess.PIPE, text=True)
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    for _ in range(100):
+        if not Path(f"/proc/{worker}/cmdline").exists() or not Path(f"/proc/{worker}/cmdline").read_bytes():
+            return
+        time.sleep(0.1)
+    pytest.fail("the worker outlived its parent")

@@ -1,0 +1,319 @@
+"""``train.py -m`` as a user meets it: what is checked first, what is left, what is lost, and what is run again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from small import FAST, ROOT
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+CROSS = [
+    "trainer.max_epochs=6",
+    "trainer.progress_bar=false",
+    "evaluation.num_repeats=2",
+    "evaluation.threshold_repeats=1",
+]
+GRID = ["model.kernel_size=3,5", "optimizer.lr=1e-3,3e-3"]
+
+
+def board_of(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "leaderboard.csv", dtype={"folder": str, "tags": str, "message": str})
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    """When each file of the jobs was last written."""
+    return {str(path): path.stat().st_mtime_ns for path in folder.glob("[0-9]*/**/*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def swept(workbooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four jobs, cross-validated; never written to."""
+    folder = tmp_path_factory.mktemp("sweep")
+    command = [sys.executable, str(ROOT / "train.py"), "-m", *GRID, *CROSS, f"data.root={workbooks}", "tags=[pilot]"]
+    done = subprocess.run([*command, "hydra.sweep.dir=s"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (folder / "s.txt").write_text(done.stdout)
+    return folder / "s"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["model.kernel_size=3,4,5"], ["job 1 (model.kernel_size=4)", "must be odd"]),
+        (["model=sacnn,mlp", "model.num_heads=2,4"], ["model.num_heads"]),
+        (["model.num_heads=1,5"], ["job 1 (model.num_heads=5)", "embed_dim"]),
+        (["optimizer.lr=1e-3,fast"], ["optimizer.lr", "fast"]),
+        (["where=local,gpus"], ["where", "cannot be swept"]),
+        (["trainer.accelerator=cpu,gpu"], ["trainer.accelerator", "cannot be swept"]),
+        (["seed=0,1", "where=gpus"], ["where=gpus", "trainer.accelerator=gpu"]),
+        (["seed=0,1", "where.num_workers=0"], ["where.num_workers=0"]),
+        (["seed=0,1", "where=gpus", "where.devices=[0,0]"], ["where.devices", "different"]),
+        (["seed=0,1", "search.score=r2"], ["search.score=r2", "auroc"]),
+    ],
+)
+def test_a_sweep_with_a_mistake_is_refused_before_anything_is_written(
+    arguments: list[str], words: list[str], run_command: Run, tmp_path: Path
+):
+    done = run_command("train.py", "-m", *arguments)
+    assert done.returncode == 2, done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_gpu_is_refused_before_anything_is_written(run_command: Run, tmp_path: Path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    done = run_command("train.py", "-m", "seed=0,1", "where=gpus", "trainer.accelerator=gpu")
+    assert done.returncode == 2
+    assert "no CUDA GPU" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_other_files_is_refused(run_command: Run, tmp_path: Path):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "thesis.docx").touch()
+    done = run_command("train.py", "-m", "seed=0,1", *FAST, "hydra.sweep.dir=s")
+    assert done.returncode == 2
+    assert "no sweep's" in done.stderr
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["thesis.docx"]
+
+
+def test_the_leaderboard_ranks_by_cross_validation(swept: Path):
+    board = board_of(swept)
+    results = [json.loads((swept / folder / "result.json").read_text()) for folder in board["folder"]]
+    assert list(board["score"]) == [result["metrics"]["cv/auroc"]["value"] for result in results]
+    assert list(board["score_low"]) == [result["metrics"]["cv/auroc"]["low"] for result in results]
+    assert board["score"].is_monotonic_decreasing
+    assert list(board["rank"]) == [1, 2, 3, 4]
+    assert set(board["status"]) == {"done"}
+    assert set(board["tags"]) == {"pilot"}
+    assert sorted(zip(board["model.kernel_size"], board["optimizer.lr"], strict=True)) == [
+        (3, 0.001), (3, 0.003), (5, 0.001), (5, 0.003)
+    ]  # fmt: skip
+    assert list(board["config_hash"]) == [result["config_hash"] for result in results]
+
+
+def test_the_winner_is_scored_again_on_fresh_folds(swept: Path):
+    summary, board = json.loads((swept / "sweep.json").read_text()), board_of(swept)
+    winner = summary["winner"]
+    assert winner["folder"] == board["folder"][0]
+    assert winner["num_jobs"] == 4
+    assert winner["score"]["value"] == board["score"][0]
+    assert winner["fresh"]["value"] != winner["score"]["value"]
+    assert summary["ranked_by"] == "cv/auroc"
+    assert summary["status"] == "done"
+    assert summary["swept"] == {"model.kernel_size": ["3", "5"], "optimizer.lr": ["0.001", "0.003"]}
+    printed = (swept.parent / "s.txt").read_text()
+    assert "the best of 4 looks better than it is" in printed
+    assert f"{winner['fresh']['value']:.3f}" in printed
+    assert "leaderboard.csv" in printed
+
+
+def test_jobs_are_as_if_run_alone(swept: Path, workbooks: Path, run_command: Run, tmp_path: Path):
+    trained = pd.read_csv(swept / "timeline.csv", dtype=str)
+    assert sorted(trained.loc[trained["task"] == "batch", "jobs"]) == ["0 1", "2 3"]
+    single = ["model.kernel_size=5", "optimizer.lr=3e-3", *CROSS, f"data.root={workbooks}", "tags=[pilot]"]
+    done = run_command("train.py", *single, "output_dir=alone")
+    assert done.returncode == 0, done.stderr
+    alone, job = tmp_path / "alone", swept / "3"
+    for name in ("predictions.csv", "history.csv", "cv_predictions.csv", "cv_scores.csv", "splits.json", "DONE"):
+        assert (job / name).read_text() == (alone / name).read_text(), name
+    files = [{str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} for folder in (alone, job)]
+    kept = [{name for name in names if "tfevents" not in name} for names in files]
+    assert kept[1] - kept[0] == {".hydra/config_hash"}
+    assert kept[0] <= kept[1]
+    results = [json.loads((folder / "result.json").read_text()) for folder in (alone, job)]
+    for key in ("metrics", "config_hash", "data_hash", "caveats", "best_loss", "claim", "calibration"):
+        assert results[0][key] == results[1][key], key
+    assert "Traceback" not in (job / "train.log").read_text()
+
+
+def test_a_jobs_curves_and_hparams_are_in_tensorboard(swept: Path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for job in ("0", "3"):
+        board = EventAccumulator(str(swept / job / "tensorboard")).Reload()
+        history = pd.read_csv(swept / job / "history.csv")
+        assert [event.step for event in board.Scalars("train/loss")] == list(history["epoch"])
+        assert b"optimizer.lr" in board.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+        assert board.Scalars("cv/auroc")
+
+
+def test_the_same_command_again_runs_nothing_and_a_larger_grid_only_what_is_new(
+    swept: Path, workbooks: Path, tmp_path: Path, run_command: Run
+):
+    import shutil
+
+    shutil.copytree(swept, tmp_path / "s")
+    before = stamps(tmp_path / "s")
+    common = [*CROSS, f"data.root={workbooks}", "hydra.sweep.dir=s"]
+    again = run_command("train.py", "-m", *GRID, *common)
+    assert again.returncode == 0, again.stderr
+    assert "4 done already and skipped, 0 to run" in again.stderr
+    assert stamps(tmp_path / "s") == before
+    larger = run_command("train.py", "-m", "model.kernel_size=5,7", "optimizer.lr=1e-3,3e-3", *common, "evaluation=off")
+    assert larger.returncode == 0, larger.stderr  # evaluation=off: other configurations, nothing may be reused
+    assert "4 to run" in larger.stderr
+    assert len(list((tmp_path / "s" / ".stale").iterdir())) == 4
+    board = board_of(tmp_path / "s")
+    assert set(board["model.kernel_size"]) == {5, 7}
+    assert board["rank"].isna().all()
+    for number in range(4):
+        result = json.loads((tmp_path / "s" / str(number) / "result.json").read_text())
+        assert result["config"]["evaluation"]["name"] == "off"
+        assert result["config"]["model"]["kernel_size"] == (5, 5, 7, 7)[number]
+    back = run_command("train.py", "-m", "model.kernel_size=5,3", "optimizer.lr=1e-3,3e-3", *common)
+    assert back.returncode == 0, back.stderr
+    assert "4 done already and skipped" in back.stderr
+    for number, old in enumerate(("2", "3", "0", "1")):  # the grid is in another order: each job has its own run again
+        assert (tmp_path / "s" / str(number) / "cv_scores.csv").read_text() == (
+            swept / old / "cv_scores.csv"
+        ).read_text()
+
+
+def workers_of(parent: int) -> list[int]:
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            command = (folder / "cmdline").read_bytes()
+            ours = b"hemexp.sweep.worker" in command and (folder / "stat").read_text().rsplit(")")[-1].split()[
+                1
+            ] == str(parent)
+        except (OSError, IndexError):
+            continue
+        if ours:
+            found.append(int(folder.name))
+    return found
+
+
+def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, str(ROOT / "train.py"), "-m", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=cwd, text=True, start_new_session=True, **pipes)
+
+
+def wait_for(check: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while not check():
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            pytest.fail(f"it did not come to that: {process.communicate()}")
+        time.sleep(0.05)
+
+
+ENDLESS = "trainer.max_epochs=3,100000000,4,100000001,5"
+ALONE = ["trainer.progress_bar=false", "evaluation=off", "trainer.stop_loss=null", "hydra.sweep.dir=s"]
+
+
+@pytest.mark.slow
+def test_a_killed_job_and_a_hung_one_cost_only_themselves_and_only_they_run_again(tmp_path: Path, run_command: Run):
+    process = start(ENDLESS, *ALONE, "where.job_timeout=25", "where.num_workers=2", cwd=tmp_path)
+    begun = tmp_path / "s" / "1" / "result.json"
+    wait_for(begun.is_file, process)
+    lines = {pid: Path(f"/proc/{pid}/fd/1") for pid in workers_of(process.pid)}
+    (victim,) = (pid for pid, log in lines.items() if log.readlink().match("s/1/train.log"))
+    os.kill(victim, signal.SIGKILL)
+    output, errors = process.communicate(timeout=200)
+    assert process.returncode == 1, errors
+    assert "Traceback" not in errors
+    board = board_of(tmp_path / "s").set_index("job")
+    assert dict(board["status"]) == {0: "done", 2: "done", 4: "done", 1: "killed", 3: "timeout"}
+    assert "SIGKILL" in board["message"][1]
+    assert "where.job_timeout=25" in board["message"][3]
+    for job in (1, 3):
+        assert (tmp_path / "s" / str(job) / "FAILED").is_file()
+        assert board["message"][job] in (tmp_path / "s" / str(job) / "train.log").read_text()
+        assert f"job {job} (trainer.max_epochs=10000000{job // 3}): {board['status'][job].upper()}" in errors
+        assert f"{board['status'][job]}: job {job}" in output
+    before = stamps(tmp_path / "s")
+    again = run_command("train.py", "-m", ENDLESS, *ALONE, "where.job_timeout=4")
+    assert again.returncode == 1
+    assert "3 done already and skipped, 2 to run" in again.stderr
+    kept = {
+        path: stamp
+        for path, stamp in before.items()
+        if f"{os.sep}1{os.sep}" not in path and f"{os.sep}3{os.sep}" not in path
+    }
+    assert kept.items() <= stamps(tmp_path / "s").items()
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_cleanly_and_the_same_command_completes_the_sweep(tmp_path: Path, run_command: Run):
+    arguments = ["seed=0,1,2,3", "trainer.max_epochs=4000", "trainer.checkpoint_every=20", *ALONE, "where.batch=false"]
+    process = start(*arguments, cwd=tmp_path)
+    wait_for(lambda: len(list(tmp_path.glob("s/*/checkpoints/last.ckpt"))) >= 1, process)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=100)
+    assert process.returncode == 1, errors
+    assert "Traceback" not in errors
+    assert "stopping" in errors
+    assert "hydra.sweep.dir=s" in output
+    board = board_of(tmp_path / "s").set_index("job")
+    assert set(board["status"]) == {"interrupted", "missing"}
+    assert json.loads((tmp_path / "s" / "sweep.json").read_text())["status"] == "interrupted"
+    again = run_command("train.py", "-m", *arguments)
+    assert again.returncode == 0, again.stderr
+    assert len(list(tmp_path.glob("s/*/DONE"))) == 4
+    assert "resuming" in "".join(path.read_text() for path in tmp_path.glob("s/*/train.log"))
+
+
+@pytest.mark.slow
+def test_a_job_that_raises_has_its_traceback_in_its_own_log(tmp_path: Path, run_command: Run):
+    done = run_command("train.py", "-m", "optimizer.lr=1e-3,1e25", *FAST, "hydra.sweep.dir=s", "split.val_fraction=0.2")
+    assert done.returncode == 1
+    assert "FAILED" in done.stderr
+    assert "choose a lower rate" in (tmp_path / "s" / "1" / "train.log").read_text()
+    assert (tmp_path / "s" / "0" / "DONE").is_file()
+    board = board_of(tmp_path / "s")
+    assert list(board["rank"].fillna(0)) == [1, 0]
+    assert json.loads((tmp_path / "s" / "sweep.json").read_text())["ranked_by"] == "val/loss"
+
+
+@pytest.mark.slow
+def test_a_broken_cohort_fails_every_job_with_its_reason(tmp_path: Path, run_command: Run):
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "scans.csv").write_text("patient_id\nsub001\n")
+    done = run_command("train.py", "-m", "seed=0,1", f"data.root={tmp_path / 'c'}", *FAST, "hydra.sweep.dir=s")
+    assert done.returncode == 1
+    assert done.stderr.count("there is no column 'scan_serial'") >= 2
+    assert set(board_of(tmp_path / "s")["status"]) == {"failed"}
+
+
+@pytest.mark.slow
+def test_every_other_group_can_be_swept_and_another_launcher_still_runs(tmp_path: Path, run_command: Run):
+    swept = [
+        "split=kfold",
+        "split.fold=0,1",
+        "label=onset_48h,relative_33",
+        "features=paper,minimal",
+        "model=ridge2,prevalence",
+    ]
+    done = run_command("train.py", "-m", *swept, *FAST, "hydra.sweep.dir=s")
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("s/*/DONE"))) == 16
+    basic = run_command("train.py", "-m", "seed=0,1", *FAST, "hydra/launcher=basic", "hydra.sweep.dir=b")
+    assert basic.returncode == 0, basic.stderr
+    assert len(list(tmp_path.glob("b/*/DONE"))) == 2
+
+
+@pytest.mark.slow
+def test_simulated_gpus_get_a_worker_each(tmp_path: Path, run_command: Run):
+    place = ["where=gpus", "where.devices=[0,1,2,3]"]
+    done = run_command("train.py", "-m", "seed=0,1,2,3,4,5", *FAST, *place, "hydra.sweep.dir=s")
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("s/*/DONE"))) == 6
+    timeline = pd.read_csv(tmp_path / "s" / "timeline.csv")
+    assert set(timeline["device"]) == {f"gpu {number}" for number in range(4)}
+    for _, spans in timeline.groupby("device"):
+        ordered = spans.sort_values("started")
+        assert (ordered["started"].iloc[1:].to_numpy() >= ordered["ended"].iloc[:-1].to_numpy() - 0.05).all()
