@@ -16,6 +16,11 @@ from hemexp.sweep.elsewhere import Elsewhere, Flight
 from hemexp.sweep.remote_worker import WORK, End, run_elsewhere
 
 _OBJECTS = 10**8  # bytes of Ray's object store: jobs leave files, and return two words
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to its makers
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # as it will be by default; else it says so
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # what happens to a job is told by us, not by "(raylet)"
+}
 
 
 def check(where: RayConfig, accelerator: str) -> None:
@@ -38,8 +43,7 @@ def connect(where: RayConfig) -> None:
     Raises:
         UserError: nothing answers at the address.
     """
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to its makers
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    os.environ |= _SETTINGS
     import ray
 
     if ray.is_initialized():
