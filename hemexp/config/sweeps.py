@@ -1,6 +1,7 @@
 """Where the jobs of a sweep run, how their settings are found, and who else is told of a run."""
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Optional
 
 from hemexp.config.rules import rule
@@ -125,3 +126,5 @@ class LoggerConfig:
         known = ("tensorboard", "csv", "mlflow")
         rule(self.name in known, "logger.name", self.name, f"must be {', '.join(known)}, as logger=NAME")
         rule(bool(self.experiment_name), "logger.experiment_name", self.experiment_name, "must not be empty")
+        there = self.name != "mlflow" or find_spec("mlflow") is not None
+        rule(there, "logger", self.name, 'needs the package mlflow-skinny: pip install "hemexp[mlflow]"')
