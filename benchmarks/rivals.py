@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,10 +41,15 @@ for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
 Run = Callable[[], object]
 
 
-def config() -> TrainConfig:
-    """Return the main job's configuration, on HEMEXP_COHORT where that is set, else on a synthetic cohort."""
+def data_override() -> list[str]:
+    """Return the override that names the cohort: HEMEXP_COHORT where that is set, else a synthetic one."""
     root = os.environ.get("HEMEXP_COHORT")
-    return load_config(TrainConfig, [f"data.root={root}"] if root else [])
+    return [f"data.root={root}"] if root else []
+
+
+def config(overrides: Sequence[str] = ()) -> TrainConfig:
+    """Return the main job's configuration, with changes."""
+    return load_config(TrainConfig, [*data_override(), *overrides])
 
 
 def cohort() -> ExpansionDataModule:
@@ -55,9 +60,10 @@ def cohort() -> ExpansionDataModule:
     return data
 
 
-def member(seed: int = 0) -> Member:
-    """Return the paper's network and its 60 training patients."""
-    return Member(config().model, config().optimizer, cohort().fold, seed)
+def member(seed: int = 0, overrides: Sequence[str] = ()) -> Member:
+    """Return the paper's network, or one with other settings, and its 60 training patients."""
+    cfg = config(overrides)
+    return Member(cfg.model, cfg.optimizer, cohort().fold, seed)
 
 
 def trainer(epochs: int, **changes: object) -> TrainerConfig:
@@ -158,9 +164,9 @@ def _lightning(one: Member, epochs: int, log: bool, **options: object) -> None:
         loop.fit(PlainTask(one, log), loader)
 
 
-def one_process(epochs: int, seed: int) -> subprocess.Popen[bytes]:
+def one_process(epochs: int, seed: int, overrides: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     """Start a process that trains one job with default Lightning."""
-    command = [sys.executable, __file__, str(epochs), str(seed)]
+    command = [sys.executable, __file__, str(epochs), str(seed), *overrides]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -195,4 +201,4 @@ def table(header: list[str], rows: list[list[object]]) -> None:
 
 
 if __name__ == "__main__":  # a job in a process of its own
-    default_lightning(member(seed=int(sys.argv[2])), int(sys.argv[1]))
+    default_lightning(member(int(sys.argv[2]), sys.argv[3:]), int(sys.argv[1]))

@@ -46,7 +46,7 @@ def print_scores(title: str, metrics: Mapping[str, Score], notes: Sequence[str])
         table.add_column(STAGES[stage], justify="right", no_wrap=True)
     for name, words in NAMES.items():
         table.add_row(words, *(interval_text(metrics[f"{stage}/{name}"], 3) for stage in stages))
-    _print(table, notes)
+    print_table(table, notes)
 
 
 def print_comparison(verdict: str, rows: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> None:
@@ -59,10 +59,11 @@ def print_comparison(verdict: str, rows: Sequence[Mapping[str, Any]], notes: Seq
     for row in rows:
         cells = ["" if row[key] is None else interval_text(row[key], 3) for key in _COMPARED]
         table.add_row(row["model"], *cells, style="bold" if row["is_model"] else None)
-    _print(table, notes)
+    print_table(table, notes)
 
 
-def _print(table: Table, notes: Sequence[str]) -> None:
+def print_table(table: Table, notes: Sequence[str]) -> None:
+    """Print a table, and what must be said beside it."""
     console = Console(soft_wrap=True, highlight=False, width=max(_WIDTH, Console().width))
     console.print(table)
     for note in notes:

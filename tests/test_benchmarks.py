@@ -11,9 +11,10 @@ ARGUMENTS = {
     "one_run.py": ["--epochs", "3", "--rounds", "1"],
     "group.py": ["--epochs", "2", "--rounds", "1", "--members", "1", "2"],
     "simulation.py": ["--cohorts", "2", "--fresh", "1000", "--jobs", "1"],
+    "commands.py": ["--epochs", "2", "--processes", "1"],
     "sweep.py": ["--epochs", "2", "--jobs", "2", "--fits", "3", "--rival-jobs", "1"],
 }
-TABLES = {"one_run.py": 1, "group.py": 4, "sweep.py": 2, "simulation.py": 4}
+TABLES = {"one_run.py": 1, "group.py": 4, "commands.py": 1, "sweep.py": 2, "simulation.py": 4}
 
 
 @pytest.mark.slow

@@ -104,20 +104,21 @@ def duration(seconds: float) -> str:
 
 def print_leaderboard(board: Leaderboard, notes: list[str]) -> None:
     """Print the best jobs, and what must be said beside them."""
+    from hemexp.summary import print_table
+
     ranked = [row for row in board.rows if row["rank"]]
-    if ranked:
-        by = f"by {board.ranked_by}, {'lower' if board.lower_is_better else 'higher'} is better"
-        table = Table(title=f"{len(ranked)} jobs ranked {by}", title_justify="left")
-        names = {"val/loss": "best validation loss"}
-        for name in ("rank", "job", "settings", names.get(board.ranked_by or "", f"{board.ranked_by} (95 % interval)")):
-            table.add_column(name, overflow="fold")
-        for row in ranked[:_SHOWN]:
-            table.add_row(str(row["rank"]), str(row["job"]), row["overrides"], score_text(row))
-        Console().print(table)
-        if len(ranked) > _SHOWN:
-            notes = [f"... and {len(ranked) - _SHOWN} more in leaderboard.csv", *notes]
-    for note in notes:
-        print(note)
+    if not ranked:
+        print("\n".join(notes))
+        return
+    by = f"by {board.ranked_by}, {'lower' if board.lower_is_better else 'higher'} is better"
+    table = Table(title=f"{len(ranked)} jobs ranked {by}", title_justify="left")
+    names = {"val/loss": "best validation loss"}
+    for name in ("rank", "job", "settings", names.get(board.ranked_by or "", f"{board.ranked_by} (95 % interval)")):
+        table.add_column(name, overflow="fold")
+    for row in ranked[:_SHOWN]:
+        table.add_row(str(row["rank"]), str(row["job"]), row["overrides"], score_text(row))
+    more = [f"... and {len(ranked) - _SHOWN} more in leaderboard.csv"] if len(ranked) > _SHOWN else []
+    print_table(table, [*more, *notes])
 
 
 def score_text(row: Row) -> str:

@@ -30,6 +30,7 @@ from hemexp.sweep.workload import cost_of, could_share, epochs_of
 _LARGEST_BATCH = 64  # jobs: the training engine cuts them to what a device takes
 LOST = ("failed", "killed", "timeout")
 Timeline = list[dict[str, object]]
+_ENDS = (("", "value"), ("_low", "low"), ("_high", "high"))
 
 
 class Sweep:
@@ -208,7 +209,8 @@ class Sweep:
         lost = [job for job in self.jobs if self.fates[job.number].status not in {DONE, "pruned"}]
         status = "interrupted" if self.stopped else "failed" if lost else DONE
         content = self._write(status, board, more)
-        print_leaderboard(board, [*_remarks(board, content), *notes])
+        best = result_of(self.directory / board.winner["folder"]) if board.winner else {}
+        print_leaderboard(board, [*_remarks(board, content, best), *notes])
         for job in lost:
             fate = self.fates[job.number]
             print(f"{fate.status}: {job.title}{f': {fate.message}' if fate.message else ''}")
@@ -286,13 +288,21 @@ def _score_line(job: SweepJob, score: str) -> str:
     if value.get("value") is None:
         shown = f"best loss {result['best_loss']:.3f}" if result.get("best_loss") is not None else "done"
     else:
-        row = {"score": value["value"], "score_low": value["low"], "score_high": value["high"]}
+        row = {f"score{end}": value[key] for end, key in _ENDS}
         shown = f"cv/{score} {score_text(row)}"
     return f"{shown}, {duration(result.get('seconds', 0.0))}"
 
 
-def _remarks(board: Leaderboard, content: Mapping[str, Any]) -> list[str]:
-    """Return what must be said beside a ranking."""
+def _remarks(board: Leaderboard, content: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
+    """Return what must be said beside a ranking.
+
+    Args:
+        board: of the sweep.
+        content: of sweep.json.
+        best: result.json of the best job.
+    """
+    from hemexp.summary import say_claim
+
     winner = content["winner"]
     if winner is None:
         if not any(row["status"] == DONE for row in board.rows):
@@ -301,17 +311,13 @@ def _remarks(board: Leaderboard, content: Mapping[str, Any]) -> list[str]:
             "not ranked: jobs were neither cross-validated (evaluation=off) nor had patients held out "
             "(split.val_fraction=0); test scores report, they never choose"
         ]
-    notes = []
+    notes = [f"{best['verdict']}: job {winner['job']}", *say_claim(best.get("claim"))]
     if winner["num_jobs"] > 1:
-        notes.append(f"the best of {winner['num_jobs']} looks better than it is: it was chosen by this very score")
+        why = f"the best of {winner['num_jobs']} looks better than it is"
+        notes.append(f"{why}: it was chosen by this very score")
         if "fresh" in winner:
-            row = {
-                f"score{end}": winner["fresh"][key] for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))
-            }
-            notes[-1] = (
-                f"the best of {winner['num_jobs']} looks better than it is; on fresh folds of the same patients job "
-                f"{winner['job']} has {board.ranked_by} {score_text(row)}"
-            )
+            row = {f"score{end}": winner["fresh"][key] for end, key in _ENDS}
+            notes[-1] = f"{why}; on fresh folds of the same patients it has {board.ranked_by} {score_text(row)}"
     return notes
 
 
