@@ -49,7 +49,7 @@ class GPUsConfig(WhereConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         given = self.devices
-        listed = isinstance(given, list) and given and all(type(each) in {int, str} and f"{each}" for each in given)
+        listed = isinstance(given, list) and bool(given) and all(type(each) in {int, str} for each in given)
         rule(
             given is None or (listed and len(set(map(str, given))) == len(given)),
             "where.devices",

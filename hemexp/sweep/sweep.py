@@ -30,6 +30,12 @@ from hemexp.sweep.workload import cost_of, could_share, epochs_of
 _LARGEST_BATCH = 64  # jobs: the training engine cuts them to what a device takes
 LOST = ("failed", "killed", "timeout")
 Timeline = list[dict[str, object]]
+_NO_CHOICE = (  # what a ranking must not be read as choosing
+    ("label", "scores of different outcomes stand side by side, none is better than another"),
+    ("data", "scores of different patients stand side by side, none is better than another"),
+    ("split", "scores of different patients stand side by side, none is better than another"),
+    ("seed", "how far its scores lie apart is luck; to choose the best of them would be cheating"),
+)
 _ENDS = (("", "value"), ("_low", "low"), ("_high", "high"))
 
 
@@ -312,6 +318,7 @@ def _remarks(board: Leaderboard, content: Mapping[str, Any], best: Mapping[str, 
             "(split.val_fraction=0); test scores report, they never choose"
         ]
     notes = [f"{best['verdict']}: job {winner['job']}", *say_claim(best.get("claim"))]
+    notes += [f"{key} is swept: {why}" for key in content["swept"] for name, why in _NO_CHOICE if key.startswith(name)]
     if winner["num_jobs"] > 1:
         why = f"the best of {winner['num_jobs']} looks better than it is"
         notes.append(f"{why}: it was chosen by this very score")
