@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from hemexp.config import NOT_HASHED, TrainerConfig
