@@ -33,9 +33,21 @@ def test_ci_runs_what_is_not_run_here():
 
 
 def test_every_choice_in_the_table_exists():
-    for group, cell in re.findall(r"\| `(label|features|split|evaluation|model)=` \| (.*?) \|\n", README):
+    for group, cell in re.findall(r"\| `(\w+)=` \| (.*?) \|\n", README):
+        if not (ROOT / "conf" / group).is_dir() or group == "data":
+            continue
         named = set(re.findall(r"`(\w+)`", cell))
         assert named == {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
+
+
+def settings_for(arguments: list[str]) -> list[str]:
+    """Return what makes a line of train.py quick, where it is not meant to be."""
+    keys = {argument.partition("=")[0]: argument.partition("=")[2] for argument in arguments}
+    if "debug" in keys:
+        return []
+    if "search" in keys:  # chooses by cross-validation
+        return ["trainer.max_epochs=3", "evaluation.num_repeats=1", "evaluation.threshold_repeats=0"]
+    return [setting for setting in FAST if setting.partition("=")[0] not in keys]
 
 
 @pytest.mark.slow
@@ -45,17 +57,29 @@ def test_the_commands_run_in_order(tmp_path: Path):
         if program == "tensorboard":
             serve(arguments, tmp_path)
             continue
+        if program == "eval":
+            complete(line, tmp_path)
+            continue
         assert program == "python"
-        small = [] if arguments[0] != "train.py" else FAST
-        if any(argument.startswith("evaluation=") for argument in arguments):
-            small = [setting for setting in FAST if not setting.startswith("evaluation=")]
+        small = settings_for(arguments) if arguments[0] == "train.py" else []
         command = [sys.executable, str(ROOT / arguments[0]), *arguments[1:], *small]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
-    assert len(list(tmp_path.glob("outputs/sweeps/*/*/DONE"))) == 18
+    assert len(list(tmp_path.glob("outputs/grid/*/DONE"))) == 18
+    assert len(list(tmp_path.glob("outputs/models/*/DONE"))) == 13
+    assert len(list(tmp_path.glob("outputs/sweeps/*/*/DONE"))) == 4
     assert (tmp_path / "outputs" / "first" / "DONE").is_file()
     assert (tmp_path / "outputs" / "first" / "report.html").is_file()
+    assert (tmp_path / "outputs" / "grid" / "report.html").is_file()
     assert len(list(tmp_path.glob("outputs/predict/*/predictions.csv"))) == 1
+
+
+def complete(line: str, folder: Path) -> None:
+    line = line.replace("python train.py", f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT / 'train.py'))}")
+    done = subprocess.run(
+        ["bash", "-c", f"{line} && complete -p"], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "hydra" in done.stdout, done.stderr
 
 
 @pytest.mark.slow
