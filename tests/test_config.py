@@ -8,7 +8,9 @@ from hemexp.compose import CONFIG_DIR, keys_of, load_config
 from hemexp.config import PredictConfig, PrepareConfig, TrainConfig, config_hash, resolve_data
 from hemexp.errors import UserError
 
-GROUPS = ("data", "label", "features", "split", "evaluation", "model", "experiment")
+GROUPS = (
+    "data", "label", "features", "split", "evaluation", "model", "where", "search", "logger", "debug", "experiment",
+)  # fmt: skip
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONFIG_DIR / group).glob("*.yaml"))]
 
 
