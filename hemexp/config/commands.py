@@ -186,11 +186,25 @@ class ReportConfig:
     output_dir: str
 
     def __post_init__(self) -> None:
-        rule(self.sweep_dir is None, "sweep_dir", self.sweep_dir, "a sweep has no report yet; give run_dir=RUN")
-        if self.run_dir is None:
-            raise UserError("run_dir is not set: give run_dir=RUN, the directory of a train.py run")
-        holds = Path(self.run_dir, "result.json").is_file()
-        rule(holds, "run_dir", self.run_dir, "is no run of train.py: it holds no result.json")
+        if self.run_dir is None and self.sweep_dir is None:
+            raise UserError(
+                "run_dir is not set: give run_dir=RUN, the directory of a train.py run, or sweep_dir=SWEEP, a sweep's"
+            )
+        if self.run_dir is not None and self.sweep_dir is not None:
+            raise UserError(f"sweep_dir={self.sweep_dir}: run_dir is set too; a page is about one of them")
+        key, place = ("run_dir", self.run_dir) if self.sweep_dir is None else ("sweep_dir", self.sweep_dir)
+        run, sweep = (Path(str(place), name).is_file() for name in ("result.json", "leaderboard.csv"))
+        if key == "run_dir":
+            hint = f"; it is a sweep: give sweep_dir={place}" if sweep else ""
+            rule(run, key, place, f"is no run of train.py: it holds no result.json{hint}")
+        else:
+            hint = f"; it is a run: give run_dir={place}" if run else ""
+            rule(sweep, key, place, f"is no sweep of train.py: it holds no leaderboard.csv{hint}")
+
+    @property
+    def place(self) -> Path:
+        """The directory that the page is about."""
+        return Path(str(self.run_dir or self.sweep_dir))
 
 
 # where a run is, who runs it, and how it is shown

@@ -44,8 +44,8 @@ def _of_run(cfg: ReportConfig) -> tuple[str, str]:
 def _of_sweep(cfg: ReportConfig) -> tuple[str, str]:
     from hemexp.report.sweep_effects import effects
     from hemexp.report.sweep_figures import draw_sweep, figure_blocks
-    from hemexp.report.sweep_files import read_sweep
     from hemexp.report.sweep_page import render_sweep
+    from hemexp.report.sweep_reading import read_sweep
     from hemexp.report.sweep_sections import told_counts
 
     sweep = read_sweep(cfg.place)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 Block = dict[str, Any]
+_NARROW = 5  # characters of a first column that numbers the rows, and does not name them
 DIGITS = {"brier": 3, "log_loss": 3}
 
 
@@ -12,10 +13,17 @@ def text(words: str, tone: str = "") -> Block:
     return {"kind": "text", "text": words, "tone": tone}
 
 
-def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Any]], note: str = "", strong: int = -1) -> Block:
-    """Return a table; `strong` is the row to stand out, the first column names the rows."""
+def table(
+    caption: str, head: Sequence[str], rows: Sequence[Sequence[Any]], note: str = "", strong: int = -1, folded: str = ""
+) -> Block:
+    """Return a table; `strong` is the row to stand out, the first column names the rows.
+
+    A `folded` one is under that line of text until a reader opens it.
+    """
     cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    return {"kind": "table", "caption": caption, "head": list(head), "rows": cells, "note": note, "strong": strong}
+    narrow = all(len(row[0]) <= _NARROW for row in cells)
+    return {"kind": "table", "caption": caption, "head": list(head), "rows": cells, "note": note, "strong": strong,
+            "folded": folded, "narrow": narrow}  # fmt: skip
 
 
 def bullets(items: Sequence[str]) -> Block:

@@ -43,10 +43,19 @@ def render(run: RunFiles, patients: bool) -> str:
     content = _top(run) | {"sections": sections, "version": __version__, "patients": patients}
     if not patients:
         content = without_ids(content, run.patient_ids)
-        for key in ("verdict", "label"):  # of an unfinished run it quotes an error, where a short number may be a name
+        for key in (
+            "verdict",
+            "label",
+            "title",
+        ):  # of an unfinished run it quotes an error, where a short number may be a name
             content[key] = without_ids(
                 content[key], run.patient_ids, short_too=verdict_kind(run.verdict) == "INCOMPLETE"
             )
+    return to_html(content)
+
+
+def to_html(content: dict[str, Any]) -> str:
+    """Return the filled-in template; every name that it uses must be in `content`."""
     environment = Environment(
         loader=PackageLoader("hemexp.report", "."),
         autoescape=True,
@@ -60,10 +69,15 @@ def render(run: RunFiles, patients: bool) -> str:
 def _top(run: RunFiles) -> dict[str, Any]:
     kind = verdict_kind(run.verdict)
     codes = run.build("caveats", lambda block: [str(code) for code in block]) or []
+    label = run.verdict if kind == "AUDIT" else kind  # what stands beside every score
     return {
+        "title": f"Prediction of hematoma expansion: {label}",
+        "sub": "Report of one run of hemexp",
+        "source": "the run's directory",
+        "no_caveats": "The run recorded no caveats.",
         "kind": kind,
         "verdict": run.verdict,
-        "label": run.verdict if kind == "AUDIT" else kind,  # what stands beside every score
+        "label": label,
         "meaning": load_texts("texts")["verdicts"][kind],
         "summary": summary(run),
         "cards": run_cards(run),

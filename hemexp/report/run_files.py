@@ -84,7 +84,7 @@ def read_run(path: Path) -> RunFiles:
         if not isinstance(result.get(key), int | float | None):
             raise UserError(f"{path / 'result.json'}: {key} is {result[key]!r}, not a number")
     tables = {name: _read_table(path / f"{name}.csv", *columns) for name, columns in TABLES.items()}
-    figures = {file.stem: _picture(file) for file in sorted(path.glob("figures/*.png"))}
+    figures = {file.stem: png_uri(file) for file in sorted(path.glob("figures/*.png"))}
     there = {name: table for name, table in tables.items() if table is not None}
     return RunFiles(
         path=path,
@@ -92,7 +92,7 @@ def read_run(path: Path) -> RunFiles:
         verdict=_verdict(path, result),
         tables=there,
         figures=figures,
-        overrides=_overrides(path / ".hydra" / "overrides.yaml"),
+        overrides=read_overrides(path / ".hydra" / "overrides.yaml"),
         patient_ids=frozenset(_ids(path / "splits.json", there.values())),
         has_checkpoint=(path / "checkpoints" / "best.ckpt").is_file(),
     )
@@ -123,7 +123,7 @@ def _read_table(path: Path, text: list[str], numbers: list[str]) -> pd.DataFrame
     return table
 
 
-def _picture(path: Path) -> str:
+def png_uri(path: Path) -> str:
     """Return a PNG as a data URI, without the chunks that hold text or dates."""
     content = path.read_bytes()
     kept, place = content[:8], 8
@@ -137,7 +137,12 @@ def _picture(path: Path) -> str:
     return _DATA_URI + base64.b64encode(kept).decode()
 
 
-def _overrides(path: Path) -> list[str] | None:
+def read_overrides(path: Path) -> list[str] | None:
+    """Return the overrides of a run from Hydra's file, None where it is absent.
+
+    Raises:
+        UserError: it holds none.
+    """
     if not path.is_file():
         return None
     try:

@@ -1,0 +1,149 @@
+"""Parallel coordinates: a line a job, through its value of every swept key to its score."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from textwrap import fill
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
+
+from hemexp.figures.style import SMALL, say
+
+Array = np.ndarray[Any, Any]
+_FAN = 0.05  # of the height: how far apart lines are drawn that go through one value
+_MOST_TICKS = 6  # values of a number that are all written
+_DECADE = 10  # a number that spans this factor goes on a log axis
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Where the values of one axis are, from 0 at the bottom to 1."""
+
+    heights: Array
+    ticks: list[tuple[float, str]]
+    fans: bool
+
+
+def parallel_coordinates(
+    jobs: pd.DataFrame, keys: Sequence[str], orders: Mapping[str, Sequence[str]], measure: str, lower_is_better: bool
+) -> Figure:
+    """Draw the ranked jobs in the color of their score, better ones above others; the best is traced in black.
+
+    A key of numbers that spans a factor of ten or more goes on a log axis; words (and ``null``) are spaced evenly.
+
+    Args:
+        jobs: ``score`` and a column of text for each key, in order of rank.
+        keys: the axes, from left to right.
+        orders: the values of each key that is not of numbers, in order.
+        measure: what the score is.
+        lower_is_better: turns the score's axis so that the best is on top.
+    """
+    figure = Figure(figsize=(max(6.4, 1.25 * (len(keys) + 1)), 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    if jobs.empty or not keys:
+        say(axes, "no ranked job, or no swept key")
+        axes.set_axis_off()
+        return figure
+    scores = jobs["score"].to_numpy(dtype=float)
+    order = np.argsort(np.argsort(-scores if lower_is_better else scores, kind="stable"))  # the best last
+    fan = _FAN * (order / max(len(jobs) - 1, 1) - 0.5)
+    scales = [_scale(jobs[key], orders.get(key, [])) for key in keys] + [_score_scale(scores, lower_is_better)]
+    heights = np.array([scale.heights + (fan if scale.fans else 0) for scale in scales])  # (axes, jobs)
+    drawn = np.argsort(order)
+    lines = [np.column_stack([np.arange(len(scales)), heights[:, job]]) for job in drawn]
+    colors = mpl.colormaps["viridis_r" if lower_is_better else "viridis"]
+    shade = Normalize(*_span(scores))
+    look = {"alpha": float(np.clip(12 / np.sqrt(len(jobs)), 0.35, 0.9)), "linewidths": 1.6 if len(jobs) <= 60 else 0.9}
+    axes.add_collection(LineCollection(lines, colors=colors(shade(scores[drawn])), zorder=2, **look))
+    best = heights[:, int(np.argmax(order))]
+    axes.plot(np.arange(len(scales)), best, color="black", linewidth=2, zorder=3)
+    for place, scale in enumerate(scales):
+        _draw_axis(axes, place, scale, last=place == len(keys))
+    names = [*(fill(_break(key), 16) for key in keys), fill(measure, 16)]
+    axes.set_xticks(np.arange(len(scales)), names, fontsize=SMALL)
+    axes.xaxis.tick_top()
+    axes.tick_params(axis="x", length=0, pad=8)
+    axes.set(xlim=(-0.15, len(scales) - 0.62), ylim=(-0.06, 1.06), yticks=[])
+    axes.grid(visible=False)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    bar = figure.colorbar(ScalarMappable(shade, colors), ax=axes, orientation="horizontal", shrink=0.6, aspect=40)
+    bar.set_label(f"{measure} ({'lower' if lower_is_better else 'higher'} is better)", fontsize=SMALL)
+    bar.ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    figure.suptitle("A line a job, colored by its score (black: the best)", x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def _scale(column: "pd.Series[str]", order: Sequence[str]) -> _Scale:
+    try:
+        values = column.astype(float).to_numpy()
+    except ValueError:
+        values = np.array([np.nan])
+    if np.isfinite(values).all():
+        return _number_scale(values)
+    names = [name for name in dict.fromkeys(order) if name in set(column)]
+    names += sorted(set(column) - set(names))
+    step = 1 / max(len(names) - 1, 1)
+    heights = np.array([names.index(value) * step for value in column])
+    return _Scale(heights, [(place * step, name) for place, name in enumerate(names)], fans=True)
+
+
+def _number_scale(values: Array) -> _Scale:
+    there = np.unique(values)
+    log = there[0] > 0 and there[-1] / there[0] >= _DECADE
+    low, high = _span(np.log10(there) if log else there)
+
+    def height(value: Any) -> Any:
+        return ((np.log10(value) if log else value) - low) / (high - low)
+
+    few = len(there) <= _MOST_TICKS and (len(there) < 2 or np.diff(height(there)).min() > 0.06)
+    if few:
+        ticks = there
+    elif log:
+        subs = (1.0,) if high - low >= 2 else (1.0, 2.0, 5.0)
+        ticks = np.array(LogLocator(subs=subs).tick_values(there[0], there[-1]))
+    else:
+        ticks = np.array(MaxNLocator(nbins=5).tick_values(there[0], there[-1]))
+    inside = [tick for tick in ticks if (tick > 0 or not log) and -1e-9 <= height(tick) <= 1 + 1e-9]
+    return _Scale(height(values), [(float(height(tick)), f"{tick:g}") for tick in inside], len(there) < len(values))
+
+
+def _score_scale(scores: Array, lower_is_better: bool) -> _Scale:
+    low, high = _span(scores)
+    sign = -1 if lower_is_better else 1
+    base = high if lower_is_better else low
+    ticks = [tick for tick in MaxNLocator(nbins=5).tick_values(low, high) if low <= tick <= high]
+    return _Scale(
+        sign * (scores - base) / (high - low),
+        [(sign * (tick - base) / (high - low), f"{tick:g}") for tick in ticks],
+        fans=False,
+    )
+
+
+def _span(values: Array) -> tuple[float, float]:
+    low, high = float(np.min(values)), float(np.max(values))
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _draw_axis(axes: Axes, place: int, scale: _Scale, last: bool) -> None:
+    axes.plot([place, place], [-0.03, 1.03], color="#222222", linewidth=1, zorder=4)
+    for height, text in scale.ticks:
+        axes.plot([place - 0.015, place + 0.015], [height, height], color="#222222", linewidth=1, zorder=4)
+        box = {"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.82}
+        short = text if len(text) <= 14 else text[:13] + "…"
+        axes.annotate(
+            short, (place, height), (5, 0), textcoords="offset points", va="center", fontsize=SMALL, zorder=5,
+            bbox=None if last else box, annotation_clip=False,
+        )  # fmt: skip
+
+
+def _break(key: str) -> str:
+    return key.replace(".", ". ").replace("_", "_ ") if len(key) > 16 else key

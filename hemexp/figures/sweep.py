@@ -1,0 +1,163 @@
+"""What a sweep's page shows: all jobs' scores, what each swept key does to them, and how far the best is luck."""
+
+from collections.abc import Sequence
+from textwrap import fill, shorten
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from hemexp.evaluation.scores import Score
+from hemexp.figures.style import BASELINE, GREY, MODEL, NO, SMALL, YES, margin_text, new_axes, say
+from hemexp.wording import bounds, interval_text
+
+Array = np.ndarray[Any, Any]
+_MOST_NAMED = 40  # jobs that are still named in a picture
+_OUTCOMES = {"done": MODEL, "pruned": "#8fc7b8", "interrupted": GREY, "killed": "#7b3f8c", "timeout": BASELINE}
+
+
+def job_scores(jobs: pd.DataFrame, names: Sequence[str], header: str, measure: str) -> Figure:
+    """Draw the score of every ranked job with its interval, best first.
+
+    Args:
+        jobs: ``score, score_low, score_high``, in order of rank.
+        names: of the jobs.
+        header: what stands above the names.
+        measure: what the score is.
+    """
+    values, low, high = (jobs[name].to_numpy(dtype=float) for name in ("score", "score_low", "score_high"))
+    places = np.arange(len(jobs))
+    colors = [GREY if place else MODEL for place in range(len(jobs))]
+    title = f"Every job's score, best first: {measure}"
+    note = "bars: 95 % intervals" if np.isfinite(low).any() else "no intervals"
+    if len(jobs) > _MOST_NAMED:
+        figure, axes = new_axes(6.4, 3.8)
+        axes.vlines(places + 1, low, high, colors="#cfd4dc", linewidth=max(0.6, 240 / len(jobs) / 2))
+        axes.scatter(places + 1, values, c=colors, s=np.where(places == 0, 36, 9), zorder=3, linewidths=0)
+        axes.set(xlabel=f"rank ({note})", ylabel=measure, xlim=(0, len(jobs) + 1))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    else:
+        figure, axes = new_axes(6.4, 1.3 + 0.27 * max(len(jobs), 2))
+        axes.hlines(-places, low, high, colors=colors, linewidth=1.8)
+        axes.scatter(values, -places, c=colors, s=30, zorder=3)
+        axes.set_yticks(-places, [shorten(name, 46, placeholder=" …") for name in names], fontsize=SMALL)
+        for place in range(len(jobs)):
+            margin_text(axes, -float(place), f"{values[place]:.3f}", bold=place == 0)
+        title += f"\n{fill(header, 84)}"
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+        axes.set(xlabel=f"{measure} ({note})", ylim=(-max(len(jobs), 1) + 0.4, 0.6))
+    if not len(jobs):
+        say(axes, "no job is ranked")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def effects(panels: Sequence[tuple[str, Sequence[str], Array, Array, bool]], scores: Array, measure: str) -> Figure:
+    """Draw every job's score above the values of each swept key; diamonds are the means.
+
+    Args:
+        panels: key, its values in order, each job's place among them, the means of the values, and whether they are
+            numbers, whose means are joined.
+        scores: of the jobs.
+        measure: what the score is.
+
+    Shape:
+        scores: (N,).
+    """
+    across = min(2 if len(panels) <= 4 else 3, max(len(panels), 1))
+    down = max(-(-len(panels) // across), 1)
+    figure = Figure(figsize=(6.4, 0.5 + 2.5 * down), layout="constrained")
+    grid = figure.subplots(down, across, squeeze=False, sharey=True)
+    rng = np.random.default_rng(0)
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        key, values, places, means, ordered = panel
+        axes.scatter(
+            places + rng.uniform(-0.16, 0.16, len(places)),
+            scores,
+            s=float(np.clip(600 / max(len(scores), 1), 6, 24)),
+            color=NO,
+            alpha=0.5,
+            linewidths=0,
+        )
+        if ordered:
+            axes.plot(np.arange(len(means)), means, color="#222222", linewidth=1, zorder=3)
+        axes.plot(np.arange(len(means)), means, "D", color="#222222", markeredgecolor="white", markersize=7, zorder=4)
+        width = max(6, int({1: 88, 2: 40, 3: 24}[across] / max(len(values), 1)))
+        crowded = any(len(value) > width for value in values)
+        texts = [shorten(value, 22, placeholder=" …") if " " in value else value[:22] for value in values]
+        axes.set_xticks(np.arange(len(values)), texts, fontsize=SMALL)
+        axes.tick_params(axis="x", rotation=35 if crowded else 0, length=0)
+        for tick in axes.get_xticklabels() if crowded else ():
+            tick.set(ha="right", rotation_mode="anchor")
+        axes.grid(visible=False, axis="x")
+        axes.set_xlim(-0.5, len(values) - 0.5)
+        axes.set_title(key, fontsize=10)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    if not panels:
+        say(grid[0, 0], "no key has two values with a score")
+    figure.supylabel(measure, fontsize=10)
+    figure.suptitle("Score by the value of each key\n(dots: jobs; diamonds: means)", x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def selection(rows: Sequence[tuple[str, Score]], scores: Array, measure: str) -> Figure:
+    """Draw the best job as ranked beside less biased views of it, above the scores of all jobs.
+
+    Args:
+        rows: what each score is, and the score with its interval.
+        scores: of all ranked jobs.
+        measure: what the score is.
+
+    Shape:
+        scores: (N,).
+    """
+    figure, axes = new_axes(6.4, 1.7 + 0.5 * len(rows))
+    rng = np.random.default_rng(0)
+    axes.scatter(scores, rng.uniform(-0.2, 0.2, len(scores)), s=14, color=GREY, alpha=0.5, linewidths=0)
+    colors = [YES, MODEL, MODEL, MODEL]
+    for place, ((_, score), color) in enumerate(zip(rows, colors, strict=False), start=1):
+        value, low, high = bounds(score)
+        axes.plot([low, high], [-place, -place], color=color, linewidth=2)
+        axes.plot(value, -place, "o", color=color, markersize=7)
+        margin_text(axes, -place, interval_text(score, 3), bold=place == 1)
+    names = [f"all {len(scores)} jobs", *(fill(name, 24) for name, _ in rows)]
+    axes.set_yticks(-np.arange(len(names)), names, fontsize=SMALL)
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    axes.set(xlabel=f"{measure} (bars: 95 % intervals)", ylim=(-len(rows) - 0.6, 0.6))
+    figure.suptitle(f"The best of {len(scores)}, as ranked and looked at again", x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def timeline(tasks: pd.DataFrame) -> Figure:
+    """Draw what ran where and when: a bar a task, a row a device.
+
+    Args:
+        tasks: ``task, device, started, ended, outcome``; times in seconds.
+    """
+    devices = sorted(tasks["device"].unique())
+    figure, axes = new_axes(6.4, 1.3 + 0.3 * max(len(devices), 2))
+    begin = float(tasks["started"].min()) if len(tasks) else 0.0
+    unit, name = (60.0, "minutes") if len(tasks) and tasks["ended"].max() - begin > 300 else (1.0, "seconds")
+    for kind in dict.fromkeys(tasks["outcome"]):
+        part = tasks[tasks["outcome"] == kind]
+        rows = [-devices.index(device) for device in part["device"]]
+        spans = (part["ended"] - part["started"]) / unit
+        axes.barh(rows, spans, left=(part["started"] - begin) / unit, height=0.7, label=kind,
+                  color=_OUTCOMES.get(kind, YES), edgecolor="white", linewidth=0.4)  # fmt: skip
+    if not len(tasks):
+        say(axes, "nothing ran")
+    axes.set_yticks(-np.arange(len(devices)), [shorten(device, 30, placeholder=" …") for device in devices])
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlabel=f"{name} since the first task began", ylim=(-max(len(devices), 1) + 0.4, 0.6))
+    if len(tasks):
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=SMALL)
+    figure.suptitle("What ran where and when", x=0.01, ha="left", fontsize=11)
+    return figure
