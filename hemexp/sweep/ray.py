@@ -3,9 +3,11 @@
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from hemexp.sweep.elsewhere import Elsewhere, Flight
 from hemexp.sweep.remote_worker import WORK, End, run_elsewhere
 
 _OBJECTS = 10**8  # bytes of Ray's object store: jobs leave files, and return two words
+_KNOCK = 10.0  # seconds within which a cluster must answer
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to its makers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # as it will be by default; else it says so
@@ -48,6 +51,8 @@ def connect(where: RayConfig) -> None:
 
     if ray.is_initialized():
         return
+    if where.address is not None:
+        _knock(where.address)
     starts: dict[str, Any] = {"object_store_memory": _OBJECTS, "include_dashboard": False}
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -63,6 +68,17 @@ def connect(where: RayConfig) -> None:
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():  # Ray takes SIGTERM for itself
                 signal.signal(number, handler)
+
+
+def _knock(address: str) -> None:
+    """Try an address of the form ``[ray://]HOST:PORT`` first: Ray tries for minutes, and prints what it tries."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"where.address={address}: no Ray answers there: {error}") from None
 
 
 class RayBackend(Elsewhere):
@@ -148,6 +164,8 @@ class RayBackend(Elsewhere):
 
         super().close()
         ray.shutdown()
+        with suppress(OSError):  # a task that was killed may still have its say
+            self.folder.rmdir()
 
 
 def _needs(where: RayConfig, accelerator: str) -> dict[str, float]:

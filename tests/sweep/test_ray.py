@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from small import FAST
 
 from hemexp.config import RayConfig
 from hemexp.errors import UserError
@@ -140,12 +141,38 @@ def test_a_node_that_is_gone_leaves_nobody_waiting(four_gpus: None, tmp_path: Pa
     assert "no node of this Ray has that (at most 2 CPU, 0 GPU)" in ended[1].message
 
 
-def test_where_nothing_answers_or_nothing_is_installed(monkeypatch: pytest.MonkeyPatch):
-    import ray
+def test_where_nothing_answers_is_refused_at_once(run_command: Callable, tmp_path: Path):
+    began = time.monotonic()
+    done = run_command("train.py", "-m", "where=ray", "where.address=127.0.0.1:1", "seed=0,1", "hydra.sweep.dir=s")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: where.address=127.0.0.1:1: no Ray answers there")
+    assert not (tmp_path / "s").exists()
+    assert time.monotonic() - began < 30
 
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    with pytest.raises(UserError, match=r"where\.address=127\.0\.0\.1:1: no Ray answers there"):
-        check(RayConfig("ray", address="127.0.0.1:1"), "cpu")
+
+def test_a_sweep_on_a_cluster_that_runs_already(four_gpus: None, run_command: Callable, tmp_path: Path):
+    place = ["where=ray", "where.address=auto", "where.gpus_per_job=0.5"]
+    done = run_command("train.py", "-m", *place, "model=prevalence,volume", "hydra.sweep.dir=s", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert "8 at once" in done.stderr or "2 at once" in done.stderr
+    timeline = (tmp_path / "s" / "timeline.csv").read_text()
+    assert timeline.count(" gpu ") == timeline.count(",done") == 2
+
+
+def test_without_the_package_its_extra_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"hemexp\[ray\]"):
         check(RayConfig("ray"), "cpu")
+
+
+def test_a_sweep_on_a_ray_of_its_own(run_command: Callable, tmp_path: Path):
+    done = run_command("train.py", "-m", "where=ray", "model=prevalence,volume", "hydra.sweep.dir=s", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert "2 done" in done.stdout
+    assert all((tmp_path / "s" / number / "DONE").is_file() for number in "01")
+    assert not (tmp_path / "s" / ".ray").exists()
+    assert "raylet" not in done.stdout + done.stderr
+    done = run_command("train.py", "-m", "where=ray", "where.gpus_per_job=1", "seed=0,1", "hydra.sweep.dir=t", *FAST)
+    assert done.returncode == 2
+    assert "no node of this Ray has that" in done.stderr
+    assert not (tmp_path / "t").exists()
