@@ -82,7 +82,8 @@ def run_all(sweep: Sweep, jobs: Sequence[SweepJob]) -> None:
     sweep.skip(finished)
     places = sweep.backend.capacity
     where = f"{min(places, len(waiting))} at once" if waiting else "none to run"
-    skipped = f"{len(finished)} done already and skipped, " if finished else ""
+    which = ", ".join(str(job.number) for job in finished)
+    skipped = f"{len(finished)} done already and skipped (job {which}), " if finished else ""
     sweep.display.say(f"{len(jobs)} jobs into {sweep.directory}: {skipped}{len(waiting)} to run, {where}")
     sweep.start(waiting)
     sweep.run()

@@ -36,7 +36,7 @@ def run_task(task: Task, pulse: Pulse = lambda epochs: None) -> tuple[str, str]:
             _KINDS[task.kind](task)
         except UserError as error:
             log.error("error: %s", error)
-            return "failed", str(error)
+            return "failed", " ".join(str(error).split())
         except Pruned as end:
             log.info("%s", end)
             return "pruned", str(end)

@@ -159,7 +159,7 @@ def test_the_same_command_again_runs_nothing_and_a_larger_grid_only_what_is_new(
     common = [*CROSS, f"data.root={workbooks}", "hydra.sweep.dir=s"]
     again = run_command("train.py", "-m", *GRID, *common)
     assert again.returncode == 0, again.stderr
-    assert "4 done already and skipped, 0 to run" in again.stderr
+    assert "4 done already and skipped (job 0, 1, 2, 3), 0 to run" in again.stderr
     assert stamps(tmp_path / "s") == before
     larger = run_command("train.py", "-m", "model.kernel_size=5,7", "optimizer.lr=1e-3,3e-3", *common, "evaluation=off")
     assert larger.returncode == 0, larger.stderr  # evaluation=off: other configurations, nothing may be reused
@@ -238,7 +238,7 @@ def test_a_killed_job_and_a_hung_one_cost_only_themselves_and_only_they_run_agai
     before = stamps(tmp_path / "s")
     again = run_command("train.py", "-m", ENDLESS, *ALONE, "where.job_timeout=4")
     assert again.returncode == 1
-    assert "3 done already and skipped, 2 to run" in again.stderr
+    assert "3 done already and skipped (job 0, 2, 4), 2 to run" in again.stderr
     kept = {
         path: stamp
         for path, stamp in before.items()
