@@ -1,7 +1,8 @@
 """Everything that a run finds out about its model: what ``evaluation=standard`` and ``evaluation=full`` ask for."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pandas as pd
 from hemexp.cohort.labels import label_patients
 from hemexp.config import BASELINES, LabelConfig, TrainConfig
 from hemexp.datamodule import ExpansionDataModule
-from hemexp.errors import UserError
+from hemexp.errors import Interrupted, UserError
 from hemexp.evaluation.attributions import attributions
 from hemexp.evaluation.calibration import calibration, smoothed_curve
 from hemexp.evaluation.comparison import claim, compare
@@ -95,8 +96,10 @@ def evaluate(
     parts = repeated_folds(recipe.labels, people, cfg.evaluation.num_folds, cfg.evaluation.num_repeats, cfg.seed)
     validated: dict[str, CrossValidated] = {}
     if parts:
-        log.info("cross-validation: %d fits, each in a fold of its own, and the baselines on the same", len(parts))
-        every = cross_validate([recipe, *rivals], parts, cfg.trainer, places["folds"], watch, cfg.search.score)
+        told = "cross-validation: %d fits, each in a fold of its own, and %d of %d baselines on the same"
+        log.info(told, len(parts), len(parts) * len(rivals), len(rivals))
+        with _stage("cross-validation"):
+            every = cross_validate([recipe, *rivals], parts, cfg.trainer, places["folds"], watch, cfg.search.score)
         validated = dict(zip([each.model.name for each in [recipe, *rivals]], every, strict=True))
         _cross_validation(found, recipe, validated, people, data)
     elif cfg.evaluation.num_repeats:
@@ -109,9 +112,10 @@ def evaluate(
     if cfg.evaluation.num_refits:
         log.info("optimism and instability: %d refits on bootstrap samples", cfg.evaluation.num_refits)
         threshold = (found.blocks.get("uncertainty") or {}).get("threshold", 0.5)
-        blocks, whole, refits = bootstrap_refits(
-            recipe, people, cfg.evaluation.num_refits, cfg.seed, threshold, places["refits"]
-        )
+        with _stage("bootstrap refits"):
+            blocks, whole, refits = bootstrap_refits(
+                recipe, people, cfg.evaluation.num_refits, cfg.seed, threshold, places["refits"]
+            )
         ids = data.labels[["patient_id"]].iloc[people].reset_index(drop=True)
         labels = recipe.labels[people].astype(int)
         found.tables["instability"] = pd.concat([ids.assign(label=labels), blocks.pop("table")], axis=1)
@@ -125,15 +129,25 @@ def evaluate(
         }
         ridge = [each for each in rivals if each.model.name == "ridge2"]
         done = [validated[each.model.name].first(cfg.evaluation.label_repeats) for each in [recipe, *ridge]]
-        found.blocks["label_sensitivity"] = label_sensitivity(
-            [recipe, *ridge], labelled, people, cfg.evaluation.label_repeats, done, places["labels"]
-        )
+        with _stage("label sensitivity"):
+            found.blocks["label_sensitivity"] = label_sensitivity(
+                [recipe, *ridge], labelled, people, cfg.evaluation.label_repeats, done, places["labels"]
+            )
     if cfg.evaluation.permutations and parts:
         log.info("attributions on the held-out patients of %d folds", len(parts))
         shares = attributions(recipe, validated[cfg.model.name], cfg.evaluation.permutations)
         if shares is not None:
             found.blocks["attributions"], found.tables["attributions"] = shares
     return found
+
+
+@contextmanager
+def _stage(name: str) -> Iterator[None]:
+    """Have an interruption say where it came."""
+    try:
+        yield
+    except Interrupted:
+        raise Interrupted(f"interrupted in the evaluation ({name}); the model itself is trained") from None
 
 
 def training_part(data: ExpansionDataModule) -> list[int]:
@@ -253,7 +267,8 @@ def _single_patients(
         within = validated.first(num_repeats)
     else:
         log.info("thresholds and single patients' intervals: %d fits within the training part", len(parts))
-        (within,) = cross_validate([recipe], parts, recipe.cfg.trainer, directory)
+        with _stage("cross-validation within the training part"):
+            (within,) = cross_validate([recipe], parts, recipe.cfg.trainer, directory)
     blocks, found.tables["uncertainty"] = single_patients(data, recipe.labels, risks, within)
     found.blocks |= blocks
 

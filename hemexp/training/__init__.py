@@ -89,7 +89,7 @@ def fit(
     ]
     groups.sort(key=len, reverse=True)
     num_workers = min(num_workers, len(groups))
-    title = f"{len(members)} members" if len(members) > 1 else members[0].model.name
+    title = f"training {f'{len(members)} networks' if len(members) > 1 else members[0].model.name}"
     job = Job(members, trainer, directory, loggers, history, apart)
     with EpochBar(title, len(members) * trainer.max_epochs, trainer.progress_bar) as bar:
         if num_workers > 1:
@@ -120,8 +120,8 @@ def _fit_apart(
         num_workers=num_workers,
         group_size=group_size,
     )
-    title = f"{len(others)} members" if len(others) > 1 else members[others[0]].model.name
-    with EpochBar(title, len(others), trainer.progress_bar) as bar:
+    title = f"fitting {f'{len(others)} models' if len(others) > 1 else members[others[0]].model.name}"
+    with EpochBar(title, len(others), trainer.progress_bar, unit="fits") as bar:
         fitted = fit_estimators([members[number] for number in others], num_workers, bar.advance)
     results = dict(zip([*networks, *others], [*trained, *fitted], strict=True))
     return [results[number] for number in range(len(members))]

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ctypes import c_bool
+from math import isnan
 from multiprocessing import parent_process
 from types import FrameType
 from typing import Any
@@ -25,14 +26,14 @@ def heard_by(listener: Callable[[int], object]) -> Iterator[None]:
 
 
 class EpochBar:
-    """One bar for all members: epochs, loss, time left. Drawn ten times a second at most."""
+    """One bar for all members: what is done, loss, time left. Drawn ten times a second at most."""
 
-    def __init__(self, title: str, total: int, show: bool) -> None:
+    def __init__(self, title: str, total: int, show: bool, unit: str = "epochs") -> None:
         columns = (
-            TextColumn("[bold]training {task.description}"),
+            TextColumn("[bold]{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("epochs  loss {task.fields[loss]}"),
+            TextColumn(f"{unit}  loss {{task.fields[loss]}}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -45,11 +46,15 @@ class EpochBar:
         return self
 
     def advance(self, epochs: int, skipped: int, loss: float) -> None:
-        """Move on by `epochs` trained; `skipped` will not be needed, their members are done early."""
+        """Move on by `epochs` trained; `skipped` will not be needed, their members are done early.
+
+        A loss that is no number is one that is not known, as in epochs that an earlier process trained.
+        """
         for listener in _listeners:
             listener(epochs + skipped)
         task = self._progress.tasks[0]
-        self._progress.update(self._bar, advance=epochs, total=(task.total or 0) - skipped, loss=f"{loss:.4f}")
+        known = task.fields["loss"] if isnan(loss) else f"{loss:.4f}"
+        self._progress.update(self._bar, advance=epochs, total=(task.total or 0) - skipped, loss=known)
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
