@@ -27,6 +27,7 @@ from hemexp.config import LOWER_IS_BETTER
 from hemexp.errors import Pruned
 from hemexp.evaluation.cross_validation import Watch
 from hemexp.files import write_json
+from hemexp.sweep.workload import epochs_of
 from hemexp.sweep.folders import result_of, settle
 from hemexp.sweep.job import SweepJob
 from hemexp.sweep.leaderboard import DONE
@@ -143,6 +144,9 @@ def run_trials(found: Search, sweep: Sweep) -> None:
             study.try_again(job.number, study.values[job.number])
             _tell(study, job, sweep)
     open_jobs: list[SweepJob] = []
+    total = found.base.search.num_trials * len(studies)
+    for number in range(total):
+        sweep.display.add(number, epochs_of(found.base))
     with sweep.at_work():
         while True:
             while sweep.num_running < sweep.backend.capacity:
@@ -155,6 +159,7 @@ def run_trials(found: Search, sweep: Sweep) -> None:
                 study.leave_note(job)
                 open_jobs.append(job)
                 sweep.start([job])
+            sweep.display.num_jobs = max(total, len(sweep.jobs))
             if not sweep.num_running:
                 break
             for event in sweep.backend.wait(1.0):

@@ -1,7 +1,9 @@
 """evaluation.patients=train: what cross-validation says does not depend on the test part; and a watched one."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from hemexp.errors import Pruned, UserError
 from hemexp.evaluation.cross_validation import cross_validate, repeated_folds
 from hemexp.evaluation.evaluate import Evaluation, evaluate, rehearse
 from hemexp.evaluation.recipe import Recipe
+from hemexp.jobs.train import train
 from hemexp.split import Split
 
 WITHIN = ["model=logistic", "model.C=1", "features=minimal", "evaluation.num_repeats=2", "evaluation.patients=train"]
@@ -123,3 +126,25 @@ def test_a_watch_ends_it_before_the_next_repeat(make_recipe: Callable[..., Recip
             [recipe], repeated_folds(recipe.labels, range(80), 5, 4, seed=0), recipe.cfg.trainer, watch=watch
         )
     assert told == [1, 2]
+
+
+def test_a_pruned_run_says_so_and_a_watched_one_leaves_the_same(workbooks: Path, tmp_path: Path):
+    overrides = [f"data.root={workbooks}", *WITHIN, "trainer.progress_bar=false", "evaluation.num_repeats=3"]
+    cfg = load_config(TrainConfig, overrides)
+
+    def watch(repeats: int, score: float) -> None:
+        if repeats == 2:
+            raise Pruned(f"pruned after 2 of 3 repeats: auroc {score:.3f}")
+
+    with pytest.raises(Pruned):
+        train(cfg, tmp_path / "pruned", watch)
+    result = json.loads((tmp_path / "pruned" / "result.json").read_text())
+    assert result["status"] == "pruned"
+    assert result["verdict"].startswith("INCOMPLETE: pruned after 2 of 3 repeats: auroc 0.")
+    assert (tmp_path / "pruned" / "FAILED").is_file()
+    told: list[int] = []
+    train(cfg, tmp_path / "pruned", lambda repeats, score: told.append(repeats))  # goes on, should anybody wish so
+    assert told == [1, 2, 3]
+    train(cfg, tmp_path / "plain")
+    for name in ("cv_scores.csv", "cv_predictions.csv", "predictions.csv", "uncertainty.csv"):
+        assert (tmp_path / "pruned" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes(), name

@@ -1,0 +1,484 @@
+"""Random search and TPE, on jobs that a backend of the test pretends to run."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from small import ROOT
+
+from hemexp.compose import CONFIG_DIR, register_schemas
+from hemexp.errors import Pruned, UserError
+from hemexp.evaluation.cross_validation import corrected_t_test
+from hemexp.files import write_json, write_text
+from hemexp.run_directory import RunDirectory
+from hemexp.sweep.backend import Ended, Task
+from hemexp.sweep.job import SweepJob
+from hemexp.sweep.search import Search, distinct_draws, run_search
+from hemexp.sweep.space import Choices, Interval, Space, parse_space
+from hemexp.sweep.tpe import Study, watch_of
+
+Act = Callable[[SweepJob], str]  # does a job, and returns its outcome
+C, LOG_C = "model.C", "model.C=tag(log,interval(0.001,1000))"
+LOGISTIC = ["model=logistic", "trainer.progress_bar=false", "evaluation.num_repeats=10"]
+
+
+class Pretended:
+    """A backend that does a task in this process when it is waited for; the last that came in is done first."""
+
+    def __init__(self, act: Act, capacity: int = 1, last: int | None = None) -> None:
+        self.act, self.capacity, self.last = act, capacity, last
+        self.waiting: list[Task] = []
+        self.most = 0
+
+    idle = property(lambda self: not self.waiting)
+
+    def submit(self, tasks: Sequence[Task]) -> None:
+        self.waiting += tasks
+        self.most = max(self.most, len(self.waiting))
+
+    def wait(self, seconds: float) -> list[Ended]:
+        if not self.waiting:
+            return []
+        numbers = [task.jobs[0].number for task in self.waiting]
+        # `last` takes longer than everything else together
+        place = next((i for i, number in enumerate(numbers) if number != self.last), 0)
+        task = self.waiting[place]
+        outcome = self.act(task.jobs[0])
+        self.waiting.pop(place)
+        return [Ended(task, outcome, "" if outcome == "done" else "it was so arranged", "here")]
+
+    def stop(self) -> None:
+        self.waiting.clear()
+
+    def close(self) -> None:
+        self.waiting.clear()
+
+
+def leave_result(job: SweepJob, score: float, test: float = 0.5) -> str:
+    """Leave what a finished job leaves, as far as a search looks at it."""
+    metrics = {name: {"value": value, "low": 0.0, "high": 1.0} for name, value in (("cv/auroc", score),)}
+    metrics["test/auroc"] = {"value": test, "low": 0.0, "high": 1.0}
+    content = {"status": "done", "verdict": "HONEST", "config_hash": job.key, "metrics": metrics}
+    write_json(job.folder / "result.json", {**content, "num_train": 80, "num_test": 20})
+    write_text(job.folder / "DONE", "HONEST\n")
+    return "done"
+
+
+def peak(job: SweepJob) -> str:
+    """Score best at C = 1: 1 there, 0 at both ends."""
+    return leave_result(job, 1 - abs(np.log10(job.cfg.model.C)) / 3)
+
+
+@pytest.fixture
+def prepare(tmp_path: Path) -> Callable[..., Search]:
+    """Make a search as the command line would."""
+    register_schemas()
+
+    def make(*arguments: str, params: dict[str, Any] | None = None, place: str = "sweep") -> Search:
+        given = [f"hydra.sweep.dir={tmp_path / place}", *LOGISTIC, *arguments]
+        with initialize_config_dir(config_dir=str(CONFIG_DIR), version_base="1.3"):
+            loader = GlobalHydra.instance().config_loader()
+            config = loader.load_configuration("train", given, run_mode=RunMode.MULTIRUN)
+            return Search(config, loader, list(config.hydra.overrides.task), params)
+
+    return make
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[bool, dict[str, Any], pd.DataFrame]]:
+    """Run a search on a pretended backend; return whether all was done, sweep.json and the leaderboard."""
+
+    def go(found: Search, act: Act = peak, backend: Pretended | None = None) -> tuple[bool, dict[str, Any], Any]:
+        monkeypatch.setattr("hemexp.sweep.sweep.backend_of", lambda cfg, directory: backend or Pretended(act))
+        done = run_search(found)
+        content = json.loads((found.directory / "sweep.json").read_text())
+        table = pd.read_csv(found.directory / "leaderboard.csv", dtype={"folder": str})
+        return done, content, table.sort_values("job", ignore_index=True)
+
+    return go
+
+
+@pytest.mark.parametrize(
+    ("override", "setting"),
+    [
+        ("model.kernel_size=3,5,7", Choices(("3", "5", "7"))),
+        ("model.kernel_size=choice(3,5,3)", Choices(("3", "5"))),
+        ("model.kernel_size=shuffle(3,5,7)", Choices(("3", "5", "7"))),
+        ("model.kernel_size=range(1,9,2)", Choices(("1", "3", "5", "7"))),
+        ("model=sacnn,mlp", Choices(("sacnn", "mlp"))),
+        ("model.channels=[4,8],[8,16]", Choices(("[4,8]", "[8,16]"))),
+        ("trainer.patience=null,100", Choices(("null", "100"))),
+        ("model.dropout=interval(0,0.5)", Interval(0.0, 0.5)),
+        ("optimizer.lr=tag(log,interval(1e-4,1e-2))", Interval(1e-4, 1e-2, log=True)),
+        ("model.embed_dim=int(interval(4,64))", Interval(4, 64)),
+        ("model.embed_dim=tag(log,int(interval(4,64)))", Interval(4, 64, log=True)),
+    ],
+)
+def test_the_grammar(override: str, setting: Choices | Interval):
+    space = parse_space(["seed=3", override], {})
+    assert dict(space.settings) == {override.split("=")[0]: setting}
+    assert space.fixed == ("seed=3",)
+    (found,) = space.settings.values()
+    assert not isinstance(found, Interval) or found.whole == ("int(" in override)
+
+
+def test_an_experiments_params_give_way_to_the_command_line():
+    params = {"model.C": "interval(0,1)", "features": "minimal,all", "optimizer.lr": 0.1, "trainer.patience": None}
+    space = parse_space(["model.C=1,2", "optimizer.lr=0.3"], params)
+    assert dict(space.settings) == {"features": Choices(("minimal", "all")), "model.C": Choices(("1", "2"))}
+    assert space.fixed == ("trainer.patience=null", "optimizer.lr=0.3")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["seed=1"], "a search needs a key to choose"),
+        (["split=kfold", "split.fold=0,1"], "a search needs a key to choose"),
+        (["model.C=interval(3,1)"], r"model\.C=interval\(3,1\): an interval goes from the lower"),
+        (["model.C=interval(1,1)"], "from the lower"),
+        (["model.C=interval(1,inf)"], "from the lower"),
+        (["model.C=choice(3)"], r"model\.C=choice\(3\): a search chooses among two values"),
+        (["model.C=tag(log,interval(0,1))"], "log scale begins above 0"),
+        (["model.C=tag(bell,interval(0,1))"], "unknown tag bell"),
+        (["model.C=tag(log,choice(1,2))"], "only an interval"),
+        (["model=glob(s*)"], "lists, range"),
+        (["seed=1,2"], "seed cannot be searched; .* luck"),
+        (["label=onset_48h,onset_24h"], "label cannot be searched"),
+        (["label.window_hours=24,48"], "window_hours cannot be searched"),
+        (["split=paper,stratified"], "split cannot be searched"),
+        (["evaluation=standard,full"], "evaluation cannot be searched"),
+        (["search.seed=1,2"], "changes no score"),
+        (["model.C=1,2", "split=kfold", "split.fold=interval(0,2)"], "outer loop are numbers"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(arguments: list[str], words: str):
+    with pytest.raises(UserError, match=words):
+        parse_space(arguments, {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["search=random", "evaluation=off"], "evaluation=off: search=random chooses by cross-validation"),
+        (["search=random", "evaluation.num_repeats=0"], "num_repeats=0: "),
+        (["search=tpe", "evaluation.patients=labelled"], "must not see the test part"),
+        (["search=tpe", "hydra/launcher=basic"], "hydra/launcher=basic: search=tpe"),
+        (["hydra/sweeper=hemexp"], "give search=random or search=tpe"),
+        (["search=random", "split.fold=0,1"], "split=paper has no folds"),
+        (["search=random", "split=kfold", "split.fold=3,5"], r"split\.fold=5: must be below split\.num_folds=5"),
+    ],
+)
+def test_what_would_let_the_test_part_choose_is_refused_before_anything_is_written(
+    prepare: Callable[..., Search], arguments: list[str], words: str, tmp_path: Path
+):
+    with pytest.raises(UserError, match=words):
+        prepare(LOG_C, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [("model.CC=1,2", "CC"), ("model.C=1.0,many", "many"), ("features=minimal,maximal", "maximal")],
+)
+def test_a_misspelt_key_or_value_is_a_mistake_and_no_failed_trial(
+    prepare: Callable[..., Search], override: str, words: str, tmp_path: Path
+):
+    with pytest.raises(Exception, match=words):
+        prepare("search=random", override)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_optuna_tpe_says_what_to_install(prepare: Callable[..., Search], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("hemexp.sweep.search.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r'pip install "hemexp\[search\]"'):
+        prepare("search=tpe", LOG_C)
+
+
+def test_draws_depend_on_seed_and_number_alone():
+    space = parse_space(["model.C=interval(0,1)", "features=minimal,all"], {})
+    other_order = parse_space(["features=minimal,all", "model.C=interval(0,1)"], {})
+    first = [next_draw for next_draw, _ in zip(distinct_draws(space, 4), range(5), strict=False)]
+    more = [next_draw for next_draw, _ in zip(distinct_draws(other_order, 4), range(9), strict=False)]
+    assert more[:5] == first
+    assert next(distinct_draws(space, 5)) != first[0]
+
+
+def test_a_small_space_is_drawn_whole_and_nothing_twice():
+    space = parse_space(["model.kernel_size=3,5,7", "model.num_heads=int(interval(1,4))"], {})
+    drawn = [space.overrides(values) for values in distinct_draws(space, 0)]
+    assert len(drawn) == len(set(drawn)) == space.size == 12
+
+
+def test_numbers_are_spread_as_asked():
+    def many(setting: str) -> np.ndarray:
+        space = parse_space([f"model.C={setting}"], {})
+        rng = np.random.default_rng(0)
+        return np.array([space.draw(rng)["model.C"] for _ in range(4000)])
+
+    for drawn in (many("interval(2,4)") / 2 - 1, np.log10(many("tag(log,interval(0.01,100))")) / 4 + 0.5):
+        assert drawn.min() >= 0
+        assert drawn.max() <= 1
+        np.testing.assert_allclose(np.histogram(drawn, 5, (0, 1))[0] / 4000, 0.2, atol=0.025)
+    np.testing.assert_allclose(np.bincount(many("int(interval(0,4))"), minlength=5) / 4000, 0.2, atol=0.025)
+    whole = many("tag(log,int(interval(1,64)))")
+    assert {1, 64} <= set(whole)
+    assert 0.4 < (whole <= 8).mean() < 0.65
+
+
+def test_a_number_is_short_and_stays_in_its_interval():
+    space = Space({"model.C": Interval(0.1, 0.12345651)}, (), ())
+    assert space.overrides({"model.C": 0.123456489}) == ("model.C=0.123456",)
+    assert space.overrides({"model.C": 0.12345651}) == ("model.C=0.12345651",)
+
+
+def test_random_jobs_see_the_training_part_alone_and_the_winner_is_tested(
+    prepare: Callable[..., Search], run: Callable[..., Any]
+):
+    seen = []
+
+    def act(job: SweepJob) -> str:
+        seen.append(job)
+        return leave_result(job, 0.9 if job.number == 2 else 0.4, test=0.61)
+
+    done, content, table = run(prepare("search=random", "search.num_trials=4", LOG_C), act)
+    assert done
+    assert [job.number for job in seen] == [0, 1, 2, 3]
+    assert {job.cfg.evaluation.patients for job in seen} == {"train"}
+    assert table[C].between(0.001, 1000).all()
+    assert content["nested"] == {"winner": 2, "test": {"auroc": {"value": 0.61, "low": 0.0, "high": 1.0}}}
+    assert content["ranked_by"] == "cv/auroc"
+
+
+@pytest.mark.parametrize("name", ["random", "tpe"])
+def test_a_trial_that_breaks_a_rule_is_a_failed_job_and_not_the_end(
+    prepare: Callable[..., Search], run: Callable[..., Any], name: str
+):
+    sizes = ["model=attention", "model.num_heads=1,3", "model.embed_dim=8,16"]
+    found = prepare(f"search={name}", *sizes)
+    done, _, table = run(found, lambda job: leave_result(job, 0.5))
+    assert not done
+    broken = table["model.num_heads"] == 3
+    assert len(table) == 4
+    assert table["status"].tolist() == ["failed" if each else "done" for each in broken]
+    assert table.loc[broken, "message"].str.contains("num_heads").all()
+    again = run(prepare(f"search={name}", *sizes), lambda job: pytest.fail("nothing is left to run"))[2]
+    assert again["status"].tolist() == table["status"].tolist()
+
+
+def test_tpe_is_seeded(prepare: Callable[..., Search], run: Callable[..., Any]):
+    options = ["search=tpe", "search.num_trials=3", LOG_C]
+    table = run(prepare(*options))[2]
+    again = run(prepare(*options, place="again"))[2]
+    other = run(prepare(*options, "search.seed=1", place="other"))[2]
+    assert table[C].tolist() == again[C].tolist()
+    assert not set(again[C]) & set(other[C])
+
+
+@pytest.mark.parametrize(("score", "sign"), [("auroc", -1), ("brier", 1)])
+def test_tpe_draws_where_earlier_settings_scored_well(prepare: Callable[..., Search], score: str, sign: int):
+    found = prepare("search=tpe", f"search.score={score}", LOG_C)
+    found.directory.mkdir()
+    study, distances = Study(found, 0), []
+    for number in range(60):
+        assert study.ask() == number
+        distances.append(abs(np.log10(study.values[number][C])))
+        study.tell(number, "done", sign * distances[-1])
+    assert np.mean(distances[20:]) < 1.0  # drawn at random, their mean would be 1.5, with a standard error of 0.14
+
+
+def test_a_free_worker_never_waits_for_a_slow_one(prepare: Callable[..., Search], run: Callable[..., Any]):
+    order: list[int] = []
+
+    def act(job: SweepJob) -> str:
+        order.append(job.number)
+        return peak(job)
+
+    backend = Pretended(act, capacity=3, last=0)
+    run(prepare("search=tpe", "search.num_trials=5", LOG_C), backend=backend)
+    assert sorted(order) == list(range(5))
+    assert order[-1] == 0
+    assert backend.most == 3
+
+
+def test_lost_jobs_cost_themselves_only_and_run_again_with_their_settings(
+    prepare: Callable[..., Search], run: Callable[..., Any]
+):
+    fates = {0: "failed", 2: "killed", 3: "timeout"}
+    options = ["search=tpe", "search.num_trials=4", LOG_C]
+    done, content, table = run(prepare(*options), lambda job: fates.get(job.number) or peak(job))
+    assert not done
+    assert table["status"].tolist() == ["failed", "done", "killed", "timeout"]
+    assert content["status"] == "failed"
+    ran = []
+
+    def act(job: SweepJob) -> str:
+        ran.append(job.number)
+        return peak(job)
+
+    done, _, again = run(prepare(*options), act)
+    assert done
+    assert ran == [0, 2, 3]
+    assert again[C].tolist() == table[C].tolist()
+
+
+@pytest.mark.parametrize("how", [KeyboardInterrupt, SystemExit])
+def test_a_search_goes_on_where_it_was_ended(
+    prepare: Callable[..., Search], run: Callable[..., Any], how: type[BaseException], tmp_path: Path
+):
+    options = ["search=tpe", "search.num_trials=4", LOG_C]
+    straight = run(prepare(*options, place="straight"))[2]
+    ran: list[int] = []
+
+    def act(job: SweepJob) -> str:
+        if job.number == 2 and 2 not in ran:
+            ran.append(2)
+            raise how
+        ran.append(job.number)
+        return peak(job)
+
+    if how is SystemExit:  # as if the process had died: nobody could tell the study
+        with pytest.raises(SystemExit):
+            run(prepare(*options), act)
+    else:
+        assert run(prepare(*options), act)[1]["status"] == "interrupted"
+    before = [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("sweep/[01]/DONE"))]
+    done, content, table = run(prepare(*options), act)
+    assert done
+    assert ran == [0, 1, 2, 2, 3]
+    assert table[C].tolist() == straight[C].tolist()  # an interruption decides nothing
+    assert content["skipped"] == 2
+    assert before == [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("sweep/[01]/DONE"))]
+
+
+def test_more_trials_go_on_from_those_that_are_there(prepare: Callable[..., Search], run: Callable[..., Any]):
+    first = run(prepare("search=tpe", "search.num_trials=2", LOG_C))[2]
+    _, content, table = run(prepare("search=tpe", "search.num_trials=3", LOG_C))
+    assert content["skipped"] == 2
+    assert table[C].tolist()[:2] == first[C].tolist()
+    assert len(set(table[C])) == 3
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        ([LOG_C, "search.seed=1"], r"search\.seed=0 there, 1 here"),
+        (["model.C=tag(log,interval(0.001,10))"], r"space\.model\.C=.*1000.* there, .*10.* here"),
+        ([LOG_C, "features=minimal"], r"settings\.features\.name=paper there, minimal here"),
+        ([LOG_C, "search=random"], r"search\.name=tpe there, random here"),
+    ],
+)
+def test_another_search_in_the_same_directory_is_refused(
+    prepare: Callable[..., Search], run: Callable[..., Any], others: list[str], words: str
+):
+    run(prepare("search=tpe", "search.num_trials=1", LOG_C))
+    with pytest.raises(UserError, match=words):
+        prepare("search=tpe", "search.num_trials=1", *others)
+
+
+def test_a_job_below_the_median_is_pruned_and_stays_so(prepare: Callable[..., Search], run: Callable[..., Any]):
+    repeats: dict[int, int] = {}
+
+    def act(job: SweepJob) -> str:
+        watch = watch_of(job)
+        level = 0.3 if job.number == 6 else 0.6 + job.number / 100
+        try:
+            for repeat in range(1, 11):
+                repeats[job.number] = repeat
+                watch(repeat, level + repeat / 1000)
+        except Pruned as end:
+            directory = RunDirectory(job.folder)
+            write_json(job.folder / "result.json", {"config_hash": job.key})
+            directory.fail("pruned", str(end))
+            return "pruned"
+        return leave_result(job, level)
+
+    options = ["search=tpe", "search.num_trials=8", LOG_C]
+    done, content, table = run(prepare(*options), act)
+    assert done  # that a job was pruned is no failure
+    assert repeats == {number: 2 if number == 6 else 10 for number in range(8)}
+    assert table["status"].tolist() == ["done"] * 6 + ["pruned", "done"]
+    assert np.isnan(table["score"][6])
+    assert content["winner"]["job"] == 7
+    again = run(prepare(*options), lambda job: pytest.fail("a pruned job is not run again"))[2]
+    assert again["status"].tolist() == table["status"].tolist()
+
+
+def test_what_is_no_trial_has_no_watch(prepare: Callable[..., Search]):
+    assert watch_of(prepare("search=random", LOG_C).job(0, {"model.C": 1.0})) is None
+
+
+@pytest.mark.parametrize("name", ["random", "tpe"])
+def test_nested_each_fold_is_searched_and_the_winners_are_tested(
+    prepare: Callable[..., Search], run: Callable[..., Any], name: str
+):
+    rng = np.random.default_rng(0)
+
+    def act(job: SweepJob) -> str:
+        labels = np.repeat([1, 0], [6, 14])
+        table = {"patient_id": range(20), "role": "test", "label": labels, "probability": rng.random(20) / 2}
+        job.folder.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(table).to_csv(job.folder / "predictions.csv", index=False)
+        return leave_result(job, 1 - abs(np.log10(job.cfg.model.C)) / 3, test=0.6 + job.cfg.split.fold / 50)
+
+    folds = ["split=kfold", "split.fold=0,1,2,3,4"]
+    done, content, table = run(prepare(f"search={name}", "search.num_trials=3", LOG_C, *folds), act)
+    assert done
+    assert len(table) == 15
+    assert (table.groupby("split.fold").size() == 3).all()
+    nested = content["nested"]
+    assert [fold["fold"] for fold in nested["folds"]] == [0, 1, 2, 3, 4]
+    for fold in nested["folds"]:
+        own = table[table["split.fold"] == fold["fold"]]
+        assert fold["chosen_by"] == own["score"].max()
+        assert fold["winner"] == own.loc[own["score"].idxmax(), "job"]
+        assert fold["test"] == pytest.approx(0.6 + fold["fold"] / 50)
+    values = np.array([fold["test"] for fold in nested["folds"]])
+    corrected = corrected_t_test(values, 20 / 80)
+    assert nested["value"] == pytest.approx(values.mean())
+    # no narrower than the folds' differences say, nor than these few patients allow
+    assert nested["low"] < corrected["low"]
+    assert corrected_t_test(values - 0.5, 20 / 80)["p"] < nested["p"] < 1
+    if name == "random":
+        assert table.groupby("split.fold")[C].apply(list).map(tuple).nunique() == 1
+    else:
+        assert table.groupby("split.fold")[C].apply(list).map(tuple).nunique() == 5
+
+
+@pytest.mark.slow
+def test_a_search_from_the_command_line_survives_a_kill_and_sees_no_test_part(
+    run_command: Callable[..., Any], workbooks: Path, tmp_path: Path
+):
+    short = ["trainer.progress_bar=false", "evaluation.num_repeats=2", "evaluation.threshold_repeats=1"]
+    command = ["-m", "search=tpe", "search.num_trials=4", f"data.root={workbooks}", "model=logistic", *short]
+    command += ["features=minimal,admission", LOG_C, f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    sweep = tmp_path / "sweep"
+    with subprocess.Popen([sys.executable, str(ROOT / "train.py"), *command], cwd=tmp_path) as process:
+        until = time.monotonic() + 200
+        while not (sweep / "1" / "result.json").is_file() and time.monotonic() < until:
+            time.sleep(0.1)
+        process.kill()
+    overrides = {each: (sweep / each / ".hydra" / "overrides.yaml").read_text() for each in ("0", "1")}
+    ended = run_command("train.py", *command)
+    assert ended.returncode == 0, ended.stderr
+    assert overrides == {each: (sweep / each / ".hydra" / "overrides.yaml").read_text() for each in ("0", "1")}
+    board = pd.read_csv(sweep / "leaderboard.csv")
+    assert board["status"].tolist() == ["done"] * 4
+    assert not (sweep / ".stale").exists()
+    content = json.loads((sweep / "sweep.json").read_text())
+    best = sweep / str(content["nested"]["winner"])
+    assert board["job"][0] == content["nested"]["winner"]
+    assert "the test part, which the search has not seen" in ended.stdout
+    parts = json.loads((best / "splits.json").read_text())
+    seen = pd.read_csv(best / "cv_predictions.csv", dtype={"patient_id": str})["patient_id"]
+    assert set(seen) == set(parts["train"])
+    assert not set(seen) & set(parts["test"])
