@@ -186,9 +186,26 @@ def _refuse(error: Exception, schema: type[Any] | None = None) -> NoReturn:
     lines = [
         line for line in lines if not line.startswith(("To append to", "    ", "Config search path", "\tprovider="))
     ]
+    bare = (
+        re.search(r"(?:Error parsing override '|LexerNoViableAltException: )([^='\n]+)'?$", lines[0]) if lines else None
+    )
+    if bare and schema is not None:
+        key = _key_of(bare[1], schema)
+        lines = [
+            f"{bare[1]}: settings are written KEY=VALUE; " + (f"did you mean {key}={bare[1]}?" if key else "see --help")
+        ]
     unknown = re.search(r"Could not override '([\w.]+)'", lines[0]) if lines else None
     if unknown and schema is not None:
         similar = get_close_matches(unknown[1], keys_of(schema), n=3)
         lines.append(f"did you mean {' or '.join(similar)}?" if similar else "all keys: --help")
     print("error: " + "\n".join(lines), file=sys.stderr)
     sys.exit(2)
+
+
+def _key_of(place: str, schema: type[Any]) -> str:
+    """Return the key that a directory was meant for, by what it holds; nothing for what is no directory."""
+    if schema is ReportConfig:
+        return "sweep_dir" if Path(place, "leaderboard.csv").is_file() else "run_dir"
+    if schema is PredictConfig and not (Path(place).is_dir() and not Path(place, "result.json").is_file()):
+        return "run_dir"
+    return "data.root" if Path(place).is_dir() else ""

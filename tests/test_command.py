@@ -72,6 +72,27 @@ def test_a_mistake_ends_with_2_a_message_and_no_trace(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("script", "word", "meant"),
+    [
+        ("report.py", "outputs/first", "did you mean run_dir=outputs/first?"),
+        ("report.py", "sweep", "did you mean sweep_dir=sweep?"),
+        ("predict.py", "cohort", "did you mean data.root=cohort?"),
+        ("predict.py", "输出", "did you mean run_dir=输出?"),
+        ("train.py", "fast", "see --help"),
+    ],
+)
+def test_a_value_without_its_key_is_answered_with_the_key(
+    script: str, word: str, meant: str, run_command: Run, tmp_path: Path
+):
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "leaderboard.csv").touch()
+    (tmp_path / "cohort").mkdir()
+    done = run_command(script, word)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {word}: settings are written KEY=VALUE; {meant}\n"
+
+
 def test_a_missing_gpu_is_refused(run_command: Run, tmp_path: Path):
     import torch
 

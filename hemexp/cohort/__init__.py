@@ -14,7 +14,7 @@ from hemexp.cohort.checks import check_scans
 from hemexp.cohort.columns import TEXT_COLUMNS
 from hemexp.cohort.findings import Findings
 from hemexp.cohort.tidy import read_tidy
-from hemexp.cohort.workbook import read_workbooks
+from hemexp.cohort.workbook import is_simulated, read_workbooks
 from hemexp.config import DataConfig, LabelConfig, SyntheticDataConfig
 from hemexp.files import to_csv
 
@@ -28,12 +28,14 @@ class Cohort:
         findings: what was noted while reading and checking.
         where: from (row, column) of `scans` to the cell it came from.
         best_auroc: the AUROC of the true risk, where the cohort is synthetic.
+        is_simulated: whether its workbooks say of themselves that they are simulated.
     """
 
     scans: pd.DataFrame
     findings: Findings
     where: Where
     best_auroc: float | None = None
+    is_simulated: bool = False
 
     @cached_property
     def patients(self) -> pd.DataFrame:
@@ -108,4 +110,4 @@ def _read(root: Path, kind: str, best_auroc: float | None = None) -> Cohort:
     scans, where = read(root, findings)
     scans = scans.astype(dict.fromkeys(TEXT_COLUMNS, "str"))
     check_scans(scans, where, findings)
-    return Cohort(scans, findings, where, best_auroc)
+    return Cohort(scans, findings, where, best_auroc, kind == "workbook" and is_simulated(root))

@@ -17,6 +17,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from hemexp.cohort import columns as c
+from hemexp.cohort.workbook import SIMULATED
 from hemexp.config import SyntheticDataConfig
 
 Array = np.ndarray[Any, Any]
@@ -277,7 +278,7 @@ def _plant_traps(tables: dict[str, dict[str, list[list[Any]]]], num_patients: in
 def _write(path: Path, sheets: dict[str, list[list[Any]]]) -> None:
     options = {"constant_memory": True, "default_date_format": "yyyy/m/d h:mm:ss"}
     with xlsxwriter.Workbook(str(path), options) as book:
-        book.set_properties({"created": dt.datetime(2031, 1, 1), "comments": "simulated by hemexp: no real patient"})
+        book.set_properties({"created": dt.datetime(2031, 1, 1), "comments": SIMULATED})
         for name, rows in sheets.items():
             sheet = book.add_worksheet(name)
             for i, row in enumerate(rows):

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from hemexp.cohort.sheet import Sheet, first_sheet, identify, locate, unique_ser
 from hemexp.config import WORKBOOKS
 
 INDEX_COUNT = "重复次数"
+SIMULATED = "simulated by hemexp: no real patient"  # the comment among a workbook's properties
 _AS_IT_IS: Any = {"header": None, "dtype": object, "engine": "calamine", "keep_default_na": False, "na_values": [""]}
 
 
@@ -44,6 +47,15 @@ def read_workbooks(root: Path, findings: Findings) -> tuple[pd.DataFrame, Where]
     if clinical is None or imaging is None or index is None or hemo is None or edema is None:
         raise AssertionError("a table that could not be read left no error")
     return merge(clinical, imaging, index, {"Hemo": hemo, "ED": edema}, findings)
+
+
+def is_simulated(root: Path) -> bool:
+    """Return whether a workbook in a folder has the property by which `hemexp.cohort.synthetic` marks its own."""
+    for path in root.glob("*.xlsx"):
+        with suppress(BadZipFile, KeyError, OSError), ZipFile(path) as book:
+            if SIMULATED in book.read("docProps/core.xml").decode("utf-8", "replace"):
+                return True
+    return False
 
 
 def _attempt(read: Callable[[], Records]) -> Records | None:

@@ -65,7 +65,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
     caveats = [caveat for caveat in trained["caveats"] if caveat != "one_outcome_in_test"]
     if metrics["test/auroc"]["value"] is None:
         caveats.append("one_outcome_in_test")
-    if cfg.data.kind == "synthetic" and "synthetic_cohort" not in caveats:
+    if (cfg.data.kind == "synthetic" or cohort.is_simulated) and "synthetic_cohort" not in caveats:
         caveats.append("synthetic_cohort")
     unrecognized = "INCOMPLETE: the run's fingerprint.json is missing, training patients may be scored"
     result = {

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pytest
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
@@ -10,7 +11,7 @@ from hemexp.cohort import load_cohort
 from hemexp.cohort.labels import label_patients
 from hemexp.cohort.synthetic import _log_odds, _patients, best_possible_auroc, write_workbooks
 from hemexp.compose import load_config
-from hemexp.config import SyntheticDataConfig, TrainConfig
+from hemexp.config import DataConfig, SyntheticDataConfig, TrainConfig
 
 BASE = SyntheticDataConfig("synthetic", num_patients=60, num_unlabelled=10)
 LABEL = load_config(TrainConfig).label
@@ -86,3 +87,16 @@ def test_a_stolen_first_serial_brings_no_stolen_scan():
     conflict = next(f for f in cohort.findings.rows if f.problem == "first_serial_conflict")
     assert conflict.patient_id == "sub002"
     assert "sub001's scan number 1" in conflict.message
+
+
+def test_simulated_workbooks_say_so_and_others_do_not(workbooks: Path, tmp_path: Path):
+    marked = load_cohort(DataConfig("workbook", str(workbooks)))
+    assert marked.is_simulated
+    for path in workbooks.glob("*.xlsx"):
+        book = openpyxl.load_workbook(path)
+        assert book.properties.description == "simulated by hemexp: no real patient"
+        book.properties.description = None
+        book.save(tmp_path / path.name)
+    plain = load_cohort(DataConfig("workbook", str(tmp_path)))
+    assert not plain.is_simulated
+    assert plain.data_hash == marked.data_hash
