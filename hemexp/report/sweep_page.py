@@ -120,11 +120,12 @@ def _cards(sweep: SweepFiles) -> list[dict[str, str]]:
     ]  # fmt: skip
     name, honest = choice.nested_headline(sweep)
     found.append((name, honest, "Patients that the choice never saw.", "not chosen by this score"))
+    coin = " A coin scores 0.50." if "AUROC" in sweep.measure else ""
     for name, rows, words, chip in found:
         for _, score in rows:
             value, low, high = bounds(score)
             if low == low and high == high:
-                cards.append({"name": name, "value": num(value, 3), "chip": chip, "baseline": words,
+                cards.append({"name": name, "value": num(value, 3), "chip": chip, "baseline": words + coin,
                               "interval": f"95 % interval {num(low, 3)} to {num(high, 3)}"})  # fmt: skip
     return cards
 

@@ -118,15 +118,13 @@ def test_scores(sweep: SweepFiles) -> Block | None:
     )
     told: dict[bool | None, str] = {
         True: "The jobs were ranked within the training part alone, so the test score of the job ranked first is an "
-        "honest "
-        "estimate; those of the others are there to be read, not to be chosen from.",
-        False: "The cross-validation that ranked the jobs went over all labelled patients, those of the test part "
-        "among "
+        "honest estimate; those of the others are there to be read, not to be chosen from.",
+        False: "The cross-validation that ranked the jobs went over all labelled patients, those of the test part among "
         "them. So even the first job’s test score is no independent check of the choice.",
     }
-    if not sweep.luck:
+    if not sweep.luck or not sweep.test_untouched:
         words += told.get(sweep.test_untouched, "")
-    elif sweep.test_untouched:
+    else:
         words += "Where folds or seeds are swept, one job’s test patients may be another’s training patients. "
     head = ["rank", "job", *(measure_name(name).partition(",")[0] for name in metrics)]
     rows = [

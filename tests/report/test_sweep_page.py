@@ -69,6 +69,7 @@ def test_the_leaderboard_is_in_order_and_test_scores_stand_apart(tmp_path: Path)
     assert f"{tested[0]:.3f} (" in part(html, "test-scores")
     assert "test" not in shown
     assert "those of the test part among them" in part(html, "test-scores")
+    assert words(html).count("too good. A coin scores 0.50") == 1
     assert "Jobs without a rank" in shown
 
 
@@ -119,6 +120,7 @@ def test_keys_without_and_with_seeds(tmp_path: Path):
     for key, row in table.iterrows():
         assert f"{key} 3 {row['mean']:.3f} {row['std']:.3f}" in shown
     assert "differ by seed with" in part(page(sweep), "curse")
+    assert "those of the test part among them" in part(page(sweep), "test-scores")
 
 
 def test_what_a_sweep_cannot_say(tmp_path: Path):
