@@ -119,8 +119,8 @@ def test_scores(sweep: SweepFiles) -> Block | None:
     told: dict[bool | None, str] = {
         True: "The jobs were ranked within the training part alone, so the test score of the job ranked first is an "
         "honest estimate; those of the others are there to be read, not to be chosen from.",
-        False: "The cross-validation that ranked the jobs went over all labelled patients, those of the test part among "
-        "them. So even the first job’s test score is no independent check of the choice.",
+        False: "The cross-validation that ranked the jobs went over all labelled patients, those of the test part "
+        "among them. So even the first job’s test score is no independent check of the choice.",
     }
     if not sweep.luck or not sweep.test_untouched:
         words += told.get(sweep.test_untouched, "")
