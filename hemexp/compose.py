@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hemexp import config as c
@@ -81,7 +82,9 @@ def checked(config: DictConfig, name: str) -> Any:
     """
     cfg = typed(config, SCHEMAS[name])
     if isinstance(cfg, c.TrainConfig):
-        check_device(cfg.trainer.accelerator)
+        sweep = OmegaConf.select(config, "hydra.mode") == RunMode.MULTIRUN
+        if not (sweep and isinstance(cfg.where, c.SlurmConfig | c.RayConfig)):  # whose jobs run on other machines
+            check_device(cfg.trainer.accelerator)
     return cfg
 
 

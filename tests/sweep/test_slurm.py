@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import fake_slurm
 import pytest
+from small import FAST, QUIET, ROOT
 
 from hemexp.config import SlurmConfig
 from hemexp.errors import UserError
@@ -222,3 +224,58 @@ def test_what_is_missing_is_refused(slurm: Path, monkeypatch: pytest.MonkeyPatch
         patch.setenv("PATH", "/nowhere")
         with pytest.raises(UserError, match="no sbatch and no srun and no scancel on the PATH"):
             check(SlurmConfig("slurm"), "cpu")
+
+
+def test_a_login_node_needs_no_gpu_of_its_own(slurm: Path, run_command: Callable, tmp_path: Path):
+    gpu = ("trainer.accelerator=gpu", "seed=0,1", "hydra.sweep.dir=s", "where.partition=nowhere")
+    done = run_command("train.py", "-m", "where=slurm", *gpu)
+    assert done.returncode == 2
+    assert "sbatch refuses it" in done.stderr
+    (script,) = (tmp_path / "s" / ".slurm").glob("*.sh")
+    assert "#SBATCH --gpus-per-node=1" in script.read_text()
+    alone = run_command("train.py", "where=slurm", "trainer.accelerator=gpu")
+    assert alone.returncode == 2
+    assert "finds no CUDA GPU on this machine" in alone.stderr
+
+
+@pytest.mark.slow
+def test_a_sweep_goes_through_slurm_and_a_second_start_runs_only_what_was_lost(
+    slurm: Path, run_command: Callable, tmp_path: Path
+):
+    sweep = ["train.py", "-m", "where=slurm", "where.max_parallel=2", "where.memory_gb=3", "hydra.sweep.dir=s"]
+    sweep += ["optimizer.lr=1e-3,2.0e-3,1e30", *FAST]
+    done = run_command(*sweep)
+    assert done.returncode == 1, done.stderr
+    assert "2 done, 1 failed" in done.stdout
+    assert [(tmp_path / "s" / number / "DONE").is_file() for number in "012"] == [True, True, False]
+    assert "optimizer.lr=1e+30: the training loss is no number" in (tmp_path / "s/2/train.log").read_text()
+    assert (tmp_path / "s/.slurm/1_2_0_log.out").is_file()
+    assert fake_slurm.known("1_0")["options"]["array"] == "0-2%2"
+    config = json.loads((tmp_path / "s/0/result.json").read_text())["config"]
+    assert config["where"]["name"] == "slurm"
+
+    run_command(*sweep)
+    assert fake_slurm.known_jobs() == ["1_0", "1_1", "1_2", "2"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_lets_slurm_jobs_save_what_they_have_and_the_next_start_goes_on(slurm: Path, tmp_path: Path):
+    settings = ["trainer.max_epochs=1000", "trainer.stop_loss=null", "trainer.checkpoint_every=20", *QUIET]
+    command = [sys.executable, str(ROOT / "train.py"), "-m", "where=slurm", "where.max_parallel=1", "seed=0,1"]
+    first = subprocess.Popen([*command, "hydra.sweep.dir=s", *settings], cwd=tmp_path, stderr=subprocess.PIPE)
+    last = tmp_path / "s/0/checkpoints/last.ckpt"
+    until = time.monotonic() + 120
+    while not last.exists():
+        assert first.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    first.send_signal(signal.SIGINT)
+    _, errors = first.communicate(timeout=120)
+    assert first.returncode == 1, errors
+    assert "interrupted" in json.loads((tmp_path / "s/0/result.json").read_text())["status"]
+    assert fake_slurm.known("1_1")["state"].startswith("CANCELLED")
+    assert not (tmp_path / "s/1/train.log").exists()
+
+    again = subprocess.run([*command, "hydra.sweep.dir=s", *settings], cwd=tmp_path, capture_output=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "resuming from" in (tmp_path / "s/0/train.log").read_text()
