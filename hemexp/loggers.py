@@ -185,7 +185,9 @@ def _mlflow(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> Batche
         earlier = json.loads(kept.read_text()) if resumed_at is not None and kept.is_file() else {}
         known = earlier.get("run_id") if earlier.get("tracking_uri") == uri else None
         tags = {"config_hash": config_hash(cfg), "tags": ", ".join(cfg.tags), "folder": str(directory.resolve())}
-        logger = BatchedMLFlowLogger(cfg.logger.experiment_name, directory.name, uri, tags, run_id=known)
+        place = directory.resolve()
+        name = f"{place.parent.name}/{place.name}" if place.name.isdecimal() else place.name  # a sweep's job
+        logger = BatchedMLFlowLogger(cfg.logger.experiment_name, name, uri, tags, run_id=known)
         write_json(kept, {"tracking_uri": uri, "run_id": logger.run_id})
         if known is None:
             _tell_again(logger, directory, resumed_at)

@@ -87,9 +87,9 @@ def test_mlflow_holds_a_run_once_however_often_it_was_resumed(
     assert run.info.status == "FAILED"
     result = train(cfg, Path("a"))
     other = load_config(TrainConfig, [f"data.root={workbooks}", "logger=mlflow", "seed=1", *FAST])
-    train(other, Path("b"))
+    train(other, Path("sweep/3"))
     runs = {run.info.run_name: run for run in store.search_runs([experiment.experiment_id])}
-    assert sorted(runs) == ["a", "b"]
+    assert sorted(runs) == ["a", "sweep/3"]
     run = runs["a"]
     assert run.info.status == "FINISHED"
     assert run.data.tags["config_hash"] == config_hash(cfg)
