@@ -27,7 +27,8 @@ class Flight:
         ticket: what the place knows it by.
         device: where it runs; empty until its first sign of life.
         epochs: that it has told of.
-        began: when its first sign of life was seen, in seconds since 1970; 0 before.
+        started: when it began by the clock of where it runs, in seconds since 1970; 0 while that is not known.
+        began: when its first sign of life was seen; 0 before.
         heard: when its last was.
     """
 
@@ -36,6 +37,7 @@ class Flight:
     ticket: Any = None
     device: str = ""
     epochs: int = 0
+    started: float = 0.0
     began: float = 0.0
     heard: float = 0.0
     _told: str = ""
@@ -50,7 +52,7 @@ class Flight:
             return False
         life = json.loads(told)
         self._told, self.heard, self.began = told, now, self.began or now
-        self.device = life["device"]
+        self.device, self.started = life["device"], life["began"]
         return True
 
     def trained(self) -> int:
@@ -84,7 +86,6 @@ class Elsewhere(ABC):
         flights = [Flight(task, self.folder / f"{os.getpid()}-{next(self._numbers)}.beat") for task in ordered]
         if flights:
             self.launch(flights)
-            self.flights += flights
 
     def wait(self, seconds: float) -> list[Ended | Beat]:
         """Return what has happened, after `seconds` at most."""
@@ -121,13 +122,13 @@ class Elsewhere(ABC):
         self.refresh()
         now, events = time.time(), list[Ended | Beat]()
         for flight in list(self.flights):
-            if flight.hear(now):
-                events.append(Beat(flight.task, flight.trained()))
             end = self.end_of(flight) or self._patience(flight, now)
+            if flight.hear(now):  # its last words too
+                events.append(Beat(flight.task, flight.trained()))
             if end is not None:
                 self.flights.remove(flight)
                 flight.beats.unlink(missing_ok=True)
-                events.append(Ended(flight.task, *end, flight.device, flight.began or now, now))
+                events.append(Ended(flight.task, *end, flight.device, min(flight.started or now, now), now))
         return events
 
     def _patience(self, flight: Flight, now: float) -> End | None:
@@ -156,7 +157,7 @@ class Elsewhere(ABC):
 
     @abstractmethod
     def launch(self, flights: Sequence[Flight]) -> None:
-        """Hand tasks over, and note each one's ticket."""
+        """Hand tasks over, note each one's ticket, and keep them in `flights`."""
 
     @abstractmethod
     def end_of(self, flight: Flight) -> End | None:

@@ -111,6 +111,7 @@ class RayBackend(Elsewhere):
         cores = max(1, int(self._needs["CPU"]))
         for flight in flights:
             flight.ticket = self._run.remote(flight.task, flight.beats, Path.cwd(), cores, self._function)
+            self.flights.append(flight)
 
     def sleep(self, seconds: float) -> None:
         """Wait until a task has ended."""

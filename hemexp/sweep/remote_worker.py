@@ -54,7 +54,7 @@ class _Pulse:
 
     def __init__(self, path: Path) -> None:
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        self.path, self.epochs = path, 0
+        self.path, self.epochs, self.began = path, 0, time.time()
         self.device = socket.gethostname() + (f" gpu {gpus}" if gpus else "")
         self.tell()
 
@@ -65,7 +65,13 @@ class _Pulse:
 
     def tell(self) -> None:
         self._told = time.monotonic()
-        life = {"device": self.device, "pid": os.getpid(), "epochs": self.epochs, "time": time.time()}
+        life = {
+            "device": self.device,
+            "pid": os.getpid(),
+            "epochs": self.epochs,
+            "began": self.began,
+            "time": time.time(),
+        }
         write_text(self.path, json.dumps(life))
 
 

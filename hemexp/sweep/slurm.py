@@ -87,7 +87,9 @@ class SlurmBackend(Elsewhere):
                     for flight in part:
                         what = (flight.task, flight.beats, Path.cwd(), self.where.cpus_per_job, self._function)
                         flight.ticket = self._executor.submit(run_elsewhere, *what)
+                self.flights += part
             except (FailedJobError, FailedSubmissionError) as error:
+                self.close()  # the arrays before it
                 raise UserError(f"where=slurm: sbatch refuses it: {error}") from None
         self._asked = time.monotonic()
 

@@ -1,8 +1,9 @@
 """A Slurm of one file: sbatch, srun, sacct, squeue and scancel, for as long as a test lasts.
 
 Run under one of those names, it does what that command does. `FAKE_SLURM` names the folder of its state;
-`FAKE_SLURM_MINUTE` is how many seconds it takes for a minute. Array tasks run side by side up to the array's limit,
-each in a session of its own; a job's signals reach all of its processes but the batch shell, as on a cluster.
+`FAKE_SLURM_MINUTE` is how many seconds it takes for a minute, `FAKE_SLURM_MOST` how many tasks it takes at most, and
+`FAKE_SLURM_ACCOUNTS=off` turns sacct off. Array tasks run side by side up to the array's limit, each in a session of
+its own; a job's signals reach all of its processes but the batch shell, as on a cluster.
 """
 
 import json
@@ -60,6 +61,8 @@ def sbatch(script: str) -> None:
     if options.get("partition") == "nowhere":
         sys.exit("sbatch: error: Batch job submission failed: Invalid partition name specified")
     with FileLock(place() / "lock"):
+        if len(known_jobs()) >= int(os.environ.get("FAKE_SLURM_MOST", "10000")):
+            sys.exit("sbatch: error: MaxSubmitJobs limit reached")
         job = 1 + max((int(key.split("_")[0]) for key in known_jobs()), default=0)
         last, _, parallel = options.get("array", "0-0").partition("-")[2].partition("%")
         tasks = [f"{job}_{number}" for number in range(int(last) + 1)] if "array" in options else [str(job)]

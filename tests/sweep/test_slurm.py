@@ -195,6 +195,30 @@ def test_more_jobs_than_an_array_holds_are_several_arrays(slurm: Path, tmp_path:
     assert fake_slurm.known_jobs() == ["1_0", "1_1", "2"]
 
 
+def test_a_refused_array_takes_those_before_it_along(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("hemexp.sweep.slurm._ARRAY", 1)
+    monkeypatch.setenv("FAKE_SLURM_MOST", "2")
+    backend = started(tmp_path)
+    with pytest.raises(UserError, match="MaxSubmitJobs"):
+        backend.submit(tasks(tmp_path, [{"do": "hang"}] * 3))
+    wait_until(lambda: all("CANCELLED" in str(fake_slurm.known(key)) for key in ("1", "2")), backend)
+    assert fake_slurm.known_jobs() == ["1", "2"]
+    assert backend.idle
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variables", [{}, {"SLURM_NTASKS": "4", "SLURM_JOB_ID": "7", "SLURM_PROCID": "0"}])
+def test_a_run_in_an_allocation_of_several_tasks_is_a_run_alone(
+    variables: dict[str, str], slurm: Path, run_command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    done = run_command("train.py", "output_dir=run", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert "srun" not in done.stderr
+    assert (tmp_path / "run" / "DONE").is_file()
+
+
 def test_what_is_asked_of_slurm():
     options = {"setup": "module load cuda", "qos": "long", "gpu-bind": "single:1", "mem-per-cpu": "2G"}
     where = SlurmConfig("slurm", partition="gpu", time_minutes=30, options=options)
@@ -226,6 +250,7 @@ def test_what_is_missing_is_refused(slurm: Path, monkeypatch: pytest.MonkeyPatch
             check(SlurmConfig("slurm"), "cpu")
 
 
+@pytest.mark.slow
 def test_a_login_node_needs_no_gpu_of_its_own(slurm: Path, run_command: Callable, tmp_path: Path):
     gpu = ("trainer.accelerator=gpu", "seed=0,1", "hydra.sweep.dir=s", "where.partition=nowhere")
     done = run_command("train.py", "-m", "where=slurm", *gpu)
