@@ -13,12 +13,13 @@ import pandas as pd
 from hemexp.cohort.labels import label_patients
 from hemexp.config import BASELINES, LabelConfig, TrainConfig
 from hemexp.datamodule import ExpansionDataModule
-from hemexp.errors import Interrupted, UserError
+from hemexp.errors import Interrupted
 from hemexp.evaluation.attributions import attributions
 from hemexp.evaluation.calibration import calibration, smoothed_curve
 from hemexp.evaluation.comparison import claim, compare
 from hemexp.evaluation.cross_validation import MEASURED, CrossValidated, Part, Watch, cross_validate, repeated_folds
 from hemexp.evaluation.decision import decision_curve
+from hemexp.evaluation.people import evaluated_people, training_part
 from hemexp.evaluation.recipe import Recipe, recipe_of
 from hemexp.evaluation.sample_size import num_fitted_inputs, sample_size
 from hemexp.evaluation.scores import Score
@@ -29,8 +30,6 @@ from hemexp.training import fit
 
 Array = np.ndarray[Any, Any]
 log = logging.getLogger(__name__)
-
-_USUAL_FOLDS = 5  # a cohort too small even for these has no cross-validation, and a caveat
 
 
 @dataclass
@@ -148,40 +147,6 @@ def _stage(name: str) -> Iterator[None]:
         yield
     except Interrupted:
         raise Interrupted(f"interrupted in the evaluation ({name}); the model itself is trained") from None
-
-
-def training_part(data: ExpansionDataModule) -> list[int]:
-    """Return the table positions of the patients that the run's model is fitted to."""
-    return sorted(data.split.positions("train") + data.split.positions("val"))
-
-
-def evaluated_people(cfg: TrainConfig, data: ExpansionDataModule) -> list[int]:
-    """Return the table positions of the patients whom cross-validation divides, as ``evaluation.patients`` says."""
-    training = training_part(data)
-    return training if cfg.evaluation.patients == "train" else sorted(training + data.split.positions("test"))
-
-
-def rehearse(cfg: TrainConfig, data: ExpansionDataModule) -> None:
-    """Draw every part that the evaluation will hold out, before hours of training meet one that cannot be drawn.
-
-    Raises:
-        UserError: a fold's patients cannot be divided as the split asks, or more folds are asked for than there are
-            patients of the rarer outcome.
-    """
-    recipe, evaluation = recipe_of(cfg, data), cfg.evaluation
-    people = evaluated_people(cfg, data)
-    events = int(recipe.labels[people].sum())
-    rarer = min(events, len(people) - events)
-    if evaluation.name != "off" and _USUAL_FOLDS <= rarer < evaluation.num_folds:
-        raise UserError(
-            f"evaluation.num_folds={evaluation.num_folds}: each fold must hold both outcomes, and of {len(people)} "
-            f"patients {events} have expansion; give at most {rarer}"
-        )
-    if evaluation.name == "off" or cfg.split.val_fraction == 0:
-        return
-    for num_repeats, rows in ((evaluation.num_repeats, people), (evaluation.threshold_repeats, training_part(data))):
-        for part in repeated_folds(recipe.labels, rows, evaluation.num_folds, num_repeats, cfg.seed):
-            recipe.member(part.train.tolist(), part.seed)
 
 
 def _cross_validation(

@@ -16,7 +16,8 @@ from hemexp.config import NetConfig, TrainConfig
 from hemexp.datamodule import ExpansionDataModule
 from hemexp.errors import CheckFailed, Interrupted, Pruned, UserError
 from hemexp.evaluation.cross_validation import Watch
-from hemexp.evaluation.evaluate import evaluate, rehearse
+from hemexp.evaluation.evaluate import evaluate
+from hemexp.evaluation.people import rehearse
 from hemexp.evaluation.recipe import recipe_of
 from hemexp.evaluation.scores import prevalence_scores, score_predictions
 from hemexp.figures.gallery import attention_figures, evaluation_figures

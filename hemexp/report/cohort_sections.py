@@ -79,8 +79,9 @@ def _flow(run: RunFiles, flow: dict[str, Any]) -> Block:
 
 
 def _folds(block: dict[str, Any]) -> str:
+    within = " within the training part" if block.get("patients") == "train" else ""
     return (
-        f"Cross-validation: {count(block['num_patients'])} patients ({count(block['events'])} with expansion), "
+        f"Cross-validation{within}: {count(block['num_patients'])} patients ({count(block['events'])} with expansion), "
         f"{block['num_folds']} folds, {block['num_repeats']} times, {count(block['num_fits'])} fits"
     )
 

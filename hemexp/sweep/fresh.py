@@ -18,7 +18,7 @@ def evaluate_afresh(job: SweepJob) -> None:
     """
     from hemexp.datamodule import ExpansionDataModule
     from hemexp.evaluation.cross_validation import MEASURED, cross_validate, repeated_folds
-    from hemexp.evaluation.evaluate import evaluated_people
+    from hemexp.evaluation.people import evaluated_people
     from hemexp.evaluation.recipe import recipe_of
 
     cfg = job.cfg

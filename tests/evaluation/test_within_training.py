@@ -13,7 +13,8 @@ from hemexp.config import TrainConfig
 from hemexp.datamodule import ExpansionDataModule
 from hemexp.errors import Pruned, UserError
 from hemexp.evaluation.cross_validation import cross_validate, repeated_folds
-from hemexp.evaluation.evaluate import Evaluation, evaluate, rehearse
+from hemexp.evaluation.evaluate import Evaluation, evaluate
+from hemexp.evaluation.people import rehearse
 from hemexp.evaluation.recipe import Recipe
 from hemexp.jobs.train import train
 from hemexp.split import Split

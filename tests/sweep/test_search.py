@@ -26,7 +26,8 @@ from hemexp.sweep.backend import Ended, Task
 from hemexp.sweep.job import SweepJob, compose_job
 from hemexp.sweep.search import Search, distinct_draws, run_search
 from hemexp.sweep.space import Choices, Interval, Space, parse_space
-from hemexp.sweep.tpe import Study, watch_of
+from hemexp.sweep.study import Study
+from hemexp.sweep.tpe import watch_of
 
 Act = Callable[[SweepJob], str]  # does a job, and returns its outcome
 C, LOG_C = "model.C", "model.C=tag(log,interval(0.001,1000))"
@@ -391,6 +392,16 @@ def test_more_trials_go_on_from_those_that_are_there(prepare: Callable[..., Sear
     assert content["skipped"] == 2
     assert table[C].tolist()[:2] == first[C].tolist()
     assert len(set(table[C])) == 3
+
+
+@pytest.mark.usefixtures("quickly")
+def test_a_journal_whose_last_line_is_torn_is_read(prepare: Callable[..., Search], run: Callable[..., Any]):
+    first = run(prepare("search=tpe", "search.num_trials=2", LOG_C))[2]
+    with (prepare("search=tpe", LOG_C).directory / "study.log").open("ab") as journal:
+        journal.write(b'{"op_code":4,"wor')
+    table = run(prepare("search=tpe", "search.num_trials=3", LOG_C))[2]
+    assert table[C].tolist()[:2] == first[C].tolist()
+    assert table["status"].tolist() == ["done"] * 3
 
 
 @pytest.mark.usefixtures("quickly")
