@@ -151,7 +151,10 @@ def test_where_nothing_answers_is_refused_at_once(run_command: Callable, tmp_pat
 
 
 def test_a_sweep_on_a_cluster_that_runs_already(four_gpus: None, run_command: Callable, tmp_path: Path):
-    place = ["where=ray", "where.address=auto", "where.gpus_per_job=0.5"]
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    place = ["where=ray", f"where.address={address}", "where.gpus_per_job=0.5"]
     done = run_command("train.py", "-m", *place, "model=prevalence,volume", "hydra.sweep.dir=s", *FAST)
     assert done.returncode == 0, done.stderr
     assert "2 at once" in done.stderr
