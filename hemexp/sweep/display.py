@@ -27,10 +27,12 @@ class Display:
         self._own: dict[int, float] = {}
         self._batched: dict[int, float] = {}
         self._ended: set[int] = set()
-        self._started = time.monotonic()
+        self._first: tuple[float, float] | None = (
+            None  # when work was first seen done, and how much: starting up is none
+        )
         columns = (
             TextColumn("[bold]{task.fields[jobs]}"),
-            BarColumn(),
+            BarColumn(bar_width=20),
             TaskProgressColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
@@ -41,6 +43,7 @@ class Display:
         self._draw()
 
     def __enter__(self) -> "Display":
+        self._draw()
         self._progress.start()
         return self
 
@@ -75,7 +78,7 @@ class Display:
     def share(self) -> float:
         """How much of the work is done, 0 to 1."""
         total = sum(self.work.values())
-        return sum(map(self._done, self.work)) / total if total else 1.0
+        return sum(map(self._done, self.work)) / total if total else 0.0
 
     def _done(self, job: int) -> float:
         if job in self._ended:
@@ -83,10 +86,13 @@ class Display:
         return min(self.work[job], max(self._own.get(job, 0), self._batched.get(job, 0)))
 
     def _left(self, before: str = "") -> str:
-        share, seconds = self.share, time.monotonic() - self._started
-        if not 0 < share < 1:
+        share, now = self.share, time.monotonic()
+        if share > 0 and self._first is None:
+            self._first = (now, share)
+        if self._first is None or not self._first[1] < share < 1:
             return ""
-        return f"{before}about {duration(seconds * (1 - share) / share)} left"
+        rate = (share - self._first[1]) / (now - self._first[0])
+        return f"{before}about {duration((1 - share) / rate)} left"
 
     def _draw(self) -> None:
         failed = f", {self.num_failed} failed" if self.num_failed else ""

@@ -8,7 +8,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from hemexp.errors import Interrupted, Pruned, UserError
+from hemexp.errors import CheckFailed, Interrupted, Pruned, UserError
 from hemexp.run_directory import OutputDirectory
 from hemexp.sweep.backend import Task
 from hemexp.training import progress
@@ -34,7 +34,7 @@ def run_task(task: Task, pulse: Pulse = lambda epochs: None) -> tuple[str, str]:
     with _told_in(logs, pulse), progress.heard_by(pulse):
         try:
             _KINDS[task.kind](task)
-        except UserError as error:
+        except (UserError, CheckFailed) as error:
             log.error("error: %s", error)
             return "failed", " ".join(str(error).split())
         except Pruned as end:
