@@ -1,42 +1,29 @@
 """A sweep at work: its directory, what is running, what befell each job, and what is left at the end."""
 
-import csv
-import io
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
-from platform import python_version
 from types import FrameType
 from typing import Any
 
-from hemexp import __version__
 from hemexp.config import TrainConfig
-from hemexp.files import write_csv, write_json, write_text
+from hemexp.files import write_csv, write_json
 from hemexp.sweep.backend import Backend, Beat, Ended, Task
-from hemexp.sweep.display import Display, duration, print_leaderboard, score_text
+from hemexp.sweep.display import Display, duration, print_leaderboard
 from hemexp.sweep.folders import claim, note_loss, open_sweep, result_of
 from hemexp.sweep.fresh import fresh_of
 from hemexp.sweep.job import SweepJob
 from hemexp.sweep.leaderboard import DONE, Fate, Leaderboard, rank
 from hemexp.sweep.places import backend_of, check_place
+from hemexp.sweep.record import LEADERBOARD, SWEEP, add_to_timeline, devices_in, facts_of, remarks, score_line
 from hemexp.sweep.workload import cost_of, could_share, epochs_of
 
 _LARGEST_BATCH = 64  # jobs: the training engine cuts them to what a device takes
 LOST = ("failed", "killed", "timeout")
-Timeline = list[dict[str, object]]
-_NO_CHOICE = (  # what a ranking must not be read as choosing
-    ("label", "scores of different outcomes stand side by side, none is better than another"),
-    ("data", "scores of different patients stand side by side, none is better than another"),
-    ("split", "scores of different patients stand side by side, none is better than another"),
-    ("seed", "how far its scores lie apart is luck; to choose the best of them would be cheating"),
-)
-_ENDS = (("", "value"), ("_low", "low"), ("_high", "high"))
 
 
 class Sweep:
@@ -59,7 +46,8 @@ class Sweep:
         self.fates: dict[int, Fate] = {}
         self.num_skipped = 0
         self.stopped = False
-        self._timeline: Timeline = []
+        self._timeline: list[Ended] = []
+        self._devices = devices_in(directory)
         self._running: set[int] = set()
         self._began = time.monotonic()
         self.backend: Backend = backend_of(cfg, directory)
@@ -71,7 +59,8 @@ class Sweep:
         self.display.num_ended += len(jobs)
         self.display.num_jobs += len(jobs)
         for job in jobs:
-            self._know(job, Fate(str(result_of(job.folder).get("status", DONE))))
+            status = str(result_of(job.folder).get("status", DONE))
+            self._know(job, Fate(status, device=self._devices.get(job.key, "")))
 
     def refuse(self, job: SweepJob, why: str) -> None:
         """Take in a job of a search whose configuration breaks a rule: it has failed before it could begin."""
@@ -159,16 +148,7 @@ class Sweep:
         if isinstance(event, Beat):
             self.display.beat(numbers, event.epochs)
             return
-        self._timeline.append(
-            {
-                "task": event.task.kind,
-                "jobs": " ".join(map(str, numbers)),
-                "device": event.device,
-                "started": round(event.started, 3),
-                "ended": round(event.ended, 3),
-                "outcome": event.outcome,
-            }
-        )
+        self._timeline.append(event)
         if event.task.kind == "job":
             self._end_job(event)
         elif event.task.kind == "batch":
@@ -189,7 +169,7 @@ class Sweep:
             note_loss(job, outcome, message)
         self.fates[job.number] = Fate(outcome, message, event.device)
         self._running.discard(job.number)
-        words = _score_line(job, self.cfg.search.score) if outcome == DONE else message
+        words = score_line(job, self.cfg.search.score) if outcome == DONE else message
         if outcome in LOST:
             words += f" (log: {job.folder / 'train.log'})"
         self.display.ended(job.number, job.title, outcome, words)
@@ -209,14 +189,14 @@ class Sweep:
         self._evaluate_best_afresh(board)
         self.backend.close()
         if board.rows:
-            write_csv(board.table(), self.directory / "leaderboard.csv")
-        write_text(self.directory / "timeline.csv", _csv(self._timeline))
+            write_csv(board.table(), self.directory / LEADERBOARD)
+        add_to_timeline(self.directory, self._timeline)
         counts = Counter(fate.status for fate in self.fates.values())
         lost = [job for job in self.jobs if self.fates[job.number].status not in {DONE, "pruned"}]
         status = "interrupted" if self.stopped else "failed" if lost else DONE
         content = self._write(status, board, more)
         best = result_of(self.directory / board.winner["folder"]) if board.winner else {}
-        print_leaderboard(board, [*_remarks(board, content, best), *notes])
+        print_leaderboard(board, [*remarks(board, content, best), *notes])
         for job in lost:
             fate = self.fates[job.number]
             print(f"{fate.status}: {job.title}{f': {fate.message}' if fate.message else ''}")
@@ -226,7 +206,7 @@ class Sweep:
             print(f"the same command with hydra.sweep.dir={self.directory} runs only what is not done")
         print(f"report.py sweep_dir={self.directory} writes a page of it")
         self._lock.release()
-        return not lost
+        return not lost and not self.stopped
 
     def _evaluate_best_afresh(self, board: Leaderboard) -> None:
         """Have the winner cross-validated on other folds: the best of many is too good on those that chose it."""
@@ -248,92 +228,21 @@ class Sweep:
                     ended = ended or isinstance(event, Ended)
 
     def _write(self, status: str, board: Leaderboard, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        swept: dict[str, list[str]] = {}
-        for job in self.jobs:
-            for override in job.overrides:
-                key, _, value = override.lstrip("+").partition("=")
-                swept.setdefault(key, [])
-                if value not in swept[key]:
-                    swept[key].append(value)
-        best, winner = board.winner, None
-        if best is not None:
-            score = {"value": best["score"], "low": best["score_low"], "high": best["score_high"]}
-            ranked = sum(row["rank"] is not None for row in board.rows)
-            winner = {"job": best["job"], "folder": best["folder"], "num_jobs": ranked, "score": score}
-            fresh = fresh_of(self.directory, best["config_hash"])
-            if fresh is not None and board.ranked_by in fresh["metrics"]:
-                winner |= {"fresh": fresh["metrics"][board.ranked_by], "fold_seed": fresh["fold_seed"]}
-        packages = ("torch", "lightning", "hydra-core")
-        content: dict[str, Any] = {
+        content = {
             "status": status,
             "command": self.command,
-            "ranked_by": board.ranked_by,
-            "lower_is_better": board.lower_is_better,
-            "search": asdict(self.cfg.search),
-            "where": asdict(self.cfg.where),
-            "swept": {key: values for key, values in swept.items() if len(values) > 1},
+            **facts_of(self.cfg, self.jobs, board, self.directory),
             "counts": dict(Counter(fate.status for fate in self.fates.values())),
             "skipped": self.num_skipped,
             "seconds": round(time.monotonic() - self._began, 2),
-            "versions": {"python": python_version(), "hemexp": __version__, **{n: version(n) for n in packages}},
-            "winner": winner,
-            "nested": None,
             **(extra or {}),
         }
-        write_json(self.directory / "sweep.json", content)
+        write_json(self.directory / SWEEP, content)
         return content
 
 
 def _task(job: SweepJob) -> Task:
     return Task("job", (job,), cost_of(job.cfg))
-
-
-def _score_line(job: SweepJob, score: str) -> str:
-    result = result_of(job.folder)
-    value = result.get("metrics", {}).get(f"cv/{score}") or {}
-    if value.get("value") is None:
-        shown = f"best loss {result['best_loss']:.3f}" if result.get("best_loss") is not None else "done"
-    else:
-        row = {f"score{end}": value[key] for end, key in _ENDS}
-        shown = f"cv/{score} {score_text(row)}"
-    return f"{shown}, {duration(result.get('seconds', 0.0))}"
-
-
-def _remarks(board: Leaderboard, content: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
-    """Return what must be said beside a ranking.
-
-    Args:
-        board: of the sweep.
-        content: of sweep.json.
-        best: result.json of the best job.
-    """
-    from hemexp.summary import say_claim
-
-    winner = content["winner"]
-    if winner is None:
-        if not any(row["status"] == DONE for row in board.rows):
-            return []
-        return [
-            "not ranked: jobs were neither cross-validated (evaluation=off) nor had patients held out "
-            "(split.val_fraction=0); test scores report, they never choose"
-        ]
-    notes = [f"{best['verdict']}: job {winner['job']}", *say_claim(best.get("claim"))]
-    notes += [f"{key} is swept: {why}" for key in content["swept"] for name, why in _NO_CHOICE if key.startswith(name)]
-    if winner["num_jobs"] > 1:
-        why = f"the best of {winner['num_jobs']} looks better than it is"
-        notes.append(f"{why}: it was chosen by this very score")
-        if "fresh" in winner:
-            row = {f"score{end}": winner["fresh"][key] for end, key in _ENDS}
-            notes[-1] = f"{why}; on fresh folds of the same patients it has {board.ranked_by} {score_text(row)}"
-    return notes
-
-
-def _csv(rows: Timeline) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["task", "jobs", "device", "started", "ended", "outcome"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,0 +1,131 @@
+"""What a sweep's own files say, and what must be said beside a ranking."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+from hemexp import __version__
+from hemexp.config import TrainConfig
+from hemexp.files import write_text
+from hemexp.sweep.backend import Ended
+from hemexp.sweep.display import duration, score_text
+from hemexp.sweep.folders import result_of
+from hemexp.sweep.fresh import fresh_of
+from hemexp.sweep.job import SweepJob
+from hemexp.sweep.leaderboard import DONE, Leaderboard
+
+SWEEP, LEADERBOARD, TIMELINE = "sweep.json", "leaderboard.csv", "timeline.csv"
+_COLUMNS = ("task", "jobs", "device", "started", "ended", "outcome")
+_ENDS = (("", "value"), ("_low", "low"), ("_high", "high"))
+_NO_CHOICE = (  # what a ranking must not be read as choosing
+    ("label", "scores of different outcomes stand side by side, none is better than another"),
+    ("data", "scores of different patients stand side by side, none is better than another"),
+    ("split", "scores of different patients stand side by side, none is better than another"),
+    ("seed", "how far its scores lie apart is luck; to choose the best of them would be cheating"),
+)
+
+
+def facts_of(cfg: TrainConfig, jobs: Sequence[SweepJob], board: Leaderboard, directory: Path) -> dict[str, Any]:
+    """Return what sweep.json says of the sweep and its winner.
+
+    Args:
+        cfg: any job's.
+        jobs: all.
+        board: their leaderboard.
+        directory: the sweep's, which may hold the winner's scores on fresh folds.
+    """
+    swept: dict[str, list[str]] = {}
+    for job in jobs:
+        for override in job.overrides:
+            key, _, value = override.lstrip("+").partition("=")
+            swept.setdefault(key, [])
+            if value not in swept[key]:
+                swept[key].append(value)
+    best, winner = board.winner, None
+    if best is not None:
+        score = {"value": best["score"], "low": best["score_low"], "high": best["score_high"]}
+        ranked = sum(row["rank"] is not None for row in board.rows)
+        winner = {"job": best["job"], "folder": best["folder"], "num_jobs": ranked, "score": score}
+        fresh = fresh_of(directory, best["config_hash"])
+        if fresh is not None and board.ranked_by in fresh["metrics"]:
+            winner |= {"fresh": fresh["metrics"][board.ranked_by], "fold_seed": fresh["fold_seed"]}
+    packages = {name: version(name) for name in ("torch", "lightning", "hydra-core")}
+    return {
+        "ranked_by": board.ranked_by,
+        "lower_is_better": board.lower_is_better,
+        "search": asdict(cfg.search),
+        "where": asdict(cfg.where),
+        "swept": {key: values for key, values in swept.items() if len(values) > 1},
+        "versions": {"python": python_version(), "hemexp": __version__, **packages},
+        "winner": winner,
+        "nested": None,
+    }
+
+
+def remarks(board: Leaderboard, content: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
+    """Return what must be said beside a ranking.
+
+    Args:
+        board: of the sweep.
+        content: of sweep.json.
+        best: result.json of the best job.
+    """
+    from hemexp.summary import say_claim
+
+    winner = content["winner"]
+    if winner is None:
+        if not any(row["status"] == DONE for row in board.rows):
+            return []
+        return [
+            "not ranked: jobs were neither cross-validated (evaluation=off) nor had patients held out "
+            "(split.val_fraction=0); test scores report, they never choose"
+        ]
+    notes = [f"{best['verdict']}: job {winner['job']}", *say_claim(best.get("claim"))]
+    notes += [f"{key} is swept: {why}" for key in content["swept"] for name, why in _NO_CHOICE if key.startswith(name)]
+    if winner["num_jobs"] > 1:
+        why = f"the best of {winner['num_jobs']} looks better than it is"
+        notes.append(f"{why}: it was chosen by this very score")
+        if "fresh" in winner:
+            row = {f"score{end}": winner["fresh"][key] for end, key in _ENDS}
+            notes[-1] = f"{why}; on fresh folds of the same patients it has {board.ranked_by} {score_text(row)}"
+    return notes
+
+
+def score_line(job: SweepJob, score: str) -> str:
+    """Return how a finished job did, in a line."""
+    result = result_of(job.folder)
+    value = result.get("metrics", {}).get(f"cv/{score}") or {}
+    if value.get("value") is None:
+        shown = f"best loss {result['best_loss']:.3f}" if result.get("best_loss") is not None else "done"
+    else:
+        shown = f"cv/{score} {score_text({f'score{end}': value[key] for end, key in _ENDS})}"
+    return f"{shown}, {duration(result.get('seconds', 0.0))}"
+
+
+def devices_in(directory: Path) -> dict[str, str]:
+    """Return where the jobs of an earlier start ran, by configuration hash."""
+    try:
+        with (directory / LEADERBOARD).open(encoding="utf-8", newline="") as lines:
+            return {row["config_hash"]: row["device"] for row in csv.DictReader(lines)}
+    except (OSError, KeyError):
+        return {}
+
+
+def add_to_timeline(directory: Path, events: Sequence[Ended]) -> None:
+    """Write down which tasks have run, below those of earlier starts."""
+    path = directory / TIMELINE
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if not path.is_file():
+        writer.writerow(_COLUMNS)
+    for event in events:
+        numbers = " ".join(str(job.number) for job in event.task.jobs)
+        times = (round(event.started, 3), round(event.ended, 3))
+        writer.writerow([event.task.kind, numbers, event.device, *times, event.outcome])
+    earlier = path.read_text(encoding="utf-8") if path.is_file() else ""
+    write_text(path, earlier + text.getvalue())
