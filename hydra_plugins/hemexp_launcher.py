@@ -64,14 +64,17 @@ class HemexpSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep that the command line's arguments span."""
         assert self.config is not None
-        if self.config.search.name == "grid":
-            from hemexp.sweep.grid import sweep_grid
+        loader, params = self.context.config_loader, dict(self.params)
+        try:
+            if self.config.search.name == "grid":
+                from hemexp.sweep.grid import sweep_grid
 
-            loader = self.context.config_loader
-            return sweep_grid(self.config, loader, arguments, dict(self.params), self.other_launcher)
-        from hemexp.sweep.search import search
+                return sweep_grid(self.config, loader, arguments, params, self.other_launcher)
+            from hemexp.sweep.search import search
 
-        return search(self.config, self.context.config_loader, arguments, dict(self.params))
+            return search(self.config, loader, arguments, params)
+        except ValueError as error:  # which Hydra's own code raises for a wrong command line
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="hemexp", node=LauncherConf, provider="hemexp")

@@ -135,7 +135,7 @@ def test_what_fails_after_the_run_does_not_undo_it(workbooks: Path, tmp_path: Pa
     def closed(*_: object) -> None:
         raise SystemExit(1)  # what a closed pipe makes of a print
 
-    monkeypatch.setattr("hemexp.jobs.train._say_end", closed)
+    monkeypatch.setattr("hemexp.jobs.train.say_end", closed)
     cfg = load_config(TrainConfig, [f"data.root={workbooks}", "model=hours", *QUIET])
     with pytest.raises(SystemExit):
         train(cfg, tmp_path / "run")
@@ -172,7 +172,7 @@ def test_an_estimator_that_failed_after_its_fit_goes_on(
 
     cfg = load_config(TrainConfig, [f"data.root={workbooks}", "model=ridge2", *QUIET])
     with monkeypatch.context() as patch:
-        patch.setattr("hemexp.jobs.train._show", fail)
+        patch.setattr("hemexp.jobs.train.tell_result", fail)
         with pytest.raises(OSError, match="disk full"):
             train(cfg, tmp_path / "run")
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.metrics import log_loss
 
 from hemexp.config import DebugConfig, TrainConfig
+from hemexp.datamodule import ExpansionDataModule
 from hemexp.errors import CheckFailed
 
 Array = np.ndarray[Any, Any]
@@ -19,6 +20,12 @@ def verdict_of(cfg: TrainConfig) -> str:
     if cfg.debug.name == "off":
         return "HONEST"
     return f"INCOMPLETE: debug={cfg.debug.name} tries the machinery, it is no result"
+
+
+def learners(cfg: TrainConfig, data: ExpansionDataModule) -> list[int]:
+    """Return the table positions of those whom the run learns from, the ones held out to watch among them."""
+    people = data.split.positions("train") + data.split.positions("val")
+    return handful(data.labels["expansion"].to_numpy(dtype=float), people, cfg.debug.num_patients)
 
 
 def handful(labels: Array, people: Sequence[int], num_patients: int) -> list[int]:

@@ -23,14 +23,14 @@ from hemexp.evaluation.scores import prevalence_scores, score_predictions
 from hemexp.figures.gallery import attention_figures, evaluation_figures
 from hemexp.figures.run import run_figures
 from hemexp.files import write_csv
-from hemexp.jobs.debug import check_learnt, handful, verdict_of
+from hemexp.jobs.debug import check_learnt, learners, verdict_of
 from hemexp.jobs.run_facts import outcome_of, run_facts, say_end, say_start, write_cohort
 from hemexp.loggers import open_loggers, tell_result
 from hemexp.nets.expansion import ExpansionNet
 from hemexp.predictor import save_predictor
 from hemexp.run_directory import RunDirectory
 from hemexp.training import fit
-from hemexp.training.group import load_checkpoint
+from hemexp.training.group import ForeignState, load_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool, watch: Watch | Non
     if resume:
         resumed_at = load_checkpoint(run.last)["num_epochs"] if isinstance(cfg.model, NetConfig) else 0
     with open_loggers(cfg, run.path, resumed_at) as loggers:
-        result = _fit_and_evaluate(cfg, run, data, facts, loggers, watch)
+        result = _fit_and_evaluate(cfg, run, data, facts, loggers, watch, resume)
     say_end(result, run)
     return result
 
@@ -113,12 +113,19 @@ def _fit_and_evaluate(
     facts: Mapping[str, Any],
     loggers: list[Logger],
     watch: Watch | None,
+    resume: bool,
 ) -> dict[str, Any]:
     recipe = recipe_of(cfg, data)
-    people = data.split.positions("train") + data.split.positions("val")
-    people = handful(recipe.labels, people, cfg.debug.num_patients)
+    people = learners(cfg, data)
     member = recipe.member(people, cfg.seed)
-    (fitted,) = fit([member], cfg.trainer, directory=run.last.parent, loggers=loggers, history=run.path / "history.csv")
+    places = {"directory": run.last.parent, "loggers": loggers, "history": run.path / "history.csv"}
+    try:
+        (fitted,) = fit([member], cfg.trainer, **places)
+    except ForeignState:
+        if resume:
+            raise
+        run.last.unlink()  # of a batch that knew the cohort as it was then
+        (fitted,) = fit([member], cfg.trainer, **places)
     if fitted.stopped_by == "diverged":
         raise UserError(
             f"optimizer.lr={cfg.optimizer.lr}: the training loss is no number from epoch {fitted.epochs - 1} on; "

@@ -8,8 +8,10 @@ from itertools import groupby
 from hemexp.config import TrainConfig
 from hemexp.datamodule import ExpansionDataModule
 from hemexp.evaluation.recipe import recipe_of
+from hemexp.jobs.debug import learners
 from hemexp.members import Member
 from hemexp.run_directory import RunDirectory
+from hemexp.sweep.folders import BATCHES
 from hemexp.sweep.job import SweepJob
 from hemexp.training import fit, shape_of
 
@@ -31,7 +33,7 @@ def train_together(jobs: Sequence[SweepJob]) -> None:
         alike = list(group)
         trainer = alike[0][0].cfg.trainer
         names = hashlib.sha256(" ".join(job.key for job, _ in alike).encode()).hexdigest()[:16]
-        place = alike[0][0].folder.parent / ".batches" / names  # where an interrupted batch is taken up again
+        place = alike[0][0].folder.parent / BATCHES / names  # where an interrupted batch is taken up again
         ends = [RunDirectory(job.folder).last for job, _ in alike]
         fit([member for _, member in alike], trainer, directory=place, num_workers=1, apart=ends)
         shutil.rmtree(place, ignore_errors=True)
@@ -43,4 +45,4 @@ def member_of(cfg: TrainConfig) -> Member:
         cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs
     )
     data.setup()
-    return recipe_of(cfg, data).member(data.split.positions("train") + data.split.positions("val"), cfg.seed)
+    return recipe_of(cfg, data).member(learners(cfg, data), cfg.seed)

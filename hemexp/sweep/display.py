@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from hemexp.sweep.leaderboard import DONE, Leaderboard, Row
+from hemexp.sweep.leaderboard import DONE, LOST, Leaderboard, Row
 from hemexp.wording import interval_text
 
 _SHOWN = 20  # jobs in the table on the terminal; leaderboard.csv has all
@@ -65,7 +65,7 @@ class Display:
         """Say how a job ended."""
         self.num_ended += 1
         self._ended.add(job)
-        self.num_failed += status != DONE
+        self.num_failed += status in LOST
         self._draw()
         place = f"[{self.num_ended}/{self.num_jobs}] "
         self.say(f"{place}{title}: {words if status == DONE else f'{status.upper()}: {words}'}{self._left('; ')}")

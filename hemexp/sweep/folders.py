@@ -12,7 +12,7 @@ from hemexp.files import write_text
 from hemexp.run_directory import OutputDirectory, RunDirectory
 from hemexp.sweep.job import SweepJob
 
-STALE = ".stale"
+STALE, BATCHES = ".stale", ".batches"
 _HASH = Path(".hydra", "config_hash")  # tells whose a folder is before its job has begun
 _OWN = {"sweep.json", "leaderboard.csv", "multirun.yaml", STALE, ".lock"}  # any of these is in a sweep's directory
 
@@ -39,18 +39,39 @@ def open_sweep(directory: Path) -> OutputDirectory:
 def settle(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
     """Give every job the folder that holds its own run, wherever that was left, and return those that are not done.
 
-    A folder with another configuration's run goes to ``.stale/``; a run found there, or under another number, comes
-    back. Nothing is deleted. Killed at any moment, the next call finds everything again.
+    A folder with another configuration's run goes to ``.stale/``, and so does one of a cohort whose files have changed
+    since; a run found there, or under another number, comes back. Nothing is deleted. Killed at any moment, the next
+    call finds everything again.
+
+    Raises:
+        UserError: there are earlier runs, and their cohort cannot be read any more.
     """
+    cohorts: dict[str, str] = {}
+    by_name = {job.folder.name: job for job in jobs}
     for folder in _numbered(directory):
-        job = next((job for job in jobs if job.folder.name == folder.name), None)
-        if job is None or config_of(folder) != job.key:
+        job = by_name.get(folder.name)
+        if job is None or config_of(folder) != job.key or not _same_cohort(folder, job, cohorts):
             _put_aside(folder)
     aside = _aside(directory)
     for job in jobs:
-        if not job.folder.exists() and (found := aside.get(job.key)):
-            found.pop(0).rename(job.folder)
+        found = [] if job.folder.exists() else aside.get(job.key, [])
+        fitting = next((folder for folder in found if _same_cohort(folder, job, cohorts)), None)
+        if fitting is not None:
+            found.remove(fitting)
+            fitting.rename(job.folder)
     return [job for job in jobs if not (job.folder / "DONE").is_file()]
+
+
+def _same_cohort(folder: Path, job: SweepJob, known: dict[str, str]) -> bool:
+    """Whether a run's patients are those that its files hold now; what those hold is kept in `known`."""
+    there, data = result_of(folder).get("data_hash"), job.cfg.data
+    if there is None or data.root is None:  # it had not begun, or its patients follow from the configuration
+        return True
+    if repr(data) not in known:
+        from hemexp.cohort import load_cohort
+
+        known[repr(data)] = load_cohort(data).data_hash
+    return bool(there == known[repr(data)])
 
 
 def claim(job: SweepJob) -> None:

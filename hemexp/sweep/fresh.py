@@ -1,6 +1,7 @@
 """The best job once more on folds that did not choose it: how much of its lead was the luck of the folds."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ def evaluate_afresh(job: SweepJob) -> None:
     parts = repeated_folds(recipe.labels, people, cfg.evaluation.num_folds, cfg.evaluation.num_repeats, seed)
     (validated,) = cross_validate([recipe], parts, cfg.trainer)
     scores = {f"cv/{measure}": validated.score(measure) for measure in MEASURED}
-    write_json(job.folder.parent / FRESH, {"config_hash": job.key, "fold_seed": seed, "metrics": scores})
+    assert data.cohort is not None
+    whose = {"config_hash": job.key, "data_hash": data.cohort.data_hash, "fold_seed": seed}
+    write_json(job.folder.parent / FRESH, {**whose, "metrics": scores})
 
 
 def fresh_seed(seed: int) -> int:
@@ -42,10 +45,11 @@ def fresh_seed(seed: int) -> int:
     return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
 
 
-def fresh_of(directory: Path, key: str) -> dict[str, Any] | None:
-    """Return what ``fresh.json`` says of a configuration, if it is of that one."""
+def fresh_of(directory: Path, result: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what ``fresh.json`` says of the run with this result.json, if it is of that configuration and cohort."""
     try:
         content = json.loads((directory / FRESH).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return dict(content) if content.get("config_hash") == key else None
+    same = all(content.get(key) == result.get(key) for key in ("config_hash", "data_hash"))
+    return dict(content) if same else None

@@ -85,5 +85,4 @@ def run_all(sweep: Sweep, jobs: Sequence[SweepJob]) -> None:
     which = ", ".join(str(job.number) for job in finished)
     skipped = f"{len(finished)} done already and skipped (job {which}), " if finished else ""
     sweep.display.say(f"{len(jobs)} jobs into {sweep.directory}: {skipped}{len(waiting)} to run, {where}")
-    sweep.start(waiting)
-    sweep.run()
+    sweep.run(waiting, jobs)

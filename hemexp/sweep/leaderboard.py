@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 DONE = "done"
+LOST = ("failed", "killed", "timeout")
 
 
 @dataclass

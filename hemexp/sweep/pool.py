@@ -188,14 +188,13 @@ class Pool:
         self._workers.remove(worker)
         self._free.append(worker.device)
         task = worker.task
-        if not worker.ready and not self._stopped:
-            self._stillborn += 1
-            if task is not None and self._stillborn < _STILLBORN:
-                self.submit([task])
-                return []
-            if self._stillborn >= _STILLBORN:
-                raise RuntimeError(f"worker processes do not start (exit code {code}); {self.log} says why")
+        self._stillborn += not worker.ready and not self._stopped
+        if self._stillborn >= _STILLBORN:
+            raise RuntimeError(f"worker processes do not start (exit code {code}); {self.log} says why")
         if task is None or worker.leaving:
+            return []
+        if not worker.started and not self._stopped:  # the task has not begun: another worker does it
+            self.submit([task])
             return []
         outcome, why = ("timeout", worker.why) if worker.why else ("killed", f"its process was ended {_how(code)}")
         if self._stopped and (code == 0 or worker.why):
@@ -212,7 +211,7 @@ class Pool:
                 continue
             if worker.task is None or not worker.started or worker.why:
                 continue
-            if where.job_timeout is not None and now - worker.started > where.job_timeout:
+            if where.job_timeout is not None and now - worker.started > where.job_timeout * len(worker.task.jobs):
                 worker.kill(f"took longer than where.job_timeout={where.job_timeout:g} s")
             elif where.silence_timeout is not None and now - worker.heard > where.silence_timeout:
                 worker.kill(f"gave no sign of life for where.silence_timeout={where.silence_timeout:g} s")

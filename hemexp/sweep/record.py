@@ -2,8 +2,8 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -22,11 +22,17 @@ from hemexp.sweep.leaderboard import DONE, Leaderboard
 SWEEP, LEADERBOARD, TIMELINE = "sweep.json", "leaderboard.csv", "timeline.csv"
 _COLUMNS = ("task", "jobs", "device", "started", "ended", "outcome")
 _ENDS = (("", "value"), ("_low", "low"), ("_high", "high"))
-_NO_CHOICE = (  # what a ranking must not be read as choosing
-    ("label", "scores of different outcomes stand side by side, none is better than another"),
-    ("data", "scores of different patients stand side by side, none is better than another"),
-    ("split", "scores of different patients stand side by side, none is better than another"),
-    ("seed", "how far its scores lie apart is luck; to choose the best of them would be cheating"),
+# what a ranking must not be read as choosing: what differs among its jobs, and what that makes of their scores
+_NO_CHOICE: tuple[tuple[str, Callable[[TrainConfig], object], str], ...] = (
+    ("label", lambda cfg: cfg.label, "scores of different outcomes stand side by side, none is better than another"),
+    ("data", lambda cfg: cfg.data, "scores of different patients stand side by side, none is better than another"),
+    (
+        "split",
+        lambda cfg: replace(cfg.split, val_fraction=0),
+        "scores of different patients stand side by side, none is better than another",
+    ),
+    ("evaluation", lambda cfg: cfg.evaluation, "scores that were measured differently stand side by side"),
+    ("seed", lambda cfg: cfg.seed, "how far the scores lie apart is luck; to choose the best would be cheating"),
 )
 
 
@@ -51,7 +57,7 @@ def facts_of(cfg: TrainConfig, jobs: Sequence[SweepJob], board: Leaderboard, dir
         score = {"value": best["score"], "low": best["score_low"], "high": best["score_high"]}
         ranked = sum(row["rank"] is not None for row in board.rows)
         winner = {"job": best["job"], "folder": best["folder"], "num_jobs": ranked, "score": score}
-        fresh = fresh_of(directory, best["config_hash"])
+        fresh = fresh_of(directory, result_of(directory / best["folder"]))
         if fresh is not None and board.ranked_by in fresh["metrics"]:
             winner |= {"fresh": fresh["metrics"][board.ranked_by], "fold_seed": fresh["fold_seed"]}
     packages = {name: version(name) for name in ("torch", "lightning", "hydra-core")}
@@ -67,11 +73,14 @@ def facts_of(cfg: TrainConfig, jobs: Sequence[SweepJob], board: Leaderboard, dir
     }
 
 
-def remarks(board: Leaderboard, content: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
+def remarks(
+    jobs: Sequence[SweepJob], board: Leaderboard, content: Mapping[str, Any], best: Mapping[str, Any]
+) -> list[str]:
     """Return what must be said beside a ranking.
 
     Args:
-        board: of the sweep.
+        jobs: of the sweep.
+        board: theirs.
         content: of sweep.json.
         best: result.json of the best job.
     """
@@ -86,7 +95,14 @@ def remarks(board: Leaderboard, content: Mapping[str, Any], best: Mapping[str, A
             "(split.val_fraction=0); test scores report, they never choose"
         ]
     notes = [f"{best['verdict']}: job {winner['job']}", *say_claim(best.get("claim"))]
-    notes += [f"{key} is swept: {why}" for key in content["swept"] for name, why in _NO_CHOICE if key.startswith(name)]
+    ranked = {row["job"] for row in board.rows if row["rank"]}
+    cfgs = [job.cfg for job in jobs if job.number in ranked]
+    notes += [f"{name} differs: {why}" for name, part, why in _NO_CHOICE if len({repr(part(cfg)) for cfg in cfgs}) > 1]
+    if (board.ranked_by or "").startswith("cv/") and any(cfg.evaluation.patients == "labelled" for cfg in cfgs):
+        notes.append(
+            "the cross-validation that ranks goes over the test part's patients too: a test score is no check of the "
+            "choice (evaluation.patients=train leaves them out)"
+        )
     if winner["num_jobs"] > 1:
         why = f"the best of {winner['num_jobs']} looks better than it is"
         notes.append(f"{why}: it was chosen by this very score")

@@ -1,5 +1,6 @@
 """A sweep at work: its directory, what is running, what befell each job, and what is left at the end."""
 
+import shutil
 import signal
 import sys
 import time
@@ -11,19 +12,20 @@ from types import FrameType
 from typing import Any
 
 from hemexp.config import TrainConfig
+from hemexp.errors import UserError
 from hemexp.files import write_csv, write_json
 from hemexp.sweep.backend import Backend, Beat, Ended, Task
 from hemexp.sweep.display import Display, duration, print_leaderboard
-from hemexp.sweep.folders import claim, note_loss, open_sweep, result_of
+from hemexp.sweep.folders import BATCHES, claim, note_loss, open_sweep, result_of
 from hemexp.sweep.fresh import fresh_of
 from hemexp.sweep.job import SweepJob
-from hemexp.sweep.leaderboard import DONE, Fate, Leaderboard, rank
+from hemexp.sweep.leaderboard import DONE, LOST, Fate, Leaderboard, rank
 from hemexp.sweep.places import backend_of, check_place
 from hemexp.sweep.record import LEADERBOARD, SWEEP, add_to_timeline, devices_in, facts_of, remarks, score_line
 from hemexp.sweep.workload import cost_of, could_share, epochs_of
 
+_RECORD = 30.0  # seconds between two leaderboards while jobs run
 _LARGEST_BATCH = 64  # jobs: the training engine cuts them to what a device takes
-LOST = ("failed", "killed", "timeout")
 
 
 class Sweep:
@@ -49,7 +51,7 @@ class Sweep:
         self._timeline: list[Ended] = []
         self._devices = devices_in(directory)
         self._running: set[int] = set()
-        self._began = time.monotonic()
+        self._began = self._recorded = time.monotonic()
         self.backend: Backend = backend_of(cfg, directory)
         self.display = Display({}, 0, 0)
 
@@ -69,16 +71,22 @@ class Sweep:
         self.display.add(job.number, 0)
         self.display.ended(job.number, job.title, "failed", why)
 
-    def start(self, jobs: Sequence[SweepJob]) -> None:
-        """Claim the folders of jobs, and have them run; those of equal shape are trained together where that pays."""
+    def start(self, jobs: Sequence[SweepJob], among: Sequence[SweepJob] = ()) -> None:
+        """Claim the folders of jobs, and have them run; those of equal shape are trained together where that pays.
+
+        Args:
+            jobs: not done yet.
+            among: all of the sweep: who is trained with whom does not depend on who is done, so that a batch that was
+                interrupted is found again.
+        """
         for job in jobs:
             claim(job)
             self._know(job, Fate())
             self._running.add(job.number)
             self.display.add(job.number, epochs_of(job.cfg))
         self.display.num_jobs += len(jobs)
-        self._write("running", Leaderboard())
-        batches = self._batches(jobs)
+        self._record("running")
+        batches = self._batches(jobs, among)
         together = {job.number for batch in batches for job in batch.jobs}
         alone = [_task(job) for job in jobs if job.number not in together]
         self.backend.submit([*batches, *alone])
@@ -87,11 +95,11 @@ class Sweep:
         self.jobs.append(job)
         self.fates[job.number] = fate
 
-    def _batches(self, jobs: Sequence[SweepJob]) -> list[Task]:
+    def _batches(self, waiting: Sequence[SweepJob], among: Sequence[SweepJob]) -> list[Task]:
         if not getattr(self.cfg.where, "batch", False):
             return []
         alike: dict[str, list[SweepJob]] = {}
-        for job in jobs:
+        for job in among or waiting:
             if shape := could_share(job.cfg):
                 alike.setdefault(shape, []).append(job)
         cuts = -(-self.backend.capacity // max(1, len(alike)))  # so many of each shape that nobody is idle
@@ -99,7 +107,8 @@ class Sweep:
         for group in alike.values():
             size = max(2, min(_LARGEST_BATCH, -(-len(group) // cuts)))
             for start in range(0, len(group), size):
-                if len(part := tuple(group[start : start + size])) > 1:
+                part = tuple(job for job in group[start : start + size] if job in waiting)
+                if len(part) > 1:
                     batches.append(Task("batch", part, sum(cost_of(job.cfg) for job in part)))
         return batches
 
@@ -108,9 +117,10 @@ class Sweep:
         """How many jobs were started and have not ended."""
         return len(self._running)
 
-    def run(self) -> None:
-        """Wait until everything that was started has ended; Ctrl-C and SIGTERM stop the sweep cleanly."""
+    def run(self, jobs: Sequence[SweepJob], among: Sequence[SweepJob] = ()) -> None:
+        """Start jobs, and wait until all have ended; see `start` and `at_work`."""
         with self.at_work():
+            self.start(jobs, among)
             while self.num_running:
                 for event in self.backend.wait(1.0):
                     self.handle(event)
@@ -124,6 +134,9 @@ class Sweep:
                 yield
         except KeyboardInterrupt:
             self._stop()
+        except BaseException:
+            self.backend.close()
+            raise
         finally:
             signal.signal(signal.SIGTERM, previous)
 
@@ -169,6 +182,8 @@ class Sweep:
             note_loss(job, outcome, message)
         self.fates[job.number] = Fate(outcome, message, event.device)
         self._running.discard(job.number)
+        if time.monotonic() - self._recorded > _RECORD:
+            self._record("running")
         words = score_line(job, self.cfg.search.score) if outcome == DONE else message
         if outcome in LOST:
             words += f" (log: {job.folder / 'train.log'})"
@@ -185,18 +200,21 @@ class Sweep:
         """
         more = dict(extra or {})
         notes = list(more.pop("notes", []))
-        board = rank(self.jobs, self.fates, self.cfg.search.score)
-        self._evaluate_best_afresh(board)
+        board, _ = self._record("running", more)
+        try:
+            self._evaluate_best_afresh(board)
+        except (RuntimeError, UserError) as error:  # the jobs are done, whatever becomes of this
+            self.display.say(f"the best job was not evaluated on fresh folds: {error}")
         self.backend.close()
-        if board.rows:
-            write_csv(board.table(), self.directory / LEADERBOARD)
         add_to_timeline(self.directory, self._timeline)
         counts = Counter(fate.status for fate in self.fates.values())
         lost = [job for job in self.jobs if self.fates[job.number].status not in {DONE, "pruned"}]
+        if not lost:
+            shutil.rmtree(self.directory / BATCHES, ignore_errors=True)
         status = "interrupted" if self.stopped else "failed" if lost else DONE
-        content = self._write(status, board, more)
+        board, content = self._record(status, more)
         best = result_of(self.directory / board.winner["folder"]) if board.winner else {}
-        print_leaderboard(board, [*remarks(board, content, best), *notes])
+        print_leaderboard(board, [*remarks(self.jobs, board, content, best), *notes])
         for job in lost:
             fate = self.fates[job.number]
             print(f"{fate.status}: {job.title}{f': {fate.message}' if fate.message else ''}")
@@ -215,7 +233,7 @@ class Sweep:
         ranked = [row for row in board.rows if row["rank"]]
         if best is None or not by_folds or len(ranked) < 2 or self.stopped:
             return
-        if fresh_of(self.directory, best["config_hash"]) is not None:
+        if fresh_of(self.directory, result_of(self.directory / best["folder"])) is not None:
             return
         job = next(job for job in self.jobs if job.number == best["job"])
         self.display.say(f"the best, {job.title}, once more on fresh folds")
@@ -227,7 +245,12 @@ class Sweep:
                     self.handle(event)
                     ended = ended or isinstance(event, Ended)
 
-    def _write(self, status: str, board: Leaderboard, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def _record(self, status: str, extra: Mapping[str, Any] | None = None) -> tuple[Leaderboard, dict[str, Any]]:
+        """Write leaderboard.csv and sweep.json as things stand; return both."""
+        self._recorded = time.monotonic()
+        board = rank(self.jobs, self.fates, self.cfg.search.score)
+        if board.rows:
+            write_csv(board.table(), self.directory / LEADERBOARD)
         content = {
             "status": status,
             "command": self.command,
@@ -238,7 +261,7 @@ class Sweep:
             **(extra or {}),
         }
         write_json(self.directory / SWEEP, content)
-        return content
+        return board, content
 
 
 def _task(job: SweepJob) -> Task:

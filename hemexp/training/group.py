@@ -41,6 +41,10 @@ _UNLOGGED = "unlogged"  # in a checkpoint: no logger has been told of its epochs
 Report = Callable[[int, int, float], None]  # epochs trained since the last report, epochs not needed, loss
 
 
+class ForeignState(UserError):
+    """A checkpoint is of other members, or of the same with other settings."""
+
+
 @dataclass(frozen=True, eq=False)
 class FitResult:
     """How a member's training went.
@@ -123,7 +127,7 @@ def _train(task: ExpansionTask, recorder: "Recorder", loggers: list[Logger]) -> 
         saved = load_checkpoint(checkpoint)
         state = saved["callbacks"][recorder.state_key]
         if state["key"] != recorder.key:
-            raise UserError(f"{checkpoint}: is of other members or settings; choose another place")
+            raise ForeignState(f"{checkpoint}: is of other members or settings; choose another place")
         recorder.load_state_dict(state)
         if loggers and saved.pop(_UNLOGGED, False):  # it was trained among others
             for epoch, scores in enumerate(recorder.history(0).drop(columns="epoch").to_dict("records")):
