@@ -134,13 +134,15 @@ class Elsewhere(ABC):
     def _patience(self, flight: Flight, now: float) -> End | None:
         """End what takes too long or gives no sign of life."""
         limits, end = self.limits, None
+        most = None if limits.job_timeout is None else limits.job_timeout * len(flight.task.jobs)
         if self.stopped:
             if now - self.stopped > _GRACE:
                 end = "interrupted", f"did not stop within {_GRACE:.0f} s"
         elif not flight.began:
             return None
-        elif limits.job_timeout is not None and now - flight.began > limits.job_timeout:
-            end = "timeout", f"took longer than where.job_timeout={limits.job_timeout:g} s"
+        elif most is not None and now - flight.began > most:
+            each = f", for each of {len(flight.task.jobs)} jobs" if len(flight.task.jobs) > 1 else ""
+            end = "timeout", f"took longer than where.job_timeout={limits.job_timeout:g} s{each}"
         elif limits.silence_timeout is not None and now - flight.heard > limits.silence_timeout:
             end = "timeout", f"gave no sign of life for where.silence_timeout={limits.silence_timeout:g} s"
         if end is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hemexp.config import SlurmConfig
 from hemexp.errors import UserError
+from hemexp.sweep.backend import Ended
 from hemexp.sweep.elsewhere import Elsewhere, Flight
 from hemexp.sweep.remote_worker import WORK, End, run_elsewhere
 from hemexp.sweep.slurm_commands import GONE, notice, parameters, states, tell
@@ -67,20 +68,24 @@ class SlurmBackend(Elsewhere):
             del os.environ["SUBMITIT_LOG_LEVEL"]
         self._executor = SlurmExecutor(folder=self.folder)
         self._executor.update_parameters(**parameters(where, accelerator))
-        self._asked = 0.0
+        self._submitted, self._asked = False, 0.0
         self._states: dict[str, str] = {}
         self._lost: dict[str, float] = {}
 
     def launch(self, flights: Sequence[Flight]) -> None:
         """Submit an array, several where there are more jobs than Slurm takes in one.
 
+        What sbatch refuses later than at the first call has failed, and the rest goes on: a busy Slurm must not end
+        a search that has run for hours.
+
         Raises:
-            UserError: sbatch refuses it.
+            UserError: sbatch refuses an array of the first call; those before it are cancelled.
         """
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         parts = [flights[start : start + _ARRAY] for start in range(0, len(flights), _ARRAY)]
         self._executor.update_parameters(array_parallelism=max(1, self.where.max_parallel // len(parts)))
+        first, self._submitted = not self._submitted, True
         for part in parts:
             try:
                 with self._executor.batch():
@@ -89,8 +94,12 @@ class SlurmBackend(Elsewhere):
                         flight.ticket = self._executor.submit(run_elsewhere, *what)
                 self.flights += part
             except (FailedJobError, FailedSubmissionError) as error:
-                self.close()  # the arrays before it
-                raise UserError(f"where=slurm: sbatch refuses it: {error}") from None
+                why, now = f"where=slurm: sbatch refuses it: {error}", time.time()
+                if first:
+                    self.close()  # the arrays before it
+                    raise UserError(why) from None
+                line = " ".join(why.split())
+                self._kept += [Ended(flight.task, "failed", line, "", now, now) for flight in part]
         self._asked = time.monotonic()
 
     def refresh(self) -> None:

@@ -195,7 +195,9 @@ def test_more_jobs_than_an_array_holds_are_several_arrays(slurm: Path, tmp_path:
     assert fake_slurm.known_jobs() == ["1_0", "1_1", "2"]
 
 
-def test_a_refused_array_takes_those_before_it_along(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_refused_array_of_the_first_call_takes_those_before_it_along(
+    slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("hemexp.sweep.slurm._ARRAY", 1)
     monkeypatch.setenv("FAKE_SLURM_MOST", "2")
     backend = started(tmp_path)
@@ -204,6 +206,34 @@ def test_a_refused_array_takes_those_before_it_along(slurm: Path, tmp_path: Path
     wait_until(lambda: all("CANCELLED" in str(fake_slurm.known(key)) for key in ("1", "2")), backend)
     assert fake_slurm.known_jobs() == ["1", "2"]
     assert backend.idle
+
+
+def test_what_is_refused_later_has_failed_and_what_runs_goes_on(
+    slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("hemexp.sweep.slurm._ARRAY", 1)
+    backend = started(tmp_path)
+    first, *others = tasks(tmp_path, [{"seconds": 1}, {"seconds": 0.1}, {"seconds": 0.1}, {"seconds": 0.1}])
+    backend.submit([first])
+    monkeypatch.setenv("FAKE_SLURM_MOST", "2")
+    backend.submit(others[:2])
+    ended = finish(backend)
+    assert [ended[number].outcome for number in range(3)] == ["done", "done", "failed"]
+    assert ended[2].message.startswith("where=slurm: sbatch refuses it: ")
+    assert "MaxSubmitJobs" in ended[2].message
+    assert "\n" not in ended[2].message
+    monkeypatch.delenv("FAKE_SLURM_MOST")
+    backend.submit(others[2:])
+    assert finish(backend)[3].outcome == "done"
+
+
+def test_the_time_that_a_job_may_take_is_each_jobs_own(slurm: Path, tmp_path: Path):
+    backend = started(tmp_path, job_timeout=1.5)
+    three = tuple(task.jobs[0] for task in tasks(tmp_path, [{"seconds": 2.5}] * 3))
+    backend.submit([Task("batch", three)])
+    assert finish(backend)[0].outcome == "done"
+    backend.submit([Task("job", three[:1])])
+    assert finish(backend)[0].message == "took longer than where.job_timeout=1.5 s"
 
 
 @pytest.mark.slow
