@@ -133,7 +133,10 @@ class RayBackend(Elsewhere):
         import ray
 
         if flight.ticket not in self._done:
-            return ("killed", self._lack) if self._lack and not flight.began else None
+            if not self._lack or flight.began:
+                return None
+            self.kill(flight)  # else it would run when a node comes back, and nobody would know
+            return "killed", self._lack
         try:
             outcome, message = ray.get(flight.ticket)
         except ray.exceptions.TaskCancelledError:

@@ -139,6 +139,8 @@ def test_a_node_that_is_gone_leaves_nobody_waiting(four_gpus: None, tmp_path: Pa
     ended = finish(backend)
     assert [ended[number].outcome for number in range(2)] == ["done", "killed"]
     assert "no node of this Ray has that (at most 2 CPU, 0 GPU)" in ended[1].message
+    time.sleep(1)
+    assert not (tmp_path / "1/began").exists()
 
 
 def test_where_nothing_answers_is_refused_at_once(run_command: Callable, tmp_path: Path):
