@@ -26,6 +26,8 @@ _FIXED = {
     "label": "decides which outcome a score is of: scores of others cannot be compared",
     "split": "decides which patients a score is of: scores of others cannot be compared",
     "seed": "decides the folds: the best of many seeds is luck",
+    "experiment": "may set anything, data, label and split too",
+    "debug": "decides how jobs are measured",
 }
 _ALLOWED = (OUTER, "split.val_fraction")
 

@@ -101,13 +101,13 @@ class Study:
         write_json(job.folder / TRIAL, {"study": self.name, "trial_id": trial._trial_id})
 
     def tell(self, number: int, status: str, score: float | None) -> None:
-        """Record how a job ended."""
+        """Record how a job ended; what was told first stays, for an interruption may have one told twice."""
         if status == DONE and score is not None and math.isfinite(score):
             state = TrialState.COMPLETE
         else:
             state, score = TrialState.PRUNED if status == "pruned" else TrialState.FAIL, None
-        self._study.tell(self._trials[number], score, state=state)
-        self.states[number] = state
+        told = self._study.tell(self._trials[number], score, state=state, skip_if_finished=True)
+        self.states[number] = told.state
 
 
 def storage_of(directory: Path) -> JournalStorage:

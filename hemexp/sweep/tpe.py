@@ -55,8 +55,8 @@ def run_trials(found: Search, sweep: Sweep) -> None:
                 if study.states[job.number] != TrialState.RUNNING:
                     study.try_again(job.number, study.values[job.number])
                 study.leave_note(job)
-                open_jobs.append(job)
                 sweep.start([job])
+                open_jobs.append(job)  # which is told to the study once the sweep knows what became of it
             sweep.display.num_jobs = max(total, len(sweep.jobs))
             if not sweep.num_running:
                 break

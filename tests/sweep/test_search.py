@@ -15,6 +15,7 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
+from optuna.trial import TrialState
 from small import ROOT
 
 from hemexp.compose import CONFIG_DIR, register_schemas
@@ -178,6 +179,9 @@ def test_an_experiments_params_give_way_to_the_command_line():
         (["split=paper,stratified"], "split cannot be searched"),
         (["evaluation=standard,full"], "evaluation cannot be searched"),
         (["search.seed=1,2"], "changes no score"),
+        (["experiment=paper,admission"], "experiment cannot be searched; it may set anything"),
+        (["+experiment=paper,admission"], "experiment cannot be searched"),
+        (["debug=fast,overfit"], "debug cannot be searched"),
         (["model.C=1,2", "split=kfold", "split.fold=interval(0,2)"], "outer loop are numbers"),
     ],
 )
@@ -316,6 +320,20 @@ def test_tpe_draws_where_earlier_settings_scored_well(prepare: Callable[..., Sea
         distances.append(abs(np.log10(study.values[number][C])))
         study.tell(number, "done", sign * distances[-1])
     assert np.mean(distances[20:]) < 1.0  # drawn at random, their mean would be 1.5, with a standard error of 0.14
+
+
+@pytest.mark.usefixtures("quickly")
+def test_what_was_told_first_stays(prepare: Callable[..., Search]):
+    found = prepare("search=tpe", LOG_C)
+    found.directory.mkdir()
+    study = Study(found, 0)
+    number = study.ask()
+    study.tell(number, "done", 0.7)
+    for state in (study.states[number], TrialState.RUNNING):  # interrupted after, or while it was noted
+        study.states[number] = state
+        study.tell(number, "killed", None)
+        assert study.states[number] == TrialState.COMPLETE
+    assert Study(found, 0).states == {number: TrialState.COMPLETE}
 
 
 @pytest.mark.usefixtures("quickly")
