@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from hemexp.cohort import load_cohort
 from hemexp.compose import load_config
-from hemexp.config import TrainConfig
+from hemexp.config import DataConfig, TrainConfig
 from hemexp.errors import UserError
+from hemexp.files import write_csv
 from hemexp.sweep.folders import claim, note_loss, open_sweep, settle
 from hemexp.sweep.job import SweepJob
 from hemexp.sweep.leaderboard import Fate, rank
+from hemexp.sweep.record import facts_of, remarks
+from hemexp.sweep.sweep import Sweep
 from hemexp.sweep.workload import cost_of, could_share, epochs_of
 
 CFG = load_config(TrainConfig, [])
@@ -146,3 +150,59 @@ def test_the_work_of_a_job_is_guessed_in_the_right_order():
     assert could_share(cfg("model.kernel_size=5")) != could_share(cfg())
     assert could_share(cfg("trainer.max_epochs=5")) != could_share(cfg())
     assert could_share(cfg("model=ridge2")) == ""
+
+
+def test_a_run_on_files_that_have_changed_since_is_not_taken_for_done(tmp_path: Path, workbooks: Path):
+    cohort = load_cohort(DataConfig("workbook", str(workbooks)))
+    write_csv(cohort.scans, tmp_path / "c" / "scans.csv")
+    cfg = load_config(TrainConfig, [f"data.root={tmp_path / 'c'}"])
+    sweep = tmp_path / "s"
+    jobs = [SweepJob(number, sweep / str(number), (), replace(cfg, seed=number), {}) for number in range(2)]
+    for each in jobs:
+        finish(each, data_hash=cohort.data_hash)
+    assert settle(sweep, jobs) == []
+    patients = cohort.scans["patient_id"]
+    write_csv(cohort.scans[patients != patients.iloc[-1]], tmp_path / "c" / "scans.csv")
+    assert settle(sweep, jobs) == jobs
+    assert len(list((sweep / ".stale").iterdir())) == 2
+    write_csv(cohort.scans, tmp_path / "c" / "scans.csv")
+    assert settle(sweep, jobs) == []
+
+
+def test_who_is_trained_together_does_not_depend_on_who_is_done(tmp_path: Path):
+    jobs = [job(number, number, tmp_path) for number in range(8)]
+    place = replace(CFG, where=replace(CFG.where, num_workers=2))
+    sweep = Sweep(tmp_path, place, [])
+    try:
+        whole = [[each.number for each in batch.jobs] for batch in sweep._batches(jobs, jobs)]
+        left = [[each.number for each in batch.jobs] for batch in sweep._batches(jobs[2:], jobs)]
+    finally:
+        sweep.backend.close()
+    assert whole == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert left == [[2, 3], [4, 5, 6, 7]]
+
+
+def test_a_ranking_says_what_it_cannot_choose(tmp_path: Path):
+    def remarks_on(*changes: dict[str, object]) -> str:
+        jobs = [
+            SweepJob(number, tmp_path / str(number), (), replace(CFG, **change), {})
+            for number, change in enumerate(changes)
+        ]
+        for each in jobs:
+            finish(each, 0.6, verdict="HONEST")
+        fates = {each.number: Fate("done") for each in jobs}
+        board = rank(jobs, fates, "auroc")
+        content = facts_of(CFG, jobs, board, tmp_path)
+        return "\n".join(remarks(jobs, board, content, {"verdict": "HONEST"}))
+
+    rates = [{"optimizer": replace(CFG.optimizer, lr=lr)} for lr in (0.1, 0.2)]
+    plain = remarks_on(*rates)
+    assert "differs" not in plain
+    assert "a test score is no check of the choice" in plain
+    within = replace(CFG.evaluation, patients="train")
+    assert "no check" not in remarks_on(*({**each, "evaluation": within} for each in rates))
+    assert "seed differs" in remarks_on({"seed": 0}, {"seed": 1})
+    assert "evaluation differs" in remarks_on({}, {"evaluation": within})
+    assert "label differs" in remarks_on({}, {"label": replace(CFG.label, relative=0.5)})
+    held_out = {"split": replace(CFG.split, val_fraction=0.2)}
+    assert "differs" not in remarks_on({}, held_out)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -169,3 +170,16 @@ def test_workers_end_with_their_parent(tmp_path: Path):
             return
         time.sleep(0.1)
     pytest.fail("the worker outlived its parent")
+
+
+def test_a_worker_that_dies_before_the_task_began_costs_nothing(tmp_path: Path):
+    pool = Pool(devices(1), LocalConfig("local"), tmp_path / "log", WORK)
+    first, second = tasks(tmp_path / "s", [{"seconds": 0.1}, {"seconds": 0.1}])
+    pool.submit([first])
+    while not any(isinstance(event, Ended) for event in pool.wait(1)):
+        pass
+    os.kill(pool._workers[0].process.pid, signal.SIGKILL)
+    pool.submit([second])
+    ended = finish(pool, 1)
+    assert ended[1].outcome == "done"
+    assert (tmp_path / "s" / "1" / "ran.json").is_file()

@@ -280,6 +280,15 @@ def test_a_job_that_raises_has_its_traceback_in_its_own_log(tmp_path: Path, run_
 
 
 @pytest.mark.slow
+def test_a_sweep_of_a_debug_preset_trains_whom_each_job_would_train_alone(tmp_path: Path, run_command: Run):
+    done = run_command("train.py", "-m", "debug=overfit", "optimizer.lr=1e-2,3e-3", "hydra.sweep.dir=s")
+    assert done.returncode == 0, done.stderr
+    assert set(pd.read_csv(tmp_path / "s" / "timeline.csv")["task"]) == {"batch", "job"}
+    for job in ("0", "1"):
+        assert "learnt by heart" in (tmp_path / "s" / job / "train.log").read_text()
+
+
+@pytest.mark.slow
 def test_a_broken_cohort_fails_every_job_with_its_reason(tmp_path: Path, run_command: Run):
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "scans.csv").write_text("patient_id\nsub001\n")
