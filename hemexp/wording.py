@@ -46,5 +46,11 @@ def count(value: Any) -> str:
     return "–" if value is None else f"{int(value):,}"
 
 
+def ordinal(number: int) -> str:
+    """Return a number's place in a row: ``2nd``."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
+
+
 def _fixed(number: float, digits: int) -> str:
     return f"{float(f'{number:.{digits}f}') + 0.0:.{digits}f}"  # never -0.00

@@ -9,7 +9,7 @@ from hemexp.report.blocks import Block, bullets, section, table, text
 from hemexp.report.sweep_effects import expected_maximum, luck_within
 from hemexp.report.sweep_files import SweepFiles, measure_name
 from hemexp.report.words import caveat
-from hemexp.wording import bounds, count, num, p_value, score_text
+from hemexp.wording import bounds, count, num, ordinal, p_value, score_text
 
 _WIDTH = 2 * 1.96  # standard errors in a 95 % interval
 _OUTCOME_KEYS = ("label", "data")  # to sweep them changes what is predicted, or for whom
@@ -100,6 +100,13 @@ def nested(sweep: SweepFiles) -> Block | None:
         "therefore not flattered by the choice; it is one split of the patients, and as uncertain as its interval "
         "says."
     )
+    times = int(found.get("reports") or 1)
+    if times > 1:
+        words = (
+            f"The search chose job {count(found['winner'])} within the training part. But the search went on after its "
+            f"test part had been reported: this is the {ordinal(times)} report, and who looks and goes on searching "
+            "chooses by the test part. The score may flatter."
+        )
     digits = {"auroc": 2, "auprc": 2}
     rows = [[name.replace("_", " "), score_text(value, digits.get(name, 3))] for name, value in found["test"].items()]
     return section("nested", "The chosen job in the test part",

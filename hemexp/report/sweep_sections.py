@@ -32,7 +32,7 @@ def swept(sweep: SweepFiles) -> Block | None:
     keys = [[key, _listed(values), count(len(values))] for key, values in sweep.swept.items()]
     search, where = sweep.facts.get("search") or {}, sweep.facts.get("where") or {}
     rows = [["How settings were found", _SEARCHES.get(str(search.get("name")), str(search.get("name", "unknown")))]]
-    rows.append(["What ranks the jobs", f"{_ranking(sweep)}. The test part never does"])
+    rows.append(["What ranks the jobs", f"{_ranking(sweep)}. Test scores never do"])
     rows.append(["Where the jobs ran", str(where.get("name", "unknown"))])
     rows.append(["Jobs", f"{count(len(sweep.jobs))}: {told_counts(sweep)}"])
     if sweep.facts.get("skipped"):

@@ -13,18 +13,45 @@ from hemexp.sweep.folders import result_of
 from hemexp.sweep.job import SweepJob
 from hemexp.sweep.leaderboard import DONE, Fate
 from hemexp.sweep.search import Search
-from hemexp.wording import interval_text
+from hemexp.sweep.sweep import Sweep
+from hemexp.wording import interval_text, ordinal
 
 Results = Mapping[int, Mapping[str, Any]]
+_OPEN = ("missing", "interrupted")
 
 
-def nested(found: Search, jobs: Sequence[SweepJob], fates: Mapping[int, Fate]) -> dict[str, Any]:
-    """Return the entry ``nested`` of sweep.json, and the ``notes`` that say it in print.
+def report(found: Search, sweep: Sweep) -> dict[str, Any]:
+    """Return the entry ``nested`` of sweep.json, and the ``notes`` that say it in print; each new report is counted.
+
+    Args:
+        found: the search; one that is not complete has nothing to report.
+        sweep: its jobs.
+    """
+    if sweep.stopped or any(fate.status in _OPEN for fate in sweep.fates.values()):
+        return {"nested": None, "notes": ["the test part is reported once the search is complete"]}
+    num_done = sum(fate.status == DONE for fate in sweep.fates.values())
+    # where nothing was added, the same is said again
+    reports = found.reports if found.reports[-1:] == [num_done] else [*found.reports, num_done]
+    times = len(reports)
+    more = _nested(found, sweep.jobs, sweep.fates, "" if times > 1 else ", which the search has not seen")
+    if more["nested"] is None:
+        return more
+    found.reports = reports
+    found.write_identity()
+    if times > 1:
+        which = f"the test part is reported for the {ordinal(times)} time"
+        more["notes"].append(f"{which}: who looks and goes on searching chooses by the test part")
+    return more | {"nested": {**more["nested"], "reports": times}}
+
+
+def _nested(found: Search, jobs: Sequence[SweepJob], fates: Mapping[int, Fate], unseen: str) -> dict[str, Any]:
+    """Return the scores of the winners where nothing chose them.
 
     Args:
         found: the search.
         jobs: all of its jobs.
         fates: what became of them, by number.
+        unseen: what is to be said of the test part.
     """
     score = found.base.search.score
     done = [job for job in jobs if fates[job.number].status == DONE]
@@ -37,7 +64,7 @@ def nested(found: Search, jobs: Sequence[SweepJob], fates: Mapping[int, Fate]) -
         return {"nested": None}
     chosen = [winner for winner in winners if winner is not None]
     if not found.space.folds:
-        return _one_split(chosen[0], results[chosen[0].number], score)
+        return _one_split(chosen[0], results[chosen[0].number], score, unseen)
     return _outer_loop(chosen, results, score)
 
 
@@ -60,12 +87,12 @@ def _value(results: Results, job: SweepJob, name: str) -> float | None:
     return None if value is None else float(value)
 
 
-def _one_split(winner: SweepJob, result: Mapping[str, Any], score: str) -> dict[str, Any]:
+def _one_split(winner: SweepJob, result: Mapping[str, Any], score: str, unseen: str) -> dict[str, Any]:
     scores = {
         name.removeprefix("test/"): value for name, value in result["metrics"].items() if name.startswith("test/")
     }
     text = interval_text(scores[score], 3)
-    note = f"{winner.title} was chosen within the training part; the test part, which the search has not seen: "
+    note = f"{winner.title} was chosen within the training part; the test part{unseen}: "
     return {"nested": {"winner": winner.number, "test": scores}, "notes": [f"{note}{score} {text}"]}
 
 

@@ -61,7 +61,8 @@ class Search:
         self.folds: tuple[int | None, ...] = self.space.folds or (None,)
         for values in self.space.corners():
             self._try(values)
-        self._check_earlier()
+        # how many jobs were done each time that the test part was reported
+        self.reports: list[int] = self._check_earlier()
 
     def _check(self, config: DictConfig) -> None:
         search, evaluation = self.base.search, self.base.evaluation
@@ -95,12 +96,13 @@ class Search:
         except UserError:
             return
 
-    def _check_earlier(self) -> None:
-        """Refuse a directory that holds another search."""
+    def _check_earlier(self) -> list[int]:
+        """Refuse a directory that holds another search; return the reports of this one."""
         try:
             earlier = json.loads((self.directory / IDENTITY).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return
+            return []
+        reports: list[int] = earlier.pop("reports", [])
         there, here = _flat(earlier), _flat(self.identity)
         differs = [
             f"{key}={there.get(key)} there, {here.get(key)} here"
@@ -111,6 +113,7 @@ class Search:
             raise UserError(
                 f"hydra.sweep.dir={self.directory}: holds another search ({'; '.join(differs)}); choose a new directory"
             )
+        return reports
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -126,8 +129,8 @@ class Search:
         }
 
     def write_identity(self) -> None:
-        """Leave what this search is, for the next one in the same directory."""
-        write_json(self.directory / IDENTITY, self.identity)
+        """Leave what this search is and how often it was reported, for the next one in the same directory."""
+        write_json(self.directory / IDENTITY, {**self.identity, "reports": self.reports})
 
     def number_of(self, trial: int, fold: int) -> int:
         """Return the number of a job: the outer folds take turns, so that more trials leave all numbers as they were.
@@ -187,7 +190,7 @@ def search(config: DictConfig, loader: Any, arguments: Sequence[str], params: Ma
 def run_search(found: Search) -> bool:
     """Run a search to its end; return whether every job was done."""
     from hemexp.sweep.grid import run_all
-    from hemexp.sweep.nested import nested
+    from hemexp.sweep.nested import report
     from hemexp.sweep.sweep import Sweep, command_line
 
     options, jobs = found.base.search, list[SweepJob]()
@@ -208,7 +211,7 @@ def run_search(found: Search) -> bool:
         from hemexp.sweep.tpe import run_trials
 
         run_trials(found, sweep)
-    return sweep.finish(nested(found, sweep.jobs, sweep.fates))
+    return sweep.finish(report(found, sweep))
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

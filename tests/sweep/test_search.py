@@ -279,7 +279,8 @@ def test_random_jobs_see_the_training_part_alone_and_the_winner_is_tested(
     assert [job.number for job in seen] == [0, 1, 2, 3]
     assert {job.cfg.evaluation.patients for job in seen} == {"train"}
     assert table[C].between(0.001, 1000).all()
-    assert content["nested"] == {"winner": 2, "test": {"auroc": {"value": 0.61, "low": 0.0, "high": 1.0}}}
+    tested = {"auroc": {"value": 0.61, "low": 0.0, "high": 1.0}}
+    assert content["nested"] == {"winner": 2, "test": tested, "reports": 1}
     assert content["ranked_by"] == "cv/auroc"
 
 
@@ -410,6 +411,47 @@ def test_more_trials_go_on_from_those_that_are_there(prepare: Callable[..., Sear
     assert content["skipped"] == 2
     assert table[C].tolist()[:2] == first[C].tolist()
     assert len(set(table[C])) == 3
+
+
+@pytest.mark.usefixtures("quickly")
+@pytest.mark.parametrize("name", ["random", "tpe"])
+def test_the_test_part_is_reported_by_a_complete_search_and_every_further_report_is_counted(
+    prepare: Callable[..., Search], run: Callable[..., Any], name: str, capsys: pytest.CaptureFixture[str]
+):
+    def go(num_trials: int, act: Act = peak) -> tuple[dict[str, Any] | None, str, list[int]]:
+        found = prepare(f"search={name}", f"search.num_trials={num_trials}", LOG_C)
+        nested = run(found, act)[1]["nested"]
+        reports = json.loads((found.directory / "search.json").read_text())["reports"]
+        return nested, capsys.readouterr().out, reports
+
+    def stop(job: SweepJob) -> str:
+        if job.number > 1:
+            raise KeyboardInterrupt
+        return peak(job)
+
+    nested, told, reports = go(3, stop)
+    assert nested is None
+    assert "the test part is reported once the search is complete" in told
+    assert "which the search has not seen" not in told
+    assert reports == []
+    for _ in range(2):  # the second time nothing is run, and the same is said
+        nested, told, reports = go(3)
+        assert nested is not None
+        assert nested["reports"] == 1
+        assert "the test part, which the search has not seen: auroc 0.500" in told
+        assert "reported for" not in told
+        assert reports == [3]
+    nested, told, reports = go(4, stop)
+    assert nested is None
+    assert reports == [3]
+    for number, times in ((5, "2nd"), (6, "3rd")):
+        nested, told, reports = go(number)
+        assert nested is not None
+        assert nested["reports"] == len(reports)
+        assert "which the search has not seen" not in told
+        line = f"reported for the {times} time: who looks and goes on searching chooses by the test part"
+        assert line in told
+    assert reports == [3, 5, 6]
 
 
 @pytest.mark.usefixtures("quickly")
