@@ -100,17 +100,24 @@ def nested(sweep: SweepFiles) -> Block | None:
         "therefore not flattered by the choice; it is one split of the patients, and as uncertain as its interval "
         "says."
     )
-    times = int(found.get("reports") or 1)
-    if times > 1:
-        words = (
-            f"The search chose job {count(found['winner'])} within the training part. But the search went on after its "
-            f"test part had been reported: this is the {ordinal(times)} report, and who looks and goes on searching "
-            "chooses by the test part. The score may flatter."
-        )
+    if again := reported_again(sweep):
+        words = f"The search chose job {count(found['winner'])} within the training part. {again}"
     digits = {"auroc": 2, "auprc": 2}
     rows = [[name.replace("_", " "), score_text(value, digits.get(name, 3))] for name, value in found["test"].items()]
     return section("nested", "The chosen job in the test part",
                    [text(words), table("Test part", ["", "score (95 % interval)"], rows)])  # fmt: skip
+
+
+def reported_again(sweep: SweepFiles) -> str:
+    """Return what must be said of a search that went on after its test part was reported; empty where it did not."""
+    return (
+        ""
+        if sweep.num_reports < 2
+        else (
+            "But it went on after its test part had been reported: this is the "
+            f"{ordinal(sweep.num_reports)} report, and who looks and goes on searching chooses by the test part. The score may flatter."
+        )
+    )
 
 
 def nested_headline(sweep: SweepFiles) -> tuple[str, list[tuple[str, dict[str, float | None]]]]:
@@ -136,7 +143,8 @@ def _nested_folds(sweep: SweepFiles, block: dict[str, Any]) -> list[Block]:
         f"In each of {count(len(rows))} folds the whole search ran on the other patients, and its winner was scored "
         f"on the fold, which had no part in it. The mean of these scores, {score_text(block, 3)} "
         f"({block['score'].replace('_', ' ')}{p}), is the honest worth of searching like this. The winners’ own "
-        f"scores, as they were chosen, are on average {num(abs(drop), 3)} {'lower' if drop < 0 else 'higher'}."
+        f"scores, as they were chosen, are on average {num(abs(drop), 3)} {'lower' if drop < 0 else 'higher'}. "
+        f"{reported_again(sweep)}"
     )
     head = ["fold", "job chosen", "chosen by", "in the fold", "settings"]
     return [text(words), table("Fold by fold", head, rows, "The interval is corrected for the overlap of the folds.")]

@@ -70,6 +70,11 @@ class SweepFiles:
         return self.evaluated == {"train"} if len(self.evaluated) == 1 else None
 
     @property
+    def num_reports(self) -> int:
+        """How often the test part was reported while the search went on; 0 where it never was."""
+        return int((self.block("nested", ()) or {"reports": 0}).get("reports", 1))
+
+    @property
     def settings(self) -> list[str]:
         """The swept keys that one may choose among."""
         return [key for key in self.swept if key not in LUCK]

@@ -119,7 +119,14 @@ def _cards(sweep: SweepFiles) -> list[dict[str, str]]:
          "Same patients, other folds, after the choice.", "not chosen by this score"),
     ]  # fmt: skip
     name, honest = choice.nested_headline(sweep)
-    found.append((name, honest, "Patients that the choice never saw.", "not chosen by this score"))
+    found.append(
+        (
+            name,
+            honest,
+            choice.reported_again(sweep) or "Patients that the choice never saw.",
+            "not chosen by this score",
+        )
+    )
     coin = " A coin scores 0.50." if "AUROC" in sweep.measure else ""
     for name, rows, words, chip in found:
         for _, score in rows:

@@ -122,7 +122,9 @@ def test_scores(sweep: SweepFiles) -> Block | None:
         False: "The cross-validation that ranked the jobs went over all labelled patients, those of the test part "
         "among them. So even the first job’s test score is no independent check of the choice.",
     }
-    if not sweep.luck or not sweep.test_untouched:
+    if sweep.num_reports > 1:
+        words += "The search went on after its test part had been reported, so not even the first job’s is untouched."
+    elif not sweep.luck or not sweep.test_untouched:
         words += told.get(sweep.test_untouched, "")
     else:
         words += "Where folds or seeds are swept, one job’s test patients may be another’s training patients. "
