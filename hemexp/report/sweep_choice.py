@@ -115,7 +115,8 @@ def reported_again(sweep: SweepFiles) -> str:
         if sweep.num_reports < 2
         else (
             "But it went on after its test part had been reported: this is the "
-            f"{ordinal(sweep.num_reports)} report, and who looks and goes on searching chooses by the test part. The score may flatter."
+            f"{ordinal(sweep.num_reports)} report, and who looks and goes on searching "
+            "chooses by the test part. The score may flatter."
         )
     )
 
