@@ -1,6 +1,7 @@
 """From ``where=`` to something that runs tasks: which devices there are, and who runs on them."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from hemexp.config import GPUsConfig, LocalConfig, RayConfig, SlurmConfig, TrainConfig
@@ -70,20 +71,43 @@ def devices_of(cfg: TrainConfig) -> list[Device]:
         unknown = [each for each in ids if found and each.isdecimal() and found[0].isdecimal() and each not in found]
         if unknown:
             raise UserError(f"where.devices={where.devices}: no GPU {unknown[0]} here; there are {', '.join(found)}")
-        return _on_gpus(ids * where.jobs_per_device, where.jobs_per_device)
+        return _on_gpus(ids * where.jobs_per_device, where.jobs_per_device, found)
     assert isinstance(where, LocalConfig)
     if trainer.accelerator in {"gpu", "cuda", "auto"} and (ids := _gpus()):
         each = -(-(where.num_workers or len(ids)) // len(ids))
-        return _on_gpus((ids * each)[: where.num_workers], each)
+        return _on_gpus((ids * each)[: where.num_workers], each, ids)
     if trainer.accelerator == "mps":
         return [Device("mps", lease="mps")]
     workers = where.num_workers or max(1, num_cores() // trainer.num_threads)
     return [Device(f"cpu {number}", _cores(num_cores() // workers)) for number in range(workers)]
 
 
-def _on_gpus(ids: list[str], slots: int) -> list[Device]:
-    cores = _cores(num_cores() // max(1, len(ids)))
-    return [Device(f"gpu {each}", {**cores, _VISIBLE: each}, f"gpu-{each}", slots) for each in ids]
+def _on_gpus(ids: list[str], slots: int, found: list[str]) -> list[Device]:
+    cores, cards = _cores(num_cores() // max(1, len(ids))), _cards(found)
+    return [Device(f"gpu {each}", {**cores, _VISIBLE: each}, f"gpu-{_card(each, cards)}", slots) for each in ids]
+
+
+def _cards(found: list[str]) -> dict[str, str]:
+    """Return the UUID of each GPU that was found, by its id; a part of one (MIG) has but its own id."""
+    cards: dict[str, str] = {}
+    if not found:
+        return cards
+    import torch
+
+    for number, each in enumerate(found):
+        with suppress(AttributeError, RuntimeError):  # an old driver or PyTorch does not tell
+            if not each.startswith("MIG-"):
+                cards[each] = str(torch.cuda.get_device_properties(number).uuid).removeprefix("GPU-")
+    return cards
+
+
+def _card(name: str, cards: dict[str, str]) -> str:
+    """Return what is the same for a GPU under each of its names: a number, its UUID or the beginning of that."""
+    if name in cards:
+        return cards[name]
+    start = name.removeprefix("GPU-")
+    matching = {card for card in cards.values() if start != name and card.startswith(start)}
+    return matching.pop() if len(matching) == 1 else start
 
 
 def _cores(number: int) -> dict[str, str]:

@@ -23,8 +23,7 @@ WORK = "fake_work:run_task"
 @pytest.fixture(autouse=True)
 def _workers_find_the_fake_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("PYTHONPATH", str(HERE))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # leases of these tests only
-    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("HEMEXP_LEASES", str(tmp_path / "leases"))  # of these tests only
 
 
 def devices(count: int, slots: int = 1) -> list[Device]:
