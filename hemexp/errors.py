@@ -1,5 +1,7 @@
 """The errors that are nobody's bug."""
 
+RESUMES = "; the same command with output_dir="  # what a run alone is told to do after an interruption
+
 
 class UserError(Exception):
     """The input or the configuration is wrong: the message states rule and value, the command ends with exit code 2."""

@@ -1,6 +1,5 @@
 """The commands as a user meets them: exit codes, messages, and what they import."""
 
-import json
 import re
 import shutil
 import subprocess

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import Logger
 from hemexp.compose import label_definitions
 from hemexp.config import NetConfig, TrainConfig
 from hemexp.datamodule import ExpansionDataModule
-from hemexp.errors import CheckFailed, Interrupted, Pruned, UserError
+from hemexp.errors import RESUMES, CheckFailed, Interrupted, Pruned, UserError
 from hemexp.evaluation.cross_validation import Watch
 from hemexp.evaluation.evaluate import evaluate
 from hemexp.evaluation.people import rehearse
@@ -67,7 +67,7 @@ def train(cfg: TrainConfig, directory: Path | str, watch: Watch | None = None) -
     except (Interrupted, KeyboardInterrupt) as stop:
         why = str(stop) or "interrupted outside training"
         run.fail("interrupted", why)
-        raise Interrupted(f"{why}; the same command with output_dir={run.path} resumes") from None
+        raise Interrupted(f"{why}{RESUMES}{run.path} resumes") from None
     except Pruned as end:
         run.fail("pruned", str(end))
         raise
@@ -102,7 +102,12 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool, watch: Watch | Non
         resumed_at = load_checkpoint(run.last)["num_epochs"] if isinstance(cfg.model, NetConfig) else 0
     with open_loggers(cfg, run.path, resumed_at) as loggers:
         result = _fit_and_evaluate(cfg, run, data, facts, loggers, watch, resume)
-    say_end(result, run)
+    if cfg.debug.name == "off":
+        say_end(result, run)
+    else:
+        log.info("%s; files in %s", result["verdict"], run.path)
+    if cfg.trainer.profiler is not None:
+        log.info("where training spends its time: %s", run.path / "profile")
     return result
 
 

@@ -39,7 +39,7 @@ def winners_curse(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
     words = [
         f"Job {count(jobs.iloc[0]['job'])} has the best score of {count(len(jobs))}: {score_text(rows[0][1], 3)} "
         f"({sweep.measure}). It is shown because it is the best, and a score chosen for being the best is too good: "
-        "the job was good, lucky, or both. Its interval knows nothing of the choice."
+        "the job was good, lucky, or both. An interval knows nothing of the choice."
     ]
     if len(rows) > 1:
         words.append(_fresh_words(sweep, rows))

@@ -71,9 +71,7 @@ def leaderboard(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
          *(score_text(sweep.scores(job, name), 3) for name in brier), num(job["seconds"], 0)]
         for _, job in sweep.ranked.iterrows()
     ]  # fmt: skip
-    note = (
-        f"{'Lower' if sweep.lower_is_better else 'Higher'} is better; in brackets, 95 % intervals. {_interval(sweep)}"
-    )
+    note = f"{'Lower' if sweep.lower_is_better else 'Higher'} is better. {_interval(sweep)}"
     caption = f"Jobs, best first by {sweep.measure}"
     blocks = [table(caption, head, rows[:SHOWN], "" if rows[SHOWN:] else note, strong=0)]
     if rows[SHOWN:]:
@@ -84,7 +82,7 @@ def leaderboard(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
 def _interval(sweep: SweepFiles) -> str:
     if str(sweep.facts.get("ranked_by") or "").startswith("cv/"):
         return (
-            "An interval says how far the score would move with other patients. Two jobs share their patients, so "
+            "In brackets, 95 % intervals: how far a score would move with other patients. Two jobs share patients, so "
             "their difference is surer than the overlap of their intervals suggests; neither is corrected for "
             "choosing the best."
         )

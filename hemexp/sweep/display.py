@@ -10,6 +10,7 @@ from rich.table import Table
 from hemexp.sweep.leaderboard import DONE, LOST, Leaderboard, Row
 from hemexp.wording import interval_text
 
+_TRAINING = 0.9  # of a job's work: figures and files come after it
 _SHOWN = 20  # jobs in the table on the terminal; leaderboard.csv has all
 
 
@@ -27,6 +28,7 @@ class Display:
         self._own: dict[int, float] = {}
         self._batched: dict[int, float] = {}
         self._ended: set[int] = set()
+        self.stopping = False
         self._first: tuple[float, float] | None = (
             None  # when work was first seen done, and how much: starting up is none
         )
@@ -83,13 +85,17 @@ class Display:
     def _done(self, job: int) -> float:
         if job in self._ended:
             return self.work[job]
-        return min(self.work[job], max(self._own.get(job, 0), self._batched.get(job, 0)))
+        return min(_TRAINING * self.work[job], max(self._own.get(job, 0), self._batched.get(job, 0)))
 
     def _left(self, before: str = "") -> str:
         share, now = self.share, time.monotonic()
         if share > 0 and self._first is None:
             self._first = (now, share)
-        if self._first is None or not self._first[1] < share < 1:
+        if self.stopping or share >= 1 or not self.work:
+            return ""
+        if self._first is None:
+            return "" if before else "starting"
+        if share <= self._first[1]:
             return ""
         rate = (share - self._first[1]) / (now - self._first[0])
         return f"{before}about {duration((1 - share) / rate)} left"

@@ -59,6 +59,7 @@ def settle(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
         if fitting is not None:
             found.remove(fitting)
             fitting.rename(job.folder)
+            _note(job.folder, f"this run is job {job.number} of its sweep now: {job.folder}")
     return [job for job in jobs if not (job.folder / "DONE").is_file()]
 
 
@@ -83,8 +84,12 @@ def claim(job: SweepJob) -> None:
 def note_loss(job: SweepJob, outcome: str, why: str) -> None:
     """Write down for a job what it could not write itself: that its process was ended."""
     RunDirectory(job.folder).fail(outcome, why)
-    with suppress(OSError), (job.folder / "train.log").open("a", encoding="utf-8") as lines:
-        lines.write(f"{why}\n")
+    _note(job.folder, why)
+
+
+def _note(folder: Path, line: str) -> None:
+    with suppress(OSError), (folder / "train.log").open("a", encoding="utf-8") as lines:
+        lines.write(f"{line}\n")
 
 
 def config_of(folder: Path) -> str:

@@ -6,7 +6,9 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from hemexp.errors import UserError
 from hemexp.sweep.folders import settle
@@ -34,6 +36,8 @@ def combinations(config: DictConfig, arguments: Sequence[str], params: dict[str,
     overrides = OverridesParser.create().parse_overrides(given)
     for override in overrides:
         key = override.key_or_group
+        if override.is_interval_sweep():
+            raise UserError(f"{override.input_line}: a grid has no intervals; give search=random or search=tpe with it")
         if override.is_sweep_override() and any(key == each or key.startswith(f"{each}.") for each in _NOT_SWEPT):
             raise UserError(f"{override.input_line}: {key} is one for the whole sweep, it cannot be swept")
     (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
@@ -58,10 +62,13 @@ def sweep_grid(config: DictConfig, loader: Any, arguments: Sequence[str], params
 
     lists = combinations(config, arguments, params)
     shared = set.intersection(*map(set, lists))
-    jobs = [
-        compose_job(config, loader, overrides, number, [each for each in overrides if each not in shared])
-        for number, overrides in enumerate(lists)
-    ]
+    jobs = []
+    for number, overrides in enumerate(lists):
+        own = [each for each in overrides if each not in shared]
+        try:
+            jobs.append(compose_job(config, loader, overrides, number, own))
+        except (HydraException, OmegaConfBaseException) as error:  # a wrong type, an unknown key
+            raise type(error)(f"job {number} ({' '.join(own)}): {error}") from error.__cause__
     if launcher is not None:
         Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
         for done in launcher.launch(lists, initial_job_idx=0):
@@ -81,8 +88,8 @@ def run_all(sweep: Sweep, jobs: Sequence[SweepJob]) -> None:
     finished = [job for job in jobs if job.number not in names]
     sweep.skip(finished)
     places = sweep.backend.capacity
-    where = f"{min(places, len(waiting))} at once" if waiting else "none to run"
+    where = f", {min(places, len(waiting))} at once" if waiting else ""
     which = ", ".join(str(job.number) for job in finished)
     skipped = f"{len(finished)} done already and skipped (job {which}), " if finished else ""
-    sweep.display.say(f"{len(jobs)} jobs into {sweep.directory}: {skipped}{len(waiting)} to run, {where}")
+    sweep.display.say(f"{len(jobs)} jobs into {sweep.directory}: {skipped}{len(waiting)} to run{where}")
     sweep.run(waiting, jobs)

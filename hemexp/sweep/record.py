@@ -94,7 +94,7 @@ def remarks(
             "not ranked: jobs were neither cross-validated (evaluation=off) nor had patients held out "
             "(split.val_fraction=0); test scores report, they never choose"
         ]
-    notes = [f"{best['verdict']}: job {winner['job']}", *say_claim(best.get("claim"))]
+    notes = [f"verdict of job {winner['job']}: {best['verdict']} (of leaks, no praise)", *say_claim(best.get("claim"))]
     ranked = {row["job"] for row in board.rows if row["rank"]}
     cfgs = [job.cfg for job in jobs if job.number in ranked]
     notes += [f"{name} differs: {why}" for name, part, why in _NO_CHOICE if len({repr(part(cfg)) for cfg in cfgs}) > 1]

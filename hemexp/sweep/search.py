@@ -17,7 +17,7 @@ from hemexp.config import NOT_HASHED, KFoldSplitConfig, TrainConfig
 from hemexp.errors import UserError
 from hemexp.files import write_json
 from hemexp.sweep.job import SweepJob, compose_job
-from hemexp.sweep.space import OUTER, Space, Value, parse_space
+from hemexp.sweep.space import OUTER, Interval, Space, Value, parse_space
 
 IDENTITY = "search.json"
 _WITHIN = "evaluation.patients=train"
@@ -61,6 +61,7 @@ class Search:
         self.folds: tuple[int | None, ...] = self.space.folds or (None,)
         for values in self.space.corners():
             self._try(values)
+        self._check_ends()
         # how many jobs were done each time that the test part was reported
         self.reports: list[int] = self._check_earlier()
 
@@ -88,6 +89,17 @@ class Search:
                 raise UserError(f"{OUTER}={beyond[0]}: must be below split.num_folds={split.num_folds}")
         if search.name == "tpe" and find_spec("optuna") is None:
             raise UserError('search=tpe: needs optuna, which is not installed; pip install "hemexp[search]"')
+
+    def _check_ends(self) -> None:
+        """Refuse an interval of numbers that leads beyond what its key may be, where the rest breaks no rule."""
+        first = self.space.corners()[0]
+        if isinstance(self.job(0, first), Refused):
+            return
+        for key, setting in self.space.settings.items():
+            if isinstance(setting, Interval) and not setting.whole:
+                for end in (setting.low, setting.high):
+                    if isinstance(job := self.job(0, {**first, key: end}), Refused):
+                        raise UserError(f"{key}={setting}: {job.why}")
 
     def _try(self, values: Mapping[str, Value]) -> None:
         """Compose a corner of the space: a key or a type that is wrong is a mistake, a broken rule may be bad luck."""

@@ -141,8 +141,8 @@ class Sweep:
             signal.signal(signal.SIGTERM, previous)
 
     def _stop(self) -> None:
-        self.stopped = True
-        self.display.say("stopping: jobs save what they have (Ctrl-C again ends them at once)")
+        self.stopped = self.display.stopping = True
+        self.display.say("stopping: jobs save what they have (Ctrl-C now ends them at once)")
         try:
             self.backend.stop()
             while any(self.fates[number].status == "missing" for number in self._running):
@@ -170,6 +170,9 @@ class Sweep:
                 self.display.say(f"jobs {which} were not trained together ({event.message}); each trains by itself")
             if not self.stopped:
                 self.backend.submit([_task(job) for job in event.task.jobs])
+            elif event.outcome == "interrupted":
+                for job in event.task.jobs:
+                    self.fates[job.number] = Fate("interrupted", f"trained with others, {event.message or 'saved'}")
         elif event.outcome != DONE:
             self.display.say(f"the best job was not evaluated on fresh folds: {event.message or event.outcome}")
 
@@ -184,7 +187,7 @@ class Sweep:
         self._running.discard(job.number)
         if time.monotonic() - self._recorded > _RECORD:
             self._record("running")
-        words = score_line(job, self.cfg.search.score) if outcome == DONE else message
+        words = score_line(job, self.cfg.search.score) if outcome == DONE else message or "it goes on another time"
         if outcome in LOST:
             words += f" (log: {job.folder / 'train.log'})"
         self.display.ended(job.number, job.title, outcome, words)

@@ -8,7 +8,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from hemexp.errors import CheckFailed, Interrupted, Pruned, UserError
+from hemexp.errors import RESUMES, CheckFailed, Interrupted, Pruned, UserError
 from hemexp.run_directory import OutputDirectory
 from hemexp.sweep.backend import Task
 from hemexp.training import progress
@@ -42,7 +42,7 @@ def run_task(task: Task, pulse: Pulse = lambda epochs: None) -> tuple[str, str]:
             return "pruned", str(end)
         except (Interrupted, KeyboardInterrupt) as stop:
             log.error("%s", str(stop) or "interrupted before the work began; nothing is lost")
-            return "interrupted", str(stop)
+            return "interrupted", str(stop).split(RESUMES)[0]
         except BaseException as error:  # SystemExit too: it must not take the worker along
             log.exception("%s: %s", type(error).__name__, error)
             return "failed", f"{type(error).__name__}: {error}".splitlines()[0]
