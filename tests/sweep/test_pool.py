@@ -7,17 +7,17 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fake_tasks import WORK, finish, tasks
 
 from hemexp.config import LocalConfig
 from hemexp.sweep.backend import Ended, Task
-from hemexp.sweep.job import SweepJob
 from hemexp.sweep.pool import Device, Pool
 
 HERE = Path(__file__).parent
-WORK = "fake_work:run_task"
 
 
 @pytest.fixture(autouse=True)
@@ -34,26 +34,9 @@ def devices(count: int, slots: int = 1) -> list[Device]:
     ]
 
 
-def tasks(folder: Path, plans: list[dict]) -> list[Task]:
-    made = []
-    for number, plan in enumerate(plans):
-        place = folder / str(number)
-        place.mkdir(parents=True)
-        (place / "plan.json").write_text(json.dumps(plan))
-        made.append(Task("job", (SweepJob(number, place, (), None, {}),), plan.get("seconds", 0)))
-    return made
-
-
-def finish(pool: Pool, count: int, seconds: float = 60) -> dict[int, Ended]:
-    ended: dict[int, Ended] = {}
-    until = time.monotonic() + seconds
-    while len(ended) < count and time.monotonic() < until:
-        for event in pool.wait(1):
-            if isinstance(event, Ended):
-                ended[event.task.jobs[0].number] = event
-    pool.close()
-    assert len(ended) == count, f"only {sorted(ended)} ended"
-    return ended
+def costed(folder: Path, plans: list[dict]) -> list[Task]:
+    """The longest begin first."""
+    return [replace(task, cost=plan["seconds"]) for task, plan in zip(tasks(folder, plans), plans, strict=True)]
 
 
 def spans(folder: Path) -> dict[str, list[tuple[float, float]]]:
@@ -71,8 +54,8 @@ def most_at_once(times: list[tuple[float, float]]) -> int:
 def test_twelve_unequal_jobs_on_four_devices_never_share_one_and_end_near_the_ideal(tmp_path: Path):
     lengths = [0.3 + 0.25 * number for number in range(12)]
     pool = Pool(devices(4), LocalConfig("local"), tmp_path / "log", WORK)
-    pool.submit(tasks(tmp_path / "s", [{"seconds": length} for length in lengths]))
-    ended = finish(pool, 12)
+    pool.submit(costed(tmp_path / "s", [{"seconds": length} for length in lengths]))
+    ended = finish(pool)
     assert {event.outcome for event in ended.values()} == {"done"}
     used = spans(tmp_path / "s")
     assert sorted(used) == ["0", "1", "2", "3"]
@@ -87,7 +70,7 @@ def test_a_job_that_dies_hangs_fails_or_exits_costs_only_itself(tmp_path: Path):
     plans = [{"seconds": 0.2}, {"do": "die"}, {"do": "hang"}, {"do": "fail"}, {"do": "exit"}, *[{"seconds": 0.2}] * 4]
     pool = Pool(devices(2), LocalConfig("local", silence_timeout=2), tmp_path / "log", WORK)
     pool.submit(tasks(tmp_path / "s", plans))
-    ended = finish(pool, len(plans))
+    ended = finish(pool)
     assert [ended[n].outcome for n in range(5)] == ["done", "killed", "timeout", "failed", "killed"]
     assert "SIGKILL" in ended[1].message
     assert "no sign of life" in ended[2].message
@@ -101,7 +84,7 @@ def test_a_busy_job_is_not_taken_for_hung_but_may_take_too_long(tmp_path: Path):
     where = LocalConfig("local", silence_timeout=1, job_timeout=3)
     pool = Pool(devices(2), where, tmp_path / "log", WORK)
     pool.submit(tasks(tmp_path / "s", [{"seconds": 2}, {"seconds": 60}]))
-    ended = finish(pool, 2)
+    ended = finish(pool)
     assert ended[0].outcome == "done"
     assert ended[1].outcome == "timeout"
     assert "where.job_timeout=3" in ended[1].message
@@ -114,7 +97,7 @@ def test_two_sweeps_at_once_share_devices_without_meeting(slots: int, tmp_path: 
         "place = Path(sys.argv[1])\n"
         f"pool = Pool(devices(2, {slots}), LocalConfig('local'), place / 'log', WORK)\n"
         "pool.submit(tasks(place / 's', [{'seconds': 0.4}] * 6))\n"
-        "assert {e.outcome for e in finish(pool, 6).values()} == {'done'}"
+        "assert {e.outcome for e in finish(pool).values()} == {'done'}"
     )
     sweeps = []
     for name in ("a", "b"):
@@ -137,7 +120,7 @@ def test_stopping_lets_jobs_save_and_forgets_the_rest(tmp_path: Path):
     while not (tmp_path / "s" / "0" / "began").exists():
         pool.wait(0.1)
     pool.stop()
-    (event,) = (each for each in finish(pool, 1).values())
+    (event,) = (each for each in finish(pool).values())
     assert (event.outcome, event.message) == ("interrupted", "stopped")
     assert not (tmp_path / "s" / "1" / "began").exists()
 
@@ -146,7 +129,7 @@ def test_workers_that_cannot_start_are_an_error_that_names_their_log(tmp_path: P
     pool = Pool(devices(1), LocalConfig("local"), tmp_path / "log", "no_such_module:run_task")
     pool.submit(tasks(tmp_path / "s", [{"seconds": 1}]))
     with pytest.raises(RuntimeError, match="do not start"):
-        finish(pool, 1)
+        finish(pool)
     assert "no_such_module" in (tmp_path / "log").read_text()
 
 
@@ -179,6 +162,6 @@ def test_a_worker_that_dies_before_the_task_began_costs_nothing(tmp_path: Path):
         pass
     os.kill(pool._workers[0].process.pid, signal.SIGKILL)
     pool.submit([second])
-    ended = finish(pool, 1)
+    ended = finish(pool)
     assert ended[1].outcome == "done"
     assert (tmp_path / "s" / "1" / "ran.json").is_file()

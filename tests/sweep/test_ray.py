@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fake_tasks import WORK, finish, tasks, wait_until
 from small import FAST
 
 from hemexp.config import RayConfig
 from hemexp.errors import UserError
-from hemexp.sweep.backend import Beat, Ended, Task
-from hemexp.sweep.job import SweepJob
+from hemexp.sweep.backend import Ended
 from hemexp.sweep.ray import RayBackend, check
 
 pytestmark = [
@@ -23,7 +23,6 @@ pytestmark = [
     # Ray leaves its processes and sockets to the end of this one
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-WORK = "fake_work:run_task"
 
 
 @pytest.fixture(scope="module")
@@ -45,31 +44,6 @@ def started(folder: Path, **settings) -> RayBackend:
     backend = RayBackend(RayConfig("ray", **settings), folder, "cpu", WORK)
     backend.pause = 0.2
     return backend
-
-
-def tasks(folder: Path, plans: list[dict]) -> list[Task]:
-    made = []
-    for number, plan in enumerate(plans):
-        place = folder / str(number)
-        place.mkdir(parents=True)
-        (place / "plan.json").write_text(json.dumps(plan))
-        made.append(Task("job", (SweepJob(number, place, (), None, {}),)))
-    return made
-
-
-def wait_until(done: Callable[[], bool], backend: RayBackend, seconds: float = 120) -> list[Ended | Beat]:
-    events: list[Ended | Beat] = []
-    until = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < until, "waited too long"
-        events += backend.wait(0.2)
-    return events
-
-
-def finish(backend: RayBackend) -> dict[int, Ended]:
-    events = wait_until(lambda: backend.idle, backend)
-    backend.close()
-    return {event.task.jobs[0].number: event for event in events if isinstance(event, Ended)}
 
 
 def test_jobs_share_gpus_as_asked_and_each_sees_its_own(four_gpus: None, tmp_path: Path):

@@ -11,17 +11,16 @@ from pathlib import Path
 
 import fake_slurm
 import pytest
+from fake_tasks import WORK, finish, tasks, wait_until
 from small import FAST, QUIET, ROOT
 
 from hemexp.config import SlurmConfig
 from hemexp.errors import UserError
 from hemexp.sweep.backend import Beat, Ended, Task
-from hemexp.sweep.job import SweepJob
 from hemexp.sweep.slurm import SlurmBackend, check
 from hemexp.sweep.slurm_commands import parameters, states
 
 HERE = Path(__file__).parent
-WORK = "fake_work:run_task"
 
 
 @pytest.fixture
@@ -40,30 +39,6 @@ def started(folder: Path, **settings) -> SlurmBackend:
     backend = SlurmBackend(SlurmConfig("slurm", **settings), folder, "cpu", WORK)
     backend.pause, backend.patience, backend.delay = 0.05, 0.3, 0.3
     return backend
-
-
-def tasks(folder: Path, plans: list[dict]) -> list[Task]:
-    made = []
-    for number, plan in enumerate(plans):
-        place = folder / str(number)
-        place.mkdir(parents=True)
-        (place / "plan.json").write_text(json.dumps(plan))
-        made.append(Task("job", (SweepJob(number, place, (), None, {}),)))
-    return made
-
-
-def wait_until(done: Callable[[], bool], backend: SlurmBackend, seconds: float = 60) -> list[Ended | Beat]:
-    events: list[Ended | Beat] = []
-    until = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < until, "waited too long"
-        events += backend.wait(0.1)
-    return events
-
-
-def finish(backend: SlurmBackend) -> dict[int, Ended]:
-    events = wait_until(lambda: backend.idle, backend)
-    return {event.task.jobs[0].number: event for event in events if isinstance(event, Ended)}
 
 
 def test_an_array_runs_every_job_and_no_more_at_once_than_asked(slurm: Path, tmp_path: Path):
