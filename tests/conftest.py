@@ -47,6 +47,6 @@ def run_command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str
 
     def run(script: str, *arguments: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(ROOT / script), *arguments]
-        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=900, check=False)
 
     return run

@@ -11,7 +11,7 @@ ARGUMENTS = {
     "one_run.py": ["--epochs", "3", "--rounds", "1"],
     "group.py": ["--epochs", "2", "--rounds", "1", "--members", "1", "2"],
     "simulation.py": ["--cohorts", "2", "--fresh", "1000", "--jobs", "1"],
-    "commands.py": ["--epochs", "2", "--processes", "1"],
+    "commands.py": ["--epochs", "2", "--processes", "1", "--kernels", "3"],
     "sweep.py": ["--epochs", "2", "--jobs", "2", "--fits", "3", "--rival-jobs", "1"],
 }
 TABLES = {"one_run.py": 1, "group.py": 4, "commands.py": 1, "sweep.py": 2, "simulation.py": 4}
@@ -22,7 +22,7 @@ TABLES = {"one_run.py": 1, "group.py": 4, "commands.py": 1, "sweep.py": 2, "simu
 def test_it_runs(name: str):
     command = [sys.executable, str(ROOT / "benchmarks" / name), *ARGUMENTS[name]]
     environment = {key: value for key, value in os.environ.items() if key != "HEMEXP_COHORT"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     assert sum(line.startswith("| ---") for line in done.stdout.splitlines()) == TABLES[name]
 

@@ -18,7 +18,7 @@ def offered(line: str) -> set[str]:
     environment = {**os.environ, "COMP_LINE": asked, "COMP_POINT": str(len(asked))}
     done = subprocess.run(
         [sys.executable, "train.py", "-sc", "query=bash"],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
@@ -52,7 +52,7 @@ def test_bash_itself_completes_after_one_line_of_setup():
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", script], cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=60,
+        ["bash", "-c", script], cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=120,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -143,6 +143,7 @@ def test_what_fails_after_the_run_does_not_undo_it(workbooks: Path, tmp_path: Pa
     assert not (tmp_path / "run" / "FAILED").exists()
 
 
+@pytest.mark.slow
 def test_interrupted_between_its_parts_it_goes_on_to_the_same_numbers(
     finished_run: Path, workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -224,6 +224,7 @@ def test_prepare_never_mixes_two_cohorts(workbooks: Path, tmp_path: Path):
         prepare(load_config(PrepareConfig, [f"data.root={workbooks}"]), tmp_path)
 
 
+@pytest.mark.slow
 def test_the_best_possible_auroc_belongs_to_one_label(tmp_path: Path):
     options = ["data.num_patients=40", "trainer.max_epochs=1", *QUIET]
     default = train(load_config(TrainConfig, options), tmp_path / "a")

@@ -63,7 +63,7 @@ def test_the_commands_run_in_order(tmp_path: Path):
         assert program == "python"
         small = settings_for(arguments) if arguments[0] == "train.py" else []
         command = [sys.executable, str(ROOT / arguments[0]), *arguments[1:], *small]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1200, check=False)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
     assert len(list(tmp_path.glob("outputs/grid/*/DONE"))) == 18
     assert len(list(tmp_path.glob("outputs/models/*/DONE"))) == 13
@@ -77,7 +77,7 @@ def test_the_commands_run_in_order(tmp_path: Path):
 def complete(line: str, folder: Path) -> None:
     line = line.replace("python train.py", f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT / 'train.py'))}")
     done = subprocess.run(
-        ["bash", "-c", f"{line} && complete -p"], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        ["bash", "-c", f"{line} && complete -p"], cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )
     assert "hydra" in done.stdout, done.stderr
 

@@ -129,6 +129,7 @@ def test_a_watch_ends_it_before_the_next_repeat(make_recipe: Callable[..., Recip
     assert told == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_pruned_run_says_so_and_a_watched_one_leaves_the_same(workbooks: Path, tmp_path: Path):
     overrides = [f"data.root={workbooks}", *WITHIN, "trainer.progress_bar=false", "evaluation.num_repeats=3"]
     cfg = load_config(TrainConfig, overrides)
