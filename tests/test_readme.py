@@ -66,7 +66,7 @@ def test_the_commands_run_in_order(tmp_path: Path):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1200, check=False)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
     assert len(list(tmp_path.glob("outputs/grid/*/DONE"))) == 18
-    assert len(list(tmp_path.glob("outputs/models/*/DONE"))) == 13
+    assert len(list(tmp_path.glob("outputs/models/*/DONE"))) == 12
     assert len(list(tmp_path.glob("outputs/sweeps/*/*/DONE"))) == 4
     assert (tmp_path / "outputs" / "first" / "DONE").is_file()
     assert (tmp_path / "outputs" / "first" / "report.html").is_file()

@@ -309,7 +309,8 @@ def test_the_papers_system_on_the_real_cohort(real_cohort: Path, tmp_path: Path)
     assert result["metrics"]["test/majority_accuracy"]["value"] == 0.725
     assert result["metrics"]["test/accuracy"]["value"] < 0.85  # 0.975 was claimed
     again = predict(load_config(PredictConfig, [f"run_dir={tmp_path / 'run'}", f"data.root={real_cohort}"]), tmp_path)
-    assert again["metrics"] == result["metrics"]
+    for name, score in result["metrics"].items():  # other numbers of rows at once: sums rounded in another order
+        assert again["metrics"][name] == pytest.approx(score, rel=1e-5, abs=1e-6), name
 
 
 def test_the_data_module_serves_a_task_of_ones_own(workbooks: Path):
