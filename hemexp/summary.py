@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hemexp.evaluation.scores import Score
-from hemexp.wording import interval_text
+from hemexp.wording import interval_text, percent
 
 NAMES = {
     "accuracy": "accuracy",
@@ -107,6 +107,15 @@ def say_stability(result: Mapping[str, Any]) -> list[str]:
     if result.get("attributions"):
         notes.append(f"the ranking rests most on {', '.join(result['attributions']['top'][:3])} (attributions.csv)")
     return notes
+
+
+def say_calibration(where: str, found: Mapping[str, Any] | None) -> list[str]:
+    """Say whether risks can be taken at their word; `found` is `hemexp.evaluation.calibration.calibration`'s."""
+    if not found:
+        return []
+    intercept, slope = (interval_text(found[name]) for name in ("intercept", "slope"))
+    shares = f"mean risk {percent(found['mean_risk'])}, observed {percent(found['observed'])}"
+    return [f"calibration in {where}: intercept {intercept}, right is 0; slope {slope}, right is 1; {shares}"]
 
 
 def say_width(score: Score, num_patients: int, events: int) -> str:

@@ -103,6 +103,8 @@ def test_predict_gives_the_runs_own_probabilities(finished_run: Path, workbooks:
     results = [json.loads((folder / "result.json").read_text()) for folder in (tmp_path, finished_run)]
     for key, score in results[0]["metrics"].items():
         assert score == pytest.approx(results[1]["metrics"][key], abs=1e-6), key
+    tested = [result["calibration"]["test"] for result in results]
+    assert tested[0]["slope"] == pytest.approx(tested[1]["slope"], rel=1e-4)
     assert {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")} == before
 
 
@@ -122,7 +124,9 @@ def test_a_prediction_does_not_depend_on_who_else_is_in_the_file(finished_run: P
         )
 
 
-def test_an_outside_cohort_is_scored_and_its_unknown_outcomes_are_not(finished_run: Path, tmp_path: Path):
+def test_an_outside_cohort_is_scored_and_its_unknown_outcomes_are_not(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     cohort = ["data.seed=7", "data.num_patients=30", "data.num_unlabelled=4"]
     prepare(load_config(PrepareConfig, cohort), tmp_path / "other")
     table = predict_with(finished_run, tmp_path / "other" / "workbooks", tmp_path / "out")
@@ -131,6 +135,13 @@ def test_an_outside_cohort_is_scored_and_its_unknown_outcomes_are_not(finished_r
     assert result["verdict"] == "HONEST"
     assert (result["num_test"], result["num_train"]) == (30, 0)
     assert set(result["metrics"]) == {f"test/{name}" for name in SCORES}
+    scored = table[table["role"] == "test"]
+    calibrated = result["calibration"]["test"]
+    assert calibrated["mean_risk"] == pytest.approx(scored["probability"].mean())
+    assert calibrated["observed"] == pytest.approx(scored["label"].mean())
+    printed = capsys.readouterr().out
+    assert "calibration in these patients: intercept" in printed
+    assert "too few for a validation" in printed
 
 
 def test_training_patients_are_recognized_anywhere(finished_run: Path, workbooks: Path, tmp_path: Path):

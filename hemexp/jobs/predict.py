@@ -12,13 +12,14 @@ from hemexp.cohort import load_cohort
 from hemexp.cohort.labels import label_patients
 from hemexp.config import LabelConfig, PredictConfig
 from hemexp.errors import UserError
+from hemexp.evaluation.calibration import calibration
 from hemexp.evaluation.scores import prevalence_scores, score_predictions
 from hemexp.features import input_table
 from hemexp.files import write_csv, write_json
 from hemexp.predictor import load_predictor
 from hemexp.run_directory import RunDirectory
 from hemexp.split import patient_keys
-from hemexp.summary import explain, judge, print_scores, say_width
+from hemexp.summary import explain, judge, print_scores, say_calibration, say_width
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +61,8 @@ def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
         }
     )
     test = predictions[predictions["role"] == "test"]
-    outcomes = test["label"].to_numpy()
-    metrics = score_predictions(outcomes, test["probability"].to_numpy(), majority=int(trained["majority"]))
+    outcomes, risks = test["label"].to_numpy(), test["probability"].to_numpy()
+    metrics = score_predictions(outcomes, risks, majority=int(trained["majority"]))
     caveats = [caveat for caveat in trained["caveats"] if caveat != "one_outcome_in_test"]
     if metrics["test/auroc"]["value"] is None:
         caveats.append("one_outcome_in_test")
@@ -81,6 +82,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
         "num_test": len(test),
         "events_test": int(outcomes.sum()),
         "metrics": metrics,
+        "calibration": {"test": calibration(outcomes, risks[None])},
         "prevalence_baseline": prevalence_scores(outcomes, trained["events_train"] / trained["num_train"]),
         "seconds": round(time.perf_counter() - started, 2),
     }
@@ -118,6 +120,7 @@ def _say(result: dict[str, Any], directory: Path) -> None:
         return
     width = say_width(result["metrics"]["test/auroc"], result["num_test"], result["events_test"])
     notes = [*judge(result["metrics"], result["prevalence_baseline"]), width]
+    notes += say_calibration("these patients", result["calibration"]["test"])
     if result["num_train"]:
         notes.append(f"{result['num_train']} patients of the run's own training part are predicted but not scored")
     if min(result["events_test"], result["num_test"] - result["events_test"]) < 100:

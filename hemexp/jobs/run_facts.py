@@ -14,7 +14,7 @@ from hemexp.files import write_csv, write_json
 from hemexp.report.characteristics import characteristics
 from hemexp.run_directory import RunDirectory
 from hemexp.split import patient_keys
-from hemexp.summary import explain, judge, print_comparison, print_scores, say_claim, say_stability
+from hemexp.summary import explain, judge, print_comparison, print_scores, say_calibration, say_claim, say_stability
 from hemexp.training import FitResult
 
 log = logging.getLogger(__name__)
@@ -126,6 +126,9 @@ def say_end(result: dict[str, Any], run: RunDirectory) -> None:
     notes = judge(result["metrics"], result["prevalence_baseline"])
     if result["best_possible_auroc"] is not None:
         notes.append(f"the best possible AUROC in this synthetic population is {result['best_possible_auroc']:.3f}")
+    found = result.get("calibration") or {}
+    stage, where = ("cv", "cross-validation") if found.get("cv") else ("test", "the test part")
+    notes += say_calibration(where, found.get(stage))
     notes += say_stability(result)
     notes += explain(result["verdict"], result["caveats"])
     trained = "" if result["stopped_by"] == "fitted" else f"{result['epochs']} epochs, best {result['best_epoch']}; "
