@@ -20,7 +20,9 @@ from hemexp.config import TrainConfig, config_hash
 from hemexp.errors import UserError
 from hemexp.evaluation.scores import Score
 from hemexp.figures.png import save_png
+from hemexp.figures.style import stamp
 from hemexp.files import write_json
+from hemexp.wording import interval_text
 
 _AT_ONCE = 1000  # metrics, the most that MLflow takes in one call
 _LOCAL_STORE = Path("outputs", "mlruns")
@@ -72,36 +74,36 @@ def tell_result(
         result: ``verdict``, ``caveats``, ``epochs`` of result.json.
     """
     scores = {key: score["value"] for key, score in metrics.items() if score["value"] is not None}
-    for logger in loggers:
-        if isinstance(logger, TensorBoardLogger):
-            _tell_board(cfg, directory, logger, figures, scores)
-            continue
-        logger.log_hyperparams(hparams(cfg))
-        logger.log_metrics(scores, step=result["epochs"])
-        if isinstance(logger, MLFlowLogger):
-            for name in ("verdict", "caveats"):
-                words = result[name] if isinstance(result[name], str) else ", ".join(result[name])
-                logger.experiment.set_tag(logger.run_id, name, words)
-        logger.finalize("success")
-
-
-def _tell_board(
-    cfg: TrainConfig,
-    directory: Path,
-    board: TensorBoardLogger,
-    figures: Mapping[str, Figure],
-    scores: dict[str, float],
-) -> None:
+    settings = {"verdict": result["verdict"], **hparams(cfg)}
+    board, *others = loggers
+    assert isinstance(board, TensorBoardLogger)
     for name, figure in figures.items():
+        stamp(figure, f"verdict: {result['verdict']}")
         pixels = save_png(figure, directory / "figures" / f"{name}.png")
         board.experiment.add_image(f"visual/{name}", pixels, dataformats="HWC")
     board.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(asdict(cfg))}```")
+    board.experiment.add_text("scores", _scores_text(metrics, result))
     if cfg.tags:
         board.experiment.add_text("tags", ", ".join(cfg.tags))
-    board.log_hyperparams(hparams(cfg), scores)
+    board.log_hyperparams(settings, scores)
     board.finalize("success")
     # Lightning's, empty; .hydra/ has the config
     (directory / "tensorboard" / "hparams.yaml").unlink(missing_ok=True)
+    for logger in others:
+        logger.log_hyperparams(settings)
+        logger.log_metrics(scores, step=result["epochs"])
+        if isinstance(logger, MLFlowLogger):
+            logger.experiment.set_tag(logger.run_id, "verdict", result["verdict"])
+            logger.experiment.set_tag(logger.run_id, "caveats", ", ".join(result["caveats"]))
+        logger.finalize("success")
+
+
+def _scores_text(metrics: Mapping[str, Score], result: Mapping[str, Any]) -> str:
+    """Return every score with its interval, below the verdict and the caveats, as Markdown."""
+    rows = [f"| {key} | {interval_text(score, 3)} |" for key, score in metrics.items()]
+    said = [f"**{result['verdict']}**", *(f"caveat {code}" for code in result["caveats"])]
+    table = "\n".join(["| score | 95 % interval |", "| --- | --- |", *rows])
+    return "\n\n".join([*said, table])
 
 
 def hparams(cfg: TrainConfig) -> dict[str, Any]:
@@ -117,7 +119,8 @@ def hparams(cfg: TrainConfig) -> dict[str, Any]:
     }
     training = {f"optimizer.{key}": value for key, value in asdict(cfg.optimizer).items()}
     training["trainer.batch_size"] = cfg.trainer.batch_size or "full"
-    return {**names, **sizes, **training, "trainer.max_epochs": cfg.trainer.max_epochs, "seed": cfg.seed}
+    # first what sweeps vary: TensorBoard shows the first few
+    return {**training, **sizes, "seed": cfg.seed, "trainer.max_epochs": cfg.trainer.max_epochs, **names}
 
 
 def _csv(directory: Path, resumed_at: int | None) -> CSVLogger:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hemexp.evaluation.scores import Score
-from hemexp.wording import interval_text, percent
+from hemexp.wording import interval_text, num, percent
 
 NAMES = {
     "accuracy": "accuracy",
@@ -33,12 +33,22 @@ CAVEATS = {
     "folds_diverged": "in some folds the training loss ended as no number; they predict with their best weights before",
     "cross_validated_within_training": "cross-validation divides the training part alone: fewer patients to learn from",
     "too_few_events_for_thresholds": "a fold of the training part would lack an outcome: no thresholds, no abstaining",
+    "too_few_events_for_refits": "fewer than 5 patients of an outcome: no refits, so no optimism and no instability",
     "too_few_events_for_cross_validation": "a fold would lack an outcome: no cross-validation, so no honest headline",
 }
 
 
-def print_scores(title: str, metrics: Mapping[str, Score], notes: Sequence[str]) -> None:
-    """Print the scores with their intervals, a column a stage, then what a reader must know beside them."""
+def print_scores(
+    title: str, metrics: Mapping[str, Score], by_chance: Mapping[str, float | None], notes: Sequence[str]
+) -> None:
+    """Print the scores with their intervals, a column a stage, then what a reader must know beside them.
+
+    Args:
+        title: with the verdict.
+        metrics: those of result.json.
+        by_chance: the AUPRC of ranking at random, by stage.
+        notes: lines below.
+    """
     stages = [stage for stage in STAGES if any(key.startswith(f"{stage}/") for key in metrics)]
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
     table.add_column("")
@@ -46,6 +56,8 @@ def print_scores(title: str, metrics: Mapping[str, Score], notes: Sequence[str])
         table.add_column(STAGES[stage], justify="right", no_wrap=True)
     for name, words in NAMES.items():
         table.add_row(words, *(interval_text(metrics[f"{stage}/{name}"], 3) for stage in stages))
+        if name == "auprc":
+            table.add_row("  ranking at random", *(num(by_chance.get(stage), 3) for stage in stages))
     print_table(table, notes)
 
 
@@ -89,21 +101,38 @@ def say_claim(claim: Mapping[str, Any] | None) -> list[str]:
     return [*notes, rule] if any(claim[measure].startswith("better") for measure in names) else notes
 
 
+def say_tested(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say how the baselines ranked the same test part; `rows` are those of `hemexp.evaluation.comparison.compare`."""
+    told = [
+        f"{row['model']} {interval_text(row['test_auroc'], 3)}, the model's minus it "
+        f"{interval_text(row['test_auroc_difference'], 3)}"
+        for row in rows
+        if row["test_auroc_difference"] is not None and row["test_auroc"]["value"] is not None
+    ]
+    return [f"AUROC of the same test patients, DeLong's intervals: {'; '.join(told)}"] if told else []
+
+
 def say_stability(result: Mapping[str, Any]) -> list[str]:
     """Say what ``evaluation=full`` found, a line a block."""
     notes = []
     if result.get("optimism"):
         auroc = result["optimism"]["auroc"]
         shown = [f"{name} {auroc[key]:.3f}" for key, name in _OPTIMISM.items() if auroc.get(key) is not None]
-        notes.append(f"AUROC over {result['optimism']['num_refits']} bootstrap refits: {', '.join(shown)}")
+        told = f"AUROC over {result['optimism']['num_refits']} bootstrap refits: {', '.join(shown)}"
+        notes.append(f"{told}; they have no intervals: read them beside the cross-validation's")
         notes += [result["optimism"]["note"]] if result["optimism"]["note"] else []
     if result.get("instability"):
         points = 100 * result["instability"]["mean_absolute_difference"]
         notes.append(f"a patient's risk moves by {points:.1f} percentage points on average when the recipe is refitted")
     if result.get("label_sensitivity"):
-        values = [row["auroc"]["value"] for row in result["label_sensitivity"] if row["auroc"]["value"] is not None]
-        ends = f"AUROC {min(values):.3f} to {max(values):.3f}" if values else "too few events under each"
-        notes.append(f"under {len(result['label_sensitivity'])} definitions of expansion: {ends}")
+        rows = [row for row in result["label_sensitivity"] if row["auroc"]["value"] is not None]
+        rows.sort(key=lambda row: float(row["auroc"]["value"]))
+        ends = [
+            f"{row['label']} {interval_text(row['auroc'], 3)}, ridge2 {interval_text(row['ridge2_auroc'], 3)}"
+            for row in (rows[0], rows[-1])
+        ] if rows else ["too few events under each"]  # fmt: skip
+        told = f"AUROC under {len(result['label_sensitivity'])} definitions of expansion, from"
+        notes.append(f"{told} {' to '.join(dict.fromkeys(ends))}")
     if result.get("attributions"):
         notes.append(f"the ranking rests most on {', '.join(result['attributions']['top'][:3])} (attributions.csv)")
     return notes

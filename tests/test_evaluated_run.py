@@ -9,11 +9,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from small import QUIET, STANDARD
 
+from hemexp.cohort import load_cohort
 from hemexp.compose import CONFIG_DIR, load_config
-from hemexp.config import PredictConfig, TrainConfig
+from hemexp.config import DataConfig, PredictConfig, TrainConfig
 from hemexp.errors import Interrupted, UserError
 from hemexp.evaluation import evaluate as evaluation
 from hemexp.evaluation.cross_validation import corrected_t_test
+from hemexp.files import write_csv
 from hemexp.jobs.predict import predict
 from hemexp.jobs.train import train
 
@@ -129,6 +131,31 @@ def test_too_few_events_are_said_and_too_many_folds_refused(tmp_path: Path):
     more = ["model=ridge2", "evaluation.num_folds=50", *QUIET[:1]]
     with pytest.raises(UserError, match=r"evaluation\.num_folds=50: .* of 100 patients 19 .* at most 19"):
         train(load_config(TrainConfig, more), tmp_path / "more")
+
+
+def test_one_patient_of_an_outcome_is_enough_to_train_and_too_few_for_refits(workbooks: Path, tmp_path: Path):
+    scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
+    first = scans.groupby("patient_id", sort=False)["HM_volume"].transform("first")
+    grown = scans["patient_id"].eq("sub001") & (scans["scan_index"] == 1)
+    table = scans.assign(HM_volume=first)
+    table.loc[grown, "HM_volume"] *= 3
+    write_csv(table, tmp_path / "scans.csv")
+    options = [f"data.root={tmp_path}", "model=volume", "evaluation=full", *QUIET[:1]]
+    result = train(load_config(TrainConfig, options), tmp_path / "run")
+    assert (result["events_train"], result["events_test"]) == (1, 0)
+    assert "too_few_events_for_refits" in result["caveats"]
+    assert "optimism" not in result
+
+
+def test_a_baseline_with_settings_of_its_own_stands_beside_the_usual_one(workbooks: Path, tmp_path: Path):
+    few = ["evaluation.num_repeats=1", "evaluation.threshold_repeats=0", *QUIET[:1]]
+    options = [f"data.root={workbooks}", "model=ridge2", *few]
+    names = []
+    for name, more in (("usual", []), ("other", ["model.C=1000"])):
+        result = train(load_config(TrainConfig, [*options, *more]), tmp_path / name)
+        names.append([row["model"] for row in result["comparison"]])
+    assert names[0] == ["ridge2", *BASELINES[:-1]]
+    assert names[1] == ["ridge2 (C=1000.0)", *BASELINES]
 
 
 def test_what_fails_after_the_run_does_not_undo_it(workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

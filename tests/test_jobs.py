@@ -1,6 +1,7 @@
 """What the commands leave, called as functions: run directories, predictions, tables."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -94,9 +95,17 @@ def test_tensorboard_holds_curves_figures_graph_config_and_hparams(finished_run:
     assert [event.value for event in board.Scalars("test/auroc")] == [pytest.approx(auroc)]
     plugin = board.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     assert b"optimizer.lr" in plugin
+    assert b"HONEST" in plugin  # no score without its verdict
+    (scores,) = board.Tensors("scores/text_summary")
+    (text,) = (words.decode() for words in scores.tensor_proto.string_val)
+    assert text.startswith("**HONEST**")
+    assert "caveat treatments_after_first_scan" in text
+    assert re.search(r"\| cv/auroc \| 0\.\d{3} \(0\.\d{3} to \d\.\d{3}\) \|", text)
 
 
-def test_predict_gives_the_runs_own_probabilities(finished_run: Path, workbooks: Path, tmp_path: Path):
+def test_predict_gives_the_runs_own_probabilities(
+    finished_run: Path, workbooks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")}
     again, own = predict_with(finished_run, workbooks, tmp_path), read(finished_run / "predictions.csv")
     pd.testing.assert_frame_equal(again, own, atol=1e-6)
@@ -105,6 +114,8 @@ def test_predict_gives_the_runs_own_probabilities(finished_run: Path, workbooks:
         assert score == pytest.approx(results[1]["metrics"][key], abs=1e-6), key
     tested = [result["calibration"]["test"] for result in results]
     assert tested[0]["slope"] == pytest.approx(tested[1]["slope"], rel=1e-4)
+    assert results[0]["num_own_test"] == 16
+    assert "16 of them are the run's own test part: seen already" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")} == before
 
 
@@ -139,7 +150,15 @@ def test_an_outside_cohort_is_scored_and_its_unknown_outcomes_are_not(
     calibrated = result["calibration"]["test"]
     assert calibrated["mean_risk"] == pytest.approx(scored["probability"].mean())
     assert calibrated["observed"] == pytest.approx(scored["label"].mean())
+    rows = {row["model"]: row for row in result["comparison"]}
+    assert set(rows) == {"sacnn", "brain"}
+    apart = rows["sacnn"]["test_auroc"]["value"] - rows["brain"]["test_auroc"]["value"]
+    assert rows["brain"]["test_auroc_difference"]["value"] == pytest.approx(apart)
+    assert result["num_own_test"] == 0
     printed = capsys.readouterr().out
+    assert "DeLong's intervals: brain 0." in printed
+    assert "ranking at random" in printed
+    assert "own test part" not in printed
     assert "calibration in these patients: intercept" in printed
     assert "too few for a validation" in printed
 

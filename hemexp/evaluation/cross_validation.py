@@ -19,7 +19,7 @@ from scipy.stats import t as student
 from hemexp.config import TrainerConfig
 from hemexp.evaluation.intervals import patient_shares, standard_error
 from hemexp.evaluation.recipe import Recipe
-from hemexp.evaluation.scores import CONFIDENCE, MEASURES, RANKING, Score, exact_interval
+from hemexp.evaluation.scores import CONFIDENCE, MEASURES, RANKING, Score, auprc_by_chance, exact_interval
 from hemexp.predictor import Predictor
 from hemexp.training import FitResult, fit
 
@@ -102,6 +102,12 @@ class CrossValidated:
         for part in self.parts:
             folds[part.repeat, part.test] = part.fold
         return folds[:, self.people]
+
+    @property
+    def auprc_by_chance(self) -> float:
+        """The mean AUPRC of the folds, were each ranked at random."""
+        outcomes = [self.labels[part.test] for part in self.parts]
+        return float(np.mean([auprc_by_chance(int(y.sum()), len(y)) for y in outcomes]))
 
     def first(self, num_repeats: int) -> "CrossValidated":
         """Return the first repeats alone."""

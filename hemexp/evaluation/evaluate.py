@@ -23,7 +23,7 @@ from hemexp.evaluation.people import evaluated_people, training_part
 from hemexp.evaluation.recipe import Recipe, recipe_of
 from hemexp.evaluation.sample_size import num_fitted_inputs, sample_size
 from hemexp.evaluation.scores import Score
-from hemexp.evaluation.sensitivity import bootstrap_refits, label_sensitivity
+from hemexp.evaluation.sensitivity import FEWEST_TO_DRAW, bootstrap_refits, label_sensitivity
 from hemexp.evaluation.single_patients import single_patients
 from hemexp.evaluation.subgroups import subgroup_scores, subgroups_of
 from hemexp.training import fit
@@ -88,7 +88,7 @@ def evaluate(
         return found
     assert data.cohort is not None
     recipe = recipe_of(cfg, data)
-    rivals = [recipe_of(cfg, data, model) for model in BASELINES if model.name != cfg.model.name]
+    rivals = [recipe_of(cfg, data, model) for model in BASELINES if model != cfg.model]
     training, people = training_part(data), evaluated_people(cfg, data)
     places = {name: directory / name if directory else None for name in ("folds", "training", "refits", "labels")}
 
@@ -99,16 +99,19 @@ def evaluate(
         log.info(told, len(parts), len(parts) * len(rivals), len(rivals))
         with _stage("cross-validation"):
             every = cross_validate([recipe, *rivals], parts, cfg.trainer, places["folds"], watch, cfg.search.score)
-        validated = dict(zip([each.model.name for each in [recipe, *rivals]], every, strict=True))
+        validated = dict(zip([each.name for each in [recipe, *rivals]], every, strict=True))
         _cross_validation(found, recipe, validated, people, data)
     elif cfg.evaluation.num_repeats:
         found.caveats.append("too_few_events_for_cross_validation")
     _test_part(found, recipe, rivals, validated, data, risks, training)
-    _single_patients(found, recipe, data, risks, validated.get(cfg.model.name), places["training"])
+    _single_patients(found, recipe, data, risks, validated.get(recipe.name), places["training"])
     found.blocks["sample_size"] = sample_size(
         len(training), int(recipe.labels[training].sum()), num_fitted_inputs(cfg.model, recipe.features)
     )
-    if cfg.evaluation.num_refits:
+    events = int(recipe.labels[people].sum())
+    if cfg.evaluation.num_refits and min(events, len(people) - events) < FEWEST_TO_DRAW:
+        found.caveats.append("too_few_events_for_refits")
+    elif cfg.evaluation.num_refits:
         log.info("optimism and instability: %d refits on bootstrap samples", cfg.evaluation.num_refits)
         threshold = (found.blocks.get("uncertainty") or {}).get("threshold", 0.5)
         with _stage("bootstrap refits"):
@@ -126,15 +129,15 @@ def evaluate(
             name: (label, label_patients(data.cohort.scans, label)["expansion"].to_numpy(dtype=float))
             for name, label in definitions.items()
         }
-        ridge = [each for each in rivals if each.model.name == "ridge2"]
-        done = [validated[each.model.name].first(cfg.evaluation.label_repeats) for each in [recipe, *ridge]]
+        ridge = [each for each in rivals if each.name == "ridge2"]
+        done = [validated[each.name].first(cfg.evaluation.label_repeats) for each in [recipe, *ridge]]
         with _stage("label sensitivity"):
             found.blocks["label_sensitivity"] = label_sensitivity(
                 [recipe, *ridge], labelled, people, cfg.evaluation.label_repeats, done, places["labels"]
             )
     if cfg.evaluation.permutations and parts:
         log.info("attributions on the held-out patients of %d folds", len(parts))
-        shares = attributions(recipe, validated[cfg.model.name], cfg.evaluation.permutations)
+        shares = attributions(recipe, validated[recipe.name], cfg.evaluation.permutations)
         if shares is not None:
             found.blocks["attributions"], found.tables["attributions"] = shares
     return found
@@ -156,11 +159,11 @@ def _cross_validation(
     people: Sequence[int],
     data: ExpansionDataModule,
 ) -> None:
-    cfg, own = recipe.cfg, validated[recipe.cfg.model.name]
+    cfg, own = recipe.cfg, validated[recipe.name]
     found.metrics = {f"cv/{measure}": own.score(measure) for measure in MEASURED}
     labels = found.labels = recipe.labels[people]
     risks = {name: each.probabilities[:, people] for name, each in validated.items()}
-    found.probabilities = risks[cfg.model.name]
+    found.probabilities = risks[recipe.name]
     if cfg.evaluation.patients == "train":
         found.caveats.append("cross_validated_within_training")
     found.blocks["cross_validation"] = {
@@ -171,6 +174,7 @@ def _cross_validation(
         "num_patients": len(people),
         "events": int(labels.sum()),
         "num_diverged": own.num_diverged,
+        "auprc_by_chance": own.auprc_by_chance,
     }
     if own.num_diverged:
         found.caveats.append("folds_diverged")
@@ -179,7 +183,7 @@ def _cross_validation(
     masks = subgroups_of(data.cohort.patients.iloc[list(people)])
     found.blocks["subgroups"] = subgroup_scores(masks, labels, found.probabilities, own.folds)
     found.tables["calibration_curve"] = smoothed_curve(labels, found.probabilities)
-    strategies = {name: risks[name] for name in dict.fromkeys([cfg.model.name, "ridge2"])}
+    strategies = {name: risks[name] for name in dict.fromkeys([recipe.name, "ridge2"])}
     found.tables["decision_curve"] = decision_curve(labels, strategies)
     scores = [each.scores.assign(model=name) for name, each in validated.items()]
     found.tables["cv_predictions"] = out_of_fold(validated, data)
@@ -199,9 +203,9 @@ def _test_part(
     test = data.split.positions("test")
     labels = recipe.labels[test]
     fitted = fit([each.member(training, recipe.cfg.seed) for each in rivals], recipe.cfg.trainer)
-    tested = {recipe.cfg.model.name: risks[test]}
+    tested = {recipe.name: risks[test]}
     for each, result in zip(rivals, fitted, strict=True):
-        tested[each.model.name] = result.predictor().predict(each.raw[test])
+        tested[each.name] = result.predictor().predict(each.raw[test])
     found.blocks["comparison"] = compare(validated, labels, tested)
     found.blocks["claim"] = claim(found.blocks["comparison"])
     found.blocks["calibration"] = {

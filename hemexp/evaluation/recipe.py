@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hemexp.config import ModelConfig, NetConfig, TrainConfig
+from hemexp.config import BASELINES, ModelConfig, NetConfig, TrainConfig
 from hemexp.datamodule import ExpansionDataModule
 from hemexp.features import input_table
 from hemexp.members import Member, make_fold
@@ -34,6 +34,14 @@ class Recipe:
     raw: Array
     labels: Array
     label: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What it is called beside others: its model, and how that differs from a baseline of the same name."""
+        usual = next((each for each in BASELINES if each.name == self.model.name), self.model)
+        own, theirs = asdict(self.model), asdict(usual)
+        changed = ", ".join(f"{key}={value}" for key, value in own.items() if value != theirs[key])
+        return f"{self.model.name} ({changed})" if changed else self.model.name
 
     def member(self, rows: Sequence[int], seed: int) -> Member:
         """Return what is fitted to the patients at `rows`; a network has some held out where the split asks for that.

@@ -1,8 +1,9 @@
 """How good predictions are, with intervals: the scores of one test part.
 
 Accuracy stands beside the majority rate and has the exact (Clopper-Pearson) interval. AUROC has Newcombe's interval,
-which holds at 1.0 and in small samples where the bootstrap's shrinks to a point. The others have the percentile
-interval of a bootstrap within each outcome.
+which holds at 1.0 and in small samples where the bootstrap's shrinks to a point. The others have a bootstrap's over
+patients, with the share of events free to vary as it would in other patients, and its percentiles set further out as
+Student's t asks (Hesterberg, The American Statistician 2015;69:371-386).
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import beta, norm
+from scipy.stats import t as student
 
 Array = np.ndarray[Any, Any]
 Score = dict[str, float | None]
@@ -44,13 +46,23 @@ def score_predictions(labels: Array, probabilities: Array, majority: int, prefix
         defined = len(y) > 0 and (name not in RANKING or 0 < y.sum() < len(y))
         value = float(measure(y, probabilities, np.ones((1, len(y))))[0]) if defined else None
         low, high = None, None
-        if value is not None:
-            tail = (1 - CONFIDENCE) / 2
-            low, high = (float(q) for q in np.quantile(resampled[name], [tail, 1 - tail]))
-            if name == "auroc":
-                low, high = auroc_interval(value, int(y.sum()), int(len(y) - y.sum()))
+        if value is not None and name == "auroc":
+            low, high = auroc_interval(value, int(y.sum()), int(len(y) - y.sum()))
+        elif value is not None:
+            low, high = _percentiles(resampled[name], len(y))
         scores[f"{prefix}{name}"] = {"value": value, "low": low, "high": high}
     return scores
+
+
+def auprc_by_chance(num_events: int, num_patients: int) -> float:
+    """Return the mean average precision of rankings at random; in few patients it is well above the share of events.
+
+    With P events among n patients, the place k of a ranking holds an event with probability P / n, and then
+    1 + (k - 1) (P - 1) / (n - 1) of the first k on average.
+    """
+    places = np.arange(1, num_patients + 1)
+    others = (num_events - 1) / max(1, num_patients - 1)
+    return float(((1 + (places - 1) * others) / places).mean()) if num_events else float("nan")
 
 
 def prevalence_scores(labels: Array, share: float) -> dict[str, float | None]:
@@ -144,27 +156,33 @@ def exact_interval(share: float, count: int) -> Score:
 
 
 def _bootstrap(y: Array, p: Array) -> dict[str, Array]:
-    """Return each measure over resamples that keep the number of patients of each outcome."""
+    """Return each measure but the AUROC over samples of as many patients; one that it is not defined in is left out."""
     rng = np.random.default_rng(0)
-    drawn: dict[str, list[Array]] = {name: [] for name in MEASURES}
+    drawn: dict[str, list[Array]] = {name: [] for name in MEASURES if name != "auroc"}
     left = _RESAMPLES
     while left:
         rows = max(1, min(left, _CELLS // len(y)))
-        weights = np.zeros((rows, len(y)))
-        for outcome in (0, 1):
-            members = np.flatnonzero(y == outcome)
-            if len(members):
-                weights[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=rows)
-        for name, measure in MEASURES.items():
-            if name not in RANKING or 0 < y.sum() < len(y):
-                drawn[name].append(measure(y, p, weights))
+        weights = rng.multinomial(len(y), np.full(len(y), 1 / len(y)), size=rows).astype(float)
+        both = (weights @ y > 0) & (weights @ (1 - y) > 0)
+        for name, values in drawn.items():
+            values.append(MEASURES[name](y, p, weights[both] if name in RANKING else weights))
         left -= rows
-    return {name: np.concatenate(values) for name, values in drawn.items() if values}
+    return {name: np.concatenate(values) for name, values in drawn.items()}
+
+
+def _percentiles(resampled: Array, num_patients: int) -> tuple[float | None, float | None]:
+    """Return the ends of the interval; None where all samples are alike, of one patient or ranked perfectly."""
+    if len(resampled) == 0 or np.ptp(resampled) < _TINY:
+        return None, None
+    reach = student.ppf((1 - CONFIDENCE) / 2, num_patients - 1) * np.sqrt(num_patients / (num_patients - 1))
+    tail = float(norm.cdf(reach))
+    low, high = (float(q) for q in np.quantile(resampled, [tail, 1 - tail]))
+    return low, high
 
 
 def _by_probability(y: Array, p: Array, weights: Array) -> tuple[Array, Array]:
     """Return the weight of positives and of negatives at each distinct probability, ascending: (R, G) each."""
-    order = np.argsort(p, kind="stable")
+    order = np.argsort(p)
     starts = np.flatnonzero(np.diff(p[order], prepend=-np.inf))
     positive = np.add.reduceat((weights * y)[:, order], starts, axis=1)
     negative = np.add.reduceat((weights * (1 - y))[:, order], starts, axis=1)

@@ -17,6 +17,7 @@ from hemexp.training import fit
 Array = np.ndarray[Any, Any]
 _FEWEST_EVENTS = 10
 _FEWEST_DRAWN = 2  # different patients of each outcome in a bootstrap sample
+FEWEST_TO_DRAW = 5  # patients of each outcome: of fewer, hardly a sample would do
 
 
 def bootstrap_refits(
@@ -31,7 +32,7 @@ def bootstrap_refits(
 
     Args:
         recipe: the run's.
-        people: table positions of the patients.
+        people: table positions of the patients, `FEWEST_TO_DRAW` of each outcome at least.
         num_refits: bootstrap samples; each holds both outcomes.
         seed: of samples and fits.
         threshold: of risk, for the instability of classifications.

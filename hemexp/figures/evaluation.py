@@ -123,36 +123,37 @@ def decision_curve(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def cv_risk(labels: Array, probabilities: Array) -> Figure:
-    """Draw each patient's cross-validated risk, apart by outcome.
+def risk_by_outcome(labels: Array, probabilities: Array, title: str) -> Figure:
+    """Draw how the predicted risks are spread, apart by outcome: overlap is what the model cannot tell.
+
+    Args:
+        labels: 1 or 0.
+        probabilities: a row a repeat, all of them counted: their mean would be the risk of an ensemble.
+        title: of the picture.
 
     Shape:
-        labels: (N,); probabilities: (R, N), averaged over the repeats.
+        labels: (N,); probabilities: (R, N).
     """
-    figure, axes = new_axes(6.4, 3.8)
-    risk = probabilities.mean(axis=0)
-    top = _ceiling(risk)
-    bins, rng = np.linspace(0, top, 26), np.random.default_rng(0)
-    shares = {
-        outcome: np.histogram(risk[labels == outcome], bins)[0] / max((labels == outcome).sum(), 1)
-        for outcome in (0, 1)
-    }
+    figure, axes = new_axes(6.4, 3.4)
+    top = _ceiling(probabilities.ravel())
+    bins = np.linspace(0, top, 26)
+    risks = {outcome: probabilities[:, labels == outcome].ravel() for outcome in (0, 1)}
+    shares = {outcome: np.histogram(there, bins)[0] / max(len(there), 1) for outcome, there in risks.items()}
     highest = max(share.max() for share in shares.values()) or 1
     for outcome, color, _ in OUTCOMES:
-        there = risk[labels == outcome]
         axes.bar(
-            bins[:-1], 0.55 * shares[outcome] / highest, np.diff(bins), outcome, align="edge", color=color, alpha=0.55
+            bins[:-1], 0.7 * shares[outcome] / highest, np.diff(bins), outcome, align="edge", color=color, alpha=0.55
         )
-        dots = outcome - rng.uniform(0.06, 0.26, len(there))
-        axes.scatter(there, dots, s=16, color=color, alpha=0.65, linewidths=0, clip_on=False)
-        if len(there):
-            axes.plot([np.median(there)] * 2, [outcome - 0.3, outcome + 0.6], color=color, linewidth=2.5)
+        if len(risks[outcome]):
+            axes.plot([np.median(risks[outcome])] * 2, [outcome, outcome + 0.78], color=color, linewidth=2.5)
     counts = [int((labels == outcome).sum()) for outcome in (0, 1)]
-    axes.set_yticks([0, 1], [f"no expansion\n(n = {counts[0]})", f"expansion\n(n = {counts[1]})"])
+    axes.set_yticks([0.3, 1.3], [f"no expansion\n(n = {counts[0]})", f"expansion\n(n = {counts[1]})"])
+    axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
-    axes.axvline(float(labels.mean()), color=GREY, linestyle="--", linewidth=1)
-    label = "predicted risk of expansion, mean over repeats\n(upright lines: medians; dashed: share observed)"
-    axes.set(xlabel=label, xlim=(0, top), ylim=(-0.4, 1.7), title="Risk by outcome, cross-validated")
+    if len(labels):
+        axes.axvline(float(labels.mean()), color=GREY, linestyle="--", linewidth=1)
+    label = "predicted risk of expansion (upright lines: medians; dashed: share observed)"
+    axes.set(xlabel=label, xlim=(0, top), ylim=(0, 1.85), title=title)
     return figure
 
 

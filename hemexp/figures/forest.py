@@ -45,12 +45,14 @@ def comparison(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def cv_auroc(scores: pd.DataFrame) -> Figure:
+def cv_auroc(scores: pd.DataFrame, rows: Sequence[Row]) -> Figure:
     """Draw the AUROC of every fold of the cross-validation, by model; diamonds are the means.
 
     Args:
         scores: ``cv_scores.csv``, the model first; folds without both outcomes hold no AUROC.
+        rows: ``comparison`` of result.json, for the intervals.
     """
+    means = {row["model"]: row["auroc"] for row in rows}
     names = list(scores["model"].unique())
     figure, axes = new_axes(7, 1.2 + 0.42 * max(len(names), 1))
     rng = np.random.default_rng(0)
@@ -62,8 +64,7 @@ def cv_auroc(scores: pd.DataFrame) -> Figure:
         )
         if len(folds):
             axes.plot(folds.mean(), -row, "D", color="#222222", markeredgecolor="white", markersize=7, zorder=4)
-        text = f"{folds.mean():.2f} ({len(folds)} folds)" if len(folds) else "not defined"
-        margin_text(axes, -row, text, bold=row == 0)
+        margin_text(axes, -row, interval_text(means.get(name)), bold=row == 0)
     axes.axvline(0.5, color=GREY, linestyle="--", linewidth=1)
     axes.set_yticks(-np.arange(len(names)), names)
     for tick in axes.get_yticklabels()[:1]:
@@ -71,7 +72,8 @@ def cv_auroc(scores: pd.DataFrame) -> Figure:
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.set(xlim=(0, 1), ylim=(-len(names) + 0.4, 0.6), xlabel="AUROC in a fold's held-out patients (dashed: chance)")
-    axes.set_title("AUROC, fold by fold of the cross-validation (diamonds: means)")
+    folds_each = int(scores.groupby("model").size().max()) if len(scores) else 0
+    axes.set_title(f"AUROC in each of {folds_each} folds (diamonds: means; right: 95 % intervals)")
     return figure
 
 

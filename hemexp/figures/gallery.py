@@ -21,13 +21,13 @@ def evaluation_figures(found: Evaluation) -> dict[str, Figure]:
     tables, blocks, labels, risks = found.tables, found.blocks, found.labels, found.probabilities
     drawings: dict[str, Callable[[], Figure]] = {}
     if labels is not None and risks is not None:
-        drawings["cv_auroc"] = lambda: forest.cv_auroc(tables["cv_scores"])
+        drawings["cv_auroc"] = lambda: forest.cv_auroc(tables["cv_scores"], blocks["comparison"])
         drawings["comparison"] = lambda: forest.comparison(blocks["comparison"])
         drawings["calibration"] = lambda: evaluation.calibration(
             labels, risks, tables["calibration_curve"], blocks["calibration"]["cv"] or {}
         )
         drawings["decision_curve"] = lambda: evaluation.decision_curve(tables["decision_curve"])
-        drawings["cv_risk"] = lambda: evaluation.cv_risk(labels, risks)
+        drawings["cv_risk"] = lambda: evaluation.risk_by_outcome(labels, risks, "Risk by outcome, cross-validated")
         drawings["subgroups"] = lambda: forest.subgroups(blocks["subgroups"])
     if "uncertainty" in tables:
         drawings["uncertainty"] = lambda: stability.uncertainty(tables["uncertainty"])

@@ -10,8 +10,9 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from sklearn.metrics import roc_curve
 
 from hemexp.evaluation.scores import Score
-from hemexp.figures.evaluation import precision_recall
+from hemexp.figures.evaluation import precision_recall, risk_by_outcome
 from hemexp.figures.style import GREY, MODEL, NO, YES, house_style, new_axes
+from hemexp.wording import interval_text
 
 Array = np.ndarray[Any, Any]
 
@@ -49,34 +50,8 @@ def roc(labels: Array, probabilities: Array, score: Score) -> Figure:
     axes.plot(false_positive, true_positive, color=MODEL, linewidth=2, clip_on=False, zorder=3)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
     axes.text(0.84, 0.79, "chance", color=GREY, rotation=45, ha="center", va="center", transform_rotates_text=True)
-    title = f"ROC, test part: AUROC {score['value']:.2f} ({score['low']:.2f} to {score['high']:.2f})"
+    title = f"ROC, test part: AUROC {interval_text(score)}"
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1), aspect="equal", title=title)
-    return figure
-
-
-def risk_by_outcome(labels: Array, probabilities: Array, score: Score) -> Figure:
-    """Draw each test patient's predicted risk, apart by outcome: overlap is what the model cannot tell.
-
-    Shape:
-        labels, probabilities: (N,).
-    """
-    figure, axes = new_axes(6.4, 2.9)
-    jitter = np.random.default_rng(0).uniform(-0.28, 0.28, len(labels))
-    for outcome, color in ((0, NO), (1, YES)):
-        there = labels == outcome
-        axes.scatter(
-            probabilities[there], outcome + jitter[there], s=26, color=color, alpha=0.65, linewidths=0, clip_on=False
-        )
-        if there.any():
-            middle = float(np.median(probabilities[there]))
-            axes.plot([middle, middle], [outcome - 0.38, outcome + 0.38], color=color, linewidth=2.5)
-    axes.axvline(0.5, color=GREY, linestyle="--", linewidth=1)
-    counts = [int((labels == outcome).sum()) for outcome in (0, 1)]
-    axes.set_yticks([0, 1], [f"no expansion\n(n = {counts[0]})", f"expansion\n(n = {counts[1]})"])
-    axes.grid(visible=False, axis="y")
-    title = f"Risk by outcome, test part: Brier {score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
-    label = "predicted probability of expansion (bars: medians)"
-    axes.set(xlabel=label, xlim=(-0.01, 1.01), ylim=(-0.5, 1.5), title=title)
     return figure
 
 
@@ -89,9 +64,10 @@ def run_figures(
         labels, probabilities: (N,), of the test part.
     """
     with house_style():
-        figures = {"loss": loss_curve(history, best_epoch)}
+        figures = {"loss": loss_curve(history, best_epoch)} if len(history) > 1 else {}
         if metrics["test/auroc"]["value"] is not None:
             figures["roc"] = roc(labels, probabilities, metrics["test/auroc"])
             figures["pr"] = precision_recall(labels, probabilities, metrics["test/auprc"])
-        figures["risk"] = risk_by_outcome(labels, probabilities, metrics["test/brier"])
+        title = f"Risk by outcome, test part: Brier {interval_text(metrics['test/brier'], 3)}"
+        figures["risk"] = risk_by_outcome(labels, probabilities[None], title)
     return figures

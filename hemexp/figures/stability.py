@@ -17,9 +17,9 @@ _MOST_NAMES = 20  # inputs whose names still fit beside an attention map
 
 
 def uncertainty(table: pd.DataFrame) -> Figure:
-    """Draw the test patients by risk, each with an interval.
+    """Draw the test patients by risk, each with its Venn-Abers pair of calibrated risks.
 
-    The interval is of the calibrated risk (Venn-Abers): the model's own risk may lie outside.
+    The model's own risk may lie outside the pair.
 
     Args:
         table: ``uncertainty.csv``.

@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 NO, YES, GREY = "#3b6fb6", "#c8442c", "#8a8a8a"  # outcomes; GREY: references
 OUTCOMES = ((0, NO, "no expansion"), (1, YES, "expansion"))
@@ -48,6 +49,15 @@ def margin_text(axes: Axes, height: float, text: str, points: float = 8, bold: b
         text, (1, height), (points, 0), ("axes fraction", "data"), "offset points",
         va="center", fontsize=SMALL, fontweight=weight, annotation_clip=False,
     )  # fmt: skip
+
+
+def stamp(figure: Figure, words: str) -> None:
+    """Write the run's verdict below a picture, for pictures travel alone."""
+    band = 0.17 / figure.get_figheight()  # inches
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(rect=(0, band, 1, 1 - band))
+    figure.text(0.01, 0.25 * band, words, fontsize=7, color=GREY)
 
 
 def say(axes: Axes, text: str, height: float = 0.55) -> None:

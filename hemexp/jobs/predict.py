@@ -3,25 +3,39 @@
 import json
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hemexp.cohort import load_cohort
 from hemexp.cohort.labels import label_patients
-from hemexp.config import LabelConfig, PredictConfig
+from hemexp.config import BaselineConfig, LabelConfig, PredictConfig
 from hemexp.errors import UserError
 from hemexp.evaluation.calibration import calibration
-from hemexp.evaluation.scores import prevalence_scores, score_predictions
+from hemexp.evaluation.comparison import compare
+from hemexp.evaluation.scores import Array, auprc_by_chance, prevalence_scores, score_predictions
 from hemexp.features import input_table
 from hemexp.files import write_csv, write_json
+from hemexp.peers import build_estimator
 from hemexp.predictor import load_predictor
 from hemexp.run_directory import RunDirectory
 from hemexp.split import patient_keys
-from hemexp.summary import explain, judge, print_scores, say_calibration, say_width
+from hemexp.summary import explain, judge, print_scores, say_calibration, say_tested, say_width
 
 log = logging.getLogger(__name__)
+
+_OF_ITS_EVALUATION = {  # caveats of a run that say nothing of its model on other patients
+    "one_outcome_in_test",
+    "folds_diverged",
+    "cross_validated_within_training",
+    "too_few_events_for_thresholds",
+    "too_few_events_for_refits",
+    "too_few_events_for_cross_validation",
+}
+_BRAIN = BaselineConfig("brain")
 
 
 def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
@@ -52,10 +66,12 @@ def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
     cohort = load_cohort(cfg.data)
     labels = label_patients(cohort.scans, LabelConfig(**net.label))
     raw = input_table(cohort.patients, net.features).to_numpy()
+    recorded = _recorded(cohort.patients, known)
+    roles = _roles(recorded, labels["expansion"])
     predictions = pd.DataFrame(
         {
             "patient_id": labels["patient_id"],
-            "role": _roles(cohort.patients, labels["expansion"], known),
+            "role": roles,
             "label": labels["expansion"],
             "probability": net.predict(raw),
         }
@@ -63,8 +79,8 @@ def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
     test = predictions[predictions["role"] == "test"]
     outcomes, risks = test["label"].to_numpy(), test["probability"].to_numpy()
     metrics = score_predictions(outcomes, risks, majority=int(trained["majority"]))
-    caveats = [caveat for caveat in trained["caveats"] if caveat != "one_outcome_in_test"]
-    if metrics["test/auroc"]["value"] is None:
+    caveats = [caveat for caveat in trained["caveats"] if caveat not in _OF_ITS_EVALUATION]
+    if len(test) and metrics["test/auroc"]["value"] is None:
         caveats.append("one_outcome_in_test")
     if (cfg.data.kind == "synthetic" or cohort.is_simulated) and "synthetic_cohort" not in caveats:
         caveats.append("synthetic_cohort")
@@ -80,8 +96,10 @@ def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
         "num_patients": len(predictions),
         "num_train": int((predictions["role"] == "train").sum()),
         "num_test": len(test),
+        "num_own_test": sum(recorded[row] == "test" for row in test.index),
         "events_test": int(outcomes.sum()),
         "metrics": metrics,
+        "comparison": _beside_brain(cohort.patients.iloc[test.index], outcomes, risks, net.model["name"]),
         "calibration": {"test": calibration(outcomes, risks[None])},
         "prevalence_baseline": prevalence_scores(outcomes, trained["events_train"] / trained["num_train"]),
         "seconds": round(time.perf_counter() - started, 2),
@@ -103,14 +121,31 @@ def _known_patients(run: RunDirectory) -> dict[str, str]:
         raise UserError(f"{path}: cannot be read as a run's fingerprint: {error}") from None
 
 
-def _roles(patients: pd.DataFrame, expansion: pd.Series, known: dict[str, str]) -> list[str]:
+def _recorded(patients: pd.DataFrame, known: dict[str, str]) -> list[str | None]:
+    """Return the role that each patient had in the run, None for who took no part."""
+    return [next((known[key] for key in keys if key in known), None) for keys in patient_keys(patients)]
+
+
+def _roles(recorded: Sequence[str | None], expansion: pd.Series) -> list[str]:
     roles = []
-    for keys, outcome in zip(patient_keys(patients), expansion, strict=True):
-        role = next((known[key] for key in keys if key in known), "test")
+    for earlier, outcome in zip(recorded, expansion, strict=True):
+        role = earlier or "test"
         if role != "train":
             role = "unlabelled" if pd.isna(outcome) else "test" if role == "unlabelled" else role
         roles.append(role)
     return roles
+
+
+def _beside_brain(patients: pd.DataFrame, outcomes: Array, risks: Array, model: str) -> list[dict[str, Any]]:
+    """Set the model beside the one baseline that needs no fit, on the patients whose three items are all known."""
+    items = input_table(patients, list(_BRAIN.inputs or ())).to_numpy()
+    known = np.isfinite(items).all(axis=1)
+    if model == _BRAIN.name or not known.any():
+        return []
+    brain = build_estimator(_BRAIN, seed=0).predict_proba(items[known])[:, 1]
+    rows = compare({}, outcomes[known], {model: risks[known], _BRAIN.name: brain})
+    kept = ("model", "is_model", "test_auroc", "test_auroc_difference")
+    return [{**{key: row[key] for key in kept}, "num_patients": int(known.sum())} for row in rows]
 
 
 def _say(result: dict[str, Any], directory: Path) -> None:
@@ -119,8 +154,10 @@ def _say(result: dict[str, Any], directory: Path) -> None:
         print(f"no outcome is known of a patient the run did not train on: no scores\n{files}")
         return
     width = say_width(result["metrics"]["test/auroc"], result["num_test"], result["events_test"])
-    notes = [*judge(result["metrics"], result["prevalence_baseline"]), width]
+    notes = [*judge(result["metrics"], result["prevalence_baseline"]), *say_tested(result["comparison"]), width]
     notes += say_calibration("these patients", result["calibration"]["test"])
+    if result["num_own_test"]:
+        notes.append(f"{result['num_own_test']} of them are the run's own test part: seen already, no outside test")
     if result["num_train"]:
         notes.append(f"{result['num_train']} patients of the run's own training part are predicted but not scored")
     if min(result["events_test"], result["num_test"] - result["events_test"]) < 100:
@@ -129,4 +166,5 @@ def _say(result: dict[str, Any], directory: Path) -> None:
     title = (
         f"{result['verdict']}: {result['num_test']} patients with known outcome, {result['events_test']} with expansion"
     )
-    print_scores(title, result["metrics"], [*notes, files])
+    by_chance = {"test": auprc_by_chance(result["events_test"], result["num_test"])}
+    print_scores(title, result["metrics"], by_chance, [*notes, files])

@@ -9,12 +9,22 @@ from hemexp import __version__
 from hemexp.config import NetConfig, TrainConfig, config_hash
 from hemexp.datamodule import ExpansionDataModule
 from hemexp.evaluation.sample_size import num_fitted_inputs
+from hemexp.evaluation.scores import auprc_by_chance
 from hemexp.features import feature_caveats
 from hemexp.files import write_csv, write_json
 from hemexp.report.characteristics import characteristics
 from hemexp.run_directory import RunDirectory
 from hemexp.split import patient_keys
-from hemexp.summary import explain, judge, print_comparison, print_scores, say_calibration, say_claim, say_stability
+from hemexp.summary import (
+    explain,
+    judge,
+    print_comparison,
+    print_scores,
+    say_calibration,
+    say_claim,
+    say_stability,
+    say_tested,
+)
 from hemexp.training import FitResult
 
 log = logging.getLogger(__name__)
@@ -124,6 +134,7 @@ def say_start(cfg: TrainConfig, data: ExpansionDataModule, facts: dict[str, Any]
 def say_end(result: dict[str, Any], run: RunDirectory) -> None:
     """Print the scores, and what a reader must know beside them."""
     notes = judge(result["metrics"], result["prevalence_baseline"])
+    notes += say_tested(result.get("comparison") or [])
     if result["best_possible_auroc"] is not None:
         notes.append(f"the best possible AUROC in this synthetic population is {result['best_possible_auroc']:.3f}")
     found = result.get("calibration") or {}
@@ -135,6 +146,10 @@ def say_end(result: dict[str, Any], run: RunDirectory) -> None:
     notes.append(f"{trained}{result['seconds']:.0f} s in all")
     notes.append(f"files in {run.path}; report.py run_dir={run.path} writes a page of them")
     title = f"{result['verdict']}: {result['num_test']} test patients, {result['events_test']} with expansion"
+    by_chance = {"test": auprc_by_chance(result["events_test"], result["num_test"])}
     if result.get("claim"):
         print_comparison(result["verdict"], result["comparison"], say_claim(result["claim"]))
-    print_scores(title, result["metrics"], notes)
+    if folds := result.get("cross_validation"):
+        title += f"; {folds['num_patients']} in cross-validation, {folds['events']} with expansion"
+        by_chance["cv"] = folds["auprc_by_chance"]
+    print_scores(title, result["metrics"], by_chance, notes)

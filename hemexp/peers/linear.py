@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from firthmodels import FirthLogisticRegression
+from scipy.linalg import LinAlgWarning
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
@@ -33,6 +34,7 @@ class Linear(Estimator):
         with warnings.catch_warnings():
             # where an input separates the outcomes there is no optimum; what is reached is finite
             warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.simplefilter("ignore", LinAlgWarning)  # an input that never varies has no coefficient but 0
             model = self.solve(X, y)
         self.coefficients, self.intercept = np.ravel(model.coef_), float(np.ravel(model.intercept_)[0])
         return self

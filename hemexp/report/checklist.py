@@ -72,9 +72,17 @@ def _facts(run: RunFiles) -> dict[str, str]:
         "hemexp": run.build("versions", lambda block: str(block.get("hemexp") or "")) or "",
         "features": str(run.block("input_group") or names.get("features", "")),
         "model": names.get("model", ""),
+        "preprocessing": run.build("config", _preprocessing) or "",
         **_design(run, names.get("split", "")),
         **_performance(run),
     }
+
+
+def _preprocessing(config: dict[str, Any]) -> str:
+    clip = (config.get("features") or {}).get("clip")
+    if clip is None or (config.get("model") or {}).get("name") in {"brain", "prevalence"}:  # raw values, or none
+        return ""
+    return f"inputs scaled by mean and standard deviation of the training part, cut off at {clip:g} standard deviations"
 
 
 def _claim(claim: dict[str, Any]) -> str:

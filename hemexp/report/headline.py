@@ -53,7 +53,8 @@ def _cards(run: RunFiles, metrics: dict[str, Any]) -> list[dict[str, str] | None
     constant = run.build("prevalence_baseline", lambda block: num(block["brier"], 3)) or ""
     stage, where, rival = "test", "the test part", ""
     if _defined(metrics.get("cv/auroc")):
-        stage, where = "cv", "cross-validation"
+        within = run.build("cross_validation", lambda block: block.get("patients") == "train")
+        stage, where = "cv", f"cross-validation{' within the training part' if within else ''}"
         best = run.build("comparison", _best_baseline)
         rival = f", and the best of the simple baselines, {best[0]}, {score_text(best[1])}" if best else ""
         constant = run.build("comparison", _prevalence_brier) or ""

@@ -1,6 +1,7 @@
 """The whole page: sections in order, rendered into one file that needs no other."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -26,6 +27,8 @@ _SECTIONS: list[Callable[[RunFiles], Block | None]] = [
     limits, checklist, reproduce,
 ]  # fmt: skip
 
+_OF_PATIENTS = ("uncertainty", "instability")  # pictures with a mark for each patient
+
 
 def render(run: RunFiles, patients: bool) -> str:
     """Return the page as HTML.
@@ -37,6 +40,8 @@ def render(run: RunFiles, patients: bool) -> str:
     Raises:
         UserError: a block of result.json is not as train.py writes it.
     """
+    if not patients:
+        run = replace(run, figures={name: each for name, each in run.figures.items() if name not in _OF_PATIENTS})
     sections = [made for make in _SECTIONS if (made := make(run))]
     if patients and (made := cohort.single_patients(run)):
         sections.append(made)

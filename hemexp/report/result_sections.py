@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hemexp.evaluation.scores import auprc_by_chance
 from hemexp.report.blocks import DIGITS, Block, section, table, text
 from hemexp.report.run_files import RunFiles
 from hemexp.report.words import claim_words, figure
@@ -10,6 +11,10 @@ from hemexp.wording import num, p_value, score_text
 
 _CORRECTED = "Intervals and p are corrected for the overlap of the folds (Nadeau and Bengio)."
 _AUROC_NOTE = "AUROC: 0.5 is a coin, 1 perfect ranking. Brier score and log loss: 0 is perfect, lower is better."
+_AUPRC_NOTE = (
+    "AUPRC depends on how many patients are ranked at once and how many of them expand: compare it with ranking at "
+    "random, in the same row, and with nothing else."
+)
 
 
 def test_scores(run: RunFiles) -> Block | None:
@@ -28,9 +33,11 @@ def _scored(run: RunFiles, stage: str, title: str, figures: list[str]) -> Block 
         "test": "One split of the patients: what the model said of patients that it had not seen, scored once.",
         "cv": "Every patient was held out in turn, many times over. It uses the patients better than a single split "
         "does, and is the number to quote from this run.",
-    }[stage]
+        "cv within training": "Every patient of the training part was held out in turn, many times over; the test part "
+        "took no part. The models behind these scores learnt from fewer patients than the run's own.",
+    }[f"{stage} within training" if stage == "cv" and _within_training(run) else stage]
     head = ["", "model (95 % interval)", "knowing nothing"]
-    note = f"{_AUROC_NOTE} “Knowing nothing” is a coin, or giving everybody the same answer or risk."
+    note = f"{_AUROC_NOTE} “Knowing nothing” is a coin, or giving everybody the same answer or risk. {_AUPRC_NOTE}"
     shown = [text(words), table("Scores", head, rows, note)] if rows else []
     return section(f"{stage}-scores", title, [*shown, *(figure(run, name) for name in figures)], scored=True)
 
@@ -52,13 +59,17 @@ def _knowing_nothing(run: RunFiles, metrics: dict[str, Any], stage: str) -> dict
         found["accuracy"] = score_text(metrics[f"{stage}/majority_accuracy"])
     if stage == "test":
         events, total = run.result.get("events_test"), run.result.get("num_test")
+        if events and total:
+            found["auprc"] = num(auprc_by_chance(events, total))
         constant = run.build("prevalence_baseline", lambda b: {k: num(b[k], 3) for k in ("brier", "log_loss")}) or {}
     else:
-        events, total = run.build("cross_validation", lambda b: (b["events"], b["num_patients"])) or (None, None)
         constant = run.build("comparison", _prevalence) or {}
-    if events is not None and total:
-        found["auprc"] = num(events / total)
+        found["auprc"] = num(run.build("cross_validation", lambda block: block.get("auprc_by_chance")))
     return found | constant
+
+
+def _within_training(run: RunFiles) -> bool:
+    return bool(run.build("cross_validation", lambda block: block.get("patients") == "train"))
 
 
 def _prevalence(rows: list[dict[str, Any]]) -> dict[str, str]:
@@ -97,10 +108,10 @@ def _claim(claim: dict[str, Any]) -> str:
 def _comparison_tables(rows: list[dict[str, Any]]) -> list[Block]:
     strong = next((i for i, row in enumerate(rows) if row["is_model"]), -1)
     scores = [
-        [row["model"], *(score_text(row.get(n), DIGITS.get(n, 2)) for n in ("auroc", "auprc", "brier"))] for row in rows
+        [row["model"], *(score_text(row.get(name), DIGITS.get(name, 2)) for name in ("auroc", "brier"))] for row in rows
     ]
     caption = "Cross-validated scores of the model and the baselines (95 % interval)"
-    blocks = [table(caption, ["", "AUROC", "AUPRC", "Brier score"], scores, _AUROC_NOTE, strong)]
+    blocks = [table(caption, ["", "AUROC", "Brier score"], scores, _AUROC_NOTE, strong)]
     others = [row for row in rows if not row["is_model"]]
     for key, digits, name, sign in (("auroc", 2, "AUROC", 1), ("brier", 3, "Brier score", -1)):
         blocks.append(_differences(others, f"{key}_difference", digits, f"{name}, cross-validated", sign, _CORRECTED))

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit
 from sklearn import metrics as sk
 from torchmetrics.functional.classification import binary_auroc
 
-from hemexp.evaluation.scores import auroc_interval, score_predictions
+from hemexp.evaluation.scores import MEASURES, auprc_by_chance, auroc_interval, score_predictions
 
 
 def draw(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -69,6 +70,47 @@ def test_what_is_not_defined_is_null():
     assert one_class["test/brier"]["value"] is not None
     nobody = score_predictions(np.zeros(0), np.zeros(0), majority=0)
     assert all(score["value"] is None for score in nobody.values())
+
+
+def test_ranking_at_random_scores_what_is_said():
+    rng = np.random.default_rng(0)
+    for events, patients in ((4, 20), (11, 40), (1, 2), (3, 3)):
+        y = np.arange(patients) < events
+        found = [sk.average_precision_score(y, rng.random(patients)) for _ in range(2000)]
+        assert auprc_by_chance(events, patients) == pytest.approx(np.mean(found), abs=0.01)
+    assert np.isnan(auprc_by_chance(0, 5))
+
+
+def test_what_cannot_vary_has_no_interval_and_what_can_is_not_sure():
+    alone = score_predictions(np.ones(1), np.array([0.9]), majority=1)["test/brier"]
+    assert alone == {"value": pytest.approx(0.01), "low": None, "high": None}
+    ranked = score_predictions(np.array([1.0, 0, 0, 0]), np.array([0.9, 0.2, 0.2, 0.1]), majority=0)["test/auprc"]
+    assert ranked == {"value": 1.0, "low": None, "high": None}
+    y = np.array([1.0] * 11 + [0.0] * 29)
+    same = score_predictions(y, np.full(40, 0.275), majority=0)  # the share of events is not certain
+    assert same["test/brier"]["high"] - same["test/brier"]["low"] > 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharpness", [1.0, 2.0])
+def test_the_other_intervals_cover_the_truth(sharpness: float):
+    """40 patients as in the paper's test part; risks that are right, and risks that are too extreme."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(-1.3, 1.0, 200_000)
+    y, p, once = (
+        (rng.random(len(logits)) < expit(logits)).astype(float),
+        expit(sharpness * logits),
+        np.ones((1, 200_000)),
+    )
+    truth = {name: float(MEASURES[name](y, p, once)[0]) for name in ("auprc", "brier", "log_loss")}
+    hits = dict.fromkeys(truth, 0)
+    for _ in range(400):
+        z = rng.choice(logits, 40)
+        y = (rng.random(40) < expit(z)).astype(float)
+        for name, score in score_predictions(y, expit(sharpness * z), majority=0, prefix="").items():
+            if name in hits and score["low"] is not None:
+                hits[name] += score["low"] <= truth[name] <= score["high"]
+    assert min(hits.values()) >= 0.88 * 400, hits
 
 
 @pytest.mark.slow

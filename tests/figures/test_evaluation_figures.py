@@ -50,10 +50,20 @@ def test_decision_curve_is_not_flattened_by_harm():
 
 @pytest.mark.parametrize("chosen", [slice(0, 100), slice(20, 28), slice(50, 51)])
 @pytest.mark.parametrize("risks", [RISKS, np.full((5, 100), 0.23), np.round(RISKS)])
-def test_cv_risk_shows_every_patient_in_the_color_of_the_outcome(chosen, risks):
-    figure = evaluation.cv_risk(LABELS[chosen], risks[:, chosen])
-    drawn(figure)
-    shown = {
-        color: len(points.get_offsets()) for color, points in zip((NO, YES), figure.axes[0].collections, strict=True)
+def test_risks_by_outcome_count_every_risk_in_the_color_of_the_outcome_and_show_no_patient(chosen, risks):
+    figure = evaluation.risk_by_outcome(LABELS[chosen], risks[:, chosen], "risk")
+    text = drawn(figure)
+    assert f"(n = {LABELS[chosen].sum()})" in text
+    (axes,) = figure.axes
+    assert not axes.collections  # no dots
+    medians = {line.get_color(): line.get_xdata()[0] for line in axes.lines if line.get_color() in (NO, YES)}
+    expected = {
+        color: np.median(risks[:, chosen][:, LABELS[chosen] == outcome])
+        for outcome, color in ((0, NO), (1, YES))
+        if (LABELS[chosen] == outcome).any()
     }
-    assert shown == {NO: (LABELS[chosen] == 0).sum(), YES: LABELS[chosen].sum()}
+    assert medians == pytest.approx(expected)
+    for outcome in (0, 1):
+        heights = [bar.get_height() for bar in axes.patches if bar.get_y() == outcome]
+        counts = np.histogram(risks[:, chosen][:, LABELS[chosen] == outcome], np.linspace(0, axes.get_xlim()[1], 26))[0]
+        np.testing.assert_allclose(np.array(heights) * counts.sum(), counts * sum(heights))

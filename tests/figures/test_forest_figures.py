@@ -16,10 +16,14 @@ def compared(**changes):
 
 def test_cv_auroc_marks_the_mean_of_the_folds_that_have_one():
     table = pd.DataFrame({"model": np.repeat(MODELS, 4), "auroc": [0.4, 0.5, 0.9, np.nan] * 5 + [np.nan] * 4})
-    figure = forest.cv_auroc(table)
+    rows = [{"model": name, "auroc": score(0.6) if name != MODELS[-1] else NONE} for name in MODELS]
+    figure = forest.cv_auroc(table, rows)
     text = drawn(figure)
-    assert "0.60 (3 folds)" in text
+    assert text.count("0.60 (0.50 to 0.70)") == 5
+    assert "each of 4 folds" in text
     assert text.count("not defined") == 1
+    means = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "D"]
+    assert means == pytest.approx([0.6] * 5)
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == MODELS
 
 

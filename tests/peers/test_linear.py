@@ -29,6 +29,12 @@ def test_perfect_separation_gives_finite_numbers():
     np.testing.assert_allclose(hours.risk(X), X[:, 0] > 0, atol=0.1)
 
 
+def test_an_input_that_never_varies_leaves_the_share_of_events():
+    X, y = np.zeros((80, 1)), (np.arange(80) < 20).astype(int)
+    hours = build_estimator(model("hours"), 0).fit(X, y)  # a warning would be an error here
+    np.testing.assert_allclose(hours.risk(X), 0.25, atol=1e-6)
+
+
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
 def test_a_given_penalty_is_that_of_scikit_learn(l1_ratio):
     X, y = simulated(80, 5)
