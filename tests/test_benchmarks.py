@@ -14,7 +14,7 @@ ARGUMENTS = {
     "commands.py": ["--epochs", "2", "--processes", "1", "--kernels", "3"],
     "sweep.py": ["--epochs", "2", "--jobs", "2", "--fits", "3", "--rival-jobs", "1"],
 }
-TABLES = {"one_run.py": 1, "group.py": 4, "commands.py": 1, "sweep.py": 2, "simulation.py": 4}
+TABLES = {"one_run.py": 1, "group.py": 4, "commands.py": 1, "sweep.py": 2, "simulation.py": 5}
 
 
 @pytest.mark.slow

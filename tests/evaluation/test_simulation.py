@@ -20,9 +20,10 @@ def hits(found: list[dict[str, tuple[float, float, float, float]]], name: str) -
 
 def test_intervals_of_cross_validation_hold_what_the_fold_models_score_on_100_000_fresh_patients():
     cfg = simulation.config("model=ridge2")
-    found = simulation.over_cohorts(lambda seed: simulation.covered(cfg, 100, 100_000, seed), COHORTS, 2)
+    both = simulation.over_cohorts(lambda seed: simulation.covered(cfg, 100, 100_000, seed), COHORTS, 2)
+    found = [given for given, _ in both]
     assert hits(found, "auroc") >= 90  # of 100; the docs say what was found
-    assert min(hits(found, name) for name in ("accuracy", "brier", "log_loss")) >= 88
+    assert min(hits(found, name) for name in ("accuracy", "auprc", "brier", "log_loss")) >= 88
     values, truths = (np.mean([each["auroc"][index] for each in found]) for index in (0, 3))
     assert values == pytest.approx(truths, abs=0.03)
 
@@ -38,4 +39,4 @@ def test_no_signal_is_hardly_ever_called_better_than_baseline():
     cfg = simulation.config("model=logistic", "model.C=0.01")
     said = simulation.over_cohorts(lambda seed: simulation.claimed(cfg, 100, seed), COHORTS, 2)
     for score in ("auroc", "brier"):
-        assert sum(each[score] for each in said) <= 5
+        assert sum(each[score] == "better" for each in said) <= 5
