@@ -59,7 +59,7 @@ def recipe(patients: Any, labels: Array, cfg: TrainConfig, model: ModelConfig | 
 def covered(
     cfg: TrainConfig, num_patients: int, num_fresh: int, seed: int, data: SyntheticDataConfig = POPULATION
 ) -> tuple[Covered, Covered]:
-    """Return the scores of a model cross-validated on one cohort: as a run gives them, and after the correction alone."""
+    """Return the scores of a model cross-validated on one cohort: as a run gives them; after the correction alone."""
     patients, _, labels = cohort(data, num_patients, seed)
     own = recipe(patients, labels, cfg)
     parts = repeated_folds(labels, range(num_patients), 5, 20, seed)

@@ -42,6 +42,13 @@ def finished_run(workbooks: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out a run's pictures, which take longer than a small training, where a test looks at none."""
+    for name in ("run_figures", "evaluation_figures", "attention_figures"):
+        monkeypatch.setattr(f"hemexp.jobs.train.{name}", lambda *_: {})
+
+
+@pytest.fixture
 def run_command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run one of the commands as a user would, in an empty folder."""
 

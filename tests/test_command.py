@@ -104,6 +104,7 @@ def test_a_missing_gpu_is_refused(run_command: Run, tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_bad_files_end_with_2_and_name_the_cell(run_command: Run, tmp_path: Path):
     (tmp_path / "scans.csv").write_text("patient_id\nsub001\n")
     done = run_command("train.py", f"data.root={tmp_path}", "output_dir=run")
@@ -159,6 +160,7 @@ def test_paths_are_quoted_for_hydra_and_nothing_else_is():
     assert quote_paths(["output_dir=~/x"]) == [f"output_dir={Path.home()}/x"]
 
 
+@pytest.mark.slow
 def test_train_as_a_user(run_command: Run, tmp_path: Path):
     done = run_command("train.py", *FAST)
     assert done.returncode == 0, done.stderr

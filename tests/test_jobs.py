@@ -22,6 +22,7 @@ from hemexp.jobs.predict import predict
 from hemexp.jobs.prepare import prepare
 from hemexp.jobs.train import train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 SCORES = {"accuracy", "majority_accuracy", "auroc", "auprc", "brier", "log_loss"}
 
 

@@ -15,6 +15,7 @@ from hemexp.errors import Interrupted, UserError
 from hemexp.jobs import train as job
 from hemexp.jobs.train import train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 TAGS = "tags=[pilot,x]"
 
 
@@ -103,6 +104,7 @@ def test_mlflow_holds_a_run_once_however_often_it_was_resumed(
     assert json.loads(Path("a/mlflow.json").read_text())["run_id"] == run.info.run_id
 
 
+@pytest.mark.slow
 @needs_mlflow
 def test_a_place_that_mlflow_cannot_write_is_refused(workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)

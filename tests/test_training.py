@@ -28,6 +28,8 @@ from hemexp.run_directory import RunDirectory
 from hemexp.training import fit
 from hemexp.training.group import Recorder
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def run(directory: Path, *overrides: str) -> Path:
     train(load_config(TrainConfig, [*QUIET, *overrides]), directory)
@@ -54,7 +56,10 @@ def scans(workbooks: Path) -> pd.DataFrame:
     return load_cohort(DataConfig("workbook", str(workbooks))).scans
 
 
-@pytest.mark.parametrize("split", ["paper", "stratified", "kfold"])
+@pytest.mark.parametrize(
+    "split",
+    ["paper", *(pytest.param(name, marks=pytest.mark.slow) for name in ("stratified", "kfold"))],
+)
 def test_nothing_of_the_test_part_leaks_into_the_fit(split: str, scans: pd.DataFrame, tmp_path: Path):
     """Every input of every test patient is changed, and gaps stand in the training part right behind test patients.
 
@@ -158,7 +163,10 @@ def test_same_seed_same_bits_other_seed_other_bits(workbooks: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     "options",
-    [("model.dropout=0.3", "trainer.batch_size=8"), ("split.val_fraction=0.25",)],
+    [
+        ("model.dropout=0.3", "trainer.batch_size=8"),
+        pytest.param(("split.val_fraction=0.25",), marks=pytest.mark.slow),
+    ],
 )
 def test_stop_and_resume_equals_uninterrupted(
     options: tuple[str, ...], workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

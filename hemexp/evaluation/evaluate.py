@@ -235,7 +235,7 @@ def _single_patients(
         # the same folds and seeds have been fitted already
         within = validated.first(num_repeats)
     else:
-        log.info("thresholds and single patients' intervals: %d fits within the training part", len(parts))
+        log.info("thresholds and Venn-Abers pairs: %d fits within the training part", len(parts))
         with _stage("cross-validation within the training part"):
             (within,) = cross_validate([recipe], parts, recipe.cfg.trainer, directory)
     blocks, found.tables["uncertainty"] = single_patients(data, recipe.labels, risks, within)

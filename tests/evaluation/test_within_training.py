@@ -19,6 +19,8 @@ from hemexp.evaluation.recipe import Recipe
 from hemexp.jobs.train import train
 from hemexp.split import Split
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 WITHIN = ["model=logistic", "model.C=1", "features=minimal", "evaluation.num_repeats=2", "evaluation.patients=train"]
 FULL = ["evaluation=full", "evaluation.num_refits=3", "evaluation.label_repeats=1"]
 
@@ -98,7 +100,9 @@ def test_rehearsal_draws_the_folds_of_all_and_those_of_the_training_part():
         rehearse(few, data)
 
 
-@pytest.mark.parametrize("overrides", [("model=mlp", "trainer.max_epochs=10"), ("model=logistic",)])
+@pytest.mark.parametrize(
+    "overrides", [pytest.param(("model=mlp", "trainer.max_epochs=10"), marks=pytest.mark.slow), ("model=logistic",)]
+)
 def test_watched_it_gives_the_same_numbers(make_recipe: Callable[..., Recipe], overrides: tuple[str, ...]):
     recipe, rival = make_recipe(*overrides), make_recipe("model=logistic", "model.C=1")
     parts = repeated_folds(recipe.labels, range(80), 5, 3, seed=0)

@@ -207,6 +207,7 @@ def test_mistakes_are_refused(tmp_path: Path):
             load_config(ReportConfig, overrides)
 
 
+@pytest.mark.slow
 def test_the_command(run_command: Any, tmp_path: Path):
     run = write_run(tmp_path / "run")
     done = run_command("report.py", f"run_dir={run}")

@@ -273,6 +273,7 @@ def test_which_directory_is_meant(tmp_path: Path):
             load_config(ReportConfig, overrides)
 
 
+@pytest.mark.slow
 def test_the_command(run_command: Any, tmp_path: Path):
     sweep = write_sweep(tmp_path / "sweep")
     done = run_command("report.py", f"sweep_dir={sweep}")

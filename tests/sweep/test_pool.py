@@ -51,6 +51,7 @@ def most_at_once(times: list[tuple[float, float]]) -> int:
     return max(sum(began <= moment < ended for began, ended in times) for moment, _ in times)
 
 
+@pytest.mark.slow
 def test_twelve_unequal_jobs_on_four_devices_never_share_one_and_end_near_the_ideal(tmp_path: Path):
     lengths = [0.3 + 0.25 * number for number in range(12)]
     pool = Pool(devices(4), LocalConfig("local"), tmp_path / "log", WORK)
@@ -80,6 +81,7 @@ def test_a_job_that_dies_hangs_fails_or_exits_costs_only_itself(tmp_path: Path):
     assert all(ended[n].outcome == "done" for n in range(5, 9))
 
 
+@pytest.mark.slow
 def test_a_busy_job_is_not_taken_for_hung_but_may_take_too_long(tmp_path: Path):
     where = LocalConfig("local", silence_timeout=1, job_timeout=3)
     pool = Pool(devices(2), where, tmp_path / "log", WORK)
@@ -90,7 +92,7 @@ def test_a_busy_job_is_not_taken_for_hung_but_may_take_too_long(tmp_path: Path):
     assert "where.job_timeout=3" in ended[1].message
 
 
-@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize("slots", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_two_sweeps_at_once_share_devices_without_meeting(slots: int, tmp_path: Path):
     code = (
         "import sys\nfrom pathlib import Path\nfrom test_pool import *\n"

@@ -41,6 +41,7 @@ def started(folder: Path, **settings) -> SlurmBackend:
     return backend
 
 
+@pytest.mark.slow
 def test_an_array_runs_every_job_and_no_more_at_once_than_asked(slurm: Path, tmp_path: Path):
     backend = started(tmp_path, max_parallel=2, cpus_per_job=3)
     backend.submit(tasks(tmp_path, [{"seconds": 1.5}] * 4))
@@ -89,6 +90,7 @@ def test_slurms_time_limit_is_told_a_job_before_and_ends_one_that_does_not_liste
     assert "Slurm: TIMEOUT: where.time_minutes=1 is too little" in ended[1].message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["job_timeout", "silence_timeout"])
 def test_a_job_that_hangs_is_cancelled(limit: str, slurm: Path, tmp_path: Path):
     backend = started(tmp_path, **{limit: 1.0})
@@ -202,6 +204,7 @@ def test_what_is_refused_later_has_failed_and_what_runs_goes_on(
     assert finish(backend)[3].outcome == "done"
 
 
+@pytest.mark.slow
 def test_the_time_that_a_job_may_take_is_each_jobs_own(slurm: Path, tmp_path: Path):
     backend = started(tmp_path, job_timeout=1.5)
     three = tuple(task.jobs[0] for task in tasks(tmp_path, [{"seconds": 2.5}] * 3))

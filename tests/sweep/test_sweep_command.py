@@ -254,7 +254,7 @@ def test_a_killed_job_and_a_hung_one_cost_only_themselves_and_only_they_run_agai
 
 @pytest.mark.slow
 def test_ctrl_c_stops_cleanly_and_the_same_command_completes_the_sweep(tmp_path: Path, run_command: Run):
-    arguments = ["seed=0,1,2,3", "trainer.max_epochs=1200", "trainer.checkpoint_every=20", *ALONE, "where.batch=false"]
+    arguments = ["seed=0,1,2,3", "trainer.max_epochs=600", "trainer.checkpoint_every=20", *ALONE, "where.batch=false"]
     process = start(*arguments, cwd=tmp_path)
     wait_for(lambda: len(list(tmp_path.glob("s/*/checkpoints/last.ckpt"))) >= 1, process)
     process.send_signal(signal.SIGINT)

@@ -96,7 +96,13 @@ def load_data() -> Member:
 
 
 @pytest.mark.parametrize(
-    ("model", "overrides"), [("sacnn", ()), ("sacnn", ("model.embedding=per_feature",)), ("cnn", ()), ("attention", ())]
+    ("model", "overrides"),
+    [
+        ("sacnn", ()),
+        pytest.param("sacnn", ("model.embedding=per_feature",), marks=pytest.mark.slow),
+        pytest.param("cnn", (), marks=pytest.mark.slow),
+        pytest.param("attention", (), marks=pytest.mark.slow),
+    ],
 )
 def test_100_epochs_are_those_of_the_readable_network_and_torchs_adam(
     model: str, overrides: tuple[str, ...], members: Make, trainer: Callable

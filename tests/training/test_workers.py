@@ -156,19 +156,24 @@ def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:
     return holds()
 
 
+def start_many(folder: Path, epochs: int = 1500) -> subprocess.Popen[str]:
+    folder.mkdir(exist_ok=True)
+    (folder / "many.py").write_text(SCRIPT)
+    command = [sys.executable, str(folder / "many.py"), str(folder / "parts"), str(epochs)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_workers_stop_on_a_signal_and_go_on_from_there(number: signal.Signals, tmp_path: Path):
-    (tmp_path / "many.py").write_text(SCRIPT)
+def test_workers_stop_on_a_signal_and_go_on_from_there(tmp_path: Path):
+    whole, _ = start_many(tmp_path / "whole").communicate(timeout=300)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        stop_and_go_on(number, tmp_path / number.name, whole)
 
-    def start(directory: str, epochs: int = 3000) -> subprocess.Popen[str]:
-        command = [sys.executable, str(tmp_path / "many.py"), str(tmp_path / directory), str(epochs)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True)
 
-    whole, _ = start("whole").communicate(timeout=300)
-    process = start("parts")
+def stop_and_go_on(number: signal.Signals, tmp_path: Path, whole: str) -> None:
+    process = start_many(tmp_path)
     assert eventually(lambda: len(list((tmp_path / "parts").glob("*.ckpt"))) == 2, 120)
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
     _, errors = process.communicate(timeout=60)
@@ -176,9 +181,9 @@ def test_workers_stop_on_a_signal_and_go_on_from_there(number: signal.Signals, t
     assert "Interrupted: interrupted after epoch" in errors
     epochs = [torch.load(path, weights_only=True)["num_epochs"] for path in (tmp_path / "parts").glob("*.ckpt")]
     assert len(epochs) == 2
-    assert all(0 < epoch < 3000 for epoch in epochs)
+    assert all(0 < epoch < 1500 for epoch in epochs)
     assert eventually(lambda: not alive(process.pid))  # no worker is left behind
-    again, _ = start("parts").communicate(timeout=300)
+    again, _ = start_many(tmp_path).communicate(timeout=300)
     assert again.splitlines()[-4:] == whole.splitlines()[-4:]
     assert len(again.splitlines()[-1].split()) == 2
 
