@@ -1,13 +1,13 @@
 """The model beside the baselines: on the same folds by the corrected test, on the one test part by DeLong's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from hemexp.evaluation.cross_validation import NOT_DEFINED, CrossValidated
 from hemexp.evaluation.delong import delong_test
-from hemexp.evaluation.scores import MEASURES, auroc, auroc_interval
+from hemexp.evaluation.scores import CONFIDENCE, MEASURES, auroc, auroc_interval
 
 Array = np.ndarray[Any, Any]
 _BETTER = {"auroc": 1, "brier": -1}  # the sign of a good difference
@@ -47,21 +47,34 @@ def claim(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Return what may be said of the model against the baselines, by measure.
 
     ``better than baseline`` needs the interval of the corrected difference to lie on the good side of zero against each
-    baseline, the prevalence included; ``worse than baseline`` on the bad side against one of them. Without
-    cross-validation nothing may be said.
+    baseline, the prevalence included; ``worse than baseline`` on the bad side against one of them, with a p that stays
+    below 0.05 after Holm's correction for looking at them all. Without cross-validation nothing may be said.
     """
     others = [row for row in rows if not row["is_model"]]
     if not others or any(row["auroc_difference"] is None for row in others):
         return None
     said: dict[str, Any] = {"worse_than": {}}
     for measure, sign in _BETTER.items():
-        verdicts = {row["model"]: _side(row[f"{measure}_difference"], sign) for row in others}
-        worse = [name for name, side in verdicts.items() if side < 0]
-        better = all(side > 0 for side in verdicts.values())
+        differences = {row["model"]: row[f"{measure}_difference"] for row in others}
+        better = all(_side(each, sign) > 0 for each in differences.values())
+        significant = _holm([each["p"] for each in differences.values()])
+        worse = [
+            name
+            for (name, each), holds in zip(differences.items(), significant, strict=True)
+            if holds and _side(each, sign) < 0
+        ]
         relation = "better than" if better else "worse than" if worse else "not better than"
         said[measure] = f"{relation} baseline"
         said["worse_than"][measure] = worse
     return said
+
+
+def _holm(p_values: Sequence[float | None]) -> list[bool]:
+    """Return which differences stay significant; one that is not defined does not."""
+    from statsmodels.stats.multitest import multipletests
+
+    known = [1.0 if p is None else p for p in p_values]
+    return [bool(holds) for holds in multipletests(known, alpha=1 - CONFIDENCE, method="holm")[0]]
 
 
 def _side(difference: Mapping[str, float | None], sign: int) -> int:

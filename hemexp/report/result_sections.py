@@ -98,9 +98,9 @@ def _claim(claim: dict[str, Any]) -> str:
         parts.append(f"{name} the model is {claim_words(claim[key])}{f' ({worse})' if worse else ''}.")
     rule = (
         "Better would need the whole interval of the difference on the good side against each of the baselines; worse "
-        "is the bad side against one of them. The baselines: prevalence gives everybody the same risk; volume and "
-        "hours are one input each; brain is the partial BRAIN score, whose weights are published; ridge2 fits "
-        "volume and hours."
+        "is the bad side against one of them, corrected for looking at all of them (Holm). The baselines: prevalence "
+        "gives everybody the same risk; volume and hours are one input each; brain is the partial BRAIN score, whose "
+        "weights are published; ridge2 fits volume and hours."
     )
     return " ".join([*parts, rule])
 

@@ -12,9 +12,10 @@ from hemexp.evaluation.cross_validation import cross_validate, repeated_folds
 from hemexp.evaluation.recipe import Recipe
 
 
-def row(name: str, auroc: tuple[float, float], brier: tuple[float, float]) -> dict[str, object]:
+def row(name: str, auroc: tuple[float, float], brier: tuple[float, float], p: float | None = 0.01) -> dict[str, object]:
     ends = {"auroc_difference": auroc, "brier_difference": brier}
-    return {"model": name, "is_model": False, **{key: {"low": low, "high": high} for key, (low, high) in ends.items()}}
+    differences = {key: {"low": low, "high": high, "p": p} for key, (low, high) in ends.items()}
+    return {"model": name, "is_model": False, **differences}
 
 
 MODEL = {"model": "sacnn", "is_model": True}
@@ -40,6 +41,14 @@ def test_the_claim(hours: tuple[float, float], brain: tuple[float, float], said:
     found = claim([MODEL, row("hours", hours, flipped(hours)), row("brain", brain, flipped(brain))])
     assert found["auroc"] == found["brier"] == f"{said} baseline"
     assert found["worse_than"] == {"auroc": worse, "brier": worse}
+
+
+def test_worse_is_said_after_the_correction_for_looking_at_all_of_them():
+    for p, others, said in ((0.04, 4, "not better than"), (0.04, 0, "worse than"), (0.009, 4, "worse than")):
+        rows = [row("hours", BAD, flipped(BAD), p), *(row(str(i), OPEN, OPEN, 0.6) for i in range(others))]
+        assert claim([MODEL, *rows])["auroc"] == f"{said} baseline", (p, others)
+    undefined = {**row("hours", BAD, OPEN), "auroc_difference": {"low": None, "high": None, "p": None}}
+    assert claim([MODEL, undefined])["auroc"] == "not better than baseline"
 
 
 def test_no_claim_without_cross_validation_or_rivals():

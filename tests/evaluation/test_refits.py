@@ -107,3 +107,7 @@ def test_632plus_lies_between_apparent_and_out_of_bag_also_where_that_is_better(
 
     assert _weigh(0.52, 0.56, 0.5) == pytest.approx(0.368 * 0.52 + 0.632 * 0.56)
     assert _weigh(1.0, 0.45, 0.5) == pytest.approx(0.5)
+    # Efron and Tibshirani, JASA 1997;92:548-560: the nearest neighbor of labels without signal, where .632 gives 0.316
+    assert _weigh(0.0, 0.5, 0.5) == pytest.approx(0.5)
+    # half way to knowing nothing (R = 0.5), their weight is 0.632 / (1 - 0.368 R)
+    assert _weigh(0.1, 0.3, 0.5) == pytest.approx(0.1 + 0.2 * 0.632 / 0.816)
