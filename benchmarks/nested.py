@@ -86,11 +86,7 @@ def main() -> None:
     whole = validated(candidates, people, options.repeats, seed=0)
     parts = next(iter(whole.values())).parts
     picked = [chosen_in(part, candidates, options.inner_repeats, options.score) for part in parts]
-    members = [
-        candidates[name].member(part.train.tolist(), part.seed) for name, part in zip(picked, parts, strict=True)
-    ]
-    results = fit(members, next(iter(candidates.values())).cfg.trainer)
-    outer = nested(parts, picked, candidates, results)
+    outer = nested(parts, picked, candidates)
     counts = Counter(picked)
     rows = [["the choice, nested", "", *(interval_text(outer.score(name), 3) for name in SHOWN)]]
     for name, each in whole.items():
