@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hemexp.compose import CONFIG_DIR, SCHEMAS, checked, keys_of, register_schemas
 from hemexp.config import PredictConfig, ReportConfig, TrainConfig, config_hash
-from hemexp.errors import CheckFailed, Interrupted, UserError
+from hemexp.errors import RESUMES, CheckFailed, Interrupted, UserError
 from hemexp.run_directory import OutputDirectory, RunDirectory
 from hydra_plugins.hemexp_launcher import HemexpLauncher, HemexpSweeper
 
@@ -60,7 +60,7 @@ def command(name: str) -> NoReturn:
     except SystemExit as stop:
         sys.exit(2 if stop.code == 1 else stop.code)  # jobs never exit with 1 by themselves: Hydra complained
     except KeyboardInterrupt:
-        print("interrupted before anything was written", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         sys.exit(1)
     sys.exit(0)
 
@@ -96,6 +96,7 @@ def run_job(config: DictConfig) -> Any:
     Raises:
         JobExit: a job alone failed; with code 2 for a `UserError`, 1 for anything else.
         JobFailed: a job of a sweep failed.
+        KeyboardInterrupt: a job of a sweep was interrupted, and the sweep with it.
     """
     cause: BaseException
     settings = HydraConfig.get()
@@ -111,6 +112,9 @@ def run_job(config: DictConfig) -> Any:
         log.error("error: %s", error)
         cause, code = error, 1
     except (Interrupted, KeyboardInterrupt) as stop:
+        if settings.mode == RunMode.MULTIRUN:  # of Hydra's own launcher, which would begin the next job
+            log.error("%s", str(stop).split(RESUMES)[0] or "interrupted")
+            raise KeyboardInterrupt from stop
         log.error("%s", str(stop) or "interrupted before the work began; nothing is lost")
         cause, code = stop, 1
     except Exception as error:

@@ -31,4 +31,6 @@ def num_cores() -> int:
     """Return how many CPU cores this process may use."""
     if os.environ.get(CORES, "").isdecimal():
         return max(1, int(os.environ[CORES]))
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    from joblib import cpu_count  # knows of a container's quota too
+
+    return int(cpu_count())

@@ -15,6 +15,7 @@ from filelock import FileLock
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
+from tensorboard.compat.proto.summary_pb2 import Summary
 
 from hemexp.config import TrainConfig, config_hash
 from hemexp.errors import UserError
@@ -79,8 +80,10 @@ def tell_result(
     assert isinstance(board, TensorBoardLogger)
     for name, figure in figures.items():
         stamp(figure, f"verdict: {result['verdict']}")
-        pixels = save_png(figure, directory / "figures" / f"{name}.png")
-        board.experiment.add_image(f"visual/{name}", pixels, dataformats="HWC")
+        height, width = save_png(figure, directory / "figures" / f"{name}.png")
+        png = (directory / "figures" / f"{name}.png").read_bytes()  # not to be encoded twice
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+        board.experiment.file_writer.add_summary(Summary(value=[Summary.Value(tag=f"visual/{name}", image=image)]))
     board.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(asdict(cfg))}```")
     board.experiment.add_text("scores", _scores_text(metrics, result))
     if cfg.tags:
@@ -119,8 +122,10 @@ def hparams(cfg: TrainConfig) -> dict[str, Any]:
     }
     training = {f"optimizer.{key}": value for key, value in asdict(cfg.optimizer).items()}
     training["trainer.batch_size"] = cfg.trainer.batch_size or "full"
+    stops = {f"trainer.{key}": getattr(cfg.trainer, key) for key in ("max_epochs", "stop_loss", "patience")}
+    training |= {key: "never" if value is None else value for key, value in stops.items()}
     # first what sweeps vary: TensorBoard shows the first few
-    return {**training, **sizes, "seed": cfg.seed, "trainer.max_epochs": cfg.trainer.max_epochs, **names}
+    return {**training, **sizes, "seed": cfg.seed, "split.val_fraction": cfg.split.val_fraction, **names}
 
 
 def _csv(directory: Path, resumed_at: int | None) -> CSVLogger:

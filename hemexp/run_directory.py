@@ -120,10 +120,17 @@ class RunDirectory(OutputDirectory):
             raise UserError(f"{path}: is not a run's result")
         return content
 
-    def begin(self, cfg: TrainConfig, facts: Mapping[str, Any], resume: bool) -> None:
-        """Write result.json as an unfinished run's: should the process die, it says so."""
+    def begin(self, cfg: TrainConfig, facts: Mapping[str, Any], resume: bool, earlier: float = 0.0) -> None:
+        """Write result.json as an unfinished run's: should the process die, it says so.
+
+        Args:
+            cfg: of the run.
+            facts: known before it trains.
+            resume: whether result.json is of an earlier process.
+            earlier: seconds that a new run was trained for before it began, among others.
+        """
         self._began = time.perf_counter()
-        self._earlier = float(self.result().get("seconds", 0.0)) if resume else 0.0
+        self._earlier = float(self.result().get("seconds", 0.0)) if resume else earlier
         (self.path / "FAILED").unlink(missing_ok=True)
         self._write("running", "INCOMPLETE: running or killed", {**facts, "config": asdict(cfg)})
 

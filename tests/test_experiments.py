@@ -10,6 +10,7 @@ from small import FAST
 
 from hemexp.compose import CONFIG_DIR, label_definitions, load_config, register_schemas
 from hemexp.config import BoostingConfig, TabularConfig, TrainConfig, config_hash
+from hemexp.report.reproduce import alone
 from hemexp.sweep.grid import combinations
 from hemexp.sweep.space import parse_space
 
@@ -81,6 +82,32 @@ def test_a_ready_sweep_runs_without_m(run_command: Any, workbooks: Path, tmp_pat
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "sweep").glob("*/DONE")) == ["DONE", "DONE"]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["experiment=sweep_paper", "model.kernel_size=5"],
+        [
+            "experiment=search_sacnn",
+            "search=tpe",
+            "search.num_trials=3",
+            "model.dropout=0.1",
+            "evaluation.patients=train",
+        ],
+        ["search=random", "where=gpus", "where.devices=[0,1]", "hydra.sweep.dir=x", "model.kernel_size=5"],
+        ["model.kernel_size=5", "optimizer.lr=0.001"],
+    ],
+)
+def test_the_page_tells_a_command_that_runs_one_job_of_a_sweep_alone(overrides: list[str]):
+    program, script, *arguments = alone(overrides)
+    config = composed(*arguments)
+    assert (program, script) == ("python", "train.py")
+    assert config.hydra.mode is None or config.hydra.mode.name == "RUN"
+    assert config.search.name == "grid"
+    assert config.where.name == "local"
+    kept = {each for each in overrides if each.startswith(("model.", "optimizer.", "evaluation."))}
+    assert kept <= set(arguments)
 
 
 def choices(text: str) -> dict[str, set[str]]:

@@ -74,6 +74,7 @@ def load_cohort(data: DataConfig, keep_workbooks: Path | None = None) -> Cohort:
     if keep_workbooks is None and _last and _last[0][0] == state:
         return _own(_last[0][1])
     cohort = _load(data, keep_workbooks)
+    _ = cohort.data_hash  # worked out once for all copies
     _last[:] = [(state, _own(cohort))]
     return cohort
 

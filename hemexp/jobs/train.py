@@ -30,7 +30,7 @@ from hemexp.nets.expansion import ExpansionNet
 from hemexp.predictor import save_predictor
 from hemexp.run_directory import RunDirectory
 from hemexp.training import fit
-from hemexp.training.group import ForeignState, load_checkpoint
+from hemexp.training.group import SECONDS, ForeignState, load_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,8 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool, watch: Watch | Non
             f"output_dir={run.path}: the cohort has changed since this run began (data_hash "
             f"{run.result().get('data_hash')} then, {facts['data_hash']} now); choose a new directory"
         )
-    run.begin(cfg, facts, resume)
+    batched = load_checkpoint(run.last).get(SECONDS, 0.0) if run.last.is_file() and not resume else 0.0
+    run.begin(cfg, facts, resume, batched)
     write_cohort(run, data)
     say_start(cfg, data, facts, resume)
 

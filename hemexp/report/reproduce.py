@@ -1,6 +1,7 @@
 """How to make the run again."""
 
 import shlex
+from collections.abc import Sequence
 
 from hemexp.report.blocks import Block, section, table, text
 from hemexp.report.run_files import RunFiles
@@ -9,7 +10,14 @@ from hemexp.wording import num
 
 def command(run: RunFiles) -> str | None:
     """Return the exact command of the run, None where its overrides are not there."""
-    return None if run.overrides is None else shlex.join(["python", "train.py", *run.overrides])
+    return None if run.overrides is None else shlex.join(alone(run.overrides))
+
+
+def alone(overrides: Sequence[str]) -> list[str]:
+    """Return the command of a run by itself, that of a sweep's job too: its search and its place are left out."""
+    own = [each for each in overrides if not each.startswith(("search=", "search.", "where=", "where.", "hydra."))]
+    sweeps = any(each.startswith("experiment=") for each in own)  # which may be one by itself
+    return ["python", "train.py", *own, *(["search=grid", "hydra.mode=RUN"] if sweeps else [])]
 
 
 def reproduce(run: RunFiles) -> Block | None:

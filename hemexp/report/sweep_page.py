@@ -8,6 +8,7 @@ from hemexp.report import sweep_choice as choice
 from hemexp.report import sweep_sections as parts
 from hemexp.report.blocks import Block, section, table, text
 from hemexp.report.page import to_html
+from hemexp.report.reproduce import alone
 from hemexp.report.run_files import read_overrides, without_ids
 from hemexp.report.sweep_effects import Effect
 from hemexp.report.sweep_files import SweepFiles
@@ -150,7 +151,7 @@ def _reproduce(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
         overrides = read_overrides(sweep.path / folder / ".hydra" / "overrides.yaml")
         if overrides is not None:
             blocks += [text("And this one the best job alone:"),
-                       {"kind": "code", "text": shlex.join(["python", "train.py", *overrides])}]  # fmt: skip
+                       {"kind": "code", "text": shlex.join(alone(overrides))}]  # fmt: skip
             blocks.append(text(f"Its own page: python report.py run_dir={shlex.quote(str(sweep.path / folder))}"))
     rows = [["status", str(sweep.facts.get("status", "unknown"))]]
     if isinstance(sweep.facts.get("seconds"), int | float):

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import time
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -14,6 +15,7 @@ from hemexp.run_directory import RunDirectory
 from hemexp.sweep.folders import BATCHES
 from hemexp.sweep.job import SweepJob
 from hemexp.training import fit, shape_of
+from hemexp.training.group import SECONDS, load_checkpoint, save_state
 
 
 def train_together(jobs: Sequence[SweepJob]) -> None:
@@ -35,7 +37,11 @@ def train_together(jobs: Sequence[SweepJob]) -> None:
         names = hashlib.sha256(" ".join(job.key for job, _ in alike).encode()).hexdigest()[:16]
         place = alike[0][0].folder.parent / BATCHES / names  # where an interrupted batch is taken up again
         ends = [RunDirectory(job.folder).last for job, _ in alike]
+        started = time.perf_counter()
         fit([member for _, member in alike], trainer, directory=place, num_workers=1, apart=ends)
+        share = (time.perf_counter() - started) / len(alike)
+        for end in ends:
+            save_state({**load_checkpoint(end), SECONDS: share}, end)
         shutil.rmtree(place, ignore_errors=True)
 
 

@@ -51,13 +51,14 @@ class Leaderboard:
         return pd.DataFrame(self.rows)
 
 
-def rank(jobs: Sequence[SweepJob], fates: Mapping[int, Fate], score: str) -> Leaderboard:
+def rank(jobs: Sequence[SweepJob], fates: Mapping[int, Fate], score: str, hide_test: bool = False) -> Leaderboard:
     """Return the leaderboard of a sweep from its jobs' folders.
 
     Args:
         jobs: all of the sweep.
         fates: by number.
         score: that ranks, such as ``auroc``, where jobs are cross-validated.
+        hide_test: leave the test part's scores out, lest they choose: a search reports one of them.
     """
     results = {job.number: result_of(job.folder) for job in jobs}
     done = [job for job in jobs if fates[job.number].status == DONE]
@@ -70,6 +71,7 @@ def rank(jobs: Sequence[SweepJob], fates: Mapping[int, Fate], score: str) -> Lea
     lower = ranked_by == "val/loss" or score in LOWER_IS_BETTER
     keys = list(dict.fromkeys(each.partition("=")[0].lstrip("+") for job in jobs for each in job.overrides))
     metrics = list(dict.fromkeys(name for result in results.values() for name in result.get("metrics", {})))
+    metrics = [name for name in metrics if not (hide_test and name.startswith("test/"))]
     rows = [
         _row(job, fates[job.number], results[job.number], scores.get(job.number) or {}, keys, metrics) for job in jobs
     ]

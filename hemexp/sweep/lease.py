@@ -32,27 +32,45 @@ def leased(device: str, slots: int) -> Iterator[int]:
     Args:
         device: its name; empty for what need not be shared out.
         slots: tasks that may be on it at once. Of two sweeps that disagree, the larger number counts.
+
+    Raises:
+        OSError: there is nowhere to lock it.
     """
     if not device:
         yield 0
         return
-    folder = lease_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # a home that cannot be written to
-        folder = Path(tempfile.gettempdir()) / f"hemexp-devices-{re.sub(r'[^0-9A-Za-z_-]', '_', getpass.getuser())}"
-        folder.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^\w-]", "_", device)
-    locks = [FileLock(folder / f"{name}.{slot}.lock") for slot in range(slots)]
+    folder, last_resort = lease_folder(), _temporary_folder()
     while True:
-        for slot, lock in enumerate(locks):
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                continue
-            try:
-                yield slot
-            finally:
-                lock.release()
-            return
-        time.sleep(_PAUSE)
+        try:
+            slot, lock = _free_slot(folder, name, slots)
+        except (OSError, NotImplementedError):  # a home that cannot be written to, is full or knows no locks
+            if folder == last_resort:
+                raise
+            folder = last_resort
+            continue
+        if lock is None:
+            time.sleep(_PAUSE)
+            continue
+        try:
+            yield slot
+        finally:
+            lock.release()
+        return
+
+
+def _free_slot(folder: Path, name: str, slots: int) -> tuple[int, FileLock | None]:
+    """Return a slot of a device that was free, and its lock, taken; no lock where all are in use."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for slot in range(slots):
+        lock = FileLock(folder / f"{name}.{slot}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        return slot, lock
+    return 0, None
+
+
+def _temporary_folder() -> Path:
+    return Path(tempfile.gettempdir()) / f"hemexp-devices-{re.sub(r'[^0-9A-Za-z_-]', '_', getpass.getuser())}"

@@ -11,6 +11,7 @@ from hemexp.sweep.backend import Backend
 from hemexp.sweep.pool import Device, Pool
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+_ON_GPUS = ("gpu", "cuda", "auto")
 
 
 def check_place(cfg: TrainConfig) -> None:
@@ -29,7 +30,7 @@ def check_place(cfg: TrainConfig) -> None:
 
         ray.check(where, accelerator)
     else:
-        if isinstance(where, GPUsConfig) and accelerator not in {"gpu", "cuda"} and where.devices is None:
+        if isinstance(where, GPUsConfig) and accelerator not in _ON_GPUS and where.devices is None:
             raise UserError(
                 f"where=gpus: trainer.accelerator={accelerator} trains on none; give trainer.accelerator=gpu, or "
                 "where=local"
@@ -55,7 +56,9 @@ def backend_of(cfg: TrainConfig, directory: Path) -> Backend:
         from hemexp.sweep.ray import RayBackend
 
         return RayBackend(where, directory, accelerator)
-    return Pool(devices_of(cfg), where, logs / "workers.log")
+    devices = devices_of(cfg)
+    on_cpu = not any(_VISIBLE in device.env or device.lease for device in devices)
+    return Pool(devices, where, logs / "workers.log", num_cores=num_cores() if on_cpu else 0)
 
 
 def devices_of(cfg: TrainConfig) -> list[Device]:
@@ -66,20 +69,31 @@ def devices_of(cfg: TrainConfig) -> list[Device]:
     """
     where, trainer = cfg.where, cfg.trainer
     if isinstance(where, GPUsConfig):
-        found = _gpus() if trainer.accelerator in {"gpu", "cuda"} else []
-        ids = [str(each) for each in where.devices or found]
-        unknown = [each for each in ids if found and each.isdecimal() and found[0].isdecimal() and each not in found]
-        if unknown:
-            raise UserError(f"where.devices={where.devices}: no GPU {unknown[0]} here; there are {', '.join(found)}")
+        found = _gpus() if trainer.accelerator in _ON_GPUS else []
+        if not found and where.devices is None:
+            raise UserError(f"where=gpus: trainer.accelerator={trainer.accelerator} finds no GPU here")
+        ids = [_known(str(each), found, where) for each in where.devices or found]
         return _on_gpus(ids * where.jobs_per_device, where.jobs_per_device, found)
     assert isinstance(where, LocalConfig)
-    if trainer.accelerator in {"gpu", "cuda", "auto"} and (ids := _gpus()):
+    if trainer.accelerator in _ON_GPUS and (ids := _gpus()):
         each = -(-(where.num_workers or len(ids)) // len(ids))
         return _on_gpus((ids * each)[: where.num_workers], each, ids)
     if trainer.accelerator == "mps":
         return [Device("mps", lease="mps")]
     workers = where.num_workers or max(1, num_cores() // trainer.num_threads)
     return [Device(f"cpu {number}", _cores(num_cores() // workers)) for number in range(workers)]
+
+
+def _known(name: str, found: list[str], where: GPUsConfig) -> str:
+    """Return the id of a GPU of those that this process may use; where there are none, ids are only names."""
+    if not found or name in found:
+        return name
+    if name.isdecimal() and not found[0].isdecimal() and int(name) < len(found):
+        return found[int(name)]  # the n-th of UUIDs
+    cards = _cards(found)
+    if not name.isdecimal() and (not cards or _card(name, cards) in cards.values()):
+        return name
+    raise UserError(f"where.devices={where.devices}: no GPU {name} here; there are {', '.join(found)}")
 
 
 def _on_gpus(ids: list[str], slots: int, found: list[str]) -> list[Device]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -71,13 +72,13 @@ class Worker:
                 news.put((self, pickle.load(self.process.stdout)))
         news.put((self, None))
 
-    def give(self, task: Task | None) -> None:
-        """Hand it a task; None sends it home."""
+    def give(self, task: Task | None, cores: int = 0) -> None:
+        """Hand it a task, and how many cores that may keep busy (0: as many as before); None sends it home."""
         self.task, self.started, self.heard = task, 0.0, time.time()
         self.leaving = task is None
         assert self.process.stdin is not None
         with suppress(OSError):  # it died: its news say so
-            pickle.dump(task, self.process.stdin)
+            pickle.dump((task, cores), self.process.stdin)
             self.process.stdin.flush()
 
     def bury(self) -> int:
@@ -105,23 +106,30 @@ class Pool:
         where: when a task is given up.
         log: takes what workers say outside tasks.
         function: what does a task, as ``module:name``.
+        num_cores: to be shared by the tasks that run at once; 0 leaves each worker those of its environment.
     """
 
     def __init__(
-        self, devices: Sequence[Device], where: WhereConfig, log: Path, function: str = "hemexp.sweep.work:run_task"
+        self,
+        devices: Sequence[Device],
+        where: WhereConfig,
+        log: Path,
+        function: str = "hemexp.sweep.work:run_task",
+        num_cores: int = 0,
     ) -> None:
         self.capacity, self.where, self.log, self.function = len(devices), where, log, function
+        self.num_cores = num_cores
         self._free = list(devices)[::-1]
         self._workers: list[Worker] = []
-        self._waiting: list[tuple[float, int, Task]] = []
+        self._waiting: list[tuple[bool, float, int, Task]] = []
         self._numbers, self._stillborn, self._stopped = count(), 0, False
+        self._returned: Counter[tuple[str, int]] = Counter()  # how often a task's worker died before it began
         self._news: queue.SimpleQueue[tuple[Worker, Any]] = queue.SimpleQueue()
 
     def submit(self, tasks: Sequence[Task]) -> None:
-        """Take tasks in; the costliest begin first, batches before all."""
+        """Take tasks in; batches begin before all, of each kind the costliest first."""
         for task in tasks:
-            first = float("inf") if task.kind == "batch" else task.cost
-            heapq.heappush(self._waiting, (-first, next(self._numbers), task))
+            heapq.heappush(self._waiting, (task.kind != "batch", -task.cost, next(self._numbers), task))
         self._hand_out()
 
     def wait(self, seconds: float) -> list[Ended | Beat]:
@@ -189,13 +197,16 @@ class Pool:
         self._free.append(worker.device)
         task = worker.task
         self._stillborn += not worker.ready and not self._stopped
-        if self._stillborn >= _STILLBORN:
+        if self._stillborn >= _STILLBORN and not any(each.ready for each in self._workers):
             raise RuntimeError(f"worker processes do not start (exit code {code}); {self.log} says why")
         if task is None or worker.leaving:
             return []
         if not worker.started and not self._stopped:  # the task has not begun: another worker does it
-            self.submit([task])
-            return []
+            key = (task.kind, task.jobs[0].number)
+            self._returned[key] += 1
+            if self._returned[key] < _STILLBORN:
+                self.submit([task])
+                return []
         outcome, why = ("timeout", worker.why) if worker.why else ("killed", f"its process was ended {_how(code)}")
         if self._stopped and (code == 0 or worker.why):
             outcome, why = "interrupted", worker.why
@@ -220,11 +231,17 @@ class Pool:
         """Give tasks to idle workers, start more where there is work, and send home whom nobody needs."""
         for worker in self._workers:
             if self._waiting and worker.task is None and not worker.leaving and not worker.why:
-                worker.give(heapq.heappop(self._waiting)[2])
+                self._give(worker)
         while self._waiting and self._free and not self._stopped:
             worker = Worker(self._free.pop(), self.log, self.function, self._news)
             self._workers.append(worker)
-            worker.give(heapq.heappop(self._waiting)[2])
+            self._give(worker)
+
+    def _give(self, worker: Worker) -> None:
+        """Hand out the next task, with its share of the cores: the fewer tasks there are, the more each has."""
+        running = sum(each.task is not None for each in self._workers)
+        at_once = max(1, min(self.capacity, running + len(self._waiting)))
+        worker.give(heapq.heappop(self._waiting)[-1], self.num_cores // at_once)
 
 
 def _how(code: int) -> str:

@@ -73,6 +73,16 @@ def facts_of(cfg: TrainConfig, jobs: Sequence[SweepJob], board: Leaderboard, dir
     }
 
 
+def why_no_choice(jobs: Sequence[SweepJob], board: Leaderboard) -> list[str]:
+    """Return why the order of the ranked jobs chooses nothing; nothing where it may choose."""
+    ranked = {row["job"] for row in board.rows if row["rank"]}
+    cfgs = [job.cfg for job in jobs if job.number in ranked]
+    why = [f"{name} differs: {why}" for name, part, why in _NO_CHOICE if len({repr(part(cfg)) for cfg in cfgs}) > 1]
+    if board.ranked_by == "val/loss" and len({cfg.split.val_fraction for cfg in cfgs}) > 1:
+        why.append("split.val_fraction differs: losses of different patients stand side by side")
+    return why
+
+
 def remarks(
     jobs: Sequence[SweepJob], board: Leaderboard, content: Mapping[str, Any], best: Mapping[str, Any]
 ) -> list[str]:
@@ -95,9 +105,8 @@ def remarks(
             "(split.val_fraction=0); test scores report, they never choose"
         ]
     notes = [f"verdict of job {winner['job']}: {best['verdict']} (of leaks, no praise)", *say_claim(best.get("claim"))]
-    ranked = {row["job"] for row in board.rows if row["rank"]}
-    cfgs = [job.cfg for job in jobs if job.number in ranked]
-    notes += [f"{name} differs: {why}" for name, part, why in _NO_CHOICE if len({repr(part(cfg)) for cfg in cfgs}) > 1]
+    notes += why_no_choice(jobs, board)
+    cfgs = [job.cfg for job in jobs]
     if (board.ranked_by or "").startswith("cv/") and any(cfg.evaluation.patients == "labelled" for cfg in cfgs):
         notes.append(
             "the cross-validation that ranks goes over the test part's patients too: a test score is no check of the "

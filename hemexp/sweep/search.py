@@ -133,6 +133,10 @@ class Search:
         search = self.base.search
         settings = {key: value for key, value in asdict(self.base).items() if key not in NOT_HASHED}
         settings["trainer"] = {key: value for key, value in settings["trainer"].items() if key not in NOT_HASHED}
+        if search.name == "tpe" and self.base.data.root is not None:  # it draws by the scores of earlier starts
+            from hemexp.cohort import load_cohort
+
+            settings["data_hash"] = load_cohort(self.base.data).data_hash
         return {
             "search": {"name": search.name, "seed": search.seed, "score": search.score},
             "space": {key: str(each) for key, each in self.space.settings.items()},

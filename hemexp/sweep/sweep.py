@@ -21,7 +21,16 @@ from hemexp.sweep.fresh import fresh_of
 from hemexp.sweep.job import SweepJob
 from hemexp.sweep.leaderboard import DONE, LOST, Fate, Leaderboard, rank
 from hemexp.sweep.places import backend_of, check_place
-from hemexp.sweep.record import LEADERBOARD, SWEEP, add_to_timeline, devices_in, facts_of, remarks, score_line
+from hemexp.sweep.record import (
+    LEADERBOARD,
+    SWEEP,
+    add_to_timeline,
+    devices_in,
+    facts_of,
+    remarks,
+    score_line,
+    why_no_choice,
+)
 from hemexp.sweep.workload import cost_of, could_share, epochs_of
 
 _RECORD = 30.0  # seconds between two leaderboards while jobs run
@@ -105,7 +114,7 @@ class Sweep:
         cuts = -(-self.backend.capacity // max(1, len(alike)))  # so many of each shape that nobody is idle
         batches = []
         for group in alike.values():
-            size = max(2, min(_LARGEST_BATCH, -(-len(group) // cuts)))
+            size = min(_LARGEST_BATCH, -(-len(group) // cuts))
             for start in range(0, len(group), size):
                 part = tuple(job for job in group[start : start + size] if job in waiting)
                 if len(part) > 1:
@@ -128,7 +137,8 @@ class Sweep:
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """Show progress; a Ctrl-C within lets what runs save its state, a second one ends it at once."""
-        previous = signal.signal(signal.SIGTERM, _as_interrupt)
+        numbers = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]  # the terminal is closed
+        previous = {number: signal.signal(number, _as_interrupt) for number in numbers}
         try:
             with self.display:
                 yield
@@ -138,7 +148,8 @@ class Sweep:
             self.backend.close()
             raise
         finally:
-            signal.signal(signal.SIGTERM, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
     def _stop(self) -> None:
         self.stopped = self.display.stopping = True
@@ -234,7 +245,7 @@ class Sweep:
         best = board.winner
         by_folds = (board.ranked_by or "").startswith("cv/") and self.cfg.search.name == "grid"
         ranked = [row for row in board.rows if row["rank"]]
-        if best is None or not by_folds or len(ranked) < 2 or self.stopped:
+        if best is None or not by_folds or len(ranked) < 2 or self.stopped or why_no_choice(self.jobs, board):
             return
         if fresh_of(self.directory, result_of(self.directory / best["folder"])) is not None:
             return
@@ -251,7 +262,8 @@ class Sweep:
     def _record(self, status: str, extra: Mapping[str, Any] | None = None) -> tuple[Leaderboard, dict[str, Any]]:
         """Write leaderboard.csv and sweep.json as things stand; return both."""
         self._recorded = time.monotonic()
-        board = rank(self.jobs, self.fates, self.cfg.search.score)
+        search = self.cfg.search
+        board = rank(self.jobs, self.fates, search.score, hide_test=search.name != "grid")
         if board.rows:
             write_csv(board.table(), self.directory / LEADERBOARD)
         content = {

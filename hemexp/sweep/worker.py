@@ -14,6 +14,7 @@ from importlib import import_module
 from types import FrameType
 from typing import Any
 
+from hemexp.device import CORES
 from hemexp.sweep.lease import leased
 
 _PULSE = 0.5  # seconds between two signs of life
@@ -47,8 +48,8 @@ def _listen(requests: "queue.SimpleQueue[Any]") -> None:
     try:
         while True:
             requests.put(pickle.load(sys.stdin.buffer))
-    except (EOFError, OSError, pickle.UnpicklingError):
-        os._exit(1)  # the parent is gone
+    except Exception:  # the parent is gone, or runs another version of this code
+        os._exit(1)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -72,13 +73,20 @@ def main(device: str, slots: int, function: str) -> None:
         module, _, name = function.partition(":")
         run_task = getattr(import_module(module), name)
         parent.tell("ready")
-        while (task := requests.get()) is not None:
+        while True:
+            task, cores = requests.get()
+            if task is None:
+                break
+            if cores:
+                os.environ[CORES] = str(cores)
             try:
                 with leased(device, slots):
                     parent.tell("began")
                     outcome = run_task(task, parent.pulse)
             except KeyboardInterrupt:  # while it waited for the device
                 outcome = ("interrupted", "")
+            except OSError as error:  # of the lease: a task keeps its own errors
+                outcome = ("failed", f"{device} cannot be leased: {error}")
             parent.tell("ended", *outcome)
     except KeyboardInterrupt:
         pass

@@ -24,7 +24,7 @@ def cost_of(cfg: TrainConfig) -> float:
 
 
 def could_share(cfg: TrainConfig) -> str:
-    """Return what jobs have in common that may be trained together; empty for one that trains no network of ours."""
-    if not isinstance(cfg.model, NetConfig):
+    """Return what jobs have in common that may be trained together; empty for one that trains alone."""
+    if not isinstance(cfg.model, NetConfig) or cfg.trainer.profiler is not None:  # a profile is of one training
         return ""
     return repr((cfg.model, cfg.trainer, cfg.data, cfg.label, cfg.features))

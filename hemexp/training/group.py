@@ -37,6 +37,7 @@ for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_ligh
     logging.getLogger(name).setLevel(logging.WARNING)
 
 State = dict[str, Any]
+SECONDS = "seconds"  # in last.ckpt of one that was trained among others: its share of their time
 _UNLOGGED = "unlogged"  # in a checkpoint: no logger has been told of its epochs
 Report = Callable[[int, int, float], None]  # epochs trained since the last report, epochs not needed, loss
 

@@ -33,5 +33,6 @@ def run_task(task: Task, pulse: Callable[[int], object]) -> tuple[str, str]:
             pulse(1)
     except KeyboardInterrupt:
         return "interrupted", "stopped"
-    (folder / "ran.json").write_text(json.dumps({"device": device, "began": began, "ended": time.time()}))
+    ran = {"device": device, "cores": os.environ.get("HEMEXP_NUM_CORES"), "began": began, "ended": time.time()}
+    (folder / "ran.json").write_text(json.dumps(ran))
     return "done", ""

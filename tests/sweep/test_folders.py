@@ -150,6 +150,7 @@ def test_the_work_of_a_job_is_guessed_in_the_right_order():
     assert could_share(cfg("model.kernel_size=5")) != could_share(cfg())
     assert could_share(cfg("trainer.max_epochs=5")) != could_share(cfg())
     assert could_share(cfg("model=ridge2")) == ""
+    assert could_share(cfg("trainer.profiler=simple")) == ""
 
 
 def test_a_run_on_files_that_have_changed_since_is_not_taken_for_done(tmp_path: Path, workbooks: Path):

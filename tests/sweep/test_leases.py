@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hemexp.config import GPUsConfig, LocalConfig
+from hemexp.errors import UserError
 from hemexp.sweep.lease import lease_folder, leased
 from hemexp.sweep.places import devices_of
 
@@ -69,3 +70,18 @@ def test_a_home_that_cannot_be_written_to_costs_nobody_a_device(tmp_path: Path, 
     with leased("gpu-0", 2) as first, leased("gpu-0", 2) as second:
         assert {first, second} == {0, 1}
     assert len(list(tmp_path.glob("hemexp-devices-*/gpu-0.*.lock"))) == 2
+
+
+def test_ids_of_an_allocation_are_respected(two_cards: list[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(f"GPU-{card}" for card in CARDS))
+    assert leases(GPUsConfig("gpus", devices=[1])) == [f"gpu-{CARDS[1]}"]
+    for name in (5, "GPU-3333"):
+        with pytest.raises(UserError, match=f"no GPU {name} here"):
+            leases(GPUsConfig("gpus", devices=[name]))
+
+
+def test_gpus_are_found_or_missed_by_auto_too(two_cards: list[str]):
+    assert leases(GPUsConfig("gpus"), "auto") == [f"gpu-{card}" for card in CARDS]
+    two_cards.clear()
+    with pytest.raises(UserError, match="finds no GPU here"):
+        leases(GPUsConfig("gpus"), "auto")

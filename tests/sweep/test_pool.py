@@ -1,5 +1,7 @@
 """Workers, devices and tasks, with jobs that sleep, die and hang. Four devices are simulated by their names."""
 
+import getpass
+import heapq
 import json
 import os
 import signal
@@ -167,3 +169,42 @@ def test_a_worker_that_dies_before_the_task_began_costs_nothing(tmp_path: Path):
     ended = finish(pool)
     assert ended[1].outcome == "done"
     assert (tmp_path / "s" / "1" / "ran.json").is_file()
+
+
+def test_a_device_that_nobody_can_lock_is_a_failed_job_and_not_a_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    for folder in (tmp_path / "leases", tmp_path / f"hemexp-devices-{getpass.getuser()}"):
+        (folder / "gpu-0.0.lock").mkdir(parents=True)  # where the lock's file should be
+    pool = Pool(devices(1), LocalConfig("local"), tmp_path / "log", WORK)
+    pool.submit(tasks(tmp_path / "s", [{"seconds": 0.1}]))
+    (event,) = finish(pool).values()
+    assert event.outcome == "failed"
+    assert "gpu-0 cannot be leased" in event.message
+
+
+def test_the_fewer_tasks_there_are_the_more_cores_each_has(tmp_path: Path):
+    places = [Device(f"cpu {number}", {"HEMEXP_NUM_CORES": "1"}) for number in range(4)]
+    pool = Pool(places, LocalConfig("local"), tmp_path / "log", WORK, num_cores=8)
+    pool.submit(tasks(tmp_path / "two", [{"seconds": 0.3}] * 2))
+    finish(pool)
+    pool = Pool(places, LocalConfig("local"), tmp_path / "log", WORK, num_cores=8)
+    pool.submit(tasks(tmp_path / "many", [{"seconds": 0.1}] * 9))
+    finish(pool)
+    cores = {
+        name: [json.loads(path.read_text())["cores"] for path in (tmp_path / name).glob("*/ran.json")]
+        for name in ("two", "many")
+    }
+    assert cores["two"] == ["4", "4"]
+    assert set(cores["many"][:4]) <= {"2", "4", "8"}
+    assert cores["many"].count("2") >= 6
+
+
+def test_the_costliest_begin_first_and_batches_before_all(tmp_path: Path):
+    pool = Pool([], LocalConfig("local"), tmp_path / "log", WORK)
+    given = tasks(tmp_path / "s", [{"seconds": 0.1}] * 4)
+    costs = [("job", 9.0), ("batch", 1.0), ("batch", 5.0), ("job", 20.0)]
+    pool.submit([replace(task, kind=kind, cost=cost) for task, (kind, cost) in zip(given, costs, strict=True)])
+    order = [heapq.heappop(pool._waiting)[-1].cost for _ in range(4)]
+    assert order == [5.0, 1.0, 20.0, 9.0]

@@ -18,7 +18,9 @@ from hydra.types import RunMode
 from optuna.trial import TrialState
 from small import ROOT
 
+from hemexp.cohort.synthetic import write_workbooks
 from hemexp.compose import CONFIG_DIR, register_schemas
+from hemexp.config import SyntheticDataConfig
 from hemexp.errors import Pruned, UserError
 from hemexp.evaluation.cross_validation import corrected_t_test
 from hemexp.files import write_json, write_text
@@ -477,6 +479,18 @@ def test_another_search_in_the_same_directory_is_refused(prepare: Callable[..., 
             prepare("search=tpe", "search.num_trials=1", *others)
 
 
+def test_a_search_does_not_go_on_by_the_scores_of_other_patients(prepare: Callable[..., Search], tmp_path: Path):
+    one, other = (SyntheticDataConfig("synthetic", num_patients=20, num_unlabelled=0, seed=seed) for seed in (0, 1))
+    write_workbooks(one, tmp_path / "cohort")
+    options = ["search=tpe", "search.num_trials=1", LOG_C, f"data.root={tmp_path / 'cohort'}"]
+    (tmp_path / "sweep").mkdir()
+    prepare(*options).write_identity()
+    assert prepare(*options).reports == []
+    write_workbooks(other, tmp_path / "cohort")
+    with pytest.raises(UserError, match=r"settings\.data_hash=\w+ there"):
+        prepare(*options)
+
+
 @pytest.mark.usefixtures("quickly")
 def test_a_job_below_the_median_is_pruned_and_stays_so(prepare: Callable[..., Search], run: Callable[..., Any]):
     repeats: dict[int, int] = {}
@@ -567,6 +581,7 @@ def test_a_search_from_the_command_line_survives_a_kill_and_sees_no_test_part(
     assert overrides == {each: (sweep / each / ".hydra" / "overrides.yaml").read_text() for each in ("0", "1")}
     board = pd.read_csv(sweep / "leaderboard.csv")
     assert board["status"].tolist() == ["done"] * 4
+    assert not [name for name in board.columns if name.startswith("test/")]  # the search's is in sweep.json
     assert not (sweep / ".stale").exists()
     content = json.loads((sweep / "sweep.json").read_text())
     best = sweep / str(content["nested"]["winner"])

@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from small import FAST, ROOT
 
+from hemexp.training.group import SECONDS, load_checkpoint
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CROSS = [
     "trainer.max_epochs=6",
@@ -139,6 +141,8 @@ def test_jobs_are_as_if_run_alone(swept: Path, workbooks: Path, run_command: Run
     for key in ("metrics", "config_hash", "data_hash", "caveats", "best_loss", "claim", "calibration"):
         assert results[0][key] == results[1][key], key
     assert "Traceback" not in (job / "train.log").read_text()
+    batched = load_checkpoint(job / "checkpoints" / "last.ckpt")[SECONDS]
+    assert 0 < batched < results[1]["seconds"]  # its share of the time together is its own
 
 
 @pytest.mark.slow
@@ -273,6 +277,18 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_completes_the_sweep(tmp_path:
 
 
 @pytest.mark.slow
+def test_ctrl_c_ends_a_sweep_of_hydras_own_launcher_too(tmp_path: Path):
+    process = start("seed=0,1", "trainer.max_epochs=100000", *ALONE, "hydra/launcher=basic", cwd=tmp_path)
+    wait_for((tmp_path / "s" / "0" / "result.json").is_file, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Traceback" not in errors
+    assert not (tmp_path / "s" / "1").exists()
+    assert "INCOMPLETE" in (tmp_path / "s" / "0" / "result.json").read_text()
+
+
+@pytest.mark.slow
 def test_a_job_that_raises_has_its_traceback_in_its_own_log(tmp_path: Path, run_command: Run):
     done = run_command("train.py", "-m", "optimizer.lr=1e-3,1e25", *FAST, "hydra.sweep.dir=s", "split.val_fraction=0.2")
     assert done.returncode == 1
@@ -286,7 +302,8 @@ def test_a_job_that_raises_has_its_traceback_in_its_own_log(tmp_path: Path, run_
 
 @pytest.mark.slow
 def test_a_sweep_of_a_debug_preset_trains_whom_each_job_would_train_alone(tmp_path: Path, run_command: Run):
-    done = run_command("train.py", "-m", "debug=overfit", "optimizer.lr=1e-2,3e-3", "hydra.sweep.dir=s")
+    sweep = ["debug=overfit", "optimizer.lr=1e-2,3e-3", "where.num_workers=1", "hydra.sweep.dir=s"]
+    done = run_command("train.py", "-m", *sweep)
     assert done.returncode == 0, done.stderr
     assert set(pd.read_csv(tmp_path / "s" / "timeline.csv")["task"]) == {"batch", "job"}
     for job in ("0", "1"):
