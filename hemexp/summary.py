@@ -62,7 +62,13 @@ def print_scores(
 
 
 def print_comparison(verdict: str, rows: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> None:
-    """Print the model beside the baselines, on the same folds, then what may be said of it."""
+    """Print the model beside the baselines, on the same folds, then what may be said of it.
+
+    Args:
+        verdict: of the run.
+        rows: those of `hemexp.evaluation.comparison.compare`.
+        notes: lines below.
+    """
     title = f"{verdict}: model and baselines on the same folds (95 % interval)"
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
     table.add_column("")
@@ -72,6 +78,22 @@ def print_comparison(verdict: str, rows: Sequence[Mapping[str, Any]], notes: Seq
         cells = ["" if row[key] is None else interval_text(row[key], 3) for key in _COMPARED]
         table.add_row(row["model"], *cells, style="bold" if row["is_model"] else None)
     print_table(table, notes)
+
+
+def print_tested(verdict: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print how the model and the baselines rank the same test patients; `rows` as above."""
+    known = [row for row in rows if row["test_auroc"]["value"] is not None]
+    if len(known) < 2:
+        return
+    title = f"{verdict}: AUROC of the same test patients (95 % interval, DeLong's for differences)"
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+    for words in ("", "AUROC", "the model's minus it"):
+        table.add_column(words, justify="right" if words else "left", no_wrap=True)
+    for row in known:
+        apart = row["test_auroc_difference"]
+        cells = [interval_text(row["test_auroc"], 3), "" if apart is None else interval_text(apart, 3)]
+        table.add_row(row["model"], *cells, style="bold" if row["is_model"] else None)
+    print_table(table, [])
 
 
 def print_table(table: Table, notes: Sequence[str]) -> None:
@@ -99,17 +121,6 @@ def say_claim(claim: Mapping[str, Any] | None) -> list[str]:
         notes.append(f"by {name}: {claim[measure]}{' (' + ', '.join(worse) + ')' if worse else ''}")
     rule = "better means: the whole interval of the difference is on the good side of zero, against every baseline"
     return [*notes, rule] if any(claim[measure].startswith("better") for measure in names) else notes
-
-
-def say_tested(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say how the baselines ranked the same test part; `rows` are those of `hemexp.evaluation.comparison.compare`."""
-    told = [
-        f"{row['model']} {interval_text(row['test_auroc'], 3)}, the model's minus it "
-        f"{interval_text(row['test_auroc_difference'], 3)}"
-        for row in rows
-        if row["test_auroc_difference"] is not None and row["test_auroc"]["value"] is not None
-    ]
-    return [f"AUROC of the same test patients, DeLong's intervals: {'; '.join(told)}"] if told else []
 
 
 def say_stability(result: Mapping[str, Any]) -> list[str]:

@@ -88,13 +88,7 @@ def test_a_ready_sweep_runs_without_m(run_command: Any, workbooks: Path, tmp_pat
     "overrides",
     [
         ["experiment=sweep_paper", "model.kernel_size=5"],
-        [
-            "experiment=search_sacnn",
-            "search=tpe",
-            "search.num_trials=3",
-            "model.dropout=0.1",
-            "evaluation.patients=train",
-        ],
+        ["experiment=search_sacnn", "search=tpe", "search.num_trials=3", "model.dropout=0.1"],
         ["search=random", "where=gpus", "where.devices=[0,1]", "hydra.sweep.dir=x", "model.kernel_size=5"],
         ["model.kernel_size=5", "optimizer.lr=0.001"],
     ],

@@ -23,7 +23,7 @@ from hemexp.peers import build_estimator
 from hemexp.predictor import load_predictor
 from hemexp.run_directory import RunDirectory
 from hemexp.split import patient_keys
-from hemexp.summary import explain, judge, print_scores, say_calibration, say_tested, say_width
+from hemexp.summary import explain, judge, print_scores, print_tested, say_calibration, say_width
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ def _say(result: dict[str, Any], directory: Path) -> None:
         print(f"no outcome is known of a patient the run did not train on: no scores\n{files}")
         return
     width = say_width(result["metrics"]["test/auroc"], result["num_test"], result["events_test"])
-    notes = [*judge(result["metrics"], result["prevalence_baseline"]), *say_tested(result["comparison"]), width]
+    notes = [*judge(result["metrics"], result["prevalence_baseline"]), width]
     notes += say_calibration("these patients", result["calibration"]["test"])
     if result["num_own_test"]:
         notes.append(f"{result['num_own_test']} of them are the run's own test part: seen already, no outside test")
@@ -167,4 +167,5 @@ def _say(result: dict[str, Any], directory: Path) -> None:
         f"{result['verdict']}: {result['num_test']} patients with known outcome, {result['events_test']} with expansion"
     )
     by_chance = {"test": auprc_by_chance(result["events_test"], result["num_test"])}
+    print_tested(result["verdict"], result["comparison"])
     print_scores(title, result["metrics"], by_chance, [*notes, files])

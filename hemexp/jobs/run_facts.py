@@ -20,10 +20,10 @@ from hemexp.summary import (
     judge,
     print_comparison,
     print_scores,
+    print_tested,
     say_calibration,
     say_claim,
     say_stability,
-    say_tested,
 )
 from hemexp.training import FitResult
 
@@ -134,7 +134,6 @@ def say_start(cfg: TrainConfig, data: ExpansionDataModule, facts: dict[str, Any]
 def say_end(result: dict[str, Any], run: RunDirectory) -> None:
     """Print the scores, and what a reader must know beside them."""
     notes = judge(result["metrics"], result["prevalence_baseline"])
-    notes += say_tested(result.get("comparison") or [])
     if result["best_possible_auroc"] is not None:
         notes.append(f"the best possible AUROC in this synthetic population is {result['best_possible_auroc']:.3f}")
     found = result.get("calibration") or {}
@@ -149,6 +148,7 @@ def say_end(result: dict[str, Any], run: RunDirectory) -> None:
     by_chance = {"test": auprc_by_chance(result["events_test"], result["num_test"])}
     if result.get("claim"):
         print_comparison(result["verdict"], result["comparison"], say_claim(result["claim"]))
+    print_tested(result["verdict"], result.get("comparison") or [])
     if folds := result.get("cross_validation"):
         title += f"; {folds['num_patients']} in cross-validation, {folds['events']} with expansion"
         by_chance["cv"] = folds["auprc_by_chance"]
