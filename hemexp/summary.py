@@ -145,7 +145,13 @@ def say_stability(result: Mapping[str, Any]) -> list[str]:
         told = f"AUROC under {len(result['label_sensitivity'])} definitions of expansion, from"
         notes.append(f"{told} {' to '.join(dict.fromkeys(ends))}")
     if result.get("attributions"):
-        notes.append(f"the ranking rests most on {', '.join(result['attributions']['top'][:3])} (attributions.csv)")
+        found, agreement = result["attributions"], result["attributions"]["rank_correlation"]
+        how = (
+            ""
+            if agreement is None
+            else f"; its order agrees between repeats with a rank correlation of {agreement:.2f}"
+        )
+        notes.append(f"the ranking rests most on {', '.join(found['top'][:3])} (attributions.csv){how}")
     return notes
 
 
