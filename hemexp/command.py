@@ -171,6 +171,9 @@ def _check_sweep(config: DictConfig) -> None:
     given = [override for override in config.hydra.overrides.task if override.lstrip("+").startswith("output_dir=")]
     if given:
         raise UserError(f"{given[0]}: a sweep's place is hydra.sweep.dir=DIR, output_dir is for a single run")
+    place = [each for each in config.hydra.overrides.hydra if each.lstrip("+").startswith("hydra.sweep.subdir=")]
+    if place:
+        raise UserError(f"{place[0]}: the jobs of a sweep lie in hydra.sweep.dir under their numbers; leave it out")
     if config.hydra.job.name != "train":  # whose sweeper checks every job
         checked(config, config.hydra.job.name)
 

@@ -1,5 +1,6 @@
 """Every combination of the swept values: composed, checked, and run."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hemexp.sweep.folders import settle
 from hemexp.sweep.job import SweepJob, compose_job
 from hemexp.sweep.sweep import Sweep, command_line
 
+_MANY = 50  # jobs; fewer are checked in a few seconds, and nothing need be said
 # one choice for the whole sweep
 _NOT_SWEPT = ("where", "search", "logger", "tags", "output_dir", "trainer.accelerator", "trainer.devices")
 
@@ -62,6 +64,8 @@ def sweep_grid(config: DictConfig, loader: Any, arguments: Sequence[str], params
 
     lists = combinations(config, arguments, params)
     shared = set.intersection(*map(set, lists))
+    if len(lists) > _MANY:
+        print(f"checking {len(lists)} configurations", file=sys.stderr)
     jobs = []
     for number, overrides in enumerate(lists):
         own = [each for each in overrides if each not in shared]

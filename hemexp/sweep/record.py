@@ -106,12 +106,16 @@ def remarks(
         ]
     notes = [f"verdict of job {winner['job']}: {best['verdict']} (of leaks, no praise)", *say_claim(best.get("claim"))]
     notes += why_no_choice(jobs, board)
-    cfgs = [job.cfg for job in jobs]
+    ranked = {row["job"] for row in board.rows if row["rank"]}
+    cfgs = [job.cfg for job in jobs if job.number in ranked]
     if (board.ranked_by or "").startswith("cv/") and any(cfg.evaluation.patients == "labelled" for cfg in cfgs):
         notes.append(
             "the cross-validation that ranks goes over the test part's patients too: a test score is no check of the "
             "choice (evaluation.patients=train leaves them out)"
         )
+    versions = [result_of(job.folder).get("versions") for job in jobs if job.number in ranked]
+    if any(each != versions[0] for each in versions):
+        notes.append("versions differ: some jobs were run by other versions of Python, hemexp or its packages")
     if winner["num_jobs"] > 1:
         why = f"the best of {winner['num_jobs']} looks better than it is"
         notes.append(f"{why}: it was chosen by this very score")

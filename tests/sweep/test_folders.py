@@ -207,3 +207,20 @@ def test_a_ranking_says_what_it_cannot_choose(tmp_path: Path):
     assert "label differs" in remarks_on({}, {"label": replace(CFG.label, relative=0.5)})
     held_out = {"split": replace(CFG.split, val_fraction=0.2)}
     assert "differs" not in remarks_on({}, held_out)
+
+
+def test_losses_of_different_patients_and_runs_of_other_versions_choose_nothing_unsaid(tmp_path: Path):
+    jobs = [
+        SweepJob(number, tmp_path / str(number), (), replace(CFG, split=replace(CFG.split, val_fraction=share)), {})
+        for number, share in enumerate((0.1, 0.3))
+    ]
+    for each in jobs:
+        finish(each, best_loss=0.5, verdict="HONEST", versions={"torch": f"2.{each.number}"})
+    board = rank(jobs, {each.number: Fate("done") for each in jobs}, "auroc")
+    assert board.ranked_by == "val/loss"
+    said = "\n".join(remarks(jobs, board, facts_of(CFG, jobs, board, tmp_path), {"verdict": "HONEST"}))
+    assert "split.val_fraction differs" in said
+    assert "versions differ" in said
+    assert "versions differ" not in "\n".join(
+        remarks(jobs[:1], board, facts_of(CFG, jobs[:1], board, tmp_path), {"verdict": "HONEST"})
+    )
