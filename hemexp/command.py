@@ -203,8 +203,12 @@ def _refuse(error: Exception, schema: type[Any] | None = None) -> NoReturn:
         ]
     unknown = re.search(r"Could not override '([\w.]+)'", lines[0]) if lines else None
     if unknown and schema is not None:
-        similar = get_close_matches(unknown[1], keys_of(schema), n=3)
-        lines.append(f"did you mean {' or '.join(similar)}?" if similar else "all keys: --help")
+        known = keys_of(schema)
+        similar = get_close_matches(unknown[1], known, n=3)
+        if unknown[1] in known:  # of the usual choice
+            lines.append(f"{unknown[1]} is a key of another choice of {unknown[1].partition('.')[0]}=")
+        else:
+            lines.append(f"did you mean {' or '.join(similar)}?" if similar else "all keys: --help")
     print("error: " + "\n".join(lines), file=sys.stderr)
     sys.exit(2)
 

@@ -29,6 +29,7 @@ CAVEATS = {
     "one_outcome_in_test": "the test part holds one outcome only: nothing can be ranked",
     "inert_init": "model.init is zeros or all_zeros: what begins at zero never learns",
     "synthetic_cohort": "the patients are simulated",
+    "trained_on_synthetic": "the model was trained on simulated patients",
     "debug": "a run that tries the machinery: its scores say nothing",
     "folds_diverged": "in some folds the training loss ended as no number; they predict with their best weights before",
     "cross_validated_within_training": "cross-validation divides the training part alone: fewer patients to learn from",
@@ -39,7 +40,11 @@ CAVEATS = {
 
 
 def print_scores(
-    title: str, metrics: Mapping[str, Score], by_chance: Mapping[str, float | None], notes: Sequence[str]
+    title: str,
+    metrics: Mapping[str, Score],
+    by_chance: Mapping[str, float | None],
+    notes: Sequence[str],
+    columns: Mapping[str, str] = STAGES,
 ) -> None:
     """Print the scores with their intervals, a column a stage, then what a reader must know beside them.
 
@@ -48,12 +53,13 @@ def print_scores(
         metrics: those of result.json.
         by_chance: the AUPRC of ranking at random, by stage.
         notes: lines below.
+        columns: what each stage is called.
     """
-    stages = [stage for stage in STAGES if any(key.startswith(f"{stage}/") for key in metrics)]
+    stages = [stage for stage in columns if any(key.startswith(f"{stage}/") for key in metrics)]
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
     table.add_column("")
     for stage in stages:
-        table.add_column(STAGES[stage], justify="right", no_wrap=True)
+        table.add_column(columns[stage], justify="right", no_wrap=True)
     for name, words in NAMES.items():
         table.add_row(words, *(interval_text(metrics[f"{stage}/{name}"], 3) for stage in stages))
         if name == "auprc":
@@ -119,6 +125,8 @@ def say_claim(claim: Mapping[str, Any] | None) -> list[str]:
     for measure, name in names.items():
         worse = claim["worse_than"][measure]
         notes.append(f"by {name}: {claim[measure]}{' (' + ', '.join(worse) + ')' if worse else ''}")
+        if looked := [each for each in claim.get("worse_before_holm", {}).get(measure, []) if each not in worse]:
+            notes[-1] += f"; before Holm's correction for looking at all of them, worse than {', '.join(looked)}"
     rule = "better means: the whole interval of the difference is on the good side of zero, against every baseline"
     return [*notes, rule] if any(claim[measure].startswith("better") for measure in names) else notes
 
@@ -138,21 +146,22 @@ def say_stability(result: Mapping[str, Any]) -> list[str]:
     if result.get("label_sensitivity"):
         rows = [row for row in result["label_sensitivity"] if row["auroc"]["value"] is not None]
         rows.sort(key=lambda row: float(row["auroc"]["value"]))
-        ends = [
-            f"{row['label']} {interval_text(row['auroc'], 3)}, ridge2 {interval_text(row['ridge2_auroc'], 3)}"
-            for row in (rows[0], rows[-1])
-        ] if rows else ["too few events under each"]  # fmt: skip
-        told = f"AUROC under {len(result['label_sensitivity'])} definitions of expansion, from"
-        notes.append(f"{told} {' to '.join(dict.fromkeys(ends))}")
+        ends = dict.fromkeys(_labelled(row) for row in (rows[:1] + rows[-1:])) or ["too few events under each"]
+        told = f"AUROC under {len(result['label_sensitivity'])} definitions of expansion"
+        notes.append(f"{told}: {' to '.join(ends)}")
     if result.get("attributions"):
-        found, agreement = result["attributions"], result["attributions"]["rank_correlation"]
-        how = (
-            ""
-            if agreement is None
-            else f"; its order agrees between repeats with a rank correlation of {agreement:.2f}"
+        clear, agreement = result["attributions"]["clear"][:3], result["attributions"]["rank_correlation"]
+        told = (
+            f"the ranking rests on {', '.join(clear)}" if clear else "it is clear of no input that the ranking needs it"
         )
-        notes.append(f"the ranking rests most on {', '.join(found['top'][:3])} (attributions.csv){how}")
+        how = "" if agreement is None else f"; their order's correlation between repeats: {agreement:.2f}"
+        notes.append(f"{told} (intervals: attributions.csv){how}")
     return notes
+
+
+def _labelled(row: Mapping[str, Any]) -> str:
+    beside = f", ridge2 {interval_text(row['ridge2_auroc'], 3)}" if row["ridge2_auroc"] != row["auroc"] else ""
+    return f"{row['label']} {interval_text(row['auroc'], 3)}{beside}"
 
 
 def say_calibration(where: str, found: Mapping[str, Any] | None) -> list[str]:
@@ -173,7 +182,7 @@ def say_width(score: Score, num_patients: int, events: int) -> str:
     return f"{num_patients} patients, {events} with expansion: the AUROC's interval is {width:.2f} {wide}"
 
 
-def judge(metrics: Mapping[str, Score], baseline: Mapping[str, float]) -> list[str]:
+def judge(metrics: Mapping[str, Score], baseline: Mapping[str, float], who: str = "this test part does") -> list[str]:
     """Say in words how the scores compare with knowing nothing; `baseline` scores the training prevalence."""
     accuracy, majority, auroc = (metrics[f"test/{name}"] for name in ("accuracy", "majority_accuracy", "auroc"))
     notes = []
@@ -187,5 +196,5 @@ def judge(metrics: Mapping[str, Score], baseline: Mapping[str, float]) -> list[s
         values = f"{accuracy['value']:.3f} against {majority['value']:.3f}"
         notes.append(f"accuracy is {relation} always giving the training majority's answer ({values})")
     if auroc["low"] is not None and auroc["high"] is not None and auroc["low"] <= 0.5 <= auroc["high"]:
-        notes.append("the AUROC's interval includes 0.5: this test part does not show that the model beats a coin")
+        notes.append(f"the AUROC's interval includes 0.5: {who} not show that the model beats a coin")
     return notes

@@ -21,6 +21,7 @@ def overrides(group: str, name: str, workbooks: Path, tmp_path: Path) -> list[st
     return [f"{group}={name}"] + ([f"data.root={workbooks}"] if name == "workbook" else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
 def test_every_option_composes_and_passes_its_rules(group: str, name: str, workbooks: Path, tmp_path: Path):
     cfg = load_config(TrainConfig, overrides(group, name, workbooks, tmp_path))

@@ -130,6 +130,9 @@ def test_a_prediction_does_not_depend_on_who_else_is_in_the_file(finished_run: P
         (tmp_path / name).mkdir()
         write_csv(table, tmp_path / name / "scans.csv")
         tables.append(predict_with(finished_run, tmp_path / name, tmp_path / f"out_{name}").set_index("patient_id"))
+    caveats = json.loads((tmp_path / "out_all" / "result.json").read_text())["caveats"]
+    assert "trained_on_synthetic" in caveats  # and of these patients nothing says that they are simulated
+    assert "synthetic_cohort" not in caveats
     for table in tables[1:]:
         pd.testing.assert_series_equal(
             table["probability"], tables[0]["probability"].reindex(table.index), atol=1e-6, check_exact=False
@@ -156,10 +159,13 @@ def test_an_outside_cohort_is_scored_and_its_unknown_outcomes_are_not(
     apart = rows["sacnn"]["test_auroc"]["value"] - rows["brain"]["test_auroc"]["value"]
     assert rows["brain"]["test_auroc_difference"]["value"] == pytest.approx(apart)
     assert result["num_own_test"] == 0
+    assert {"trained_on_synthetic", "synthetic_cohort"} <= set(result["caveats"])
     printed = capsys.readouterr().out
     assert re.search(r"│ brain +│ 0\.\d{3} \(0\.\d{3} to \d\.\d{3}\) │ +-?0\.\d{3} \(", printed)
     assert "ranking at random" in printed
     assert "own test part" not in printed
+    assert "30 of these patients are new to the run" in printed
+    assert "these patients (95 % interval)" in printed
     assert "calibration in these patients: intercept" in printed
     assert "too few for a validation" in printed
 
@@ -205,7 +211,7 @@ def test_damaged_runs_are_named(finished_run: Path, workbooks: Path, tmp_path: P
 def test_prepare_leaves_its_four_tables(workbooks: Path, tmp_path: Path):
     prepare(load_config(PrepareConfig, [f"data.root={workbooks}"]), tmp_path)
     scans, patients, labels, quality = (read(tmp_path / f"{n}.csv") for n in ("scans", "patients", "labels", "quality"))
-    assert scans.columns.tolist() == patients.columns.tolist() == c.SCAN_COLUMNS
+    assert scans.columns.tolist() == patients.columns.tolist() == [*c.SCAN_COLUMNS, "simulated"]
     assert len(patients) == len(labels) == 45
     assert (patients["scan_index"] == 0).all()
     assert labels.columns.tolist() == ["patient_id", "first_scan_serial", "expansion", "hours_to_expansion", "reason"]
@@ -221,7 +227,9 @@ def test_prepare_leaves_its_four_tables(workbooks: Path, tmp_path: Path):
 def test_prepared_tables_train_the_same_model(workbooks: Path, finished_run: Path, tmp_path: Path):
     prepare(load_config(PrepareConfig, [f"data.root={workbooks}"]), tmp_path / "tables")
     options = ["trainer.max_epochs=30", *QUIET]
-    train(load_config(TrainConfig, [f"data.root={tmp_path / 'tables'}", *options]), tmp_path / "run")
+    result = train(load_config(TrainConfig, [f"data.root={tmp_path / 'tables'}", *options]), tmp_path / "run")
+    assert "synthetic_cohort" in result["caveats"]  # the mark goes along
+    assert "unknown_column" not in result["data"]["findings"]
     assert (tmp_path / "run" / "predictions.csv").read_bytes() == (finished_run / "predictions.csv").read_bytes()
 
 

@@ -120,6 +120,7 @@ def test_it_overfits_64_rows(model: str, tmp_path: Path):
     assert roc_auc_score(predictions["label"], predictions["probability"]) >= 0.99
 
 
+@pytest.mark.slow
 def test_permuted_labels_teach_nothing_and_true_ones_do():
     data = data_of("data.num_patients=500", "data.num_unlabelled=0", "data.signal=4", "data.prevalence=0.4")
     small = ("model=cnn", "model.channels=[8,8]", "model.hidden_dim=32", "optimizer.lr=0.003")

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from hemexp.cohort import tidy, workbook
 from hemexp.cohort.cells import Where
 from hemexp.cohort.checks import check_scans
 from hemexp.cohort.columns import TEXT_COLUMNS
 from hemexp.cohort.findings import Findings
-from hemexp.cohort.tidy import read_tidy
-from hemexp.cohort.workbook import is_simulated, read_workbooks
 from hemexp.config import DataConfig, LabelConfig, SyntheticDataConfig
 from hemexp.files import to_csv
 
@@ -28,7 +27,7 @@ class Cohort:
         findings: what was noted while reading and checking.
         where: from (row, column) of `scans` to the cell it came from.
         best_auroc: the AUROC of the true risk, where the cohort is synthetic.
-        is_simulated: whether its workbooks say of themselves that they are simulated.
+        is_simulated: whether its files say of themselves that they are simulated.
     """
 
     scans: pd.DataFrame
@@ -107,8 +106,9 @@ def _load(data: DataConfig, keep_workbooks: Path | None) -> Cohort:
 
 def _read(root: Path, kind: str, best_auroc: float | None = None) -> Cohort:
     findings = Findings()
-    read = read_tidy if kind == "tidy" else read_workbooks
+    kinds = {"tidy": (tidy.read_tidy, tidy.is_simulated), "workbook": (workbook.read_workbooks, workbook.is_simulated)}
+    read, is_simulated = kinds[kind]
     scans, where = read(root, findings)
     scans = scans.astype(dict.fromkeys(TEXT_COLUMNS, "str"))
     check_scans(scans, where, findings)
-    return Cohort(scans, findings, where, best_auroc, kind == "workbook" and is_simulated(root))
+    return Cohort(scans, findings, where, best_auroc, is_simulated(root))

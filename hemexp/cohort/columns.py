@@ -1,5 +1,7 @@
 """The names of the tables: what the published workbooks call a column, and what we call it."""
 
+SIMULATED = "simulated"  # a last column of our tables, only where the patients are
+
 HISTORY_HEADERS = {
     "高血压病史": "hypertension",
     "卒中病史": "stroke_history",

@@ -47,13 +47,21 @@ def read_tidy(root: Path, findings: Findings) -> tuple[pd.DataFrame, Where]:
         elif "," in letters:
             findings.error("column_doubled", Cell(file, "", 1), f"column {name!r} stands twice: {letters}")
     for i, name in enumerate(header):
-        if name not in c.SCAN_COLUMNS:
+        if name not in (*c.SCAN_COLUMNS, c.SIMULATED):
             findings.warn("unknown_column", Cell(file, "", 1, column_letter(i)), f"{name!r} is not used")
     if cells.empty:
         findings.error("empty_table", Cell(file), _EMPTY)
     findings.stop_on_errors()
     wanted = cells.iloc[:, [places[name] for name in c.SCAN_COLUMNS]].set_axis(c.SCAN_COLUMNS, axis=1)
     return _typed(wanted, where, findings), where
+
+
+def is_simulated(root: Path) -> bool:
+    """Return whether ``scans.csv`` or ``scans.parquet`` has the column by which simulated patients are marked."""
+    for name in ("scans.csv", "scans.parquet"):
+        if (root / name).is_file():
+            return c.SIMULATED in _table(root / name, Findings())[0]
+    return False
 
 
 def _table(path: Path, findings: Findings) -> tuple[list[str], pd.DataFrame]:

@@ -66,6 +66,8 @@ class LabelConfig:
         for key in ("absolute_ml", "relative"):
             value = getattr(self, key)
             rule(value is None or value > 0, f"label.{key}", value, "must be above 0")
+        sane = self.relative is None or self.relative <= 10
+        rule(sane, "label.relative", self.relative, "is a fraction, 0.33 for 33 %: at most 10")
         rule(self.window_hours > 0, "label.window_hours", self.window_hours, "must be above 0")
         rule(self.clock in {"onset", "baseline"}, "label.clock", self.clock, "must be onset or baseline")
         rule(

@@ -44,8 +44,8 @@ def attributions(
         permutations: of each input in each fold.
 
     Returns:
-        ``rank_correlation`` is the mean Spearman correlation between the importances of two repeats; intervals over
-        folds are Nadeau-Bengio's. None for a model without inputs.
+        ``clear`` are the inputs whose interval lies above zero; ``rank_correlation`` is the mean Spearman correlation
+        between the importances of two repeats; intervals over folds are Nadeau-Bengio's. None without inputs.
     """
     if not recipe.features:
         return None
@@ -73,6 +73,7 @@ def attributions(
         "rank_correlation": _mean_correlation(by_repeat),
         "num_fits": len(by_fold),
         "top": table["feature"].head(_TOP).tolist(),
+        "clear": table.loc[table["low"] > 0, "feature"].tolist(),
     }
     return block, table
 

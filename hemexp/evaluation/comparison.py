@@ -40,6 +40,10 @@ def compare(
         test = None if name == names[0] else delong_test(labels, tested[names[0]], tested[name])
         row["test_auroc_difference"] = test
         rows.append(row)
+    for key in ("auroc_difference", "brier_difference", "test_auroc_difference"):
+        known = [row[key] for row in rows if row[key] is not None]
+        for difference, adjusted in zip(known, holm([each["p"] for each in known]), strict=True):
+            difference["p_holm"] = adjusted
     return rows
 
 
@@ -53,28 +57,28 @@ def claim(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     others = [row for row in rows if not row["is_model"]]
     if not others or any(row["auroc_difference"] is None for row in others):
         return None
-    said: dict[str, Any] = {"worse_than": {}}
+    said: dict[str, Any] = {"worse_than": {}, "worse_before_holm": {}}
     for measure, sign in _BETTER.items():
         differences = {row["model"]: row[f"{measure}_difference"] for row in others}
         better = all(_side(each, sign) > 0 for each in differences.values())
-        significant = _holm([each["p"] for each in differences.values()])
-        worse = [
-            name
-            for (name, each), holds in zip(differences.items(), significant, strict=True)
-            if holds and _side(each, sign) < 0
-        ]
+        bad = [name for name, each in differences.items() if _side(each, sign) < 0]
+        adjusted = holm([each["p"] for each in differences.values()])
+        holds = {name for name, p in zip(differences, adjusted, strict=True) if p is not None and p < 1 - CONFIDENCE}
+        worse = [name for name in bad if name in holds]
         relation = "better than" if better else "worse than" if worse else "not better than"
         said[measure] = f"{relation} baseline"
-        said["worse_than"][measure] = worse
+        said["worse_than"][measure], said["worse_before_holm"][measure] = worse, bad
     return said
 
 
-def _holm(p_values: Sequence[float | None]) -> list[bool]:
-    """Return which differences stay significant; one that is not defined does not."""
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return p after Holm's correction for looking at all of them; None stays, and counts as a look."""
     from statsmodels.stats.multitest import multipletests
 
-    known = [1.0 if p is None else p for p in p_values]
-    return [bool(holds) for holds in multipletests(known, alpha=1 - CONFIDENCE, method="holm")[0]]
+    if not p_values:
+        return []
+    adjusted = multipletests([1.0 if p is None else p for p in p_values], method="holm")[1]
+    return [None if p is None else float(after) for p, after in zip(p_values, adjusted, strict=True)]
 
 
 def _side(difference: Mapping[str, float | None], sign: int) -> int:
@@ -90,5 +94,7 @@ def _test_auroc(labels: Array, risks: Array) -> Mapping[str, float | None]:
     if not 0 < events < len(labels):
         return NOT_DEFINED
     value = float(auroc(labels, risks, np.ones((1, len(labels))))[0])
+    if np.ptp(risks) == 0:  # one risk for everybody ranks nobody, whoever they are
+        return {"value": value, "low": value, "high": value}
     low, high = auroc_interval(value, events, len(labels) - events)
     return {"value": value, "low": low, "high": high}

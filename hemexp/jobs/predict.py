@@ -82,7 +82,8 @@ def predict(cfg: PredictConfig, directory: Path | str) -> dict[str, Any]:
     caveats = [caveat for caveat in trained["caveats"] if caveat not in _OF_ITS_EVALUATION]
     if len(test) and metrics["test/auroc"]["value"] is None:
         caveats.append("one_outcome_in_test")
-    if (cfg.data.kind == "synthetic" or cohort.is_simulated) and "synthetic_cohort" not in caveats:
+    caveats = ["trained_on_synthetic" if caveat == "synthetic_cohort" else caveat for caveat in caveats]
+    if cohort.is_simulated:
         caveats.append("synthetic_cohort")
     unrecognized = "INCOMPLETE: the run's fingerprint.json is missing, training patients may be scored"
     result = {
@@ -154,10 +155,12 @@ def _say(result: dict[str, Any], directory: Path) -> None:
         print(f"no outcome is known of a patient the run did not train on: no scores\n{files}")
         return
     width = say_width(result["metrics"]["test/auroc"], result["num_test"], result["events_test"])
-    notes = [*judge(result["metrics"], result["prevalence_baseline"]), width]
+    notes = [*judge(result["metrics"], result["prevalence_baseline"], "these patients do"), width]
     notes += say_calibration("these patients", result["calibration"]["test"])
-    if result["num_own_test"]:
-        notes.append(f"{result['num_own_test']} of them are the run's own test part: seen already, no outside test")
+    own = result["num_own_test"]
+    notes.append(f"{result['num_test'] - own} of these patients are new to the run")
+    if own:
+        notes.append(f"{own} of them are the run's own test part: seen already, no outside test")
     if result["num_train"]:
         notes.append(f"{result['num_train']} patients of the run's own training part are predicted but not scored")
     if min(result["events_test"], result["num_test"] - result["events_test"]) < 100:
@@ -168,4 +171,4 @@ def _say(result: dict[str, Any], directory: Path) -> None:
     )
     by_chance = {"test": auprc_by_chance(result["events_test"], result["num_test"])}
     print_tested(result["verdict"], result["comparison"])
-    print_scores(title, result["metrics"], by_chance, [*notes, files])
+    print_scores(title, result["metrics"], by_chance, [*notes, files], {"test": "these patients (95 % interval)"})

@@ -39,8 +39,9 @@ def prepare(cfg: PrepareConfig, directory: Path | str) -> Cohort:
         raise CohortError(f"{error}\nall findings: {directory / 'quality.csv'}", error.findings) from error
     labels = label_patients(cohort.scans, cfg.label)
     note_unseen(labels, cohort.scans, cfg.label, cohort.where, cohort.findings)
-    write_csv(cohort.scans, directory / "scans.csv")
-    write_csv(cohort.patients, directory / "patients.csv")
+    for name, table in (("scans", cohort.scans), ("patients", cohort.patients)):
+        mark = pd.Series(1, table.index, name=c.SIMULATED)  # so that nobody takes them for patients later
+        write_csv(pd.concat([table, mark], axis=1) if cohort.is_simulated else table, directory / f"{name}.csv")
     write_csv(labels, directory / "labels.csv")
     if cfg.imputation == "previous_three":
         write_csv(_completed(cohort.scans), directory / "completed.csv")

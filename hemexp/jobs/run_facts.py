@@ -42,7 +42,7 @@ def run_facts(cfg: TrainConfig, data: ExpansionDataModule) -> dict[str, Any]:
         caveats.append("few_events_per_input")
     if isinstance(cfg.model, NetConfig) and cfg.model.init != "default":
         caveats.append("inert_init")
-    if cfg.data.kind == "synthetic" or data.cohort.is_simulated:
+    if data.cohort.is_simulated:
         caveats.append("synthetic_cohort")
     if cfg.debug.name != "off":
         caveats.append("debug")

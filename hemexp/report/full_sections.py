@@ -28,6 +28,11 @@ def _sample_size(block: dict[str, Any]) -> list[Block]:
         True: "There are enough patients for a model of this size.",
         False: "There are too few patients for a model of this size: expect its scores to fall in new patients.",
     }.get(block["adequate"], "")
+    if block["num_parameters"] == 0:
+        words = (
+            "Nothing is fitted to the patients, so no score can fall for want of them; what the criteria ask for here "
+            "is enough patients to know the overall risk by."
+        )
     note = (
         f"Criteria of Riley et al. (BMJ 2020;368:m441). Patients each of them asks for: {criteria}." if criteria else ""
     )

@@ -27,13 +27,23 @@ def summary(run: RunFiles) -> str:
             f"By AUROC, which judges the ranking, it is {claim[0]}; by Brier score, which judges the risks, {claim[1]}."
         )
     size = run.build(
-        "sample_size", lambda block: (block["num_patients"], block["required_patients"], block["adequate"])
+        "sample_size",
+        lambda block: (
+            block["num_patients"],
+            block["required_patients"],
+            block["adequate"] or not block["num_parameters"],
+        ),
     )
     if size and size[2] is False and size[1] is not None:
         parts.append(
             f"A model of this size wants {count(size[1])} patients to learn from; there were {count(size[0])}."
         )
     return " ".join([*parts, _VERDICTS[verdict_kind(run.verdict)]])
+
+
+def _adequate(block: dict[str, Any]) -> bool | None:
+    """Return whether there are enough patients; None where nothing is fitted to them."""
+    return block["adequate"] if block["num_parameters"] else None
 
 
 _VERDICTS = {
@@ -104,8 +114,7 @@ def limits(run: RunFiles) -> Block | None:
         [] if verdict_kind(run.verdict) == "HONEST" else [load_texts("texts")["verdicts"][verdict_kind(run.verdict)]]
     )
     items += run.build("caveats", lambda codes: [caveat(code) for code in codes]) or []
-    size = run.build("sample_size", lambda block: block["adequate"])
-    if size is False:
+    if run.build("sample_size", _adequate) is False:
         items.append("By the usual criteria for sample size there are too few patients for a model of this size.")
     events, total = run.result.get("events_test"), run.result.get("num_test")
     if events is not None and total is not None and min(events, total - events) < 100:

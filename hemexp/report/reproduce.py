@@ -14,9 +14,10 @@ def command(run: RunFiles) -> str | None:
 
 
 def alone(overrides: Sequence[str]) -> list[str]:
-    """Return the command of a run by itself, that of a sweep's job too: its search and its place are left out."""
-    own = [each for each in overrides if not each.startswith(("search=", "search.", "where=", "where.", "hydra."))]
-    sweeps = any(each.startswith("experiment=") for each in own)  # which may be one by itself
+    """Return the command of a run by itself, into a new directory; of a sweep's job without search and place."""
+    left_out = ("output_dir=", "search=", "search.", "where=", "where.", "hydra.")
+    own = [each for each in overrides if not each.startswith(left_out)]
+    sweeps = any(each.startswith(("experiment=sweep_", "experiment=search_")) for each in own)
     return ["python", "train.py", *own, *(["search=grid", "hydra.mode=RUN"] if sweeps else [])]
 
 
@@ -28,7 +29,7 @@ def reproduce(run: RunFiles) -> Block | None:
     rows += [["computing time", f"{num(seconds, 0)} seconds"]] if isinstance(seconds, int | float) else []
     rows += [[f"version of {name}", version] for name, version in versions.items()]
     shown = command(run)
-    words = "This command made the run; with the same code, data and versions it makes it again."
+    words = "This command makes the run again, in a new directory, with the same code, data and versions."
     blocks = [text(words), {"kind": "code", "text": shown}] if shown else []
     return section("reproduce", "How to reproduce this run", [*blocks, table("", ["", ""], rows) if rows else None])
 

@@ -10,6 +10,7 @@ from hemexp.summary import NAMES
 from hemexp.wording import num, p_value, score_text
 
 _CORRECTED = "Intervals and p are corrected for the overlap of the folds (Nadeau and Bengio)."
+_HOLM = "“p, Holm” is corrected for looking at all the baselines; intervals and p beside it are not."
 _AUROC_NOTE = "AUROC: 0.5 is a coin, 1 perfect ranking. Brier score and log loss: 0 is perfect, lower is better."
 _AUPRC_NOTE = (
     "AUPRC depends on how many patients are ranked at once and how many of them expand: compare it with ranking at "
@@ -129,13 +130,19 @@ def _differences(rows: list[dict[str, Any]], key: str, digits: int, name: str, s
     for row in (row for row in rows if row.get(key)):
         value = row[key]
         cells.append(
-            [f"model − {row['model']}", score_text(value, digits), p_value(value.get("p")), _who_wins(value, sign)]
-        )
-    return table(f"Differences in {name}", ["", "difference (95 % interval)", "p", "reading"], cells, note)
+            [f"model − {row['model']}", score_text(value, digits), p_value(value.get("p")),
+             p_value(value.get("p_holm")), _who_wins(value, sign)]
+        )  # fmt: skip
+    head = ["", "difference (95 % interval)", "p", "p, Holm", "reading"]
+    return table(f"Differences in {name}", head, cells, f"{note} {_HOLM}")
 
 
 def _who_wins(value: dict[str, Any], sign: int) -> str:
     if value["low"] is None or value["high"] is None:
         return "not defined"
     low, high = sorted((sign * value["low"], sign * value["high"]))
-    return "model better" if low > 0 else "model worse" if high < 0 else "no clear difference"
+    if low <= 0 <= high:
+        return "no clear difference"
+    corrected = value.get("p_holm")
+    before = "" if corrected is not None and corrected < 0.05 else ", before Holm’s correction"
+    return f"model {'better' if low > 0 else 'worse'}{before}"

@@ -14,7 +14,7 @@ from hemexp.report.sweep_effects import Effect
 from hemexp.report.sweep_files import SweepFiles
 from hemexp.report.sweep_keys import key_effects
 from hemexp.report.words import caveat
-from hemexp.wording import bounds, count, num
+from hemexp.wording import bounds, count, num, score_text
 
 _ENDS = {
     "interrupted": "The sweep was stopped before its end. What stands below is what its finished jobs left.",
@@ -129,6 +129,9 @@ def _cards(sweep: SweepFiles) -> list[dict[str, str]]:
         )
     )
     coin = " A coin scores 0.50." if "AUROC" in sweep.measure else ""
+    rival = (sweep.block("winner", ("num_jobs", "score")) or {}).get("baseline")
+    if rival:
+        coin += f" The best baseline on the folds that chose, {rival['model']}: {score_text(rival, 3)}."
     for name, rows, words, chip in found:
         for _, score in rows:
             value, low, high = bounds(score)

@@ -57,6 +57,7 @@ def facts_of(cfg: TrainConfig, jobs: Sequence[SweepJob], board: Leaderboard, dir
         score = {"value": best["score"], "low": best["score_low"], "high": best["score_high"]}
         ranked = sum(row["rank"] is not None for row in board.rows)
         winner = {"job": best["job"], "folder": best["folder"], "num_jobs": ranked, "score": score}
+        winner["baseline"] = _best_baseline(result_of(directory / best["folder"]), board)
         fresh = fresh_of(directory, result_of(directory / best["folder"]))
         if fresh is not None and board.ranked_by in fresh["metrics"]:
             winner |= {"fresh": fresh["metrics"][board.ranked_by], "fold_seed": fresh["fold_seed"]}
@@ -71,6 +72,16 @@ def facts_of(cfg: TrainConfig, jobs: Sequence[SweepJob], board: Leaderboard, dir
         "winner": winner,
         "nested": None,
     }
+
+
+def _best_baseline(result: Mapping[str, Any], board: Leaderboard) -> dict[str, Any] | None:
+    """Return name and score of the best baseline on the folds of a job, where it was ranked by such a score."""
+    stage, _, measure = (board.ranked_by or "").partition("/")
+    rows = [row for row in result.get("comparison") or [] if not row["is_model"] and row.get(measure)]
+    known = [row for row in rows if stage == "cv" and row[measure]["value"] is not None]
+    sign = 1 if board.lower_is_better else -1
+    best = min(known, key=lambda row: sign * row[measure]["value"], default=None)
+    return None if best is None else {"model": best["model"], **best[measure]}
 
 
 def why_no_choice(jobs: Sequence[SweepJob], board: Leaderboard) -> list[str]:
@@ -105,6 +116,9 @@ def remarks(
             "(split.val_fraction=0); test scores report, they never choose"
         ]
     notes = [f"verdict of job {winner['job']}: {best['verdict']} (of leaks, no praise)", *say_claim(best.get("claim"))]
+    if rival := winner.get("baseline"):
+        row = {f"score{end}": rival[key] for end, key in _ENDS}
+        notes.append(f"the best baseline on its folds, {rival['model']}: {board.ranked_by} {score_text(row)}")
     notes += why_no_choice(jobs, board)
     ranked = {row["job"] for row in board.rows if row["rank"]}
     cfgs = [job.cfg for job in jobs if job.number in ranked]
@@ -117,7 +131,7 @@ def remarks(
     if any(each != versions[0] for each in versions):
         notes.append("versions differ: some jobs were run by other versions of Python, hemexp or its packages")
     if winner["num_jobs"] > 1:
-        why = f"the best of {winner['num_jobs']} looks better than it is"
+        why = f"the best of {winner['num_jobs']} looks better than it is, on average"
         notes.append(f"{why}: it was chosen by this very score")
         if "fresh" in winner:
             row = {f"score{end}": winner["fresh"][key] for end, key in _ENDS}

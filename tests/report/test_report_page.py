@@ -58,8 +58,9 @@ def test_the_page_needs_nothing_else_and_names_no_patient(run: Path):
         "growth by at least 6 mL or 33 % within 48 h of onset", "48 hours, counted from symptom onset",
         "160 patients", "30 left out", "130 patients", "0.55 (0.49 to 0.61)", "6,612",
         "not shown to be better than the baselines",
-        "worse than at least one baseline (prevalence, ridge2)", "model − ridge2 −0.05 (−0.14 to 0.04) 0.400 no clear",
-        "model − prevalence 0.033 (0.013 to 0.053) < 0.001 model worse", "too few", "apparent optimism corrected",
+        "worse than at least one baseline (prevalence, ridge2)",
+        "model − ridge2 −0.05 (−0.14 to 0.04) 0.400 1.000 no clear",
+        "model − prevalence 0.033 (0.013 to 0.053) < 0.001 0.002 model worse", "too few", "apparent optimism corrected",
         "python train.py data.root=cohort evaluation=full label=onset_48h", "6bf3972797a86733", "hemexp 0.2.0",
     ):  # fmt: skip
         assert said in text, said
@@ -112,7 +113,7 @@ def test_an_unfinished_run_says_so_first_and_names_nobody(tmp_path: Path):
     run = write_run(tmp_path / "run", changes)
     text = words(render(read_run(run), patients=False))
     assert text.index("INCOMPLETE: patient [patient] has no scan") < text.index("This run trained")
-    assert "nothing of it is final" in text
+    assert "Nothing of what stands below is final" in text
     assert "sub007" in words(render(read_run(run), patients=True))
 
 

@@ -224,3 +224,21 @@ def test_losses_of_different_patients_and_runs_of_other_versions_choose_nothing_
     assert "versions differ" not in "\n".join(
         remarks(jobs[:1], board, facts_of(CFG, jobs[:1], board, tmp_path), {"verdict": "HONEST"})
     )
+
+
+def test_the_best_job_stands_beside_the_best_baseline_on_its_folds(tmp_path: Path):
+    jobs = [
+        SweepJob(number, tmp_path / str(number), (), replace(CFG, optimizer=replace(CFG.optimizer, lr=lr)), {})
+        for number, lr in enumerate((0.1, 0.2))
+    ]
+    rows = [
+        {"model": name, "is_model": name == "sacnn", "auroc": {"value": value, "low": value - 0.1, "high": value + 0.1}}
+        for name, value in (("sacnn", 0.6), ("hours", 0.55), ("brain", 0.65))
+    ]
+    for each in jobs:
+        finish(each, 0.6, verdict="HONEST", comparison=rows)
+    board = rank(jobs, {each.number: Fate("done") for each in jobs}, "auroc")
+    content = facts_of(CFG, jobs, board, tmp_path)
+    assert content["winner"]["baseline"]["model"] == "brain"
+    said = "\n".join(remarks(jobs, board, content, {"verdict": "HONEST"}))
+    assert "the best baseline on its folds, brain: cv/auroc 0.650 (0.550 to 0.750)" in said

@@ -58,7 +58,12 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+_QUICK = ("full batch", "mini-batches and dropout")
+
+
+@pytest.mark.parametrize(
+    "setting", [*_QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SETTINGS if name not in _QUICK)]
+)
 def test_a_member_is_the_same_bits_alone_and_among_others(setting: str, members: Make, trainer: Callable):
     model, overrides, changes = SETTINGS[setting]
     cfg = trainer(max_epochs=6, **changes)
