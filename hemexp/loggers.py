@@ -75,7 +75,8 @@ def tell_result(
         result: ``verdict``, ``caveats``, ``epochs`` of result.json.
     """
     scores = {key: score["value"] for key, score in metrics.items() if score["value"] is not None}
-    settings = {"verdict": result["verdict"], **hparams(cfg)}
+    # TensorBoard sorts the names and shows the first five: a verdict must be among them
+    settings = {"_verdict": result["verdict"], **hparams(cfg)}
     board, *others = loggers
     assert isinstance(board, TensorBoardLogger)
     for name, figure in figures.items():
@@ -124,7 +125,6 @@ def hparams(cfg: TrainConfig) -> dict[str, Any]:
     training["trainer.batch_size"] = cfg.trainer.batch_size or "full"
     stops = {f"trainer.{key}": getattr(cfg.trainer, key) for key in ("max_epochs", "stop_loss", "patience")}
     training |= {key: "never" if value is None else value for key, value in stops.items()}
-    # first what sweeps vary: TensorBoard shows the first few
     return {**training, **sizes, "seed": cfg.seed, "split.val_fraction": cfg.split.val_fraction, **names}
 
 
