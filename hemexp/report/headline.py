@@ -31,7 +31,7 @@ def summary(run: RunFiles) -> str:
         lambda block: (
             block["num_patients"],
             block["required_patients"],
-            block["adequate"] or not block["num_parameters"],
+            _adequate(block),
         ),
     )
     if size and size[2] is False and size[1] is not None:
