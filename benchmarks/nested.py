@@ -23,8 +23,8 @@ from hemexp.evaluation.recipe import Recipe, recipe_of
 from hemexp.training import fit
 from hemexp.wording import interval_text
 
-# fixed beforehand: small and regularized models, on what is known at admission or on the paper's inputs, and knowing
-# nothing; the first is what the paper did
+# fixed before the run, with earlier results on the cohort in sight: small and regularized models, on what is known at
+# admission or on the paper's inputs, and knowing nothing; the first is what the paper did
 CANDIDATES = {
     "sacnn, paper": ["model=sacnn", "features=paper"],
     "logistic, paper": ["model=logistic", "features=paper", "model.C=null", "model.l1_ratio=null"],

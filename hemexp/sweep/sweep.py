@@ -137,8 +137,7 @@ class Sweep:
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """Show progress; a Ctrl-C within lets what runs save its state, a second one ends it at once."""
-        numbers = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]  # the terminal is closed
-        previous = {number: signal.signal(number, _as_interrupt) for number in numbers}
+        previous = {number: signal.signal(number, _as_interrupt) for number in ending_signals()}
         try:
             with self.display:
                 yield
@@ -281,6 +280,13 @@ class Sweep:
 
 def _task(job: SweepJob) -> Task:
     return Task("job", (job,), cost_of(job.cfg))
+
+
+def ending_signals() -> list[int]:
+    """Return the signals that end a sweep as Ctrl-C does; a closed terminal does not where ``nohup`` has it ignored."""
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        return [signal.SIGTERM, signal.SIGHUP]
+    return [signal.SIGTERM]
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:

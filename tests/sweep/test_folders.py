@@ -1,6 +1,7 @@
 """Which folder belongs to which job: by configuration, never by name."""
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ from hemexp.sweep.folders import claim, note_loss, open_sweep, settle
 from hemexp.sweep.job import SweepJob
 from hemexp.sweep.leaderboard import Fate, rank
 from hemexp.sweep.record import facts_of, remarks
-from hemexp.sweep.sweep import Sweep
+from hemexp.sweep.sweep import Sweep, ending_signals
 from hemexp.sweep.workload import cost_of, could_share, epochs_of
 
 CFG = load_config(TrainConfig, [])
@@ -242,3 +243,14 @@ def test_the_best_job_stands_beside_the_best_baseline_on_its_folds(tmp_path: Pat
     assert content["winner"]["baseline"]["model"] == "brain"
     said = "\n".join(remarks(jobs, board, content, {"verdict": "HONEST"}))
     assert "the best baseline on its folds, brain: cv/auroc 0.650 (0.550 to 0.750)" in said
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system closes terminals without a signal")
+def test_a_closed_terminal_ends_a_sweep_but_not_one_under_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        assert ending_signals() == [signal.SIGTERM, signal.SIGHUP]
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it
+        assert ending_signals() == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGHUP, before)
