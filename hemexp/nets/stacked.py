@@ -109,11 +109,14 @@ class _Unpack(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor, None, None]:
-        given = [(span, grad) for span, grad in zip(ctx.spans, grads, strict=True) if grad is not None]
-        rows = given[0][1].new_zeros(ctx.size)
-        for span, grad in given:
-            rows[:, span] = grad.flatten(1)
-        return rows, None, None
+        (members, size), made = ctx.size, next(grad for grad in grads if grad is not None)
+        pieces, end = [], 0
+        for span, grad in zip(ctx.spans, grads, strict=True):
+            pieces.append(made.new_zeros(members, span.start - end))  # what pads the tensor before
+            pieces.append(made.new_zeros(members, span.stop - span.start) if grad is None else grad.flatten(1))
+            end = span.stop
+        pieces.append(made.new_zeros(members, size - end))
+        return torch.cat([piece for piece in pieces if piece.shape[1]], dim=1), None, None
 
 
 _unpacked: Callable[[Tensor, list[slice], list[torch.Size]], tuple[Tensor, ...]] = _Unpack.apply
@@ -147,7 +150,7 @@ class _Inputs:
         return x
 
     def __call__(self, x: Tensor, w: Weights, hidden: Tensor) -> Tensor:
-        return _product(x, hidden.transpose(1, 2))
+        return _times_transposed(x, hidden)
 
 
 class _Convolution:
@@ -175,7 +178,7 @@ class _Convolution:
         x = _shifted_products(x, kernel, w["conv2.bias"])  # (M, F/2, B, C2)
         x = _pool(x.flatten(2)).view(members, -1, batch, self.channels[1])  # (M, F/4, B, C2)
         x = x.permute(0, 2, 3, 1).flatten(2)  # (M, B, C2 * F/4)
-        return _product(x, hidden.transpose(1, 2))
+        return _times_transposed(x, hidden)
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
@@ -201,6 +204,31 @@ def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
         total += _product(a, b)
     else:
         total.baddbmm_(a, b)
+
+
+class _TimesTransposed(torch.autograd.Function):
+    """``bmm(a, b.transpose(1, 2))``; the gradient for b lies as b does, so that nobody has to turn it around.
+
+    Shape:
+        a: (M, N, K), b: (M, P, K); output (M, N, P).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b)
+        return _product(a, b.transpose(1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        a, b = ctx.saved_tensors
+        for_a, for_b = ctx.needs_input_grad
+        return (
+            _product(grads[0], b) if for_a else None,
+            _product(grads[0].transpose(1, 2), a) if for_b else None,
+        )
+
+
+_times_transposed: Callable[[Tensor, Tensor], Tensor] = _TimesTransposed.apply
 
 
 def _pool(x: Tensor) -> Tensor:
@@ -288,11 +316,11 @@ class _PlainAttention:
         )
         mixed = F.scaled_dot_product_attention(q, k, v)  # (M * B, H, F, E/H)
         attended = _linear(mixed.transpose(1, 2).reshape(members, batch * length, -1), w, "out")  # (M, B * F, E)
-        return _product(attended.view(members, batch, -1), hidden.transpose(1, 2))
+        return _times_transposed(attended.view(members, batch, -1), hidden)
 
 
 def _linear(x: Tensor, w: Weights, name: str) -> Tensor:
-    return _product(x, w[f"{name}.weight"].transpose(1, 2)) + w[f"{name}.bias"].unsqueeze(1)
+    return _times_transposed(x, w[f"{name}.weight"]) + w[f"{name}.bias"].unsqueeze(1)
 
 
 class _CollapsedAttention:
@@ -302,8 +330,8 @@ class _CollapsedAttention:
         self.num_heads, self.head_dim = branch.num_heads, branch.head_dim
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Return ones, the inputs and their squares: (M, B, 3, F)."""
-        return torch.stack([torch.ones_like(x), x, x * x], dim=2)
+        """Return ones, the inputs, their squares and zeros: (M, B, 4, F)."""
+        return torch.stack([torch.ones_like(x), x, x * x, torch.zeros_like(x)], dim=2)  # BLAS is faster on 4 than on 3
 
     def __call__(self, powers: Tensor, w: Weights, hidden: Tensor) -> Tensor:
         x = powers[:, :, 1]  # (M, B, F)
@@ -320,10 +348,12 @@ class _CollapsedAttention:
         values = torch.cat([v[:, :, :1] * own_head, v_b.unsqueeze(2)], dim=2)  # (M, E, H + 1)
         token = _product(w["out.weight"], values)  # a token's output: H parts times the heads' means, and the rest
         token = torch.cat([token[:, :, :-1], token[:, :, -1:] + w["out.bias"].unsqueeze(2)], dim=2)
-        folded = _product(hidden.reshape(members, -1, self.num_heads * self.head_dim), token)  # (M, D * F, H + 1)
-        folded = folded.view(members, -1, length, self.num_heads + 1).permute(0, 3, 2, 1)  # (M, H + 1, F, D)
-        rest = folded[:, -1].sum(1)  # (M, D)
-        return _product(mean.flatten(2), folded[:, :-1].flatten(1, 2)) + rest.unsqueeze(1)
+        columns = hidden.reshape(members, -1, self.num_heads * self.head_dim)  # (M, D * F, E)
+        folded = _times_transposed(token.transpose(1, 2), columns)  # (M, H + 1, D * F)
+        folded = folded.view(members, self.num_heads + 1, -1, length)
+        rest = folded[:, -1].sum(2)  # (M, D)
+        weights = folded[:, :-1].transpose(1, 2).flatten(2)  # (M, D, H * F)
+        return _times_transposed(mean.flatten(2), weights) + rest.unsqueeze(1)
 
 
 class _TiltedMean(torch.autograd.Function):
@@ -333,25 +363,26 @@ class _TiltedMean(torch.autograd.Function):
     gradient.
 
     Shape:
-        t: (M, B, H, F), powers: (M, B, 3, F) of x; output as t.
+        t: (M, B, H, F), powers: (M, B, 4, F) of x; output as t.
     """
 
     @staticmethod
     def forward(ctx: Any, t: Tensor, powers: Tensor) -> Tensor:
-        rows = powers.flatten(0, 1)  # (M * B, 3, F)
+        rows = powers.flatten(0, 1)  # (M * B, 4, F)
+        t_log2 = t * math.log2(math.e)  # exp2 is three times as fast as exp
         ends = powers[:, :, 1].aminmax(dim=-1, keepdim=True)
-        least = torch.minimum(*(t * -end.unsqueeze(3) for end in ends))  # (M, B, H, F): minus the greatest t x_j
-        exponents = torch.stack([least.flatten(2), t.flatten(2)], dim=2).flatten(0, 1)  # (M * B, 2, H * F)
-        columns = rows[:, :2].transpose(1, 2)  # (M * B, F, 2): times the exponents, t x_j less the greatest
-        sums = torch.empty(len(rows), 3, exponents.shape[-1], dtype=t.dtype, device=t.device)
+        least = torch.minimum(*(t_log2 * -end.unsqueeze(3) for end in ends))  # minus the greatest t x_j
+        columns = rows[:, 1].unsqueeze(2)  # (M * B, F, 1)
+        exponents = (each.flatten(2).flatten(0, 1).unsqueeze(1) for each in (least, t_log2))  # (M * B, 1, H * F)
+        sums = torch.empty(len(rows), rows.shape[1], t[0, 0].numel(), dtype=t.dtype, device=t.device)
         block = max(1, _BLOCK["cpu" if t.device.type == "cpu" else "other"] // (columns.shape[1] * sums.shape[2]))
         work = torch.empty(min(block, len(rows)), columns.shape[1], sums.shape[2], dtype=t.dtype, device=t.device)
-        blocks = (torch.split(each, block) for each in (columns, exponents, rows, sums))
-        for column, exponent, row, part in zip(*blocks, strict=True):
+        blocks = (torch.split(each, block) for each in (*exponents, columns, rows, sums))
+        for offset, slope, column, row, part in zip(*blocks, strict=True):
             tilt = work[: len(part)]  # (block, F, H * F)
-            torch.bmm(column, exponent, out=tilt).exp_()
+            torch.addcmul(offset, column, slope, out=tilt).exp2_()  # exp(t x_j), the greatest of them 1
             torch.bmm(row, tilt, out=part)
-        total, first, second = sums.unbind(1)
+        total, first, second, _ = sums.unbind(1)
         mean = first / total
         ctx.save_for_backward((second / total - mean * mean).view_as(t))
         return mean.view_as(t)

@@ -14,6 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 from hemexp.errors import UserError
 from hemexp.sweep.folders import settle
 from hemexp.sweep.job import SweepJob, compose_job
+from hemexp.sweep.places import workers_ahead
+from hemexp.sweep.pool import Pool
 from hemexp.sweep.sweep import Sweep, command_line
 
 _MANY = 50  # jobs; fewer are checked in a few seconds, and nothing need be said
@@ -66,19 +68,28 @@ def sweep_grid(config: DictConfig, loader: Any, arguments: Sequence[str], params
     shared = set.intersection(*map(set, lists))
     if len(lists) > _MANY:
         print(f"checking {len(lists)} configurations", file=sys.stderr)
-    jobs = []
-    for number, overrides in enumerate(lists):
-        own = [each for each in overrides if each not in shared]
-        try:
-            jobs.append(compose_job(config, loader, overrides, number, own))
-        except (HydraException, OmegaConfBaseException) as error:  # a wrong type, an unknown key
-            raise type(error)(f"job {number} ({' '.join(own)}): {error}") from error.__cause__
+    directory = Path(config.hydra.sweep.dir)
+    jobs: list[SweepJob] = []
+    workers: Pool | None = None
+    try:
+        for number, overrides in enumerate(lists):
+            own = [each for each in overrides if each not in shared]
+            try:
+                jobs.append(compose_job(config, loader, overrides, number, own))
+            except (HydraException, OmegaConfBaseException) as error:  # a wrong type, an unknown key
+                raise type(error)(f"job {number} ({' '.join(own)}): {error}") from error.__cause__
+            if number == 0 and launcher is None:
+                workers = workers_ahead(jobs[0].cfg, directory, len(lists))
+    except BaseException:
+        if workers is not None:
+            workers.close()
+        raise
     if launcher is not None:
-        Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         for done in launcher.launch(lists, initial_job_idx=0):
             _ = done.return_value  # raises what the job raised
         return
-    sweep = Sweep(Path(config.hydra.sweep.dir), jobs[0].cfg, command_line())
+    sweep = Sweep(directory, jobs[0].cfg, command_line(), workers)
     OmegaConf.save(config, sweep.directory / "multirun.yaml")
     run_all(sweep, jobs)
     if not sweep.finish():

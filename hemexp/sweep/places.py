@@ -46,8 +46,6 @@ def check_place(cfg: TrainConfig) -> None:
 def backend_of(cfg: TrainConfig, directory: Path) -> Backend:
     """Return what runs the tasks of a sweep into `directory`."""
     where, accelerator = cfg.where, cfg.trainer.accelerator
-    logs = directory / ".logs"
-    logs.mkdir(parents=True, exist_ok=True)
     if isinstance(where, SlurmConfig):
         from hemexp.sweep.slurm import SlurmBackend
 
@@ -58,7 +56,27 @@ def backend_of(cfg: TrainConfig, directory: Path) -> Backend:
         return RayBackend(where, directory, accelerator)
     devices = devices_of(cfg)
     on_cpu = not any(_VISIBLE in device.env or device.lease for device in devices)
-    return Pool(devices, where, logs / "workers.log", num_cores=num_cores() if on_cpu else 0)
+    return Pool(devices, where, directory / ".logs" / "workers.log", num_cores=num_cores() if on_cpu else 0)
+
+
+def workers_ahead(cfg: TrainConfig, directory: Path, num_jobs: int) -> Pool | None:
+    """Return the workers of a new sweep on this machine, started while its jobs are still being checked.
+
+    Args:
+        cfg: any job's.
+        directory: of the sweep; nothing is written there. One that exists may hold all results already.
+        num_jobs: to be run.
+
+    Raises:
+        UserError: the place to run is not there.
+    """
+    check_place(cfg)
+    if directory.exists() or isinstance(cfg.where, SlurmConfig | RayConfig):
+        return None
+    pool = backend_of(cfg, directory)
+    assert isinstance(pool, Pool)
+    pool.warm_up(num_jobs)
+    return pool
 
 
 def devices_of(cfg: TrainConfig) -> list[Device]:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from hemexp.compose import CONFIG_DIR
@@ -45,21 +46,21 @@ class Device:
 class Worker:
     """A process and what it is doing."""
 
-    def __init__(self, device: Device, log: Path, function: str, news: "queue.SimpleQueue[tuple[Worker, Any]]") -> None:
+    def __init__(self, device: Device, function: str, news: "queue.SimpleQueue[tuple[Worker, Any]]") -> None:
         self.device, self.task = device, None
         self.ready = self.leaving = False
         self.why = ""  # it is being ended by us
         self.started = self.heard = 0.0
         paths = (str(CONFIG_DIR.parent), os.environ.get("PYTHONPATH"))  # hemexp may be run from its source
-        with log.open("ab") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "hemexp.sweep.worker", device.lease, str(device.slots), function],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env={**os.environ, **device.env, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-                start_new_session=True,
-            )
+        self._said = TemporaryFile()  # noqa: SIM115 -- what it says outside tasks, until it is buried
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "hemexp.sweep.worker", device.lease, str(device.slots), function],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            env={**os.environ, **device.env, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            start_new_session=True,
+        )
         self._listener = threading.Thread(target=self._listen, args=(news,), daemon=True)
         self._listener.start()
 
@@ -81,9 +82,15 @@ class Worker:
             pickle.dump((task, cores), self.process.stdin)
             self.process.stdin.flush()
 
-    def bury(self) -> int:
-        """Wait for its end, and return its exit code."""
+    def bury(self, log: Path) -> int:
+        """Wait for its end, add what it said to `log`, and return its exit code."""
         code = self.process.wait()
+        with self._said as said:
+            said.seek(0)
+            if words := said.read():
+                log.parent.mkdir(parents=True, exist_ok=True)
+                with log.open("ab") as lines:
+                    lines.write(words)
         self._listener.join()
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
@@ -104,7 +111,7 @@ class Pool:
     Args:
         devices: a worker is kept for each.
         where: when a task is given up.
-        log: takes what workers say outside tasks.
+        log: takes what workers say outside tasks, once there is something and they have ended.
         function: what does a task, as ``module:name``.
         num_cores: to be shared by the tasks that run at once; 0 leaves each worker those of its environment.
     """
@@ -125,6 +132,11 @@ class Pool:
         self._numbers, self._stillborn, self._stopped = count(), 0, False
         self._returned: Counter[tuple[str, int]] = Counter()  # how often a task's worker died before it began
         self._news: queue.SimpleQueue[tuple[Worker, Any]] = queue.SimpleQueue()
+
+    def warm_up(self, num_tasks: int) -> None:
+        """Start the workers of so many tasks before there are any: importing PyTorch takes them seconds."""
+        while self._free and len(self._workers) < num_tasks:
+            self._start()
 
     def submit(self, tasks: Sequence[Task]) -> None:
         """Take tasks in; batches begin before all, of each kind the costliest first."""
@@ -172,7 +184,7 @@ class Pool:
         """End every worker."""
         for worker in self._workers:
             worker.kill("the sweep has ended")
-            worker.bury()
+            worker.bury(self.log)
         self._workers.clear()
 
     def _hear(self, worker: Worker, message: Any) -> list[Ended | Beat]:
@@ -192,7 +204,7 @@ class Pool:
         return []
 
     def _bury(self, worker: Worker) -> list[Ended | Beat]:
-        code = worker.bury()
+        code = worker.bury(self.log)
         self._workers.remove(worker)
         self._free.append(worker.device)
         task = worker.task
@@ -233,9 +245,12 @@ class Pool:
             if self._waiting and worker.task is None and not worker.leaving and not worker.why:
                 self._give(worker)
         while self._waiting and self._free and not self._stopped:
-            worker = Worker(self._free.pop(), self.log, self.function, self._news)
-            self._workers.append(worker)
-            self._give(worker)
+            self._give(self._start())
+
+    def _start(self) -> Worker:
+        worker = Worker(self._free.pop(), self.function, self._news)
+        self._workers.append(worker)
+        return worker
 
     def _give(self, worker: Worker) -> None:
         """Hand out the next task, with its share of the cores: the fewer tasks there are, the more each has."""

@@ -44,12 +44,15 @@ class Sweep:
         directory: new, or of an earlier sweep.
         cfg: any job's; where and how jobs run is the same for all.
         command: as the user typed it, for sweep.json.
+        backend: what runs the jobs, if it was started already.
 
     Raises:
         UserError: the place to run is not there, or the directory is not usable.
     """
 
-    def __init__(self, directory: Path, cfg: TrainConfig, command: Sequence[str]) -> None:
+    def __init__(
+        self, directory: Path, cfg: TrainConfig, command: Sequence[str], backend: Backend | None = None
+    ) -> None:
         check_place(cfg)
         self.directory, self.cfg, self.command = directory, cfg, list(command)
         self._lock = open_sweep(directory)
@@ -61,7 +64,7 @@ class Sweep:
         self._devices = devices_in(directory)
         self._running: set[int] = set()
         self._began = self._recorded = time.monotonic()
-        self.backend: Backend = backend_of(cfg, directory)
+        self.backend: Backend = backend or backend_of(cfg, directory)
         self.display = Display({}, 0, 0)
 
     def skip(self, jobs: Sequence[SweepJob]) -> None:

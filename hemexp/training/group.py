@@ -105,6 +105,7 @@ def fit_group(
     fills = memory.fill_uninitialized_memory
     memory.fill_uninitialized_memory = False  # it takes a fifth of an epoch, and all of it is written anyway
     torch.set_num_threads(cfg.num_threads)
+    torch.set_flush_denormal(True)  # Adam's averages for dead units get there, where a processor is slow
     try:
         task = ExpansionTask(members, cfg)
         task.keeps_ends = bool(apart)
@@ -115,6 +116,7 @@ def fit_group(
             save_state(recorder.alone(task, number), path)
         return recorder.results(task)
     finally:
+        torch.set_flush_denormal(False)  # PyTorch's default; it does not tell what was
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
         memory.fill_uninitialized_memory = fills

@@ -90,7 +90,7 @@ def test_the_derivative_of_the_tilted_mean_is_the_tilted_variance():
 
     t = torch.randn(2, 3, 2, 5, dtype=torch.float64, requires_grad=True)
     x = torch.randn(2, 3, 5, dtype=torch.float64)
-    powers = torch.stack([torch.ones_like(x), x, x * x], dim=2)
+    powers = torch.stack([torch.ones_like(x), x, x * x, torch.zeros_like(x)], dim=2)
     assert torch.autograd.gradcheck(lambda t: _tilted_mean(t, powers), t)
     weights = torch.softmax(t.unsqueeze(-1) * x[:, :, None, None], dim=-1)
     torch.testing.assert_close(_tilted_mean(t, powers), (weights * x[:, :, None, None]).sum(-1))

@@ -13,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_tasks import WORK, finish, tasks
+from fake_tasks import WORK, finish, tasks, wait_until
 
 from hemexp.config import LocalConfig
 from hemexp.sweep.backend import Ended, Task
+from hemexp.sweep.lease import leased
 from hemexp.sweep.pool import Device, Pool
 
 HERE = Path(__file__).parent
@@ -127,6 +128,23 @@ def test_stopping_lets_jobs_save_and_forgets_the_rest(tmp_path: Path):
     (event,) = (each for each in finish(pool).values())
     assert (event.outcome, event.message) == ("interrupted", "stopped")
     assert not (tmp_path / "s" / "1" / "began").exists()
+
+
+def test_workers_started_ahead_write_nothing_hold_no_device_and_take_the_tasks(tmp_path: Path):
+    pool = Pool(devices(2), LocalConfig("local"), tmp_path / "s" / "log", WORK)
+    pool.warm_up(5)
+    started = {worker.process.pid for worker in pool._workers}
+    wait_until(lambda: all(worker.ready for worker in pool._workers), pool)
+    assert len(started) == 2
+    assert not (tmp_path / "s").exists()
+    with leased("gpu-0", 1), leased("gpu-1", 1):  # another sweep's: both are free
+        pass
+    pool.submit(tasks(tmp_path / "s", [{"seconds": 0.3}, {"seconds": 0.3}]))
+    wait_until(lambda: pool.idle, pool)
+    assert {worker.process.pid for worker in pool._workers} == started
+    assert all((tmp_path / "s" / number / "ran.json").exists() for number in "01")
+    pool.close()
+    assert not (tmp_path / "s" / "log").exists()  # nobody said anything
 
 
 def test_workers_that_cannot_start_are_an_error_that_names_their_log(tmp_path: Path):
