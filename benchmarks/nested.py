@@ -43,11 +43,11 @@ SHOWN = ("auroc", "brier", "log_loss")
 Recipes = dict[str, Recipe]
 
 
-def recipes() -> tuple[Recipes, list[int]]:
-    """Return every candidate's recipe, and the table positions of the patients who are divided."""
+def recipes(names: list[str]) -> tuple[Recipes, list[int]]:
+    """Return these candidates' recipes, and the table positions of the patients who are divided."""
     found = {}
-    for name, overrides in CANDIDATES.items():
-        cfg = load_config(TrainConfig, [*rivals.data_override(), "trainer.progress_bar=false", *overrides])
+    for name in names:
+        cfg = load_config(TrainConfig, [*rivals.data_override(), "trainer.progress_bar=false", *CANDIDATES[name]])
         data = ExpansionDataModule(
             cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs
         )
@@ -81,8 +81,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--inner-repeats", type=int, default=2)
     parser.add_argument("--score", default="brier", choices=SHOWN)
+    parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES), choices=CANDIDATES, metavar="NAME")
     options = parser.parse_args()
-    candidates, people = recipes()
+    candidates, people = recipes(options.candidates)
     whole = validated(candidates, people, options.repeats, seed=0)
     parts = next(iter(whole.values())).parts
     picked = [chosen_in(part, candidates, options.inner_repeats, options.score) for part in parts]

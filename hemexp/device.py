@@ -1,8 +1,12 @@
 """What this machine computes on."""
 
 import os
+from contextlib import suppress
+from pathlib import Path
 
 from hemexp.errors import UserError
+
+_EACH = 2**30  # bytes that a process with PyTorch and a cohort may need; half of it is usual
 
 
 def check_device(accelerator: str) -> None:
@@ -34,3 +38,19 @@ def num_cores() -> int:
     from joblib import cpu_count  # knows of a container's quota too
 
     return int(cpu_count())
+
+
+def max_workers(num_threads: int) -> int:
+    """Return how many processes of so many threads this machine can have: as many as its cores and its memory allow."""
+    return max(1, min(num_cores() // num_threads, _memory() // _EACH))
+
+
+def _memory() -> int:
+    """Return the bytes of memory that all processes here may use together; a container may have been given less."""
+    sizes = [2**63]
+    with suppress(AttributeError, OSError, ValueError):  # unknown here
+        sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # cgroups of version 2 and 1
+        with suppress(OSError, ValueError):  # none, or "max"
+            sizes.append(int(Path("/sys/fs/cgroup", name).read_text()))
+    return min(sizes)

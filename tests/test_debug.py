@@ -44,6 +44,7 @@ def test_what_was_not_learnt_by_heart_is_told_with_its_bound():
         check_learnt(debug, np.array([0.0, 1.0]), np.array([0.2, 0.8]))
 
 
+@pytest.mark.slow
 def test_a_fast_run_goes_through_everything_and_is_no_result(workbooks: Path, tmp_path: Path):
     result = train(load_config(TrainConfig, ["debug=fast", f"data.root={workbooks}", QUIET]), tmp_path)
     assert result["status"] == "done"

@@ -147,6 +147,7 @@ def test_one_patient_of_an_outcome_is_enough_to_train_and_too_few_for_refits(wor
     assert "optimism" not in result
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_baseline_with_settings_of_its_own_stands_beside_the_usual_one(workbooks: Path, tmp_path: Path):
     few = ["evaluation.num_repeats=1", "evaluation.threshold_repeats=0", *QUIET[:1]]
     options = [f"data.root={workbooks}", "model=ridge2", *few]

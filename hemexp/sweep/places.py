@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hemexp.config import GPUsConfig, LocalConfig, RayConfig, SlurmConfig, TrainConfig
-from hemexp.device import CORES, num_cores
+from hemexp.device import CORES, max_workers, num_cores
 from hemexp.errors import UserError
 from hemexp.sweep.backend import Backend
 from hemexp.sweep.pool import Device, Pool
@@ -98,7 +98,7 @@ def devices_of(cfg: TrainConfig) -> list[Device]:
         return _on_gpus((ids * each)[: where.num_workers], each, ids)
     if trainer.accelerator == "mps":
         return [Device("mps", lease="mps")]
-    workers = where.num_workers or max(1, num_cores() // trainer.num_threads)
+    workers = where.num_workers or max_workers(trainer.num_threads)
     return [Device(f"cpu {number}", _cores(num_cores() // workers)) for number in range(workers)]
 
 

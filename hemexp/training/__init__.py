@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.loggers import Logger
 
 from hemexp.config import NetConfig, TrainerConfig
-from hemexp.device import check_device, num_cores
+from hemexp.device import check_device, max_workers
 from hemexp.errors import UserError
 from hemexp.members import Member
 from hemexp.task import ROWS
@@ -153,7 +153,7 @@ def _num_devices(trainer: TrainerConfig) -> int:
         return torch.cuda.device_count() if isinstance(trainer.devices, int) else 1
     if trainer.accelerator == "mps":
         return 1
-    return max(1, num_cores() // trainer.num_threads)
+    return max_workers(trainer.num_threads)
 
 
 def _best_accelerator(trainer: TrainerConfig) -> str:

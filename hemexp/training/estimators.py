@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hemexp.config import BaselineConfig, FirthConfig, Ridge2Config
-from hemexp.device import num_cores
+from hemexp.device import max_workers
 from hemexp.members import Member
 from hemexp.peers.fitted import fit_estimator
 from hemexp.training.group import FitResult, Report
@@ -28,7 +28,7 @@ def fit_estimators(members: Sequence[Member], num_workers: int | None, report: R
         UserError: a model's package is missing, or it cannot be fitted to these patients.
     """
     results = []
-    for result in _fitted(members, num_workers or num_cores()):
+    for result in _fitted(members, num_workers or max_workers(1)):
         report(1, 0, result.best_loss)
         results.append(result)
     return results

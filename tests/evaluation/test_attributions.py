@@ -2,12 +2,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from hemexp.evaluation.attributions import attributions
 from hemexp.evaluation.cross_validation import cross_validate, repeated_folds
 from hemexp.evaluation.recipe import Recipe
 
 
+@pytest.mark.slow
 def test_the_input_that_tells_is_found_and_the_others_are_noise(make_recipe: Callable[..., Recipe]):
     recipe = make_recipe(signal=4.0)
     parts = repeated_folds(recipe.labels, range(80), 5, 2, seed=0)

@@ -76,8 +76,8 @@ def test_ranking_at_random_scores_what_is_said():
     rng = np.random.default_rng(0)
     for events, patients in ((4, 20), (11, 40), (1, 2), (3, 3)):
         y = np.arange(patients) < events
-        found = [sk.average_precision_score(y, rng.random(patients)) for _ in range(2000)]
-        assert auprc_by_chance(events, patients) == pytest.approx(np.mean(found), abs=0.01)
+        found = [sk.average_precision_score(y, rng.random(patients)) for _ in range(500)]
+        assert auprc_by_chance(events, patients) == pytest.approx(np.mean(found), abs=0.02)
     assert np.isnan(auprc_by_chance(0, 5))
 
 

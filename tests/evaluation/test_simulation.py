@@ -37,6 +37,6 @@ def test_a_calibrated_model_is_found_calibrated():
 
 def test_no_signal_is_hardly_ever_called_better_than_baseline():
     cfg = simulation.config("model=logistic", "model.C=0.01")
-    said = simulation.over_cohorts(lambda seed: simulation.claimed(cfg, 100, seed), COHORTS, 2)
+    said = simulation.over_cohorts(lambda seed: simulation.claimed(cfg, 100, seed), 40, 2)
     for score in ("auroc", "brier"):
-        assert sum(each[score] == "better" for each in said) <= 5
+        assert sum(each[score] == "better" for each in said) <= 2

@@ -65,6 +65,7 @@ def test_only_the_training_part_is_divided_and_it_is_said():
     assert "cross_validated_within_training" in found.caveats
 
 
+@pytest.mark.slow
 def test_thresholds_come_from_the_same_folds_whether_fitted_again_or_not():
     """Within the training part, the first repeats of cross-validation are those that thresholds need."""
     once = evaluated(*prepared(*WITHIN, "evaluation.threshold_repeats=2"))

@@ -95,7 +95,8 @@ def test_a_busy_job_is_not_taken_for_hung_but_may_take_too_long(tmp_path: Path):
     assert "where.job_timeout=3" in ended[1].message
 
 
-@pytest.mark.parametrize("slots", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("slots", [1, 2])
 def test_two_sweeps_at_once_share_devices_without_meeting(slots: int, tmp_path: Path):
     code = (
         "import sys\nfrom pathlib import Path\nfrom test_pool import *\n"

@@ -593,6 +593,27 @@ def test_a_search_from_the_command_line_survives_a_kill_and_sees_no_test_part(
     assert not set(seen) & set(parts["test"])
 
 
+@pytest.mark.slow
+def test_a_network_that_does_not_learn_is_not_cross_validated_to_the_end(
+    run_command: Callable[..., Any], tmp_path: Path
+):
+    """Rates down to a billionth: those leave a network as it began, and the running score says so."""
+    data = ["data=synthetic", "data.num_patients=80", "data.signal=4", "features=admission", "model=mlp"]
+    short = ["trainer.max_epochs=40", "evaluation.num_repeats=5", "evaluation.threshold_repeats=0"]
+    space = ["search=tpe", "search.num_trials=10", "optimizer.lr=tag(log,interval(1e-9,1e-2))"]
+    ended = run_command("train.py", "-m", *data, *short, *space, "where.num_workers=1", "hydra.sweep.dir=s")
+    assert ended.returncode == 0, ended.stderr
+    board = pd.read_csv(tmp_path / "s" / "leaderboard.csv")
+    pruned, done = (board[board["status"] == status] for status in ("pruned", "done"))
+    assert len(pruned) + len(done) == 10
+    assert len(pruned)
+    assert pruned["optimizer.lr"].median() < done["optimizer.lr"].median()
+    for job in pruned["job"]:
+        assert "worse than the median" in (tmp_path / "s" / str(job) / "train.log").read_text()
+        assert not (tmp_path / "s" / str(job) / "DONE").exists()
+    assert board["rank"].notna().equals(board["status"] == "done")
+
+
 def test_a_search_is_a_sweep_without_m(run_command: Callable[..., Any], tmp_path: Path):
     ended = run_command("train.py", "search=random")
     assert ended.returncode == 2

@@ -205,7 +205,7 @@ def test_a_script_without_its_guard_is_told_so(tmp_path: Path):
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode != 0
-    assert "a script must call fit under __name__ == '__main__'" in done.stderr.splitlines()[-1]
+    assert "a script must call fit under __name__ == '__main__'" in done.stderr
     assert "Exception in thread" not in done.stderr
 
 
