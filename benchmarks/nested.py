@@ -1,6 +1,6 @@
 """Which model the patients themselves choose, and what that choice is worth: nested cross-validation.
 
-python benchmarks/nested.py [--repeats 4] [--inner-repeats 2] [--score brier]
+python benchmarks/nested.py [--repeats 4] [--inner-repeats 2] [--score brier] [--candidates NAME ...]
 
 In every fold of 5-fold cross-validation, repeated, the candidates are cross-validated within the training patients; the
 best of them is fitted to these and tried on the patients held out. What is scored is the choosing, not a model. Reads
