@@ -80,16 +80,16 @@ def sweep_grid(config: DictConfig, loader: Any, arguments: Sequence[str], params
                 raise type(error)(f"job {number} ({' '.join(own)}): {error}") from error.__cause__
             if number == 0 and launcher is None:
                 workers = workers_ahead(jobs[0].cfg, directory, len(lists))
+        if launcher is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+            for done in launcher.launch(lists, initial_job_idx=0):
+                _ = done.return_value  # raises what the job raised
+            return
+        sweep = Sweep(directory, jobs[0].cfg, command_line(), workers)
     except BaseException:
         if workers is not None:
-            workers.close()
+            workers.abandon()
         raise
-    if launcher is not None:
-        directory.mkdir(parents=True, exist_ok=True)
-        for done in launcher.launch(lists, initial_job_idx=0):
-            _ = done.return_value  # raises what the job raised
-        return
-    sweep = Sweep(directory, jobs[0].cfg, command_line(), workers)
     OmegaConf.save(config, sweep.directory / "multirun.yaml")
     run_all(sweep, jobs)
     if not sweep.finish():

@@ -82,12 +82,13 @@ class Worker:
             pickle.dump((task, cores), self.process.stdin)
             self.process.stdin.flush()
 
-    def bury(self, log: Path) -> int:
-        """Wait for its end, add what it said to `log`, and return its exit code."""
+    def bury(self, log: Path | None) -> int:
+        """Wait for its end, add what it said to `log`, if there is one, and return its exit code."""
         code = self.process.wait()
-        with self._said as said:
+        with self._said as said, suppress(OSError):  # such as a full disk
             said.seek(0)
-            if words := said.read():
+            words = said.read()
+            if words and log is not None:
                 log.parent.mkdir(parents=True, exist_ok=True)
                 with log.open("ab") as lines:
                     lines.write(words)
@@ -182,9 +183,16 @@ class Pool:
 
     def close(self) -> None:
         """End every worker."""
+        self._end_workers(self.log)
+
+    def abandon(self) -> None:
+        """End every worker, and write nothing: the sweep has not begun."""
+        self._end_workers(None)
+
+    def _end_workers(self, log: Path | None) -> None:
         for worker in self._workers:
             worker.kill("the sweep has ended")
-            worker.bury(self.log)
+            worker.bury(log)
         self._workers.clear()
 
     def _hear(self, worker: Worker, message: Any) -> list[Ended | Beat]:

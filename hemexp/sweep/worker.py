@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from importlib import import_module
 from types import FrameType
 from typing import Any
@@ -93,7 +94,10 @@ def main(device: str, slots: int, function: str) -> None:
             parent.tell("ended", *outcome)
     except KeyboardInterrupt:
         pass
-    os._exit(0)  # threads of libraries must not hold it
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)  # threads, of libraries and the one that listens, must not hold it
 
 
 if __name__ == "__main__":

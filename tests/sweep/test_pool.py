@@ -148,6 +148,15 @@ def test_workers_started_ahead_write_nothing_hold_no_device_and_take_the_tasks(t
     assert not (tmp_path / "s" / "log").exists()  # nobody said anything
 
 
+def test_of_a_sweep_that_did_not_begin_nothing_is_left(tmp_path: Path):
+    pool = Pool(devices(2), LocalConfig("local"), tmp_path / "s" / "log", "no_such_module:run_task")
+    pool.warm_up(2)
+    started = [worker.process for worker in pool._workers]
+    assert {process.wait(timeout=60) for process in started} == {1}  # and both have said why
+    pool.abandon()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_workers_that_cannot_start_are_an_error_that_names_their_log(tmp_path: Path):
     pool = Pool(devices(1), LocalConfig("local"), tmp_path / "log", "no_such_module:run_task")
     pool.submit(tasks(tmp_path / "s", [{"seconds": 1}]))
