@@ -45,12 +45,20 @@ def max_workers(num_threads: int) -> int:
     return max(1, min(num_cores() // num_threads, _memory() // _EACH))
 
 
-def _memory() -> int:
-    """Return the bytes of memory that all processes here may use together; a container may have been given less."""
+def _memory(root: Path = Path("/")) -> int:
+    """Return the bytes of memory that this process and its like may use: a container or cluster may have given less."""
     sizes = [2**63]
     with suppress(AttributeError, OSError, ValueError):  # unknown here
         sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # cgroups of version 2 and 1
-        with suppress(OSError, ValueError):  # none, or "max"
-            sizes.append(int(Path("/sys/fs/cgroup", name).read_text()))
+    with suppress(OSError):  # no Linux
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            version1 = "memory" in controllers.split(",")
+            if controllers and not version1:
+                continue
+            mount, name = ("memory", "memory.limit_in_bytes") if version1 else ("", "memory.max")
+            group = Path(path.lstrip("/"))
+            for part in (group, *group.parents):
+                with suppress(OSError, ValueError):  # not shown in here, or "max"
+                    sizes.append(int((root / "sys/fs/cgroup" / mount / part / name).read_text()))
     return min(sizes)

@@ -20,6 +20,7 @@ from hemexp.nets.sacnn import AttentionBranch, ConvolutionBranch, Inputs, Parall
 Weights = dict[str, Tensor]  # name to (M, *shape)
 
 _PIECE, _ROW = 16, 64  # elements: every tensor begins on a cache line, so that all members meet the same vector code
+_VECTORS = 32  # elements that PyTorch computes at a stretch; exp2 of a rest has other last bits
 _BLOCK = {"cpu": 200_000, "other": 200_000_000}  # elements of the tilted mean's work space: a CPU core's cache
 
 
@@ -374,13 +375,17 @@ class _TiltedMean(torch.autograd.Function):
         least = torch.minimum(*(t_log2 * -end.unsqueeze(3) for end in ends))  # minus the greatest t x_j
         columns = rows[:, 1].unsqueeze(2)  # (M * B, F, 1)
         exponents = (each.flatten(2).flatten(0, 1).unsqueeze(1) for each in (least, t_log2))  # (M * B, 1, H * F)
-        sums = torch.empty(len(rows), rows.shape[1], t[0, 0].numel(), dtype=t.dtype, device=t.device)
-        block = max(1, _BLOCK["cpu" if t.device.type == "cpu" else "other"] // (columns.shape[1] * sums.shape[2]))
-        work = torch.empty(min(block, len(rows)), columns.shape[1], sums.shape[2], dtype=t.dtype, device=t.device)
+        sums = torch.empty(len(rows), rows.shape[1], t.shape[2] * t.shape[3], dtype=t.dtype, device=t.device)
+        each_row = columns.shape[1] * sums.shape[2]
+        block = max(1, _BLOCK["cpu" if t.device.type == "cpu" else "other"] // each_row)
+        spare = _VECTORS * math.lcm(*range(1, torch.get_num_threads() + 1))
+        work = torch.empty(min(block, len(rows)) * each_row + spare, dtype=t.dtype, device=t.device)
         blocks = (torch.split(each, block) for each in (*exponents, columns, rows, sums))
         for offset, slope, column, row, part in zip(*blocks, strict=True):
-            tilt = work[: len(part)]  # (block, F, H * F)
-            torch.addcmul(offset, column, slope, out=tilt).exp2_()  # exp(t x_j), the greatest of them 1
+            size = len(part) * each_row
+            tilt = work[:size].view(len(part), columns.shape[1], -1)  # (block, F, H * F)
+            torch.addcmul(offset, column, slope, out=tilt)
+            work[: size + -size % spare].exp2_()  # exp(t x_j), the greatest of them 1
             torch.bmm(row, tilt, out=part)
         total, first, second, _ = sums.unbind(1)
         mean = first / total

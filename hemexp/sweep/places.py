@@ -56,7 +56,7 @@ def backend_of(cfg: TrainConfig, directory: Path) -> Backend:
         return RayBackend(where, directory, accelerator)
     devices = devices_of(cfg)
     on_cpu = not any(_VISIBLE in device.env or device.lease for device in devices)
-    return Pool(devices, where, directory / ".logs" / "workers.log", num_cores=num_cores() if on_cpu else 0)
+    return Pool(devices, where, directory / ".logs" / "workers.log", num_cores=max_workers(1) if on_cpu else 0)
 
 
 def workers_ahead(cfg: TrainConfig, directory: Path, num_jobs: int) -> Pool | None:
@@ -75,7 +75,11 @@ def workers_ahead(cfg: TrainConfig, directory: Path, num_jobs: int) -> Pool | No
         return None
     pool = backend_of(cfg, directory)
     assert isinstance(pool, Pool)
-    pool.warm_up(num_jobs)
+    try:
+        pool.warm_up(num_jobs)
+    except BaseException:
+        pool.abandon()
+        raise
     return pool
 
 
@@ -99,7 +103,7 @@ def devices_of(cfg: TrainConfig) -> list[Device]:
     if trainer.accelerator == "mps":
         return [Device("mps", lease="mps")]
     workers = where.num_workers or max_workers(trainer.num_threads)
-    return [Device(f"cpu {number}", _cores(num_cores() // workers)) for number in range(workers)]
+    return [Device(f"cpu {number}", _cores(max_workers(1) // workers)) for number in range(workers)]
 
 
 def _known(name: str, found: list[str], where: GPUsConfig) -> str:

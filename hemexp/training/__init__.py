@@ -48,7 +48,7 @@ def fit(
             same groups: with the same members, workers and group size. Other members are fitted anew.
         loggers: get the scores of a member alone, epoch by epoch.
         history: a CSV file that is given a lone member's scores whenever its state is saved.
-        num_workers: processes; by default as many as CPU cores or GPUs, and none but this one while one group does.
+        num_workers: processes; by default as many as CPU cores (and GiB) or GPUs; none but this while one group does.
         group_size: members at once; by default 8 on a CPU, what memory holds on a GPU.
         apart: for each member, all of them networks, where its state is left as if it had been trained alone, so that
             a `fit` of it alone finds it there, trained.

@@ -21,7 +21,7 @@ def fit_estimators(members: Sequence[Member], num_workers: int | None, report: R
 
     Args:
         members: whose models are estimators.
-        num_workers: processes; by default as many as CPU cores.
+        num_workers: processes; by default as many as CPU cores, and GiB of memory.
         report: is told of every fit.
 
     Raises:

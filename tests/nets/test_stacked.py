@@ -96,6 +96,31 @@ def test_the_derivative_of_the_tilted_mean_is_the_tilted_variance():
     torch.testing.assert_close(_tilted_mean(t, powers), (weights * x[:, :, None, None]).sum(-1))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("num_inputs", "num_heads"), [(67, 4), (11, 1), (72, 4)])
+def test_a_members_tilted_mean_is_the_same_bits_wherever_blocks_end(
+    num_inputs: int, num_heads: int, dtype: torch.dtype
+):
+    """PyTorch computes exp2 of the last few elements of a block by another routine, with other last bits."""
+    from hemexp.nets.stacked import _tilted_mean
+
+    draw = torch.Generator().manual_seed(0)
+    t = torch.randn(9, 48, num_heads, num_inputs, dtype=dtype, generator=draw)
+    x = torch.randn(9, 48, num_inputs, dtype=dtype, generator=draw)
+    powers = torch.stack([torch.ones_like(x), x, x * x, torch.zeros_like(x)], dim=2)
+    threads = torch.get_num_threads()
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            together = _tilted_mean(t, powers)
+            torch.set_num_threads(1)
+            for member in range(9):
+                one = slice(member, member + 1)
+                assert torch.equal(_tilted_mean(t[one], powers[one]), together[one]), (number, member)
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_embeddings_of_their_own_do_not_collapse():
     nets = nets_of(1, 6, "attention", embedding="per_feature")
     with pytest.raises(ValueError, match="share one embedding"):
