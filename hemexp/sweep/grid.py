@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -71,25 +72,23 @@ def sweep_grid(config: DictConfig, loader: Any, arguments: Sequence[str], params
     directory = Path(config.hydra.sweep.dir)
     jobs: list[SweepJob] = []
     workers: Pool | None = None
-    try:
+    with ExitStack() as refused:
         for number, overrides in enumerate(lists):
             own = [each for each in overrides if each not in shared]
             try:
                 jobs.append(compose_job(config, loader, overrides, number, own))
             except (HydraException, OmegaConfBaseException) as error:  # a wrong type, an unknown key
                 raise type(error)(f"job {number} ({' '.join(own)}): {error}") from error.__cause__
-            if number == 0 and launcher is None:
-                workers = workers_ahead(jobs[0].cfg, directory, len(lists))
-        if launcher is not None:
-            directory.mkdir(parents=True, exist_ok=True)
-            for done in launcher.launch(lists, initial_job_idx=0):
-                _ = done.return_value  # raises what the job raised
-            return
-        sweep = Sweep(directory, jobs[0].cfg, command_line(), workers)
-    except BaseException:
-        if workers is not None:
-            workers.abandon()
-        raise
+            if number == 0 and launcher is None and (workers := workers_ahead(jobs[0].cfg, directory, len(lists))):
+                refused.callback(workers.abandon)
+        if launcher is None:
+            sweep = Sweep(directory, jobs[0].cfg, command_line(), workers)
+            refused.pop_all()  # it has begun
+    if launcher is not None:
+        directory.mkdir(parents=True, exist_ok=True)
+        for done in launcher.launch(lists, initial_job_idx=0):
+            _ = done.return_value  # raises what the job raised
+        return
     OmegaConf.save(config, sweep.directory / "multirun.yaml")
     run_all(sweep, jobs)
     if not sweep.finish():
