@@ -1,6 +1,6 @@
 """Predict expansion for every patient of a cohort from a finished run: ``python predict.py --help``."""
 
-from hemexp.command import command
+from hemexp.cli import command
 
 if __name__ == "__main__":
     command("predict")

@@ -1,6 +1,6 @@
 """Read, check, merge and label a cohort: ``python prepare.py --help``."""
 
-from hemexp.command import command
+from hemexp.cli import command
 
 if __name__ == "__main__":
     command("prepare")

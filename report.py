@@ -1,6 +1,6 @@
 """Write one self-contained page about a run: ``python report.py --help``."""
 
-from hemexp.command import command
+from hemexp.cli import command
 
 if __name__ == "__main__":
     command("report")

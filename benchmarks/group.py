@@ -13,8 +13,9 @@ import numpy as np
 import rivals
 import torch
 
-from hemexp.members import Member, make_fold
-from hemexp.training import fit
+from hemexp.data.training_set import build_training_set
+from hemexp.training.fit import fit
+from hemexp.training.member import Member
 
 FITTED_EPOCHS = 1000  # of a fit, in "fits a second"
 
@@ -69,7 +70,7 @@ def simulated(like: Member, patients: int, inputs: int) -> Member:
     """Return a member that learns from noise of another size."""
     rng = np.random.default_rng(0)
     raw, labels = rng.normal(size=(patients, inputs)), (np.arange(patients) % 4 == 0).astype(float)
-    return replace(like, fold=make_fold(raw, labels, range(patients)))
+    return replace(like, training_set=build_training_set(raw, labels, range(patients)))
 
 
 def limit(one: Member, epochs: int) -> None:

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 import rivals
 
-from hemexp.compose import load_config
 from hemexp.config import LOWER_IS_BETTER, TrainConfig
-from hemexp.datamodule import ExpansionDataModule
-from hemexp.evaluation.cross_validation import CrossValidated, Part, cross_validate, repeated_folds, score_parts
-from hemexp.evaluation.people import evaluated_people
-from hemexp.evaluation.recipe import Recipe, recipe_of
-from hemexp.training import fit
-from hemexp.wording import interval_text
+from hemexp.config.compose import load_config
+from hemexp.data.datamodule import ExpansionDataModule
+from hemexp.evaluation.cross_validation import CrossValidated, cross_validate, score_parts
+from hemexp.evaluation.folds import Fold, evaluated_indices, repeated_folds
+from hemexp.evaluation.pipeline import Pipeline, build_pipeline
+from hemexp.formatting import interval_text
+from hemexp.training.fit import fit
 
 # fixed before the run, with earlier results on the cohort in sight: small and regularized models, on what is known at
 # admission or on the paper's inputs, and knowing nothing; the first is what the paper did
@@ -40,11 +40,11 @@ CANDIDATES = {
     "prevalence": ["model=prevalence"],
 }
 SHOWN = ("auroc", "brier", "log_loss")
-Recipes = dict[str, Recipe]
+Pipelines = dict[str, Pipeline]
 
 
-def recipes(names: list[str]) -> tuple[Recipes, list[int]]:
-    """Return these candidates' recipes, and the table positions of the patients who are divided."""
+def pipelines(names: list[str]) -> tuple[Pipelines, list[int]]:
+    """Return these candidates' pipelines, and the table positions of the patients who are divided."""
     found = {}
     for name in names:
         cfg = load_config(TrainConfig, [*rivals.data_override(), "trainer.progress_bar=false", *CANDIDATES[name]])
@@ -52,8 +52,8 @@ def recipes(names: list[str]) -> tuple[Recipes, list[int]]:
             cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs
         )
         data.setup()
-        found[name] = recipe_of(cfg, data)
-    return found, evaluated_people(cfg, data)
+        found[name] = build_pipeline(cfg, data)
+    return found, evaluated_indices(cfg, data)
 
 
 def best_of(every: dict[str, CrossValidated], score: str) -> str:
@@ -62,15 +62,15 @@ def best_of(every: dict[str, CrossValidated], score: str) -> str:
     return min(every, key=lambda name: sign * float(every[name].scores[score].mean()))
 
 
-def validated(candidates: Recipes, people: list[int], num_repeats: int, seed: int) -> dict[str, CrossValidated]:
+def validated(candidates: Pipelines, indices: list[int], num_repeats: int, seed: int) -> dict[str, CrossValidated]:
     """Cross-validate every candidate on the same folds of some patients."""
     first = next(iter(candidates.values()))
-    parts = repeated_folds(first.labels, people, 5, num_repeats, seed)
+    parts = repeated_folds(first.labels, indices, 5, num_repeats, seed)
     every = cross_validate(list(candidates.values()), parts, first.cfg.trainer)
     return dict(zip(candidates, every, strict=True))
 
 
-def chosen_in(part: Part, candidates: Recipes, num_repeats: int, score: str) -> str:
+def chosen_in(part: Fold, candidates: Pipelines, num_repeats: int, score: str) -> str:
     """Return the candidate that the training patients of an outer fold choose."""
     return best_of(validated(candidates, part.train.tolist(), num_repeats, part.seed % 2**31), score)
 
@@ -83,8 +83,8 @@ def main() -> None:
     parser.add_argument("--score", default="brier", choices=SHOWN)
     parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES), choices=CANDIDATES, metavar="NAME")
     options = parser.parse_args()
-    candidates, people = recipes(options.candidates)
-    whole = validated(candidates, people, options.repeats, seed=0)
+    candidates, indices = pipelines(options.candidates)
+    whole = validated(candidates, indices, options.repeats, seed=0)
     parts = next(iter(whole.values())).parts
     picked = [chosen_in(part, candidates, options.inner_repeats, options.score) for part in parts]
     outer = nested(parts, picked, candidates)
@@ -97,20 +97,20 @@ def main() -> None:
     print(f"\nall patients choose: {best_of(whole, options.score)}")
 
 
-def nested(parts: list[Part], picked: list[str], candidates: Recipes) -> CrossValidated:
+def nested(parts: list[Fold], picked: list[str], candidates: Pipelines) -> CrossValidated:
     """Return the scores of the outer folds, each of the candidate that was chosen there."""
-    recipe = next(iter(candidates.values()))
+    pipeline = next(iter(candidates.values()))
     chosen = [candidates[name] for name in picked]
     members = [each.member(part.train.tolist(), part.seed) for each, part in zip(chosen, parts, strict=True)]
-    results = fit(members, recipe.cfg.trainer)
+    results = fit(members, pipeline.cfg.trainer)
     single = [
         score_parts(*each) for each in zip(chosen, ([part] for part in parts), ([r] for r in results), strict=True)
     ]
-    probabilities = np.full((parts[-1].repeat + 1, len(recipe.labels)), np.nan)
+    probabilities = np.full((parts[-1].repeat + 1, len(pipeline.labels)), np.nan)
     for part, each in zip(parts, single, strict=True):
         probabilities[part.repeat, part.test] = each.probabilities[part.repeat, part.test]
     scores = pd.concat([each.scores for each in single], ignore_index=True)
-    return CrossValidated(parts, recipe.labels, probabilities, scores, [each.predictors[0] for each in single])
+    return CrossValidated(parts, pipeline.labels, probabilities, scores, [each.predictors[0] for each in single])
 
 
 if __name__ == "__main__":

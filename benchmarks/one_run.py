@@ -10,7 +10,7 @@ from pathlib import Path
 import rivals
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from hemexp.training import fit
+from hemexp.training.fit import fit
 
 
 def main() -> None:

@@ -27,12 +27,12 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MetricCollection
 from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 
-from hemexp.compose import load_config
 from hemexp.config import TrainConfig, TrainerConfig
-from hemexp.datamodule import ExpansionDataModule
-from hemexp.members import Member
-from hemexp.nets import build_net
-from hemexp.task import ExpansionTask, GroupBatches, input_layer
+from hemexp.config.compose import load_config
+from hemexp.data.datamodule import ExpansionDataModule
+from hemexp.models.network import build_network
+from hemexp.training.member import Member
+from hemexp.training.task import ExpansionTask, GroupBatches, input_layer
 
 warnings.filterwarnings("ignore")
 for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
@@ -80,7 +80,7 @@ def tensors(one: Member) -> tuple[torch.Tensor, torch.Tensor]:
 def readable(one: Member) -> nn.Module:
     """Return the network as an nn.Module, with PyTorch's scaled_dot_product_attention."""
     torch.manual_seed(one.seed)
-    return build_net(len(one.fold.features), **vars(one.model))
+    return build_network(len(one.fold.features), **vars(one.model))
 
 
 def raw_loop(one: Member, epochs: int) -> list[float]:

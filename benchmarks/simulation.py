@@ -18,15 +18,16 @@ from joblib import Parallel, delayed
 from scipy.stats import binomtest
 
 from hemexp.cohort.synthetic import best_possible_auroc, draw_patients
-from hemexp.compose import load_config
 from hemexp.config import BASELINES, ModelConfig, SyntheticDataConfig, TrainConfig
+from hemexp.config.compose import load_config
+from hemexp.data.features import input_table
 from hemexp.evaluation.calibration import calibration
 from hemexp.evaluation.comparison import claim, compare
-from hemexp.evaluation.cross_validation import CrossValidated, cross_validate, repeated_folds
-from hemexp.evaluation.recipe import Recipe
-from hemexp.evaluation.scores import auroc, brier, log_loss
-from hemexp.features import input_table
-from hemexp.wording import bounds
+from hemexp.evaluation.cross_validation import CrossValidated, cross_validate
+from hemexp.evaluation.folds import repeated_folds
+from hemexp.evaluation.metrics import auroc, brier, log_loss
+from hemexp.evaluation.pipeline import Pipeline
+from hemexp.formatting import bounds
 
 Array = np.ndarray[Any, Any]
 POPULATION = SyntheticDataConfig("synthetic", prevalence=0.23)
@@ -49,11 +50,11 @@ def config(*overrides: str) -> TrainConfig:
     return load_config(TrainConfig, ["trainer.progress_bar=false", *overrides])
 
 
-def recipe(patients: Any, labels: Array, cfg: TrainConfig, model: ModelConfig | None = None) -> Recipe:
-    """Return a model's recipe on simulated patients."""
+def pipeline(patients: Any, labels: Array, cfg: TrainConfig, model: ModelConfig | None = None) -> Pipeline:
+    """Return a model's pipeline on simulated patients."""
     model = model or cfg.model
     names = model.inputs if model.inputs is not None else INPUTS
-    return Recipe(cfg, model, names, input_table(patients, list(names)).to_numpy(), labels, {})
+    return Pipeline(cfg, model, names, input_table(patients, list(names)).to_numpy(), labels, {})
 
 
 def covered(
@@ -61,7 +62,7 @@ def covered(
 ) -> tuple[Covered, Covered]:
     """Return the scores of a model cross-validated on one cohort: as a run gives them; after the correction alone."""
     patients, _, labels = cohort(data, num_patients, seed)
-    own = recipe(patients, labels, cfg)
+    own = pipeline(patients, labels, cfg)
     parts = repeated_folds(labels, range(num_patients), 5, 20, seed)
     (found,) = cross_validate([own], parts, cfg.trainer)
     fresh, _, outcomes = cohort(data, num_fresh, _FRESH_SEED)
@@ -114,7 +115,7 @@ def claimed(cfg: TrainConfig, num_patients: int, seed: int) -> dict[str, str]:
     """Return what is said of a model beside the baselines, by score, on a cohort without signal."""
     patients, _, labels = cohort(NO_SIGNAL, num_patients, seed)
     rivals = [each for each in BASELINES if each != cfg.model]
-    own, *others = (recipe(patients, labels, cfg, each) for each in (cfg.model, *rivals))
+    own, *others = (pipeline(patients, labels, cfg, each) for each in (cfg.model, *rivals))
     parts = repeated_folds(labels, range(num_patients), 5, 20, seed)
     every = cross_validate([own, *others], parts, cfg.trainer)
     names = [each.name for each in (own, *others)]

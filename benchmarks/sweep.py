@@ -16,8 +16,8 @@ import rivals
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from hemexp.config import OptimizerConfig
-from hemexp.members import Member
-from hemexp.training import fit
+from hemexp.training.fit import fit
+from hemexp.training.member import Member
 
 
 def main() -> None:
@@ -74,7 +74,10 @@ def cross_validation(one: Member, fits: int) -> list[Member]:
     known = np.flatnonzero(~np.isnan(labels))
     divisions = RepeatedStratifiedKFold(n_splits=5, n_repeats=-(-fits // 5), random_state=0)
     parts = list(divisions.split(known, labels[known]))[:fits]
-    return [replace(one, seed=seed, fold=cohort.fold_of(known[train])) for seed, (train, _) in enumerate(parts)]
+    return [
+        replace(one, seed=seed, training_set=cohort.training_set_for(known[train]))
+        for seed, (train, _) in enumerate(parts)
+    ]
 
 
 if __name__ == "__main__":

@@ -17,3 +17,7 @@ class CheckFailed(Exception):
 
 class Pruned(Exception):
     """A search ended the job early: other settings score better."""
+
+
+class JobFailed(Exception):
+    """A job of a sweep failed; the error is already in its log. The command ends with exit code 1."""

@@ -1,6 +1,6 @@
 """Hydra looks for launchers and sweepers here; what they do is `hemexp.sweep`. Imported at every start: nothing heavy.
 
-Hydra finds this file by itself where hemexp is installed; where it is run from source, `hemexp.command` registers it.
+Hydra finds this file by itself where hemexp is installed; where it is run from source, `hemexp.cli` registers it.
 """
 
 from collections.abc import Sequence
@@ -67,10 +67,10 @@ class HemexpSweeper(Sweeper):
         loader, params = self.context.config_loader, dict(self.params)
         try:
             if self.config.search.name == "grid":
-                from hemexp.sweep.grid import sweep_grid
+                from hemexp.sweep.run_grid import sweep_grid
 
                 return sweep_grid(self.config, loader, arguments, params, self.other_launcher)
-            from hemexp.sweep.search import search
+            from hemexp.sweep.run_search import search
 
             return search(self.config, loader, arguments, params)
         except ValueError as error:  # which Hydra's own code raises for a wrong command line

@@ -8,8 +8,8 @@ import pytest
 from small import ROOT, STANDARD
 
 from hemexp.cohort.synthetic import write_workbooks
-from hemexp.compose import load_config
 from hemexp.config import SyntheticDataConfig, TrainConfig
+from hemexp.config.compose import load_config
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def workbooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def finished_run(workbooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on `workbooks`, cross-validated once; never written to."""
-    from hemexp.jobs.train import train
+    from hemexp.commands.train import train
 
     directory = tmp_path_factory.mktemp("run") / "a"
     train(
@@ -45,7 +45,7 @@ def finished_run(workbooks: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out a run's pictures, which take longer than a small training, where a test looks at none."""
     for name in ("run_figures", "evaluation_figures", "attention_figures"):
-        monkeypatch.setattr(f"hemexp.jobs.train.{name}", lambda *_: {})
+        monkeypatch.setattr(f"hemexp.commands.train.{name}", lambda *_: {})
 
 
 @pytest.fixture

@@ -19,8 +19,7 @@ from scipy.special import expit
 from hemexp.cohort import columns as c
 from hemexp.cohort.workbook import SIMULATED
 from hemexp.config import SyntheticDataConfig
-
-Array = np.ndarray[Any, Any]
+from hemexp.types import Array
 
 RISK_WEIGHTS = {"log_volume": 0.9, "systolic": 0.6, "stroke_history": 0.5, "age": 0.4}  # log odds a standard deviation
 RULE = (

@@ -130,7 +130,7 @@ class SACNNConfig(SelfAttentionConfig, ConvolutionConfig, NetConfig):
 
 @dataclass
 class EstimatorConfig(ModelConfig):
-    """A model that is no network of ours and is fitted whole (`hemexp.peers`)."""
+    """A model that is no network of ours and is fitted whole (`hemexp.models`)."""
 
 
 @dataclass

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from hemexp.evaluation.cross_validation import CrossValidated
-from hemexp.evaluation.recipe import Recipe
-from hemexp.evaluation.scores import auroc
-from hemexp.predictor import Predictor
+from hemexp.evaluation.metrics import auroc
+from hemexp.evaluation.pipeline import Pipeline
+from hemexp.models.predictor import Predictor
+from hemexp.types import Array
 
-Array = np.ndarray[Any, Any]
 _TOP = 10
 
 
@@ -34,12 +34,12 @@ class _Ready:
 
 
 def attributions(
-    recipe: Recipe, validated: CrossValidated, permutations: int
+    pipeline: Pipeline, validated: CrossValidated, permutations: int
 ) -> tuple[dict[str, Any], pd.DataFrame] | None:
     """Return the block ``attributions`` of result.json and the table of attributions.csv.
 
     Args:
-        recipe: that was cross-validated.
+        pipeline: that was cross-validated.
         validated: its result.
         permutations: of each input in each fold.
 
@@ -47,11 +47,11 @@ def attributions(
         ``clear`` are the inputs whose interval lies above zero; ``rank_correlation`` is the mean Spearman correlation
         between the importances of two repeats; intervals over folds are Nadeau-Bengio's. None without inputs.
     """
-    if not recipe.features:
+    if not pipeline.features:
         return None
     by_fold = np.stack(
         [
-            _importances(predictor, recipe.raw[part.test], recipe.labels[part.test], permutations, part.seed)
+            _importances(predictor, pipeline.raw[part.test], pipeline.labels[part.test], permutations, part.seed)
             for part, predictor in zip(validated.parts, validated.predictors, strict=True)
         ]
     )  # (J, F)
@@ -59,7 +59,7 @@ def attributions(
     ranks = (-by_fold).argsort(axis=1).argsort(axis=1)
     table = pd.DataFrame(
         {
-            "feature": recipe.features,
+            "feature": pipeline.features,
             "importance": [score["value"] for score in scores],
             "low": [score["low"] for score in scores],
             "high": [score["high"] for score in scores],

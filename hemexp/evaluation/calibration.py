@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from hemexp.evaluation.scores import CONFIDENCE, Array, Score, brier
+from hemexp.evaluation.metrics import CONFIDENCE, Score, brier
+from hemexp.types import Array
 
 CLIP = 1e-6  # keeps the logit of a risk of 0 or 1 finite
 _ITERATIONS = 40

@@ -10,64 +10,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
 from hemexp.config import TrainerConfig
+from hemexp.evaluation.folds import Fold
 from hemexp.evaluation.intervals import patient_shares, standard_error
-from hemexp.evaluation.recipe import Recipe
-from hemexp.evaluation.scores import CONFIDENCE, MEASURES, RANKING, Score, auprc_by_chance, exact_interval
-from hemexp.predictor import Predictor
-from hemexp.training import FitResult, fit
+from hemexp.evaluation.metrics import CONFIDENCE, MEASURES, RANKING, Score, auprc_by_chance, exact_interval
+from hemexp.evaluation.pipeline import Pipeline
+from hemexp.models.predictor import Predictor
+from hemexp.training.fit import fit
+from hemexp.training.loop import FitResult
+from hemexp.types import Array
 
-Array = np.ndarray[Any, Any]
 NOT_DEFINED: Score = {"value": None, "low": None, "high": None}
-Watch = Callable[[int, float], None]  # repeats done, the mean score over their folds; may raise Pruned
+ScoreCallback = Callable[[int, float], None]  # repeats done, the mean score over their folds; may raise Pruned
 MEASURED = ("accuracy", "majority_accuracy", *MEASURES)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One fold: table positions of who trains and who is held out, and the seed of the fit."""
-
-    repeat: int
-    fold: int
-    seed: int
-    train: Array
-    test: Array
-
-
-def repeated_folds(labels: Array, people: Sequence[int], num_folds: int, num_repeats: int, seed: int) -> list[Part]:
-    """Divide patients into folds, stratified by outcome, again and again; the same for every model.
-
-    Args:
-        labels: 1 or 0 for those in `people`.
-        people: table positions.
-        num_folds: of each repeat.
-        num_repeats: divisions in another order.
-        seed: of the divisions; each part has a seed of its own for its fit.
-
-    Shape:
-        labels: (N,).
-
-    Returns:
-        The parts; none where a fold would lack an outcome.
-    """
-    from sklearn.model_selection import RepeatedStratifiedKFold
-
-    rows = np.asarray(people, dtype=int)
-    outcomes = labels[rows].astype(int)
-    if num_repeats == 0 or min(np.bincount(outcomes, minlength=2)) < num_folds:
-        return []
-    folds = RepeatedStratifiedKFold(n_splits=num_folds, n_repeats=num_repeats, random_state=seed).split(rows, outcomes)
-    seeds = np.random.SeedSequence(seed).generate_state(num_folds * num_repeats)
-    return [
-        Part(number // num_folds, number % num_folds, int(seeds[number]), rows[train], rows[test])
-        for number, (train, test) in enumerate(folds)
-    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +43,7 @@ class CrossValidated:
         num_diverged: folds whose training loss was no number in the end; they predict with their best weights.
     """
 
-    parts: list[Part]
+    parts: list[Fold]
     labels: Array
     probabilities: Array
     scores: pd.DataFrame
@@ -91,17 +51,17 @@ class CrossValidated:
     num_diverged: int = 0
 
     @cached_property
-    def people(self) -> Array:
+    def indices(self) -> Array:
         """Table positions of those who take part."""
         return np.flatnonzero(np.isfinite(self.probabilities[0]))
 
     @cached_property
     def folds(self) -> Array:
-        """The fold that each of `people` is held out in, (R, P)."""
+        """The fold that each of `indices` is held out in, (R, P)."""
         folds = np.full(self.probabilities.shape, -1)
         for part in self.parts:
             folds[part.repeat, part.test] = part.fold
-        return folds[:, self.people]
+        return folds[:, self.indices]
 
     @property
     def auprc_by_chance(self) -> float:
@@ -124,7 +84,7 @@ class CrossValidated:
             return NOT_DEFINED
         low, high = max(0.0, tested["low"]), tested["high"] if measure == "log_loss" else min(1.0, tested["high"])
         if measure.endswith("accuracy"):
-            exact = exact_interval(tested["value"], len(self.people))
+            exact = exact_interval(tested["value"], len(self.indices))
             low, high = min(low, exact["low"] or 0.0), max(high, exact["high"] or 1.0)
         return {"value": tested["value"], "low": low, "high": high}
 
@@ -145,10 +105,10 @@ class CrossValidated:
         return float((self.scores["num_test"] / self.scores["num_train"]).mean())
 
     def _shares(self, measure: str) -> Array | None:
-        return patient_shares(measure, self.labels[self.people], self.probabilities[:, self.people], self.folds)
+        return patient_shares(measure, self.labels[self.indices], self.probabilities[:, self.indices], self.folds)
 
     def _error(self, measure: str, shares: Array | None) -> float | None:
-        return None if shares is None else standard_error(measure, shares, self.labels[self.people])
+        return None if shares is None else standard_error(measure, shares, self.labels[self.indices])
 
 
 def corrected_t_test(
@@ -183,59 +143,66 @@ def corrected_t_test(
 
 
 def cross_validate(
-    recipes: Sequence[Recipe],
-    parts: Sequence[Part],
+    pipelines: Sequence[Pipeline],
+    parts: Sequence[Fold],
     trainer: TrainerConfig,
     directory: Path | None = None,
-    watch: Watch | None = None,
-    watched: str = "auroc",
+    callback: ScoreCallback | None = None,
+    callback_score: str = "auroc",
 ) -> list[CrossValidated]:
-    """Fit every recipe to every part, all in one go, and score each on who was held out.
+    """Fit every pipeline to every part, all in one go, and score each on who was held out.
 
     Args:
-        recipes: on the same patients.
+        pipelines: on the same patients.
         parts: at least one; see `repeated_folds`.
         trainer: see `hemexp.training.fit`.
         directory: likewise.
-        watch: is told of the first recipe, which is then fitted repeat by repeat, to the same numbers.
-        watched: the score that `watch` is told.
+        callback: is told of the first pipeline, which is then fitted repeat by repeat, to the same numbers.
+        callback_score: the score that `callback` is told.
 
     Raises:
-        Pruned: `watch` ended it.
+        Pruned: `callback` ended it.
     """
-    first = [] if watch is None else _fit_watched(recipes[0], parts, trainer, directory, watch, watched)
-    members = [recipe.member(part.train.tolist(), part.seed) for recipe in recipes for part in parts][len(first) :]
+    first = [] if callback is None else _fit_watched(pipelines[0], parts, trainer, directory, callback, callback_score)
+    members = [pipeline.member(part.train.tolist(), part.seed) for pipeline in pipelines for part in parts][
+        len(first) :
+    ]
     results = [*first, *fit(members, trainer, directory=directory)]
     batches = (results[start : start + len(parts)] for start in range(0, len(results), len(parts)))
-    return [score_parts(recipe, list(parts), batch) for recipe, batch in zip(recipes, batches, strict=True)]
+    return [score_parts(pipeline, list(parts), batch) for pipeline, batch in zip(pipelines, batches, strict=True)]
 
 
 def _fit_watched(
-    recipe: Recipe, parts: Sequence[Part], trainer: TrainerConfig, directory: Path | None, watch: Watch, watched: str
+    pipeline: Pipeline,
+    parts: Sequence[Fold],
+    trainer: TrainerConfig,
+    directory: Path | None,
+    callback: ScoreCallback,
+    callback_score: str,
 ) -> list[FitResult]:
-    """Fit a recipe repeat by repeat, telling the mean score so far after each."""
+    """Fit a pipeline repeat by repeat, telling the mean score so far after each."""
     results: list[FitResult] = []
     values: list[float] = []
     for repeat in sorted({part.repeat for part in parts}):
         own = [part for part in parts if part.repeat == repeat]
         place = None if directory is None else directory / f"repeat-{repeat}"
-        fitted = fit([recipe.member(part.train.tolist(), part.seed) for part in own], trainer, directory=place)
-        values += score_parts(recipe, own, fitted).scores[watched].tolist()
+        fitted = fit([pipeline.member(part.train.tolist(), part.seed) for part in own], trainer, directory=place)
+        values += score_parts(pipeline, own, fitted).scores[callback_score].tolist()
         results += fitted
-        watch(repeat + 1, float(np.mean(values)))
+        callback(repeat + 1, float(np.mean(values)))
     return results
 
 
-def score_parts(recipe: Recipe, parts: list[Part], results: Sequence[FitResult]) -> CrossValidated:
+def score_parts(pipeline: Pipeline, parts: list[Fold], results: Sequence[FitResult]) -> CrossValidated:
     """Score the fit of each part on the patients held out."""
     predictors = [result.predictor() for result in results]
     num_diverged = sum(result.stopped_by == "diverged" for result in results)
-    probabilities = np.full((parts[-1].repeat + 1, len(recipe.labels)), np.nan)
+    probabilities = np.full((parts[-1].repeat + 1, len(pipeline.labels)), np.nan)
     rows = []
     for part, predictor in zip(parts, predictors, strict=True):
-        risks = predictor.predict(recipe.raw[part.test])
+        risks = predictor.predict(pipeline.raw[part.test])
         probabilities[part.repeat, part.test] = risks
-        y, trained = recipe.labels[part.test], recipe.labels[part.train]
+        y, trained = pipeline.labels[part.test], pipeline.labels[part.train]
         row = {
             "repeat": part.repeat,
             "fold": part.fold,
@@ -245,7 +212,7 @@ def score_parts(recipe: Recipe, parts: list[Part], results: Sequence[FitResult])
             "events_test": int(y.sum()),
         }
         rows.append({**row, **score_once(y, risks, majority=int(trained.mean() > 0.5))})
-    return CrossValidated(parts, recipe.labels, probabilities, pd.DataFrame(rows), predictors, num_diverged)
+    return CrossValidated(parts, pipeline.labels, probabilities, pd.DataFrame(rows), predictors, num_diverged)
 
 
 def score_once(y: Array, risks: Array, majority: int) -> dict[str, float]:

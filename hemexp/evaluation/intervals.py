@@ -6,13 +6,10 @@ in the score: their loss (Bayle et al., NeurIPS 2020;33:16339-16350), or for the
 patients of the other outcome in their fold (LeDell et al., Electronic Journal of Statistics 2015;9:1583-1607).
 """
 
-from typing import Any
-
 import numpy as np
 
-from hemexp.evaluation.scores import log_losses
-
-Array = np.ndarray[Any, Any]
+from hemexp.evaluation.metrics import log_losses
+from hemexp.types import Array
 
 LOSSES = {
     "accuracy": lambda y, p: ((p > 0.5) == (y == 1)).astype(float),

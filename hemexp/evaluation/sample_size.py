@@ -17,7 +17,7 @@ SHARE_EXPLAINED = 0.15  # of the largest R-squared possible, where nothing is kn
 def sample_size(num_patients: int, events: int, num_parameters: int) -> dict[str, Any] | None:
     """Return what Riley's criteria ask for, beside the patients at hand; None where one outcome is missing.
 
-    The model is assumed to explain 15 % of the largest Cox-Snell R-squared possible at this prevalence.
+    The model is assumed to caveat_notes 15 % of the largest Cox-Snell R-squared possible at this prevalence.
 
     Args:
         num_patients: of the training part.

@@ -7,13 +7,14 @@ import pandas as pd
 from scipy.stats import norm
 
 from hemexp.evaluation.intervals import patient_shares, placements, standard_error
-from hemexp.evaluation.scores import CONFIDENCE, Array, Score
+from hemexp.evaluation.metrics import CONFIDENCE, Score
+from hemexp.types import Array
 
 _NONE: Score = {"value": None, "low": None, "high": None}
 FEWEST = 10  # of either outcome; an AUROC of fewer says nothing
 
 
-def subgroups_of(patients: pd.DataFrame) -> dict[str, Array]:
+def get_subgroups(patients: pd.DataFrame) -> dict[str, Array]:
     """Return who belongs to each subgroup; a patient whose value is missing belongs to neither side.
 
     Args:

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from sklearn.metrics import precision_recall_curve
 
-from hemexp.evaluation.scores import Score
+from hemexp.evaluation.metrics import Score
 from hemexp.figures.style import BASELINE, GREY, MODEL, OUTCOMES, SMALL, margin_text, new_axes, say
-from hemexp.wording import interval_text, percent
+from hemexp.formatting import interval_text, percent
+from hemexp.types import Array
 
-Array = np.ndarray[Any, Any]
 _SAME = 0.03  # risks this close together are one: the folds' prevalences differ by as much
 
 

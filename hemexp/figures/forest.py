@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hemexp.evaluation.scores import Score
+from hemexp.evaluation.metrics import Score
 from hemexp.figures.style import BASELINE, GREY, MODEL, SMALL, margin_text, new_axes
-from hemexp.wording import bounds, interval_text, percent
+from hemexp.formatting import bounds, interval_text, percent
 
 Row = Mapping[str, Any]
 

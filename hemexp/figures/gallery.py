@@ -1,19 +1,16 @@
 """Which pictures a run gets: those that what was found allows, by file name."""
 
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 
 from hemexp.evaluation.evaluate import Evaluation
 from hemexp.figures import evaluation, forest, stability
 from hemexp.figures.style import house_style
-from hemexp.nets.expansion import ExpansionNet
-from hemexp.nets.sacnn import AttentionBranch
-
-Array = np.ndarray[Any, Any]
+from hemexp.models.network import FittedNetwork
+from hemexp.models.sacnn import AttentionBranch
+from hemexp.types import Array
 
 
 def evaluation_figures(found: Evaluation) -> dict[str, Figure]:
@@ -43,7 +40,7 @@ def evaluation_figures(found: Evaluation) -> dict[str, Figure]:
         return {name: draw() for name, draw in drawings.items()}
 
 
-def attention_figures(net: ExpansionNet, raw: Array) -> dict[str, Figure]:
+def attention_figures(net: FittedNetwork, raw: Array) -> dict[str, Figure]:
     """Draw the mean attention of each head over patients; nothing for a network without attention.
 
     Shape:

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from hemexp.figures.style import SMALL, say
+from hemexp.types import Array
 
-Array = np.ndarray[Any, Any]
 _FAN = 0.05  # of the height: how far apart lines are drawn that go through one value
 _MOST_TICKS = 6  # values of a number that are all written
 _DECADE = 10  # a number that spans this factor goes on a log axis

@@ -1,20 +1,17 @@
 """What every run draws: its loss, and how its test part came out."""
 
 from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from sklearn.metrics import roc_curve
 
-from hemexp.evaluation.scores import Score
+from hemexp.evaluation.metrics import Score
 from hemexp.figures.evaluation import precision_recall, risk_by_outcome
 from hemexp.figures.style import GREY, MODEL, NO, YES, house_style, new_axes
-from hemexp.wording import interval_text
-
-Array = np.ndarray[Any, Any]
+from hemexp.formatting import interval_text
+from hemexp.types import Array
 
 
 def loss_curve(history: pd.DataFrame, best_epoch: int) -> Figure:

@@ -2,7 +2,6 @@
 
 from itertools import groupby
 from textwrap import fill
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,9 +9,9 @@ from matplotlib.figure import Figure
 
 from hemexp.cohort import columns as c
 from hemexp.figures.style import GREY, MODEL, OUTCOMES, SMALL, margin_text, new_axes, readable, say
-from hemexp.wording import percent
+from hemexp.formatting import percent
+from hemexp.types import Array
 
-Array = np.ndarray[Any, Any]
 _MOST_NAMES = 20  # inputs whose names still fit beside an attention map
 
 

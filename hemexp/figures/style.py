@@ -2,11 +2,15 @@
 
 import re
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 NO, YES, GREY = "#3b6fb6", "#c8442c", "#8a8a8a"  # outcomes; GREY: references
@@ -76,3 +80,13 @@ def readable(name: str) -> str:
 def house_style() -> AbstractContextManager[None]:
     """Return the context in which pictures are drawn."""
     return mpl.rc_context(_STYLE)
+
+
+def save_png(figure: Figure, path: Path) -> tuple[int, int]:
+    """Write a figure as PNG, and return its height and width in pixels."""
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    imsave(path, pixels)
+    return pixels.shape[0], pixels.shape[1]

@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 from textwrap import fill, shorten
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hemexp.evaluation.scores import Score
+from hemexp.evaluation.metrics import Score
 from hemexp.figures.style import BASELINE, GREY, MODEL, NO, SMALL, YES, margin_text, new_axes, say
-from hemexp.wording import bounds, interval_text
+from hemexp.formatting import bounds, interval_text
+from hemexp.types import Array
 
-Array = np.ndarray[Any, Any]
 _MOST_NAMED = 40  # jobs that are still named in a picture
 _OUTCOMES = {"done": MODEL, "pruned": "#8fc7b8", "interrupted": GREY, "killed": "#7b3f8c", "timeout": BASELINE}
 

@@ -16,11 +16,11 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, Jou
 from optuna.trial import TrialState
 
 from hemexp.config import LOWER_IS_BETTER
-from hemexp.files import write_json
-from hemexp.sweep.job import SweepJob
-from hemexp.sweep.leaderboard import DONE
-from hemexp.sweep.search import Search, distinct_draws
-from hemexp.sweep.space import Interval, Space, Value
+from hemexp.files.writing import write_json
+from hemexp.sweep.plan.job import SweepJob
+from hemexp.sweep.plan.search import Search, distinct_draws
+from hemexp.sweep.plan.space import Interval, Space, Value
+from hemexp.sweep.results.leaderboard import DONE
 
 TRIAL = Path(".hydra", "trial.json")  # in a job's folder: which trial it is
 _JOURNAL = "study.log"
@@ -41,7 +41,7 @@ class Study:
         self.name = "search" if fold is None else f"fold {fold}"
         self.found, self.place = found, place
         self._study = optuna.create_study(
-            storage=storage_of(found.directory),
+            storage=open_storage(found.directory),
             study_name=self.name,
             direction="minimize" if options.score in LOWER_IS_BETTER else "maximize",
             load_if_exists=True,
@@ -65,7 +65,7 @@ class Study:
 
     def ask(self) -> int | None:
         """Choose settings that no job has had; return the number of the new job, or None where all have been tried."""
-        number = self.found.number_of(len(self.values), self.place)
+        number = self.found.get_job_number(len(self.values), self.place)
         seed, space = self.found.base.search.seed, self.found.space
         seen = {space.overrides(values) for values in self.values.values()}
         if len(seen) >= space.size:
@@ -110,7 +110,7 @@ class Study:
         self.states[number] = told.state
 
 
-def storage_of(directory: Path) -> JournalStorage:
+def open_storage(directory: Path) -> JournalStorage:
     """Return the journal of a sweep."""
     path = str(directory / _JOURNAL)
     # links need rights on Windows that few have

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from hemexp.config import BaselineConfig, FirthConfig, Ridge2Config
-from hemexp.device import max_workers
-from hemexp.members import Member
-from hemexp.peers.fitted import fit_estimator
-from hemexp.training.group import FitResult, Report
+from hemexp.hardware import max_workers
+from hemexp.models.fitted_estimator import fit_estimator
+from hemexp.training.loop import FitResult, Report
+from hemexp.training.member import Member
 
 _QUICK = (BaselineConfig, Ridge2Config, FirthConfig)  # milliseconds: not worth a process
 _FEW = 4  # members, likewise
@@ -45,10 +45,10 @@ def _fitted(members: Sequence[Member], num_workers: int) -> Iterator[FitResult]:
 
 
 def _fit(member: Member) -> FitResult:
-    fold = member.fold
-    fitted = fit_estimator(member.model, fold, member.seed)
-    risks = fitted.predict(fold.inputs)
-    loss = float(-np.log(np.maximum(np.where(fold.labels == 1, risks, 1 - risks), _TINY)).mean())
-    accuracy = float(((risks > 0.5) == (fold.labels == 1)).mean())
+    training_set = member.training_set
+    fitted = fit_estimator(member.model, training_set, member.seed)
+    risks = fitted.predict(training_set.inputs)
+    loss = float(-np.log(np.maximum(np.where(training_set.labels == 1, risks, 1 - risks), _TINY)).mean())
+    accuracy = float(((risks > 0.5) == (training_set.labels == 1)).mean())
     history = pd.DataFrame({"epoch": [0], "train/loss": [loss], "train/accuracy": [accuracy]})
     return FitResult(fitted.content(), 1, 0, loss, "fitted", history)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hemexp.cohort import load_cohort
 from hemexp.cohort.findings import CohortError, Finding
+from hemexp.cohort.load import load_cohort
 from hemexp.config import DataConfig
 
 CLINICAL, IMAGING, RADIOMICS, TIMES = "表1", "表2", "表3", "附表1"

@@ -5,13 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hemexp.cohort import Cohort, load_cohort
 from hemexp.cohort import columns as c
 from hemexp.cohort.labels import label_patients, note_unseen
-from hemexp.compose import load_config
+from hemexp.cohort.load import Cohort, load_cohort
 from hemexp.config import DataConfig, TrainConfig
-from hemexp.features import feature_names, input_table
-from hemexp.files import write_csv
+from hemexp.config.compose import load_config
+from hemexp.data.features import feature_names, input_table
+from hemexp.files.writing import write_csv
 
 POSITIVE = [3, 5, 9, 17, 33, 36, 38, 39, 48, 54, 57, 60, 61, 70, 76, 77, 79, 80, 81, 92, 95, 98, 99]
 

@@ -7,11 +7,11 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
-from hemexp.cohort import load_cohort
 from hemexp.cohort.labels import label_patients
+from hemexp.cohort.load import load_cohort
 from hemexp.cohort.synthetic import _log_odds, _patients, best_possible_auroc, write_workbooks
-from hemexp.compose import load_config
 from hemexp.config import DataConfig, SyntheticDataConfig, TrainConfig
+from hemexp.config.compose import load_config
 
 BASE = SyntheticDataConfig("synthetic", num_patients=60, num_unlabelled=10)
 LABEL = load_config(TrainConfig).label

@@ -3,10 +3,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hemexp.cohort import load_cohort
 from hemexp.cohort.findings import CohortError
+from hemexp.cohort.load import load_cohort
 from hemexp.config import DataConfig
-from hemexp.files import write_csv
+from hemexp.files.writing import write_csv
 
 
 @pytest.fixture

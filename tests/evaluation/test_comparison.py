@@ -8,8 +8,9 @@ import pytest
 
 from hemexp.config import BaselineConfig
 from hemexp.evaluation.comparison import claim, compare
-from hemexp.evaluation.cross_validation import cross_validate, repeated_folds
-from hemexp.evaluation.recipe import Recipe
+from hemexp.evaluation.cross_validation import cross_validate
+from hemexp.evaluation.folds import repeated_folds
+from hemexp.evaluation.pipeline import Pipeline
 
 
 def row(name: str, auroc: tuple[float, float], brier: tuple[float, float], p: float | None = 0.01) -> dict[str, object]:
@@ -56,16 +57,16 @@ def test_no_claim_without_cross_validation_or_rivals():
     assert claim([MODEL, {"model": "hours", "is_model": False, "auroc_difference": None}]) is None
 
 
-def test_rows_hold_scores_and_differences(make_recipe: Callable[..., Recipe]):
-    recipe = make_recipe(signal=4.0)
-    constant = replace(recipe, model=BaselineConfig("prevalence"), raw=recipe.raw[:, :0], features=())
+def test_rows_hold_scores_and_differences(make_recipe: Callable[..., Pipeline]):
+    pipeline = make_recipe(signal=4.0)
+    constant = replace(pipeline, model=BaselineConfig("prevalence"), raw=pipeline.raw[:, :0], features=())
     both = cross_validate(
-        [recipe, constant], repeated_folds(recipe.labels, range(80), 5, 4, seed=0), recipe.cfg.trainer
+        [pipeline, constant], repeated_folds(pipeline.labels, range(80), 5, 4, seed=0), pipeline.cfg.trainer
     )
-    risks = recipe.raw[:40, 0], np.full(40, 0.3)
+    risks = pipeline.raw[:40, 0], np.full(40, 0.3)
     rows = compare(
         dict(zip(["logistic", "prevalence"], both, strict=True)),
-        recipe.labels[:40],
+        pipeline.labels[:40],
         dict(zip(["logistic", "prevalence"], risks, strict=True)),
     )
     assert [r["is_model"] for r in rows] == [True, False]

@@ -8,8 +8,9 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from hemexp.evaluation.cross_validation import corrected_t_test, cross_validate, repeated_folds
-from hemexp.evaluation.recipe import Recipe
+from hemexp.evaluation.cross_validation import corrected_t_test, cross_validate
+from hemexp.evaluation.folds import repeated_folds
+from hemexp.evaluation.pipeline import Pipeline
 
 LABELS = np.array([1.0] * 23 + [0.0] * 77 + [np.nan] * 20)
 
@@ -59,13 +60,13 @@ def test_nothing_is_said_where_a_fold_has_no_score():
     assert corrected_t_test(np.array([0.5]), 0.25)["low"] is None
 
 
-def test_scores_are_means_over_folds(make_recipe: Callable[..., Recipe]):
-    recipe = make_recipe()
-    parts = repeated_folds(recipe.labels, range(80), 5, 3, seed=0)
-    (found,) = cross_validate([recipe], parts, recipe.cfg.trainer)
+def test_scores_are_means_over_folds(make_recipe: Callable[..., Pipeline]):
+    pipeline = make_recipe()
+    parts = repeated_folds(pipeline.labels, range(80), 5, 3, seed=0)
+    (found,) = cross_validate([pipeline], parts, pipeline.cfg.trainer)
     assert found.probabilities.shape == (3, 80)
     assert np.isfinite(found.probabilities).all()
-    by_hand = [roc_auc_score(recipe.labels[p.test], found.probabilities[p.repeat, p.test]) for p in parts]
+    by_hand = [roc_auc_score(pipeline.labels[p.test], found.probabilities[p.repeat, p.test]) for p in parts]
     np.testing.assert_allclose(found.scores["auroc"], by_hand)
     score = found.score("auroc")
     assert score["value"] == pytest.approx(np.mean(by_hand))
@@ -73,9 +74,11 @@ def test_scores_are_means_over_folds(make_recipe: Callable[..., Recipe]):
     assert score["value"] > 0.8
 
 
-def test_an_interval_ends_where_scores_end(make_recipe: Callable[..., Recipe]):
-    recipe = make_recipe(signal=30.0)
-    (found,) = cross_validate([recipe], repeated_folds(recipe.labels, range(80), 5, 2, seed=0), recipe.cfg.trainer)
+def test_an_interval_ends_where_scores_end(make_recipe: Callable[..., Pipeline]):
+    pipeline = make_recipe(signal=30.0)
+    (found,) = cross_validate(
+        [pipeline], repeated_folds(pipeline.labels, range(80), 5, 2, seed=0), pipeline.cfg.trainer
+    )
     assert found.score("auroc")["high"] == 1.0
     assert found.score("log_loss")["low"] >= 0.0
 
@@ -89,21 +92,21 @@ def test_an_interval_ends_where_scores_end(make_recipe: Callable[..., Recipe]):
         ("model=mlp", "trainer.max_epochs=15", "split.val_fraction=0.25"),
     ],
 )
-def test_who_is_held_out_leaves_no_trace(make_recipe: Callable[..., Recipe], overrides: tuple[str, ...]):
+def test_who_is_held_out_leaves_no_trace(make_recipe: Callable[..., Pipeline], overrides: tuple[str, ...]):
     """Leakage: other outcomes and inputs of the held-out patients change nothing that was fitted."""
-    recipe = make_recipe(*overrides)
-    part = repeated_folds(recipe.labels, range(80), 4, 1, seed=0)[0]
-    raw, labels = recipe.raw.copy(), recipe.labels.copy()
+    pipeline = make_recipe(*overrides)
+    part = repeated_folds(pipeline.labels, range(80), 4, 1, seed=0)[0]
+    raw, labels = pipeline.raw.copy(), pipeline.labels.copy()
     raw[part.test], labels[part.test] = 1e3, 1 - labels[part.test]
-    other = replace(recipe, raw=raw, labels=labels)
+    other = replace(pipeline, raw=raw, labels=labels)
     fresh = np.random.default_rng(1).normal(size=(30, 5))
     risks = [
-        cross_validate([each], [part], each.cfg.trainer)[0].predictors[0].predict(fresh) for each in (recipe, other)
+        cross_validate([each], [part], each.cfg.trainer)[0].predictors[0].predict(fresh) for each in (pipeline, other)
     ]
     np.testing.assert_array_equal(*risks)
 
 
-def test_a_model_scores_the_same_whoever_stands_beside_it(make_recipe: Callable[..., Recipe]):
+def test_a_model_scores_the_same_whoever_stands_beside_it(make_recipe: Callable[..., Pipeline]):
     one, other = make_recipe("model=mlp", "trainer.max_epochs=10"), make_recipe()
     parts = repeated_folds(one.labels, range(80), 5, 1, seed=0)
     (alone,) = cross_validate([one], parts, one.cfg.trainer)
@@ -111,12 +114,12 @@ def test_a_model_scores_the_same_whoever_stands_beside_it(make_recipe: Callable[
     np.testing.assert_array_equal(alone.probabilities, beside.probabilities)
 
 
-def test_patients_held_out_within_training_are_drawn_from_it(make_recipe: Callable[..., Recipe]):
-    recipe = make_recipe("model=mlp", "split.val_fraction=0.25")
+def test_patients_held_out_within_training_are_drawn_from_it(make_recipe: Callable[..., Pipeline]):
+    pipeline = make_recipe("model=mlp", "split.val_fraction=0.25")
     rows = np.random.default_rng(0).integers(60, size=60)  # a bootstrap sample: some come several times
-    fold = recipe.member(rows, seed=1).fold
+    fold = pipeline.member(rows, seed=1).training_set
     assert len(fold.labels) + len(fold.val_labels) == 60
     assert 5 < len(fold.val_labels) < 25
     held_out = {tuple(patient) for patient in fold.val_inputs}
     assert not held_out & {tuple(patient) for patient in fold.inputs}
-    assert held_out <= {tuple(patient) for patient in recipe.raw[:60]}
+    assert held_out <= {tuple(patient) for patient in pipeline.raw[:60]}

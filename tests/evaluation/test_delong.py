@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from hemexp.evaluation.delong import delong_test
+from hemexp.evaluation.comparison import delong_test
 
 # 43 patients with ovarian cancer of DeLong et al. (1988), as in example 8 of SAS's LOGISTIC procedure: albumin, total
 # protein, K-G score, and whether surgery helped

@@ -7,10 +7,11 @@ import pytest
 from scipy import stats
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from hemexp.evaluation.cross_validation import cross_validate, repeated_folds
+from hemexp.evaluation.cross_validation import cross_validate
+from hemexp.evaluation.folds import repeated_folds
 from hemexp.evaluation.intervals import patient_shares, placements, standard_error
-from hemexp.evaluation.recipe import Recipe
-from hemexp.evaluation.scores import exact_interval
+from hemexp.evaluation.metrics import exact_interval
+from hemexp.evaluation.pipeline import Pipeline
 
 
 def test_placements_add_up_to_the_auroc_and_their_error_is_delongs():
@@ -51,14 +52,14 @@ def test_an_exact_interval_is_clopper_and_pearsons_and_takes_parts_of_a_patient(
     assert exact_interval(38.5 / 40, 40)["low"] < ours["low"]
 
 
-def test_no_score_of_100_patients_is_surer_than_100_patients_allow(make_recipe: Callable[..., Recipe]):
+def test_no_score_of_100_patients_is_surer_than_100_patients_allow(make_recipe: Callable[..., Pipeline]):
     """Stratified folds of a constant model all score the same; another cohort would hold another share of events."""
-    recipe = make_recipe("model=prevalence", num_patients=100)
-    parts = repeated_folds(recipe.labels, range(100), 5, 4, seed=0)
-    (found,) = cross_validate([recipe], parts, recipe.cfg.trainer)
+    pipeline = make_recipe("model=prevalence", num_patients=100)
+    parts = repeated_folds(pipeline.labels, range(100), 5, 4, seed=0)
+    (found,) = cross_validate([pipeline], parts, pipeline.cfg.trainer)
     accuracy, brier = found.score("majority_accuracy"), found.score("brier")
     exact = exact_interval(accuracy["value"], 100)
     assert (accuracy["low"], accuracy["high"]) == pytest.approx((exact["low"], exact["high"]))
-    share = recipe.labels.mean()
+    share = pipeline.labels.mean()
     spread = abs(1 - 2 * share) * np.sqrt(share * (1 - share) / 100)  # of p (1 - p) over cohorts, to first order
     assert brier["high"] - brier["low"] == pytest.approx(4 * spread, rel=0.15)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from hemexp.evaluation.subgroups import subgroup_scores, subgroups_of
+from hemexp.evaluation.subgroups import get_subgroups, subgroup_scores
 
 
 def test_cut_offs_and_missing_values():
@@ -16,7 +16,7 @@ def test_cut_offs_and_missing_values():
             "hypertension": [1, 0, np.nan],
         }
     )
-    masks = subgroups_of(patients)
+    masks = get_subgroups(patients)
     first = [name for name, mask in masks.items() if mask.tolist() == [True, False, False]]
     second = [name for name, mask in masks.items() if mask.tolist() == [False, True, False]]
     assert first == [
@@ -31,7 +31,7 @@ def test_cut_offs_and_missing_values():
 def test_a_column_of_nothing_but_gaps_has_empty_subgroups():
     columns = ["sex", "age", "HM_volume", "onset_to_first_scan", "hypertension"]
     patients = pd.DataFrame({name: pd.Series([None, None], dtype=object) for name in columns})
-    masks = subgroups_of(patients)
+    masks = get_subgroups(patients)
     assert not any(mask.any() for mask in masks.values())
     row = subgroup_scores(masks, np.array([0, 1]), np.full((2, 2), 0.5), np.zeros((2, 2)))[0]
     assert (row["num_patients"], row["mean_risk"], row["observed"], row["note"]) == (0, None, None, "too few")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hemexp.evaluation.scores import proportion
-from hemexp.evaluation.thresholds import choose_thresholds, score_thresholds
+from hemexp.evaluation.decision import choose_thresholds, score_thresholds
+from hemexp.evaluation.metrics import proportion
 
 
 def test_the_thresholds_of_an_example_by_hand():

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hemexp.compose import load_config
+from hemexp.commands.train import train
 from hemexp.config import TrainConfig
-from hemexp.datamodule import ExpansionDataModule
+from hemexp.config.compose import load_config
+from hemexp.data.datamodule import ExpansionDataModule
+from hemexp.data.split import Split
 from hemexp.errors import Pruned, UserError
-from hemexp.evaluation.cross_validation import cross_validate, repeated_folds
+from hemexp.evaluation.cross_validation import cross_validate
 from hemexp.evaluation.evaluate import Evaluation, evaluate
-from hemexp.evaluation.people import rehearse
-from hemexp.evaluation.recipe import Recipe
-from hemexp.jobs.train import train
-from hemexp.split import Split
+from hemexp.evaluation.folds import check_folds, repeated_folds
+from hemexp.evaluation.pipeline import Pipeline
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -77,12 +77,12 @@ def test_thresholds_come_from_the_same_folds_whether_fitted_again_or_not():
 
 def test_more_folds_than_the_training_part_allows_are_refused():
     cfg, data = prepared(*WITHIN, "evaluation.num_folds=15")
-    events = int(data.fold.labels.sum())
+    events = int(data.training_set.labels.sum())
     assert 5 <= events < 15 <= int(np.nansum(data.labels["expansion"]))
     with pytest.raises(UserError, match=rf"num_folds=15: .* of 60 patients {events} .* at most {events}"):
-        rehearse(cfg, data)
+        check_folds(cfg, data)
     everybody = replace(cfg, evaluation=replace(cfg.evaluation, patients="labelled"))
-    rehearse(everybody, data)
+    check_folds(everybody, data)
 
 
 def test_rehearsal_draws_the_folds_of_all_and_those_of_the_training_part():
@@ -95,22 +95,22 @@ def test_rehearsal_draws_the_folds_of_all_and_those_of_the_training_part():
     outcomes[[0, 1, 2, 3, 37]] = 1  # too few events for folds of the training part
     data.labels = data.labels.assign(expansion=outcomes)
     data.split = Split(data.split.patients, parts.tolist())
-    rehearse(cfg, data)
+    check_folds(cfg, data)
     few = replace(cfg, split=replace(cfg.split, val_fraction=1 / 34))  # 2 of 36 can be held out, 1 of 32
     with pytest.raises(UserError, match=r"split\.val_fraction: 32 patients"):
-        rehearse(few, data)
+        check_folds(few, data)
 
 
 @pytest.mark.parametrize(
     "overrides", [pytest.param(("model=mlp", "trainer.max_epochs=10"), marks=pytest.mark.slow), ("model=logistic",)]
 )
-def test_watched_it_gives_the_same_numbers(make_recipe: Callable[..., Recipe], overrides: tuple[str, ...]):
-    recipe, rival = make_recipe(*overrides), make_recipe("model=logistic", "model.C=1")
-    parts = repeated_folds(recipe.labels, range(80), 5, 3, seed=0)
-    plain = cross_validate([recipe, rival], parts, recipe.cfg.trainer)
+def test_watched_it_gives_the_same_numbers(make_recipe: Callable[..., Pipeline], overrides: tuple[str, ...]):
+    pipeline, rival = make_recipe(*overrides), make_recipe("model=logistic", "model.C=1")
+    parts = repeated_folds(pipeline.labels, range(80), 5, 3, seed=0)
+    plain = cross_validate([pipeline, rival], parts, pipeline.cfg.trainer)
     told: list[tuple[int, float]] = []
     watched = cross_validate(
-        [recipe, rival], parts, recipe.cfg.trainer, watch=lambda *step: told.append(step), watched="brier"
+        [pipeline, rival], parts, pipeline.cfg.trainer, callback=lambda *step: told.append(step), callback_score="brier"
     )
     for one, other in zip(plain, watched, strict=True):
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
@@ -119,8 +119,8 @@ def test_watched_it_gives_the_same_numbers(make_recipe: Callable[..., Recipe], o
     assert told == [(done, pytest.approx(briers.iloc[: 5 * done].mean())) for done in (1, 2, 3)]
 
 
-def test_a_watch_ends_it_before_the_next_repeat(make_recipe: Callable[..., Recipe]):
-    recipe, told = make_recipe(), []
+def test_a_watch_ends_it_before_the_next_repeat(make_recipe: Callable[..., Pipeline]):
+    pipeline, told = make_recipe(), []
 
     def watch(repeats: int, score: float) -> None:
         told.append(repeats)
@@ -129,7 +129,7 @@ def test_a_watch_ends_it_before_the_next_repeat(make_recipe: Callable[..., Recip
 
     with pytest.raises(Pruned):
         cross_validate(
-            [recipe], repeated_folds(recipe.labels, range(80), 5, 4, seed=0), recipe.cfg.trainer, watch=watch
+            [pipeline], repeated_folds(pipeline.labels, range(80), 5, 4, seed=0), pipeline.cfg.trainer, callback=watch
         )
     assert told == [1, 2]
 

@@ -1,8 +1,8 @@
 from drawing import NONE, score
 
-from hemexp.features import GROUPS
+from hemexp.data.features import GROUPS
 from hemexp.figures.style import readable
-from hemexp.wording import interval_text, score_text
+from hemexp.formatting import interval_text, score_text
 
 
 def test_inputs_keep_apart_in_words():

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from drawing import LABELS, RISKS, RNG, drawn
 
-from hemexp.features import GROUPS
+from hemexp.data.features import GROUPS
 from hemexp.figures import stability
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hemexp.cohort import columns as c
-from hemexp.report.characteristics import characteristics
+from hemexp.cohort.table_one import characteristics
 
 IDS = [f"sub{i:03d}" for i in range(1, 161)]
 ROLES = ["train"] * 60 + ["test"] * 40 + ["unused"] * 30 + ["unlabelled"] * 30

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from fake_run import FIGURES, FULL, IDS, result, score, write_run
 
-from hemexp.compose import load_config
+from hemexp.commands.report import report
 from hemexp.config import ReportConfig
+from hemexp.config.compose import load_config
 from hemexp.errors import UserError
-from hemexp.jobs.report import report
-from hemexp.report.page import render
-from hemexp.report.run_files import read_run
+from hemexp.report.run.page import render
+from hemexp.report.run.read import read_run
 
 
 @pytest.fixture(scope="module")

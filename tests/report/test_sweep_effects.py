@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hemexp.report.sweep_effects import effects, expected_maximum, in_order, luck_within
+from hemexp.report.sweep.effects import effects, expected_maximum, in_order, luck_within
 
 SWEPT = {"a": ["2", "1"], "seed": ["0", "1"], "b": ["x", "y"]}
 JOBS = pd.DataFrame(

@@ -11,14 +11,14 @@ import pytest
 from fake_sweep import GRID, scored, sweep_json, write_sweep
 from test_report_page import words
 
-from hemexp.compose import load_config
+from hemexp.commands.report import report
 from hemexp.config import ReportConfig
+from hemexp.config.compose import load_config
 from hemexp.errors import UserError
-from hemexp.jobs.report import report
-from hemexp.report.sweep_choice import standard_error
-from hemexp.report.sweep_effects import effects
-from hemexp.report.sweep_page import render_sweep
-from hemexp.report.sweep_reading import read_sweep
+from hemexp.report.sweep.choice import standard_error
+from hemexp.report.sweep.effects import effects
+from hemexp.report.sweep.files import read_sweep
+from hemexp.report.sweep.page import render_sweep
 
 SEEDS = {"model.kernel_size": ["3", "5"], "seed": ["0", "1", "2"]}
 

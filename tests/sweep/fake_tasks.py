@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hemexp.sweep.backend import Backend, Beat, Ended, Task
-from hemexp.sweep.job import SweepJob
+from hemexp.sweep.backends.base import Backend, Beat, Ended, Task
+from hemexp.sweep.plan.job import SweepJob
 
 WORK = "fake_work:run_task"
 

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from hemexp.sweep.backend import Task
+from hemexp.sweep.backends.base import Task
 
 
 def run_task(task: Task, pulse: Callable[[int], object]) -> tuple[str, str]:

@@ -15,8 +15,8 @@ from small import FAST
 
 from hemexp.config import RayConfig
 from hemexp.errors import UserError
-from hemexp.sweep.backend import Ended
-from hemexp.sweep.ray import RayBackend, check
+from hemexp.sweep.backends.base import Ended
+from hemexp.sweep.backends.ray import RayBackend, check
 
 pytestmark = [
     pytest.mark.slow,
@@ -109,7 +109,7 @@ def test_a_node_that_is_gone_leaves_nobody_waiting(four_gpus: None, tmp_path: Pa
     backend.patience = 0.1
     backend.submit(tasks(tmp_path, [{"seconds": 2}, {"seconds": 2}]))
     wait_until((tmp_path / "0/began").exists, backend)
-    monkeypatch.setattr("hemexp.sweep.ray._nodes", lambda: [{"CPU": 2.0}])
+    monkeypatch.setattr("hemexp.sweep.backends.ray._nodes", lambda: [{"CPU": 2.0}])
     ended = finish(backend)
     assert [ended[number].outcome for number in range(2)] == ["done", "killed"]
     assert "no node of this Ray has that (at most 2 CPU, 0 GPU)" in ended[1].message

@@ -19,18 +19,18 @@ from optuna.trial import TrialState
 from small import ROOT
 
 from hemexp.cohort.synthetic import write_workbooks
-from hemexp.compose import CONFIG_DIR, register_schemas
 from hemexp.config import SyntheticDataConfig
+from hemexp.config.compose import CONFIG_DIR, register_schemas
 from hemexp.errors import Pruned, UserError
 from hemexp.evaluation.cross_validation import corrected_t_test
-from hemexp.files import write_json, write_text
-from hemexp.run_directory import RunDirectory
-from hemexp.sweep.backend import Ended, Task
-from hemexp.sweep.job import SweepJob, compose_job
-from hemexp.sweep.search import Search, distinct_draws, run_search
-from hemexp.sweep.space import Choices, Interval, Space, parse_space
+from hemexp.files.run_directory import RunDirectory
+from hemexp.files.writing import write_json, write_text
+from hemexp.sweep.backends.base import Ended, Task
+from hemexp.sweep.plan.job import SweepJob, compose_job
+from hemexp.sweep.plan.search import Search, distinct_draws
+from hemexp.sweep.plan.space import Choices, Interval, Space, parse_space
+from hemexp.sweep.run_search import build_score_callback, run_search
 from hemexp.sweep.study import Study
-from hemexp.sweep.tpe import watch_of
 
 Act = Callable[[SweepJob], str]  # does a job, and returns its outcome
 C, LOG_C = "model.C", "model.C=tag(log,interval(0.001,1000))"
@@ -114,7 +114,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
             setattr(getattr(cfg, group), name, type(getattr(getattr(cfg, group), name))(value))
         return SweepJob(number, Path(config.hydra.sweep.dir) / str(number), tuple(own), cfg, {})
 
-    monkeypatch.setattr("hemexp.sweep.search.compose_job", compose)
+    monkeypatch.setattr("hemexp.sweep.plan.search.compose_job", compose)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[bool, dict[str, 
     """Run a search on a pretended backend; return whether all was done, sweep.json and the leaderboard."""
 
     def go(found: Search, act: Act = peak, backend: Pretended | None = None) -> tuple[bool, dict[str, Any], Any]:
-        monkeypatch.setattr("hemexp.sweep.sweep.backend_of", lambda cfg, directory: backend or Pretended(act))
+        monkeypatch.setattr("hemexp.sweep.controller.build_backend", lambda cfg, directory: backend or Pretended(act))
         done = run_search(found)
         content = json.loads((found.directory / "sweep.json").read_text())
         table = pd.read_csv(found.directory / "leaderboard.csv", dtype={"folder": str})
@@ -225,7 +225,7 @@ def test_a_misspelt_key_or_value_is_a_mistake_and_no_failed_trial(
 
 
 def test_without_optuna_tpe_says_what_to_install(prepare: Callable[..., Search], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("hemexp.sweep.search.find_spec", lambda name: None)
+    monkeypatch.setattr("hemexp.sweep.plan.search.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r'pip install "hemexp\[search\]"'):
         prepare("search=tpe", LOG_C)
 
@@ -496,7 +496,7 @@ def test_a_job_below_the_median_is_pruned_and_stays_so(prepare: Callable[..., Se
     repeats: dict[int, int] = {}
 
     def act(job: SweepJob) -> str:
-        watch = watch_of(job)
+        watch = build_score_callback(job)
         level = 0.3 if job.number == 6 else 0.6 + job.number / 100
         try:
             for repeat in range(1, 11):
@@ -521,7 +521,7 @@ def test_a_job_below_the_median_is_pruned_and_stays_so(prepare: Callable[..., Se
 
 
 def test_what_is_no_trial_has_no_watch(prepare: Callable[..., Search]):
-    assert watch_of(prepare("search=random", LOG_C).job(0, {"model.C": 1.0})) is None
+    assert build_score_callback(prepare("search=random", LOG_C).job(0, {"model.C": 1.0})) is None
 
 
 @pytest.mark.usefixtures("quickly")

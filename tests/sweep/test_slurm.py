@@ -16,9 +16,8 @@ from small import FAST, QUIET, ROOT
 
 from hemexp.config import SlurmConfig
 from hemexp.errors import UserError
-from hemexp.sweep.backend import Beat, Ended, Task
-from hemexp.sweep.slurm import SlurmBackend, check
-from hemexp.sweep.slurm_commands import parameters, states
+from hemexp.sweep.backends.base import Beat, Ended, Task
+from hemexp.sweep.backends.slurm import SlurmBackend, check, parameters, states
 
 HERE = Path(__file__).parent
 
@@ -165,7 +164,7 @@ def test_what_sbatch_refuses_is_told(slurm: Path, tmp_path: Path):
 
 
 def test_more_jobs_than_an_array_holds_are_several_arrays(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("hemexp.sweep.slurm._ARRAY", 2)
+    monkeypatch.setattr("hemexp.sweep.backends.slurm._ARRAY", 2)
     backend = started(tmp_path, max_parallel=4)
     backend.submit(tasks(tmp_path, [{"seconds": 0.1}] * 3))
     assert {event.outcome for event in finish(backend).values()} == {"done"}
@@ -175,7 +174,7 @@ def test_more_jobs_than_an_array_holds_are_several_arrays(slurm: Path, tmp_path:
 def test_a_refused_array_of_the_first_call_takes_those_before_it_along(
     slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("hemexp.sweep.slurm._ARRAY", 1)
+    monkeypatch.setattr("hemexp.sweep.backends.slurm._ARRAY", 1)
     monkeypatch.setenv("FAKE_SLURM_MOST", "2")
     backend = started(tmp_path)
     with pytest.raises(UserError, match="MaxSubmitJobs"):
@@ -188,7 +187,7 @@ def test_a_refused_array_of_the_first_call_takes_those_before_it_along(
 def test_what_is_refused_later_has_failed_and_what_runs_goes_on(
     slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("hemexp.sweep.slurm._ARRAY", 1)
+    monkeypatch.setattr("hemexp.sweep.backends.slurm._ARRAY", 1)
     backend = started(tmp_path)
     first, *others = tasks(tmp_path, [{"seconds": 1}, {"seconds": 0.1}, {"seconds": 0.1}, {"seconds": 0.1}])
     backend.submit([first])

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from small import FAST, ROOT
 
-from hemexp.training.group import SECONDS, load_checkpoint
+from hemexp.training.loop import SECONDS, load_checkpoint
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CROSS = [
@@ -196,7 +196,7 @@ def workers_of(parent: int) -> list[int]:
     for folder in Path("/proc").iterdir():
         try:
             command = (folder / "cmdline").read_bytes()
-            ours = b"hemexp.sweep.worker" in command and (folder / "stat").read_text().rsplit(")")[-1].split()[
+            ours = b"hemexp.sweep.backends.worker" in command and (folder / "stat").read_text().rsplit(")")[-1].split()[
                 1
             ] == str(parent)
         except (OSError, IndexError):

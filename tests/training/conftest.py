@@ -4,9 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hemexp.compose import load_config
 from hemexp.config import OptimizerConfig, TrainConfig, TrainerConfig
-from hemexp.members import Fold, Member, make_fold
+from hemexp.config.compose import load_config
+from hemexp.data.training_set import TrainingSet, build_training_set
+from hemexp.training.member import Member
 
 CONV, ATTENTION = ("model.channels=[4,6]",), ("model.embed_dim=8", "model.num_heads=2")
 SMALL = {"sacnn": (*CONV, *ATTENTION), "cnn": CONV, "attention": ATTENTION, "mlp": ()}
@@ -14,7 +15,7 @@ RATES = (0.001, 0.003, 0.01)
 
 
 @pytest.fixture(scope="session")
-def folds() -> list[Fold]:
+def folds() -> list[TrainingSet]:
     """Five folds of 50 patients with 11 inputs and gaps; 40 train, 10 are held out."""
     rng = np.random.default_rng(0)
     scaled = rng.normal(size=(50, 11))
@@ -22,11 +23,11 @@ def folds() -> list[Fold]:
     raw = scaled * 10.0 ** rng.integers(-2, 3, size=11) + 1
     raw[rng.random(raw.shape) < 0.05] = np.nan
     rows = np.arange(50)
-    return [make_fold(raw, labels, rows[rows % 5 != fold], rows[rows % 5 == fold]) for fold in range(5)]
+    return [build_training_set(raw, labels, rows[rows % 5 != fold], rows[rows % 5 == fold]) for fold in range(5)]
 
 
 @pytest.fixture
-def members(folds: list[Fold]) -> Callable[..., list[Member]]:
+def members(folds: list[TrainingSet]) -> Callable[..., list[Member]]:
     """Make members that differ in seed, rate, weight decay and fold; `held_out` False leaves the held-out part out."""
 
     def make(numbers: range | list[int], *overrides: str, model: str = "sacnn", held_out: bool = True) -> list[Member]:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from hemexp.compose import load_config
+from hemexp.commands.train import train
 from hemexp.config import TrainConfig
+from hemexp.config.compose import load_config
 from hemexp.errors import Interrupted
 from hemexp.evaluation import evaluate
-from hemexp.jobs.train import train
 from hemexp.training.progress import EpochBar
 
 

@@ -1,0 +1,99 @@
+"""Table one: who the patients are, by outcome."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from hemexp.types import Array
+
+TAKE_PART = ("train", "val", "test")
+COLUMNS = ["variable", "overall", "no expansion", "expansion", "missing", "SMD"]
+_NUMBERS = {  # column: name, decimals
+    "age": ("age, years", 0),
+    "mrs_before": ("mRS before the stroke", 0),
+    "systolic": ("systolic blood pressure, mmHg", 0),
+    "diastolic": ("diastolic blood pressure, mmHg", 0),
+    "onset_to_first_scan": ("onset to first scan, hours", 1),
+    "HM_volume": ("hematoma volume, mL", 1),
+    "ED_volume": ("edema volume, mL", 1),
+}
+_SHARES = {
+    "sex": "sex: male",
+    "hypertension": "history: hypertension",
+    "stroke_history": "history: stroke",
+    "diabetes": "history: diabetes",
+    "atrial_fibrillation": "history: atrial fibrillation",
+    "coronary_disease": "history: coronary disease",
+    "smoking": "history: smoking",
+    "alcohol": "history: alcohol",
+    "ventricular_drainage": "treatment: ventricular drainage",
+    "hemostasis": "treatment: hemostasis",
+    "icp_lowering": "treatment: ICP lowering",
+    "bp_lowering": "treatment: blood pressure lowering",
+    "sedation": "treatment: sedation, analgesia",
+    "antiemetic": "treatment: antiemetic, stomach protection",
+    "neurotrophic": "treatment: neurotrophic",
+}
+_ORDER = ["age", "sex", "mrs_before", *list(_SHARES)[1:8], "systolic", "diastolic", "onset_to_first_scan",
+          "HM_volume", "ED_volume", *list(_SHARES)[8:]]  # fmt: skip
+_MILLILITERS = 1000  # volumes are in 10^-3 mL
+
+
+def characteristics(patients: pd.DataFrame, expansion: pd.Series, parts: Sequence[str]) -> pd.DataFrame:
+    """Return table one of the labelled patients that take part: those of the parts train, val and test.
+
+    Numbers are median (quartiles), the rest count (percent of those known). The standardized mean difference (SMD;
+    Austin, Stat Med 2009;28:3083) is expansion minus no expansion in pooled standard deviations.
+
+    Args:
+        patients: a row a patient: the first scan, the columns of `hemexp.cohort.columns`; absent ones are left out.
+        expansion: 1, 0 or NaN.
+        parts: each patient's part of the split.
+
+    Shape:
+        patients: N rows; expansion, parts: N.
+
+    Returns:
+        The columns `COLUMNS`; a group's cell without any known value is empty, an SMD that is not defined NaN.
+    """
+    outcome = expansion.to_numpy(dtype=float)
+    inside = np.isin(np.asarray(parts, dtype=str), TAKE_PART) & ~np.isnan(outcome)
+    table, outcome = patients[inside], outcome[inside]
+    groups = [np.full(len(outcome), True), outcome == 0, outcome == 1]
+    counts = [str(int(group.sum())) for group in groups]
+    rows: list[list[object]] = [["patients", *counts, 0, np.nan]]
+    for column in (name for name in _ORDER if name in table):
+        values = table[column].to_numpy(dtype=float)
+        if column in _NUMBERS:
+            values = values / _MILLILITERS if column.endswith("_volume") else values
+            name, decimals = _NUMBERS[column]
+            rows.append(_row(name, values, groups, partial(_median, decimals=decimals)))
+        else:
+            rows.append(_row(_SHARES[column], np.where(np.isnan(values), np.nan, values == 1), groups, _share))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _row(name: str, values: Array, groups: list[Array], show: Callable[[Array], str]) -> list[object]:
+    known = [values[group & ~np.isnan(values)] for group in groups]
+    missing = int(np.isnan(values).sum())
+    return [name, *(show(cell) if len(cell) else "" for cell in known), missing, _difference(known[2], known[1])]
+
+
+def _median(values: Array, decimals: int) -> str:
+    low, middle, high = (f"{number:.{decimals}f}" for number in np.quantile(values, [0.25, 0.5, 0.75]))
+    return f"{middle} ({low} to {high})"
+
+
+def _share(values: Array) -> str:
+    return f"{int(values.sum())} ({100 * values.mean():.0f} %)"
+
+
+def _difference(yes: Array, no: Array) -> float:
+    """Return the SMD; for shares the variance p (1 - p) is what the population variance of 0 and 1 gives."""
+    if len(yes) < 2 or len(no) < 2:
+        return float("nan")
+    binary = bool(np.isin(np.concatenate([yes, no]), [0, 1]).all())
+    spread = np.sqrt((yes.var(ddof=0 if binary else 1) + no.var(ddof=0 if binary else 1)) / 2)
+    return round(float((yes.mean() - no.mean()) / spread), 3) if spread > 0 else float("nan")

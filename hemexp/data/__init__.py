@@ -1,0 +1,1 @@
+"""Inputs, split and preprocessing: from a cohort to training sets."""

@@ -1,0 +1,189 @@
+"""How good predictions are, with intervals: the scores of one test part.
+
+Accuracy stands beside the majority rate and has the exact (Clopper-Pearson) interval. AUROC has Newcombe's interval,
+which holds at 1.0 and in small samples where the bootstrap's shrinks to a point. The others have a bootstrap's over
+patients, with the share of events free to vary as it would in other patients, and its percentiles set further out as
+Student's t asks (Hesterberg, The American Statistician 2015;69:371-386).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import beta, norm
+from scipy.stats import t as student
+
+from hemexp.types import Array
+
+Score = dict[str, float | None]
+
+CONFIDENCE = 0.95
+_RESAMPLES = 2000
+_CELLS = 10_000_000  # weights held at once
+_TINY = 1e-15  # probabilities are drawn in by this much before the logarithm
+
+
+def score_predictions(labels: Array, probabilities: Array, majority: int, prefix: str = "test/") -> dict[str, Score]:
+    """Return accuracy, majority_accuracy, auroc, auprc, brier and log_loss, each with a 95 % interval.
+
+    Args:
+        labels: 1 or 0.
+        probabilities: of 1.
+        majority: the more frequent label of the training part; its accuracy is what answering it always scores.
+        prefix: of the keys.
+
+    Shape:
+        labels, probabilities: (N,).
+
+    Returns:
+        Key to ``value, low, high``; all three None where a score is not defined.
+    """
+    y = labels.astype(float)
+    correct = {"accuracy": (probabilities > 0.5) == (y == 1), "majority_accuracy": y == majority}
+    scores = {f"{prefix}{name}": proportion(hits) for name, hits in correct.items()}
+    resampled = _bootstrap(y, probabilities) if len(y) else {}
+    for name, measure in MEASURES.items():
+        defined = len(y) > 0 and (name not in RANKING or 0 < y.sum() < len(y))
+        value = float(measure(y, probabilities, np.ones((1, len(y))))[0]) if defined else None
+        low, high = None, None
+        if value is not None and name == "auroc":
+            low, high = auroc_interval(value, int(y.sum()), int(len(y) - y.sum()))
+        elif value is not None:
+            low, high = _percentiles(resampled[name], len(y))
+        scores[f"{prefix}{name}"] = {"value": value, "low": low, "high": high}
+    return scores
+
+
+def auprc_by_chance(num_events: int, num_patients: int) -> float:
+    """Return the mean average precision of rankings at random; in few patients it is well above the share of events.
+
+    With P events among n patients, the place k of a ranking holds an event with probability P / n, and then
+    1 + (k - 1) (P - 1) / (n - 1) of the first k on average.
+    """
+    places = np.arange(1, num_patients + 1)
+    others = (num_events - 1) / max(1, num_patients - 1)
+    return float(((1 + (places - 1) * others) / places).mean()) if num_events else float("nan")
+
+
+def prevalence_scores(labels: Array, share: float) -> dict[str, float | None]:
+    """Return what giving everybody the training part's share of expansion scores: ``brier`` and ``log_loss``.
+
+    Shape:
+        labels: (N,).
+    """
+    y, weights = labels.astype(float), np.ones((1, len(labels)))
+    constant = np.full(len(y), share)
+    measures = {"brier": brier, "log_loss": log_loss}
+    return {name: float(each(y, constant, weights)[0]) if len(y) else None for name, each in measures.items()}
+
+
+def auroc(y: Array, p: Array, weights: Array) -> Array:
+    """Return the area under the ROC curve for each row of weights, ties counted half.
+
+    Shape:
+        y, p: (N,); weights: (R, N), how often each patient counts; output (R,).
+    """
+    positive, negative = _by_probability(y, p, weights)
+    below = np.cumsum(negative, axis=1) - negative
+    return np.asarray((positive * (below + negative / 2)).sum(1) / (positive.sum(1) * negative.sum(1)))
+
+
+def average_precision(y: Array, p: Array, weights: Array) -> Array:
+    """Return the area under the precision-recall curve as average precision; shapes as in `auroc`."""
+    positive, negative = (side[:, ::-1] for side in _by_probability(y, p, weights))
+    true, false = np.cumsum(positive, axis=1), np.cumsum(negative, axis=1)
+    precision = np.divide(true, true + false, out=np.zeros_like(true), where=true + false > 0)
+    return np.asarray((positive * precision).sum(1) / true[:, -1])
+
+
+def brier(y: Array, p: Array, weights: Array) -> Array:
+    """Return the mean squared error of the probabilities; shapes as in `auroc`."""
+    return np.asarray(weights @ (p - y) ** 2 / weights.sum(1))
+
+
+def log_loss(y: Array, p: Array, weights: Array) -> Array:
+    """Return the mean negative log likelihood; shapes as in `auroc`."""
+    return np.asarray(weights @ log_losses(y, p) / weights.sum(1))
+
+
+def log_losses(y: Array, p: Array) -> Array:
+    """Return each patient's negative log likelihood: (N,)."""
+    p = np.clip(p, _TINY, 1 - _TINY)
+    return np.asarray(-(y * np.log(p) + (1 - y) * np.log1p(-p)))
+
+
+MEASURES: dict[str, Callable[[Array, Array, Array], Array]] = {
+    "auroc": auroc, "auprc": average_precision, "brier": brier, "log_loss": log_loss,
+}  # fmt: skip
+RANKING = ("auroc", "auprc")  # not defined where one outcome is missing
+
+
+def auroc_interval(value: float, num_positive: int, num_negative: int) -> tuple[float, float]:
+    """Return Newcombe's interval for an AUROC (Statistics in Medicine 2006;25:559-573, method 5).
+
+    The bounds are the areas whose own standard error, after Hanley and McNeil with both group sizes replaced by their
+    mean, just reaches the value observed.
+    """
+    z = float(norm.ppf((1 + CONFIDENCE) / 2))
+    half = (num_positive + num_negative) / 2 - 1
+
+    def gap(area: float) -> float:
+        spread = 1 + half * ((1 - area) / (2 - area) + area / (1 + area))
+        return float(abs(value - area) - z * np.sqrt(area * (1 - area) * spread / (num_positive * num_negative)))
+
+    low = brentq(gap, 0, value) if value > 0 and gap(0) > 0 else 0.0
+    high = brentq(gap, value, 1) if value < 1 and gap(1) > 0 else 1.0
+    if value == 1.0:
+        low = brentq(gap, 0, 1 - 1e-12)
+    if value == 0.0:
+        high = brentq(gap, 1e-12, 1)
+    return float(low), float(high)
+
+
+def proportion(hits: Array) -> Score:
+    """Return the share of hits with its exact (Clopper-Pearson) interval; all None without any patient."""
+    if len(hits) == 0:
+        return {"value": None, "low": None, "high": None}
+    return exact_interval(float(hits.mean()), len(hits))
+
+
+def exact_interval(share: float, count: int) -> Score:
+    """Return a share of so many patients with its Clopper-Pearson interval; the hits need not be a whole number."""
+    tail, hits = (1 - CONFIDENCE) / 2, share * count
+    low = float(beta.ppf(tail, hits, count - hits + 1)) if hits > 0 else 0.0
+    high = float(beta.ppf(1 - tail, hits + 1, count - hits)) if hits < count else 1.0
+    return {"value": share, "low": low, "high": high}
+
+
+def _bootstrap(y: Array, p: Array) -> dict[str, Array]:
+    """Return each measure but the AUROC over samples of as many patients; one that it is not defined in is left out."""
+    rng = np.random.default_rng(0)
+    drawn: dict[str, list[Array]] = {name: [] for name in MEASURES if name != "auroc"}
+    left = _RESAMPLES
+    while left:
+        rows = max(1, min(left, _CELLS // len(y)))
+        weights = rng.multinomial(len(y), np.full(len(y), 1 / len(y)), size=rows).astype(float)
+        both = (weights @ y > 0) & (weights @ (1 - y) > 0)
+        for name, values in drawn.items():
+            values.append(MEASURES[name](y, p, weights[both] if name in RANKING else weights))
+        left -= rows
+    return {name: np.concatenate(values) for name, values in drawn.items()}
+
+
+def _percentiles(resampled: Array, num_patients: int) -> tuple[float | None, float | None]:
+    """Return the ends of the interval; None where all samples are alike, of one patient or ranked perfectly."""
+    if len(resampled) == 0 or np.ptp(resampled) < _TINY:
+        return None, None
+    reach = student.ppf((1 - CONFIDENCE) / 2, num_patients - 1) * np.sqrt(num_patients / (num_patients - 1))
+    tail = float(norm.cdf(reach))
+    low, high = (float(q) for q in np.quantile(resampled, [tail, 1 - tail]))
+    return low, high
+
+
+def _by_probability(y: Array, p: Array, weights: Array) -> tuple[Array, Array]:
+    """Return the weight of positives and of negatives at each distinct probability, ascending: (R, G) each."""
+    order = np.argsort(p)
+    starts = np.flatnonzero(np.diff(p[order], prepend=-np.inf))
+    positive = np.add.reduceat((weights * y)[:, order], starts, axis=1)
+    negative = np.add.reduceat((weights * (1 - y))[:, order], starts, axis=1)
+    return positive, negative

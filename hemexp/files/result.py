@@ -1,0 +1,400 @@
+"""The content of result.json: a tree of dataclasses that writes the file and reads it back.
+
+Every field carries its help text, from which the table in ``docs/result.md`` is generated. A field without a value is
+null. New optional fields keep `SCHEMA_VERSION`; a changed meaning or a removed field raises it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hemexp.errors import UserError
+from hemexp.files.writing import write_json
+
+SCHEMA_VERSION = 1
+RESULT = "result.json"
+NO_LEAKAGE, LEAKAGE, INCOMPLETE = "NO_LEAKAGE_FOUND", "LEAKAGE", "INCOMPLETE"  # how a verdict begins
+BETTER, WORSE = "better_than_baselines", "worse_than_baseline"
+NOT_BETTER, NOT_EVALUATED = "not_better_than_baselines", "not_evaluated"
+CONCLUSIONS = (BETTER, NOT_BETTER, WORSE, NOT_EVALUATED)
+
+
+def entry(text: str, **options: Any) -> Any:
+    """Return a field of a dataclass with its help text; `options` are those of `dataclasses.field`."""
+    return field(metadata={"help": text}, **options)
+
+
+@dataclass(kw_only=True)
+class Score:
+    """A score with its 95 % interval; all null where the score is not defined."""
+
+    value: float | None = entry("the score", default=None)
+    low: float | None = entry("lower end of the 95 % interval", default=None)
+    high: float | None = entry("upper end of the 95 % interval", default=None)
+
+
+@dataclass(kw_only=True)
+class Difference(Score):
+    """The score of the model minus the score of a baseline."""
+
+    p: float | None = entry("two-sided p value", default=None)
+    p_holm: float | None = entry("p value after Holm's correction over all baselines", default=None)
+
+
+@dataclass(kw_only=True)
+class DataSource:
+    """The cohort that was read."""
+
+    kind: str = entry("synthetic, workbook or tidy")
+    root: str | None = entry("absolute path of the folder; null for a synthetic cohort")
+    num_patients: int = entry("patients in the cohort, labeled or not")
+    findings: dict[str, int] = entry("number of data-quality findings of each kind")
+
+
+@dataclass(kw_only=True)
+class PatientFlow:
+    """The number of patients in each part of the split."""
+
+    patients: int = entry("patients in the cohort")
+    unlabelled: dict[str, int] = entry("patients without a known outcome, by reason")
+    unused: int = entry("patients with a known outcome who take no part")
+    train: int = entry("patients in the training part, without the validation part")
+    val: int = entry("patients in the validation part")
+    test: int = entry("patients in the test part")
+
+
+@dataclass(kw_only=True)
+class PrevalenceBaseline:
+    """The scores of giving every test patient the share of expansion in the training part."""
+
+    brier: float | None = entry("Brier score")
+    log_loss: float | None = entry("log loss")
+
+
+@dataclass(kw_only=True)
+class CrossValidationSummary:
+    """The design of the repeated cross-validation."""
+
+    patients: str = entry("labelled (training and test parts) or train (training part alone)")
+    num_folds: int = entry("folds of each repeat")
+    num_repeats: int = entry("repeats, each with another division into folds")
+    num_fits: int = entry("fits of the model: folds times repeats")
+    num_patients: int = entry("patients who are divided into folds")
+    events: int = entry("patients among them with expansion")
+    num_diverged: int = entry("fits whose training loss ended as NaN or infinite")
+    auprc_by_chance: float = entry("mean AUPRC of the folds under random ranking")
+
+
+@dataclass(kw_only=True)
+class Calibration:
+    """The agreement of predicted risks with observed outcomes."""
+
+    intercept: Score = entry("calibration intercept (calibration in the large); ideal 0")
+    slope: Score = entry("calibration slope; ideal 1, below 1 means too extreme risks")
+    scaled_brier: Score = entry("scaled Brier score; 1 is perfect, below 0 is worse than the prevalence")
+    mean_risk: float = entry("mean predicted risk")
+    observed: float = entry("observed share of expansion")
+
+
+@dataclass(kw_only=True)
+class CalibrationByStage:
+    """Calibration in cross-validation and in the test part."""
+
+    cv: Calibration | None = entry("from cross-validation", default=None)
+    test: Calibration | None = entry("from the test part", default=None)
+
+
+@dataclass(kw_only=True)
+class SubgroupScore:
+    """The cross-validated AUROC within a clinical subgroup."""
+
+    subgroup: str = entry("name: value")
+    num_patients: int = entry("patients in the subgroup")
+    events: int = entry("patients among them with expansion")
+    auroc: Score = entry("AUROC over pairs of patients held out in the same fold")
+    mean_risk: float | None = entry("mean predicted risk")
+    observed: float | None = entry("observed share of expansion")
+    note: str = entry("'too few' where there are fewer than 10 patients of either outcome; else empty")
+
+
+@dataclass(kw_only=True)
+class ComparedModel:
+    """The model, or a baseline, on the same folds and the same test part."""
+
+    model: str = entry("name of the model")
+    is_model: bool = entry("true for the model of the run, false for a baseline")
+    auroc: Score = entry("cross-validated AUROC", default_factory=Score)
+    auprc: Score = entry("cross-validated AUPRC", default_factory=Score)
+    brier: Score = entry("cross-validated Brier score", default_factory=Score)
+    log_loss: Score = entry("cross-validated log loss", default_factory=Score)
+    auroc_difference: Difference | None = entry("AUROC of the model minus this one's", default=None)
+    brier_difference: Difference | None = entry("Brier score of the model minus this one's", default=None)
+    test_auroc: Score = entry("AUROC in the test part", default_factory=Score)
+    test_auroc_difference: Difference | None = entry("the difference in the test part, DeLong's test", default=None)
+    num_patients: int | None = entry("patients compared, where not all could be (predict.py)", default=None)
+
+
+@dataclass(kw_only=True)
+class Claim:
+    """What may be said of the model against the baselines, by measure (auroc, brier)."""
+
+    auroc: str = entry("better than baseline, not better than baseline or worse than baseline")
+    brier: str = entry("the same by Brier score")
+    worse_than: dict[str, list[str]] = entry("baselines that the model is worse than after Holm's correction")
+    worse_before_holm: dict[str, list[str]] = entry("baselines that the model is worse than before the correction")
+
+
+@dataclass(kw_only=True)
+class ThresholdScore:
+    """A threshold of risk, fixed on the training part and scored on the test part."""
+
+    rule: str = entry("fixed 0.5, youden or sensitivity 0.9")
+    threshold: float = entry("patients with at least this risk are flagged")
+    flagged: int = entry("test patients flagged")
+    num_patients: int = entry("test patients")
+    sensitivity: Score = entry("share of expansions that are flagged")
+    specificity: Score = entry("share of other patients who are not flagged")
+    ppv: Score = entry("positive predictive value")
+    npv: Score = entry("negative predictive value")
+
+
+@dataclass(kw_only=True)
+class Uncertainty:
+    """The Venn-Abers pairs of the test patients."""
+
+    num_patients: int = entry("test patients")
+    num_abstained: int = entry("test patients whose pair contains the threshold")
+    median_width: float | None = entry("median width of the pairs")
+    threshold: float = entry("Youden's threshold")
+    calibrated_threshold: float = entry("the threshold on the scale of the pairs")
+    coverage_note: str = entry("what the pairs mean and do not mean")
+
+
+@dataclass(kw_only=True)
+class SampleSize:
+    """The sample size that Riley's criteria ask for (BMJ 2020;368:m441)."""
+
+    num_patients: int = entry("patients in the training part")
+    events: int = entry("patients among them with expansion")
+    num_parameters: int = entry("candidate parameters, without the intercept")
+    events_per_parameter: float | None = entry("events for each parameter")
+    required_patients: int = entry("patients required by the strictest criterion")
+    required_events: int = entry("events among as many patients")
+    expected_shrinkage: float = entry("expected shrinkage factor; at least 0.9 is wanted")
+    criteria: dict[str, int] = entry("patients required by each criterion")
+    adequate: bool = entry("whether there are enough patients")
+
+
+@dataclass(kw_only=True)
+class OptimismOf:
+    """The optimism of one score."""
+
+    apparent: float | None = entry("score on the patients that the model was fitted to")
+    optimism: float | None = entry("mean optimism over bootstrap refits")
+    corrected: float | None = entry("apparent score minus optimism (Harrell)")
+    out_of_bag: float | None = entry("mean score on the patients left out of the bootstrap sample")
+    corrected_632plus: float | None = entry("the .632+ estimate, for AUROC and Brier score", default=None)
+
+
+@dataclass(kw_only=True)
+class Optimism:
+    """The optimism of the apparent scores, from bootstrap refits."""
+
+    num_refits: int = entry("bootstrap refits")
+    auroc: OptimismOf = entry("of the AUROC")
+    brier: OptimismOf = entry("of the Brier score")
+    calibration_slope: OptimismOf = entry("of the calibration slope")
+    note: str = entry("a warning where the model memorizes its patients; else empty")
+
+
+@dataclass(kw_only=True)
+class Instability:
+    """How much the risks of patients change when the model is refitted."""
+
+    num_refits: int = entry("bootstrap refits")
+    threshold: float = entry("threshold of risk for the classification")
+    mean_absolute_difference: float = entry("mean absolute change of a patient's risk")
+    median_interval_width: float = entry("median width of the interval with 95 % of the refits")
+    classification_instability: float = entry("mean share of refits that change a patient's class")
+
+
+@dataclass(kw_only=True)
+class LabelScore:
+    """The cross-validated AUROC under one definition of expansion."""
+
+    label: str = entry("name of the definition")
+    definition: str = entry("the definition in words")
+    num_patients: int = entry("patients with a known outcome under it")
+    events: int = entry("patients among them with expansion")
+    is_run_label: bool = entry("whether it is the definition of the run")
+    auroc: Score = entry("AUROC of the model", default_factory=Score)
+    ridge2_auroc: Score = entry("AUROC of the two-variable ridge", default_factory=Score)
+    note: str = entry("'too few' where it could not be scored; else empty", default="")
+
+
+@dataclass(kw_only=True)
+class Attributions:
+    """The inputs that the ranking depends on."""
+
+    method: str = entry("how importance is measured")
+    rank_correlation: float | None = entry("mean rank correlation of the importances between two repeats")
+    num_fits: int = entry("fits that were measured")
+    top: list[str] = entry("the ten most important inputs")
+    clear: list[str] = entry("inputs whose interval lies above zero")
+
+
+@dataclass(kw_only=True)
+class EvaluationBlocks:
+    """What the evaluation adds to result.json; null or empty where it was not done."""
+
+    cross_validation: CrossValidationSummary | None = entry("design of the cross-validation", default=None)
+    calibration: CalibrationByStage | None = entry("calibration", default=None)
+    subgroups: list[SubgroupScore] = entry("scores by subgroup", default_factory=list)
+    comparison: list[ComparedModel] = entry("the model beside the baselines, the model first", default_factory=list)
+    claim: Claim | None = entry("what may be said against the baselines", default=None)
+    thresholds: list[ThresholdScore] = entry("thresholds of risk", default_factory=list)
+    uncertainty: Uncertainty | None = entry("Venn-Abers pairs", default=None)
+    sample_size: SampleSize | None = entry("sample size", default=None)
+    optimism: Optimism | None = entry("bootstrap optimism (evaluation=full)", default=None)
+    instability: Instability | None = entry("instability of the risks (evaluation=full)", default=None)
+    label_sensitivity: list[LabelScore] = entry(
+        "scores under every definition of expansion (evaluation=full)", default_factory=list
+    )
+    attributions: Attributions | None = entry("importance of the inputs (evaluation=full)", default=None)
+
+
+@dataclass(kw_only=True)
+class RunResult(EvaluationBlocks):
+    """result.json of a run of train.py."""
+
+    schema_version: int = entry("version of this format", default=SCHEMA_VERSION)
+    status: str = entry("running, done, failed, interrupted or pruned", default="running")
+    conclusion: str = entry(
+        "better_than_baselines, not_better_than_baselines, worse_than_baseline or not_evaluated", default=NOT_EVALUATED
+    )
+    verdict: str = entry(
+        "NO_LEAKAGE_FOUND, LEAKAGE: <which> or INCOMPLETE: <why>: whether the test patients or the outcome "
+        "influenced the fit",
+        default=f"{INCOMPLETE}: running or killed",
+    )
+    caveats: list[str] = entry("codes of what a reader must know")
+    config_hash: str = entry("hash of the configuration values that differ from the defaults")
+    data_hash: str = entry("hash of the scans of the cohort")
+    seed: int = entry("seed of the run")
+    tags: list[str] = entry("words to find the run by")
+    versions: dict[str, str] = entry("versions of Python, hemexp and its main packages")
+    seconds: float = entry("computing time of the run in seconds", default=0.0)
+    num_train: int = entry("patients in the training part")
+    num_val: int = entry("patients in the validation part")
+    num_test: int = entry("patients in the test part")
+    events_train: int = entry("training patients with expansion")
+    events_test: int = entry("test patients with expansion")
+    metrics: dict[str, Score] = entry(
+        "test/… and cv/… with accuracy, majority_accuracy, auroc, auprc, brier and log_loss", default_factory=dict
+    )
+    prevalence_baseline: PrevalenceBaseline | None = entry("scores of the training prevalence", default=None)
+    majority: int = entry("the more frequent outcome in the training part, 1 or 0")
+    label_definition: str = entry("the definition of expansion in words")
+    input_group: str = entry("the group of inputs")
+    num_features: int = entry("number of inputs")
+    flow: PatientFlow = entry("patients in each part")
+    data: DataSource = entry("the cohort that was read")
+    best_possible_auroc: float | None = entry("AUROC of the true risk in a synthetic population", default=None)
+    epochs: int | None = entry("epochs trained; 1 for a model without epochs", default=None)
+    best_epoch: int | None = entry("epoch of the best weights", default=None)
+    best_loss: float | None = entry("loss of the best weights", default=None)
+    stopped_by: str | None = entry(
+        "stop_loss, patience, max_epochs, or fitted for a model without epochs", default=None
+    )
+    config: dict[str, Any] = entry("the composed configuration")
+
+
+@dataclass(kw_only=True)
+class PredictionResult:
+    """result.json of predict.py."""
+
+    schema_version: int = entry("version of this format", default=SCHEMA_VERSION)
+    status: str = entry("done", default="done")
+    conclusion: str = entry("the conclusion of the run that trained the model")
+    verdict: str = entry("the verdict of the run that trained the model, or INCOMPLETE: <why>")
+    caveats: list[str] = entry("codes of what a reader must know")
+    run_dir: str = entry("absolute path of the run that trained the model")
+    config_hash: str = entry("its configuration hash")
+    data_hash: str = entry("hash of the scans that were predicted")
+    data: DataSource = entry("the cohort that was read")
+    seconds: float = entry("computing time in seconds")
+    num_patients: int = entry("patients predicted")
+    num_train: int = entry("patients among them that the model was trained on: never scored")
+    num_test: int = entry("patients scored")
+    num_own_test: int = entry("patients among those scored who were the run's own test part")
+    events_test: int = entry("patients scored with expansion")
+    metrics: dict[str, Score] = entry("test/… scores with intervals")
+    prevalence_baseline: PrevalenceBaseline = entry("scores of the run's training prevalence")
+    comparison: list[ComparedModel] = entry("the model beside the partial BRAIN score, AUROC only")
+    calibration: CalibrationByStage = entry("calibration in the patients scored")
+
+
+Result = TypeVar("Result", RunResult, PredictionResult)
+
+
+def write_result(result: RunResult | PredictionResult, path: Path) -> None:
+    """Write a result; numbers must be finite or None."""
+    write_json(path, asdict(result))
+
+
+def read_result(path: Path, kind: type[Result]) -> Result:
+    """Read a result and check it.
+
+    Args:
+        path: of a result.json.
+        kind: `RunResult` or `PredictionResult`.
+
+    Raises:
+        UserError: the file cannot be read, was written by another version, or a field is missing or wrong.
+    """
+    return check_result(load_json(path), path, kind)
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file that holds an object.
+
+    Raises:
+        UserError: the file cannot be read, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read as JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds no JSON object; rule: a file that hemexp wrote")
+    return content
+
+
+def check_result(content: Mapping[str, Any], path: Path, kind: type[Result]) -> Result:
+    """Return the content of a result.json as its dataclass; see `read_result`."""
+    version = content.get("schema_version")
+    if version is None:
+        raise UserError(
+            f"{path}: has no schema_version: it was written by hemexp 0.1, or was edited. "
+            "This version cannot read runs of 0.1; train the run again in a new directory"
+        )
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: schema_version is {version!r}; this version of hemexp reads {SCHEMA_VERSION}; "
+            "use the version that wrote the file"
+        )
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise UserError(f"{path}: {place}: {first['msg']}{more}; rule: a file as hemexp wrote it") from None
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a JSON number")

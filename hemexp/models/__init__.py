@@ -1,0 +1,1 @@
+"""The models: networks, baselines and other estimators, each fitted to a training set."""

@@ -1,0 +1,154 @@
+"""Gradient boosting by packages of its own. A checkpoint holds the package's own model file, without its logs.
+
+Thresholds in it are midpoints between two neighboring values of an input in training, as in any tree.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+import numpy as np
+
+from hemexp.errors import UserError
+from hemexp.models.estimator import Estimator, require, to_bytes, to_tensor
+from hemexp.types import Array
+
+EXTRA = "boosting"
+
+
+@dataclass(kw_only=True, eq=False)
+class Boosting(Estimator):
+    """What the three packages share; the fitted `booster` is the package's own."""
+
+    num_trees: int
+    learning_rate: float
+    max_depth: int
+    booster: Any = field(init=False, default=None)
+
+
+@dataclass(kw_only=True, eq=False)
+class XGBoost(Boosting):
+    """XGBoost with exact splits: its histograms would put patients' own values into the file as thresholds."""
+
+    def fit(self, X: Array, y: Array) -> Self:
+        """Grow the trees."""
+        xgboost = require("xgboost", "xgboost", EXTRA)
+        settings = {
+            "objective": "binary:logistic",
+            "tree_method": "exact",
+            "learning_rate": self.learning_rate,
+            "max_depth": self.max_depth,
+            "seed": self.seed,
+            "nthread": 1,
+            "verbosity": 0,
+        }
+        self.booster = xgboost.train(settings, xgboost.DMatrix(X, y, nthread=1), self.num_trees)
+        return self
+
+    def risk(self, X: Array) -> Array:
+        """Return the booster's probabilities."""
+        xgboost = require("xgboost", "xgboost", EXTRA)
+        risk: Array = self.booster.predict(xgboost.DMatrix(X, nthread=1)).astype(np.float64)
+        return risk
+
+    def content(self) -> dict[str, Any]:
+        """Return the model file."""
+        return {"booster": to_tensor(self.booster.save_raw("ubj"))}
+
+    def restore(self, content: Mapping[str, Any]) -> Self:
+        """Read the model file."""
+        xgboost = require("xgboost", "xgboost", EXTRA)
+        self.booster = xgboost.Booster({"nthread": 1}, model_file=bytearray(to_bytes(content["booster"])))
+        return self
+
+
+@dataclass(kw_only=True, eq=False)
+class LightGBM(Boosting):
+    """LightGBM; at least 5 patients a leaf, about what XGBoost asks for, where its own 20 would forbid most splits."""
+
+    def fit(self, X: Array, y: Array) -> Self:
+        """Grow the trees."""
+        lightgbm = require("lightgbm", "lightgbm", EXTRA)
+        settings = {
+            "objective": "binary",
+            "learning_rate": self.learning_rate,
+            "max_depth": self.max_depth,
+            "num_leaves": 2**self.max_depth,
+            "min_data_in_leaf": 5,
+            "seed": self.seed % 2**31,
+            "num_threads": 1,
+            "deterministic": True,
+            "force_row_wise": True,  # rather than timing both ways, which may sum in another order
+            "verbosity": -1,
+        }
+        self.booster = lightgbm.train(settings, lightgbm.Dataset(X, y), self.num_trees)
+        return self
+
+    def risk(self, X: Array) -> Array:
+        """Return the booster's probabilities."""
+        risk: Array = self.booster.predict(X, num_threads=1)
+        return risk
+
+    def content(self) -> dict[str, Any]:
+        """Return the model's text, but for each input's smallest and largest value, which are some patient's."""
+        ranges = " ".join(["[-inf:inf]"] * self.booster.num_feature())
+        text = re.sub("^feature_infos=.*$", f"feature_infos={ranges}", self.booster.model_to_string(), flags=re.M)
+        return {"booster": text}
+
+    def restore(self, content: Mapping[str, Any]) -> Self:
+        """Read the model file."""
+        self.booster = require("lightgbm", "lightgbm", EXTRA).Booster(model_str=content["booster"])
+        return self
+
+
+@dataclass(kw_only=True, eq=False)
+class CatBoost(Boosting):
+    """CatBoost; it starts from the prevalence, as the others do.
+
+    Raises:
+        UserError: no input varies.
+    """
+
+    def fit(self, X: Array, y: Array) -> Self:
+        """Grow the trees."""
+        catboost = require("catboost", "catboost", EXTRA)
+        if not (X.max(axis=0) > X.min(axis=0)).any():
+            raise UserError("model=catboost: inputs that vary=0; rule: at least 1")
+        self.booster = catboost.CatBoost(
+            {
+                "loss_function": "Logloss",
+                "boost_from_average": True,
+                "iterations": self.num_trees,
+                "learning_rate": self.learning_rate,
+                "depth": self.max_depth,
+                "random_seed": self.seed,
+                "thread_count": 1,
+                "logging_level": "Silent",
+                "allow_writing_files": False,
+            }
+        ).fit(X, y)
+        notes = self.booster.get_metadata()
+        for name in list(notes.keys()):  # when and where it was trained, and a random id: other bits each time
+            del notes[name]
+        return self
+
+    def risk(self, X: Array) -> Array:
+        """Return the booster's probabilities."""
+        risk: Array = self.booster.predict(X, prediction_type="Probability", thread_count=1)[:, 1]
+        return risk
+
+    def content(self) -> dict[str, Any]:
+        """Return the model file."""
+        with TemporaryDirectory() as folder:  # it saves to files only
+            path = Path(folder) / "booster.cbm"
+            self.booster.save_model(str(path))
+            return {"booster": to_tensor(path.read_bytes())}
+
+    def restore(self, content: Mapping[str, Any]) -> Self:
+        """Read the model file."""
+        catboost = require("catboost", "catboost", EXTRA)
+        self.booster = catboost.CatBoost().load_model(blob=to_bytes(content["booster"]))
+        return self

@@ -1,0 +1,95 @@
+"""What every peer has in common: scikit-learn's interface, and a content that a checkpoint can hold."""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hemexp.errors import UserError
+from hemexp.types import Array
+
+
+@dataclass(kw_only=True, eq=False)
+class Estimator(ABC):
+    """A model that is fitted whole. Its fields are the settings in ``conf/model``; what `fit` finds comes beside them.
+
+    Attributes:
+        raw: it wants its inputs in their own units, gaps filled, rather than scaled.
+        one_class: it can be fitted where every outcome is the same.
+        found: names of the attributes, plain values and arrays, that `fit` sets; enough to predict.
+        seed: of whatever it draws; below 2**32.
+    """
+
+    raw: ClassVar[bool] = False
+    one_class: ClassVar[bool] = False
+    found: ClassVar[tuple[str, ...]] = ()
+    seed: int = 0
+
+    @abstractmethod
+    def fit(self, X: Array, y: Array) -> Self:
+        """Learn from inputs without gaps and outcomes 1 or 0.
+
+        Shape:
+            X: (N, F); y: (N,).
+        """
+
+    @abstractmethod
+    def risk(self, X: Array) -> Array:
+        """Return the probability of outcome 1; nobody's depends on who else is asked about.
+
+        Shape:
+            X: (N, F), N at least 1. Output: (N,).
+        """
+
+    def content(self) -> dict[str, Any]:
+        """Return what `fit` found as plain values and tensors, nobody's data."""
+        values = {name: getattr(self, name) for name in self.found}
+        return {name: torch.tensor(value) if isinstance(value, np.ndarray) else value for name, value in values.items()}
+
+    def restore(self, content: Mapping[str, Any]) -> Self:
+        """Take over what `content` returned."""
+        for name, value in content.items():
+            setattr(self, name, value.numpy() if isinstance(value, Tensor) else value)
+        return self
+
+    def predict_proba(self, X: Array) -> Array:
+        """Return the probabilities of outcomes 0 and 1.
+
+        Shape:
+            X: (N, F). Output: (N, 2).
+        """
+        risk = self.risk(X) if len(X) else np.zeros(0)
+        return np.column_stack([1 - risk, risk])
+
+
+def to_tensor(content: bytes) -> Tensor:
+    """Return bytes as a tensor that `torch.load` reads with ``weights_only=True``."""
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
+
+
+def to_bytes(content: Tensor) -> bytes:
+    """Return the bytes that `to_tensor` wrapped."""
+    return content.numpy().tobytes()
+
+
+def require(model: str, package: str, extra: str) -> ModuleType:
+    """Import a package that only this model needs.
+
+    Args:
+        model: its name, for the message.
+        package: import name.
+        extra: the optional dependency that installs it.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise UserError(f'model={model} needs the package {package}: pip install "hemexp[{extra}]"') from error

@@ -1,0 +1,141 @@
+"""Logistic regressions; whatever finds the coefficients, a risk is ``expit(intercept + sum_f coefficient_f x_f)``."""
+
+import warnings
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from firthmodels import FirthLogisticRegression
+from scipy.linalg import LinAlgWarning
+from scipy.special import expit
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.model_selection import StratifiedKFold
+
+from hemexp.errors import UserError
+from hemexp.models.estimator import Estimator
+from hemexp.types import Array
+
+
+@dataclass(kw_only=True, eq=False)
+class Linear(Estimator):
+    """A logistic regression; how its coefficients are found is up to the subclass."""
+
+    found: ClassVar[tuple[str, ...]] = ("coefficients", "intercept")
+    coefficients: Array = field(init=False)
+    intercept: float = field(init=False)
+
+    @abstractmethod
+    def solve(self, X: Array, y: Array) -> Any:
+        """Return a fitted scikit-learn model with ``coef_`` and ``intercept_``."""
+
+    def fit(self, X: Array, y: Array) -> Self:
+        """Find the coefficients."""
+        with warnings.catch_warnings():
+            # where an input separates the outcomes there is no optimum; what is reached is finite
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.simplefilter("ignore", LinAlgWarning)  # an input that never varies has no coefficient but 0
+            model = self.solve(X, y)
+        self.coefficients, self.intercept = np.ravel(model.coef_), float(np.ravel(model.intercept_)[0])
+        return self
+
+    def risk(self, X: Array) -> Array:
+        """Return ``expit`` of the linear predictor."""
+        risk: Array = expit(X @ self.coefficients + self.intercept)
+        return risk
+
+
+@dataclass(kw_only=True, eq=False)
+class Unpenalized(Linear):
+    """Plain logistic regression, for one input."""
+
+    def solve(self, X: Array, y: Array) -> Any:
+        """Return the maximum of the likelihood."""
+        return LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8, max_iter=1000).fit(X, y)
+
+
+@dataclass(kw_only=True, eq=False)
+class Ridge(Linear):
+    """Logistic regression with an L2 penalty; `C` is its inverse."""
+
+    C: float
+
+    def solve(self, X: Array, y: Array) -> Any:
+        """Return the maximum of the penalized likelihood."""
+        return LogisticRegression(C=self.C, solver="newton-cholesky", tol=1e-8, max_iter=1000).fit(X, y)
+
+
+@dataclass(kw_only=True, eq=False)
+class Logistic(Linear):
+    """Elastic net; without `C`, stratified cross-validation within the training part chooses the best log loss.
+
+    Attributes:
+        C: inverse of the penalty, or None.
+        l1_ratio: 0 for ridge, 1 for the lasso, or None: the best of `L1_RATIOS`.
+    """
+
+    L1_RATIOS: ClassVar[tuple[float, ...]] = (0.0, 0.5, 1.0)
+    NUM_FOLDS: ClassVar[int] = 5
+    TOO_FEW: ClassVar[float] = 0.1  # C where an outcome occurs once: no fold could hold it and another learn from it
+
+    C: float | None
+    l1_ratio: float | None
+
+    def solve(self, X: Array, y: Array) -> Any:
+        """Return the best of those tried."""
+        _, first, patient = np.unique(np.column_stack([X, y]), axis=0, return_index=True, return_inverse=True)
+        num_folds = min(self.NUM_FOLDS, int(np.bincount(y[first], minlength=2).min()))
+        settings: dict[str, Any] = {"solver": "newton-cholesky", "max_iter": 1000}
+        if self.l1_ratio != 0:  # the one solver for this penalty that leaves the intercept alone
+            settings = {"solver": "saga", "max_iter": 20_000, "tol": 1e-3, "random_state": self.seed}
+        if self.C is not None or num_folds < 2:
+            return LogisticRegression(C=self.C or self.TOO_FEW, l1_ratio=self.l1_ratio or 0.0, **settings).fit(X, y)
+        lowest = -4 if self.l1_ratio == 0 else -2  # below, the lasso keeps no input
+        return LogisticRegressionCV(
+            Cs=np.logspace(lowest, 1, 9),
+            l1_ratios=list(self.L1_RATIOS) if self.l1_ratio is None else [self.l1_ratio],
+            cv=[  # a bootstrap sample holds patients several times: never on both sides
+                (np.flatnonzero(np.isin(patient, train)), np.flatnonzero(np.isin(patient, test)))
+                for train, test in StratifiedKFold(num_folds, shuffle=True, random_state=self.seed).split(
+                    first, y[first]
+                )
+            ],
+            scoring="neg_log_loss",
+            use_legacy_attributes=False,
+            **settings,
+        ).fit(X, y)
+
+
+@dataclass(kw_only=True, eq=False)
+class Firth(Linear):
+    """Logistic regression with Firth's penalty, finite even where an input separates the outcomes.
+
+    Raises:
+        UserError: there are as many inputs as patients or more, one follows from others, or the fit did not converge.
+    """
+
+    def solve(self, X: Array, y: Array) -> Any:
+        """Return the maximum of the penalized likelihood; an input that never varies gets 0."""
+        num_patients, num_inputs = X.shape
+        if num_inputs >= num_patients:
+            raise _refusal(f"inputs={num_inputs}, patients={num_patients}", "fewer inputs than patients")
+        varies = X.max(axis=0) > X.min(axis=0)
+        rank = np.linalg.matrix_rank(np.column_stack([np.ones(num_patients), X[:, varies]])) - 1
+        if rank < varies.sum():
+            what = f"inputs that vary={varies.sum()}, independent={rank}"
+            raise _refusal(what, "no input may follow from the others")
+        try:
+            model = FirthLogisticRegression(backend="numpy", max_iter=1000).fit(X[:, varies], y)
+        except np.linalg.LinAlgError as error:
+            raise _refusal(f"inputs={num_inputs}, patients={num_patients}: {error}", "the fit must converge") from error
+        if not model.converged_:
+            raise _refusal(f"not converged after {model.n_iter_} iterations", "the fit must converge")
+        coefficients = np.zeros(num_inputs)  # 0 for an input that never varied
+        coefficients[varies] = model.coef_
+        model.coef_ = coefficients
+        return model
+
+
+def _refusal(what: str, rule: str) -> UserError:
+    return UserError(f"model=firth: {what}; rule: {rule}; use features=minimal")

@@ -1,0 +1,189 @@
+"""Tabular networks from their authors' packages, trained by a loop of our own."""
+
+import copy
+import math
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hemexp.models.estimator import Estimator, require
+from hemexp.types import Array
+
+EXTRA = "tabular"
+BATCH_SIZE = 32  # with some 64 patients to learn from: two steps an epoch
+
+
+@dataclass(kw_only=True, eq=False)
+class TabularNet(Estimator):
+    """A network that a part cut out of its training rows stops, and whose best weights that part chooses.
+
+    Attributes:
+        lr: AdamW's rate.
+        weight_decay: AdamW's.
+        max_epochs: at most.
+        patience: epochs without a better log loss on the part cut out.
+        val_fraction: of either outcome's patients, cut out.
+        num_features: inputs a patient.
+        net: fitted, in double precision, so that nobody's probability depends on who else is in a batch.
+    """
+
+    lr: float
+    weight_decay: float
+    max_epochs: int
+    patience: int
+    val_fraction: float
+    num_features: int = field(init=False)
+    net: Any = field(init=False)
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """Return a new network; its weights come from torch's global generator."""
+
+    @abstractmethod
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the logits of the K members of an ensemble, or of the one network.
+
+        Shape:
+            x: (B, F). Output: (B, K).
+        """
+
+    def parameter_groups(self) -> Any:
+        """Return what AdamW is to optimize."""
+        return self.net.parameters()
+
+    def fit(self, X: Array, y: Array) -> Self:
+        """Train, and keep the best weights."""
+        self.num_features = X.shape[1]
+        cut_out = _cut(X, y, self.val_fraction, self.seed)
+        inputs, outcomes = torch.tensor(X, dtype=torch.float32), torch.tensor(y, dtype=torch.float32)
+        with _one_thread(), torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.seed)
+            self.net = self.build()
+            self._train((inputs[~cut_out], outcomes[~cut_out]), (inputs[cut_out], outcomes[cut_out]))
+        self.net.double().eval()
+        return self
+
+    def _train(self, train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]) -> None:
+        optimizer = torch.optim.AdamW(self.parameter_groups(), lr=self.lr, weight_decay=self.weight_decay)
+        lowest, best, waited = math.inf, copy.deepcopy(self.net.state_dict()), 0
+        for _ in range(self.max_epochs):
+            self.net.train()
+            for batch in _batches(torch.randperm(len(train[0])), BATCH_SIZE):
+                optimizer.zero_grad()
+                logits = self.logits(train[0][batch])  # (B, K)
+                targets = train[1][batch][:, None].expand_as(logits)
+                loss = F.binary_cross_entropy_with_logits(logits, targets)  # mean of the members' losses
+                torch.autograd.backward(loss)
+                optimizer.step()
+            val_loss = float(F.binary_cross_entropy(self._probabilities(val[0]), val[1]))
+            waited += 1
+            if val_loss < lowest:
+                lowest, best, waited = val_loss, copy.deepcopy(self.net.state_dict()), 0
+            if waited >= self.patience:
+                break
+        self.net.load_state_dict(best)
+
+    def _probabilities(self, x: Tensor) -> Tensor:
+        """Return the mean of the members' probabilities: (B, F) → (B,)."""
+        self.net.eval()
+        with torch.no_grad():
+            return self.logits(x).sigmoid().mean(dim=1)
+
+    def risk(self, X: Array) -> Array:
+        """Return the mean of the members' probabilities."""
+        with _one_thread():
+            parts = [self._probabilities(part) for part in _batches(torch.tensor(X), 256)]
+        return torch.cat(parts).numpy()
+
+    def content(self) -> dict[str, Any]:
+        """Return the weights, in the precision in which they were trained."""
+        state = {name: value.float() for name, value in self.net.state_dict().items()}  # exact
+        return {"num_features": self.num_features, "state_dict": state}
+
+    def restore(self, content: Mapping[str, Any]) -> Self:
+        """Take over weights."""
+        self.num_features = content["num_features"]
+        with torch.random.fork_rng(devices=[]):  # the first weights are drawn in vain
+            self.net = self.build()
+        self.net.load_state_dict(content["state_dict"])
+        self.net.double().eval()
+        return self
+
+
+@dataclass(kw_only=True, eq=False)
+class TabM(TabularNet):
+    """TabM as its README starts: 32 members, 3 blocks, dropout 0.1, but blocks of 128 for so few patients, not 512.
+
+    Its piecewise-linear embeddings are left out: their bins are patients' own values, and would travel in the file.
+    """
+
+    def build(self) -> nn.Module:
+        """Return the package's network."""
+        tabm = require("tabm", "tabm", EXTRA)
+        net: nn.Module = tabm.TabM.make(n_num_features=self.num_features, cat_cardinalities=[], d_out=1, d_block=128)
+        return net
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the logits: (B, F) → (B, K)."""
+        logits: Tensor = self.net(x)[..., 0]
+        return logits
+
+
+@dataclass(kw_only=True, eq=False)
+class FTTransformer(TabularNet):
+    """FT-Transformer with the package's defaults for one block, its smallest."""
+
+    def build(self) -> nn.Module:
+        """Return the package's network."""
+        rtdl = require("ft_transformer", "rtdl_revisiting_models", EXTRA)
+        sizes = rtdl.FTTransformer.get_default_kwargs(n_blocks=1)
+        net: nn.Module = rtdl.FTTransformer(n_cont_features=self.num_features, cat_cardinalities=[], d_out=1, **sizes)
+        return net
+
+    def parameter_groups(self) -> Any:
+        """Return the package's groups: no weight decay on embeddings, normalizations and biases."""
+        return self.net.make_parameter_groups()
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the logits: (B, F) → (B, K)."""
+        logits: Tensor = self.net(x, None)
+        return logits
+
+
+def _batches(rows: Tensor, size: int) -> list[Tensor]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _cut(X: Array, y: Array, fraction: float, seed: int) -> Array:
+    """Return which patients to cut out: of either outcome the fraction, at least one, and never the last one.
+
+    A patient who is there several times, as in a bootstrap sample, is cut out as often.
+
+    Shape:
+        X: (N, F); y: (N,) 1 or 0. Output: (N,) of bool.
+    """
+    rng = np.random.default_rng(seed)
+    _, first, patient = np.unique(np.column_stack([X, y]), axis=0, return_index=True, return_inverse=True)
+    cut_out = np.zeros(len(first), dtype=bool)
+    for outcome in (0, 1):
+        rows = rng.permutation(np.flatnonzero(y[first] == outcome))
+        cut_out[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
+    return np.asarray(cut_out[patient])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread, so that the bits do not depend on the machine's cores; leave the count as it was."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

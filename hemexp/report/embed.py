@@ -1,0 +1,89 @@
+"""Pictures as data URIs, and texts without patient ids."""
+
+import base64
+import re
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from hemexp.errors import UserError
+
+_DATA_URI = "data:image/png;base64,"
+
+
+_PICTURE = {
+    b"IHDR",
+    b"PLTE",
+    b"tRNS",
+    b"sRGB",
+    b"gAMA",
+    b"pHYs",
+    b"IDAT",
+    b"IEND",
+}  # chunks; the rest is text and dates
+
+
+def png_uri(path: Path) -> str:
+    """Return a PNG as a data URI, without the chunks that hold text or dates."""
+    content = path.read_bytes()
+    kept, place = content[:8], 8
+    while content[:8] == b"\x89PNG\r\n\x1a\n" and place + 12 <= len(content):
+        (size,) = struct.unpack(">I", content[place : place + 4])
+        name, end = content[place + 4 : place + 8], place + 12 + size
+        kept += content[place:end] if name in _PICTURE and end <= len(content) else b""
+        place = end
+    if not kept.endswith(b"IEND\xaeB`\x82"):
+        raise UserError(f"{path}: is not a whole PNG picture")
+    return _DATA_URI + base64.b64encode(kept).decode()
+
+
+def read_overrides(path: Path) -> list[str] | None:
+    """Return the overrides of a run from Hydra's file, None where it is absent.
+
+    Raises:
+        UserError: it holds none.
+    """
+    if not path.is_file():
+        return None
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(path))
+    except Exception as error:  # of YAML or of OmegaConf: many classes
+        raise UserError(f"{path}: cannot be read as Hydra's overrides: {error}") from None
+    if not isinstance(content, list):
+        raise UserError(f"{path}: cannot be read as Hydra's overrides: it holds no list")
+    return [str(override) for override in content]
+
+
+def without_ids(content: Any, ids: Iterable[str], short_too: bool = False) -> Any:
+    """Return a structure in which no text names a patient.
+
+    Args:
+        content: text, lists and dictionaries; pictures stay as they are.
+        ids: the patients' names.
+        short_too: also those of fewer than five digits, which in most texts are numbers and no names.
+    """
+    words = "\n".join(_texts(content))
+    there = [name for name in ids if name in words and (short_too or not re.fullmatch(r"\d{1,4}", name))]
+    if not there:
+        return content
+    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(there, key=len, reverse=True)))})(?!\w)")
+
+    def clean(part: Any) -> Any:
+        if isinstance(part, str):
+            return part if part.startswith(_DATA_URI) else pattern.sub("[patient]", part)
+        if isinstance(part, dict):
+            return {key: clean(value) for key, value in part.items()}
+        return [clean(value) for value in part] if isinstance(part, list | tuple) else part
+
+    return clean(content)
+
+
+def _texts(content: Any) -> Iterable[str]:
+    if isinstance(content, str):
+        yield "" if content.startswith(_DATA_URI) else content
+    elif isinstance(content, dict | list | tuple):
+        for part in content.values() if isinstance(content, dict) else content:
+            yield from _texts(part)

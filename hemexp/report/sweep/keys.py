@@ -1,0 +1,78 @@
+"""What each swept key does to the score, in words and tables."""
+
+from hemexp.formatting import count, num
+from hemexp.report.blocks import Block, section, table, text
+from hemexp.report.sweep.effects import Effect
+from hemexp.report.sweep.files import SweepFiles
+
+_TOP = 10  # settings that are shown
+
+
+def key_effects(sweep: SweepFiles, found: list[Effect], figures: dict[str, Block]) -> Block | None:
+    """Return the section on what each swept key does to the score."""
+    if not found:
+        return None
+    words = [
+        "For each key, the mean score of the jobs by value, over all values of the other keys, largest difference "
+        f"first. The spread is a standard deviation over the other settings. {_luck_words(sweep)}"
+    ]
+    if not all(effect.balanced for effect in found if effect.key not in sweep.luck):
+        words.append(
+            "Not every value was tried with the same other settings, so a mean may be owed to the company that its "
+            "value kept: read the differences as hints."
+        )
+    tables = [_effect_table(sweep, effect) for effect in found]
+    blocks = [*map(text, words), figures.get("sweep_effects"), *tables, *_by_setting(sweep)]
+    return section("effects", "What each key does", blocks)
+
+
+def _luck_words(sweep: SweepFiles) -> str:
+    if not sweep.luck:
+        return (
+            "No seed was swept, so nothing here says how far a score moves by chance when nothing but the seed "
+            "differs: a difference as small as that means nothing."
+        )
+    parts = {"seed": "the seed decides first weights, folds and, where it is drawn, the split",
+             "split.fold": "the fold decides who trains and who tests"}  # fmt: skip
+    names = f"{' and '.join(sweep.luck)} {'vary' if sweep.luck[1:] else 'varies'}"
+    return (
+        f"{names} chance alone ({'; '.join(parts[key] for key in sweep.luck)}): each setting counts once, with its "
+        "mean over them, and the spread over them within a setting stands apart."
+    )
+
+
+def _effect_table(sweep: SweepFiles, effect: Effect) -> Block:
+    spread = not effect.values["spread"].isna().all()
+    lucky = not effect.values["luck"].isna().all()
+    best = effect.values["mean"].min() if sweep.lower_is_better else effect.values["mean"].max()
+    chance = effect.key in sweep.luck
+    head = ["value", "jobs", "mean score", "from the best value"]
+    head += [f"spread over {'all' if chance else 'other'} settings"] if spread else []
+    head += [f"spread over {' and '.join(sweep.luck)}"] if lucky else []
+    rows = [
+        [row.value, count(row.num_jobs), num(row.mean, 3), num(row.mean - best, 3),
+         *([num(row.spread, 3)] if spread else []),
+         *([num(row.luck, 3)] if lucky else [])]
+        for row in effect.values.itertuples()
+    ]  # fmt: skip
+    note = "This key is chance: its best value is no better a choice." if chance else ""
+    return table(effect.key, head, rows, note)
+
+
+def _by_setting(sweep: SweepFiles) -> list[Block]:
+    """Return the settings in the order of their means over what is chance, where that was swept."""
+    if not sweep.luck or not sweep.settings or sweep.ranked.empty:
+        return []
+    groups = sweep.ranked.groupby(sweep.settings, sort=False)["score"].agg(["size", "mean", "std", "min", "max"])
+    groups = groups.sort_values("mean", ascending=sweep.lower_is_better, kind="stable")
+    rows = []
+    for key, row in groups.head(_TOP).iterrows():
+        values = key if isinstance(key, tuple) else (key,)
+        reach = f"{num(row['min'], 3)} to {num(row['max'], 3)}"
+        rows.append([*values, count(row["size"]), num(row["mean"], 3), num(row["std"], 3), reach])
+    over = " and ".join(sweep.luck)
+    note = "This order, and not the single best job, is what to choose a setting by."
+    if len(groups) > _TOP:
+        note += f" The best {_TOP} of {count(len(groups))} settings."
+    head = [*map(sweep.short, sweep.settings), "jobs", "mean score", "spread", "lowest to highest"]
+    return [table(f"Settings by their mean over {over}", head, rows, note)]

@@ -1,0 +1,175 @@
+"""What was swept, how the jobs came out, what failed, and what the test part says of them."""
+
+from typing import Any
+
+import pandas as pd
+
+from hemexp.formatting import count, num, score_text
+from hemexp.report.blocks import Block, section, table, text
+from hemexp.report.embed import without_ids
+from hemexp.report.sweep.files import SweepFiles, hide_serials, measure_name
+
+SHOWN = 25  # rows of a leaderboard before the rest is folded
+LOST = ("failed", "killed", "timeout", "missing")
+_STATUS = {
+    "done": "finished",
+    "failed": "failed",
+    "killed": "killed",
+    "timeout": "given up after too long",
+    "pruned": "ended early by the search, as unpromising",
+    "interrupted": "interrupted",
+    "missing": "never run",
+}
+_SEARCHES = {
+    "grid": "every combination of these values",
+    "random": "settings drawn at random",
+    "tpe": "settings that a search (tree-structured Parzen estimator) proposed, learning from the jobs before",
+}
+
+
+def swept(sweep: SweepFiles) -> Block | None:
+    """Return the section on what was tried, where, and what ranked it."""
+    keys = [[key, _listed(values), count(len(values))] for key, values in sweep.swept.items()]
+    search, where = sweep.facts.get("search") or {}, sweep.facts.get("where") or {}
+    rows = [["How settings were found", _SEARCHES.get(str(search.get("name")), str(search.get("name", "unknown")))]]
+    rows.append(["What ranks the jobs", f"{_ranking(sweep)}. Test scores never do"])
+    rows.append(["Where the jobs ran", str(where.get("name", "unknown"))])
+    rows.append(["Jobs", f"{count(len(sweep.jobs))}: {told_counts(sweep)}"])
+    if sweep.facts.get("skipped"):
+        rows.append(["Finished before this start", count(sweep.facts["skipped"])])
+    shown = table("Swept keys", ["key", "values", "how many"], keys) if keys else text("No key has two values.", "note")
+    return section("swept", "What was swept", [table("", ["", ""], rows), shown])
+
+
+def told_counts(sweep: SweepFiles) -> str:
+    """Return how many jobs ended how."""
+    statuses = sweep.jobs["status"].value_counts()
+    known = [name for name in _STATUS if name in statuses] + sorted(set(statuses.index) - set(_STATUS))
+    return ", ".join(f"{count(statuses[name])} {_STATUS.get(name, name)}" for name in known)
+
+
+def leaderboard(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
+    """Return the section with the ranking and the jobs without a rank."""
+    if sweep.ranked.empty:
+        words = (
+            "No job has a rank: none was cross-validated, and none had patients of the training part held out "
+            "(split.val_fraction). Scores of the test part report; choosing by them would make them training scores."
+        )
+        return section("leaderboard", "Leaderboard", [text(words, "warn"), *_unranked(sweep)])
+    metric = str(sweep.facts.get("ranked_by") or "")
+    brier = [] if metric == "cv/brier" or "cv/brier" not in sweep.jobs else ["cv/brier"]
+    head = [
+        "rank",
+        "job",
+        *map(sweep.short, sweep.swept),
+        sweep.measure.partition(",")[0],
+        *("Brier score" for _ in brier),
+        "seconds",
+    ]
+    rows = [
+        [count(job["rank"]), count(job["job"]), *(job[key] for key in sweep.swept), score_text(sweep.score(job), 3),
+         *(score_text(sweep.scores(job, name), 3) for name in brier), num(job["seconds"], 0)]
+        for _, job in sweep.ranked.iterrows()
+    ]  # fmt: skip
+    note = f"{'Lower' if sweep.lower_is_better else 'Higher'} is better. {_interval(sweep)}"
+    caption = f"Jobs, best first by {sweep.measure}"
+    blocks = [table(caption, head, rows[:SHOWN], "" if rows[SHOWN:] else note, strong=0)]
+    if rows[SHOWN:]:
+        blocks.append(table("", head, rows[SHOWN:], note, folded=f"The other {count(len(rows) - SHOWN)} jobs"))
+    return section("leaderboard", "Leaderboard", [*blocks, figures.get("sweep_scores"), *_unranked(sweep)])
+
+
+def _interval(sweep: SweepFiles) -> str:
+    if str(sweep.facts.get("ranked_by") or "").startswith("cv/"):
+        return (
+            "In brackets, 95 % intervals: how far a score would move with other patients. Two jobs share patients, so "
+            "their difference is surer than the overlap of their intervals suggests; neither is corrected for "
+            "choosing the best."
+        )
+    return "The score of the validation part has no interval."
+
+
+def _unranked(sweep: SweepFiles) -> list[Block]:
+    if sweep.unranked.empty:
+        return []
+    rows = [
+        [count(job["job"]), *(job[key] for key in sweep.swept), _STATUS.get(job["status"], job["status"]),
+         num(job["seconds"], 0)]
+        for _, job in sweep.unranked.iterrows()
+    ]  # fmt: skip
+    folded = f"The {count(len(rows))} jobs without a rank" if len(rows) > SHOWN else ""
+    return [
+        table("Jobs without a rank", ["job", *map(sweep.short, sweep.swept), "status", "seconds"], rows, folded=folded)
+    ]
+
+
+def test_scores(sweep: SweepFiles) -> Block | None:
+    """Return the section on the test part, apart from everything that ranks."""
+    metrics = [name for name in ("test/auroc", "test/brier") if name in sweep.jobs and sweep.jobs[name].notna().any()]
+    done = sweep.ranked if len(sweep.ranked) else sweep.jobs
+    done = done[done[metrics].notna().any(axis=1)] if metrics else done.iloc[:0]
+    if done.empty:
+        return None
+    words = (
+        "The test part has no say in the ranking, and the rows stand in the order of the leaderboard: whoever picks "
+        "a job by its test score has trained on the test part, and has no honest number left. "
+    )
+    told: dict[bool | None, str] = {
+        True: "The jobs were ranked within the training part alone, so the test score of the job ranked first is an "
+        "honest estimate; those of the others are there to be read, not to be chosen from.",
+        False: "The cross-validation that ranked the jobs went over all labelled patients, those of the test part "
+        "among them. So even the first job’s test score is no independent check of the choice.",
+    }
+    if sweep.num_reports > 1:
+        words += "The search went on after its test part had been reported, so not even the first job’s is untouched."
+    elif not sweep.luck or not sweep.test_untouched:
+        words += told.get(sweep.test_untouched, "")
+    else:
+        words += "Where folds or seeds are swept, one job’s test patients may be another’s training patients. "
+    head = ["rank", "job", *(measure_name(name).partition(",")[0] for name in metrics)]
+    rows = [
+        [count(job["rank"]) if job["rank"] == job["rank"] else "–", count(job["job"]),
+         *(score_text(sweep.scores(job, name), 3) for name in metrics)]
+        for _, job in done.iterrows()
+    ]  # fmt: skip
+    note = "In brackets, 95 % intervals."
+    blocks = [table("Test part, in the order of the leaderboard", head, rows[:SHOWN], "" if rows[SHOWN:] else note)]
+    if rows[SHOWN:]:
+        blocks.append(table("", head, rows[SHOWN:], note, folded=f"The other {count(len(rows) - SHOWN)} jobs"))
+    return section("test-scores", "The test part, which ranks nothing", [text(words), *blocks])
+
+
+def failures(sweep: SweepFiles, patients: bool) -> Block | None:
+    """Return the section on the jobs that were lost, each with why and where its log is."""
+    lost = sweep.jobs[sweep.jobs["status"].isin(LOST)]
+    if lost.empty:
+        return None
+    rows = [_lost(sweep, job, patients) for _, job in lost.iterrows()]
+    words = (
+        f"{count(len(rows))} of {count(len(sweep.jobs))} jobs left no result. They are missing from every figure and "
+        "mean above. The command at the end of this page runs them again, and only them."
+    )
+    head = ["job", "settings", "what happened", "message", "log"]
+    return section("failures", "Failures", [text(words, "warn"), table("Jobs without a result", head, rows)])
+
+
+def _lost(sweep: SweepFiles, job: "pd.Series[Any]", patients: bool) -> list[str]:
+    message = str(job["message"])
+    if not patients:  # a message may quote the cohort, where a short number may be a name
+        message = hide_serials(without_ids(message, sweep.patient_ids, short_too=True))
+    log = "" if job["status"] == "missing" else f"{job['folder']}/train.log"
+    return [count(job["job"]), str(job["overrides"]), _STATUS.get(job["status"], job["status"]), message, log]
+
+
+def _ranking(sweep: SweepFiles) -> str:
+    ranked_by = str(sweep.facts.get("ranked_by") or "")
+    if not ranked_by:
+        return "nothing: no job was cross-validated or had a validation part"
+    best = "the lowest is best" if sweep.lower_is_better else "the highest is best"
+    inside = " within the training part" if sweep.test_untouched and ranked_by.startswith("cv/") else ""
+    return f"{sweep.measure}{inside}; {best}"
+
+
+def _listed(values: list[str], most: int = 12) -> str:
+    shown = values if len(values) <= most else [*values[: most - 1], f"… and {len(values) - most + 1} more"]
+    return ", ".join(shown)

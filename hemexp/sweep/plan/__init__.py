@@ -1,0 +1,1 @@
+"""Plan a sweep: its jobs, composed and checked before the first one starts."""

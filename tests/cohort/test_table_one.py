@@ -1,0 +1,45 @@
+"""Table one against numbers worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hemexp.cohort.table_one import COLUMNS, characteristics
+
+
+def test_by_hand():
+    patients = pd.DataFrame(
+        {
+            "age": [50.0, 60, 70, 80, 99, 99],
+            "sex": [1.0, 2, 1, np.nan, 1, 1],
+            "HM_volume": [10_000.0, 20_000, 30_000, 50_000, 0, 0],
+        }
+    )
+    expansion = pd.Series([0.0, 0, 1, 1, 1, np.nan])
+    table = characteristics(patients, expansion, ["train", "test", "train", "val", "unused", "unlabelled"])
+    assert table.columns.tolist() == COLUMNS
+    rows = table.set_index("variable").drop(columns="SMD").T.to_dict("list")
+    assert rows == {
+        "patients": ["4", "2", "2", 0],
+        "age, years": ["65 (58 to 72)", "55 (52 to 58)", "75 (72 to 78)", 0],
+        "sex: male": ["2 (67 %)", "1 (50 %)", "1 (100 %)", 1],
+        "hematoma volume, mL": ["25.0 (17.5 to 35.0)", "15.0 (12.5 to 17.5)", "40.0 (35.0 to 45.0)", 0],
+    }
+    differences = table.set_index("variable")["SMD"]
+    assert differences["age, years"] == pytest.approx(20 / np.sqrt(50), abs=1e-3)
+    assert np.isnan(differences["sex: male"])  # one known value with expansion
+
+
+def test_a_share_s_difference_is_austins():
+    smoking = np.repeat([1.0, 0, 1, 0], [30, 70, 45, 55])
+    expansion = pd.Series(np.repeat([0.0, 1], 100))
+    table = characteristics(pd.DataFrame({"smoking": smoking}), expansion, ["train"] * 200)
+    assert table["SMD"].iloc[-1] == pytest.approx(0.15 / np.sqrt((0.3 * 0.7 + 0.45 * 0.55) / 2), abs=1e-3)
+
+
+def test_nobody_and_one_outcome():
+    patients = pd.DataFrame({"age": [50.0, np.nan]})
+    none = characteristics(patients, pd.Series([np.nan, np.nan]), ["unlabelled"] * 2)
+    assert none["overall"].tolist() == ["0", ""]
+    one = characteristics(patients, pd.Series([0.0, 0.0]), ["train"] * 2)
+    assert one.iloc[1].drop("SMD").tolist() == ["age, years", "50 (50 to 50)", "50 (50 to 50)", "", 1]

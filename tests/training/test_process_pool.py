@@ -1,0 +1,249 @@
+"""Groups over processes: the same results however they are cut and whatever happens to a worker."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small import ROOT
+from test_loop import Make, equal
+
+from hemexp.errors import UserError
+from hemexp.training import process_pool as workers
+from hemexp.training.fit import fit
+from hemexp.training.loop import FitResult, fit_group
+
+
+@pytest.mark.slow
+def test_the_same_results_whatever_the_workers_and_groups(members: Make, trainer: Callable, tmp_path: Path):
+    """Members of two shapes, in a mixed order."""
+    group = [*members(range(7)), *members(range(4), model="cnn")][::-1]
+    cfg = trainer(max_epochs=8)
+    alone = [fit_group([member], cfg)[0] for member in group]
+    for options in (
+        {"num_workers": 1},
+        {"num_workers": 1, "group_size": 2},
+        {"num_workers": 2, "group_size": 3},
+        {"num_workers": 3, "group_size": 1, "directory": tmp_path},
+        {"num_workers": 2, "group_size": 1, "directory": tmp_path},  # found there
+    ):
+        results = fit(group, cfg, **options)
+        assert all(equal(a, b) for a, b in zip(alone, results, strict=True)), options
+    assert len(list(tmp_path.glob("*.ckpt"))) == len(group)
+    assert fit([], cfg) == []
+
+
+def test_groups_leave_no_worker_idle(members: Make, trainer: Callable, monkeypatch: pytest.MonkeyPatch):
+    asked: list[tuple[list[int], int]] = []
+
+    def remember(job, groups, report, num_workers=1):
+        asked.append((sorted(len(group) for group in groups), num_workers))
+        cut = sorted(number for group in groups for number in group)
+        assert cut == list(range(len(job.members)))
+        return dict.fromkeys(cut)
+
+    monkeypatch.setattr("hemexp.training.fit.fit_here", remember)
+    monkeypatch.setattr("hemexp.training.fit.fit_in_processes", remember)
+    monkeypatch.setattr("hemexp.training.fit._num_devices", lambda trainer: 4)
+    for count in (1, 8, 9, 40, 100):
+        fit(members([0]) * count, trainer())
+    assert asked == [
+        ([1], 1),
+        ([8], 1),
+        ([2, 2, 2, 3], 4),
+        ([5] * 8, 4),
+        ([6] * 12 + [7] * 4, 4),
+    ]
+
+
+def allocating(limit: int, trained: list[int]) -> Callable[..., list[FitResult]]:
+    def fit_if_small(group, cfg, **options):
+        if len(group) > limit:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+        trained.extend(member.seed for member in group)
+        return fit_group(group, cfg, **options)
+
+    return fit_if_small
+
+
+def test_out_of_memory_means_smaller_groups(members: Make, trainer: Callable, monkeypatch: pytest.MonkeyPatch):
+    group, cfg, trained = members(range(7)), trainer(max_epochs=4), []
+    whole = fit(group, cfg)
+    monkeypatch.setattr(workers, "fit_group", allocating(2, trained))
+    assert all(equal(a, b) for a, b in zip(whole, fit(group, cfg), strict=True))
+    assert sorted(trained) == list(range(7))  # nobody twice
+    monkeypatch.setattr(workers, "fit_group", allocating(0, trained))
+    with pytest.raises(UserError, match=r"one member alone needs more memory.*trainer\.batch_size"):
+        fit(group, cfg)
+
+
+def test_any_other_error_is_not_hidden(members: Make, trainer: Callable, monkeypatch: pytest.MonkeyPatch):
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("no matter of memory")
+
+    monkeypatch.setattr(workers, "fit_group", fails)
+    with pytest.raises(RuntimeError, match="no matter of memory"):
+        fit(members(range(3)), trainer())
+
+
+@dataclass
+class Bomb:
+    """Kills the first process that unpickles it, a moment later."""
+
+    marker: str
+    home: int
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        if os.getpid() != self.home and not Path(self.marker).exists():
+            Path(self.marker).touch()
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_only_time(members: Make, trainer: Callable, tmp_path: Path):
+    group, cfg = members(range(6)), trainer(max_epochs=200)
+    whole = fit(group, cfg)
+    marker = tmp_path / "exploded"
+    wired = [
+        replace(member, training_set=replace(member.training_set, label={"bomb": Bomb(str(marker), os.getpid())}))
+        for member in group
+    ]
+    results = fit(wired, cfg, num_workers=2, group_size=3)
+    assert marker.exists()
+    assert all(equal(a, b) for a, b in zip(whole, results, strict=True))
+
+
+SCRIPT = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+from hemexp.config import CNNConfig, OptimizerConfig, TrainerConfig
+from hemexp.training.member import Member, build_training_set
+from hemexp.training import fit
+
+if __name__ == "__main__":
+    rng = np.random.default_rng(0)
+    raw, labels = rng.normal(size=(40, 6)), np.arange(40) % 2
+    fold = build_training_set(raw, labels, range(40))
+    trainer = TrainerConfig(max_epochs=int(sys.argv[2]), stop_loss=None, checkpoint_every=20)
+    members = [Member(CNNConfig("cnn"), OptimizerConfig(), fold, seed) for seed in range(4)]
+    for result in fit(members, trainer, directory=Path(sys.argv[1]), num_workers=2, group_size=2):
+        print(result.epochs, result.best_loss)
+"""
+
+
+def alive(process_group: int) -> bool:
+    try:
+        os.killpg(process_group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return holds()
+
+
+def start_many(folder: Path, epochs: int = 1500) -> subprocess.Popen[str]:
+    folder.mkdir(exist_ok=True)
+    (folder / "many.py").write_text(SCRIPT)
+    command = [sys.executable, str(folder / "many.py"), str(folder / "parts"), str(epochs)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True)
+
+
+@pytest.mark.slow
+def test_workers_stop_on_a_signal_and_go_on_from_there(tmp_path: Path):
+    whole, _ = start_many(tmp_path / "whole").communicate(timeout=300)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        stop_and_go_on(number, tmp_path / number.name, whole)
+
+
+def stop_and_go_on(number: signal.Signals, tmp_path: Path, whole: str) -> None:
+    process = start_many(tmp_path)
+    assert eventually(lambda: len(list((tmp_path / "parts").glob("*.ckpt"))) == 2, 120)
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "Interrupted: interrupted after epoch" in errors
+    epochs = [torch.load(path, weights_only=True)["num_epochs"] for path in (tmp_path / "parts").glob("*.ckpt")]
+    assert len(epochs) == 2
+    assert all(0 < epoch < 1500 for epoch in epochs)
+    assert eventually(lambda: not alive(process.pid))  # no worker is left behind
+    again, _ = start_many(tmp_path).communicate(timeout=300)
+    assert again.splitlines()[-4:] == whole.splitlines()[-4:]
+    assert len(again.splitlines()[-1].split()) == 2
+
+
+class Sleeping(workers.Job):
+    """Takes a while on its device instead of training on it."""
+
+    def fit(self, group, report, stop):
+        started = time.monotonic()
+        time.sleep(0.1 * len(group))
+        return {i: (self.trainer.devices, os.getpid(), started, time.monotonic()) for i in group}
+
+
+@pytest.mark.slow
+def test_a_script_without_its_guard_is_told_so(tmp_path: Path):
+    (tmp_path / "many.py").write_text(SCRIPT.replace('if __name__ == "__main__":', "if True:"))
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "many.py"), str(tmp_path / "runs"), "5"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "a script must call fit under __name__ == '__main__'" in done.stderr
+    assert "Exception in thread" not in done.stderr
+
+
+@pytest.mark.slow
+def test_four_simulated_gpus_each_have_one_worker_and_one_group_at_a_time(trainer: Callable):
+    groups = [tuple(range(start, start + 1 + start % 5)) for start in range(0, 60, 5)]
+    results = workers.fit_in_processes(
+        Sleeping([], trainer(accelerator="gpu"), None), groups, lambda *news: None, num_workers=4
+    )
+    assert sorted(results) == sorted(number for group in groups for number in group)
+    spans: dict[int, set[tuple[float, float]]] = {}
+    processes: dict[int, set[int]] = {}
+    for (device,), process, started, ended in results.values():
+        spans.setdefault(device, set()).add((started, ended))
+        processes.setdefault(device, set()).add(process)
+    assert sorted(spans) == [0, 1, 2, 3]
+    assert all(len(each) == 1 for each in processes.values())
+    for each in spans.values():
+        ordered = sorted(each)
+        assert all(end <= start for (_, end), (start, _) in pairwise(ordered))
+
+
+def test_a_config_that_names_its_gpu_keeps_it(trainer: Callable):
+    job = workers.Job([], trainer(accelerator="gpu", devices=[2]), None)
+    assert workers.on_device(job, 0).trainer.devices == [2]
+    assert workers.on_device(replace(job, trainer=trainer()), 3).trainer.devices == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_trains_many_members_as_it_trains_one(members: Make, trainer: Callable):
+    group, cfg = members(range(64)), trainer(accelerator="gpu", max_epochs=20)
+    together, cpu = fit(group, cfg), fit(group, trainer(max_epochs=20))
+    for number in (0, 63):
+        (alone,) = fit([group[number]], cfg)
+        np.testing.assert_allclose(
+            alone.history["train/loss"], together[number].history["train/loss"], rtol=1e-3, atol=1e-5
+        )
+    for one, other in zip(together, cpu, strict=True):
+        np.testing.assert_allclose(one.history["train/loss"], other.history["train/loss"], rtol=0.01, atol=1e-4)
