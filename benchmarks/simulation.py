@@ -1,16 +1,17 @@
-"""Whether the evaluation says the truth, on simulated cohorts where the truth is known.
+"""Check of the evaluation on simulated cohorts with a known truth.
 
 python benchmarks/simulation.py [--cohorts 400] [--patients 100] [--fresh 100000] [--jobs 2]
 
-Five tables: how often the intervals of repeated cross-validation hold what the fold models score on fresh patients,
-with signal and without, and how often they would after Nadeau and Bengio alone; what calibration is found for a model
-that is calibrated; and how often a model is called better or worse than the baselines where there is nothing to find.
+Five tables: how often the intervals of repeated cross-validation contain the score of the fold models in new patients,
+with signal, with signal by the correction of Nadeau and Bengio alone, and without signal; the measured calibration of
+the true risks; and how often a model is called better or worse than the baselines in cohorts without signal.
 
-An AUPRC depends on how many patients are ranked at once: its truth is that of fresh groups as small as the folds.
+The AUPRC depends on the number of ranked patients. Its true value is therefore computed in groups of new patients of
+the same size as the folds.
 """
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from hemexp.evaluation.cross_validation import CrossValidated, cross_validate
 from hemexp.evaluation.folds import repeated_folds
 from hemexp.evaluation.metrics import auroc, brier, log_loss
 from hemexp.evaluation.pipeline import Pipeline
+from hemexp.files.result import Score
 from hemexp.formatting import bounds
 
 Array = np.ndarray[Any, Any]
@@ -35,12 +37,12 @@ NO_SIGNAL = SyntheticDataConfig("synthetic", prevalence=0.23, signal=0.0)
 INPUTS = ("log_volume", "log_hours", "systolic", "stroke_history", "age")
 _FRESH_SEED, _LARGE = 10**6, 1000
 _CORRECTED = ("auroc", "brier", "log_loss")
-_GROUPS = 1000  # of fresh patients, each as large as a fold
-Covered = dict[str, tuple[float, float, float, float]]  # value, low, high and truth by score
+_GROUPS = 1000  # groups of new patients, each as large as a fold
+ScoreWithTruth = tuple[float, float, float, float]  # value, low, high and truth
 
 
 def cohort(data: SyntheticDataConfig, num_patients: int, seed: int) -> tuple[Any, Array, Array]:
-    """Return patients, their true risks and outcomes drawn from these."""
+    """Return patients, their true risks and outcomes drawn from these risks."""
     patients, risk = draw_patients(data, num_patients, seed)
     return patients, risk, (np.random.default_rng([seed, 1]).random(num_patients) < risk).astype(float)
 
@@ -57,76 +59,77 @@ def pipeline(patients: Any, labels: Array, cfg: TrainConfig, model: ModelConfig 
     return Pipeline(cfg, model, names, input_table(patients, list(names)).to_numpy(), labels, {})
 
 
-def covered(
+def cross_validated(
     cfg: TrainConfig, num_patients: int, num_fresh: int, seed: int, data: SyntheticDataConfig = POPULATION
-) -> tuple[Covered, Covered]:
-    """Return the scores of a model cross-validated on one cohort: as a run gives them; after the correction alone."""
+) -> tuple[dict[str, ScoreWithTruth], dict[str, ScoreWithTruth]]:
+    """Return the cross-validated scores of a model in one cohort: as in a run, and by the correction alone."""
     patients, _, labels = cohort(data, num_patients, seed)
-    own = pipeline(patients, labels, cfg)
-    parts = repeated_folds(labels, range(num_patients), 5, 20, seed)
-    (found,) = cross_validate([own], parts, cfg.trainer)
-    fresh, _, outcomes = cohort(data, num_fresh, _FRESH_SEED)
-    raw = input_table(fresh, list(own.features)).to_numpy()
-    truth = true_scores(found, outcomes, [predictor.predict(raw) for predictor in found.predictors])
-    given = {name: _row(found.score(name), value) for name, value in truth.items()}
-    corrected = {name: _row(found.corrected(found.scores[name].to_numpy()), truth[name]) for name in _CORRECTED}
-    return given, corrected
+    model = pipeline(patients, labels, cfg)
+    folds = repeated_folds(labels, range(num_patients), 5, 20, seed)
+    (validated,) = cross_validate([model], folds, cfg.trainer)
+    new_patients, _, outcomes = cohort(data, num_fresh, _FRESH_SEED)
+    raw = input_table(new_patients, list(model.features)).to_numpy()
+    truth = true_scores(validated, outcomes, [predictor.predict(raw) for predictor in validated.predictors])
+    scores = {name: _add_truth(validated.score(name), value) for name, value in truth.items()}
+    corrected = {
+        name: _add_truth(validated.corrected(validated.scores[name].to_numpy()), truth[name]) for name in _CORRECTED
+    }
+    return scores, corrected
 
 
-def true_scores(found: CrossValidated, outcomes: Array, risks: list[Array]) -> dict[str, float]:
-    """Return what the fold models score on fresh patients, on average.
+def true_scores(validated: CrossValidated, outcomes: Array, risks: list[Array]) -> dict[str, float]:
+    """Return the mean scores of the fold models in new patients.
 
     Shape:
-        outcomes: (N,); risks: one (N,) a fold model.
+        outcomes: (N,); risks: one array (N,) for each fold model.
     """
     weights = np.ones((1, len(outcomes)))
     whole = {"auroc": auroc, "brier": brier, "log_loss": log_loss}
-    scores = {name: np.mean([measure(outcomes, each, weights)[0] for each in risks]) for name, measure in whole.items()}
-    scores["accuracy"] = np.mean([((each > 0.5) == (outcomes == 1)).mean() for each in risks])
-    held_out = [found.labels[part.test] for part in found.parts]
-    in_groups = [group_auprc(outcomes, each, int(y.sum()), len(y)) for each, y in zip(risks, held_out, strict=True)]
+    scores = {name: np.mean([measure(outcomes, p, weights)[0] for p in risks]) for name, measure in whole.items()}
+    scores["accuracy"] = np.mean([((p > 0.5) == (outcomes == 1)).mean() for p in risks])
+    held_out = [validated.labels[fold.test] for fold in validated.folds]
+    in_groups = [group_auprc(outcomes, p, int(y.sum()), len(y)) for p, y in zip(risks, held_out, strict=True)]
     return {name: float(value) for name, value in scores.items()} | {"auprc": float(np.mean(in_groups))}
 
 
 def group_auprc(outcomes: Array, risks: Array, num_events: int, num_patients: int) -> float:
-    """Return the mean average precision in groups of so many patients, so many of them with the outcome."""
+    """Return the mean average precision in groups of `num_patients` patients with `num_events` events."""
     sides = [(risks[outcomes == 1], num_events), (risks[outcomes == 0], num_patients - num_events)]
-    count = min(_GROUPS, *(len(there) // size for there, size in sides))
-    groups = np.hstack([there[: count * size].reshape(count, size) for there, size in sides])
-    events = np.argsort(-groups, axis=1) < num_events  # the first columns are those with the outcome
+    count = min(_GROUPS, *(len(side) // size for side, size in sides))
+    groups = np.hstack([side[: count * size].reshape(count, size) for side, size in sides])
+    events = np.argsort(-groups, axis=1) < num_events  # the events are in the first columns
     precision = events.cumsum(axis=1) / np.arange(1, num_patients + 1)
     return float((events * precision).sum(axis=1).mean() / num_events)
 
 
-def _row(score: Mapping[str, float | None], truth: float) -> tuple[float, float, float, float]:
+def _add_truth(score: Score, truth: float) -> ScoreWithTruth:
     return (*bounds(score), truth)
 
 
-def calibrated(seed: int) -> Covered:
-    """Return value, low, high and truth of the calibration of the true risk itself, in one large cohort."""
+def calibrated(seed: int) -> dict[str, ScoreWithTruth]:
+    """Return the calibration of the true risks in one large cohort."""
     _, risk, labels = cohort(POPULATION, _LARGE, seed)
-    found = calibration(labels, risk[None])
-    assert found is not None
-    ideal = {"intercept": 0.0, "slope": 1.0}
-    return {name: (*(found[name][key] for key in ("value", "low", "high")), ideal[name]) for name in ideal}
+    result = calibration(labels, risk[None])
+    assert result is not None
+    return {"intercept": _add_truth(result.intercept, 0.0), "slope": _add_truth(result.slope, 1.0)}
 
 
-def claimed(cfg: TrainConfig, num_patients: int, seed: int) -> dict[str, str]:
-    """Return what is said of a model beside the baselines, by score, on a cohort without signal."""
+def claims(cfg: TrainConfig, num_patients: int, seed: int) -> dict[str, str]:
+    """Return the claim (better, not or worse) by AUROC and Brier score in one cohort without signal."""
     patients, _, labels = cohort(NO_SIGNAL, num_patients, seed)
-    rivals = [each for each in BASELINES if each != cfg.model]
-    own, *others = (pipeline(patients, labels, cfg, each) for each in (cfg.model, *rivals))
-    parts = repeated_folds(labels, range(num_patients), 5, 20, seed)
-    every = cross_validate([own, *others], parts, cfg.trainer)
-    names = [each.name for each in (own, *others)]
-    rows = compare(dict(zip(names, every, strict=True)), labels, dict.fromkeys(names, np.full(num_patients, 0.5)))
-    said = claim(rows)
-    assert said is not None
-    return {score: str(said[score]).partition(" ")[0] for score in ("auroc", "brier")}
+    models = [cfg.model, *(model for model in BASELINES if model != cfg.model)]
+    pipelines = [pipeline(patients, labels, cfg, model) for model in models]
+    folds = repeated_folds(labels, range(num_patients), 5, 20, seed)
+    validated = cross_validate(pipelines, folds, cfg.trainer)
+    names = [each.name for each in pipelines]
+    rows = compare(dict(zip(names, validated, strict=True)), labels, dict.fromkeys(names, np.full(num_patients, 0.5)))
+    result = claim(rows)
+    assert result is not None
+    return {"auroc": result.auroc.partition(" ")[0], "brier": result.brier.partition(" ")[0]}
 
 
 def over_cohorts(task: Callable[[int], Any], num_cohorts: int, num_jobs: int) -> list[Any]:
-    """Run a task for each cohort's seed, side by side."""
+    """Run a task for the seed of each cohort, in parallel."""
     return list(Parallel(n_jobs=num_jobs)(delayed(task)(seed) for seed in range(num_cohorts)))
 
 
@@ -136,15 +139,17 @@ def share(hits: int, count: int) -> str:
     return f"{100 * hits / count:.1f} % ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
 
 
-def print_coverage(title: str, found: list[Covered]) -> None:
-    """Print a table: how often intervals hold the truth, and on which side they miss."""
-    print(f"\n| {title} | intervals that hold the truth | too low | too high | mean value | mean truth | mean width |")
+def print_coverage(title: str, cohorts: list[dict[str, ScoreWithTruth]]) -> None:
+    """Print a table: how often the intervals contain the truth, and on which side they miss it."""
+    print(
+        f"\n| {title} | intervals that contain the truth | too low | too high | mean value | mean truth | mean width |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for name in found[0]:
-        value, low, high, truth = np.array([each[name] for each in found]).T
+    for name in cohorts[0]:
+        value, low, high, truth = np.array([scores[name] for scores in cohorts]).T
         below, above = int((high < truth).sum()), int((low > truth).sum())
         numbers = f"{value.mean():.3f} | {truth.mean():.3f} | {(high - low).mean():.3f}"
-        print(f"| {name} | {share(len(found) - below - above, len(found))} | {below} | {above} | {numbers} |")
+        print(f"| {name} | {share(len(cohorts) - below - above, len(cohorts))} | {below} | {above} | {numbers} |")
 
 
 def main() -> None:
@@ -159,19 +164,19 @@ def main() -> None:
     _, risk = draw_patients(POPULATION, options.fresh, _FRESH_SEED)
     print(f"{count} cohorts of {size} patients, prevalence 0.23; best possible AUROC {best_possible_auroc(risk):.3f}")
     ridge, weak = config("model=ridge2"), config("model=logistic", "model.C=0.01")
-    found = over_cohorts(lambda seed: covered(ridge, size, options.fresh, seed), count, jobs)
-    print_coverage("ridge2, 5-fold x 20", [given for given, _ in found])
-    print_coverage("the same after Nadeau and Bengio alone", [corrected for _, corrected in found])
-    silent = over_cohorts(lambda seed: covered(weak, size, options.fresh, seed, NO_SIGNAL), count, jobs)
-    print_coverage("no signal: logistic, C=0.01", [given for given, _ in silent])
-    print_coverage(f"the true risk in {_LARGE} patients", over_cohorts(calibrated, count, jobs))
+    both = over_cohorts(lambda seed: cross_validated(ridge, size, options.fresh, seed), count, jobs)
+    print_coverage("ridge2, 5-fold x 20", [scores for scores, _ in both])
+    print_coverage("the same, Nadeau and Bengio alone", [corrected for _, corrected in both])
+    no_signal = over_cohorts(lambda seed: cross_validated(weak, size, options.fresh, seed, NO_SIGNAL), count, jobs)
+    print_coverage("no signal: logistic, C=0.01", [scores for scores, _ in no_signal])
+    print_coverage(f"the true risks in {_LARGE} patients", over_cohorts(calibrated, count, jobs))
     print("\n| no signal | better by AUROC | by Brier score | worse by AUROC | by Brier score |")
     print("| --- | --- | --- | --- | --- |")
     for model in ("model=logistic model.C=1", "model=logistic model.C=0.01", "model=ridge2"):
         cfg = config(*model.split())
-        said = over_cohorts(lambda seed, cfg=cfg: claimed(cfg, size, seed), count, jobs)
+        results = over_cohorts(lambda seed, cfg=cfg: claims(cfg, size, seed), count, jobs)
         cells = [
-            share(sum(each[score] == word for each in said), count)
+            share(sum(result[score] == word for result in results), count)
             for word in ("better", "worse")
             for score in ("auroc", "brier")
         ]

@@ -137,10 +137,8 @@ def corrected_t_test(values: Array, test_over_train: float, least_error: float |
         error = least_error
     freedom = len(values) - 1
     reach = float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * error
-    if error > 1e-12:
-        p = float(2 * student.sf(abs(mean) / error, freedom))
-    else:  # all values are equal
-        p = 1.0 if abs(mean) < 1e-12 else 0.0
+    p_if_equal = 1.0 if abs(mean) < 1e-12 else 0.0  # p where all values are equal
+    p = float(2 * student.sf(abs(mean) / error, freedom)) if error > 1e-12 else p_if_equal
     return Difference(value=mean, low=mean - reach, high=mean + reach, p=p)
 
 

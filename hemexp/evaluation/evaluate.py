@@ -236,7 +236,7 @@ def _refits(
         refitted = bootstrap_refits(pipeline, indices, num_refits, cfg.seed, cfg.trainer, threshold, directory)
     result.blocks.optimism, result.blocks.instability = refitted.optimism, refitted.instability
     result.refits = (refitted.refits, refitted.risks)
-    ids = data.labels[["patient_id"]].iloc[indices].reset_index(drop=True)
+    ids = data.labels[["patient_id"]].iloc[list(indices)].reset_index(drop=True)
     result.tables["instability"] = pd.concat([ids.assign(label=labels), refitted.table], axis=1)
 
 

@@ -180,7 +180,7 @@ def _bootstrap(y: Array, p: Array) -> dict[str, Array]:
 
 
 def _percentiles(resampled: Array, num_patients: int) -> tuple[float | None, float | None]:
-    """Return the ends of the interval; None where the score is the same in all samples (one patient, perfect ranking)."""
+    """Return the ends of the interval; None where all samples have the same score (one patient, perfect ranking)."""
     if len(resampled) == 0 or np.ptp(resampled) < _TINY:
         return None, None
     reach = student.ppf((1 - CONFIDENCE) / 2, num_patients - 1) * np.sqrt(num_patients / (num_patients - 1))

@@ -59,7 +59,7 @@ def required_sample_size(prevalence: float, num_parameters: int, r_squared: floa
     Args:
         prevalence: between 0 and 1.
         num_parameters: 0 or more.
-        r_squared: expected Cox-Snell R-squared in new patients, above 0, below 0.9 and below the largest possible value.
+        r_squared: expected Cox-Snell R-squared in new patients, above 0, below 0.9 and below the largest possible.
     """
     bound = r_squared / (r_squared + OPTIMISM * largest_r_squared(prevalence))
     return {

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -10,8 +10,8 @@ from hemexp.evaluation.pipeline import Pipeline
 
 
 @pytest.fixture
-def make_recipe() -> Callable[..., Pipeline]:
-    """Make a pipeline on simulated patients: inputs x0 to x4, of which only x0 tells anything."""
+def make_pipeline() -> Callable[..., Pipeline]:
+    """Return a function that builds a pipeline on simulated patients; of the inputs x0 to x4 only x0 predicts."""
 
     def make(*overrides: str, num_patients: int = 80, signal: float = 2.0, seed: int = 0) -> Pipeline:
         rng = np.random.default_rng(seed)
@@ -20,11 +20,6 @@ def make_recipe() -> Callable[..., Pipeline]:
         labels = (rng.random(num_patients) < risk).astype(float)
         cfg = load_config(TrainConfig, ["trainer.progress_bar=false", *(overrides or ["model=logistic", "model.C=1"])])
         names = tuple(f"x{number}" for number in range(5))
-        return Pipeline(cfg, cfg.model, names, raw, labels, {"name": "simulated"})
+        return Pipeline(cfg, cfg.model, names, raw, labels, asdict(cfg.label))
 
     return make
-
-
-@pytest.fixture
-def relabel() -> Callable[[Pipeline, np.ndarray], Pipeline]:
-    return lambda pipeline, labels: replace(pipeline, labels=labels)

@@ -14,33 +14,34 @@ from hemexp.evaluation.calibration import (
     scaled_brier,
     smoothed_curve,
 )
+from hemexp.files.result import Score
 
 
 def draw(num_patients: int, repeats: int = 1, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Return outcomes and the risks they were drawn from, blurred per repeat."""
+    """Return outcomes and their true risks, with noise on the logits of each repeat."""
     rng = np.random.default_rng(1)
     truth = rng.normal(-1.2, 1, num_patients)
     y = (rng.random(num_patients) < expit(truth)).astype(float)
     return y, expit(truth + noise * rng.normal(size=(repeats, num_patients)))
 
 
-def test_true_risks_are_calibrated():
+def test_true_risks_have_intercept_0_and_slope_1():
     y, p = draw(20_000)
-    block = calibration(y, p, num_resamples=100)
+    result = calibration(y, p, num_resamples=100)
     for name, ideal in {"intercept": 0, "slope": 1}.items():
-        assert block[name]["value"] == pytest.approx(ideal, abs=0.05)
-        assert block[name]["low"] < ideal < block[name]["high"]
-    assert 0 < block["scaled_brier"]["low"] < block["scaled_brier"]["value"] < block["scaled_brier"]["high"] < 0.3
-    assert block["mean_risk"] == pytest.approx(block["observed"], abs=0.01)
+        assert getattr(result, name).value == pytest.approx(ideal, abs=0.05)
+        assert getattr(result, name).low < ideal < getattr(result, name).high
+    assert 0 < result.scaled_brier.low < result.scaled_brier.value < result.scaled_brier.high < 0.3
+    assert result.mean_risk == pytest.approx(result.observed, abs=0.01)
 
 
-def test_a_known_distortion_is_found():
+def test_a_known_distortion_of_the_risks_is_measured():
     y, p = draw(20_000)
     extreme = calibration(y, expit(2 * logit(p)), num_resamples=20)
-    assert extreme["slope"]["value"] == pytest.approx(0.5, abs=0.03)
+    assert extreme.slope.value == pytest.approx(0.5, abs=0.03)
     low = calibration(y, expit(logit(p) - 0.7), num_resamples=20)
-    assert low["intercept"]["value"] == pytest.approx(0.7, abs=0.05)
-    assert low["slope"]["value"] == pytest.approx(1, abs=0.05)
+    assert low.intercept.value == pytest.approx(0.7, abs=0.05)
+    assert low.slope.value == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize("spread", [0.3, 1, 6])
@@ -58,35 +59,35 @@ def test_each_row_of_weights_agrees_with_statsmodels(spread):
         assert slope == pytest.approx(by_library.params[1], abs=1e-5)
 
 
-def test_scaled_brier_is_nothing_for_the_prevalence_and_all_for_the_truth():
+def test_scaled_brier_is_0_for_the_prevalence_and_1_for_the_outcomes_themselves():
     y, _ = draw(50)
     once = np.ones((1, 50))
     assert scaled_brier(y, np.full(50, y.mean()), once)[0] == pytest.approx(0)
     assert scaled_brier(y, y, once)[0] == pytest.approx(1)
 
 
-def test_repeats_are_averaged():
+def test_the_slope_is_the_mean_of_the_slopes_of_the_repeats():
     y, p = draw(100, repeats=3, noise=0.5)
     once = np.ones((1, 100))
     alone = [calibration_slope(y, row, once)[0] for row in p]
-    assert calibration(y, p)["slope"]["value"] == pytest.approx(np.mean(alone))
+    assert calibration(y, p).slope.value == pytest.approx(np.mean(alone))
 
 
-def test_what_has_no_answer_is_none():
+def test_undefined_calibration_is_none():
     y, p = draw(40)
     assert calibration(np.zeros(40), p) is None
     assert calibration(np.zeros(0), np.zeros((1, 0))) is None
     constant = calibration(y, np.full((2, 40), 0.3))
-    assert constant["slope"] == {"value": None, "low": None, "high": None}
-    assert constant["intercept"]["value"] == pytest.approx(logit(y.mean()) - logit(0.3), abs=1e-6)
+    assert constant.slope == Score()
+    assert constant.intercept.value == pytest.approx(logit(y.mean()) - logit(0.3), abs=1e-6)
     separated = calibration(y, np.where(y == 1, 0.9, 0.1)[None])
-    assert separated["slope"] == {"value": None, "low": None, "high": None}
-    assert separated["intercept"]["value"] is not None
-    one_event = calibration((np.arange(40) == 7).astype(float), p)  # absent from a third of the resamples
-    assert one_event["intercept"]["value"] is not None
-    assert one_event["intercept"]["low"] is None
+    assert separated.slope == Score()
+    assert separated.intercept.value is not None
+    one_event = calibration((np.arange(40) == 7).astype(float), p)  # missing in a third of the bootstrap samples
+    assert one_event.intercept.value is not None
+    assert one_event.intercept.low is None
     certain = calibration(y, np.zeros((1, 40)))  # risks of 0 count as 1e-6
-    assert certain["intercept"]["value"] == pytest.approx(logit(y.mean()) - logit(1e-6), abs=1e-4)
+    assert certain.intercept.value == pytest.approx(logit(y.mean()) - logit(1e-6), abs=1e-4)
 
 
 def test_a_large_cohort_gets_fewer_resamples():
@@ -98,7 +99,7 @@ def test_a_large_cohort_gets_fewer_resamples():
     assert (weights[0] == 1).all()
 
 
-def test_the_curve_follows_the_truth():
+def test_the_smoothed_curve_of_true_risks_is_near_the_diagonal():
     y, p = draw(5_000, repeats=2)
     curve = smoothed_curve(y, p)
     assert list(curve) == ["risk", "observed"]
@@ -111,7 +112,7 @@ def test_the_curve_follows_the_truth():
     "risks",
     [np.full(5, 0.3), np.arange(5) / 10, np.array([0.1, 0.1, 0.1, 0.1, 0.9]), np.array([0.2, 0.2, 0.6, 0.6, 0.6])],
 )
-def test_the_curve_of_few_or_equal_risks_is_whole(risks):
+def test_the_smoothed_curve_of_few_or_equal_risks_has_no_gaps(risks):
     y = np.array([0, 1, 0, 0, 1])
     curve = smoothed_curve(y, risks[None])
     assert curve["risk"].tolist() == np.unique(risks).tolist()
@@ -120,7 +121,7 @@ def test_the_curve_of_few_or_equal_risks_is_whole(risks):
         assert curve["observed"][0] == pytest.approx(0.4)
 
 
-def test_it_is_fast():
+def test_calibration_and_curve_of_100_patients_take_less_than_4_seconds():
     y, p = draw(100, repeats=20, noise=0.5)
     start = time.process_time()
     calibration(y, p)

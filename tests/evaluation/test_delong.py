@@ -4,6 +4,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from hemexp.evaluation.comparison import delong_test
+from hemexp.files.result import Difference
 
 # 43 patients with ovarian cancer of DeLong et al. (1988), as in example 8 of SAS's LOGISTIC procedure: albumin, total
 # protein, K-G score, and whether surgery helped
@@ -17,7 +18,7 @@ OVARIAN = """
 
 
 def by_definition(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """Return difference and p from every pair of an event and a non-event."""
+    """Return difference and p value, computed from all pairs of an event and a non-event."""
     shares = []
     for risks in (first, second):
         gap = risks[labels == 1][:, None] - risks[labels == 0][None]
@@ -30,38 +31,38 @@ def by_definition(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> 
 
 
 @pytest.mark.parametrize("digits", [1, 8])
-def test_it_agrees_with_the_definition(digits):
+def test_difference_and_p_agree_with_the_definition(digits):
     for seed in range(5):
         rng = np.random.default_rng(seed)
         labels = np.array([1] * 12 + [0] * 28)
         first, second = (np.round(0.2 * labels + rng.random(40), digits) for _ in range(2))
-        found = delong_test(labels, first, second)
-        assert (found["value"], found["p"]) == pytest.approx(by_definition(labels, first, second))
-        assert found["value"] == pytest.approx(roc_auc_score(labels, first) - roc_auc_score(labels, second))
-        assert found["low"] < found["value"] < found["high"]
-        assert (found["low"] > 0 or found["high"] < 0) == (found["p"] < 0.05)
+        result = delong_test(labels, first, second)
+        assert (result.value, result.p) == pytest.approx(by_definition(labels, first, second))
+        assert result.value == pytest.approx(roc_auc_score(labels, first) - roc_auc_score(labels, second))
+        assert result.low < result.value < result.high
+        assert (result.low > 0 or result.high < 0) == (result.p < 0.05)
 
 
-def test_the_ovarian_cancer_example():
+def test_the_published_ovarian_cancer_example_is_reproduced():
     albumin, protein, score, benefit = np.array(OVARIAN.split(), dtype=float).reshape(-1, 4).T
-    found = delong_test(benefit, albumin, 10 - score)
-    assert [round(found[key], 4) for key in ("value", "low", "high")] == [0.0108, -0.1761, 0.1976]
-    assert found["p"] == pytest.approx(by_definition(benefit, albumin, 10 - score)[1])
-    assert delong_test(benefit, protein, 10 - score)["value"] == pytest.approx(-0.0780, abs=5e-5)
+    result = delong_test(benefit, albumin, 10 - score)
+    assert [round(end, 4) for end in (result.value, result.low, result.high)] == [0.0108, -0.1761, 0.1976]
+    assert result.p == pytest.approx(by_definition(benefit, albumin, 10 - score)[1])
+    assert delong_test(benefit, protein, 10 - score).value == pytest.approx(-0.0780, abs=5e-5)
 
 
-def test_the_type_one_error_is_as_stated():
+def test_the_type_one_error_is_near_five_percent():
     rng = np.random.default_rng(0)
     labels = np.array([1] * 30 + [0] * 70)
-    draws = [delong_test(labels, *(labels + rng.normal(size=(2, 100))))["p"] < 0.05 for _ in range(400)]
+    draws = [delong_test(labels, *(labels + rng.normal(size=(2, 100)))).p < 0.05 for _ in range(400)]
     assert 0.02 < np.mean(draws) < 0.09
 
 
-def test_what_is_not_defined_is_none():
+def test_undefined_results_are_none():
     labels, risks = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.3, 0.8])
-    assert delong_test(labels, risks, risks) == {"value": 0.0, "low": None, "high": None, "p": None}
-    assert delong_test(labels, labels, labels / 2)["p"] is None  # both perfect
-    assert delong_test(np.zeros(4), risks, risks)["value"] is None
+    assert delong_test(labels, risks, risks) == Difference(value=0.0)
+    assert delong_test(labels, labels, labels / 2).p is None  # both perfect
+    assert delong_test(np.zeros(4), risks, risks).value is None
     single = delong_test(np.array([0, 0, 0, 1]), risks, risks[::-1])
-    assert single["value"] == pytest.approx(1.0)
-    assert single["p"] is None
+    assert single.value == pytest.approx(1.0)
+    assert single.p is None

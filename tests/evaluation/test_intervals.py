@@ -1,4 +1,4 @@
-"""The patients' own part in the spread of a cross-validated score."""
+"""The standard error of a cross-validated score that the sampling of patients causes."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from hemexp.evaluation.metrics import exact_interval
 from hemexp.evaluation.pipeline import Pipeline
 
 
-def test_placements_add_up_to_the_auroc_and_their_error_is_delongs():
+def test_placements_have_the_auroc_as_mean_and_delongs_standard_error():
     rng = np.random.default_rng(0)
     y = (np.arange(60) < 20).astype(float)
     p = np.round(rng.random(60) + 0.3 * y, 1)  # with ties
@@ -28,14 +28,14 @@ def test_placements_add_up_to_the_auroc_and_their_error_is_delongs():
     assert standard_error("auroc", shares, y) == pytest.approx(np.sqrt(delong))
 
 
-def test_patients_of_other_folds_are_not_ranked_against():
+def test_placements_use_only_patients_of_the_same_fold():
     y, folds = np.array([1.0, 0, 1, 0, 0]), np.array([0, 0, 1, 1, 2])
     share, count = placements(y, np.array([0.9, 0.1, 0.2, 0.3, 0.0]), folds)
     np.testing.assert_array_equal(share, [1, 1, 0, 0, np.nan])
     np.testing.assert_array_equal(count, [1, 1, 1, 1, 0])
 
 
-def test_losses_add_up_to_the_brier_score():
+def test_the_brier_score_is_the_mean_of_the_patients_losses():
     rng = np.random.default_rng(0)
     y, p = (rng.random(50) < 0.3).astype(float), rng.random((3, 50))
     shares = patient_shares("brier", y, p, np.zeros((3, 50)))
@@ -44,22 +44,22 @@ def test_losses_add_up_to_the_brier_score():
     assert patient_shares("auprc", y, p, np.zeros((3, 50))) is None
 
 
-def test_an_exact_interval_is_clopper_and_pearsons_and_takes_parts_of_a_patient():
+def test_an_exact_interval_is_clopper_and_pearsons_and_accepts_a_fraction_of_a_patient():
     theirs = stats.binomtest(39, 40).proportion_ci(method="exact")
     ours = exact_interval(39 / 40, 40)
-    assert (ours["low"], ours["high"]) == pytest.approx((theirs.low, theirs.high))
-    assert exact_interval(1.0, 40)["high"] == 1.0
-    assert exact_interval(38.5 / 40, 40)["low"] < ours["low"]
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+    assert exact_interval(1.0, 40).high == 1.0
+    assert exact_interval(38.5 / 40, 40).low < ours.low
 
 
-def test_no_score_of_100_patients_is_surer_than_100_patients_allow(make_recipe: Callable[..., Pipeline]):
-    """Stratified folds of a constant model all score the same; another cohort would hold another share of events."""
-    pipeline = make_recipe("model=prevalence", num_patients=100)
-    parts = repeated_folds(pipeline.labels, range(100), 5, 4, seed=0)
-    (found,) = cross_validate([pipeline], parts, pipeline.cfg.trainer)
-    accuracy, brier = found.score("majority_accuracy"), found.score("brier")
-    exact = exact_interval(accuracy["value"], 100)
-    assert (accuracy["low"], accuracy["high"]) == pytest.approx((exact["low"], exact["high"]))
+def test_the_interval_of_a_constant_model_reflects_the_sampling_of_100_patients(make_pipeline: Callable[..., Pipeline]):
+    """A constant model scores the same in all stratified folds, but another cohort has another share of events."""
+    pipeline = make_pipeline("model=prevalence", num_patients=100)
+    folds = repeated_folds(pipeline.labels, range(100), 5, 4, seed=0)
+    (validated,) = cross_validate([pipeline], folds, pipeline.cfg.trainer)
+    accuracy, brier = validated.score("majority_accuracy"), validated.score("brier")
+    exact = exact_interval(accuracy.value, 100)
+    assert (accuracy.low, accuracy.high) == pytest.approx((exact.low, exact.high))
     share = pipeline.labels.mean()
-    spread = abs(1 - 2 * share) * np.sqrt(share * (1 - share) / 100)  # of p (1 - p) over cohorts, to first order
-    assert brier["high"] - brier["low"] == pytest.approx(4 * spread, rel=0.15)
+    spread = abs(1 - 2 * share) * np.sqrt(share * (1 - share) / 100)  # of p (1 - p) between cohorts, first order
+    assert brier.high - brier.low == pytest.approx(4 * spread, rel=0.15)

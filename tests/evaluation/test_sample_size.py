@@ -3,21 +3,21 @@ import pytest
 from hemexp.evaluation.sample_size import expected_shrinkage, largest_r_squared, required_sample_size, sample_size
 
 
-def test_the_example_of_pmsampsize():
+def test_criteria_agree_with_the_example_of_pmsampsize():
     assert required_sample_size(0.174, 24, 0.288) == {"shrinkage": 623, "optimism": 662, "overall_risk": 221}
 
 
 @pytest.mark.parametrize(
     ("parameters", "prevalence", "r_squared", "expected"),
-    # from the tests of R's pmsampsize; its early releases rounded on the way to the second criterion, hence only two
+    # from the tests of R's pmsampsize; its early releases rounded the second criterion, which is therefore left out
     [(24, 0.174, 0.55, (255, 221)), (36, 0.174, 0.288, (934, 221)), (24, 0.25, 0.288, (623, 289))],
 )
-def test_the_tests_of_pmsampsize(parameters, prevalence, r_squared, expected):
-    found = required_sample_size(prevalence, parameters, r_squared)
-    assert (found["shrinkage"], found["overall_risk"]) == expected
+def test_criteria_agree_with_the_tests_of_pmsampsize(parameters, prevalence, r_squared, expected):
+    criteria = required_sample_size(prevalence, parameters, r_squared)
+    assert (criteria["shrinkage"], criteria["overall_risk"]) == expected
 
 
-def test_the_examples_of_the_bmj_paper():
+def test_criteria_agree_with_the_examples_of_the_bmj_paper():
     preeclampsia = required_sample_size(0.05, 30, 0.05)
     assert max(preeclampsia.values()) == preeclampsia["shrinkage"] == 5249
     assert required_sample_size(0.5, 1, 0.1)["overall_risk"] == 385
@@ -34,21 +34,21 @@ def test_expected_shrinkage_inverts_the_first_criterion():
     assert 0.99 < values[-1] < 1
 
 
-def test_the_cohort_of_the_paper_is_far_too_small():
-    block = sample_size(60, 12, 72)
-    assert block["criteria"] == required_sample_size(0.2, 72, 0.15 * largest_r_squared(0.2))
-    assert block["required_patients"] == max(block["criteria"].values()) > 6_000
-    assert block["required_events"] == pytest.approx(0.2 * block["required_patients"], abs=1)
-    assert block["events_per_parameter"] == pytest.approx(1 / 6)
-    assert block["expected_shrinkage"] < 0.15
-    assert block["adequate"] is False
+def test_the_training_part_of_the_paper_is_far_too_small():
+    result = sample_size(60, 12, 72)
+    assert result.criteria == required_sample_size(0.2, 72, 0.15 * largest_r_squared(0.2))
+    assert result.required_patients == max(result.criteria.values()) > 6_000
+    assert result.required_events == pytest.approx(0.2 * result.required_patients, abs=1)
+    assert result.events_per_parameter == pytest.approx(1 / 6)
+    assert result.expected_shrinkage < 0.15
+    assert result.adequate is False
 
 
-def test_no_parameters_want_only_the_overall_risk():
-    block = sample_size(300, 60, 0)
-    assert block["criteria"] == {"shrinkage": 0, "optimism": 0, "overall_risk": 246}
-    assert (block["events_per_parameter"], block["expected_shrinkage"], block["adequate"]) == (None, 1.0, True)
+def test_a_model_without_parameters_needs_patients_only_for_the_overall_risk():
+    result = sample_size(300, 60, 0)
+    assert result.criteria == {"shrinkage": 0, "optimism": 0, "overall_risk": 246}
+    assert (result.events_per_parameter, result.expected_shrinkage, result.adequate) == (None, 1.0, True)
 
 
-def test_one_outcome_has_no_answer():
+def test_sample_size_is_none_if_one_outcome_is_missing():
     assert sample_size(50, 0, 3) is sample_size(50, 50, 3) is sample_size(0, 0, 3) is None

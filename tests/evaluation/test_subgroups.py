@@ -4,9 +4,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from hemexp.evaluation.subgroups import get_subgroups, subgroup_scores
+from hemexp.files.result import Score
 
 
-def test_cut_offs_and_missing_values():
+def test_subgroups_use_the_published_cut_offs_and_leave_out_missing_values():
     patients = pd.DataFrame(
         {
             "sex": [1, 2, np.nan],
@@ -34,10 +35,10 @@ def test_a_column_of_nothing_but_gaps_has_empty_subgroups():
     masks = get_subgroups(patients)
     assert not any(mask.any() for mask in masks.values())
     row = subgroup_scores(masks, np.array([0, 1]), np.full((2, 2), 0.5), np.zeros((2, 2)))[0]
-    assert (row["num_patients"], row["mean_risk"], row["observed"], row["note"]) == (0, None, None, "too few")
+    assert (row.num_patients, row.mean_risk, row.observed, row.note) == (0, None, None, "too few")
 
 
-def test_scores_within_a_subgroup():
+def test_the_auroc_of_a_subgroup_is_the_auroc_of_its_patients():
     rng = np.random.default_rng(0)
     labels = (rng.random(200) < 0.3).astype(float)
     risks = np.clip(0.3 * labels + 0.7 * rng.random((3, 200)), 0, 1)
@@ -46,28 +47,28 @@ def test_scores_within_a_subgroup():
         {"first": inside, "few": np.arange(200) < 20, "all": np.ones(200, bool)}, labels, risks, one_fold
     )
     expected = np.mean([roc_auc_score(labels[inside], row[inside]) for row in risks])
-    first, few, everybody = rows
-    assert first["auroc"]["value"] == pytest.approx(expected)
-    assert first["auroc"]["low"] < expected < first["auroc"]["high"]
-    assert (first["num_patients"], first["events"], first["note"]) == (120, int(labels[inside].sum()), "")
-    assert first["mean_risk"] == pytest.approx(risks[:, inside].mean())
-    assert few["auroc"] == {"value": None, "low": None, "high": None}
-    assert few["note"] == "too few"
-    width = first["auroc"]["high"] - first["auroc"]["low"]
-    assert everybody["auroc"]["high"] - everybody["auroc"]["low"] < width  # more patients, narrower
+    first, few, all_patients = rows
+    assert first.auroc.value == pytest.approx(expected)
+    assert first.auroc.low < expected < first.auroc.high
+    assert (first.num_patients, first.events, first.note) == (120, int(labels[inside].sum()), "")
+    assert first.mean_risk == pytest.approx(risks[:, inside].mean())
+    assert few.auroc == Score()
+    assert few.note == "too few"
+    width = first.auroc.high - first.auroc.low
+    assert all_patients.auroc.high - all_patients.auroc.low < width  # more patients, narrower
 
 
-def test_ten_of_each_outcome_are_enough_and_nine_are_not():
+def test_ten_patients_of_each_outcome_are_enough_and_nine_are_too_few():
     risks = np.linspace(0, 1, 40)[None]
     for events, note in [(9, "too few"), (10, ""), (30, ""), (31, "too few")]:
         labels = (np.arange(40) < events).astype(float)
-        assert subgroup_scores({"all": np.ones(40, bool)}, labels, risks, np.zeros((1, 40)))[0]["note"] == note
+        assert subgroup_scores({"all": np.ones(40, bool)}, labels, risks, np.zeros((1, 40)))[0].note == note
 
 
 def test_risks_of_different_folds_are_not_compared():
-    """A constant model with another constant in each fold ranks nobody, whatever the folds' shares of events."""
+    """Risks that are constant within each fold have an AUROC of 0.5, for any shares of events in the folds."""
     rng = np.random.default_rng(0)
     labels, folds = (rng.random(200) < 0.3).astype(float), rng.integers(5, size=(4, 200))
     risks = np.array([0.3, 0.2, 0.4, 0.25, 0.35])[folds]
     row = subgroup_scores({"all": np.ones(200, bool)}, labels, risks, folds)[0]
-    assert row["auroc"] == {"value": 0.5, "low": 0.5, "high": 0.5}
+    assert row.auroc == Score(value=0.5, low=0.5, high=0.5)

@@ -19,7 +19,7 @@ def by_definition(labels: np.ndarray, scores: np.ndarray, score: float) -> list[
 
 
 @pytest.mark.parametrize("digits", [1, 8])
-def test_it_agrees_with_the_definition(digits):
+def test_pairs_agree_with_the_definition(digits):
     for seed in range(8):
         rng = np.random.default_rng(seed)
         labels, scores = draw(rng, int(rng.integers(1, 40)))
@@ -30,7 +30,7 @@ def test_it_agrees_with_the_definition(digits):
         np.testing.assert_allclose(np.stack([low, high], axis=1), expected, atol=1e-9)
 
 
-def test_intervals_narrow_and_hold_the_true_risk():
+def test_pairs_narrow_with_more_patients_and_contain_the_true_risk():
     rng = np.random.default_rng(0)
     new = np.linspace(0.1, 0.6, 20)
     widths, below, above = [], [], []
@@ -42,17 +42,17 @@ def test_intervals_narrow_and_hold_the_true_risk():
         below.append((low - new).max())
         above.append((new - high).max())
     assert widths[0] > 2 * widths[1] > 4 * widths[2]
-    assert max(below + above) < 0.05  # on average over samples: the true risk, or right beside it
+    assert max(below + above) < 0.05  # on average over samples the pair contains the true risk, or nearly
 
 
-def test_the_score_is_calibrated_away():
+def test_a_distorted_risk_is_calibrated():
     rng = np.random.default_rng(1)
     labels, risks = draw(rng, 5000)
-    low, high = venn_abers_interval(labels, risks**3, np.array([0.2, 0.4]) ** 3)  # far too low a score
+    low, high = venn_abers_interval(labels, risks**3, np.array([0.2, 0.4]) ** 3)  # far too low risks
     np.testing.assert_allclose((low + high) / 2, [0.2, 0.4], atol=0.06)
 
 
-def test_repeats_are_averaged_and_edges_answer():
+def test_repeats_are_averaged_and_edge_cases_give_a_result():
     rng = np.random.default_rng(2)
     labels, risks = draw(rng, 30)
     repeats = np.stack([risks - 0.01, risks + 0.01])
@@ -65,7 +65,7 @@ def test_repeats_are_averaged_and_edges_answer():
     assert len(venn_abers_interval(labels, risks, np.zeros(0))[0]) == 0
 
 
-def test_numpys_warnings_stay_on():
+def test_numpy_warnings_stay_enabled():
     venn_abers_interval(np.array([0, 1]), np.array([0.1, 0.9]), np.array([0.5]))
     with pytest.warns(RuntimeWarning, match="divide by zero"):
         np.ones(1) / np.zeros(1)

@@ -1,4 +1,4 @@
-"""evaluation.patients=train: what cross-validation says does not depend on the test part; and a watched one."""
+"""Evaluation within the training part (evaluation.patients=train), and the score callback."""
 
 import json
 from collections.abc import Callable
@@ -37,56 +37,56 @@ def evaluated(cfg: TrainConfig, data: ExpansionDataModule) -> Evaluation:
     return evaluate(cfg, data, risks, {"onset_48h": cfg.label})
 
 
-def test_the_test_part_leaves_no_trace_in_what_chooses():
+def test_the_test_part_does_not_influence_scores_that_a_search_uses():
     cfg, data = prepared(*FULL, *WITHIN)
-    found = evaluated(cfg, data)
+    result = evaluated(cfg, data)
     test = data.split.positions("test")
     outcomes = data.labels["expansion"].to_numpy(copy=True)
     outcomes[test] = 1 - outcomes[test]
     data.labels, data.raw = data.labels.assign(expansion=outcomes), data.raw.copy()
     data.raw[test] = 7.0
     other = evaluated(cfg, data)
-    assert found.metrics == other.metrics
-    assert found.blocks["optimism"] == other.blocks["optimism"]
+    assert result.metrics == other.metrics
+    assert result.blocks.optimism == other.blocks.optimism
     for name in ("cv_scores", "cv_predictions", "calibration_curve", "decision_curve"):
-        assert found.tables[name].equals(other.tables[name]), name
-    assert found.blocks["thresholds"] != other.blocks["thresholds"]  # whose scores are the test part's
+        assert result.tables[name].equals(other.tables[name]), name
+    assert result.blocks.thresholds != other.blocks.thresholds  # scored on the test part
 
 
-def test_only_the_training_part_is_divided_and_it_is_said():
+def test_only_the_training_part_is_cross_validated_and_a_caveat_is_set():
     cfg, data = prepared(*FULL, *WITHIN)
-    found = evaluated(cfg, data)
+    result = evaluated(cfg, data)
     training = {data.labels["patient_id"].iloc[row] for row in data.split.positions("train")}
-    assert set(found.tables["cv_predictions"]["patient_id"]) == training
-    assert set(found.tables["instability"]["patient_id"]) == training
-    assert found.blocks["cross_validation"]["patients"] == "train"
-    assert found.blocks["cross_validation"]["num_patients"] == len(training)
-    assert found.blocks["label_sensitivity"][0]["num_patients"] == len(training)
-    assert "cross_validated_within_training" in found.caveats
+    assert set(result.tables["cv_predictions"]["patient_id"]) == training
+    assert set(result.tables["instability"]["patient_id"]) == training
+    assert result.blocks.cross_validation.patients == "train"
+    assert result.blocks.cross_validation.num_patients == len(training)
+    assert result.blocks.label_sensitivity[0].num_patients == len(training)
+    assert "cross_validated_within_training" in result.caveats
 
 
 @pytest.mark.slow
-def test_thresholds_come_from_the_same_folds_whether_fitted_again_or_not():
-    """Within the training part, the first repeats of cross-validation are those that thresholds need."""
+def test_thresholds_are_the_same_if_the_folds_of_cross_validation_are_reused():
+    """The first repeats of a cross-validation within the training part have the folds that thresholds need."""
     once = evaluated(*prepared(*WITHIN, "evaluation.threshold_repeats=2"))
     again = evaluated(*prepared(*WITHIN, "evaluation.threshold_repeats=2", "evaluation.patients=labelled"))
-    assert once.blocks["thresholds"] == again.blocks["thresholds"]
+    assert once.blocks.thresholds == again.blocks.thresholds
     assert once.tables["uncertainty"].equals(again.tables["uncertainty"])
     assert once.metrics != again.metrics
 
 
-def test_more_folds_than_the_training_part_allows_are_refused():
+def test_more_folds_than_events_in_the_training_part_are_an_error():
     cfg, data = prepared(*WITHIN, "evaluation.num_folds=15")
     events = int(data.training_set.labels.sum())
     assert 5 <= events < 15 <= int(np.nansum(data.labels["expansion"]))
     with pytest.raises(UserError, match=rf"num_folds=15: .* of 60 patients {events} .* at most {events}"):
         check_folds(cfg, data)
-    everybody = replace(cfg, evaluation=replace(cfg.evaluation, patients="labelled"))
-    check_folds(everybody, data)
+    with_test_part = replace(cfg, evaluation=replace(cfg.evaluation, patients="labelled"))
+    check_folds(with_test_part, data)
 
 
-def test_rehearsal_draws_the_folds_of_all_and_those_of_the_training_part():
-    """With as many repeats of each, folds of everybody that cannot be divided were once overlooked."""
+def test_check_folds_draws_the_folds_of_all_patients_and_of_the_training_part():
+    """Both kinds of folds are drawn even if they have the same number of repeats."""
     repeats = ["evaluation.num_repeats=1", "evaluation.threshold_repeats=1"]
     cfg, data = prepared("split=stratified", "split.val_fraction=0.2", *repeats)
     parts = np.full(len(data.labels), "unused", dtype=object)
@@ -104,54 +104,60 @@ def test_rehearsal_draws_the_folds_of_all_and_those_of_the_training_part():
 @pytest.mark.parametrize(
     "overrides", [pytest.param(("model=mlp", "trainer.max_epochs=10"), marks=pytest.mark.slow), ("model=logistic",)]
 )
-def test_watched_it_gives_the_same_numbers(make_recipe: Callable[..., Pipeline], overrides: tuple[str, ...]):
-    pipeline, rival = make_recipe(*overrides), make_recipe("model=logistic", "model.C=1")
-    parts = repeated_folds(pipeline.labels, range(80), 5, 3, seed=0)
-    plain = cross_validate([pipeline, rival], parts, pipeline.cfg.trainer)
-    told: list[tuple[int, float]] = []
-    watched = cross_validate(
-        [pipeline, rival], parts, pipeline.cfg.trainer, callback=lambda *step: told.append(step), callback_score="brier"
+def test_a_callback_does_not_change_the_results(make_pipeline: Callable[..., Pipeline], overrides: tuple[str, ...]):
+    pipeline, baseline = make_pipeline(*overrides), make_pipeline("model=logistic", "model.C=1")
+    folds = repeated_folds(pipeline.labels, range(80), 5, 3, seed=0)
+    plain = cross_validate([pipeline, baseline], folds, pipeline.cfg.trainer)
+    calls: list[tuple[int, float]] = []
+    with_callback = cross_validate(
+        [pipeline, baseline],
+        folds,
+        pipeline.cfg.trainer,
+        callback=lambda *step: calls.append(step),
+        callback_score="brier",
     )
-    for one, other in zip(plain, watched, strict=True):
+    for one, other in zip(plain, with_callback, strict=True):
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
         assert one.scores.equals(other.scores)
     briers = plain[0].scores["brier"]
-    assert told == [(done, pytest.approx(briers.iloc[: 5 * done].mean())) for done in (1, 2, 3)]
+    assert calls == [(done, pytest.approx(briers.iloc[: 5 * done].mean())) for done in (1, 2, 3)]
 
 
-def test_a_watch_ends_it_before_the_next_repeat(make_recipe: Callable[..., Pipeline]):
-    pipeline, told = make_recipe(), []
+def test_a_callback_can_end_the_cross_validation_after_a_repeat(make_pipeline: Callable[..., Pipeline]):
+    pipeline, calls = make_pipeline(), []
 
-    def watch(repeats: int, score: float) -> None:
-        told.append(repeats)
+    def prune(repeats: int, score: float) -> None:
+        calls.append(repeats)
         if repeats == 2:
             raise Pruned(f"{score}")
 
     with pytest.raises(Pruned):
         cross_validate(
-            [pipeline], repeated_folds(pipeline.labels, range(80), 5, 4, seed=0), pipeline.cfg.trainer, callback=watch
+            [pipeline], repeated_folds(pipeline.labels, range(80), 5, 4, seed=0), pipeline.cfg.trainer, callback=prune
         )
-    assert told == [1, 2]
+    assert calls == [1, 2]
 
 
 @pytest.mark.slow
-def test_a_pruned_run_says_so_and_a_watched_one_leaves_the_same(workbooks: Path, tmp_path: Path):
+def test_a_pruned_run_has_the_status_pruned_and_trained_again_gives_the_files_of_a_plain_run(
+    workbooks: Path, tmp_path: Path
+):
     overrides = [f"data.root={workbooks}", *WITHIN, "trainer.progress_bar=false", "evaluation.num_repeats=3"]
     cfg = load_config(TrainConfig, overrides)
 
-    def watch(repeats: int, score: float) -> None:
+    def prune(repeats: int, score: float) -> None:
         if repeats == 2:
             raise Pruned(f"pruned after 2 of 3 repeats: auroc {score:.3f}")
 
     with pytest.raises(Pruned):
-        train(cfg, tmp_path / "pruned", watch)
+        train(cfg, tmp_path / "pruned", prune)
     result = json.loads((tmp_path / "pruned" / "result.json").read_text())
     assert result["status"] == "pruned"
     assert result["verdict"].startswith("INCOMPLETE: pruned after 2 of 3 repeats: auroc 0.")
     assert (tmp_path / "pruned" / "FAILED").is_file()
-    told: list[int] = []
-    train(cfg, tmp_path / "pruned", lambda repeats, score: told.append(repeats))  # goes on, should anybody wish so
-    assert told == [1, 2, 3]
+    calls: list[int] = []
+    train(cfg, tmp_path / "pruned", lambda repeats, score: calls.append(repeats))
+    assert calls == [1, 2, 3]
     train(cfg, tmp_path / "plain")
     for name in ("cv_scores.csv", "cv_predictions.csv", "predictions.csv", "uncertainty.csv"):
         assert (tmp_path / "pruned" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes(), name
