@@ -1,4 +1,4 @@
-"""What a process on another machine does with a task; its signs of life go through a file that both machines see."""
+"""Run a work item in a process on another machine, with heartbeats through a file that both machines see."""
 
 import json
 import os
@@ -14,70 +14,71 @@ from types import FrameType
 
 from hemexp.files.writing import write_text
 from hemexp.hardware import CORES
-from hemexp.sweep.backends.base import Task
+from hemexp.sweep.backends.base import RUN_ITEM, Outcome, WorkItem
 
-End = tuple[str, str]  # an outcome, see `hemexp.sweep.backends.base.Ended`, and a line about it
-
-WORK = "hemexp.sweep.backends.run_item:run_task"
-
-_BEAT = 2.0  # seconds between two signs of life
+_HEARTBEAT_INTERVAL = 2.0  # seconds
 
 
-def run_elsewhere(task: Task, beats: Path, folder: Path, cores: int, function: str = WORK) -> End:
-    """Run a task in this process, wherever that is.
+def run_remote_item(
+    item: WorkItem, heartbeat_file: Path, directory: Path, cores: int, function: str = RUN_ITEM
+) -> Outcome:
+    """Run a work item in this process.
 
     Args:
-        task: of any kind.
-        beats: the file that is told of life.
-        folder: where the sweep was started: relative paths begin there.
-        cores: CPU cores that the task may keep busy.
-        function: what does the task, as ``module:name``; see `hemexp.sweep.backends.run_item.run_task`.
+        item: of any kind.
+        heartbeat_file: takes the heartbeats.
+        directory: the directory that the sweep was started in; relative paths begin there.
+        cores: CPU cores for the item.
+        function: see `hemexp.sweep.backends.base.RUN_ITEM`.
     """
-    if not folder.is_dir():
-        return "failed", f"{folder}, where the sweep was started, is not on {socket.gethostname()}"
-    os.chdir(folder)
-    os.environ[CORES] = os.environ["OMP_NUM_THREADS"] = str(cores)  # before torch counts them
-    pulse = _Pulse(beats)
-    with _interruptible():
+    if not directory.is_dir():
+        return "failed", f"{socket.gethostname()} cannot see {directory}, the directory that the sweep was started in"
+    os.chdir(directory)
+    os.environ[CORES] = os.environ["OMP_NUM_THREADS"] = str(cores)  # before torch is imported
+    writer = _HeartbeatWriter(heartbeat_file)
+    with _interrupt_on_signals():
         try:
             module, _, name = function.partition(":")
-            ended: End = getattr(import_module(module), name)(task, pulse)
-            return ended
-        except KeyboardInterrupt:  # while all that was imported
+            outcome: Outcome = getattr(import_module(module), name)(item, writer.add_epochs)
+            return outcome
+        except KeyboardInterrupt:  # during the import
             return "interrupted", ""
         finally:
-            pulse.tell()
+            writer.write()
 
 
-class _Pulse:
-    """Writes down now and then that a task lives, where, and how many epochs it has trained."""
+class _HeartbeatWriter:
+    """Write the device and the number of trained epochs of a work item, at most every two seconds."""
 
     def __init__(self, path: Path) -> None:
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        self.path, self.epochs, self.began = path, 0, time.time()
-        self.device = socket.gethostname() + (f" gpu {gpus}" if gpus else "")
-        self.tell()
+        self._path, self._epochs, self._began = path, 0, time.time()
+        self._device = socket.gethostname() + (f" gpu {gpus}" if gpus else "")
+        self.write()
 
-    def __call__(self, epochs: int) -> None:
-        self.epochs += epochs
-        if time.monotonic() - self._told > _BEAT:
-            self.tell()
+    def add_epochs(self, epochs: int) -> None:
+        self._epochs += epochs
+        if time.monotonic() - self._written > _HEARTBEAT_INTERVAL:
+            self.write()
 
-    def tell(self) -> None:
-        self._told = time.monotonic()
-        life = {
-            "device": self.device,
+    def write(self) -> None:
+        self._written = time.monotonic()
+        content = {
+            "device": self._device,
             "pid": os.getpid(),
-            "epochs": self.epochs,
-            "began": self.began,
+            "epochs": self._epochs,
+            "began": self._began,
             "time": time.time(),
         }
-        write_text(self.path, json.dumps(life))
+        write_text(self._path, json.dumps(content))
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let signals end what is within as Ctrl-C does: it saves its state. To SIGUSR2 submitit would requeue the job."""
+def _interrupt_on_signals() -> Iterator[None]:
+    """Raise KeyboardInterrupt on signals, so that the item saves its state.
+
+    SIGUSR2 is included because submitit would requeue the job on it.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -86,9 +87,9 @@ def _interruptible() -> Iterator[None]:
         yield
         return
     signals = [signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR2] if hasattr(signal, "SIGUSR2") else [])]
-    earlier = {number: signal.signal(number, interrupt) for number in signals}
+    previous = {number: signal.signal(number, interrupt) for number in signals}
     try:
         yield
     finally:
-        for number, handler in earlier.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
