@@ -88,8 +88,8 @@ def prepare(tmp_path: Path) -> Callable[..., Search]:
     """Make a search as the command line would."""
     register_schemas()
 
-    def make(*arguments: str, params: dict[str, Any] | None = None, place: str = "sweep") -> Search:
-        given = [f"hydra.sweep.dir={tmp_path / place}", *LOGISTIC, *arguments]
+    def make(*arguments: str, params: dict[str, Any] | None = None, name: str = "sweep") -> Search:
+        given = [f"hydra.sweep.dir={tmp_path / name}", *LOGISTIC, *arguments]
         with initialize_config_dir(config_dir=str(CONFIG_DIR), version_base="1.3"):
             loader = GlobalHydra.instance().config_loader()
             config = loader.load_configuration("train", given, run_mode=RunMode.MULTIRUN)
@@ -121,12 +121,12 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[bool, dict[str, 
     """Run a search on a fake backend; return whether all jobs were done, sweep.json and the leaderboard."""
 
     def run_trials(
-        found: Search, act: Act = peak, backend: FakeBackend | None = None
+        search: Search, act: Act = peak, backend: FakeBackend | None = None
     ) -> tuple[bool, dict[str, Any], Any]:
         monkeypatch.setattr("hemexp.sweep.controller.build_backend", lambda cfg, directory: backend or FakeBackend(act))
-        done = run_search(found)
-        content = json.loads((found.directory / "sweep.json").read_text())
-        table = pd.read_csv(found.directory / "leaderboard.csv", dtype={"folder": str})
+        done = run_search(search)
+        content = json.loads((search.directory / "sweep.json").read_text())
+        table = pd.read_csv(search.directory / "leaderboard.csv", dtype={"folder": str})
         return done, content, table.sort_values("job", ignore_index=True)
 
     return run_trials
@@ -152,8 +152,8 @@ def test_lists_ranges_and_intervals_are_parsed(override: str, setting: Choices |
     space = parse_space(["seed=3", override], {})
     assert dict(space.settings) == {override.split("=")[0]: setting}
     assert space.fixed == ("seed=3",)
-    (found,) = space.settings.values()
-    assert not isinstance(found, Interval) or found.is_integer == ("int(" in override)
+    (parsed,) = space.settings.values()
+    assert not isinstance(parsed, Interval) or parsed.is_integer == ("int(" in override)
 
 
 def test_the_command_line_takes_precedence_over_the_params_of_an_experiment():
@@ -294,8 +294,8 @@ def test_a_trial_that_breaks_a_rule_is_a_failed_job_and_does_not_end_the_search(
     prepare: Callable[..., Search], run: Callable[..., Any], name: str
 ):
     sizes = ["model=attention", "model.num_heads=1,3"]
-    found = prepare(f"search={name}", *sizes)
-    done, _, table = run(found, lambda job: write_finished(job, 0.5))
+    search = prepare(f"search={name}", *sizes)
+    done, _, table = run(search, lambda job: write_finished(job, 0.5))
     assert not done
     broken = table["model.num_heads"] == 3
     assert broken.sum() == 1
@@ -309,8 +309,8 @@ def test_a_trial_that_breaks_a_rule_is_a_failed_job_and_does_not_end_the_search(
 def test_tpe_draws_the_same_settings_for_the_same_seed(prepare: Callable[..., Search], run: Callable[..., Any]):
     options = ["search=tpe", "search.num_trials=3", LOG_C]
     table = run(prepare(*options))[2]
-    again = run(prepare(*options, place="again"))[2]
-    other = run(prepare(*options, "search.seed=1", place="other"))[2]
+    again = run(prepare(*options, name="again"))[2]
+    other = run(prepare(*options, "search.seed=1", name="other"))[2]
     assert table[C].tolist() == again[C].tolist()
     assert not set(again[C]) & set(other[C])
 
@@ -318,9 +318,9 @@ def test_tpe_draws_the_same_settings_for_the_same_seed(prepare: Callable[..., Se
 @pytest.mark.usefixtures("fast_composition")
 @pytest.mark.parametrize(("score", "sign"), [("auroc", -1), ("brier", 1)])
 def test_tpe_draws_where_earlier_settings_scored_well(prepare: Callable[..., Search], score: str, sign: int):
-    found = prepare("search=tpe", f"search.score={score}", LOG_C)
-    found.directory.mkdir()
-    study, distances = Study(found, 0), []
+    search = prepare("search=tpe", f"search.score={score}", LOG_C)
+    search.directory.mkdir()
+    study, distances = Study(search, 0), []
     for number in range(60):
         assert study.ask() == number
         distances.append(abs(np.log10(study.values[number][C])))
@@ -330,16 +330,16 @@ def test_tpe_draws_where_earlier_settings_scored_well(prepare: Callable[..., Sea
 
 @pytest.mark.usefixtures("fast_composition")
 def test_the_first_record_of_a_trial_stays(prepare: Callable[..., Search]):
-    found = prepare("search=tpe", LOG_C)
-    found.directory.mkdir()
-    study = Study(found, 0)
+    search = prepare("search=tpe", LOG_C)
+    search.directory.mkdir()
+    study = Study(search, 0)
     number = study.ask()
     study.tell(number, "done", 0.7)
     for state in (study.states[number], TrialState.RUNNING):  # interrupted after, or during the first record
         study.states[number] = state
         study.tell(number, "killed", None)
         assert study.states[number] == TrialState.COMPLETE
-    assert Study(found, 0).states == {number: TrialState.COMPLETE}
+    assert Study(search, 0).states == {number: TrialState.COMPLETE}
 
 
 @pytest.mark.usefixtures("fast_composition")
@@ -385,7 +385,7 @@ def test_an_interrupted_search_continues_with_the_same_settings(
     prepare: Callable[..., Search], run: Callable[..., Any], how: type[BaseException], tmp_path: Path
 ):
     options = ["search=tpe", "search.num_trials=4", LOG_C]
-    straight = run(prepare(*options, place="straight"))[2]
+    straight = run(prepare(*options, name="straight"))[2]
     ran: list[int] = []
 
     def act(job: SweepJob) -> str:
@@ -426,9 +426,9 @@ def test_a_complete_search_reports_the_test_part_and_counts_its_reports(
     prepare: Callable[..., Search], run: Callable[..., Any], name: str, capsys: pytest.CaptureFixture[str]
 ):
     def run_trials(num_trials: int, act: Act = peak) -> tuple[dict[str, Any] | None, str, list[int]]:
-        found = prepare(f"search={name}", f"search.num_trials={num_trials}", LOG_C)
-        nested = run(found, act)[1]["nested"]
-        reports = json.loads((found.directory / "search.json").read_text())["reports"]
+        search = prepare(f"search={name}", f"search.num_trials={num_trials}", LOG_C)
+        nested = run(search, act)[1]["nested"]
+        reports = json.loads((search.directory / "search.json").read_text())["reports"]
         return nested, capsys.readouterr().out, reports
 
     def stop(job: SweepJob) -> str:
