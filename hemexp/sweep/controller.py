@@ -8,13 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from hemexp.config import TrainConfig
 from hemexp.errors import UserError
 from hemexp.files.writing import write_csv, write_json
-from hemexp.sweep.backends.base import BATCHES, Backend, Heartbeat, ItemResult, WorkItem
+from hemexp.sweep.backends.base import BATCHES, Backend, Heartbeat, ItemResult, WorkItem, interrupt_on
 from hemexp.sweep.backends.devices import build_backend, check_backend
 from hemexp.sweep.directory import (
     LEADERBOARD,
@@ -32,13 +31,7 @@ from hemexp.sweep.progress import ProgressDisplay, print_leaderboard
 from hemexp.sweep.results.job_result import DONE, LOST, JobStatus, load_result
 from hemexp.sweep.results.leaderboard import Leaderboard, rank
 from hemexp.sweep.results.reevaluation import read_reevaluation
-from hemexp.sweep.results.summary import (
-    build_notes,
-    build_summary,
-    find_incomparable,
-    format_duration,
-    format_job_score,
-)
+from hemexp.sweep.results.summary import build_notes, build_summary, find_incomparable, format_duration, format_score
 
 _SUMMARY_INTERVAL = 30.0  # seconds between two updates of the summary files while jobs run
 _MAX_BATCH = 64  # jobs; the training divides a batch further where a device needs it
@@ -50,18 +43,15 @@ class Sweep:
     Args:
         directory: new, or of an earlier sweep.
         cfg: configuration of any job; the backend is the same for all jobs.
-        command: the command as the user typed it, for sweep.json.
         backend: a backend that was started already.
 
     Raises:
         UserError: the backend is not available, or the directory cannot be used.
     """
 
-    def __init__(
-        self, directory: Path, cfg: TrainConfig, command: Sequence[str], backend: Backend | None = None
-    ) -> None:
+    def __init__(self, directory: Path, cfg: TrainConfig, backend: Backend | None = None) -> None:
         check_backend(cfg)
-        self.directory, self.cfg, self.command = directory, cfg, list(command)
+        self.directory, self.cfg = directory, cfg
         self._lock = open_sweep(directory)
         self.jobs: list[SweepJob] = []
         self.statuses: dict[int, JobStatus] = {}
@@ -155,18 +145,15 @@ class Sweep:
     @contextmanager
     def in_progress(self) -> Iterator[None]:
         """Show progress. A first Ctrl-C lets running jobs save their state; a second one ends them at once."""
-        previous = {number: signal.signal(number, _raise_interrupt) for number in get_ending_signals()}
-        try:
-            with self.display:
-                yield
-        except KeyboardInterrupt:
-            self._stop()
-        except BaseException:
-            self.backend.close()
-            raise
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+        with interrupt_on(get_ending_signals()):
+            try:
+                with self.display:
+                    yield
+            except KeyboardInterrupt:
+                self._stop()
+            except BaseException:
+                self.backend.close()
+                raise
 
     def _stop(self) -> None:
         self.stopped = self.display.stopping = True
@@ -221,10 +208,7 @@ class Sweep:
         self._running.discard(job.number)
         if time.monotonic() - self._summarized > _SUMMARY_INTERVAL:
             self._write_summary("running")
-        if outcome == DONE:
-            text = format_job_score(job, self.cfg.search.score)
-        else:
-            text = message or "the next start continues it"
+        text = format_score(job, self.cfg.search.score) if outcome == DONE else message or "the next start continues"
         if outcome in LOST:
             text += f" (log: {job.directory / 'train.log'})"
         self.display.end_job(job.number, job.title, outcome, text)
@@ -295,7 +279,7 @@ class Sweep:
             write_csv(board.table(), self.directory / LEADERBOARD)
         summary = {
             "status": status,
-            "command": self.command,
+            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
             **build_summary(self.cfg, self.jobs, board, self.directory),
             "counts": dict(Counter(job_status.status for job_status in self.statuses.values())),
             "skipped": self.num_skipped,
@@ -315,12 +299,3 @@ def get_ending_signals() -> list[int]:
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         return [signal.SIGTERM, signal.SIGHUP]
     return [signal.SIGTERM]
-
-
-def _raise_interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def get_command_line() -> list[str]:
-    """Return the command as the user typed it."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]

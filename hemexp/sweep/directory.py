@@ -56,7 +56,7 @@ def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
     """
     cohorts: dict[str, str] = {}
     by_name = {job.directory.name: job for job in jobs}
-    for path in _list_job_directories(directory):
+    for path in [path for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]:
         job = by_name.get(path.name)
         if job is None or read_config_hash(path) != job.config_hash or not _has_same_cohort(path, job, cohorts):
             _move_to_stale(path)
@@ -109,10 +109,6 @@ def read_config_hash(directory: Path) -> str:
         return (directory / _CONFIG_HASH).read_text(encoding="utf-8").strip()
     except OSError:
         return ""
-
-
-def _list_job_directories(directory: Path) -> list[Path]:
-    return [path for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]
 
 
 def _move_to_stale(directory: Path) -> None:

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hemexp.errors import JobFailed
 from hemexp.sweep.backends.devices import start_workers
 from hemexp.sweep.backends.local import LocalBackend
-from hemexp.sweep.controller import Sweep, get_command_line
+from hemexp.sweep.controller import Sweep
 from hemexp.sweep.plan.grid import combinations
 from hemexp.sweep.plan.job import SweepJob, compose_job
 
@@ -53,7 +53,7 @@ def sweep_grid(config: DictConfig, loader: Any, arguments: Sequence[str], params
                 if workers is not None:
                     on_refusal.callback(workers.abandon)
         if launcher is None:
-            sweep = Sweep(directory, jobs[0].cfg, get_command_line(), workers)
+            sweep = Sweep(directory, jobs[0].cfg, workers)
             on_refusal.pop_all()  # from here on the sweep ends its workers
     if launcher is not None:
         directory.mkdir(parents=True, exist_ok=True)

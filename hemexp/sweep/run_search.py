@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from hemexp.errors import JobFailed
-from hemexp.sweep.controller import Sweep, get_command_line
+from hemexp.sweep.controller import Sweep
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.plan.search import InvalidJob, Search, distinct_draws
 
@@ -30,7 +30,7 @@ def run_search(search: Search) -> bool:
     is_random = search.base.search.name == "random"
     jobs = _draw_jobs(search) if is_random else []
     base = replace(search.base, evaluation=replace(search.base.evaluation, patients="train"))
-    sweep = Sweep(search.directory, base, get_command_line())
+    sweep = Sweep(search.directory, base)
     OmegaConf.save(search.config, sweep.directory / "multirun.yaml")
     search.write_identity()
     if is_random:

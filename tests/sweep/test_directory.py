@@ -181,7 +181,7 @@ def test_a_run_does_not_count_as_done_if_the_files_of_its_cohort_have_changed(tm
 def test_batches_do_not_depend_on_the_jobs_that_are_done(tmp_path: Path):
     jobs = [build_job(number, number, tmp_path) for number in range(8)]
     cfg = replace(CFG, where=replace(CFG.where, num_workers=2))
-    sweep = Sweep(tmp_path, cfg, [])
+    sweep = Sweep(tmp_path, cfg)
     try:
         complete = [[job.number for job in batch.jobs] for batch in sweep._build_batches(jobs, jobs)]
         remaining = [[job.number for job in batch.jobs] for batch in sweep._build_batches(jobs[2:], jobs)]

@@ -1,12 +1,17 @@
-"""The interface of a backend, and the messages between a backend and the controller.
+"""The interface of a backend, its messages to the controller, and the rules for signals and time limits.
 
-`hemexp.sweep.backends.local`, `slurm` and `ray` implement it.
+`hemexp.sweep.backends.local`, `slurm` and `ray` implement the interface.
 """
 
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Protocol
 
+from hemexp.config import WhereConfig
 from hemexp.sweep.plan.job import SweepJob
 
 Outcome = tuple[str, str]  # an outcome, see `ItemResult`, and its message
@@ -81,3 +86,40 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """End every remaining process."""
+
+
+def describe_timeout(where: WhereConfig, item: WorkItem, running: float, silent: float) -> str:
+    """Return the time limit that a work item exceeds, for a message; empty where it exceeds none.
+
+    Args:
+        where: the time limits; `job_timeout` counts once for each job of a batch.
+        item: the work item.
+        running: seconds since it started.
+        silent: seconds since its last heartbeat.
+    """
+    num_jobs = len(item.jobs)
+    if where.job_timeout is not None and running > where.job_timeout * num_jobs:
+        jobs = f" for each of {num_jobs} jobs" if num_jobs > 1 else ""
+        return f"took longer than where.job_timeout={where.job_timeout:g} s{jobs}"
+    if where.silence_timeout is not None and silent > where.silence_timeout:
+        return f"sent no heartbeat for where.silence_timeout={where.silence_timeout:g} s"
+    return ""
+
+
+def raise_interrupt(number: int, frame: FrameType | None) -> None:
+    """Handle a signal as Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupt_on(signals: Sequence[int]) -> Iterator[None]:
+    """Handle signals as Ctrl-C, so that what runs can save its state; outside the main thread, change nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, raise_interrupt) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

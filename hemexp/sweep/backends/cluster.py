@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hemexp.config import WhereConfig
-from hemexp.sweep.backends.base import SAVE_SECONDS, Heartbeat, ItemResult, Outcome, WorkItem
+from hemexp.sweep.backends.base import SAVE_SECONDS, Heartbeat, ItemResult, Outcome, WorkItem, describe_timeout
 
 
 @dataclass(eq=False)
@@ -127,23 +127,16 @@ class ClusterBackend(ABC):
 
     def _enforce_timeouts(self, remote: RemoteItem, now: float) -> Outcome | None:
         """Kill an item that exceeds a time limit."""
-        limits, num_jobs = self.limits, len(remote.item.jobs)
-        outcome: Outcome
-        if self.stopped_at:
-            if now - self.stopped_at <= SAVE_SECONDS:
-                return None
-            outcome = "interrupted", f"did not stop within {SAVE_SECONDS:.0f} s"
-        elif not remote.first_heartbeat:
-            return None
-        elif limits.job_timeout is not None and now - remote.first_heartbeat > limits.job_timeout * num_jobs:
-            jobs = f" for each of {num_jobs} jobs" if num_jobs > 1 else ""
-            outcome = "timeout", f"took longer than where.job_timeout={limits.job_timeout:g} s{jobs}"
-        elif limits.silence_timeout is not None and now - remote.last_heartbeat > limits.silence_timeout:
-            outcome = "timeout", f"sent no heartbeat for where.silence_timeout={limits.silence_timeout:g} s"
-        else:
+        reason = ""
+        if self.stopped_at and now - self.stopped_at > SAVE_SECONDS:
+            reason = f"did not stop within {SAVE_SECONDS:.0f} s"
+        elif remote.first_heartbeat and not self.stopped_at:
+            running, silent = now - remote.first_heartbeat, now - remote.last_heartbeat
+            reason = describe_timeout(self.limits, remote.item, running, silent)
+        if not reason:
             return None
         self.kill(remote)
-        return outcome
+        return "interrupted" if self.stopped_at else "timeout", reason
 
     def sleep(self, seconds: float) -> None:
         """Wait between two looks at the heartbeat files."""

@@ -4,19 +4,18 @@ import json
 import os
 import signal
 import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 
 from hemexp.files.writing import write_text
 from hemexp.hardware import CORES
-from hemexp.sweep.backends.base import RUN_ITEM, Outcome, WorkItem
+from hemexp.sweep.backends.base import RUN_ITEM, Outcome, WorkItem, interrupt_on
 
 _HEARTBEAT_INTERVAL = 2.0  # seconds
+_SIGNALS = [  # submitit would requeue the job on SIGUSR2
+    number for name in ("SIGINT", "SIGTERM", "SIGUSR2") if (number := getattr(signal, name, None))
+]
 
 
 def run_remote_item(
@@ -36,7 +35,7 @@ def run_remote_item(
     os.chdir(directory)
     os.environ[CORES] = os.environ["OMP_NUM_THREADS"] = str(cores)  # before torch is imported
     writer = _HeartbeatWriter(heartbeat_file)
-    with _interrupt_on_signals():
+    with interrupt_on(_SIGNALS):
         try:
             module, _, name = function.partition(":")
             outcome: Outcome = getattr(import_module(module), name)(item, writer.add_epochs)
@@ -52,8 +51,9 @@ class _HeartbeatWriter:
 
     def __init__(self, path: Path) -> None:
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        self._path, self._epochs, self._began = path, 0, time.time()
-        self._device = socket.gethostname() + (f" gpu {gpus}" if gpus else "")
+        device = socket.gethostname() + (f" gpu {gpus}" if gpus else "")
+        self._path, self._epochs = path, 0
+        self._facts = {"device": device, "pid": os.getpid(), "began": time.time()}
         self.write()
 
     def add_epochs(self, epochs: int) -> None:
@@ -63,33 +63,5 @@ class _HeartbeatWriter:
 
     def write(self) -> None:
         self._written = time.monotonic()
-        content = {
-            "device": self._device,
-            "pid": os.getpid(),
-            "epochs": self._epochs,
-            "began": self._began,
-            "time": time.time(),
-        }
-        write_text(self._path, json.dumps(content))
-
-
-@contextmanager
-def _interrupt_on_signals() -> Iterator[None]:
-    """Raise KeyboardInterrupt on signals, so that the item saves its state.
-
-    SIGUSR2 is included because submitit would requeue the job on it.
-    """
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signals = [signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR2] if hasattr(signal, "SIGUSR2") else [])]
-    previous = {number: signal.signal(number, interrupt) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        # the time makes every heartbeat different
+        write_text(self._path, json.dumps({**self._facts, "epochs": self._epochs, "time": time.time()}))

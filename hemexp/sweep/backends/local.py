@@ -20,7 +20,7 @@ from typing import Any
 
 from hemexp.config import WhereConfig
 from hemexp.config.compose import PACKAGE
-from hemexp.sweep.backends.base import RUN_ITEM, SAVE_SECONDS, Heartbeat, ItemResult, WorkItem
+from hemexp.sweep.backends.base import RUN_ITEM, SAVE_SECONDS, Heartbeat, ItemResult, WorkItem, describe_timeout
 
 _MAX_FAILED_STARTS = 3  # workers in a row that die before they are ready
 
@@ -117,12 +117,7 @@ class LocalBackend:
     """
 
     def __init__(
-        self,
-        devices: Sequence[Device],
-        where: WhereConfig,
-        log: Path,
-        function: str = RUN_ITEM,
-        num_cores: int = 0,
+        self, devices: Sequence[Device], where: WhereConfig, log: Path, function: str = RUN_ITEM, num_cores: int = 0
     ) -> None:
         self.capacity, self.where, self.log, self.function = len(devices), where, log, function
         self.num_cores = num_cores
@@ -237,7 +232,7 @@ class LocalBackend:
 
     def _enforce_timeouts(self) -> None:
         """Kill workers that exceed a time limit."""
-        now, where = time.time(), self.where
+        now = time.time()
         for worker in self._workers:
             if self._stopped:
                 if now - worker.last_heartbeat > SAVE_SECONDS and not worker.kill_reason:
@@ -245,10 +240,9 @@ class LocalBackend:
                 continue
             if worker.item is None or not worker.started or worker.kill_reason:
                 continue
-            if where.job_timeout is not None and now - worker.started > where.job_timeout * len(worker.item.jobs):
-                worker.kill(f"took longer than where.job_timeout={where.job_timeout:g} s")
-            elif where.silence_timeout is not None and now - worker.last_heartbeat > where.silence_timeout:
-                worker.kill(f"sent no heartbeat for where.silence_timeout={where.silence_timeout:g} s")
+            running, silent = now - worker.started, now - worker.last_heartbeat
+            if reason := describe_timeout(self.where, worker.item, running, silent):
+                worker.kill(reason)
 
     def _dispatch(self) -> None:
         """Assign queued items to idle workers, and start new workers while items remain."""

@@ -36,8 +36,7 @@ def check(where: RayConfig, accelerator: str) -> None:
     if find_spec("ray") is None:
         raise UserError('where=ray: needs the package ray; pip install "hemexp[ray]"')
     connect(where)
-    shortage = _describe_shortage(_get_needs(where, accelerator))
-    if shortage:
+    if shortage := _describe_shortage(_get_needs(where, accelerator)):
         raise UserError(shortage)
 
 

@@ -76,11 +76,7 @@ def _run_reevaluation(item: WorkItem) -> None:
     reevaluate(job)
 
 
-_RUN_KIND: dict[str, Callable[[WorkItem], None]] = {
-    "job": _run_job,
-    "batch": _run_batch,
-    "reevaluation": _run_reevaluation,
-}
+_RUN_KIND = {"job": _run_job, "batch": _run_batch, "reevaluation": _run_reevaluation}
 
 
 class _HeartbeatHandler(logging.Handler):

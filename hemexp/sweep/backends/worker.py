@@ -14,10 +14,10 @@ import threading
 import time
 import traceback
 from importlib import import_module
-from types import FrameType
 from typing import Any
 
 from hemexp.hardware import CORES
+from hemexp.sweep.backends.base import raise_interrupt
 from hemexp.sweep.backends.device_lock import lock_device
 
 _HEARTBEAT_INTERVAL = 0.5  # seconds
@@ -55,10 +55,6 @@ def _listen(requests: "queue.SimpleQueue[Any]") -> None:
         os._exit(1)
 
 
-def _raise_interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main(lock_name: str, slots: int, function: str) -> None:
     """Run work items until the parent ends this process.
 
@@ -68,7 +64,7 @@ def main(lock_name: str, slots: int, function: str) -> None:
         function: see `hemexp.sweep.backends.base.RUN_ITEM`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C, and then sends SIGTERM
-    signal.signal(signal.SIGTERM, _raise_interrupt)
+    signal.signal(signal.SIGTERM, raise_interrupt)
     parent = Parent()
     requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()

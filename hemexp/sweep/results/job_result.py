@@ -27,11 +27,8 @@ class JobStatus:
 
 def load_result(directory: Path) -> RunResult | None:
     """Return the result.json of a run directory; None where it is missing, damaged or of another version."""
-    path = directory / RESULT
-    if not path.is_file():
-        return None
     try:
-        return read_result(path, RunResult)
+        return read_result(directory / RESULT, RunResult)
     except UserError:
         return None
 

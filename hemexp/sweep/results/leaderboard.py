@@ -69,8 +69,8 @@ def rank(
     if not any(job_score.value is not None for job_score in scores.values()):
         has_validation_part = done and all(job.cfg.split.val_fraction > 0 for job in done)
         ranked_by = "val/loss" if has_validation_part else None
-        losses = {job.number: _get_best_loss(results[job.number]) for job in done} if has_validation_part else {}
-        scores = {number: Score(value=loss) for number, loss in losses.items()}
+        scores = {job.number: Score(value=getattr(results[job.number], "best_loss", None)) for job in done}
+        scores = scores if has_validation_part else {}
     lower = ranked_by == "val/loss" or score in LOWER_IS_BETTER
     keys = list(dict.fromkeys(text.partition("=")[0].lstrip("+") for job in jobs for text in job.overrides))
     names = list(dict.fromkeys(name for result in results.values() if result for name in result.metrics))
@@ -86,17 +86,8 @@ def rank(
     return Leaderboard([*ranked, *(row for row in rows if row["score"] is None)], ranked_by, lower)
 
 
-def _get_best_loss(result: RunResult | None) -> float | None:
-    return None if result is None else result.best_loss
-
-
 def _build_row(
-    job: SweepJob,
-    status: JobStatus,
-    result: RunResult | None,
-    score: Score,
-    keys: Sequence[str],
-    metrics: Sequence[str],
+    job: SweepJob, status: JobStatus, result: RunResult | None, score: Score, keys: list[str], metrics: list[str]
 ) -> Row:
     settings = dict(override.lstrip("+").split("=", 1) for override in job.overrides)
     row: Row = {

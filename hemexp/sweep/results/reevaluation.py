@@ -38,6 +38,8 @@ def reevaluate(job: SweepJob) -> None:
     Raises:
         UserError: the cohort cannot be read any more.
     """
+    import numpy as np
+
     from hemexp.data.datamodule import ExpansionDataModule
     from hemexp.evaluation.cross_validation import MEASURED, cross_validate
     from hemexp.evaluation.folds import evaluated_indices, repeated_folds
@@ -49,7 +51,7 @@ def reevaluate(job: SweepJob) -> None:
     )
     data.setup()
     pipeline = build_pipeline(cfg, data)
-    seed = get_fold_seed(cfg.seed)
+    seed = int(np.random.SeedSequence([cfg.seed, 1]).generate_state(1)[0])
     indices = evaluated_indices(cfg, data)
     folds = repeated_folds(pipeline.labels, indices, cfg.evaluation.num_folds, cfg.evaluation.num_repeats, seed)
     (validated,) = cross_validate([pipeline], folds, cfg.trainer)
@@ -57,13 +59,6 @@ def reevaluate(job: SweepJob) -> None:
     assert data.cohort is not None
     reevaluation = Reevaluation(job.config_hash, data.cohort.data_hash, seed, scores)
     write_json(job.directory.parent / REEVALUATION, asdict(reevaluation))
-
-
-def get_fold_seed(seed: int) -> int:
-    """Return the seed of the new folds for a run with this seed."""
-    import numpy as np
-
-    return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
 
 
 def read_reevaluation(directory: Path, result: RunResult | None) -> Reevaluation | None:

@@ -168,7 +168,7 @@ def _format_score(content: Mapping[str, Any]) -> str:
     return interval_text(Score(**{name: content[name] for name in ("value", "low", "high")}), 3)
 
 
-def format_job_score(job: SweepJob, score: str) -> str:
+def format_score(job: SweepJob, score: str) -> str:
     """Return the score and the duration of a finished job in one line."""
     result = load_result(job.directory)
     value = get_score(result, f"cv/{score}")
