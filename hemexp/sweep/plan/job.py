@@ -38,6 +38,11 @@ class SweepJob:
         return config_hash(self.cfg)
 
     @property
+    def settings(self) -> dict[str, str]:
+        """The value of each overridden key, as text."""
+        return dict(override.lstrip("+").split("=", 1) for override in self.overrides if "=" in override)
+
+    @property
     def title(self) -> str:
         """The job number and its overrides, for messages."""
         return f"job {self.number}" + (f" ({' '.join(self.overrides)})" if self.overrides else "")

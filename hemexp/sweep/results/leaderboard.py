@@ -72,7 +72,7 @@ def rank(
         scores = {job.number: Score(value=getattr(results[job.number], "best_loss", None)) for job in done}
         scores = scores if has_validation_part else {}
     lower = ranked_by == "val/loss" or score in LOWER_IS_BETTER
-    keys = list(dict.fromkeys(text.partition("=")[0].lstrip("+") for job in jobs for text in job.overrides))
+    keys = list(dict.fromkeys(key for job in jobs for key in job.settings))
     names = list(dict.fromkeys(name for result in results.values() if result for name in result.metrics))
     names = [name for name in names if not (hide_test and name.startswith("test/"))]
     rows = [
@@ -89,14 +89,13 @@ def rank(
 def _build_row(
     job: SweepJob, status: JobStatus, result: RunResult | None, score: Score, keys: list[str], metrics: list[str]
 ) -> Row:
-    settings = dict(override.lstrip("+").split("=", 1) for override in job.overrides)
     row: Row = {
         "rank": None,
         "job": job.number,
         "folder": job.directory.name,
         "status": status.status,
         "overrides": " ".join(job.overrides),
-        **{key: settings.get(key) for key in keys},
+        **{key: job.settings.get(key) for key in keys},
         "score": score.value,
         "score_low": score.low,
         "score_high": score.high,

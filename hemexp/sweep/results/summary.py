@@ -44,8 +44,7 @@ def build_summary(cfg: TrainConfig, jobs: Sequence[SweepJob], board: Leaderboard
     """
     swept: dict[str, list[str]] = {}
     for job in jobs:
-        for override in job.overrides:
-            key, _, value = override.lstrip("+").partition("=")
+        for key, value in job.settings.items():
             swept.setdefault(key, [])
             if value not in swept[key]:
                 swept[key].append(value)
