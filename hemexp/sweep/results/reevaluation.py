@@ -52,7 +52,7 @@ def reevaluate(job: SweepJob) -> None:
     data.setup()
     pipeline = build_pipeline(cfg, data)
     seed = int(np.random.SeedSequence([cfg.seed, 1]).generate_state(1)[0])
-    indices = evaluated_indices(cfg, data)
+    indices = evaluated_indices(cfg.evaluation, data)
     folds = repeated_folds(pipeline.labels, indices, cfg.evaluation.num_folds, cfg.evaluation.num_repeats, seed)
     (validated,) = cross_validate([pipeline], folds, cfg.trainer)
     scores = {f"cv/{measure}": validated.score(measure) for measure in MEASURED}
