@@ -1,1 +1,1 @@
-"""Many runs at once: composed and checked before the first, run somewhere, none lost, ranked at the end."""
+"""Run many configurations: check all of them first, run each as a job, and rank the results."""

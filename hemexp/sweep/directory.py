@@ -1,134 +1,153 @@
-"""Whose folder is whose: finished jobs are found by the hash of their configuration, strangers are moved aside."""
+"""The directory of a sweep: lock it, match existing job directories to configurations, and write its timeline.
 
-import json
+A job directory belongs to a job if its configuration hash is equal. Unmatched directories are moved to ``.stale/``.
+"""
+
+import csv
+import io
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from hemexp.errors import UserError
 from hemexp.files.run_directory import OutputDirectory, RunDirectory
 from hemexp.files.writing import write_text
+from hemexp.sweep.backends.base import ItemResult
 from hemexp.sweep.plan.job import SweepJob
+from hemexp.sweep.results.job_result import load_result
 
-STALE, BATCHES = ".stale", ".batches"
-_HASH = Path(".hydra", "config_hash")  # tells whose a folder is before its job has begun
-_OWN = {"sweep.json", "leaderboard.csv", "multirun.yaml", STALE, ".lock"}  # any of these is in a sweep's directory
+SUMMARY, LEADERBOARD, TIMELINE, STALE = "sweep.json", "leaderboard.csv", "timeline.csv", ".stale"
+_CONFIG_HASH = Path(".hydra", "config_hash")  # identifies a directory before its job has written result.json
+_SWEEP_FILES = {SUMMARY, LEADERBOARD, "multirun.yaml", STALE, ".lock"}  # a directory with one of these holds a sweep
+_TIMELINE_COLUMNS = ("task", "jobs", "device", "started", "ended", "outcome")
 
 
 def open_sweep(directory: Path) -> OutputDirectory:
-    """Lock a sweep's directory, new or begun earlier.
+    """Lock the directory of a sweep, new or started earlier.
 
     Raises:
-        UserError: another sweep is at work there, it cannot be written, or it holds something else.
+        UserError: another sweep is running there, it cannot be written, or it holds other files.
     """
-    place = OutputDirectory(directory)
+    output = OutputDirectory(directory)
     try:
         names = {path.name for path in directory.iterdir()} if directory.exists() else set()
-        if names and not names & _OWN:
-            raise UserError(f"hydra.sweep.dir={directory}: holds files that are no sweep's; choose a new directory")
-        place.lock()
+        if names and not names & _SWEEP_FILES:
+            raise UserError(
+                f"hydra.sweep.dir={directory}: holds files that do not belong to a sweep; choose a new directory"
+            )
+        output.lock()
     except UserError as error:
         raise UserError(str(error).replace("output_dir=", "hydra.sweep.dir=")) from None
     except OSError as error:
         raise UserError(f"hydra.sweep.dir={directory}: cannot be used: {error.strerror}") from None
-    return place
+    return output
 
 
-def settle(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
-    """Give every job the folder that holds its own run, wherever that was left, and return those that are not done.
+def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
+    """Match existing job directories to jobs by configuration hash, and return the jobs that are not done.
 
-    A folder with another configuration's run goes to ``.stale/``, and so does one of a cohort whose files have changed
-    since; a run found there, or under another number, comes back. Nothing is deleted. Killed at any moment, the next
-    call finds everything again.
+    Directories of other configurations, and of cohorts with changed files, move to ``.stale/``. A matching directory
+    that is found there, or under another number, moves to its job. Nothing is deleted. After a kill at any moment, the
+    next call finds all directories again.
 
     Raises:
-        UserError: there are earlier runs, and their cohort cannot be read any more.
+        UserError: there are earlier runs, but their cohort cannot be read any more.
     """
     cohorts: dict[str, str] = {}
-    by_name = {job.folder.name: job for job in jobs}
-    for folder in _numbered(directory):
-        job = by_name.get(folder.name)
-        if job is None or read_config_hash(folder) != job.key or not _same_cohort(folder, job, cohorts):
-            _put_aside(folder)
-    aside = _aside(directory)
+    by_name = {job.directory.name: job for job in jobs}
+    for path in [path for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]:
+        job = by_name.get(path.name)
+        if job is None or read_config_hash(path) != job.config_hash or not _has_same_cohort(path, job, cohorts):
+            _move_to_stale(path)
+    stale = _list_stale(directory)
     for job in jobs:
-        found = [] if job.folder.exists() else aside.get(job.key, [])
-        fitting = next((folder for folder in found if _same_cohort(folder, job, cohorts)), None)
-        if fitting is not None:
-            found.remove(fitting)
-            fitting.rename(job.folder)
-            _note(job.folder, f"this run is job {job.number} of its sweep now: {job.folder}")
-    return [job for job in jobs if not (job.folder / "DONE").is_file()]
+        candidates = [] if job.directory.exists() else stale.get(job.config_hash, [])
+        match = next((path for path in candidates if _has_same_cohort(path, job, cohorts)), None)
+        if match is not None:
+            candidates.remove(match)
+            match.rename(job.directory)
+            _append_to_log(job.directory, f"this run is now job {job.number} of its sweep: {job.directory}")
+    return [job for job in jobs if not (job.directory / "DONE").is_file()]
 
 
-def _same_cohort(folder: Path, job: SweepJob, known: dict[str, str]) -> bool:
-    """Whether a run's patients are those that its files hold now; what those hold is kept in `known`."""
-    there, data = read_result(folder).get("data_hash"), job.cfg.data
-    if there is None or data.root is None:  # it had not begun, or its patients follow from the configuration
+def _has_same_cohort(directory: Path, job: SweepJob, cohorts: dict[str, str]) -> bool:
+    """Whether a run used the patients that its files hold now; `cohorts` keeps the hashes that were computed."""
+    result, data = load_result(directory), job.cfg.data
+    if result is None or data.root is None:  # the run has not begun, or the configuration determines the patients
         return True
-    if repr(data) not in known:
+    if repr(data) not in cohorts:
         from hemexp.cohort.load import load_cohort
 
-        known[repr(data)] = load_cohort(data).data_hash
-    return bool(there == known[repr(data)])
+        cohorts[repr(data)] = load_cohort(data).data_hash
+    return result.data_hash == cohorts[repr(data)]
 
 
-def claim(job: SweepJob) -> None:
-    """Make a job's folder and write into it whose it is, and its ``.hydra/``."""
-    write_text(job.folder / _HASH, f"{job.key}\n")
-    job.write_hydra()
+def create_run_dir(job: SweepJob) -> None:
+    """Create the directory of a job, with its configuration hash and its ``.hydra/``."""
+    write_text(job.directory / _CONFIG_HASH, f"{job.config_hash}\n")
+    job.write_hydra_files()
 
 
-def note_loss(job: SweepJob, outcome: str, why: str) -> None:
-    """Write down for a job what it could not write itself: that its process was ended."""
-    RunDirectory(job.folder).fail(outcome, why)
-    _note(job.folder, why)
+def record_failure(job: SweepJob, outcome: str, message: str) -> None:
+    """Record the failure of a job that could not record it itself because its process ended."""
+    RunDirectory(job.directory).fail(outcome, message)
+    _append_to_log(job.directory, message)
 
 
-def _note(folder: Path, line: str) -> None:
-    with suppress(OSError), (folder / "train.log").open("a", encoding="utf-8") as lines:
-        lines.write(f"{line}\n")
+def _append_to_log(directory: Path, line: str) -> None:
+    with suppress(OSError), (directory / "train.log").open("a", encoding="utf-8") as log:
+        log.write(f"{line}\n")
 
 
-def read_config_hash(folder: Path) -> str:
-    """Return the configuration hash of the run in a folder; empty where nothing tells."""
-    result = read_result(folder)
-    if "config_hash" in result:
-        return str(result["config_hash"])
+def read_config_hash(directory: Path) -> str:
+    """Return the configuration hash of the run in a directory; empty where it is unknown."""
+    result = load_result(directory)
+    if result is not None:
+        return result.config_hash
     try:
-        return (folder / _HASH).read_text(encoding="utf-8").strip()
+        return (directory / _CONFIG_HASH).read_text(encoding="utf-8").strip()
     except OSError:
         return ""
 
 
-def read_result(folder: Path) -> dict[str, Any]:
-    """Return a run's result.json; nothing where there is none, or none that can be read."""
+def _move_to_stale(directory: Path) -> None:
+    stale = directory.parent / STALE
+    stale.mkdir(exist_ok=True)
+    directory.rename(stale / f"{read_config_hash(directory) or 'unknown'}-{directory.name}-{time.time_ns()}")
+
+
+def _list_stale(directory: Path) -> dict[str, list[Path]]:
+    """Return the runs in ``.stale/`` by configuration hash: finished runs first, then the latest."""
+    stale = directory / STALE
+    runs: dict[str, list[Path]] = {}
+    for path in sorted(stale.iterdir(), reverse=True) if stale.is_dir() else []:
+        if config_hash := read_config_hash(path):
+            runs.setdefault(config_hash, []).append(path)
+    for paths in runs.values():
+        paths.sort(key=lambda path: not (path / "DONE").is_file())
+    return runs
+
+
+def read_devices(directory: Path) -> dict[str, str]:
+    """Return the devices that the jobs of an earlier start ran on, by configuration hash."""
     try:
-        content = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        with (directory / LEADERBOARD).open(encoding="utf-8", newline="") as lines:
+            return {row["config_hash"]: row["device"] for row in csv.DictReader(lines)}
+    except (OSError, KeyError):
         return {}
-    return content if isinstance(content, dict) else {}
 
 
-def _numbered(directory: Path) -> list[Path]:
-    return [path for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]
-
-
-def _put_aside(folder: Path) -> None:
-    place = folder.parent / STALE
-    place.mkdir(exist_ok=True)
-    folder.rename(place / f"{read_config_hash(folder) or 'unknown'}-{folder.name}-{time.time_ns()}")
-
-
-def _aside(directory: Path) -> dict[str, list[Path]]:
-    """Return the runs in ``.stale/`` by configuration: finished ones first, then the latest."""
-    place = directory / STALE
-    found: dict[str, list[Path]] = {}
-    for folder in sorted(place.iterdir(), reverse=True) if place.is_dir() else []:
-        if key := read_config_hash(folder):
-            found.setdefault(key, []).append(folder)
-    for folders in found.values():
-        folders.sort(key=lambda folder: not (folder / "DONE").is_file())
-    return found
+def append_timeline(directory: Path, results: Sequence[ItemResult]) -> None:
+    """Append the work items of this start to ``timeline.csv``."""
+    path = directory / TIMELINE
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if not path.is_file():
+        writer.writerow(_TIMELINE_COLUMNS)
+    for result in results:
+        numbers = " ".join(str(job.number) for job in result.item.jobs)
+        times = (round(result.started, 3), round(result.ended, 3))
+        writer.writerow([result.item.kind, numbers, result.device, *times, result.outcome])
+    earlier = path.read_text(encoding="utf-8") if path.is_file() else ""
+    write_text(path, earlier + text.getvalue())

@@ -1,4 +1,4 @@
-"""Every combination of the swept values: composed, checked, and run."""
+"""Run a grid: compose and check every combination of the swept values, then run all of them."""
 
 import sys
 from collections.abc import Sequence
@@ -11,69 +11,56 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hemexp.errors import JobFailed
-from hemexp.sweep.backends.devices import workers_ahead
-from hemexp.sweep.backends.local import Pool
-from hemexp.sweep.controller import Sweep, command_line
-from hemexp.sweep.directory import settle
+from hemexp.sweep.backends.devices import start_workers
+from hemexp.sweep.backends.local import LocalBackend
+from hemexp.sweep.controller import Sweep
 from hemexp.sweep.plan.grid import combinations
 from hemexp.sweep.plan.job import SweepJob, compose_job
 
-_MANY = 50  # jobs; fewer are checked in a few seconds, and nothing need be said
+_MANY_JOBS = 50  # the check of fewer jobs takes a few seconds and needs no message
 
 
 def sweep_grid(config: DictConfig, loader: Any, arguments: Sequence[str], params: dict[str, Any], launcher: Any) -> Any:
-    """Check every job of a grid, then run them all.
+    """Check every job of a grid, then run all jobs.
 
     Args:
-        config: the sweep's own.
+        config: configuration of the sweep.
         loader: Hydra's config loader.
-        arguments: of the command line.
+        arguments: overrides from the command line.
         params: see `combinations`.
-        launcher: another than hemexp's own runs the jobs its own way, after the same checks.
+        launcher: a launcher other than hemexp's; it runs the jobs itself after the same checks.
 
     Raises:
-        UserError: a job's configuration is wrong; nothing was written.
-        JobFailed: a job was lost.
+        UserError: the configuration of a job is wrong; nothing was written.
+        JobFailed: at least one job did not finish.
     """
-    lists = combinations(config, arguments, params)
-    shared = set.intersection(*map(set, lists))
-    if len(lists) > _MANY:
-        print(f"checking {len(lists)} configurations", file=sys.stderr)
+    job_overrides = combinations(config, arguments, params)
+    shared = set.intersection(*map(set, job_overrides))
+    if len(job_overrides) > _MANY_JOBS:
+        print(f"checking {len(job_overrides)} configurations", file=sys.stderr)
     directory = Path(config.hydra.sweep.dir)
     jobs: list[SweepJob] = []
-    workers: Pool | None = None
-    with ExitStack() as refused:
-        for number, overrides in enumerate(lists):
-            own = [each for each in overrides if each not in shared]
+    workers: LocalBackend | None = None
+    with ExitStack() as on_refusal:
+        for number, overrides in enumerate(job_overrides):
+            varied = [override for override in overrides if override not in shared]
             try:
-                jobs.append(compose_job(config, loader, overrides, number, own))
+                jobs.append(compose_job(config, loader, overrides, number, varied))
             except (HydraException, OmegaConfBaseException) as error:  # a wrong type, an unknown key
-                raise type(error)(f"job {number} ({' '.join(own)}): {error}") from error.__cause__
-            if number == 0 and launcher is None and (workers := workers_ahead(jobs[0].cfg, directory, len(lists))):
-                refused.callback(workers.abandon)
+                raise type(error)(f"job {number} ({' '.join(varied)}): {error}") from error.__cause__
+            if number == 0 and launcher is None:
+                workers = start_workers(jobs[0].cfg, directory, len(job_overrides))
+                if workers is not None:
+                    on_refusal.callback(workers.abandon)
         if launcher is None:
-            sweep = Sweep(directory, jobs[0].cfg, command_line(), workers)
-            refused.pop_all()  # it has begun
+            sweep = Sweep(directory, jobs[0].cfg, workers)
+            on_refusal.pop_all()  # from here on the sweep ends its workers
     if launcher is not None:
         directory.mkdir(parents=True, exist_ok=True)
-        for done in launcher.launch(lists, initial_job_idx=0):
-            _ = done.return_value  # raises what the job raised
+        for job_return in launcher.launch(job_overrides, initial_job_idx=0):
+            _ = job_return.return_value  # raises the exception of the job
         return
     OmegaConf.save(config, sweep.directory / "multirun.yaml")
-    run_all(sweep, jobs)
+    sweep.run_all(jobs)
     if not sweep.finish():
         raise JobFailed
-
-
-def run_all(sweep: Sweep, jobs: Sequence[SweepJob]) -> None:
-    """Run those jobs of a sweep that are not done yet, and wait for them."""
-    waiting = settle(sweep.directory, jobs)
-    names = {job.number for job in waiting}
-    finished = [job for job in jobs if job.number not in names]
-    sweep.skip(finished)
-    places = sweep.backend.capacity
-    where = f", {min(places, len(waiting))} at once" if waiting else ""
-    which = ", ".join(str(job.number) for job in finished)
-    skipped = f"{len(finished)} done already and skipped (job {which}), " if finished else ""
-    sweep.display.say(f"{len(jobs)} jobs into {sweep.directory}: {skipped}{len(waiting)} to run{where}")
-    sweep.run(waiting, jobs)

@@ -1,6 +1,7 @@
-"""An Optuna study of settings and their scores, kept in ``study.log`` in the sweep's directory.
+"""Search by Optuna's tree-structured Parzen estimator (TPE): draw settings near those that scored well.
 
-The file is a journal that the workers write to as well, so that nothing is lost whoever is killed.
+The study is a journal in ``study.log`` in the directory of the sweep. Workers write to it too, so that no score is
+lost when a process is killed.
 """
 
 import math
@@ -11,49 +12,47 @@ from pathlib import Path
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
 from optuna.trial import TrialState
 
 from hemexp.config import LOWER_IS_BETTER
 from hemexp.files.writing import write_json
+from hemexp.sweep.backends.pruning import JOURNAL, TRIAL, open_storage
+from hemexp.sweep.controller import Sweep
+from hemexp.sweep.directory import reconcile
+from hemexp.sweep.plan.cost import count_epochs
 from hemexp.sweep.plan.job import SweepJob
-from hemexp.sweep.plan.search import Search, distinct_draws
+from hemexp.sweep.plan.search import InvalidJob, Search, distinct_draws
 from hemexp.sweep.plan.space import Interval, Space, Value
-from hemexp.sweep.results.leaderboard import DONE
+from hemexp.sweep.results.job_result import DONE, get_score, load_result
 
-TRIAL = Path(".hydra", "trial.json")  # in a job's folder: which trial it is
-_JOURNAL = "study.log"
-_TRIES = 10  # that the estimator has for settings that are new
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+_NUM_ATTEMPTS = 10  # draws of TPE to find new settings, before settings are drawn at random
 
 
 class Study:
-    """The search of one fold of the outer loop, or the whole search where there is no such loop.
+    """The trials of one fold of the outer loop, or of the whole search where there is no outer loop.
 
-    A job may have several trials, each of the same settings: one that was interrupted or failed is tried again. The
-    last counts.
+    A job that was interrupted or failed is tried again: it has several trials with the same settings. The last trial
+    counts.
     """
 
-    def __init__(self, found: Search, place: int) -> None:
-        options, fold = found.base.search, found.folds[place]
+    def __init__(self, search: Search, fold_index: int) -> None:
+        options, fold = search.base.search, search.folds[fold_index]
         self.name = "search" if fold is None else f"fold {fold}"
-        self.found, self.place = found, place
+        self.search, self.fold_index = search, fold_index
         self._study = optuna.create_study(
-            storage=open_storage(found.directory),
+            storage=open_storage(search.directory),
             study_name=self.name,
             direction="minimize" if options.score in LOWER_IS_BETTER else "maximize",
             load_if_exists=True,
         )
-        self._distributions = _distributions(found.space)
-        self._trials: dict[int, int] = {}  # the number of each job's last trial
+        self._distributions = _build_distributions(search.space)
+        self._trials: dict[int, int] = {}  # the number of the last trial of each job
         self.values: dict[int, dict[str, Value]] = {}  # the settings of each job
         self.states: dict[int, TrialState] = {}
-        self._take_up()
+        self._load_trials()
 
-    def _take_up(self) -> None:
-        """Read what an earlier process left; what it had begun counts as failed."""
+    def _load_trials(self) -> None:
+        """Read the trials of earlier starts; a trial that had not ended counts as failed."""
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING)):
             waiting = self._study.ask() if trial.state == TrialState.WAITING else None
             self._study.tell(trial.number if waiting is None else waiting.number, state=TrialState.FAIL)
@@ -64,77 +63,149 @@ class Study:
                 self.states[number] = trial.state
 
     def ask(self) -> int | None:
-        """Choose settings that no job has had; return the number of the new job, or None where all have been tried."""
-        number = self.found.get_job_number(len(self.values), self.place)
-        seed, space = self.found.base.search.seed, self.found.space
+        """Choose new settings; return the number of the new job, or None where all settings were tried."""
+        number = self.search.get_job_number(len(self.values), self.fold_index)
+        seed, space = self.search.base.search.seed, self.search.space
         seen = {space.overrides(values) for values in self.values.values()}
         if len(seen) >= space.size:
             return None
-        for attempt in range(_TRIES):
+        for attempt in range(_NUM_ATTEMPTS):
             state = np.random.SeedSequence([seed, number, attempt]).generate_state(1)
-            # a new seed for every job: what is drawn does not depend on how often the search was interrupted
+            # a new seed for every job: the draw does not depend on the number of interruptions
             self._study.sampler = optuna.samplers.TPESampler(seed=int(state[0]))
             trial = self._study.ask(self._distributions)
             if space.overrides(trial.params) not in seen:
                 trial.set_user_attr("job", number)
-                self._adopt(number, trial)
+                self._add_trial(number, trial)
                 return number
             self._study.tell(trial, state=TrialState.FAIL)
         for values in distinct_draws(space, seed):
             if space.overrides(values) not in seen:
-                self.try_again(number, values)
+                self.retry(number, values)
                 return number
         return None
 
-    def try_again(self, number: int, values: Mapping[str, Value]) -> None:
-        """Begin a trial of known settings."""
+    def retry(self, number: int, values: Mapping[str, Value]) -> None:
+        """Start a trial of given settings."""
         self._study.enqueue_trial(dict(values), user_attrs={"job": number})
-        self._adopt(number, self._study.ask(self._distributions))
+        self._add_trial(number, self._study.ask(self._distributions))
 
-    def _adopt(self, number: int, trial: optuna.Trial) -> None:
+    def _add_trial(self, number: int, trial: optuna.Trial) -> None:
         self._trials[number], self.values[number] = trial.number, dict(trial.params)
         self.states[number] = TrialState.RUNNING
 
-    def leave_note(self, job: SweepJob) -> None:
-        """Tell the job's process which trial it is."""
+    def write_trial_id(self, job: SweepJob) -> None:
+        """Write the trial of a job into its directory, where its process reads it."""
         trial = self._study.get_trials(deepcopy=False)[self._trials[job.number]]
-        write_json(job.folder / TRIAL, {"study": self.name, "trial_id": trial._trial_id})
+        write_json(job.directory / TRIAL, {"study": self.name, "trial_id": trial._trial_id})
 
     def tell(self, number: int, status: str, score: float | None) -> None:
-        """Record how a job ended; what was told first stays, for an interruption may have one told twice."""
+        """Record the end of a job. The first record stays: an interruption may cause a second one."""
         if status == DONE and score is not None and math.isfinite(score):
             state = TrialState.COMPLETE
         else:
             state, score = TrialState.PRUNED if status == "pruned" else TrialState.FAIL, None
-        told = self._study.tell(self._trials[number], score, state=state, skip_if_finished=True)
-        self.states[number] = told.state
+        trial = self._study.tell(self._trials[number], score, state=state, skip_if_finished=True)
+        self.states[number] = trial.state
 
 
-def open_storage(directory: Path) -> JournalStorage:
-    """Return the journal of a sweep."""
-    path = str(directory / _JOURNAL)
-    # links need rights on Windows that few have
-    lock = JournalFileOpenLock(path) if os.name == "nt" else JournalFileSymlinkLock(path)
-    return JournalStorage(JournalFileBackend(path, lock))
+def _build_distributions(space: Space) -> dict[str, BaseDistribution]:
+    distributions: dict[str, BaseDistribution] = {}
+    for key, setting in space.settings.items():
+        if not isinstance(setting, Interval):
+            distributions[key] = CategoricalDistribution(setting.values)
+        elif setting.is_integer:
+            distributions[key] = IntDistribution(int(setting.low), int(setting.high), log=setting.log)
+        else:
+            distributions[key] = FloatDistribution(setting.low, setting.high, log=setting.log)
+    return distributions
 
 
-def mend(directory: Path) -> None:
-    """Cut off a last line that is not whole, as a full disk leaves it; Optuna would read nothing that follows it."""
-    journal = directory / _JOURNAL
+def repair_journal(directory: Path) -> None:
+    """Remove an incomplete last line, as a full disk leaves it: Optuna would not read the lines after it."""
+    journal = directory / JOURNAL
     if journal.is_file():
         content = journal.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            os.truncate(journal, whole)
+        num_complete = content.rfind(b"\n") + 1
+        if num_complete < len(content):
+            os.truncate(journal, num_complete)
 
 
-def _distributions(space: Space) -> dict[str, BaseDistribution]:
-    found: dict[str, BaseDistribution] = {}
-    for key, each in space.settings.items():
-        if not isinstance(each, Interval):
-            found[key] = CategoricalDistribution(each.values)
-        elif each.whole:
-            found[key] = IntDistribution(int(each.low), int(each.high), log=each.log)
-        else:
-            found[key] = FloatDistribution(each.low, each.high, log=each.log)
-    return found
+def run_trials(search: Search, sweep: Sweep) -> None:
+    """Run a search: when a worker is free, it gets the settings that look best at that time.
+
+    A job that was lost or interrupted in an earlier start runs again; a job that is done or pruned does not.
+    """
+    repair_journal(search.directory)
+    studies = [Study(search, fold_index) for fold_index in range(len(search.folds))]
+    known = [search.build_job(number, values) for study in studies for number, values in sorted(study.values.items())]
+    valid = [job for job in known if not isinstance(job, InvalidJob)]
+    reconcile(sweep.directory, valid)
+    ended = [job for job in valid if _has_ended(job)]
+    unfinished = [job for job in valid if job not in ended]
+    sweep.add_finished(ended)
+    for job in known:
+        if isinstance(job, InvalidJob):
+            sweep.add_invalid(job, job.reason)
+    for job in ended:
+        study = _get_study(job, studies)
+        if study.states[job.number] not in {TrialState.COMPLETE, TrialState.PRUNED}:
+            study.retry(job.number, study.values[job.number])
+            _record(study, job, sweep)
+    running: list[SweepJob] = []  # jobs with an end that the study does not know yet
+    num_jobs = search.base.search.num_trials * len(studies)
+    for number in range(num_jobs):
+        sweep.display.add_job(number, count_epochs(search.base))
+    with sweep.in_progress():
+        while True:
+            while sweep.num_running < sweep.backend.capacity:
+                next_job = unfinished.pop(0) if unfinished else _ask_for_job(search, studies, sweep)
+                if next_job is None:
+                    break
+                study = _get_study(next_job, studies)
+                if study.states[next_job.number] != TrialState.RUNNING:
+                    study.retry(next_job.number, study.values[next_job.number])
+                study.write_trial_id(next_job)
+                sweep.start([next_job])
+                running.append(next_job)
+            sweep.display.num_jobs = max(num_jobs, len(sweep.jobs))
+            if not sweep.num_running:
+                break
+            for event in sweep.backend.wait(1.0):
+                sweep.handle(event)
+            running = _record_ended(running, studies, sweep)
+    _record_ended(running, studies, sweep)
+
+
+def _has_ended(job: SweepJob) -> bool:
+    result = load_result(job.directory)
+    return (job.directory / "DONE").is_file() or (result is not None and result.status == "pruned")
+
+
+def _get_study(job: SweepJob, studies: list[Study]) -> Study:
+    return studies[job.number % len(studies)]
+
+
+def _ask_for_job(search: Search, studies: list[Study], sweep: Sweep) -> SweepJob | None:
+    """Return a new job of the study with the fewest jobs; None where every study has all its jobs."""
+    for study in sorted(studies, key=lambda study: len(study.values)):
+        while len(study.values) < search.base.search.num_trials and (number := study.ask()) is not None:
+            job = search.build_job(number, study.values[number])
+            if not isinstance(job, InvalidJob):
+                return job
+            study.tell(number, "failed", None)
+            sweep.add_invalid(job, job.reason)
+    return None
+
+
+def _record_ended(jobs: list[SweepJob], studies: list[Study], sweep: Sweep) -> list[SweepJob]:
+    """Record the jobs that have ended in their study; return the others."""
+    ended = [job for job in jobs if sweep.statuses[job.number].status != "missing"]
+    for job in ended:
+        _record(_get_study(job, studies), job, sweep)
+    return [job for job in jobs if job not in ended]
+
+
+def _record(study: Study, job: SweepJob, sweep: Sweep) -> None:
+    score = get_score(load_result(job.directory), f"cv/{job.cfg.search.score}")
+    study.tell(job.number, sweep.statuses[job.number].status, score.value)

@@ -32,7 +32,7 @@ def sweep_json(**changes: Any) -> dict[str, Any]:
         "seconds": 61.5,
         "versions": {"hemexp": "0.2.0"},
         "winner": {"job": 4, "folder": "4", "num_jobs": 17, "score": scored(0.66, 0.07),
-                   "fresh": scored(0.621, 0.07), "fold_seed": 9},
+                   "reevaluation": scored(0.621, 0.07), "fold_seed": 9},
         "nested": None,
     } | changes  # fmt: skip
 

@@ -103,7 +103,7 @@ def test_the_winner_s_curse_without_fresh_folds_and_where_lower_is_better(tmp_pa
 
 
 def test_fresh_folds_that_score_better_are_not_called_luck(tmp_path: Path):
-    winner = {"num_jobs": 17, "score": {}, "fresh": scored(0.9, 0.05)}
+    winner = {"num_jobs": 17, "score": {}, "reevaluation": scored(0.9, 0.05)}
     assert re.search(r"better by 0\.\d{3}, so no luck", part(page(write_sweep(tmp_path / "s", winner=winner)), "curse"))
 
 

@@ -1,9 +1,10 @@
-"""A Slurm of one file: sbatch, srun, sacct, squeue and scancel, for as long as a test lasts.
+"""A simulated Slurm in one file: sbatch, srun, sacct, squeue and scancel for tests.
 
-Run under one of those names, it does what that command does. `FAKE_SLURM` names the folder of its state;
-`FAKE_SLURM_MINUTE` is how many seconds it takes for a minute, `FAKE_SLURM_MOST` how many tasks it takes at most, and
-`FAKE_SLURM_ACCOUNTS=off` turns sacct off. Array tasks run side by side up to the array's limit, each in a session of
-its own; a job's signals reach all of its processes but the batch shell, as on a cluster.
+Run with the name of a command as its first argument, it acts as that command. Environment variables configure it:
+`FAKE_SLURM` is the directory of its state, `FAKE_SLURM_MINUTE` the number of seconds that count as a minute,
+`FAKE_SLURM_MOST` the largest number of tasks, and `FAKE_SLURM_ACCOUNTS=off` disables sacct. Array tasks run in parallel
+up to the limit of the array, each in a separate session. A signal to a job reaches all its processes except the batch
+shell, as on a cluster.
 """
 
 import json
@@ -24,34 +25,36 @@ from filelock import FileLock
 COMMANDS = ("sbatch", "srun", "sacct", "squeue", "scancel")
 
 
-def install(folder: Path) -> Path:
-    """Leave the commands in a folder for the PATH."""
-    folder.mkdir(parents=True)
+def install(directory: Path) -> Path:
+    """Write the commands into a directory for the PATH."""
+    directory.mkdir(parents=True)
     for name in COMMANDS:
-        script = folder / name
+        script = directory / name
         script.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).resolve()} {name} "$@"\n')
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    return folder
+    return directory
 
 
-def place() -> Path:
+def get_state_directory() -> Path:
     return Path(os.environ["FAKE_SLURM"])
 
 
 def note(key: str, **facts: Any) -> None:
-    path = place() / f"{key}.json"
+    path = get_state_directory() / f"{key}.json"
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps({**known(key), **facts}))
     partial.replace(path)
 
 
 def known(key: str) -> dict[str, Any]:
-    path = place() / f"{key}.json"
+    path = get_state_directory() / f"{key}.json"
     return json.loads(path.read_text()) if path.exists() else {}
 
 
 def known_jobs() -> list[str]:
-    return sorted((path.stem for path in place().glob("*.json")), key=lambda key: [int(n) for n in key.split("_")])
+    return sorted(
+        (path.stem for path in get_state_directory().glob("*.json")), key=lambda key: [int(n) for n in key.split("_")]
+    )
 
 
 def sbatch(script: str) -> None:
@@ -60,7 +63,7 @@ def sbatch(script: str) -> None:
     options = {name: shlex.split(value)[0] if value else "" for name, value in options.items()}
     if options.get("partition") == "nowhere":
         sys.exit("sbatch: error: Batch job submission failed: Invalid partition name specified")
-    with FileLock(place() / "lock"):
+    with FileLock(get_state_directory() / "lock"):
         if len(known_jobs()) >= int(os.environ.get("FAKE_SLURM_MOST", "10000")):
             sys.exit("sbatch: error: MaxSubmitJobs limit reached")
         job = 1 + max((int(key.split("_")[0]) for key in known_jobs()), default=0)
@@ -68,24 +71,24 @@ def sbatch(script: str) -> None:
         tasks = [f"{job}_{number}" for number in range(int(last) + 1)] if "array" in options else [str(job)]
         for key in tasks:
             note(key, state="PENDING", exit="0:0", options=options)
-    copy = place() / f"{job}.sh"
+    copy = get_state_directory() / f"{job}.sh"
     copy.write_text(text)
     subprocess.Popen(
         [sys.executable, __file__, "control", str(copy), parallel or "1", *tasks],
         stdout=subprocess.DEVNULL,
-        stderr=(place() / "control.log").open("a"),
+        stderr=(get_state_directory() / "control.log").open("a"),
         start_new_session=True,
     )
     print(f"Submitted batch job {job}")
 
 
 def control(script: str, parallel: str, *tasks: str) -> None:
-    """What the controller does for one job: it starts its tasks, keeps time, and notes how each ended."""
+    """Act as Slurm's controller for one job: start its tasks, enforce the time limit, and record the end of each."""
     minute = float(os.environ.get("FAKE_SLURM_MINUTE", "60"))
     waiting, running = list(tasks), dict[str, tuple[Any, float]]()
     while waiting or running:
         while waiting and len(running) < int(parallel):
-            with FileLock(place() / "lock"):
+            with FileLock(get_state_directory() / "lock"):
                 key = waiting.pop(0)
                 if known(key)["state"] == "PENDING":
                     running[key] = (start(script, key), time.time())
@@ -125,7 +128,7 @@ def send(session: int, number: int, shell_too: bool = False) -> None:
 
 
 def srun(*arguments: str) -> None:
-    """Become the command, with its output where it is to go."""
+    """Replace this process by the command, with its output in the given files."""
     given, key = list(arguments), os.environ["FAKE_SLURM_KEY"]
     job, _, task = key.partition("_")
     while given[0].startswith("--"):
@@ -145,11 +148,11 @@ def sacct(*arguments: str) -> None:
     jobs = next(each.partition("=")[2].split(",") for each in arguments if each.startswith("--jobs="))
     print("JobID|State|ExitCode")
     for job in jobs:
-        own = [key for key in known_jobs() if key.split("_")[0] == job]
-        waiting = [key.split("_")[1] for key in own if "_" in key and known(key)["state"] == "PENDING"]
+        tasks = [key for key in known_jobs() if key.split("_")[0] == job]
+        waiting = [key.split("_")[1] for key in tasks if "_" in key and known(key)["state"] == "PENDING"]
         if waiting:
             print(f"{job}_[{','.join(waiting)}%2]|PENDING|0:0")
-        for key in own:
+        for key in tasks:
             if key.partition("_")[2] not in waiting:
                 print(f"{key}|{known(key)['state']}|{known(key)['exit']}")
 
@@ -163,7 +166,7 @@ def squeue(*arguments: str) -> None:
 def scancel(*arguments: str) -> None:
     options = dict(each[2:].split("=") for each in arguments if each.startswith("--"))
     asked = [each for each in arguments if not each.startswith("--")]
-    with FileLock(place() / "lock"):
+    with FileLock(get_state_directory() / "lock"):
         for key in known_jobs():
             facts = known(key)
             if not {key, key.split("_")[0]} & set(asked) or facts["state"] != options.get("state", facts["state"]):

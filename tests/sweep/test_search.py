@@ -1,4 +1,4 @@
-"""Random search and TPE, on jobs that a backend of the test pretends to run."""
+"""Random search and TPE, on a backend that does not run the jobs."""
 
 import json
 import subprocess
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from fake_results import NO_LEAKAGE_FOUND, write_fake_result
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
@@ -23,44 +24,43 @@ from hemexp.config import SyntheticDataConfig
 from hemexp.config.compose import CONFIG_DIR, register_schemas
 from hemexp.errors import Pruned, UserError
 from hemexp.evaluation.cross_validation import corrected_t_test
+from hemexp.files.result import Score
 from hemexp.files.run_directory import RunDirectory
-from hemexp.files.writing import write_json, write_text
-from hemexp.sweep.backends.base import Ended, Task
+from hemexp.files.writing import write_text
+from hemexp.sweep.backends.base import ItemResult, WorkItem
+from hemexp.sweep.backends.pruning import build_score_callback
 from hemexp.sweep.plan.job import SweepJob, compose_job
 from hemexp.sweep.plan.search import Search, distinct_draws
 from hemexp.sweep.plan.space import Choices, Interval, Space, parse_space
-from hemexp.sweep.run_search import build_score_callback, run_search
+from hemexp.sweep.run_search import run_search
 from hemexp.sweep.study import Study
 
-Act = Callable[[SweepJob], str]  # does a job, and returns its outcome
+Act = Callable[[SweepJob], str]  # runs a job, and returns its outcome
 C, LOG_C = "model.C", "model.C=tag(log,interval(0.001,1000))"
 LOGISTIC = ["model=logistic", "trainer.progress_bar=false", "evaluation.num_repeats=10"]
 
 
-class Pretended:
-    """A backend that does a task in this process when it is waited for; the last that came in is done first."""
+class FakeBackend:
+    """A backend that runs an item in this process when `wait` is called; job `last` runs after all others."""
 
     def __init__(self, act: Act, capacity: int = 1, last: int | None = None) -> None:
         self.act, self.capacity, self.last = act, capacity, last
-        self.waiting: list[Task] = []
-        self.most = 0
+        self.waiting: list[WorkItem] = []
+        self.most_waiting = 0
 
     idle = property(lambda self: not self.waiting)
 
-    def submit(self, tasks: Sequence[Task]) -> None:
-        self.waiting += tasks
-        self.most = max(self.most, len(self.waiting))
+    def submit(self, items: Sequence[WorkItem]) -> None:
+        self.waiting += items
+        self.most_waiting = max(self.most_waiting, len(self.waiting))
 
-    def wait(self, seconds: float) -> list[Ended]:
+    def wait(self, seconds: float) -> list[ItemResult]:
         if not self.waiting:
             return []
-        numbers = [task.jobs[0].number for task in self.waiting]
-        # `last` takes longer than everything else together
-        place = next((i for i, number in enumerate(numbers) if number != self.last), 0)
-        task = self.waiting[place]
-        outcome = self.act(task.jobs[0])
-        self.waiting.pop(place)
-        return [Ended(task, outcome, "" if outcome == "done" else "it was so arranged", "here")]
+        item = next((item for item in self.waiting if item.jobs[0].number != self.last), self.waiting[0])
+        outcome = self.act(item.jobs[0])
+        self.waiting.remove(item)
+        return [ItemResult(item, outcome, "" if outcome == "done" else "as planned", "here")]
 
     def stop(self) -> None:
         self.waiting.clear()
@@ -69,19 +69,18 @@ class Pretended:
         self.waiting.clear()
 
 
-def leave_result(job: SweepJob, score: float, test: float = 0.5) -> str:
-    """Leave what a finished job leaves, as far as a search looks at it."""
-    metrics = {name: {"value": value, "low": 0.0, "high": 1.0} for name, value in (("cv/auroc", score),)}
-    metrics["test/auroc"] = {"value": test, "low": 0.0, "high": 1.0}
-    content = {"status": "done", "verdict": "HONEST", "config_hash": job.key, "metrics": metrics}
-    write_json(job.folder / "result.json", {**content, "num_train": 80, "num_test": 20})
-    write_text(job.folder / "DONE", "HONEST\n")
+def write_finished(job: SweepJob, score: float, test: float = 0.5) -> str:
+    """Write the files of a finished job that a search reads."""
+    scores = {"cv/auroc": score, "test/auroc": test}
+    metrics = {name: Score(value=float(value), low=0.0, high=1.0) for name, value in scores.items()}
+    write_fake_result(job, metrics=metrics)
+    write_text(job.directory / "DONE", f"{NO_LEAKAGE_FOUND}\n")
     return "done"
 
 
 def peak(job: SweepJob) -> str:
-    """Score best at C = 1: 1 there, 0 at both ends."""
-    return leave_result(job, 1 - abs(np.log10(job.cfg.model.C)) / 3)
+    """Score 1 at C = 1, and 0 at both ends of the interval."""
+    return write_finished(job, 1 - abs(np.log10(job.cfg.model.C)) / 3)
 
 
 @pytest.fixture
@@ -89,8 +88,8 @@ def prepare(tmp_path: Path) -> Callable[..., Search]:
     """Make a search as the command line would."""
     register_schemas()
 
-    def make(*arguments: str, params: dict[str, Any] | None = None, place: str = "sweep") -> Search:
-        given = [f"hydra.sweep.dir={tmp_path / place}", *LOGISTIC, *arguments]
+    def make(*arguments: str, params: dict[str, Any] | None = None, name: str = "sweep") -> Search:
+        given = [f"hydra.sweep.dir={tmp_path / name}", *LOGISTIC, *arguments]
         with initialize_config_dir(config_dir=str(CONFIG_DIR), version_base="1.3"):
             loader = GlobalHydra.instance().config_loader()
             config = loader.load_configuration("train", given, run_mode=RunMode.MULTIRUN)
@@ -100,35 +99,37 @@ def prepare(tmp_path: Path) -> Callable[..., Search]:
 
 
 @pytest.fixture
-def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have Hydra compose one job of each search, and set the other jobs' C and fold in copies of it."""
+def fast_composition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose one job of each search with Hydra, and set C and fold of the other jobs in copies of it."""
     composed: dict[tuple[str, ...], SweepJob] = {}
 
-    def compose(config: Any, loader: Any, overrides: list[str], number: int, own: list[str]) -> SweepJob:
-        shared = tuple(each for each in overrides if each not in own)
+    def compose(config: Any, loader: Any, overrides: list[str], number: int, varied: list[str]) -> SweepJob:
+        shared = tuple(each for each in overrides if each not in varied)
         if shared not in composed:
-            composed[shared] = compose_job(config, loader, overrides, number, own)
+            composed[shared] = compose_job(config, loader, overrides, number, varied)
         cfg = deepcopy(composed[shared].cfg)
-        for key, value in (each.split("=") for each in own):
+        for key, value in (each.split("=") for each in varied):
             group, name = key.split(".")
             setattr(getattr(cfg, group), name, type(getattr(getattr(cfg, group), name))(value))
-        return SweepJob(number, Path(config.hydra.sweep.dir) / str(number), tuple(own), cfg, {})
+        return SweepJob(number, Path(config.hydra.sweep.dir) / str(number), tuple(varied), cfg, {})
 
     monkeypatch.setattr("hemexp.sweep.plan.search.compose_job", compose)
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[bool, dict[str, Any], pd.DataFrame]]:
-    """Run a search on a pretended backend; return whether all was done, sweep.json and the leaderboard."""
+    """Run a search on a fake backend; return whether all jobs were done, sweep.json and the leaderboard."""
 
-    def go(found: Search, act: Act = peak, backend: Pretended | None = None) -> tuple[bool, dict[str, Any], Any]:
-        monkeypatch.setattr("hemexp.sweep.controller.build_backend", lambda cfg, directory: backend or Pretended(act))
-        done = run_search(found)
-        content = json.loads((found.directory / "sweep.json").read_text())
-        table = pd.read_csv(found.directory / "leaderboard.csv", dtype={"folder": str})
+    def run_trials(
+        search: Search, act: Act = peak, backend: FakeBackend | None = None
+    ) -> tuple[bool, dict[str, Any], Any]:
+        monkeypatch.setattr("hemexp.sweep.controller.build_backend", lambda cfg, directory: backend or FakeBackend(act))
+        done = run_search(search)
+        content = json.loads((search.directory / "sweep.json").read_text())
+        table = pd.read_csv(search.directory / "leaderboard.csv", dtype={"folder": str})
         return done, content, table.sort_values("job", ignore_index=True)
 
-    return go
+    return run_trials
 
 
 @pytest.mark.parametrize(
@@ -147,15 +148,15 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[bool, dict[str, 
         ("model.embed_dim=tag(log,int(interval(4,64)))", Interval(4, 64, log=True)),
     ],
 )
-def test_the_grammar(override: str, setting: Choices | Interval):
+def test_lists_ranges_and_intervals_are_parsed(override: str, setting: Choices | Interval):
     space = parse_space(["seed=3", override], {})
     assert dict(space.settings) == {override.split("=")[0]: setting}
     assert space.fixed == ("seed=3",)
-    (found,) = space.settings.values()
-    assert not isinstance(found, Interval) or found.whole == ("int(" in override)
+    (parsed,) = space.settings.values()
+    assert not isinstance(parsed, Interval) or parsed.is_integer == ("int(" in override)
 
 
-def test_an_experiments_params_give_way_to_the_command_line():
+def test_the_command_line_takes_precedence_over_the_params_of_an_experiment():
     params = {"model.C": "interval(0,1)", "features": "minimal,all", "optimizer.lr": 0.1, "trainer.patience": None}
     space = parse_space(["model.C=1,2", "optimizer.lr=0.3"], params)
     assert dict(space.settings) == {"features": Choices(("minimal", "all")), "model.C": Choices(("1", "2"))}
@@ -167,27 +168,27 @@ def test_an_experiments_params_give_way_to_the_command_line():
     [
         (["seed=1"], "a search needs a key to choose"),
         (["split=kfold", "split.fold=0,1"], "a search needs a key to choose"),
-        (["model.C=interval(3,1)"], r"model\.C=interval\(3,1\): an interval goes from the lower"),
-        (["model.C=interval(1,1)"], "from the lower"),
-        (["model.C=interval(1,inf)"], "from the lower"),
-        (["model.C=choice(3)"], r"model\.C=choice\(3\): a search chooses among two values"),
-        (["model.C=tag(log,interval(0,1))"], "log scale begins above 0"),
+        (["model.C=interval(3,1)"], r"model\.C=interval\(3,1\): the bounds are in the wrong order"),
+        (["model.C=interval(1,1)"], "give the lower number first"),
+        (["model.C=interval(1,inf)"], "give the lower number first"),
+        (["model.C=choice(3)"], r"model\.C=choice\(3\): holds one value"),
+        (["model.C=tag(log,interval(0,1))"], "log scale must begin above 0"),
         (["model.C=tag(bell,interval(0,1))"], "unknown tag bell"),
-        (["model.C=tag(log,choice(1,2))"], "only an interval"),
-        (["model=glob(s*)"], "lists, range"),
-        (["seed=1,2"], "seed cannot be searched; .* luck"),
+        (["model.C=tag(log,choice(1,2))"], "for an interval only"),
+        (["model=glob(s*)"], "give a list, range"),
+        (["seed=1,2"], "seed cannot be searched: .* luck"),
         (["label=onset_48h,onset_24h"], "label cannot be searched"),
         (["label.window_hours=24,48"], "window_hours cannot be searched"),
         (["split=paper,stratified"], "split cannot be searched"),
         (["evaluation=standard,full"], "evaluation cannot be searched"),
-        (["search.seed=1,2"], "changes no score"),
-        (["experiment=paper,admission"], "experiment cannot be searched; it may set anything"),
+        (["search.seed=1,2"], "does not change a score"),
+        (["experiment=paper,admission"], "experiment cannot be searched: it may set any key"),
         (["+experiment=paper,admission"], "experiment cannot be searched"),
         (["debug=fast,overfit"], "debug cannot be searched"),
-        (["model.C=1,2", "split=kfold", "split.fold=interval(0,2)"], "outer loop are numbers"),
+        (["model.C=1,2", "split=kfold", "split.fold=interval(0,2)"], "outer loop must be numbers"),
     ],
 )
-def test_what_cannot_be_searched_is_refused(arguments: list[str], words: str):
+def test_keys_and_values_that_cannot_be_searched_are_refused(arguments: list[str], words: str):
     with pytest.raises(UserError, match=words):
         parse_space(arguments, {})
 
@@ -204,7 +205,7 @@ def test_what_cannot_be_searched_is_refused(arguments: list[str], words: str):
         (["search=random", "split=kfold", "split.fold=3,5"], r"split\.fold=5: must be below split\.num_folds=5"),
     ],
 )
-def test_what_would_let_the_test_part_choose_is_refused_before_anything_is_written(
+def test_a_search_that_would_use_the_test_part_is_refused_before_anything_is_written(
     prepare: Callable[..., Search], arguments: list[str], words: str, tmp_path: Path
 ):
     with pytest.raises(UserError, match=words):
@@ -216,7 +217,7 @@ def test_what_would_let_the_test_part_choose_is_refused_before_anything_is_writt
     ("override", "words"),
     [("model.CC=1,2", "CC"), ("model.C=1.0,many", "many"), ("features=minimal,maximal", "maximal")],
 )
-def test_a_misspelt_key_or_value_is_a_mistake_and_no_failed_trial(
+def test_a_misspelled_key_or_value_is_refused_and_not_a_failed_trial(
     prepare: Callable[..., Search], override: str, words: str, tmp_path: Path
 ):
     with pytest.raises(Exception, match=words):
@@ -224,13 +225,15 @@ def test_a_misspelt_key_or_value_is_a_mistake_and_no_failed_trial(
     assert not list(tmp_path.iterdir())
 
 
-def test_without_optuna_tpe_says_what_to_install(prepare: Callable[..., Search], monkeypatch: pytest.MonkeyPatch):
+def test_without_optuna_the_message_names_the_extra_to_install(
+    prepare: Callable[..., Search], monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("hemexp.sweep.plan.search.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r'pip install "hemexp\[search\]"'):
         prepare("search=tpe", LOG_C)
 
 
-def test_draws_depend_on_seed_and_number_alone():
+def test_draws_depend_on_the_seed_and_their_number_only():
     space = parse_space(["model.C=interval(0,1)", "features=minimal,all"], {})
     other_order = parse_space(["features=minimal,all", "model.C=interval(0,1)"], {})
     first = [next_draw for next_draw, _ in zip(distinct_draws(space, 4), range(5), strict=False)]
@@ -239,13 +242,13 @@ def test_draws_depend_on_seed_and_number_alone():
     assert next(distinct_draws(space, 5)) != first[0]
 
 
-def test_a_small_space_is_drawn_whole_and_nothing_twice():
+def test_every_setting_of_a_small_space_is_drawn_once():
     space = parse_space(["model.kernel_size=3,5,7", "model.num_heads=int(interval(1,4))"], {})
     drawn = [space.overrides(values) for values in distinct_draws(space, 0)]
     assert len(drawn) == len(set(drawn)) == space.size == 12
 
 
-def test_numbers_are_spread_as_asked():
+def test_draws_are_uniform_on_the_linear_or_the_log_scale():
     def many(setting: str) -> np.ndarray:
         space = parse_space([f"model.C={setting}"], {})
         rng = np.random.default_rng(0)
@@ -261,20 +264,20 @@ def test_numbers_are_spread_as_asked():
     assert 0.4 < (whole <= 8).mean() < 0.65
 
 
-def test_a_number_is_short_and_stays_in_its_interval():
+def test_a_number_has_six_digits_and_stays_in_its_interval():
     space = Space({"model.C": Interval(0.1, 0.12345651)}, (), ())
     assert space.overrides({"model.C": 0.123456489}) == ("model.C=0.123456",)
     assert space.overrides({"model.C": 0.12345651}) == ("model.C=0.12345651",)
 
 
-def test_random_jobs_see_the_training_part_alone_and_the_winner_is_tested(
+def test_random_search_chooses_within_the_training_part_and_reports_the_test_part(
     prepare: Callable[..., Search], run: Callable[..., Any]
 ):
     seen = []
 
     def act(job: SweepJob) -> str:
         seen.append(job)
-        return leave_result(job, 0.9 if job.number == 2 else 0.4, test=0.61)
+        return write_finished(job, 0.9 if job.number == 2 else 0.4, test=0.61)
 
     done, content, table = run(prepare("search=random", "search.num_trials=4", LOG_C), act)
     assert done
@@ -287,12 +290,12 @@ def test_random_jobs_see_the_training_part_alone_and_the_winner_is_tested(
 
 
 @pytest.mark.parametrize("name", ["random", "tpe"])
-def test_a_trial_that_breaks_a_rule_is_a_failed_job_and_not_the_end(
+def test_a_trial_that_breaks_a_rule_is_a_failed_job_and_does_not_end_the_search(
     prepare: Callable[..., Search], run: Callable[..., Any], name: str
 ):
     sizes = ["model=attention", "model.num_heads=1,3"]
-    found = prepare(f"search={name}", *sizes)
-    done, _, table = run(found, lambda job: leave_result(job, 0.5))
+    search = prepare(f"search={name}", *sizes)
+    done, _, table = run(search, lambda job: write_finished(job, 0.5))
     assert not done
     broken = table["model.num_heads"] == 3
     assert broken.sum() == 1
@@ -302,22 +305,22 @@ def test_a_trial_that_breaks_a_rule_is_a_failed_job_and_not_the_end(
     assert again["status"].tolist() == table["status"].tolist()
 
 
-@pytest.mark.usefixtures("quickly")
-def test_tpe_is_seeded(prepare: Callable[..., Search], run: Callable[..., Any]):
+@pytest.mark.usefixtures("fast_composition")
+def test_tpe_draws_the_same_settings_for_the_same_seed(prepare: Callable[..., Search], run: Callable[..., Any]):
     options = ["search=tpe", "search.num_trials=3", LOG_C]
     table = run(prepare(*options))[2]
-    again = run(prepare(*options, place="again"))[2]
-    other = run(prepare(*options, "search.seed=1", place="other"))[2]
+    again = run(prepare(*options, name="again"))[2]
+    other = run(prepare(*options, "search.seed=1", name="other"))[2]
     assert table[C].tolist() == again[C].tolist()
     assert not set(again[C]) & set(other[C])
 
 
-@pytest.mark.usefixtures("quickly")
+@pytest.mark.usefixtures("fast_composition")
 @pytest.mark.parametrize(("score", "sign"), [("auroc", -1), ("brier", 1)])
 def test_tpe_draws_where_earlier_settings_scored_well(prepare: Callable[..., Search], score: str, sign: int):
-    found = prepare("search=tpe", f"search.score={score}", LOG_C)
-    found.directory.mkdir()
-    study, distances = Study(found, 0), []
+    search = prepare("search=tpe", f"search.score={score}", LOG_C)
+    search.directory.mkdir()
+    study, distances = Study(search, 0), []
     for number in range(60):
         assert study.ask() == number
         distances.append(abs(np.log10(study.values[number][C])))
@@ -325,42 +328,42 @@ def test_tpe_draws_where_earlier_settings_scored_well(prepare: Callable[..., Sea
     assert np.mean(distances[20:]) < 1.0  # drawn at random, their mean would be 1.5, with a standard error of 0.14
 
 
-@pytest.mark.usefixtures("quickly")
-def test_what_was_told_first_stays(prepare: Callable[..., Search]):
-    found = prepare("search=tpe", LOG_C)
-    found.directory.mkdir()
-    study = Study(found, 0)
+@pytest.mark.usefixtures("fast_composition")
+def test_the_first_record_of_a_trial_stays(prepare: Callable[..., Search]):
+    search = prepare("search=tpe", LOG_C)
+    search.directory.mkdir()
+    study = Study(search, 0)
     number = study.ask()
     study.tell(number, "done", 0.7)
-    for state in (study.states[number], TrialState.RUNNING):  # interrupted after, or while it was noted
+    for state in (study.states[number], TrialState.RUNNING):  # interrupted after, or during the first record
         study.states[number] = state
         study.tell(number, "killed", None)
         assert study.states[number] == TrialState.COMPLETE
-    assert Study(found, 0).states == {number: TrialState.COMPLETE}
+    assert Study(search, 0).states == {number: TrialState.COMPLETE}
 
 
-@pytest.mark.usefixtures("quickly")
-def test_a_free_worker_never_waits_for_a_slow_one(prepare: Callable[..., Search], run: Callable[..., Any]):
+@pytest.mark.usefixtures("fast_composition")
+def test_a_free_worker_does_not_wait_for_a_slow_one(prepare: Callable[..., Search], run: Callable[..., Any]):
     order: list[int] = []
 
     def act(job: SweepJob) -> str:
         order.append(job.number)
         return peak(job)
 
-    backend = Pretended(act, capacity=3, last=0)
+    backend = FakeBackend(act, capacity=3, last=0)
     run(prepare("search=tpe", "search.num_trials=5", LOG_C), backend=backend)
     assert sorted(order) == list(range(5))
     assert order[-1] == 0
-    assert backend.most == 3
+    assert backend.most_waiting == 3
 
 
-@pytest.mark.usefixtures("quickly")
-def test_lost_jobs_cost_themselves_only_and_run_again_with_their_settings(
+@pytest.mark.usefixtures("fast_composition")
+def test_lost_jobs_do_not_affect_the_others_and_run_again_with_their_settings(
     prepare: Callable[..., Search], run: Callable[..., Any]
 ):
-    fates = {0: "failed", 2: "killed", 3: "timeout"}
+    outcomes = {0: "failed", 2: "killed", 3: "timeout"}
     options = ["search=tpe", "search.num_trials=4", LOG_C]
-    done, content, table = run(prepare(*options), lambda job: fates.get(job.number) or peak(job))
+    done, content, table = run(prepare(*options), lambda job: outcomes.get(job.number) or peak(job))
     assert not done
     assert table["status"].tolist() == ["failed", "done", "killed", "timeout"]
     assert content["status"] == "failed"
@@ -376,13 +379,13 @@ def test_lost_jobs_cost_themselves_only_and_run_again_with_their_settings(
     assert again[C].tolist() == table[C].tolist()
 
 
-@pytest.mark.usefixtures("quickly")
+@pytest.mark.usefixtures("fast_composition")
 @pytest.mark.parametrize("how", [KeyboardInterrupt, SystemExit])
-def test_a_search_goes_on_where_it_was_ended(
+def test_an_interrupted_search_continues_with_the_same_settings(
     prepare: Callable[..., Search], run: Callable[..., Any], how: type[BaseException], tmp_path: Path
 ):
     options = ["search=tpe", "search.num_trials=4", LOG_C]
-    straight = run(prepare(*options, place="straight"))[2]
+    straight = run(prepare(*options, name="straight"))[2]
     ran: list[int] = []
 
     def act(job: SweepJob) -> str:
@@ -392,7 +395,7 @@ def test_a_search_goes_on_where_it_was_ended(
         ran.append(job.number)
         return peak(job)
 
-    if how is SystemExit:  # as if the process had died: nobody could tell the study
+    if how is SystemExit:  # as if the process had died, without a record in the study
         with pytest.raises(SystemExit):
             run(prepare(*options), act)
     else:
@@ -401,13 +404,15 @@ def test_a_search_goes_on_where_it_was_ended(
     done, content, table = run(prepare(*options), act)
     assert done
     assert ran == [0, 1, 2, 2, 3]
-    assert table[C].tolist() == straight[C].tolist()  # an interruption decides nothing
+    assert table[C].tolist() == straight[C].tolist()  # an interruption does not change the settings
     assert content["skipped"] == 2
     assert before == [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("sweep/[01]/DONE"))]
 
 
-@pytest.mark.usefixtures("quickly")
-def test_more_trials_go_on_from_those_that_are_there(prepare: Callable[..., Search], run: Callable[..., Any]):
+@pytest.mark.usefixtures("fast_composition")
+def test_a_search_with_more_trials_continues_from_the_earlier_ones(
+    prepare: Callable[..., Search], run: Callable[..., Any]
+):
     first = run(prepare("search=tpe", "search.num_trials=2", LOG_C))[2]
     _, content, table = run(prepare("search=tpe", "search.num_trials=3", LOG_C))
     assert content["skipped"] == 2
@@ -415,15 +420,15 @@ def test_more_trials_go_on_from_those_that_are_there(prepare: Callable[..., Sear
     assert len(set(table[C])) == 3
 
 
-@pytest.mark.usefixtures("quickly")
+@pytest.mark.usefixtures("fast_composition")
 @pytest.mark.parametrize("name", ["random", "tpe"])
-def test_the_test_part_is_reported_by_a_complete_search_and_every_further_report_is_counted(
+def test_a_complete_search_reports_the_test_part_and_counts_its_reports(
     prepare: Callable[..., Search], run: Callable[..., Any], name: str, capsys: pytest.CaptureFixture[str]
 ):
-    def go(num_trials: int, act: Act = peak) -> tuple[dict[str, Any] | None, str, list[int]]:
-        found = prepare(f"search={name}", f"search.num_trials={num_trials}", LOG_C)
-        nested = run(found, act)[1]["nested"]
-        reports = json.loads((found.directory / "search.json").read_text())["reports"]
+    def run_trials(num_trials: int, act: Act = peak) -> tuple[dict[str, Any] | None, str, list[int]]:
+        search = prepare(f"search={name}", f"search.num_trials={num_trials}", LOG_C)
+        nested = run(search, act)[1]["nested"]
+        reports = json.loads((search.directory / "search.json").read_text())["reports"]
         return nested, capsys.readouterr().out, reports
 
     def stop(job: SweepJob) -> str:
@@ -431,33 +436,33 @@ def test_the_test_part_is_reported_by_a_complete_search_and_every_further_report
             raise KeyboardInterrupt
         return peak(job)
 
-    nested, told, reports = go(3, stop)
+    nested, output, reports = run_trials(3, stop)
     assert nested is None
-    assert "the test part is reported once the search is complete" in told
-    assert "which the search has not seen" not in told
+    assert "the test part is reported once the search is complete" in output
+    assert "which was not used in the search" not in output
     assert reports == []
-    for _ in range(2):  # the second time nothing is run, and the same is said
-        nested, told, reports = go(3)
+    for _ in range(2):  # the second time runs nothing, and prints the same
+        nested, output, reports = run_trials(3)
         assert nested is not None
         assert nested["reports"] == 1
-        assert "the test part, which the search has not seen: auroc 0.500" in told
-        assert "reported for" not in told
+        assert "on the test part, which was not used in the search: auroc 0.500" in output
+        assert "report of the test part" not in output
         assert reports == [3]
-    nested, told, reports = go(4, stop)
+    nested, output, reports = run_trials(4, stop)
     assert nested is None
     assert reports == [3]
     for number, times in ((5, "2nd"), (6, "3rd")):
-        nested, told, reports = go(number)
+        nested, output, reports = run_trials(number)
         assert nested is not None
         assert nested["reports"] == len(reports)
-        assert "which the search has not seen" not in told
-        line = f"reported for the {times} time: who looks and goes on searching chooses by the test part"
-        assert line in told
+        assert "which was not used in the search" not in output
+        line = f"this is the {times} report of the test part: continuing a search after seeing the test score makes"
+        assert line in output
     assert reports == [3, 5, 6]
 
 
-@pytest.mark.usefixtures("quickly")
-def test_a_journal_whose_last_line_is_torn_is_read(prepare: Callable[..., Search], run: Callable[..., Any]):
+@pytest.mark.usefixtures("fast_composition")
+def test_a_journal_with_an_incomplete_last_line_is_read(prepare: Callable[..., Search], run: Callable[..., Any]):
     first = run(prepare("search=tpe", "search.num_trials=2", LOG_C))[2]
     with (prepare("search=tpe", LOG_C).directory / "study.log").open("ab") as journal:
         journal.write(b'{"op_code":4,"wor')
@@ -466,7 +471,7 @@ def test_a_journal_whose_last_line_is_torn_is_read(prepare: Callable[..., Search
     assert table["status"].tolist() == ["done"] * 3
 
 
-@pytest.mark.usefixtures("quickly")
+@pytest.mark.usefixtures("fast_composition")
 def test_another_search_in_the_same_directory_is_refused(prepare: Callable[..., Search], run: Callable[..., Any]):
     run(prepare("search=tpe", "search.num_trials=1", LOG_C))
     for others, words in (
@@ -479,7 +484,7 @@ def test_another_search_in_the_same_directory_is_refused(prepare: Callable[..., 
             prepare("search=tpe", "search.num_trials=1", *others)
 
 
-def test_a_search_does_not_go_on_by_the_scores_of_other_patients(prepare: Callable[..., Search], tmp_path: Path):
+def test_tpe_is_refused_if_the_files_of_the_cohort_have_changed(prepare: Callable[..., Search], tmp_path: Path):
     one, other = (SyntheticDataConfig("synthetic", num_patients=20, num_unlabelled=0, seed=seed) for seed in (0, 1))
     write_workbooks(one, tmp_path / "cohort")
     options = ["search=tpe", "search.num_trials=1", LOG_C, f"data.root={tmp_path / 'cohort'}"]
@@ -491,27 +496,28 @@ def test_a_search_does_not_go_on_by_the_scores_of_other_patients(prepare: Callab
         prepare(*options)
 
 
-@pytest.mark.usefixtures("quickly")
-def test_a_job_below_the_median_is_pruned_and_stays_so(prepare: Callable[..., Search], run: Callable[..., Any]):
+@pytest.mark.usefixtures("fast_composition")
+def test_a_job_below_the_median_is_pruned_and_does_not_run_again(
+    prepare: Callable[..., Search], run: Callable[..., Any]
+):
     repeats: dict[int, int] = {}
 
     def act(job: SweepJob) -> str:
-        watch = build_score_callback(job)
+        report_score = build_score_callback(job)
         level = 0.3 if job.number == 6 else 0.6 + job.number / 100
         try:
             for repeat in range(1, 11):
                 repeats[job.number] = repeat
-                watch(repeat, level + repeat / 1000)
+                report_score(repeat, level + repeat / 1000)
         except Pruned as end:
-            directory = RunDirectory(job.folder)
-            write_json(job.folder / "result.json", {"config_hash": job.key})
-            directory.fail("pruned", str(end))
+            write_fake_result(job, status="running")
+            RunDirectory(job.directory).fail("pruned", str(end))
             return "pruned"
-        return leave_result(job, level)
+        return write_finished(job, level)
 
     options = ["search=tpe", "search.num_trials=8", LOG_C]
     done, content, table = run(prepare(*options), act)
-    assert done  # that a job was pruned is no failure
+    assert done  # a pruned job is not a failure
     assert repeats == {number: 2 if number == 6 else 10 for number in range(8)}
     assert table["status"].tolist() == ["done"] * 6 + ["pruned", "done"]
     assert np.isnan(table["score"][6])
@@ -520,13 +526,13 @@ def test_a_job_below_the_median_is_pruned_and_stays_so(prepare: Callable[..., Se
     assert again["status"].tolist() == table["status"].tolist()
 
 
-def test_what_is_no_trial_has_no_watch(prepare: Callable[..., Search]):
-    assert build_score_callback(prepare("search=random", LOG_C).job(0, {"model.C": 1.0})) is None
+def test_a_job_that_is_not_a_trial_has_no_score_callback(prepare: Callable[..., Search]):
+    assert build_score_callback(prepare("search=random", LOG_C).build_job(0, {"model.C": 1.0})) is None
 
 
-@pytest.mark.usefixtures("quickly")
+@pytest.mark.usefixtures("fast_composition")
 @pytest.mark.parametrize("name", ["random", "tpe"])
-def test_nested_each_fold_is_searched_and_the_winners_are_tested(
+def test_nested_cross_validation_searches_each_fold_and_scores_its_winner_there(
     prepare: Callable[..., Search], run: Callable[..., Any], name: str
 ):
     rng = np.random.default_rng(0)
@@ -534,9 +540,9 @@ def test_nested_each_fold_is_searched_and_the_winners_are_tested(
     def act(job: SweepJob) -> str:
         labels = np.repeat([1, 0], [6, 14])
         table = {"patient_id": range(20), "role": "test", "label": labels, "probability": rng.random(20) / 2}
-        job.folder.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame(table).to_csv(job.folder / "predictions.csv", index=False)
-        return leave_result(job, 1 - abs(np.log10(job.cfg.model.C)) / 3, test=0.6 + job.cfg.split.fold / 50)
+        job.directory.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(table).to_csv(job.directory / "predictions.csv", index=False)
+        return write_finished(job, 1 - abs(np.log10(job.cfg.model.C)) / 3, test=0.6 + job.cfg.split.fold / 50)
 
     folds = ["split=kfold", "split.fold=0,1,2,3,4"]
     done, content, table = run(prepare(f"search={name}", "search.num_trials=3", LOG_C, *folds), act)
@@ -546,16 +552,16 @@ def test_nested_each_fold_is_searched_and_the_winners_are_tested(
     nested = content["nested"]
     assert [fold["fold"] for fold in nested["folds"]] == [0, 1, 2, 3, 4]
     for fold in nested["folds"]:
-        own = table[table["split.fold"] == fold["fold"]]
-        assert fold["chosen_by"] == own["score"].max()
-        assert fold["winner"] == own.loc[own["score"].idxmax(), "job"]
+        trials = table[table["split.fold"] == fold["fold"]]
+        assert fold["chosen_by"] == trials["score"].max()
+        assert fold["winner"] == trials.loc[trials["score"].idxmax(), "job"]
         assert fold["test"] == pytest.approx(0.6 + fold["fold"] / 50)
     values = np.array([fold["test"] for fold in nested["folds"]])
     corrected = corrected_t_test(values, 20 / 80)
     assert nested["value"] == pytest.approx(values.mean())
-    # no narrower than the folds' differences say, nor than these few patients allow
-    assert nested["low"] < corrected["low"]
-    assert corrected_t_test(values - 0.5, 20 / 80)["p"] < nested["p"] < 1
+    # at least as wide as the folds differ, and as this number of patients requires
+    assert nested["low"] < corrected.low
+    assert corrected_t_test(values - 0.5, 20 / 80).p < nested["p"] < 1
     if name == "random":
         assert table.groupby("split.fold")[C].apply(list).map(tuple).nunique() == 1
     else:
@@ -563,7 +569,7 @@ def test_nested_each_fold_is_searched_and_the_winners_are_tested(
 
 
 @pytest.mark.slow
-def test_a_search_from_the_command_line_survives_a_kill_and_sees_no_test_part(
+def test_a_search_from_the_command_line_continues_after_a_kill_and_does_not_use_the_test_part(
     run_command: Callable[..., Any], workbooks: Path, tmp_path: Path
 ):
     short = ["trainer.progress_bar=false", "evaluation.num_repeats=2", "evaluation.threshold_repeats=1"]
@@ -581,12 +587,13 @@ def test_a_search_from_the_command_line_survives_a_kill_and_sees_no_test_part(
     assert overrides == {each: (sweep / each / ".hydra" / "overrides.yaml").read_text() for each in ("0", "1")}
     board = pd.read_csv(sweep / "leaderboard.csv")
     assert board["status"].tolist() == ["done"] * 4
-    assert not [name for name in board.columns if name.startswith("test/")]  # the search's is in sweep.json
+    # the test score of the winner is in sweep.json
+    assert not [name for name in board.columns if name.startswith("test/")]
     assert not (sweep / ".stale").exists()
     content = json.loads((sweep / "sweep.json").read_text())
     best = sweep / str(content["nested"]["winner"])
     assert board["job"][0] == content["nested"]["winner"]
-    assert "the test part, which the search has not seen" in ended.stdout
+    assert "the test part, which was not used in the search" in ended.stdout
     parts = json.loads((best / "splits.json").read_text())
     seen = pd.read_csv(best / "cv_predictions.csv", dtype={"patient_id": str})["patient_id"]
     assert set(seen) == set(parts["train"])
@@ -594,10 +601,8 @@ def test_a_search_from_the_command_line_survives_a_kill_and_sees_no_test_part(
 
 
 @pytest.mark.slow
-def test_a_network_that_does_not_learn_is_not_cross_validated_to_the_end(
-    run_command: Callable[..., Any], tmp_path: Path
-):
-    """Rates down to a billionth: those leave a network as it began, and the running score says so."""
+def test_networks_that_do_not_learn_are_pruned(run_command: Callable[..., Any], tmp_path: Path):
+    """The lowest learning rate is 1e-9: the network does not change, and its running score is low."""
     data = ["data=synthetic", "data.num_patients=80", "data.signal=4", "features=admission", "model=mlp"]
     short = ["trainer.max_epochs=40", "evaluation.num_repeats=5", "evaluation.threshold_repeats=0"]
     space = ["search=tpe", "search.num_trials=10", "optimizer.lr=tag(log,interval(1e-9,1e-2))"]
@@ -614,7 +619,7 @@ def test_a_network_that_does_not_learn_is_not_cross_validated_to_the_end(
     assert board["rank"].notna().equals(board["status"] == "done")
 
 
-def test_a_search_is_a_sweep_without_m(run_command: Callable[..., Any], tmp_path: Path):
+def test_a_search_needs_no_m_flag(run_command: Callable[..., Any], tmp_path: Path):
     ended = run_command("train.py", "search=random")
     assert ended.returncode == 2
     assert "a search needs a key to choose" in ended.stderr

@@ -1,4 +1,4 @@
-"""Jobs on a Slurm of one file (fake_slurm.py), through submitit and Slurm's commands as on a cluster."""
+"""Jobs on a simulated Slurm (fake_slurm.py), through submitit and Slurm's commands as on a cluster."""
 
 import json
 import os
@@ -11,20 +11,20 @@ from pathlib import Path
 
 import fake_slurm
 import pytest
-from fake_tasks import WORK, finish, tasks, wait_until
+from fake_items import FAKE_RUN_ITEM, build_items, finish, wait_until
 from small import FAST, QUIET, ROOT
 
 from hemexp.config import SlurmConfig
 from hemexp.errors import UserError
-from hemexp.sweep.backends.base import Beat, Ended, Task
-from hemexp.sweep.backends.slurm import SlurmBackend, check, parameters, states
+from hemexp.sweep.backends.base import Heartbeat, ItemResult, WorkItem
+from hemexp.sweep.backends.slurm import SlurmBackend, build_parameters, check, query_states
 
 HERE = Path(__file__).parent
 
 
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Slurm's commands on the PATH; the folder of its state."""
+    """Slurm's commands on the PATH; returns the directory of its state."""
     commands, state = fake_slurm.install(tmp_path / "bin"), tmp_path / "slurm"
     state.mkdir()
     monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
@@ -34,25 +34,25 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     fake_slurm.scancel(*{key.split("_")[0] for key in fake_slurm.known_jobs()})
 
 
-def started(folder: Path, **settings) -> SlurmBackend:
-    backend = SlurmBackend(SlurmConfig("slurm", **settings), folder, "cpu", WORK)
-    backend.pause, backend.patience, backend.delay = 0.05, 0.3, 0.3
+def start_backend(directory: Path, **settings) -> SlurmBackend:
+    backend = SlurmBackend(SlurmConfig("slurm", **settings), directory, "cpu", FAKE_RUN_ITEM)
+    backend.poll_interval, backend.query_interval, backend.result_delay = 0.05, 0.3, 0.3
     return backend
 
 
 @pytest.mark.slow
-def test_an_array_runs_every_job_and_no_more_at_once_than_asked(slurm: Path, tmp_path: Path):
-    backend = started(tmp_path, max_parallel=2, cpus_per_job=3)
-    backend.submit(tasks(tmp_path, [{"seconds": 1.5}] * 4))
+def test_an_array_runs_every_job_and_respects_the_limit_on_parallel_jobs(slurm: Path, tmp_path: Path):
+    backend = start_backend(tmp_path, max_parallel=2, cpus_per_job=3)
+    backend.submit(build_items(tmp_path, [{"seconds": 1.5}] * 4))
     events = wait_until(lambda: backend.idle, backend)
-    ended = [event for event in events if isinstance(event, Ended)]
-    assert sorted(event.task.jobs[0].number for event in ended) == [0, 1, 2, 3]
+    ended = [event for event in events if isinstance(event, ItemResult)]
+    assert sorted(event.item.jobs[0].number for event in ended) == [0, 1, 2, 3]
     assert {event.outcome for event in ended} == {"done"}
     assert all(event.device and event.started < event.ended for event in ended)
-    assert sum(event.epochs for event in events if isinstance(event, Beat)) >= 4 * 3
+    assert sum(event.epochs for event in events if isinstance(event, Heartbeat)) >= 4 * 3
     ran = [json.loads((tmp_path / f"{number}/ran.json").read_text()) for number in range(4)]
     most = max(sum(one["began"] <= other["began"] < one["ended"] for one in ran) for other in ran)
-    assert most <= 2  # how soon a task starts is the machine's business
+    assert most <= 2
     assert fake_slurm.known_jobs() == ["1_0", "1_1", "1_2", "1_3"]
     options = fake_slurm.known("1_0")["options"]
     assert options["array"] == "0-3%2"
@@ -62,12 +62,14 @@ def test_an_array_runs_every_job_and_no_more_at_once_than_asked(slurm: Path, tmp
     assert not list(tmp_path.glob(".slurm/*.beat"))
 
 
-def test_a_job_that_dies_fails_or_is_cancelled_costs_only_itself(slurm: Path, tmp_path: Path):
-    backend = started(tmp_path)
-    backend.submit(tasks(tmp_path, [{"seconds": 0.2}, {"do": "die"}, {"do": "fail"}, {"do": "hang"}, {"do": "exit"}]))
+def test_a_job_that_dies_fails_or_is_cancelled_does_not_affect_the_others(slurm: Path, tmp_path: Path):
+    backend = start_backend(tmp_path)
+    backend.submit(
+        build_items(tmp_path, [{"seconds": 0.2}, {"do": "die"}, {"do": "fail"}, {"do": "hang"}, {"do": "exit"}])
+    )
     events = wait_until((tmp_path / "3/began").exists, backend)
     fake_slurm.scancel("1_3")
-    ended = {event.task.jobs[0].number: event for event in events if isinstance(event, Ended)} | finish(backend)
+    ended = {event.item.jobs[0].number: event for event in events if isinstance(event, ItemResult)} | finish(backend)
     assert [ended[number].outcome for number in range(5)] == ["done", "killed", "failed", "killed", "killed"]
     assert "FAILED, exit code 137:0" in ended[1].message
     assert ended[2].message == "ValueError: as planned"
@@ -77,12 +79,12 @@ def test_a_job_that_dies_fails_or_is_cancelled_costs_only_itself(slurm: Path, tm
 
 
 @pytest.mark.slow
-def test_slurms_time_limit_is_told_a_job_before_and_ends_one_that_does_not_listen(
+def test_a_job_is_interrupted_before_slurms_time_limit_and_killed_if_it_ignores_that(
     slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("FAKE_SLURM_MINUTE", "8")
-    backend = started(tmp_path, time_minutes=1)
-    backend.submit(tasks(tmp_path, [{"seconds": 60}, {"do": "deaf"}]))
+    backend = start_backend(tmp_path, time_minutes=1)
+    backend.submit(build_items(tmp_path, [{"seconds": 60}, {"do": "ignore signals"}]))
     ended = finish(backend)
     assert [ended[number].outcome for number in range(2)] == ["timeout", "timeout"]
     assert "state is saved" in ended[0].message
@@ -92,17 +94,17 @@ def test_slurms_time_limit_is_told_a_job_before_and_ends_one_that_does_not_liste
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", ["job_timeout", "silence_timeout"])
 def test_a_job_that_hangs_is_cancelled(limit: str, slurm: Path, tmp_path: Path):
-    backend = started(tmp_path, **{limit: 1.0})
-    backend.submit(tasks(tmp_path, [{"do": "hang"}, {"seconds": 0.1}]))
+    backend = start_backend(tmp_path, **{limit: 1.0})
+    backend.submit(build_items(tmp_path, [{"do": "hang"}, {"seconds": 0.1}]))
     ended = finish(backend)
     assert [ended[number].outcome for number in range(2)] == ["timeout", "done"]
     assert f"where.{limit}=1 s" in ended[0].message
     assert "CANCELLED" in fake_slurm.known("1_0")["why"]
 
 
-def test_stopping_forgets_what_waits_and_lets_what_runs_save_its_state(slurm: Path, tmp_path: Path):
-    backend = started(tmp_path, max_parallel=1)
-    backend.submit(tasks(tmp_path, [{"seconds": 60}, {"seconds": 60}]))
+def test_stopping_cancels_pending_jobs_and_lets_running_ones_save_their_state(slurm: Path, tmp_path: Path):
+    backend = start_backend(tmp_path, max_parallel=1)
+    backend.submit(build_items(tmp_path, [{"seconds": 60}, {"seconds": 60}]))
     wait_until((tmp_path / "0/began").exists, backend)
     backend.stop()
     ended = finish(backend)
@@ -113,9 +115,9 @@ def test_stopping_forgets_what_waits_and_lets_what_runs_save_its_state(slurm: Pa
     assert not (tmp_path / "1" / "began").exists()
 
 
-def test_closing_ends_what_is_left(slurm: Path, tmp_path: Path):
-    backend = started(tmp_path, max_parallel=1)
-    backend.submit(tasks(tmp_path, [{"do": "hang"}, {"seconds": 1}]))
+def test_closing_cancels_all_remaining_jobs(slurm: Path, tmp_path: Path):
+    backend = start_backend(tmp_path, max_parallel=1)
+    backend.submit(build_items(tmp_path, [{"do": "hang"}, {"seconds": 1}]))
     wait_until((tmp_path / "0/began").exists, backend)
     backend.close()
     assert backend.idle
@@ -125,18 +127,20 @@ def test_closing_ends_what_is_left(slurm: Path, tmp_path: Path):
         time.sleep(0.05)
 
 
-def test_without_accounting_the_queue_tells_who_is_lost(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_accounting_lost_jobs_are_found_through_the_queue(
+    slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("FAKE_SLURM_ACCOUNTS", "off")
-    backend = started(tmp_path)
-    backend.submit(tasks(tmp_path, [{"do": "die"}, {"seconds": 1}]))
+    backend = start_backend(tmp_path)
+    backend.submit(build_items(tmp_path, [{"do": "die"}, {"seconds": 1}]))
     ended = finish(backend)
     assert [ended[number].outcome for number in range(2)] == ["killed", "done"]
-    assert "no longer in the queue" in ended[0].message
+    assert "not in the queue any more" in ended[0].message
 
 
-def test_a_lone_job_that_ran_out_of_memory(slurm: Path, tmp_path: Path):
-    backend = started(tmp_path, memory_gb=0.5)
-    backend.submit(tasks(tmp_path, [{"do": "hang"}]))
+def test_a_single_job_that_runs_out_of_memory_is_reported_with_the_key_to_change(slurm: Path, tmp_path: Path):
+    backend = start_backend(tmp_path, memory_gb=0.5)
+    backend.submit(build_items(tmp_path, [{"do": "hang"}]))
     wait_until((tmp_path / "0/began").exists, backend)
     assert fake_slurm.known("1")["options"]["mem"] == "512M"
     fake_slurm.note("1", why="OUT_OF_MEMORY")
@@ -146,9 +150,9 @@ def test_a_lone_job_that_ran_out_of_memory(slurm: Path, tmp_path: Path):
     assert "OUT_OF_MEMORY: where.memory_gb=0.5 is too little" in ended[0].message
 
 
-def test_a_signal_of_submitits_requeues_nothing(slurm: Path, tmp_path: Path):
-    backend = started(tmp_path)
-    backend.submit(tasks(tmp_path, [{"seconds": 60}]))
+def test_the_signal_of_submitit_does_not_requeue_a_job(slurm: Path, tmp_path: Path):
+    backend = start_backend(tmp_path)
+    backend.submit(build_items(tmp_path, [{"seconds": 60}]))
     wait_until((tmp_path / "0/began").exists, backend)
     fake_slurm.scancel("--signal=USR2", "1")
     ended = finish(backend)
@@ -157,45 +161,47 @@ def test_a_signal_of_submitits_requeues_nothing(slurm: Path, tmp_path: Path):
     wait_until(lambda: fake_slurm.known("1")["state"] == "COMPLETED", backend)
 
 
-def test_what_sbatch_refuses_is_told(slurm: Path, tmp_path: Path):
-    backend = started(tmp_path, partition="nowhere")
-    with pytest.raises(UserError, match=r"where=slurm: sbatch refuses it: .*Invalid partition name"):
-        backend.submit(tasks(tmp_path, [{"seconds": 1}]))
+def test_the_message_of_sbatch_is_shown_when_it_refuses_the_jobs(slurm: Path, tmp_path: Path):
+    backend = start_backend(tmp_path, partition="nowhere")
+    with pytest.raises(UserError, match=r"where=slurm: sbatch refuses the jobs: .*Invalid partition name"):
+        backend.submit(build_items(tmp_path, [{"seconds": 1}]))
 
 
-def test_more_jobs_than_an_array_holds_are_several_arrays(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("hemexp.sweep.backends.slurm._ARRAY", 2)
-    backend = started(tmp_path, max_parallel=4)
-    backend.submit(tasks(tmp_path, [{"seconds": 0.1}] * 3))
+def test_more_jobs_than_an_array_can_hold_are_submitted_as_several_arrays(
+    slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("hemexp.sweep.backends.slurm._MAX_ARRAY", 2)
+    backend = start_backend(tmp_path, max_parallel=4)
+    backend.submit(build_items(tmp_path, [{"seconds": 0.1}] * 3))
     assert {event.outcome for event in finish(backend).values()} == {"done"}
     assert fake_slurm.known_jobs() == ["1_0", "1_1", "2"]
 
 
-def test_a_refused_array_of_the_first_call_takes_those_before_it_along(
+def test_a_refused_array_of_the_first_call_cancels_the_arrays_before_it(
     slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("hemexp.sweep.backends.slurm._ARRAY", 1)
+    monkeypatch.setattr("hemexp.sweep.backends.slurm._MAX_ARRAY", 1)
     monkeypatch.setenv("FAKE_SLURM_MOST", "2")
-    backend = started(tmp_path)
+    backend = start_backend(tmp_path)
     with pytest.raises(UserError, match="MaxSubmitJobs"):
-        backend.submit(tasks(tmp_path, [{"do": "hang"}] * 3))
+        backend.submit(build_items(tmp_path, [{"do": "hang"}] * 3))
     wait_until(lambda: all("CANCELLED" in str(fake_slurm.known(key)) for key in ("1", "2")), backend)
     assert fake_slurm.known_jobs() == ["1", "2"]
     assert backend.idle
 
 
-def test_what_is_refused_later_has_failed_and_what_runs_goes_on(
+def test_jobs_refused_after_the_first_call_fail_and_the_others_continue(
     slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("hemexp.sweep.backends.slurm._ARRAY", 1)
-    backend = started(tmp_path)
-    first, *others = tasks(tmp_path, [{"seconds": 1}, {"seconds": 0.1}, {"seconds": 0.1}, {"seconds": 0.1}])
+    monkeypatch.setattr("hemexp.sweep.backends.slurm._MAX_ARRAY", 1)
+    backend = start_backend(tmp_path)
+    first, *others = build_items(tmp_path, [{"seconds": 1}, {"seconds": 0.1}, {"seconds": 0.1}, {"seconds": 0.1}])
     backend.submit([first])
     monkeypatch.setenv("FAKE_SLURM_MOST", "2")
     backend.submit(others[:2])
     ended = finish(backend)
     assert [ended[number].outcome for number in range(3)] == ["done", "done", "failed"]
-    assert ended[2].message.startswith("where=slurm: sbatch refuses it: ")
+    assert ended[2].message.startswith("where=slurm: sbatch refuses the jobs: ")
     assert "MaxSubmitJobs" in ended[2].message
     assert "\n" not in ended[2].message
     monkeypatch.delenv("FAKE_SLURM_MOST")
@@ -204,18 +210,18 @@ def test_what_is_refused_later_has_failed_and_what_runs_goes_on(
 
 
 @pytest.mark.slow
-def test_the_time_that_a_job_may_take_is_each_jobs_own(slurm: Path, tmp_path: Path):
-    backend = started(tmp_path, job_timeout=1.5)
-    three = tuple(task.jobs[0] for task in tasks(tmp_path, [{"seconds": 2.5}] * 3))
-    backend.submit([Task("batch", three)])
+def test_a_batch_may_take_the_time_limit_once_for_each_of_its_jobs(slurm: Path, tmp_path: Path):
+    backend = start_backend(tmp_path, job_timeout=1.5)
+    three = tuple(item.jobs[0] for item in build_items(tmp_path, [{"seconds": 2.5}] * 3))
+    backend.submit([WorkItem("batch", three)])
     assert finish(backend)[0].outcome == "done"
-    backend.submit([Task("job", three[:1])])
+    backend.submit([WorkItem("job", three[:1])])
     assert finish(backend)[0].message == "took longer than where.job_timeout=1.5 s"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variables", [{}, {"SLURM_NTASKS": "4", "SLURM_JOB_ID": "7", "SLURM_PROCID": "0"}])
-def test_a_run_in_an_allocation_of_several_tasks_is_a_run_alone(
+def test_a_single_run_in_a_slurm_allocation_ignores_its_number_of_tasks(
     variables: dict[str, str], slurm: Path, run_command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     for name, value in variables.items():
@@ -226,24 +232,29 @@ def test_a_run_in_an_allocation_of_several_tasks_is_a_run_alone(
     assert (tmp_path / "run" / "DONE").is_file()
 
 
-def test_what_is_asked_of_slurm():
+def test_options_and_keys_become_parameters_of_sbatch():
     options = {"setup": "module load cuda", "qos": "long", "gpu-bind": "single:1", "mem-per-cpu": "2G"}
     where = SlurmConfig("slurm", partition="gpu", time_minutes=30, options=options)
-    asked = parameters(where, "gpu")
-    assert asked["gpus_per_node"] == 1
-    assert (asked["partition"], asked["qos"], asked["time"], asked["mem_per_cpu"]) == ("gpu", "long", 30, "2G")
-    assert "mem" not in asked
-    assert "account" not in asked
-    assert asked["setup"][0] == "module load cuda"
-    assert asked["additional_parameters"] == {"gpu_bind": "single:1", "signal": "INT@120", "no-requeue": True}
-    assert "gpus_per_node" not in parameters(SlurmConfig("slurm", gpus_per_job=0), "gpu")
+    parameters = build_parameters(where, "gpu")
+    assert parameters["gpus_per_node"] == 1
+    assert (parameters["partition"], parameters["qos"], parameters["time"], parameters["mem_per_cpu"]) == (
+        "gpu",
+        "long",
+        30,
+        "2G",
+    )
+    assert "mem" not in parameters
+    assert "account" not in parameters
+    assert parameters["setup"][0] == "module load cuda"
+    assert parameters["additional_parameters"] == {"gpu_bind": "single:1", "signal": "INT@120", "no-requeue": True}
+    assert "gpus_per_node" not in build_parameters(SlurmConfig("slurm", gpus_per_job=0), "gpu")
 
 
-def test_states_of_jobs_that_nobody_knows_are_left_out(slurm: Path):
-    assert states(["7_0"]) == {}
+def test_unknown_jobs_are_left_out_of_the_states(slurm: Path):
+    assert query_states(["7_0"]) == {}
 
 
-def test_what_is_missing_is_refused(slurm: Path, monkeypatch: pytest.MonkeyPatch):
+def test_missing_packages_and_commands_and_reserved_options_are_refused(slurm: Path, monkeypatch: pytest.MonkeyPatch):
     check(SlurmConfig("slurm"), "cpu")
     with pytest.raises(UserError, match=r"where\.options=\{ntasks: "):
         check(SlurmConfig("slurm", options={"ntasks": 2}), "cpu")
@@ -253,16 +264,16 @@ def test_what_is_missing_is_refused(slurm: Path, monkeypatch: pytest.MonkeyPatch
             check(SlurmConfig("slurm"), "cpu")
     with monkeypatch.context() as patch:
         patch.setenv("PATH", "/nowhere")
-        with pytest.raises(UserError, match="no sbatch and no srun and no scancel on the PATH"):
+        with pytest.raises(UserError, match="sbatch, srun, scancel not found on the PATH"):
             check(SlurmConfig("slurm"), "cpu")
 
 
 @pytest.mark.slow
-def test_a_login_node_needs_no_gpu_of_its_own(slurm: Path, run_command: Callable, tmp_path: Path):
+def test_a_login_node_needs_no_gpu(slurm: Path, run_command: Callable, tmp_path: Path):
     gpu = ("trainer.accelerator=gpu", "seed=0,1", "hydra.sweep.dir=s", "where.partition=nowhere")
     done = run_command("train.py", "-m", "where=slurm", *gpu)
     assert done.returncode == 2
-    assert "sbatch refuses it" in done.stderr
+    assert "sbatch refuses the jobs" in done.stderr
     (script,) = (tmp_path / "s" / ".slurm").glob("*.sh")
     assert "#SBATCH --gpus-per-node=1" in script.read_text()
     alone = run_command("train.py", "where=slurm", "trainer.accelerator=gpu")
@@ -271,7 +282,7 @@ def test_a_login_node_needs_no_gpu_of_its_own(slurm: Path, run_command: Callable
 
 
 @pytest.mark.slow
-def test_a_sweep_goes_through_slurm_and_a_second_start_runs_only_what_was_lost(
+def test_a_sweep_runs_on_slurm_and_the_next_start_runs_only_the_lost_jobs(
     slurm: Path, run_command: Callable, tmp_path: Path
 ):
     sweep = ["train.py", "-m", "where=slurm", "where.max_parallel=2", "where.memory_gb=3", "hydra.sweep.dir=s"]
@@ -291,7 +302,7 @@ def test_a_sweep_goes_through_slurm_and_a_second_start_runs_only_what_was_lost(
 
 
 @pytest.mark.slow
-def test_ctrl_c_lets_slurm_jobs_save_what_they_have_and_the_next_start_goes_on(slurm: Path, tmp_path: Path):
+def test_after_ctrl_c_slurm_jobs_are_continued_by_the_next_start(slurm: Path, tmp_path: Path):
     settings = ["trainer.max_epochs=1000", "trainer.stop_loss=null", "trainer.checkpoint_every=20", *QUIET]
     command = [sys.executable, str(ROOT / "train.py"), "-m", "where=slurm", "where.max_parallel=1", "seed=0,1"]
     first = subprocess.Popen([*command, "hydra.sweep.dir=s", *settings], cwd=tmp_path, stderr=subprocess.PIPE)

@@ -1,4 +1,4 @@
-"""``train.py -m`` as a user meets it: what is checked first, what is left, what is lost, and what is run again."""
+"""``train.py -m`` from the command line: its checks, its files, its failures, and the next start."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -25,24 +26,24 @@ CROSS = [
 GRID = ["model.kernel_size=3,5", "optimizer.lr=1e-3,3e-3"]
 
 
-def board_of(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / "leaderboard.csv", dtype={"folder": str, "tags": str, "message": str})
+def read_board(directory: Path) -> pd.DataFrame:
+    return pd.read_csv(directory / "leaderboard.csv", dtype={"folder": str, "tags": str, "message": str})
 
 
-def stamps(folder: Path) -> dict[str, int]:
-    """When each file of the jobs was last written."""
-    return {str(path): path.stat().st_mtime_ns for path in folder.glob("[0-9]*/**/*") if path.is_file()}
+def read_stamps(directory: Path) -> dict[str, int]:
+    """Return the time of the last change of each file of the jobs."""
+    return {str(path): path.stat().st_mtime_ns for path in directory.glob("[0-9]*/**/*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
 def swept(workbooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four jobs, cross-validated; never written to."""
-    folder = tmp_path_factory.mktemp("sweep")
+    """A sweep of four cross-validated jobs; tests do not write into it."""
+    directory = tmp_path_factory.mktemp("sweep")
     command = [sys.executable, str(ROOT / "train.py"), "-m", *GRID, *CROSS, f"data.root={workbooks}", "tags=[pilot]"]
-    done = subprocess.run([*command, "hydra.sweep.dir=s"], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, "hydra.sweep.dir=s"], cwd=directory, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    (folder / "s.txt").write_text(done.stdout)
-    return folder / "s"
+    (directory / "s.txt").write_text(done.stdout)
+    return directory / "s"
 
 
 @pytest.mark.parametrize(
@@ -82,19 +83,19 @@ def test_a_missing_gpu_is_refused_before_anything_is_written(run_command: Run, t
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_with_other_files_is_refused(run_command: Run, tmp_path: Path):
+def test_a_directory_with_other_files_is_refused(run_command: Run, tmp_path: Path):
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "thesis.docx").touch()
     done = run_command("train.py", "-m", "seed=0,1", *FAST, "hydra.sweep.dir=s")
     assert done.returncode == 2
-    assert "no sweep's" in done.stderr
+    assert "do not belong to a sweep" in done.stderr
     assert [path.name for path in (tmp_path / "s").iterdir()] == ["thesis.docx"]
 
 
 @pytest.mark.slow
 def test_the_leaderboard_ranks_by_cross_validation(swept: Path):
-    board = board_of(swept)
-    results = [json.loads((swept / folder / "result.json").read_text()) for folder in board["folder"]]
+    board = read_board(swept)
+    results = [json.loads((swept / directory / "result.json").read_text()) for directory in board["folder"]]
     assert list(board["score"]) == [result["metrics"]["cv/auroc"]["value"] for result in results]
     assert list(board["score_low"]) == [result["metrics"]["cv/auroc"]["low"] for result in results]
     assert board["score"].is_monotonic_decreasing
@@ -108,24 +109,24 @@ def test_the_leaderboard_ranks_by_cross_validation(swept: Path):
 
 
 @pytest.mark.slow
-def test_the_winner_is_scored_again_on_fresh_folds(swept: Path):
-    summary, board = json.loads((swept / "sweep.json").read_text()), board_of(swept)
+def test_the_winner_is_evaluated_again_on_new_folds(swept: Path):
+    summary, board = json.loads((swept / "sweep.json").read_text()), read_board(swept)
     winner = summary["winner"]
     assert winner["folder"] == board["folder"][0]
     assert winner["num_jobs"] == 4
     assert winner["score"]["value"] == board["score"][0]
-    assert winner["fresh"]["value"] != winner["score"]["value"]
+    assert winner["reevaluation"]["value"] != winner["score"]["value"]
     assert summary["ranked_by"] == "cv/auroc"
     assert summary["status"] == "done"
     assert summary["swept"] == {"model.kernel_size": ["3", "5"], "optimizer.lr": ["0.001", "0.003"]}
     printed = (swept.parent / "s.txt").read_text()
-    assert "the best of 4 looks better than it is" in printed
-    assert f"{winner['fresh']['value']:.3f}" in printed
+    assert "the best of 4 jobs looks better than it is" in printed
+    assert f"{winner['reevaluation']['value']:.3f}" in printed
     assert "leaderboard.csv" in printed
 
 
 @pytest.mark.slow
-def test_jobs_are_as_if_run_alone(swept: Path, workbooks: Path, run_command: Run, tmp_path: Path):
+def test_a_job_leaves_the_same_files_as_a_single_run(swept: Path, workbooks: Path, run_command: Run, tmp_path: Path):
     trained = pd.read_csv(swept / "timeline.csv", dtype=str)
     assert sorted(trained.loc[trained["task"] == "batch", "jobs"]) == ["0 1", "2 3"]
     single = ["model.kernel_size=5", "optimizer.lr=3e-3", *CROSS, f"data.root={workbooks}", "tags=[pilot]"]
@@ -134,16 +135,19 @@ def test_jobs_are_as_if_run_alone(swept: Path, workbooks: Path, run_command: Run
     alone, job = tmp_path / "alone", swept / "3"
     for name in ("predictions.csv", "history.csv", "cv_predictions.csv", "cv_scores.csv", "splits.json", "DONE"):
         assert (job / name).read_text() == (alone / name).read_text(), name
-    files = [{str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} for folder in (alone, job)]
+    files = [
+        {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+        for directory in (alone, job)
+    ]
     kept = [{name for name in names if "tfevents" not in name} for names in files]
     assert kept[1] - kept[0] == {".hydra/config_hash"}
     assert kept[0] <= kept[1]
-    results = [json.loads((folder / "result.json").read_text()) for folder in (alone, job)]
+    results = [json.loads((directory / "result.json").read_text()) for directory in (alone, job)]
     for key in ("metrics", "config_hash", "data_hash", "caveats", "best_loss", "claim", "calibration"):
         assert results[0][key] == results[1][key], key
     assert "Traceback" not in (job / "train.log").read_text()
     batched = load_checkpoint(job / "checkpoints" / "last.ckpt")[SECONDS]
-    assert 0 < batched < results[1]["seconds"]  # its share of the time together is its own
+    assert 0 < batched < results[1]["seconds"]  # its share of the time of the batch
 
 
 @pytest.mark.slow
@@ -165,17 +169,17 @@ def test_the_same_command_again_runs_nothing_and_a_larger_grid_only_what_is_new(
     import shutil
 
     shutil.copytree(swept, tmp_path / "s")
-    before = stamps(tmp_path / "s")
+    before = read_stamps(tmp_path / "s")
     common = [*CROSS, f"data.root={workbooks}", "hydra.sweep.dir=s"]
     again = run_command("train.py", "-m", *GRID, *common)
     assert again.returncode == 0, again.stderr
     assert "4 done already and skipped (job 0, 1, 2, 3), 0 to run" in again.stderr
-    assert stamps(tmp_path / "s") == before
+    assert read_stamps(tmp_path / "s") == before
     larger = run_command("train.py", "-m", "model.kernel_size=5,7", "optimizer.lr=1e-3,3e-3", *common, "evaluation=off")
-    assert larger.returncode == 0, larger.stderr  # evaluation=off: other configurations, nothing may be reused
+    assert larger.returncode == 0, larger.stderr  # evaluation=off: other configurations, no run may be reused
     assert "4 to run" in larger.stderr
     assert len(list((tmp_path / "s" / ".stale").iterdir())) == 4
-    board = board_of(tmp_path / "s")
+    board = read_board(tmp_path / "s")
     assert set(board["model.kernel_size"]) == {5, 7}
     assert board["rank"].isna().all()
     for number in range(4):
@@ -185,25 +189,20 @@ def test_the_same_command_again_runs_nothing_and_a_larger_grid_only_what_is_new(
     back = run_command("train.py", "-m", "model.kernel_size=5,3", "optimizer.lr=1e-3,3e-3", *common)
     assert back.returncode == 0, back.stderr
     assert "4 done already and skipped" in back.stderr
-    for number, old in enumerate(("2", "3", "0", "1")):  # the grid is in another order: each job has its own run again
+    for number, old in enumerate(("2", "3", "0", "1")):  # the grid is in another order: each run moves to its job
         assert (tmp_path / "s" / str(number) / "cv_scores.csv").read_text() == (
             swept / old / "cv_scores.csv"
         ).read_text()
 
 
-def workers_of(parent: int) -> list[int]:
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            command = (folder / "cmdline").read_bytes()
-            ours = b"hemexp.sweep.backends.worker" in command and (folder / "stat").read_text().rsplit(")")[-1].split()[
-                1
-            ] == str(parent)
-        except (OSError, IndexError):
-            continue
-        if ours:
-            found.append(int(folder.name))
-    return found
+def find_workers(parent: int) -> list[int]:
+    workers = []
+    for directory in Path("/proc").iterdir():
+        with suppress(OSError, IndexError):
+            is_worker = b"hemexp.sweep.backends.worker" in (directory / "cmdline").read_bytes()
+            if is_worker and (directory / "stat").read_text().rsplit(")")[-1].split()[1] == str(parent):
+                workers.append(int(directory.name))
+    return workers
 
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
@@ -217,7 +216,7 @@ def wait_for(check: Callable[[], bool], process: subprocess.Popen[str], seconds:
     while not check():
         if process.poll() is not None or time.monotonic() > until:
             process.kill()
-            pytest.fail(f"it did not come to that: {process.communicate()}")
+            pytest.fail(f"waited too long: {process.communicate()}")
         time.sleep(0.05)
 
 
@@ -226,17 +225,17 @@ ALONE = ["trainer.progress_bar=false", "evaluation=off", "trainer.stop_loss=null
 
 
 @pytest.mark.slow
-def test_a_killed_job_and_a_hung_one_cost_only_themselves_and_only_they_run_again(tmp_path: Path, run_command: Run):
+def test_a_killed_job_and_a_slow_one_do_not_affect_the_others_and_run_again(tmp_path: Path, run_command: Run):
     process = start(ENDLESS, *ALONE, "where.job_timeout=25", "where.num_workers=2", cwd=tmp_path)
     begun = tmp_path / "s" / "1" / "result.json"
     wait_for(begun.is_file, process)
-    lines = {pid: Path(f"/proc/{pid}/fd/1") for pid in workers_of(process.pid)}
+    lines = {pid: Path(f"/proc/{pid}/fd/1") for pid in find_workers(process.pid)}
     (victim,) = (pid for pid, log in lines.items() if log.readlink().match("s/1/train.log"))
     os.kill(victim, signal.SIGKILL)
     output, errors = process.communicate(timeout=600)
     assert process.returncode == 1, errors
     assert "Traceback" not in errors
-    board = board_of(tmp_path / "s").set_index("job")
+    board = read_board(tmp_path / "s").set_index("job")
     assert dict(board["status"]) == {0: "done", 2: "done", 4: "done", 1: "killed", 3: "timeout"}
     assert "SIGKILL" in board["message"][1]
     assert "where.job_timeout=25" in board["message"][3]
@@ -245,7 +244,7 @@ def test_a_killed_job_and_a_hung_one_cost_only_themselves_and_only_they_run_agai
         assert board["message"][job] in (tmp_path / "s" / str(job) / "train.log").read_text()
         assert f"job {job} (trainer.max_epochs=10000000{job // 3}): {board['status'][job].upper()}" in errors
         assert f"{board['status'][job]}: job {job}" in output
-    before = stamps(tmp_path / "s")
+    before = read_stamps(tmp_path / "s")
     again = run_command("train.py", "-m", ENDLESS, *ALONE, "where.job_timeout=4")
     assert again.returncode == 1
     assert "3 done already and skipped (job 0, 2, 4), 2 to run" in again.stderr
@@ -254,11 +253,11 @@ def test_a_killed_job_and_a_hung_one_cost_only_themselves_and_only_they_run_agai
         for path, stamp in before.items()
         if f"{os.sep}1{os.sep}" not in path and f"{os.sep}3{os.sep}" not in path
     }
-    assert kept.items() <= stamps(tmp_path / "s").items()
+    assert kept.items() <= read_stamps(tmp_path / "s").items()
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_cleanly_and_the_same_command_completes_the_sweep(tmp_path: Path, run_command: Run):
+def test_after_ctrl_c_the_same_command_completes_the_sweep(tmp_path: Path, run_command: Run):
     arguments = ["seed=0,1,2,3", "trainer.max_epochs=600", "trainer.checkpoint_every=20", *ALONE, "where.batch=false"]
     process = start(*arguments, cwd=tmp_path)
     wait_for(lambda: len(list(tmp_path.glob("s/*/checkpoints/last.ckpt"))) >= 1, process)
@@ -268,7 +267,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_completes_the_sweep(tmp_path:
     assert "Traceback" not in errors
     assert "stopping" in errors
     assert "hydra.sweep.dir=s" in output
-    board = board_of(tmp_path / "s").set_index("job")
+    board = read_board(tmp_path / "s").set_index("job")
     assert set(board["status"]) == {"interrupted", "missing"}
     assert json.loads((tmp_path / "s" / "sweep.json").read_text())["status"] == "interrupted"
     again = run_command("train.py", "-m", *arguments)
@@ -278,7 +277,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_completes_the_sweep(tmp_path:
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_sweep_of_hydras_own_launcher_too(tmp_path: Path):
+def test_ctrl_c_ends_a_sweep_of_the_basic_launcher_too(tmp_path: Path):
     process = start("seed=0,1", "trainer.max_epochs=100000", *ALONE, "hydra/launcher=basic", cwd=tmp_path)
     wait_for((tmp_path / "s" / "0" / "result.json").is_file, process)
     process.send_signal(signal.SIGINT)
@@ -290,25 +289,25 @@ def test_ctrl_c_ends_a_sweep_of_hydras_own_launcher_too(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_job_that_raises_has_its_traceback_in_its_own_log(tmp_path: Path, run_command: Run):
+def test_the_reason_of_a_failure_is_in_the_log_of_the_job(tmp_path: Path, run_command: Run):
     done = run_command("train.py", "-m", "optimizer.lr=1e-3,1e25", *FAST, "hydra.sweep.dir=s", "split.val_fraction=0.2")
     assert done.returncode == 1
     assert "FAILED" in done.stderr
     assert "choose a lower rate" in (tmp_path / "s" / "1" / "train.log").read_text()
     assert (tmp_path / "s" / "0" / "DONE").is_file()
-    board = board_of(tmp_path / "s")
+    board = read_board(tmp_path / "s")
     assert list(board["rank"].fillna(0)) == [1, 0]
     assert json.loads((tmp_path / "s" / "sweep.json").read_text())["ranked_by"] == "val/loss"
 
 
 @pytest.mark.slow
-def test_a_sweep_of_a_debug_preset_trains_whom_each_job_would_train_alone(tmp_path: Path, run_command: Run):
+def test_a_sweep_of_a_debug_preset_trains_the_same_patients_as_single_runs(tmp_path: Path, run_command: Run):
     sweep = ["debug=overfit", "optimizer.lr=1e-2,3e-3", "where.num_workers=1", "hydra.sweep.dir=s"]
     done = run_command("train.py", "-m", *sweep)
     assert done.returncode == 0, done.stderr
     assert set(pd.read_csv(tmp_path / "s" / "timeline.csv")["task"]) == {"batch", "job"}
     for job in ("0", "1"):
-        assert "learnt by heart" in (tmp_path / "s" / job / "train.log").read_text()
+        assert "debug=overfit: the log loss of" in (tmp_path / "s" / job / "train.log").read_text()
 
 
 @pytest.mark.slow
@@ -318,11 +317,11 @@ def test_a_broken_cohort_fails_every_job_with_its_reason(tmp_path: Path, run_com
     done = run_command("train.py", "-m", "seed=0,1", f"data.root={tmp_path / 'c'}", *FAST, "hydra.sweep.dir=s")
     assert done.returncode == 1
     assert done.stderr.count("there is no column 'scan_serial'") >= 2
-    assert set(board_of(tmp_path / "s")["status"]) == {"failed"}
+    assert set(read_board(tmp_path / "s")["status"]) == {"failed"}
 
 
 @pytest.mark.slow
-def test_every_other_group_can_be_swept_and_another_launcher_still_runs(tmp_path: Path, run_command: Run):
+def test_the_other_groups_can_be_swept_and_the_basic_launcher_runs(tmp_path: Path, run_command: Run):
     swept = [
         "split=kfold",
         "split.fold=0,1",
@@ -340,8 +339,8 @@ def test_every_other_group_can_be_swept_and_another_launcher_still_runs(tmp_path
 
 @pytest.mark.slow
 def test_simulated_gpus_get_a_worker_each(tmp_path: Path, run_command: Run):
-    place = ["where=gpus", "where.devices=[0,1,2,3]"]
-    done = run_command("train.py", "-m", "seed=0,1,2,3,4,5", *FAST, *place, "hydra.sweep.dir=s")
+    where = ["where=gpus", "where.devices=[0,1,2,3]"]
+    done = run_command("train.py", "-m", "seed=0,1,2,3,4,5", *FAST, *where, "hydra.sweep.dir=s")
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("s/*/DONE"))) == 6
     timeline = pd.read_csv(tmp_path / "s" / "timeline.csv")

@@ -26,8 +26,8 @@ def selection_rows(sweep: SweepFiles) -> list[tuple[str, dict[str, float | None]
     if sweep.ranked.empty:
         return []
     rows = [("as ranked", sweep.score(sweep.ranked.iloc[0]))]
-    fresh = (sweep.block("winner", ("num_jobs", "score")) or {}).get("fresh")
-    return [*rows, ("the same settings on fresh folds", fresh)] if fresh else rows
+    reevaluation = (sweep.block("winner", ("num_jobs", "score")) or {}).get("reevaluation")
+    return [*rows, ("the same settings on fresh folds", reevaluation)] if reevaluation else rows
 
 
 def winners_curse(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:

@@ -1,1 +1,1 @@
-"""Run the work items of a sweep: on this machine, on Slurm or on Ray."""
+"""Run the work items of a sweep on this machine, on Slurm or on Ray."""

@@ -1,21 +1,34 @@
-"""What a place to run jobs must offer; `hemexp.sweep.backends.local`, `slurm` and `ray` are such places."""
+"""The interface of a backend, its messages to the controller, and the rules for signals and time limits.
 
-from collections.abc import Sequence
+`hemexp.sweep.backends.local`, `slurm` and `ray` implement the interface.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Protocol
 
+from hemexp.config import WhereConfig
 from hemexp.sweep.plan.job import SweepJob
+
+Outcome = tuple[str, str]  # an outcome, see `ItemResult`, and its message
+RUN_ITEM = "hemexp.sweep.backends.run_item:run_item"  # the function that runs a work item, as module:name
+BATCHES = ".batches"  # in the directory of a sweep: the state of batches that are being trained
+SAVE_SECONDS = 60.0  # that a work item has to save its state when the sweep is stopped
 
 
 @dataclass(frozen=True)
-class Task:
-    """What one worker does at a stretch.
+class WorkItem:
+    """A unit of work for one worker.
 
     Attributes:
-        kind: ``job`` (run a job to its end), ``batch`` (train the networks of several jobs together, so that each finds
-            itself trained) or ``fresh`` (evaluate a finished job's settings again on fresh folds).
-        jobs: one, or for a batch several.
-        cost: a guess in any unit; the costliest begin first.
+        kind: ``job`` (run a job to its end), ``batch`` (train the networks of several jobs together; each job then
+            finds its network trained) or ``reevaluation`` (cross-validate a finished job on new folds).
+        jobs: one job, or the several jobs of a batch.
+        cost: an estimate in any unit; the most expensive items start first.
     """
 
     kind: str
@@ -24,20 +37,20 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a task went.
+class ItemResult:
+    """The end of a work item.
 
     Attributes:
-        task: which.
-        outcome: ``done``; ``failed`` (it raised); ``killed`` (its process ended); ``timeout``; ``pruned``;
-            ``interrupted`` (the sweep was stopped: it goes on another time).
-        message: one line, empty where there is nothing to say.
-        device: where it ran, such as ``cpu 0``, ``gpu 3``, a node's name.
+        item: the work item.
+        outcome: ``done``; ``failed`` (it raised an exception); ``killed`` (its process ended); ``timeout``;
+            ``pruned``; ``interrupted`` (the sweep was stopped; the next start continues it).
+        message: one line, empty where there is nothing to report.
+        device: such as ``cpu 0``, ``gpu 3`` or the name of a node.
         started: seconds since 1970.
-        ended: likewise.
+        ended: seconds since 1970.
     """
 
-    task: Task
+    item: WorkItem
     outcome: str
     message: str = ""
     device: str = ""
@@ -46,30 +59,67 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Beat:
-    """A sign of life: how many epochs (of all networks that it trains) a task has trained since its last."""
+class Heartbeat:
+    """A sign that a work item runs, with the epochs trained since the last one, over all its networks."""
 
-    task: Task
+    item: WorkItem
     epochs: int
 
 
 class Backend(Protocol):
-    """Runs tasks somewhere, each in a process of its own kind, so that what befalls one befalls no other."""
+    """Run each work item in a separate process, so that one failure does not affect the others."""
 
-    capacity: int  # tasks that run at once
+    capacity: int  # work items that run at the same time
 
-    def submit(self, tasks: Sequence[Task]) -> None:
-        """Take tasks in; they begin when there is room."""
+    def submit(self, items: Sequence[WorkItem]) -> None:
+        """Queue work items; they start when there is a free worker."""
 
-    def wait(self, seconds: float) -> list[Ended | Beat]:
-        """Return what has happened; after so many seconds nothing, and sooner as soon as something has."""
+    def wait(self, seconds: float) -> list[ItemResult | Heartbeat]:
+        """Return the events since the last call; wait for the first one, at most `seconds`."""
 
     def stop(self) -> None:
-        """Tell all that runs to save its state and end, and forget what has not begun; `wait` goes on telling."""
+        """Ask running items to save their state and end, and drop queued items; `wait` still returns events."""
 
     @property
     def idle(self) -> bool:
-        """Whether nothing runs and nothing waits."""
+        """Whether no item is running or queued."""
 
     def close(self) -> None:
-        """End every process that is left."""
+        """End every remaining process."""
+
+
+def describe_timeout(where: WhereConfig, item: WorkItem, running: float, silent: float) -> str:
+    """Return the time limit that a work item exceeds, for a message; empty where it exceeds none.
+
+    Args:
+        where: the time limits; `job_timeout` counts once for each job of a batch.
+        item: the work item.
+        running: seconds since it started.
+        silent: seconds since its last heartbeat.
+    """
+    num_jobs = len(item.jobs)
+    if where.job_timeout is not None and running > where.job_timeout * num_jobs:
+        jobs = f" for each of {num_jobs} jobs" if num_jobs > 1 else ""
+        return f"took longer than where.job_timeout={where.job_timeout:g} s{jobs}"
+    if where.silence_timeout is not None and silent > where.silence_timeout:
+        return f"sent no heartbeat for where.silence_timeout={where.silence_timeout:g} s"
+    return ""
+
+
+def raise_interrupt(number: int, frame: FrameType | None) -> None:
+    """Handle a signal as Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupt_on(signals: Sequence[int]) -> Iterator[None]:
+    """Handle signals as Ctrl-C, so that what runs can save its state; outside the main thread, change nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, raise_interrupt) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Networks of several jobs trained together; each job then finds its own trained, as if it had done so itself."""
+"""Train the networks of several jobs together; each job then finds its network trained, as if trained alone."""
 
 import hashlib
 import shutil
@@ -11,7 +11,7 @@ from hemexp.config import TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.evaluation.pipeline import build_pipeline
 from hemexp.files.run_directory import RunDirectory
-from hemexp.sweep.directory import BATCHES
+from hemexp.sweep.backends.base import BATCHES
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.training.fit import fit, get_shape
 from hemexp.training.loop import SECONDS, load_checkpoint, save_state
@@ -19,34 +19,42 @@ from hemexp.training.member import Member
 
 
 def train_together(jobs: Sequence[SweepJob]) -> None:
-    """Train the networks of jobs, and leave each in its job's folder as the state of a training that has ended.
+    """Train the networks of jobs, and write each into the directory of its job as a training that has ended.
 
     Raises:
-        UserError: a job's cohort or split is not usable.
-        Interrupted: a signal came; the same call goes on.
+        UserError: the cohort or the split of a job cannot be used.
+        Interrupted: a signal came; the next call with the same jobs continues the training.
     """
-    waiting: list[tuple[SweepJob, Member]] = []
+    untrained: list[tuple[SweepJob, Member]] = []
     for job in jobs:
-        run = RunDirectory(job.folder)
+        run = RunDirectory(job.directory)
         if run.open(job.cfg) != "done" and not run.last.is_file():
-            waiting.append((job, build_member(job.cfg)))
-    waiting.sort(key=lambda each: repr(get_shape(each[1], each[0].cfg.trainer)))
-    for _, group in groupby(waiting, key=lambda each: get_shape(each[1], each[0].cfg.trainer)):
-        alike = list(group)
-        trainer = alike[0][0].cfg.trainer
-        names = hashlib.sha256(" ".join(job.key for job, _ in alike).encode()).hexdigest()[:16]
-        place = alike[0][0].folder.parent / BATCHES / names  # where an interrupted batch is taken up again
-        ends = [RunDirectory(job.folder).last for job, _ in alike]
-        started = time.perf_counter()
-        fit([member for _, member in alike], trainer, directory=place, num_workers=1, apart=ends)
-        share = (time.perf_counter() - started) / len(alike)
-        for end in ends:
-            save_state({**load_checkpoint(end), SECONDS: share}, end)
-        shutil.rmtree(place, ignore_errors=True)
+            untrained.append((job, build_member(job.cfg)))
+
+    def get_pair_shape(pair: tuple[SweepJob, Member]) -> tuple[object, ...]:
+        return get_shape(pair[1], pair[0].cfg.trainer)
+
+    untrained.sort(key=lambda pair: repr(get_pair_shape(pair)))
+    for _, pairs in groupby(untrained, key=get_pair_shape):
+        _train_group(list(pairs))
+
+
+def _train_group(pairs: Sequence[tuple[SweepJob, Member]]) -> None:
+    first = pairs[0][0]
+    name = hashlib.sha256(" ".join(job.config_hash for job, _ in pairs).encode()).hexdigest()[:16]
+    directory = first.directory.parent / BATCHES / name  # an interrupted batch continues from here
+    checkpoints = [RunDirectory(job.directory).last for job, _ in pairs]
+    started = time.perf_counter()
+    members = [member for _, member in pairs]
+    fit(members, first.cfg.trainer, directory=directory, num_workers=1, apart=checkpoints)
+    seconds = (time.perf_counter() - started) / len(pairs)
+    for checkpoint in checkpoints:
+        save_state({**load_checkpoint(checkpoint), SECONDS: seconds}, checkpoint)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def build_member(cfg: TrainConfig) -> Member:
-    """Return what a run of this configuration trains."""
+    """Return the member that a run of this configuration trains."""
     data = ExpansionDataModule(
         cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs
     )

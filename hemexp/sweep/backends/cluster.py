@@ -1,4 +1,4 @@
-"""Tasks on other machines that share this one's files: what Slurm and Ray have in common."""
+"""Work items on other machines that share the files of this one: the common part of Slurm and Ray."""
 
 import json
 import os
@@ -11,164 +11,153 @@ from pathlib import Path
 from typing import Any
 
 from hemexp.config import WhereConfig
-from hemexp.sweep.backends.base import Beat, Ended, Task
-from hemexp.sweep.backends.cluster_worker import End
-
-_GRACE = 60.0  # seconds that a job has to save its state when the sweep is stopped
+from hemexp.sweep.backends.base import SAVE_SECONDS, Heartbeat, ItemResult, Outcome, WorkItem, describe_timeout
 
 
 @dataclass(eq=False)
-class Flight:
-    """A task that has been handed over.
+class RemoteItem:
+    """A work item that was submitted.
 
     Attributes:
-        task: which.
-        beats: the file of its signs of life.
-        ticket: what the place knows it by.
-        device: where it runs; empty until its first sign of life.
-        epochs: that it has told of.
-        started: when it began by the clock of where it runs, in seconds since 1970; 0 while that is not known.
-        began: when its first sign of life was seen; 0 before.
-        heard: when its last was.
+        item: the work item.
+        heartbeat_file: written by the process of the item.
+        handle: the name or object by which Slurm or Ray identifies it.
+        device: the device it runs on; empty until its first heartbeat.
+        epochs: trained so far.
+        started: when it began by the clock of its machine, in seconds since 1970; 0 while unknown.
+        first_heartbeat: when its first heartbeat was seen; 0 before.
+        last_heartbeat: when its last heartbeat was seen.
     """
 
-    task: Task
-    beats: Path
-    ticket: Any = None
+    item: WorkItem
+    heartbeat_file: Path
+    handle: Any = None
     device: str = ""
     epochs: int = 0
     started: float = 0.0
-    began: float = 0.0
-    heard: float = 0.0
-    _told: str = ""
+    first_heartbeat: float = 0.0
+    last_heartbeat: float = 0.0
+    _text: str = ""
 
-    def hear(self, now: float) -> bool:
-        """Look for a new sign of life."""
+    def read_heartbeat(self, now: float) -> Heartbeat | None:
+        """Return a new heartbeat; None where there is none."""
         try:
-            told = self.beats.read_text(encoding="utf-8")
+            text = self.heartbeat_file.read_text(encoding="utf-8")
         except OSError:
-            return False
-        if told == self._told:
-            return False
-        life = json.loads(told)
-        self._told, self.heard, self.began = told, now, self.began or now
-        self.device, self.started = life["device"], life["began"]
-        return True
-
-    def trained(self) -> int:
-        """Return how many epochs it has trained since this was last asked."""
-        before, self.epochs = self.epochs, json.loads(self._told)["epochs"]
-        return self.epochs - before
+            return None
+        if text == self._text:
+            return None
+        content = json.loads(text)
+        self._text, self.last_heartbeat, self.first_heartbeat = text, now, self.first_heartbeat or now
+        self.device, self.started = content["device"], content["began"]
+        new_epochs, self.epochs = content["epochs"] - self.epochs, content["epochs"]
+        return Heartbeat(self.item, new_epochs)
 
 
-class Elsewhere(ABC):
-    """A `hemexp.sweep.backends.base.Backend` without the place: what waits, gives up and forgets.
+class ClusterBackend(ABC):
+    """A `hemexp.sweep.backends.base.Backend` without the commands of the cluster: waiting, time limits, stopping.
 
     Args:
-        where: when a task is given up.
-        folder: of the signs of life, on every machine the same.
+        where: the time limits.
+        directory: for the heartbeat files; it has the same path on every machine.
     """
 
     capacity = 1
-    pause = 1.0  # seconds between two looks
+    poll_interval = 1.0  # seconds between two looks at the heartbeat files
 
-    def __init__(self, where: WhereConfig, folder: Path) -> None:
-        self.limits, self.folder = where, folder.absolute()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.flights: list[Flight] = []
-        self.stopped = 0.0
-        self._kept: list[Ended | Beat] = []
+    def __init__(self, where: WhereConfig, directory: Path) -> None:
+        self.limits, self.directory = where, directory.absolute()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.items: list[RemoteItem] = []
+        self.stopped_at = 0.0
+        self._pending_events: list[ItemResult | Heartbeat] = []
         self._numbers = count()
 
-    def submit(self, tasks: Sequence[Task]) -> None:
-        """Take tasks in, the costliest first; the place starts them when there is room."""
-        ordered = sorted(tasks, key=lambda task: -task.cost)
-        flights = [Flight(task, self.folder / f"{os.getpid()}-{next(self._numbers)}.beat") for task in ordered]
-        if flights:
-            self.launch(flights)
+    def submit(self, items: Sequence[WorkItem]) -> None:
+        """Submit work items, the most expensive first."""
+        ordered = sorted(items, key=lambda item: -item.cost)
+        remote = [RemoteItem(item, self.directory / f"{os.getpid()}-{next(self._numbers)}.beat") for item in ordered]
+        if remote:
+            self.launch(remote)
 
-    def wait(self, seconds: float) -> list[Ended | Beat]:
-        """Return what has happened, after `seconds` at most."""
-        until = time.monotonic() + seconds
-        events, self._kept = self._kept, []
-        while not events and self.flights:
-            events = self._look()
-            left = until - time.monotonic()
+    def wait(self, seconds: float) -> list[ItemResult | Heartbeat]:
+        """Return the events since the last call, after `seconds` at most."""
+        deadline = time.monotonic() + seconds
+        events, self._pending_events = self._pending_events, []
+        while not events and self.items:
+            events = self._collect_events()
+            left = deadline - time.monotonic()
             if events or left <= 0:
                 break
-            self.sleep(min(left, self.pause))
+            self.sleep(min(left, self.poll_interval))
         return events
 
     def stop(self) -> None:
-        """Forget what has not begun, and ask what runs to save its state."""
-        self._kept += self._look()
-        waiting = [flight for flight in self.flights if not flight.began]
-        self.flights = [flight for flight in self.flights if flight.began]
-        self.stopped = time.time()
-        self.recall(waiting, self.flights)
+        """Drop the items that have not begun, and ask running items to save their state."""
+        self._pending_events += self._collect_events()
+        waiting = [remote for remote in self.items if not remote.first_heartbeat]
+        self.items = [remote for remote in self.items if remote.first_heartbeat]
+        self.stopped_at = time.time()
+        self.interrupt(waiting, self.items)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing runs and nothing waits."""
-        return not self.flights and not self._kept
+        """Whether no item is running or queued."""
+        return not self.items and not self._pending_events
 
     def close(self) -> None:
-        """End everything that is left."""
-        for flight in self.flights:
-            self.kill(flight)
-        self.flights = []
+        """Kill every remaining item."""
+        for remote in self.items:
+            self.kill(remote)
+        self.items = []
 
-    def _look(self) -> list[Ended | Beat]:
+    def _collect_events(self) -> list[ItemResult | Heartbeat]:
         self.refresh()
-        now, events = time.time(), list[Ended | Beat]()
-        for flight in list(self.flights):
-            end = self.end_of(flight) or self._patience(flight, now)
-            if flight.hear(now):  # its last words too
-                events.append(Beat(flight.task, flight.trained()))
-            if end is not None:
-                self.flights.remove(flight)
-                flight.beats.unlink(missing_ok=True)
-                events.append(Ended(flight.task, *end, flight.device, min(flight.started or now, now), now))
+        now, events = time.time(), list[ItemResult | Heartbeat]()
+        for remote in list(self.items):
+            outcome = self.get_outcome(remote) or self._enforce_timeouts(remote, now)
+            if heartbeat := remote.read_heartbeat(now):  # also after the end: it holds the last epochs
+                events.append(heartbeat)
+            if outcome is not None:
+                self.items.remove(remote)
+                remote.heartbeat_file.unlink(missing_ok=True)
+                started = min(remote.started or now, now)
+                events.append(ItemResult(remote.item, *outcome, remote.device, started, now))
         return events
 
-    def _patience(self, flight: Flight, now: float) -> End | None:
-        """End what takes too long or gives no sign of life."""
-        limits, end = self.limits, None
-        most = None if limits.job_timeout is None else limits.job_timeout * len(flight.task.jobs)
-        if self.stopped:
-            if now - self.stopped > _GRACE:
-                end = "interrupted", f"did not stop within {_GRACE:.0f} s"
-        elif not flight.began:
+    def _enforce_timeouts(self, remote: RemoteItem, now: float) -> Outcome | None:
+        """Kill an item that exceeds a time limit."""
+        reason = ""
+        if self.stopped_at and now - self.stopped_at > SAVE_SECONDS:
+            reason = f"did not stop within {SAVE_SECONDS:.0f} s"
+        elif remote.first_heartbeat and not self.stopped_at:
+            running, silent = now - remote.first_heartbeat, now - remote.last_heartbeat
+            reason = describe_timeout(self.limits, remote.item, running, silent)
+        if not reason:
             return None
-        elif most is not None and now - flight.began > most:
-            each = f", for each of {len(flight.task.jobs)} jobs" if len(flight.task.jobs) > 1 else ""
-            end = "timeout", f"took longer than where.job_timeout={limits.job_timeout:g} s{each}"
-        elif limits.silence_timeout is not None and now - flight.heard > limits.silence_timeout:
-            end = "timeout", f"gave no sign of life for where.silence_timeout={limits.silence_timeout:g} s"
-        if end is not None:
-            self.kill(flight)
-        return end
+        self.kill(remote)
+        return "interrupted" if self.stopped_at else "timeout", reason
 
     def sleep(self, seconds: float) -> None:
-        """Pass the time between two looks."""
+        """Wait between two looks at the heartbeat files."""
         time.sleep(seconds)
 
     def refresh(self) -> None:
-        """Ask the place for news, once for all flights."""
+        """Ask the cluster for the states of all items."""
         return
 
     @abstractmethod
-    def launch(self, flights: Sequence[Flight]) -> None:
-        """Hand tasks over, note each one's ticket, and keep them in `flights`."""
+    def launch(self, items: Sequence[RemoteItem]) -> None:
+        """Submit items, set the handle of each, and add them to `items`."""
 
     @abstractmethod
-    def end_of(self, flight: Flight) -> End | None:
-        """Return how a task ended; None while it has not."""
+    def get_outcome(self, remote: RemoteItem) -> Outcome | None:
+        """Return the outcome of an item; None while it has not ended."""
 
     @abstractmethod
-    def recall(self, waiting: Sequence[Flight], running: Sequence[Flight]) -> None:
-        """Withdraw what waits, and interrupt what runs so that it can save its state."""
+    def interrupt(self, waiting: Sequence[RemoteItem], running: Sequence[RemoteItem]) -> None:
+        """Withdraw the waiting items, and interrupt the running ones so that they can save their state."""
 
     @abstractmethod
-    def kill(self, flight: Flight) -> None:
-        """End a task, whatever it does."""
+    def kill(self, remote: RemoteItem) -> None:
+        """Kill an item at once."""

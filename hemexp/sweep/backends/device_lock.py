@@ -1,4 +1,7 @@
-"""A device is lent to one task at a time, over all sweeps of a user on this machine; a killed process gives it back."""
+"""Device locks: each device runs a limited number of work items at a time, over all sweeps of a user on a machine.
+
+A killed process releases its lock.
+"""
 
 import getpass
 import os
@@ -12,45 +15,45 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-LEASES = "HEMEXP_LEASES"  # in the environment: another folder for the locks
-_PAUSE = 0.05  # seconds between two looks at a device that is taken
+LOCKS_VARIABLE = "HEMEXP_LEASES"  # environment variable: another directory for the locks
+_POLL_INTERVAL = 0.05  # seconds between two attempts to lock a device that is in use
 
 
-def lease_folder() -> Path:
-    """Return where the locks lie, the same for every sweep of this user on this machine."""
-    if given := os.environ.get(LEASES):
+def get_lock_directory() -> Path:
+    """Return the directory of the locks, the same for every sweep of this user on this machine."""
+    if given := os.environ.get(LOCKS_VARIABLE):
         return Path(given)
-    # not in $TMPDIR, which a cluster or a session may set for itself; and a home may be that of several machines
+    # not $TMPDIR, which a cluster or a session may change; a home directory may be shared by several machines
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
     return cache / "hemexp" / "devices" / (re.sub(r"[^\w.-]", "_", platform.node()) or "here")
 
 
 @contextmanager
-def leased(device: str, slots: int) -> Iterator[int]:
-    """Wait until one of a device's slots is free, and hold it.
+def lock_device(device: str, slots: int) -> Iterator[int]:
+    """Wait until a slot of a device is free, and hold it.
 
     Args:
-        device: its name; empty for what need not be shared out.
-        slots: tasks that may be on it at once. Of two sweeps that disagree, the larger number counts.
+        device: its name; empty for a device that needs no lock.
+        slots: work items that may use the device at the same time. If two sweeps disagree, the larger number counts.
 
     Raises:
-        OSError: there is nowhere to lock it.
+        OSError: no directory can hold the lock.
     """
     if not device:
         yield 0
         return
     name = re.sub(r"[^\w-]", "_", device)
-    folder, last_resort = lease_folder(), _temporary_folder()
+    directory, fallback = get_lock_directory(), _get_temporary_directory()
     while True:
         try:
-            slot, lock = _free_slot(folder, name, slots)
-        except (OSError, NotImplementedError):  # a home that cannot be written to, is full or knows no locks
-            if folder == last_resort:
+            slot, lock = _find_free_slot(directory, name, slots)
+        except (OSError, NotImplementedError):  # the home directory is read-only, full, or does not support locks
+            if directory == fallback:
                 raise
-            folder = last_resort
+            directory = fallback
             continue
         if lock is None:
-            time.sleep(_PAUSE)
+            time.sleep(_POLL_INTERVAL)
             continue
         try:
             yield slot
@@ -59,11 +62,11 @@ def leased(device: str, slots: int) -> Iterator[int]:
         return
 
 
-def _free_slot(folder: Path, name: str, slots: int) -> tuple[int, FileLock | None]:
-    """Return a slot of a device that was free, and its lock, taken; no lock where all are in use."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _find_free_slot(directory: Path, name: str, slots: int) -> tuple[int, FileLock | None]:
+    """Return a free slot of a device with its acquired lock; no lock where all slots are in use."""
+    directory.mkdir(parents=True, exist_ok=True)
     for slot in range(slots):
-        lock = FileLock(folder / f"{name}.{slot}.lock")
+        lock = FileLock(directory / f"{name}.{slot}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -72,5 +75,5 @@ def _free_slot(folder: Path, name: str, slots: int) -> tuple[int, FileLock | Non
     return 0, None
 
 
-def _temporary_folder() -> Path:
+def _get_temporary_directory() -> Path:
     return Path(tempfile.gettempdir()) / f"hemexp-devices-{re.sub(r'[^0-9A-Za-z_-]', '_', getpass.getuser())}"

@@ -1,4 +1,4 @@
-"""From ``where=`` to something that runs tasks: which devices there are, and who runs on them."""
+"""Build the backend that ``where=`` names, and find the devices of this machine."""
 
 import os
 from contextlib import suppress
@@ -8,14 +8,14 @@ from hemexp.config import GPUsConfig, LocalConfig, RayConfig, SlurmConfig, Train
 from hemexp.errors import UserError
 from hemexp.hardware import CORES, max_workers, num_cores
 from hemexp.sweep.backends.base import Backend
-from hemexp.sweep.backends.local import Device, Pool
+from hemexp.sweep.backends.local import Device, LocalBackend
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
-_ON_GPUS = ("gpu", "cuda", "auto")
+_GPU_ACCELERATORS = ("gpu", "cuda", "auto")
 
 
-def check_place(cfg: TrainConfig) -> None:
-    """Refuse a place that is not there, before anything is written.
+def check_backend(cfg: TrainConfig) -> None:
+    """Refuse a backend or a device that is not available, before anything is written.
 
     Raises:
         UserError: names what is missing.
@@ -30,21 +30,21 @@ def check_place(cfg: TrainConfig) -> None:
 
         ray.check(where, accelerator)
     else:
-        if isinstance(where, GPUsConfig) and accelerator not in _ON_GPUS and where.devices is None:
+        if isinstance(where, GPUsConfig) and accelerator not in _GPU_ACCELERATORS and where.devices is None:
             raise UserError(
-                f"where=gpus: trainer.accelerator={accelerator} trains on none; give trainer.accelerator=gpu, or "
-                "where=local"
+                f"where=gpus: trainer.accelerator={accelerator} does not train on a GPU; give trainer.accelerator=gpu, "
+                "or where=local"
             )
         if isinstance(cfg.trainer.devices, list):
             raise UserError(
-                f"trainer.devices={cfg.trainer.devices}: a sweep gives each job its GPU; choose among them with "
+                f"trainer.devices={cfg.trainer.devices}: a sweep assigns a GPU to each job; choose the GPUs with "
                 "where=gpus where.devices=[...]"
             )
         find_devices(cfg)
 
 
 def build_backend(cfg: TrainConfig, directory: Path) -> Backend:
-    """Return what runs the tasks of a sweep into `directory`."""
+    """Return the backend for a sweep into `directory`."""
     where, accelerator = cfg.where, cfg.trainer.accelerator
     if isinstance(where, SlurmConfig):
         from hemexp.sweep.backends.slurm import SlurmBackend
@@ -55,106 +55,112 @@ def build_backend(cfg: TrainConfig, directory: Path) -> Backend:
 
         return RayBackend(where, directory, accelerator)
     devices = find_devices(cfg)
-    on_cpu = not any(_VISIBLE in device.env or device.lease for device in devices)
-    return Pool(devices, where, directory / ".logs" / "workers.log", num_cores=max_workers(1) if on_cpu else 0)
+    on_cpu = not any(_VISIBLE in device.env or device.lock_name for device in devices)
+    num_shared = max_workers(1) if on_cpu else 0
+    return LocalBackend(devices, where, directory / ".logs" / "workers.log", num_cores=num_shared)
 
 
-def workers_ahead(cfg: TrainConfig, directory: Path, num_jobs: int) -> Pool | None:
-    """Return the workers of a new sweep on this machine, started while its jobs are still being checked.
+def start_workers(cfg: TrainConfig, directory: Path, num_jobs: int) -> LocalBackend | None:
+    """Start the workers of a new sweep on this machine while its jobs are still being checked.
 
     Args:
-        cfg: any job's.
-        directory: of the sweep; nothing is written there. One that exists may hold all results already.
+        cfg: configuration of any job.
+        directory: of the sweep; nothing is written there. One that exists may hold all results already, and starts no
+            workers.
         num_jobs: to be run.
 
     Raises:
-        UserError: the place to run is not there.
+        UserError: the backend is not available.
     """
-    check_place(cfg)
+    check_backend(cfg)
     if directory.exists() or isinstance(cfg.where, SlurmConfig | RayConfig):
         return None
-    pool = build_backend(cfg, directory)
-    assert isinstance(pool, Pool)
+    backend = build_backend(cfg, directory)
+    assert isinstance(backend, LocalBackend)
     try:
-        pool.warm_up(num_jobs)
+        backend.warm_up(num_jobs)
     except BaseException:
-        pool.abandon()
+        backend.abandon()
         raise
-    return pool
+    return backend
 
 
 def find_devices(cfg: TrainConfig) -> list[Device]:
-    """Return the devices of this machine that the jobs are spread over, one for each task at once.
+    """Return the devices of this machine for the jobs, one entry for each job that runs at the same time.
 
     Raises:
-        UserError: a GPU was named that is not there.
+        UserError: a GPU was named that does not exist.
     """
     where, trainer = cfg.where, cfg.trainer
     if isinstance(where, GPUsConfig):
-        found = _gpus() if trainer.accelerator in _ON_GPUS else []
-        if not found and where.devices is None:
-            raise UserError(f"where=gpus: trainer.accelerator={trainer.accelerator} finds no GPU here")
-        ids = [_known(str(each), found, where) for each in where.devices or found]
-        return _on_gpus(ids * where.jobs_per_device, where.jobs_per_device, found)
+        available = _list_gpus() if trainer.accelerator in _GPU_ACCELERATORS else []
+        if not available and where.devices is None:
+            raise UserError(
+                f"where=gpus: trainer.accelerator={trainer.accelerator} finds no GPU on this machine; use where=local"
+            )
+        ids = [_find_gpu(str(name), available, where) for name in where.devices or available]
+        return _build_gpu_devices(ids * where.jobs_per_device, where.jobs_per_device, available)
     assert isinstance(where, LocalConfig)
-    if trainer.accelerator in _ON_GPUS and (ids := _gpus()):
-        each = -(-(where.num_workers or len(ids)) // len(ids))
-        return _on_gpus((ids * each)[: where.num_workers], each, ids)
+    if trainer.accelerator in _GPU_ACCELERATORS and (ids := _list_gpus()):
+        slots = -(-(where.num_workers or len(ids)) // len(ids))
+        return _build_gpu_devices((ids * slots)[: where.num_workers], slots, ids)
     if trainer.accelerator == "mps":
-        return [Device("mps", lease="mps")]
-    workers = where.num_workers or max_workers(trainer.num_threads)
-    return [Device(f"cpu {number}", _cores(max_workers(1) // workers)) for number in range(workers)]
+        return [Device("mps", lock_name="mps")]
+    num_workers = where.num_workers or max_workers(trainer.num_threads)
+    return [Device(f"cpu {number}", _limit_cores(max_workers(1) // num_workers)) for number in range(num_workers)]
 
 
-def _known(name: str, found: list[str], where: GPUsConfig) -> str:
-    """Return the id of a GPU of those that this process may use; where there are none, ids are only names."""
-    if not found or name in found:
+def _find_gpu(name: str, available: list[str], where: GPUsConfig) -> str:
+    """Return the id of a GPU that this process may use; without any GPU, ids are names only."""
+    if not available or name in available:
         return name
-    if name.isdecimal() and not found[0].isdecimal() and int(name) < len(found):
-        return found[int(name)]  # the n-th of UUIDs
-    cards = _cards(found)
-    if not name.isdecimal() and (not cards or _card(name, cards) in cards.values()):
+    if name.isdecimal() and not available[0].isdecimal() and int(name) < len(available):
+        return available[int(name)]  # the n-th of UUIDs
+    uuids = _read_uuids(available)
+    if not name.isdecimal() and (not uuids or _identify_gpu(name, uuids) in uuids.values()):
         return name
-    raise UserError(f"where.devices={where.devices}: no GPU {name} here; there are {', '.join(found)}")
+    raise UserError(
+        f"where.devices={where.devices}: no GPU {name} on this machine; choose among {', '.join(available)}"
+    )
 
 
-def _on_gpus(ids: list[str], slots: int, found: list[str]) -> list[Device]:
-    cores, cards = _cores(num_cores() // max(1, len(ids))), _cards(found)
-    return [Device(f"gpu {each}", {**cores, _VISIBLE: each}, f"gpu-{_card(each, cards)}", slots) for each in ids]
+def _build_gpu_devices(ids: list[str], slots: int, available: list[str]) -> list[Device]:
+    cores, uuids = _limit_cores(num_cores() // max(1, len(ids))), _read_uuids(available)
+    return [Device(f"gpu {gpu}", {**cores, _VISIBLE: gpu}, f"gpu-{_identify_gpu(gpu, uuids)}", slots) for gpu in ids]
 
 
-def _cards(found: list[str]) -> dict[str, str]:
-    """Return the UUID of each GPU that was found, by its id; a part of one (MIG) has but its own id."""
-    cards: dict[str, str] = {}
-    if not found:
-        return cards
+def _read_uuids(available: list[str]) -> dict[str, str]:
+    """Return the UUID of each GPU by its id. A MIG instance is left out: its id identifies it already."""
+    uuids: dict[str, str] = {}
+    if not available:
+        return uuids
     import torch
 
-    for number, each in enumerate(found):
-        with suppress(AttributeError, RuntimeError):  # an old driver or PyTorch does not tell
-            if not each.startswith("MIG-"):
-                cards[each] = str(torch.cuda.get_device_properties(number).uuid).removeprefix("GPU-")
-    return cards
+    for number, gpu in enumerate(available):
+        with suppress(AttributeError, RuntimeError):  # an old driver or an old PyTorch does not report it
+            if not gpu.startswith("MIG-"):
+                uuids[gpu] = str(torch.cuda.get_device_properties(number).uuid).removeprefix("GPU-")
+    return uuids
 
 
-def _card(name: str, cards: dict[str, str]) -> str:
-    """Return what is the same for a GPU under each of its names: a number, its UUID or the beginning of that."""
-    if name in cards:
-        return cards[name]
+def _identify_gpu(name: str, uuids: dict[str, str]) -> str:
+    """Return one identifier for a GPU that was named by its number, its UUID or the beginning of its UUID."""
+    if name in uuids:
+        return uuids[name]
     start = name.removeprefix("GPU-")
-    matching = {card for card in cards.values() if start != name and card.startswith(start)}
+    matching = {uuid for uuid in uuids.values() if start != name and uuid.startswith(start)}
     return matching.pop() if len(matching) == 1 else start
 
 
-def _cores(number: int) -> dict[str, str]:
-    """Return the environment that keeps a worker to its share of the cores."""
+def _limit_cores(number: int) -> dict[str, str]:
+    """Return the environment that limits a worker to its share of the cores."""
     return {CORES: str(max(1, number)), "OMP_NUM_THREADS": str(max(1, number))}
 
 
-def _gpus() -> list[str]:
-    """Return the ids of the GPUs that this process may use: those that it was given, or all."""
+def _list_gpus() -> list[str]:
+    """Return the ids of the GPUs that this process may use: those of CUDA_VISIBLE_DEVICES, or all."""
     import torch
 
     count = torch.cuda.device_count()
-    given = [each.strip() for each in os.environ.get(_VISIBLE, "").split(",") if each.strip()]
+    given = [gpu.strip() for gpu in os.environ.get(_VISIBLE, "").split(",") if gpu.strip()]
     return given[:count] if given else [str(number) for number in range(count)]

@@ -1,4 +1,4 @@
-"""Jobs on a Ray cluster, or on a Ray that is started here: each gets its share of the CPUs and GPUs."""
+"""Jobs on a Ray cluster, or on Ray on this machine: each gets its share of the CPUs and GPUs."""
 
 import logging
 import os
@@ -14,131 +14,131 @@ from typing import Any
 
 from hemexp.config import RayConfig
 from hemexp.errors import UserError
-from hemexp.sweep.backends.cluster import Elsewhere, Flight
-from hemexp.sweep.backends.cluster_worker import WORK, End, run_elsewhere
+from hemexp.sweep.backends.base import RUN_ITEM, Outcome
+from hemexp.sweep.backends.cluster import ClusterBackend, RemoteItem
+from hemexp.sweep.backends.cluster_worker import run_remote_item
 
-_OBJECTS = 10**8  # bytes of Ray's object store: jobs leave files, and return two words
-_KNOCK = 10.0  # seconds within which a cluster must answer
-_SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to its makers
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # as it will be by default; else it says so
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # what happens to a job is told by us, not by "(raylet)"
+_OBJECT_STORE_BYTES = 10**8  # jobs write files, and return two short texts
+_CONNECT_TIMEOUT = 10.0  # seconds
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # no usage report
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the future default; avoids a warning
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # hemexp reports the jobs, not "(raylet)"
 }
 
 
 def check(where: RayConfig, accelerator: str) -> None:
-    """Connect to Ray, or start it, and refuse jobs for which no node has room; Ray would let them wait for ever.
+    """Connect to Ray, or start it, and refuse jobs that fit on no node: Ray would let them wait without end.
 
     Raises:
-        UserError: Ray is missing or not to be reached, or no node has what a job asks for.
+        UserError: Ray is missing or cannot be reached, or no node has the resources of a job.
     """
     if find_spec("ray") is None:
         raise UserError('where=ray: needs the package ray; pip install "hemexp[ray]"')
     connect(where)
-    lack = _lack(_needs(where, accelerator))
-    if lack:
-        raise UserError(lack)
+    if shortage := _describe_shortage(_get_needs(where, accelerator)):
+        raise UserError(shortage)
 
 
 def connect(where: RayConfig) -> None:
-    """Connect to Ray, or start it where no address is given; a connection that there is already serves too.
+    """Connect to Ray, or start it where no address is given; an existing connection is used.
 
     Raises:
-        UserError: nothing answers at the address.
+        UserError: Ray does not answer at the address.
     """
-    os.environ |= _SETTINGS
+    os.environ |= _ENVIRONMENT
     import ray
 
     if ray.is_initialized():
         return
     if where.address is not None:
-        _knock(where.address)
-    starts: dict[str, Any] = {"object_store_memory": _OBJECTS, "include_dashboard": False}
+        _check_address(where.address)
+    local_options: dict[str, Any] = {"object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ray.init(
             address=where.address or "local",
-            **({} if where.address else starts),
+            **({} if where.address else local_options),
             logging_level=logging.ERROR,
             log_to_driver=False,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(f"where.address={where.address}: no Ray answers there: {error}".splitlines()[0]) from None
+        raise UserError(f"where.address={where.address}: Ray does not answer there: {error}".splitlines()[0]) from None
     finally:
         if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():  # Ray takes SIGTERM for itself
+            for number, handler in handlers.items():  # Ray sets a handler for SIGTERM
                 signal.signal(number, handler)
 
 
-def _knock(address: str) -> None:
-    """Try an address of the form ``[ray://]HOST:PORT`` first: Ray tries for minutes, and prints what it tries."""
+def _check_address(address: str) -> None:
+    """Try to connect to ``[ray://]HOST:PORT`` first: Ray itself tries for minutes, and prints every attempt."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT).close()
     except (OSError, OverflowError) as error:
-        raise UserError(f"where.address={address}: no Ray answers there: {error}") from None
+        raise UserError(f"where.address={address}: Ray does not answer there: {error}") from None
 
 
-class RayBackend(Elsewhere):
+class RayBackend(ClusterBackend):
     """A `hemexp.sweep.backends.base.Backend` of Ray tasks, each tried once.
 
     Args:
-        where: what each job asks for.
-        directory: of the sweep, on every node the same.
+        where: the resources of a job, and the time limits.
+        directory: of the sweep; it has the same path on every node.
         accelerator: that jobs train on.
-        function: what does a task; see `hemexp.sweep.backends.cluster_worker.run_elsewhere`.
+        function: see `hemexp.sweep.backends.base.RUN_ITEM`.
     """
 
-    patience = 20.0  # seconds between two looks at the nodes
+    query_interval = 20.0  # seconds between two looks at the nodes
 
-    def __init__(self, where: RayConfig, directory: Path, accelerator: str, function: str = WORK) -> None:
+    def __init__(self, where: RayConfig, directory: Path, accelerator: str, function: str = RUN_ITEM) -> None:
         import ray
 
         super().__init__(where, directory / ".ray")
         self._function = function
         connect(where)
-        self._needs, self._done, self._lack = _needs(where, accelerator), set[Any](), ""
-        self._looked = time.monotonic()
-        self.capacity = max(1, sum(_room(node, self._needs) for node in _nodes()))
-        self._run: Any = ray.remote(run_elsewhere).options(
+        self._needs, self._ended, self._shortage = _get_needs(where, accelerator), set[Any](), ""
+        self._queried = time.monotonic()
+        self.capacity = max(1, sum(_count_slots(node, self._needs) for node in _list_nodes()))
+        self._run: Any = ray.remote(run_remote_item).options(
             name="hemexp", num_cpus=self._needs["CPU"], num_gpus=self._needs["GPU"], max_retries=0
         )
 
-    def launch(self, flights: Sequence[Flight]) -> None:
-        """Hand tasks over; Ray starts them where there is room."""
+    def launch(self, items: Sequence[RemoteItem]) -> None:
+        """Submit items; Ray starts them where resources are free."""
         cores = max(1, int(self._needs["CPU"]))
-        for flight in flights:
-            flight.ticket = self._run.remote(flight.task, flight.beats, Path.cwd(), cores, self._function)
-            self.flights.append(flight)
+        for remote in items:
+            remote.handle = self._run.remote(remote.item, remote.heartbeat_file, Path.cwd(), cores, self._function)
+            self.items.append(remote)
 
     def sleep(self, seconds: float) -> None:
-        """Wait until a task has ended."""
+        """Wait until an item has ended."""
         import ray
 
-        ray.wait([flight.ticket for flight in self.flights], timeout=seconds)
+        ray.wait([remote.handle for remote in self.items], timeout=seconds)
 
     def refresh(self) -> None:
-        """Note which tasks have ended, and now and then whether there still is a node for them."""
+        """Find the items that have ended, and check at times whether a node still has the resources of a job."""
         import ray
 
-        tickets = [flight.ticket for flight in self.flights]
-        self._done = set(ray.wait(tickets, num_returns=len(tickets), timeout=0)[0]) if tickets else set()
-        if time.monotonic() - self._looked >= self.patience:
-            self._looked, self._lack = time.monotonic(), _lack(self._needs)
+        handles = [remote.handle for remote in self.items]
+        self._ended = set(ray.wait(handles, num_returns=len(handles), timeout=0)[0]) if handles else set()
+        if time.monotonic() - self._queried >= self.query_interval:
+            self._queried, self._shortage = time.monotonic(), _describe_shortage(self._needs)
 
-    def end_of(self, flight: Flight) -> End | None:
-        """Return what the task returned, or what became of its process."""
+    def get_outcome(self, remote: RemoteItem) -> Outcome | None:
+        """Return the outcome of an item, or the reason why its process ended."""
         import ray
 
-        if flight.ticket not in self._done:
-            if not self._lack or flight.began:
+        if remote.handle not in self._ended:
+            if not self._shortage or remote.first_heartbeat:
                 return None
-            self.kill(flight)  # else it would run when a node comes back, and nobody would know
-            return "killed", self._lack
+            self.kill(remote)  # or it would run unnoticed when a node comes back
+            return "killed", self._shortage
         try:
-            outcome, message = ray.get(flight.ticket)
+            outcome, message = ray.get(remote.handle)
         except ray.exceptions.TaskCancelledError:
             outcome, message = "interrupted", ""
         except ray.exceptions.RayTaskError as error:
@@ -147,62 +147,64 @@ class RayBackend(Elsewhere):
             return "killed", "its process was ended by Ray: the node ran out of memory"
         except ray.exceptions.RayError as error:
             return "killed", f"its process or its node ended: {type(error).__name__}"
-        return (outcome, message) if outcome != "interrupted" or self.stopped else ("killed", "somebody interrupted it")
+        if outcome == "interrupted" and not self.stopped_at:
+            return "killed", "interrupted from outside the sweep"
+        return outcome, message
 
-    def recall(self, waiting: Sequence[Flight], running: Sequence[Flight]) -> None:
-        """Take back what waits, and interrupt what runs."""
+    def interrupt(self, waiting: Sequence[RemoteItem], running: Sequence[RemoteItem]) -> None:
+        """Cancel the waiting items, and interrupt the running ones."""
         import ray
 
-        for flight in (*waiting, *running):
-            ray.cancel(flight.ticket)
+        for remote in (*waiting, *running):
+            ray.cancel(remote.handle)
 
-    def kill(self, flight: Flight) -> None:
-        """End a task's process."""
+    def kill(self, remote: RemoteItem) -> None:
+        """End the process of an item."""
         import ray
 
-        ray.cancel(flight.ticket, force=True)
+        ray.cancel(remote.handle, force=True)
 
     def close(self) -> None:
-        """End every task that is left, and let go of Ray."""
+        """End every remaining item, and disconnect from Ray."""
         import ray
 
         super().close()
         ray.shutdown()
-        with suppress(OSError):  # a task that was killed may still have its say
-            self.folder.rmdir()
+        with suppress(OSError):  # a killed item may still have written a heartbeat
+            self.directory.rmdir()
 
 
-def _needs(where: RayConfig, accelerator: str) -> dict[str, float]:
+def _get_needs(where: RayConfig, accelerator: str) -> dict[str, float]:
     gpus = where.gpus_per_job if where.gpus_per_job is not None else float(accelerator in {"gpu", "cuda"})
     return {"CPU": where.cpus_per_job, "GPU": gpus}
 
 
-def _nodes() -> list[dict[str, float]]:
-    """Return what each living node has in all."""
+def _list_nodes() -> list[dict[str, float]]:
+    """Return the total resources of each node that is alive."""
     import ray
 
-    nodes: Callable[[], list[dict[str, Any]]] = ray.nodes  # which Ray leaves without types
+    nodes: Callable[[], list[dict[str, Any]]] = ray.nodes  # has no types in Ray
     return [node["Resources"] for node in nodes() if node["Alive"]]
 
 
-def _room(node: dict[str, float], needs: dict[str, float]) -> int:
-    """Return how many tasks an idle node runs at once."""
-    return int(min(_share(node.get(kind, 0.0), need) for kind, need in needs.items() if need))
+def _count_slots(node: dict[str, float], needs: dict[str, float]) -> int:
+    """Return the number of items that an idle node can run at the same time."""
+    return int(min(_count_fits(node.get(kind, 0.0), need) for kind, need in needs.items() if need))
 
 
-def _share(there: float, need: float) -> float:
-    """Return how many of a kind's holders fit; no task gets halves of two GPUs."""
-    return there // 1 * (1 / need // 1) if need < 1 else there // need
+def _count_fits(available: float, need: float) -> float:
+    """Return how often a need fits; an item never gets parts of two GPUs."""
+    return available // 1 * (1 / need // 1) if need < 1 else available // need
 
 
-def _lack(needs: dict[str, float]) -> str:
-    """Say what no node has; empty where a task fits on one."""
-    nodes = _nodes()
-    if any(_room(node, needs) for node in nodes):
+def _describe_shortage(needs: dict[str, float]) -> str:
+    """Return which resources no node has; empty where an item fits on a node."""
+    nodes = _list_nodes()
+    if any(_count_slots(node, needs) for node in nodes):
         return ""
     most = {kind: max((node.get(kind, 0.0) for node in nodes), default=0.0) for kind in needs}
-    asked, there = (", ".join(f"{each[kind]:g} {kind}" for kind in needs) for each in (needs, most))
+    needed, available = (", ".join(f"{amounts[kind]:g} {kind}" for kind in needs) for amounts in (needs, most))
     return (
-        f"where.gpus_per_job={needs['GPU']:g} where.cpus_per_job={needs['CPU']:g}: a job needs {asked}; "
-        f"no node of this Ray has that (at most {there})"
+        f"where.gpus_per_job={needs['GPU']:g} where.cpus_per_job={needs['CPU']:g}: a job needs {needed}, but no node "
+        f"of this Ray has that (at most {available}); ask for less"
     )

@@ -1,4 +1,4 @@
-"""What a worker does with a task, wherever it runs. Whatever goes wrong is told in the job's own log, and returned."""
+"""Run a work item in this process. Every failure is written to the log of the job, and returned as an outcome."""
 
 import logging
 import os
@@ -10,30 +10,29 @@ from typing import Any
 
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, Pruned, UserError
 from hemexp.files.run_directory import OutputDirectory
-from hemexp.sweep.backends.base import Task
+from hemexp.sweep.backends.base import Outcome, WorkItem
 from hemexp.training import progress
 
 log = logging.getLogger(__name__)
 
-Pulse = Callable[[int], Any]  # is told of epochs trained, and by 0 of a line in the log
+AddEpochs = Callable[[int], Any]  # gets the number of epochs trained; 0 for a line in the log
 
 
-def run_task(task: Task, pulse: Pulse = lambda epochs: None) -> tuple[str, str]:
-    """Run a task to its end in this process.
+def run_item(item: WorkItem, add_epochs: AddEpochs = lambda epochs: None) -> Outcome:
+    """Run a work item to its end.
 
     Args:
-        task: of any kind.
-        pulse: is told that the task lives.
-
-    Returns:
-        Its outcome, see `hemexp.sweep.backends.base.Ended`, and a line about it.
+        item: of any kind.
+        add_epochs: is called as a heartbeat.
     """
-    (first, *_), place = task.jobs, task.jobs[0].folder
-    name = "train.log" if task.kind == "job" else f"{task.kind}-{first.number}.log"
-    logs = place / name if task.kind == "job" else place.parent / ".logs" / name
-    with _told_in(logs, pulse), progress.heard_by(pulse):
+    first = item.jobs[0]
+    if item.kind == "job":
+        path = first.directory / "train.log"
+    else:
+        path = first.directory.parent / ".logs" / f"{item.kind}-{first.number}.log"
+    with _redirect_output(path, add_epochs), progress.heard_by(add_epochs):
         try:
-            _KINDS[task.kind](task)
+            _RUN_KIND[item.kind](item)
         except (UserError, CheckFailed) as error:
             log.error("error: %s", error)
             return "failed", " ".join(str(error).split())
@@ -41,87 +40,87 @@ def run_task(task: Task, pulse: Pulse = lambda epochs: None) -> tuple[str, str]:
             log.info("%s", end)
             return "pruned", str(end)
         except (Interrupted, KeyboardInterrupt) as stop:
-            log.error("%s", str(stop) or "interrupted before the work began; nothing is lost")
+            log.error("%s", str(stop) or "interrupted before the training began; nothing is lost")
             return "interrupted", str(stop).split(RESUMES)[0]
-        except BaseException as error:  # SystemExit too: it must not take the worker along
+        except BaseException as error:  # also SystemExit, which must not end the worker
             log.exception("%s: %s", type(error).__name__, error)
             return "failed", f"{type(error).__name__}: {error}".splitlines()[0]
         finally:
-            for job in task.jobs:
-                OutputDirectory(job.folder).release()
+            for job in item.jobs:
+                OutputDirectory(job.directory).release()
     return "done", ""
 
 
-def _job(task: Task) -> None:
+def _run_job(item: WorkItem) -> None:
     from hemexp.commands.train import train
 
-    (job,) = task.jobs
+    (job,) = item.jobs
     callback = None
     if job.cfg.search.prune:
-        from hemexp.sweep.run_search import build_score_callback
+        from hemexp.sweep.backends.pruning import build_score_callback
 
         callback = build_score_callback(job)
-    train(job.cfg, job.folder, callback)
+    train(job.cfg, job.directory, callback)
 
 
-def _batch(task: Task) -> None:
+def _run_batch(item: WorkItem) -> None:
     from hemexp.sweep.backends.batch import train_together
 
-    train_together(task.jobs)
+    train_together(item.jobs)
 
 
-def _fresh(task: Task) -> None:
-    from hemexp.sweep.results.reevaluation import evaluate_afresh
+def _run_reevaluation(item: WorkItem) -> None:
+    from hemexp.sweep.results.reevaluation import reevaluate
 
-    (job,) = task.jobs
-    evaluate_afresh(job)
-
-
-_KINDS: dict[str, Callable[[Task], None]] = {"job": _job, "batch": _batch, "fresh": _fresh}
+    (job,) = item.jobs
+    reevaluate(job)
 
 
-class _Pulse(logging.Handler):
-    """A line in the log is a sign of life."""
+_RUN_KIND = {"job": _run_job, "batch": _run_batch, "reevaluation": _run_reevaluation}
 
-    def __init__(self, pulse: Pulse) -> None:
+
+class _HeartbeatHandler(logging.Handler):
+    """Send a heartbeat for every line in the log."""
+
+    def __init__(self, add_epochs: AddEpochs) -> None:
         super().__init__()
-        self.pulse = pulse
+        self.add_epochs = add_epochs
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.pulse(0)
+        self.add_epochs(0)
 
 
 @contextmanager
-def _told_in(path: Path, pulse: Pulse) -> Iterator[None]:
-    """Send the log, all that is printed, and what a dying interpreter says, to a file."""
+def _redirect_output(path: Path, add_epochs: AddEpochs) -> Iterator[None]:
+    """Send the log, printed text, and the output of a crashing interpreter to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     root = logging.getLogger()
-    earlier, level = root.handlers[:], root.level
+    handlers, level = root.handlers[:], root.level
     with path.open("a", encoding="utf-8", buffering=1) as lines:
-        told = logging.StreamHandler(lines)
-        told.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        root.handlers[:] = [told, _Pulse(pulse)]
+        handler = logging.StreamHandler(lines)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        root.handlers[:] = [handler, _HeartbeatHandler(add_epochs)]
         root.setLevel(logging.INFO)
-        with redirect_stdout(lines), redirect_stderr(lines), _descriptors(lines.fileno()):
+        with redirect_stdout(lines), redirect_stderr(lines), _redirect_descriptors(lines.fileno()):
             try:
                 yield
             finally:
-                root.handlers[:] = earlier
+                root.handlers[:] = handlers
                 root.setLevel(level)
 
 
 @contextmanager
-def _descriptors(target: int) -> Iterator[None]:
-    """Point standard output and error of C code and of a crash at an open file."""
+def _redirect_descriptors(target: int) -> Iterator[None]:
+    """Redirect the standard output and error of C code and of a crash to an open file."""
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:
             stream.flush()
-    kept = [(number, os.dup(number)) for number in (1, 2)]
+    copies = [(number, os.dup(number)) for number in (1, 2)]
     try:
-        for number, _ in kept:
+        for number, _ in copies:
             os.dup2(target, number)
         yield
     finally:
-        for number, copy in kept:
+        for number, copy in copies:
             os.dup2(copy, number)
             os.close(copy)

@@ -1,4 +1,4 @@
-"""Jobs on a Slurm cluster, through submitit: an array task a job, and Slurm's own word on those that it lost."""
+"""Jobs on a Slurm cluster through submitit: one array task for each job, and Slurm's state of lost jobs."""
 
 import os
 import pickle
@@ -14,156 +14,157 @@ from typing import Any
 from hemexp.config import SlurmConfig
 from hemexp.config.compose import PACKAGE
 from hemexp.errors import UserError
-from hemexp.sweep.backends.base import Ended
-from hemexp.sweep.backends.cluster import Elsewhere, Flight
-from hemexp.sweep.backends.cluster_worker import WORK, End, run_elsewhere
+from hemexp.sweep.backends.base import RUN_ITEM, ItemResult, Outcome
+from hemexp.sweep.backends.cluster import ClusterBackend, RemoteItem
+from hemexp.sweep.backends.cluster_worker import run_remote_item
 
-_ARRAY = 1000  # tasks: Slurm's MaxArraySize is 1001 unless a site raised it
-_EARLY = 90.0  # seconds by which a time limit's notice may come early: Slurm keeps time by the minute
-_OURS = {
+_MAX_ARRAY = 1000  # tasks; Slurm's MaxArraySize is 1001 unless a site raised it
+_EARLY_SECONDS = 90.0  # by which the notice of a time limit may come early: Slurm measures time in minutes
+_GONE = "GONE"  # hemexp's name for a job that is not in the queue any more
+_RESERVED_OPTIONS = {
     "account", "array", "array_parallelism", "command", "cpus_per_task", "error", "folder", "map_count", "mem",
     "no_requeue", "nodes", "ntasks", "ntasks_per_node", "open_mode", "output", "partition", "requeue", "signal",
     "signal_delay_s", "time",
 }  # fmt: skip
-_RUNS = {
+_RUNNING_STATES = {
     "CONFIGURING", "COMPLETING", "PENDING", "REQUEUED", "RESIZING", "RUNNING", "SIGNALING", "STAGE_OUT", "STOPPED",
     "SUSPENDED", "UNKNOWN",
 }  # fmt: skip
 
 
 def check(where: SlurmConfig, accelerator: str) -> None:
-    """Refuse what cannot be submitted from here, before anything is written.
+    """Refuse what cannot be submitted from this machine, before anything is written.
 
     Raises:
-        UserError: submitit or one of Slurm's commands is missing, or an option is one that hemexp sets.
+        UserError: submitit or a command of Slurm is missing, or an option is one that hemexp sets.
     """
     if find_spec("submitit") is None:
         raise UserError('where=slurm: needs the package submitit; pip install "hemexp[slurm]"')
     missing = [name for name in ("sbatch", "srun", "scancel") if shutil.which(name) is None]
     if missing:
-        raise UserError(f"where=slurm: no {' and no '.join(missing)} on the PATH; start the sweep on a login node")
+        raise UserError(f"where=slurm: {', '.join(missing)} not found on the PATH; start the sweep on a login node")
     for key in where.options:
-        if key.replace("-", "_") in _OURS:
-            raise UserError(f"where.options={{{key}: ...}}: is not free; conf/where/slurm.yaml says what else sets it")
+        if key.replace("-", "_") in _RESERVED_OPTIONS:
+            raise UserError(
+                f"where.options={{{key}: ...}}: hemexp sets this option; see conf/where/slurm.yaml for the key to use"
+            )
 
 
-class SlurmBackend(Elsewhere):
-    """A `hemexp.sweep.backends.base.Backend` that submits an array for every batch of tasks.
+class SlurmBackend(ClusterBackend):
+    """A `hemexp.sweep.backends.base.Backend` that submits the items of each call as an array.
 
     Args:
-        where: what each job asks for.
-        directory: of the sweep; ``.slurm/`` in it takes what submitit and Slurm write.
+        where: the resources of a job, and the time limits.
+        directory: of the sweep; ``.slurm/`` in it takes the files of submitit and Slurm.
         accelerator: that jobs train on.
-        function: what does a task; see `hemexp.sweep.backends.cluster_worker.run_elsewhere`.
+        function: see `hemexp.sweep.backends.base.RUN_ITEM`.
     """
 
-    patience = 20.0  # seconds between two questions to Slurm
-    delay = 20.0  # seconds that a shared folder may take to show what a job has left in it
+    query_interval = 20.0  # seconds between two queries to Slurm
+    result_delay = 20.0  # seconds until a shared file system shows the result of a job
 
-    def __init__(self, where: SlurmConfig, directory: Path, accelerator: str, function: str = WORK) -> None:
+    def __init__(self, where: SlurmConfig, directory: Path, accelerator: str, function: str = RUN_ITEM) -> None:
         super().__init__(where, directory / ".slurm")
         self._function = function
         self.where, self.capacity = where, where.max_parallel
-        level = os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")  # else it reconfigures logging
+        level = os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")  # submitit would reconfigure logging
         from submitit import SlurmExecutor
 
         if level == "NOCONFIG":
             del os.environ["SUBMITIT_LOG_LEVEL"]
-        self._executor = SlurmExecutor(folder=self.folder)
-        self._executor.update_parameters(**parameters(where, accelerator))
-        self._submitted, self._asked = False, 0.0
+        self._executor = SlurmExecutor(folder=self.directory)
+        self._executor.update_parameters(**build_parameters(where, accelerator))
+        self._submitted, self._queried = False, 0.0
         self._states: dict[str, str] = {}
-        self._lost: dict[str, float] = {}
+        self._lost_since: dict[str, float] = {}
 
-    def launch(self, flights: Sequence[Flight]) -> None:
-        """Submit an array, several where there are more jobs than Slurm takes in one.
+    def launch(self, items: Sequence[RemoteItem]) -> None:
+        """Submit an array, or several arrays where there are more items than one array can hold.
 
-        What sbatch refuses later than at the first call has failed, and the rest goes on: a busy Slurm must not end
-        a search that has run for hours.
+        An array that sbatch refuses after the first call has failed, and the other items continue: a busy Slurm must
+        not end a search that has run for hours.
 
         Raises:
-            UserError: sbatch refuses an array of the first call; those before it are cancelled.
+            UserError: sbatch refuses an array of the first call; the arrays submitted before it are cancelled.
         """
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-        parts = [flights[start : start + _ARRAY] for start in range(0, len(flights), _ARRAY)]
+        parts = [items[start : start + _MAX_ARRAY] for start in range(0, len(items), _MAX_ARRAY)]
         self._executor.update_parameters(array_parallelism=max(1, self.where.max_parallel // len(parts)))
-        first, self._submitted = not self._submitted, True
+        is_first_call, self._submitted = not self._submitted, True
+        cores, directory = self.where.cpus_per_job, Path.cwd()
         for part in parts:
             try:
                 with self._executor.batch():
-                    for flight in part:
-                        what = (flight.task, flight.beats, Path.cwd(), self.where.cpus_per_job, self._function)
-                        flight.ticket = self._executor.submit(run_elsewhere, *what)
-                self.flights += part
+                    for remote in part:
+                        arguments = (remote.item, remote.heartbeat_file, directory, cores, self._function)
+                        remote.handle = self._executor.submit(run_remote_item, *arguments)
+                self.items += part
             except (FailedJobError, FailedSubmissionError) as error:
-                why, now = f"where=slurm: sbatch refuses it: {error}", time.time()
-                if first:
-                    self.close()  # the arrays before it
-                    raise UserError(why) from None
-                line = " ".join(why.split())
-                self._kept += [Ended(flight.task, "failed", line, "", now, now) for flight in part]
-        self._asked = time.monotonic()
+                reason, now = f"where=slurm: sbatch refuses the jobs: {error}", time.time()
+                if is_first_call:
+                    self.close()  # cancels the arrays submitted before
+                    raise UserError(reason) from None
+                line = " ".join(reason.split())
+                self._pending_events += [ItemResult(remote.item, "failed", line, "", now, now) for remote in part]
+        self._queried = time.monotonic()
 
     def refresh(self) -> None:
-        """Ask Slurm now and then what has become of the jobs; those that ended well tell it themselves, and sooner."""
-        if self.flights and time.monotonic() - self._asked >= self.patience:
-            self._asked = time.monotonic()
-            self.folder.chmod(self.folder.stat().st_mode)  # makes NFS look again
-            self._states |= states([flight.ticket.job_id for flight in self.flights])
+        """Query Slurm for the states of the jobs at times; a job that ends well leaves a result file earlier."""
+        if self.items and time.monotonic() - self._queried >= self.query_interval:
+            self._queried = time.monotonic()
+            self.directory.chmod(self.directory.stat().st_mode)  # makes NFS reload the directory
+            self._states |= query_states([remote.handle.job_id for remote in self.items])
 
-    def end_of(self, flight: Flight) -> End | None:
-        """Return what the job has left, or Slurm's word once it knows that the job is over."""
-        left, key = flight.ticket.paths.result_pickle, flight.ticket.job_id
-        if left.is_file():
-            kind, value = pickle.loads(left.read_bytes())
+    def get_outcome(self, remote: RemoteItem) -> Outcome | None:
+        """Return the result that the job has written, or Slurm's state once the job has ended."""
+        path, key = remote.handle.paths.result_pickle, remote.handle.job_id
+        if path.is_file():
+            kind, value = pickle.loads(path.read_bytes())
             if kind == "error":
                 return "failed", f"it did not start: {value.strip().splitlines()[-1]}"
-            return value if self.stopped or value[0] != "interrupted" else self._why_interrupted(flight)
+            return value if self.stopped_at or value[0] != "interrupted" else self._explain_interruption(remote)
         state, _, code = self._states.get(key, "UNKNOWN").partition("|")
-        if state.split(" ")[0] in _RUNS:
+        if state.split(" ")[0] in _RUNNING_STATES:
             return None
-        if time.monotonic() - self._lost.setdefault(key, time.monotonic()) < self.delay:
+        if time.monotonic() - self._lost_since.setdefault(key, time.monotonic()) < self.result_delay:
             return None
-        if self.stopped:
+        if self.stopped_at:
             return "interrupted", ""
         where = self.where
-        why = {
+        reason = {
             "OUT_OF_MEMORY": f": where.memory_gb={where.memory_gb:g} is too little",
             "TIMEOUT": f": where.time_minutes={where.time_minutes} is too little",
             "COMPLETED": ", but it left no result",
-            GONE: ": it is no longer in the queue, and left no result",
+            _GONE: ": it is not in the queue any more, and left no result",
         }.get(state, f", exit code {code}" if code else "")
         outcome = "timeout" if state in {"TIMEOUT", "DEADLINE"} else "killed"
-        return outcome, f"Slurm: {state}{why} (Slurm job {key}; {flight.ticket.paths.stderr})"
+        return outcome, f"Slurm: {state}{reason} (Slurm job {key}; {remote.handle.paths.stderr})"
 
-    def _why_interrupted(self, flight: Flight) -> End:
-        """Say why a job was told to save its state and end, where this sweep has not done so."""
-        minutes, key = self.where.time_minutes, flight.ticket.job_id
-        if time.time() - flight.began > 60 * minutes - notice(minutes) - _EARLY:
+    def _explain_interruption(self, remote: RemoteItem) -> Outcome:
+        """Return why a job was interrupted by something other than this sweep."""
+        minutes, key = self.where.time_minutes, remote.handle.job_id
+        if time.time() - remote.first_heartbeat > 60 * minutes - get_notice_seconds(minutes) - _EARLY_SECONDS:
             return "timeout", f"where.time_minutes={minutes} is too little (Slurm job {key}); its state is saved"
-        return "killed", f"Slurm, or somebody, interrupted Slurm job {key}; its state is saved"
+        return "killed", f"Slurm or a user interrupted Slurm job {key}; its state is saved"
 
-    def recall(self, waiting: Sequence[Flight], running: Sequence[Flight]) -> None:
-        """Cancel what is pending, then interrupt what runs."""
-        arrays = {flight.ticket.job_id.split("_")[0] for flight in (*waiting, *running)}
+    def interrupt(self, waiting: Sequence[RemoteItem], running: Sequence[RemoteItem]) -> None:
+        """Cancel the pending jobs, then interrupt the running ones."""
+        arrays = {remote.handle.job_id.split("_")[0] for remote in (*waiting, *running)}
         if arrays:
-            tell("scancel", "--state=PENDING", *sorted(arrays))
-            tell("scancel", "--signal=INT", *sorted(arrays))
+            run_command("scancel", "--state=PENDING", *sorted(arrays))
+            run_command("scancel", "--signal=INT", *sorted(arrays))
 
-    def kill(self, flight: Flight) -> None:
+    def kill(self, remote: RemoteItem) -> None:
         """Cancel a job."""
-        tell("scancel", flight.ticket.job_id)
+        run_command("scancel", remote.handle.job_id)
 
 
-GONE = "GONE"  # our word for a job that is in the queue no more
-
-
-def parameters(where: SlurmConfig, accelerator: str) -> dict[str, Any]:
-    """Return what submitit's SlurmExecutor is to ask Slurm for."""
+def build_parameters(where: SlurmConfig, accelerator: str) -> dict[str, Any]:
+    """Return the parameters for submitit's SlurmExecutor."""
     options = {key.replace("-", "_"): value for key, value in where.options.items()}
     gpus = where.gpus_per_job if where.gpus_per_job is not None else int(accelerator in {"gpu", "cuda"})
-    asked: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "job_name": "hemexp",
         "partition": where.partition,
         "account": where.account,
@@ -173,44 +174,46 @@ def parameters(where: SlurmConfig, accelerator: str) -> dict[str, Any]:
         "gpus_per_node": gpus if gpus and not {"gres", "gpus_per_task"} & set(options) else None,
     }
     setup = options.pop("setup", [])
-    path = f"export PYTHONPATH={shlex.quote(str(PACKAGE.parent))}${{PYTHONPATH:+:$PYTHONPATH}}"  # where run from source
-    asked["setup"] = [*([setup] if isinstance(setup, str) else setup), path]
+    # hemexp may run from its source
+    path = f"export PYTHONPATH={shlex.quote(str(PACKAGE.parent))}${{PYTHONPATH:+:$PYTHONPATH}}"
+    parameters["setup"] = [*([setup] if isinstance(setup, str) else setup), path]
     from submitit import SlurmExecutor
 
     known = SlurmExecutor._valid_parameters()
-    asked |= {key: value for key, value in options.items() if key in known}
-    others = {key: value for key, value in options.items() if key not in known}
-    # Interrupted by the signal that our processes know, not by submitit's; and once ended, a job is ended
-    others |= {"signal": f"INT@{notice(where.time_minutes)}", "no-requeue": True}
-    return {key: value for key, value in asked.items() if value is not None} | {"additional_parameters": others}
+    parameters |= {key: value for key, value in options.items() if key in known}
+    additional = {key: value for key, value in options.items() if key not in known}
+    # hemexp's processes expect SIGINT, not submitit's signal; a job must not be requeued after its end
+    additional |= {"signal": f"INT@{get_notice_seconds(where.time_minutes)}", "no-requeue": True}
+    given = {key: value for key, value in parameters.items() if value is not None}
+    return given | {"additional_parameters": additional}
 
 
-def notice(minutes: int) -> int:
-    """Return how many seconds before its time limit a job is told to save its state."""
+def get_notice_seconds(minutes: int) -> int:
+    """Return how many seconds before its time limit a job is interrupted to save its state."""
     return min(120, 15 * minutes)
 
 
-def states(jobs: Sequence[str]) -> dict[str, str]:
-    """Ask Slurm for jobs' states, as ``STATE|EXIT CODE``: its accounting, or where there is none its queue.
+def query_states(jobs: Sequence[str]) -> dict[str, str]:
+    """Return the states of jobs as ``STATE|EXIT CODE``, from Slurm's accounting, or else from its queue.
 
-    A job that it does not answer for is left out.
+    A job that Slurm does not know is left out.
     """
     from submitit.slurm.slurm import SlurmInfoWatcher
 
-    arrays = sorted({job.split("_")[0] for job in jobs})
-    told = tell("sacct", "--allocations", "--parsable2", "--format=JobID,State,ExitCode", f"--jobs={','.join(arrays)}")
-    if told is not None:
-        found = SlurmInfoWatcher().read_info(told)
-        return {job: f"{found[job]['State']}|{found[job]['ExitCode']}" for job in jobs if job in found}
-    told = tell("squeue", "--noheader", "--array", f"--user={os.getuid()}", "--format=%i|%T")
-    if told is None:
+    arrays = ",".join(sorted({job.split("_")[0] for job in jobs}))
+    output = run_command("sacct", "--allocations", "--parsable2", "--format=JobID,State,ExitCode", f"--jobs={arrays}")
+    if output is not None:
+        known = SlurmInfoWatcher().read_info(output)
+        return {job: f"{known[job]['State']}|{known[job]['ExitCode']}" for job in jobs if job in known}
+    output = run_command("squeue", "--noheader", "--array", f"--user={os.getuid()}", "--format=%i|%T")
+    if output is None:
         return {}
-    queue = dict(line.strip().split("|", 1) for line in told.splitlines() if "|" in line)
-    return {job: queue.get(job, GONE) for job in jobs}
+    queue = dict(line.strip().split("|", 1) for line in output.splitlines() if "|" in line)
+    return {job: queue.get(job, _GONE) for job in jobs}
 
 
-def tell(*command: str) -> str | None:
-    """Run one of Slurm's commands; return what it says, None if it fails."""
+def run_command(*command: str) -> str | None:
+    """Run a command of Slurm; return its output, None if it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):

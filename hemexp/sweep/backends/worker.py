@@ -1,7 +1,7 @@
-"""A worker process: ``python -m hemexp.sweep.backends.worker DEVICE SLOTS MODULE:FUNCTION``.
+"""Run a worker process: ``python -m hemexp.sweep.backends.worker LOCK_NAME SLOTS MODULE:FUNCTION``.
 
-Tasks arrive on standard input, news leave on standard output.
-Its device was set in the environment before it started: CUDA reads that once. It ends when its parent does.
+Work items arrive on standard input; messages leave on standard output. The device is set in the environment before
+the process starts, because CUDA reads it once. The process ends when its parent ends.
 """
 
 import gc
@@ -14,36 +14,36 @@ import threading
 import time
 import traceback
 from importlib import import_module
-from types import FrameType
 from typing import Any
 
 from hemexp.hardware import CORES
-from hemexp.sweep.backends.device_lock import leased
+from hemexp.sweep.backends.base import raise_interrupt
+from hemexp.sweep.backends.device_lock import lock_device
 
-_PULSE = 0.5  # seconds between two signs of life
+_HEARTBEAT_INTERVAL = 0.5  # seconds
 
 
 class Parent:
-    """The way back to the parent, one message at a time."""
+    """The connection to the parent process, for one message at a time."""
 
     def __init__(self) -> None:
         self._stream = os.fdopen(os.dup(1), "wb")
-        os.dup2(2, 1)  # what anybody prints must not get in between
+        os.dup2(2, 1)  # printed text must not mix with the messages
         self._lock = threading.Lock()
-        self._epochs, self._told = 0, 0.0
+        self._epochs, self._last_heartbeat = 0, 0.0
 
-    def tell(self, *message: Any) -> None:
+    def send(self, *message: Any) -> None:
         """Send a message."""
         with self._lock:
             pickle.dump(message, self._stream)
             self._stream.flush()
 
-    def pulse(self, epochs: int) -> None:
-        """Say now and then that the task lives, and how many epochs it has trained since."""
+    def add_epochs(self, epochs: int) -> None:
+        """Send a heartbeat with the epochs trained since the last one, at most every half second."""
         self._epochs += epochs
-        if time.monotonic() - self._told > _PULSE:
-            self._told = time.monotonic()
-            self.tell("beat", self._epochs)
+        if time.monotonic() - self._last_heartbeat > _HEARTBEAT_INTERVAL:
+            self._last_heartbeat = time.monotonic()
+            self.send("heartbeat", self._epochs)
             self._epochs = 0
 
 
@@ -51,54 +51,48 @@ def _listen(requests: "queue.SimpleQueue[Any]") -> None:
     try:
         while True:
             requests.put(pickle.load(sys.stdin.buffer))
-    except Exception:  # the parent is gone, or runs another version of this code
+    except Exception:  # the parent has ended, or runs another version of this code
         os._exit(1)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def main(device: str, slots: int, function: str) -> None:
-    """Serve until told to end.
+def main(lock_name: str, slots: int, function: str) -> None:
+    """Run work items until the parent ends this process.
 
     Args:
-        device: name of the lease to hold during a task; empty for none.
-        slots: tasks at once on that device.
-        function: what does a task, as ``module:name``; see `hemexp.sweep.backends.run_item.run_task`.
+        lock_name: name of the device to lock during an item; empty for none.
+        slots: items that may use the device at the same time.
+        function: see `hemexp.sweep.backends.base.RUN_ITEM`.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's, which then sends SIGTERM
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C, and then sends SIGTERM
+    signal.signal(signal.SIGTERM, raise_interrupt)
     parent = Parent()
     requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()
     try:
         module, _, name = function.partition(":")
-        gc.disable()  # importing makes a fifth more haste without
-        run_task = getattr(import_module(module), name)
+        gc.disable()  # the import takes a fifth less time without garbage collection
+        run_item = getattr(import_module(module), name)
         gc.enable()
-        parent.tell("ready")
+        parent.send("ready")
         while True:
-            task, cores = requests.get()
-            if task is None:
-                break
+            item, cores = requests.get()
             if cores:
                 os.environ[CORES] = str(cores)
             try:
-                with leased(device, slots):
-                    parent.tell("began")
-                    outcome = run_task(task, parent.pulse)
+                with lock_device(lock_name, slots):
+                    parent.send("started")
+                    outcome = run_item(item, parent.add_epochs)
             except KeyboardInterrupt:  # while it waited for the device
                 outcome = ("interrupted", "")
-            except OSError as error:  # of the lease: a task keeps its own errors
-                outcome = ("failed", f"{device} cannot be leased: {error}")
-            parent.tell("ended", *outcome)
+            except OSError as error:  # of the lock: `run_item` handles the errors of an item
+                outcome = ("failed", f"{lock_name} cannot be locked: {error}")
+            parent.send("ended", *outcome)
     except KeyboardInterrupt:
         pass
     except BaseException:
         traceback.print_exc()
         os._exit(1)
-    os._exit(0)  # threads, of libraries and the one that listens, must not hold it
+    os._exit(0)  # does not wait for the threads of libraries and the listening thread
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Plan a sweep: its jobs, composed and checked before the first one starts."""
+"""Plan a sweep: compose and check every job before the first one starts."""

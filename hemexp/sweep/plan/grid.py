@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from hemexp.errors import UserError
 
-# one choice for the whole sweep
+# keys with one value for the whole sweep
 _NOT_SWEPT = ("where", "search", "logger", "tags", "output_dir", "trainer.accelerator", "trainer.devices")
 
 
@@ -17,22 +17,27 @@ def combinations(config: DictConfig, arguments: Sequence[str], params: dict[str,
     """Return the overrides of every job.
 
     Args:
-        config: the sweep's own.
-        arguments: of the command line.
-        params: an experiment's ``hydra.sweeper.params``; the command line wins.
+        config: configuration of the sweep.
+        arguments: overrides from the command line.
+        params: ``hydra.sweeper.params`` of an experiment; the command line takes precedence.
 
     Raises:
-        UserError: a key is swept that is one for the whole sweep.
+        UserError: a swept key must have one value for the whole sweep, or an interval is given.
     """
     given = list(arguments)
-    keys = {each.split("=")[0].lstrip("+~") for each in given}
+    keys = {argument.split("=")[0].lstrip("+~") for argument in given}
     given += [f"{key}={value}" for key, value in params.items() if key not in keys]
     overrides = OverridesParser.create().parse_overrides(given)
     for override in overrides:
         key = override.key_or_group
         if override.is_interval_sweep():
-            raise UserError(f"{override.input_line}: a grid has no intervals; give search=random or search=tpe with it")
-        if override.is_sweep_override() and any(key == each or key.startswith(f"{each}.") for each in _NOT_SWEPT):
-            raise UserError(f"{override.input_line}: {key} is one for the whole sweep, it cannot be swept")
+            raise UserError(
+                f"{override.input_line}: a grid cannot sweep an interval; give a list of values, or add search=random "
+                "or search=tpe"
+            )
+        if override.is_sweep_override() and any(key == name or key.startswith(f"{name}.") for name in _NOT_SWEPT):
+            raise UserError(
+                f"{override.input_line}: {key} cannot be swept: it has one value for the whole sweep; give one value"
+            )
     (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-    return [list(each) for each in batch]
+    return [list(job_overrides) for job_overrides in batch]

@@ -1,4 +1,4 @@
-"""A job of a sweep: a run that has its number, its folder and its checked configuration before anything is started."""
+"""A job of a sweep: one run with its number, its directory and its checked configuration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,68 +16,75 @@ from hemexp.files.writing import write_text
 
 @dataclass(frozen=True)
 class SweepJob:
-    """What is to be run.
+    """One run of a sweep.
 
     Attributes:
-        number: its place in the sweep, and the name of its folder.
-        folder: its run directory.
-        overrides: those that make it differ from its siblings, as ``key=value``.
-        cfg: checked.
-        hydra: the files of its ``.hydra/``, by name.
+        number: position in the sweep, and the name of the directory.
+        directory: the run directory.
+        overrides: the overrides that differ between jobs, as ``key=value``.
+        cfg: the checked configuration.
+        hydra_files: the content of each file of ``.hydra/``, by name.
     """
 
     number: int
-    folder: Path
+    directory: Path
     overrides: tuple[str, ...]
     cfg: TrainConfig
-    hydra: dict[str, str]
+    hydra_files: dict[str, str]
 
     @property
-    def key(self) -> str:
-        """The hash of its configuration: the same settings have the same, whatever the number."""
+    def config_hash(self) -> str:
+        """The hash of the configuration; it does not depend on the job number."""
         return config_hash(self.cfg)
 
     @property
+    def settings(self) -> dict[str, str]:
+        """The value of each overridden key, as text."""
+        return dict(override.lstrip("+").split("=", 1) for override in self.overrides if "=" in override)
+
+    @property
     def title(self) -> str:
-        """What it is called in print."""
+        """The job number and its overrides, for messages."""
         return f"job {self.number}" + (f" ({' '.join(self.overrides)})" if self.overrides else "")
 
-    def write_hydra(self) -> None:
-        """Leave ``.hydra/`` in the folder, as Hydra does for a run alone."""
-        for name, text in self.hydra.items():
-            write_text(self.folder / ".hydra" / name, text)
+    def write_hydra_files(self) -> None:
+        """Write ``.hydra/`` into the run directory, as Hydra does for a single run."""
+        for name, text in self.hydra_files.items():
+            write_text(self.directory / ".hydra" / name, text)
 
 
 def compose_job(
-    config: DictConfig, loader: Any, overrides: Sequence[str], number: int, own: Sequence[str] | None = None
+    config: DictConfig, loader: Any, overrides: Sequence[str], number: int, varied: Sequence[str] | None = None
 ) -> SweepJob:
-    """Compose one job of a sweep and check all of its configuration.
+    """Compose one job of a sweep and check its whole configuration.
 
     Args:
-        config: the sweep's own, from Hydra.
+        config: configuration of the sweep, from Hydra.
         loader: Hydra's config loader.
-        overrides: the job's, the sweep's fixed ones among them or not.
+        overrides: all overrides of the job.
         number: of the job.
-        own: those of the overrides that its siblings do not share; by default all.
+        varied: the overrides that differ between jobs; by default all.
 
     Raises:
-        UserError: a rule is broken; the message begins with the job's overrides.
+        UserError: the configuration breaks a rule; the message begins with the job and its overrides.
     """
-    own = [each for each in filter_overrides(list(overrides if own is None else own)) if not each.startswith("hydra.")]
+    names = filter_overrides(list(overrides if varied is None else varied))
+    varied = [override for override in names if not override.startswith("hydra.")]
+    directory = Path(config.hydra.sweep.dir) / str(number)
     try:
-        job = loader.load_sweep_config(config, list(overrides))
-        with open_dict(job):
-            job.hydra.job.id = job.hydra.job.num = number
-            job.hydra.runtime.output_dir = str(Path(config.hydra.sweep.dir) / str(number))
-        cfg = checked(job, "train")
+        composed = loader.load_sweep_config(config, list(overrides))
+        with open_dict(composed):
+            composed.hydra.job.id = composed.hydra.job.num = number
+            composed.hydra.runtime.output_dir = str(directory)
+        cfg = checked(composed, "train")
     except UserError as error:
-        raise UserError(f"job {number} ({' '.join(own)}): {error}") from None
-    task = job.copy()
-    with open_dict(task):
-        hydra = task.pop("hydra")
+        raise UserError(f"job {number} ({' '.join(varied)}): {error}") from None
+    run_config = composed.copy()
+    with open_dict(run_config):
+        hydra = run_config.pop("hydra")
     files = {
-        "config.yaml": OmegaConf.to_yaml(task),
+        "config.yaml": OmegaConf.to_yaml(run_config),
         "hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})),
-        "overrides.yaml": OmegaConf.to_yaml(job.hydra.overrides.task),
+        "overrides.yaml": OmegaConf.to_yaml(composed.hydra.overrides.task),
     }
-    return SweepJob(number, Path(config.hydra.sweep.dir) / str(number), tuple(own), cfg, files)
+    return SweepJob(number, directory, tuple(varied), cfg, files)

@@ -1,4 +1,7 @@
-"""Settings found by a search: scores within the training part choose, the test part reports."""
+"""The plan of a search: its space, its checks and its jobs.
+
+Scores within the training part choose the settings. The test part is used for the report only.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,36 +20,36 @@ from hemexp.config.compose import checked
 from hemexp.errors import UserError
 from hemexp.files.writing import write_json
 from hemexp.sweep.plan.job import SweepJob, compose_job
-from hemexp.sweep.plan.space import OUTER, Interval, Space, Value, parse_space
+from hemexp.sweep.plan.space import OUTER_FOLD, Interval, Space, Value, parse_space
 
 IDENTITY = "search.json"
-_WITHIN = "evaluation.patients=train"
-_FUTILE = 1000  # draws in a row that bring nothing new
+_TRAINING_PART_ONLY = "evaluation.patients=train"
+_MAX_REPEATED_DRAWS = 1000  # draws in a row without a new setting, after which the space counts as exhausted
 
 
 @dataclass(frozen=True)
-class Refused(SweepJob):
-    """A job that breaks a rule: it has failed before it could begin, and has no folder."""
+class InvalidJob(SweepJob):
+    """A job with a configuration that breaks a rule: it counts as failed and has no directory."""
 
-    why: str = ""
+    reason: str = ""
 
     @property
-    def key(self) -> str:
-        """Nothing: it has no configuration of its own."""
+    def config_hash(self) -> str:
+        """Empty: the job has no valid configuration."""
         return ""
 
 
 class Search:
-    """What is searched, and the jobs that come of it.
+    """The space of a search, and the jobs with settings from it.
 
     Args:
-        config: the sweep's own, from Hydra.
+        config: configuration of the sweep, from Hydra.
         loader: Hydra's config loader.
-        arguments: of the command line.
-        params: an experiment's ``hydra.sweeper.params``; the command line wins.
+        arguments: overrides from the command line.
+        params: ``hydra.sweeper.params`` of an experiment; the command line takes precedence.
 
     Raises:
-        UserError: it cannot be searched so; nothing was written.
+        UserError: this cannot be searched; nothing was written.
     """
 
     def __init__(
@@ -56,143 +59,154 @@ class Search:
         self.base: TrainConfig = checked(config, "train")
         self.directory = Path(config.hydra.sweep.dir)
         self.space: Space = parse_space(arguments, params or {})
-        self._check(config)
-        # each fold of the outer loop is searched by itself
+        self._check_options(config)
+        # each fold of the outer loop has its separate search
         self.folds: tuple[int | None, ...] = self.space.folds or (None,)
         for values in self.space.corners():
-            self._try(values)
-        self._check_ends()
-        # how many jobs were done each time that the test part was reported
-        self.reports: list[int] = self._check_earlier()
+            self._check_types(values)
+        self._check_bounds()
+        # the number of finished jobs at each report of the test part
+        self.reports: list[int] = self._read_reports()
 
-    def _check(self, config: DictConfig) -> None:
+    def _check_options(self, config: DictConfig) -> None:
         search, evaluation = self.base.search, self.base.evaluation
         if search.name == "grid":
-            raise UserError("hydra/sweeper=hemexp: searches; give search=random or search=tpe with it")
+            raise UserError("hydra/sweeper=hemexp: starts a search; give search=random or search=tpe with it")
         launcher = config.hydra.runtime.choices.get("hydra/launcher")
         if launcher != "hemexp":
-            raise UserError(f"hydra/launcher={launcher}: search={search.name} runs its jobs itself; choose where=")
+            raise UserError(
+                f"hydra/launcher={launcher}: search={search.name} cannot use another launcher; choose where= instead"
+            )
         if evaluation.name == "off" or evaluation.num_repeats == 0:
             key = "evaluation=off" if evaluation.name == "off" else "evaluation.num_repeats=0"
             raise UserError(f"{key}: search={search.name} chooses by cross-validation; give evaluation=standard")
-        if any(each.replace(" ", "") == "evaluation.patients=labelled" for each in self.space.fixed):
+        if any(override.replace(" ", "") == "evaluation.patients=labelled" for override in self.space.fixed):
             raise UserError(
-                f"evaluation.patients=labelled: search={search.name} must not see the test part, which reports; "
-                "leave it out"
+                f"evaluation.patients=labelled: search={search.name} must not see the test part, which is kept for "
+                "the report; remove this override"
             )
         if self.space.folds:
             split = self.base.split
             if not isinstance(split, KFoldSplitConfig):
-                raise UserError(f"{OUTER} is swept, and split={split.name} has no folds; give split=kfold")
-            beyond = [fold for fold in self.space.folds if fold >= split.num_folds]
-            if beyond:
-                raise UserError(f"{OUTER}={beyond[0]}: must be below split.num_folds={split.num_folds}")
+                raise UserError(f"{OUTER_FOLD} is swept, but split={split.name} has no folds; give split=kfold")
+            too_large = [fold for fold in self.space.folds if fold >= split.num_folds]
+            if too_large:
+                raise UserError(f"{OUTER_FOLD}={too_large[0]}: must be below split.num_folds={split.num_folds}")
         if search.name == "tpe" and find_spec("optuna") is None:
             raise UserError('search=tpe: needs optuna, which is not installed; pip install "hemexp[search]"')
 
-    def _check_ends(self) -> None:
-        """Refuse an interval of numbers that leads beyond what its key may be, where the rest breaks no rule."""
-        first = self.space.corners()[0]
-        if isinstance(self.job(0, first), Refused):
-            return
-        for key, setting in self.space.settings.items():
-            if isinstance(setting, Interval) and not setting.whole:
-                for end in (setting.low, setting.high):
-                    if isinstance(job := self.job(0, {**first, key: end}), Refused):
-                        raise UserError(f"{key}={setting}: {job.why}")
+    def _check_types(self, values: Mapping[str, Value]) -> None:
+        """Compose settings once: Hydra raises for an unknown key or a wrong type.
 
-    def _try(self, values: Mapping[str, Value]) -> None:
-        """Compose a corner of the space: a key or a type that is wrong is a mistake, a broken rule may be bad luck."""
+        Settings that break a rule are accepted here; a trial with them fails alone.
+        """
         try:
             self._compose(0, self.folds[0], values)
         except UserError:
             return
 
-    def _check_earlier(self) -> list[int]:
-        """Refuse a directory that holds another search; return the reports of this one."""
+    def _check_bounds(self) -> None:
+        """Refuse an interval with a bound outside the legal range, where the other settings break no rule."""
+        first = self.space.corners()[0]
+        if isinstance(self.build_job(0, first), InvalidJob):
+            return
+        for key, setting in self.space.settings.items():
+            if isinstance(setting, Interval) and not setting.is_integer:
+                for bound in (setting.low, setting.high):
+                    if isinstance(job := self.build_job(0, {**first, key: bound}), InvalidJob):
+                        raise UserError(f"{key}={setting}: {job.reason}")
+
+    def _read_reports(self) -> list[int]:
+        """Return the reports of this search so far; refuse a directory that holds another search."""
         try:
             earlier = json.loads((self.directory / IDENTITY).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return []
         reports: list[int] = earlier.pop("reports", [])
-        there, here = _flat(earlier), _flat(self.identity)
-        differs = [
-            f"{key}={there.get(key)} there, {here.get(key)} here"
-            for key in sorted(there.keys() | here.keys())
-            if there.get(key) != here.get(key)
+        before, now = _flatten(earlier), _flatten(self.identity)
+        differences = [
+            f"{key}={before.get(key)} there, {now.get(key)} here"
+            for key in sorted(before.keys() | now.keys())
+            if before.get(key) != now.get(key)
         ]
-        if differs:
+        if differences:
             raise UserError(
-                f"hydra.sweep.dir={self.directory}: holds another search ({'; '.join(differs)}); choose a new directory"
+                f"hydra.sweep.dir={self.directory}: holds another search ({'; '.join(differences)}); "
+                "choose a new directory"
             )
         return reports
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be the same for a search to go on."""
+        """The properties that must be equal for a search to be continued."""
         search = self.base.search
         settings = {key: value for key, value in asdict(self.base).items() if key not in NOT_HASHED}
         settings["trainer"] = {key: value for key, value in settings["trainer"].items() if key not in NOT_HASHED}
-        if search.name == "tpe" and self.base.data.root is not None:  # it draws by the scores of earlier starts
+        if search.name == "tpe" and self.base.data.root is not None:  # TPE draws by the scores of earlier starts
             from hemexp.cohort.load import load_cohort
 
             settings["data_hash"] = load_cohort(self.base.data).data_hash
         return {
             "search": {"name": search.name, "seed": search.seed, "score": search.score},
-            "space": {key: str(each) for key, each in self.space.settings.items()},
+            "space": {key: str(setting) for key, setting in self.space.settings.items()},
             "folds": ",".join(map(str, self.space.folds)),
             "settings": settings,
         }
 
     def write_identity(self) -> None:
-        """Leave what this search is and how often it was reported, for the next one in the same directory."""
+        """Write ``search.json``: the identity of this search and its reports, for the next start."""
         write_json(self.directory / IDENTITY, {**self.identity, "reports": self.reports})
 
-    def get_job_number(self, trial: int, fold: int) -> int:
-        """Return the number of a job: the outer folds take turns, so that more trials leave all numbers as they were.
+    def get_job_number(self, trial: int, fold_index: int) -> int:
+        """Return the number of a job.
+
+        Consecutive numbers go to different outer folds, so that more trials do not change existing numbers.
 
         Args:
-            trial: within the fold's own search, from 0.
-            fold: its place among the folds of the outer loop, from 0.
+            trial: number within the search of the fold, from 0.
+            fold_index: position of the fold among the outer folds, from 0.
         """
-        return trial * len(self.folds) + fold
+        return trial * len(self.folds) + fold_index
 
-    def job(self, number: int, values: Mapping[str, Value]) -> SweepJob:
-        """Compose a job; one that breaks a rule is `Refused`."""
+    def build_job(self, number: int, values: Mapping[str, Value]) -> SweepJob:
+        """Compose a job; a job that breaks a rule is an `InvalidJob`."""
         fold = self.folds[number % len(self.folds)]
         try:
             return self._compose(number, fold, values)
         except (UserError, HydraException, OmegaConfBaseException) as error:
-            why = str(error).splitlines()[0]
-            own = tuple(self._own(fold, values))
-            return Refused(number, self.directory / str(number), own, self.base, {}, why)
+            reason = str(error).splitlines()[0]
+            overrides = tuple(self._get_overrides(fold, values))
+            return InvalidJob(number, self.directory / str(number), overrides, self.base, {}, reason)
 
     def _compose(self, number: int, fold: int | None, values: Mapping[str, Value]) -> SweepJob:
-        own = self._own(fold, values)
-        return compose_job(self.config, self.loader, [*self.space.fixed, *own, _WITHIN], number, own)
+        varied = self._get_overrides(fold, values)
+        overrides = [*self.space.fixed, *varied, _TRAINING_PART_ONLY]
+        return compose_job(self.config, self.loader, overrides, number, varied)
 
-    def _own(self, fold: int | None, values: Mapping[str, Value]) -> list[str]:
-        return [*self.space.overrides(values), *([] if fold is None else [f"{OUTER}={fold}"])]
+    def _get_overrides(self, fold: int | None, values: Mapping[str, Value]) -> list[str]:
+        return [*self.space.overrides(values), *([] if fold is None else [f"{OUTER_FOLD}={fold}"])]
 
 
 def distinct_draws(space: Space, seed: int) -> Iterator[dict[str, Value]]:
-    """Draw settings at random, each once, until there are no more; which the i-th are depends on seed and i alone."""
+    """Draw different settings at random until all were drawn; the i-th depends on `seed` and i only."""
     seen: set[tuple[str, ...]] = set()
-    draws, futile = 0, 0
-    while len(seen) < space.size and futile < _FUTILE * (1 + len(seen)):
-        values = space.draw(np.random.default_rng([seed, draws]))
-        draws += 1
-        futile += 1
+    num_draws, num_repeated = 0, 0
+    while len(seen) < space.size and num_repeated < _MAX_REPEATED_DRAWS * (1 + len(seen)):
+        values = space.draw(np.random.default_rng([seed, num_draws]))
+        num_draws += 1
+        num_repeated += 1
         if (key := space.overrides(values)) not in seen:
-            futile = 0
+            num_repeated = 0
             seen.add(key)
             yield values
 
 
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:
     """Return the leaves of nested dictionaries by their dotted keys."""
     if not isinstance(values, dict):
         return {prefix: json.loads(json.dumps(values))}
     return {
-        name: leaf for key, below in values.items() for name, leaf in _flat(below, f"{prefix}.{key}".strip(".")).items()
+        name: leaf
+        for key, inner in values.items()
+        for name, leaf in _flatten(inner, f"{prefix}.{key}".strip(".")).items()
     }

@@ -1,4 +1,4 @@
-"""What a search may choose: the swept keys of the command line, each with its values or its interval."""
+"""The space of a search: the swept keys, each with its values or its interval."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,41 +12,43 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 
 from hemexp.errors import UserError
 
-OUTER = "split.fold"  # swept, it is the outer loop of a nested cross-validation
-_FIXED = {
-    "where": "changes no score",
-    "search": "changes no score",
-    "logger": "changes no score",
-    "tags": "changes no score",
-    "output_dir": "changes no score",
-    "trainer.accelerator": "is one for all jobs",
-    "trainer.devices": "is one for all jobs",
-    "evaluation": "is how all jobs are measured",
-    "data": "decides which patients a score is of: scores of others cannot be compared",
-    "label": "decides which outcome a score is of: scores of others cannot be compared",
-    "split": "decides which patients a score is of: scores of others cannot be compared",
-    "seed": "decides the folds: the best of many seeds is luck",
-    "experiment": "may set anything, data, label and split too",
-    "debug": "decides how jobs are measured",
+OUTER_FOLD = "split.fold"  # a swept split.fold is the outer loop of a nested cross-validation
+_NO_SCORE = "it does not change a score"
+_PATIENTS = "it decides which patients are scored, and scores of different patients cannot be compared"
+_NOT_SEARCHED = {
+    "where": _NO_SCORE,
+    "search": _NO_SCORE,
+    "logger": _NO_SCORE,
+    "tags": _NO_SCORE,
+    "output_dir": _NO_SCORE,
+    "trainer.accelerator": "it has one value for all jobs",
+    "trainer.devices": "it has one value for all jobs",
+    "evaluation": "all jobs must be evaluated in the same way",
+    "data": _PATIENTS,
+    "label": "it decides which outcome is scored, and scores of different outcomes cannot be compared",
+    "split": _PATIENTS,
+    "seed": "it decides the folds: the best of many seeds is luck",
+    "experiment": "it may set any key, including data, label and split",
+    "debug": "all jobs must be evaluated in the same way",
 }
-_ALLOWED = (OUTER, "split.val_fraction")
+_ALLOWED = (OUTER_FOLD, "split.val_fraction")
 
 Value = str | int | float
 
 
 @dataclass(frozen=True)
 class Choices:
-    """Values without an order, as they stand on the command line."""
+    """Values without an order, as written on the command line."""
 
     values: tuple[str, ...]
 
     @property
     def size(self) -> float:
-        """How many values there are."""
+        """The number of values."""
         return len(self.values)
 
     def draw(self, rng: np.random.Generator) -> Value:
-        """Return one of them, each with the same chance."""
+        """Return one value; all have the same probability."""
         return self.values[int(rng.integers(len(self.values)))]
 
     def __str__(self) -> str:
@@ -55,31 +57,32 @@ class Choices:
 
 @dataclass(frozen=True)
 class Interval:
-    """Numbers from `low` to `high`; whole ones where both are, then both ends are among them."""
+    """Numbers from `low` to `high`: integers where both bounds are integers, with both bounds included."""
 
     low: float
     high: float
     log: bool = False
 
     @property
-    def whole(self) -> bool:
-        """Whether only whole numbers are in it."""
+    def is_integer(self) -> bool:
+        """Whether the interval holds integers only."""
         return isinstance(self.low, int)
 
     @property
     def size(self) -> float:
-        """How many values there are."""
-        return self.high - self.low + 1 if self.whole else math.inf
+        """The number of values."""
+        return self.high - self.low + 1 if self.is_integer else math.inf
 
     def draw(self, rng: np.random.Generator) -> Value:
-        """Return one number, all with the same chance, or on a log scale."""
-        low, high = (self.low - 0.5, self.high + 0.5) if self.whole else (self.low, self.high)
+        """Return one number, uniform on the linear scale or on the log scale."""
+        low, high = (self.low - 0.5, self.high + 0.5) if self.is_integer else (self.low, self.high)
         drawn = math.exp(rng.uniform(math.log(low), math.log(high))) if self.log else rng.uniform(low, high)
-        return min(max(round(drawn), int(self.low)), int(self.high)) if self.whole else float(drawn)
+        return min(max(round(drawn), int(self.low)), int(self.high)) if self.is_integer else float(drawn)
 
     def __str__(self) -> str:
-        inner = f"{'int(' if self.whole else ''}interval({self.low:g},{self.high:g}){')' if self.whole else ''}"
-        return f"tag(log,{inner})" if self.log else inner
+        bounds = f"interval({self.low:g},{self.high:g})"
+        text = f"int({bounds})" if self.is_integer else bounds
+        return f"tag(log,{text})" if self.log else text
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,9 @@ class Space:
     """All swept keys.
 
     Attributes:
-        settings: by key, in the order of their names, so that the order of the command line decides nothing.
+        settings: by key, sorted by name, so that the order on the command line has no effect.
         fixed: the overrides that all jobs share.
-        folds: those of the outer loop; empty where there is none.
+        folds: the folds of the outer loop; empty where there is no outer loop.
     """
 
     settings: Mapping[str, Choices | Interval]
@@ -98,18 +101,18 @@ class Space:
 
     @cached_property
     def size(self) -> float:
-        """How many different settings there are."""
-        return math.prod(each.size for each in self.settings.values())
+        """The number of different settings."""
+        return math.prod(setting.size for setting in self.settings.values())
 
     def draw(self, rng: np.random.Generator) -> dict[str, Value]:
-        """Draw every key by itself."""
-        return {key: each.draw(rng) for key, each in self.settings.items()}
+        """Draw a value for every key independently."""
+        return {key: setting.draw(rng) for key, setting in self.settings.items()}
 
     def overrides(self, values: Mapping[str, Value]) -> tuple[str, ...]:
-        """Return settings as overrides; a number with six digits, unless that leads out of its interval."""
-        return tuple(f"{key}={self._text(key, values[key])}" for key in self.settings)
+        """Return settings as overrides; a number has six digits, or all digits where six leave the interval."""
+        return tuple(f"{key}={self._format_value(key, values[key])}" for key in self.settings)
 
-    def _text(self, key: str, value: Value) -> str:
+    def _format_value(self, key: str, value: Value) -> str:
         setting = self.settings[key]
         if isinstance(setting, Choices) or isinstance(value, str | int):
             return str(value)
@@ -117,87 +120,92 @@ class Space:
         return short if setting.low <= float(short) <= setting.high else repr(value)
 
     def corners(self) -> list[dict[str, Value]]:
-        """Return settings that hold every value of every choice and both ends of every interval at least once."""
-        ends = {
-            key: each.values if isinstance(each, Choices) else (each.low, each.high)
-            for key, each in self.settings.items()
+        """Return settings that contain every value of every choice and both bounds of every interval at least once."""
+        extremes = {
+            key: setting.values if isinstance(setting, Choices) else (setting.low, setting.high)
+            for key, setting in self.settings.items()
         }
-        first = {key: values[0] for key, values in ends.items()}
-        return [first, *(first | {key: value} for key, values in ends.items() for value in values[1:])]
+        first = {key: values[0] for key, values in extremes.items()}
+        return [first, *(first | {key: value} for key, values in extremes.items() for value in values[1:])]
 
 
 def parse_space(arguments: Sequence[str], params: Mapping[str, Any]) -> Space:
     """Read the swept keys.
 
     Args:
-        arguments: overrides, from the command line.
-        params: ``hydra.sweeper.params`` of an experiment; the command line wins.
+        arguments: overrides from the command line.
+        params: ``hydra.sweeper.params`` of an experiment; the command line takes precedence.
 
     Raises:
-        UserError: there is nothing to choose, or a key cannot be searched.
+        UserError: no key is swept, or a key cannot be searched.
     """
     typed = OverridesParser.create().parse_overrides(list(arguments))
     given = {override.get_key_element().lstrip("+~") for override in typed}
-    words = {None: "null", True: "true", False: "false"}
+    constants = {None: "null", True: "true", False: "false"}
     lines = [
-        f"{key}={words.get(value, value) if isinstance(value, bool | None) else value}" for key, value in params.items()
+        f"{key}={constants.get(value, value) if isinstance(value, bool | None) else value}"
+        for key, value in params.items()
     ]
-    extra = [each for each in OverridesParser.create().parse_overrides(lines) if each.key_or_group not in given]
-    overrides = [*extra, *typed]
-    swept = {each.get_key_element(): each for each in overrides if each.is_sweep_override()}
-    outer = swept.pop(OUTER, None)
+    from_params = OverridesParser.create().parse_overrides(lines)
+    overrides = [*(override for override in from_params if override.key_or_group not in given), *typed]
+    swept = {override.get_key_element(): override for override in overrides if override.is_sweep_override()}
+    outer = swept.pop(OUTER_FOLD, None)
     if not swept:
-        raise UserError("a search needs a key to choose, such as model.kernel_size=3,5,7 or optimizer.lr=interval(0,1)")
+        raise UserError(
+            "a search needs a key to choose; sweep one, such as model.kernel_size=3,5,7 or optimizer.lr=interval(0,1)"
+        )
     for override in swept.values():
         _check_key(override)
-    settings = {key: _setting(override) for key, override in sorted(swept.items())}
-    constants = [key for key, each in settings.items() if each.size < 2]
-    if constants:
-        line = swept[constants[0]].input_line
-        raise UserError(f"{line}: a search chooses among two values at least; without choice, fix it")
-    fixed = tuple(str(each.input_line) for each in overrides if not each.is_sweep_override())
-    return Space(settings, fixed, _folds(outer) if outer else ())
+    settings = {key: _parse_setting(override) for key, override in sorted(swept.items())}
+    single = [key for key, setting in settings.items() if setting.size < 2]
+    if single:
+        line = swept[single[0]].input_line
+        raise UserError(f"{line}: holds one value; a search chooses among two or more values; give KEY=VALUE instead")
+    fixed = tuple(str(override.input_line) for override in overrides if not override.is_sweep_override())
+    return Space(settings, fixed, _parse_folds(outer) if outer else ())
 
 
 def _check_key(override: Override) -> None:
     key = override.key_or_group
-    for name, why in _FIXED.items():
+    for name, reason in _NOT_SEARCHED.items():
         if key not in _ALLOWED and (key == name or key.startswith((f"{name}.", f"{name}/"))):
-            raise UserError(f"{override.input_line}: {key} cannot be searched; it {why}")
+            raise UserError(f"{override.input_line}: {key} cannot be searched: {reason}; give one value")
 
 
-def _setting(override: Override) -> Choices | Interval:
+def _parse_setting(override: Override) -> Choices | Interval:
     value, line = override.value(), override.input_line
     tags: set[str] = getattr(value, "tags", set())
     if not isinstance(value, IntervalSweep):
         if tags:
-            raise UserError(f"{line}: only an interval can be tagged, as in tag(log, interval(1e-4,1e-2))")
-        return Choices(_values(override))
+            raise UserError(f"{line}: a tag is allowed for an interval only, as in tag(log, interval(1e-4,1e-2))")
+        return Choices(_parse_values(override))
     if tags - {"log"}:
-        raise UserError(f"{line}: unknown tag {', '.join(sorted(tags - {'log'}))}; only log is known")
+        raise UserError(f"{line}: unknown tag {', '.join(sorted(tags - {'log'}))}; the only tag is log")
     low, high = value.start, value.end
     assert low is not None
     assert high is not None
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise UserError(f"{line}: an interval goes from the lower to the higher number")
+        raise UserError(f"{line}: the bounds are in the wrong order; give the lower number first, then the higher one")
     if tags and low <= 0:
-        raise UserError(f"{line}: an interval on a log scale begins above 0")
+        raise UserError(f"{line}: the lower bound is {low:g}; an interval on the log scale must begin above 0")
     return Interval(low, high, bool(tags))
 
 
-def _values(override: Override) -> tuple[str, ...]:
-    """Return the values of a choice or a range as they would stand on the command line, each once."""
+def _parse_values(override: Override) -> tuple[str, ...]:
+    """Return the values of a choice or a range as written on the command line, without repetition."""
     value = override.value()
     if isinstance(value, ChoiceSweep):
-        values = [Transformer.str(each) for each in value.list]
+        values = [Transformer.str(choice) for choice in value.list]
     elif isinstance(value, RangeSweep):
-        values = [Transformer.str(each) for each in value.range()]
+        values = [Transformer.str(number) for number in value.range()]
     else:
-        raise UserError(f"{override.input_line}: a search knows lists, range() and interval()")
+        raise UserError(f"{override.input_line}: cannot be searched; give a list, range() or interval()")
     return tuple(dict.fromkeys(map(str, values)))
 
 
-def _folds(override: Override) -> tuple[int, ...]:
-    if override.is_interval_sweep() or not all(each.isdecimal() for each in _values(override)):
-        raise UserError(f"{override.input_line}: the folds of the outer loop are numbers, such as {OUTER}=0,1,2,3,4")
-    return tuple(map(int, _values(override)))
+def _parse_folds(override: Override) -> tuple[int, ...]:
+    if override.is_interval_sweep() or not all(value.isdecimal() for value in _parse_values(override)):
+        raise UserError(
+            f"{override.input_line}: the folds of the outer loop must be numbers, such as {OUTER_FOLD}=0,1,2,3,4"
+        )
+    return tuple(map(int, _parse_values(override)))

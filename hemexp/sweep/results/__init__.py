@@ -1,1 +1,1 @@
-"""Results of a sweep: leaderboard, summary, nested cross-validation."""
+"""Rank the jobs of a sweep, summarize them, and evaluate the choice."""

@@ -1,38 +1,28 @@
-"""The jobs of a sweep, best first: by cross-validation, else by the validation part. Never by the test part."""
+"""The leaderboard: jobs ranked by cross-validation or by validation loss, never by the test part."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hemexp.config import LOWER_IS_BETTER
-from hemexp.sweep.directory import read_result
+from hemexp.files.result import RunResult, Score
 from hemexp.sweep.plan.job import SweepJob
+from hemexp.sweep.results.job_result import DONE, JobStatus, get_score, load_result
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Row = dict[str, Any]
-DONE = "done"
-LOST = ("failed", "killed", "timeout")
-
-
-@dataclass
-class Fate:
-    """What is known of a job beside its files."""
-
-    status: str = "missing"
-    message: str = ""
-    device: str = ""
 
 
 @dataclass
 class Leaderboard:
-    """A row a job, in order.
+    """One row for each job, in the order of the ranking.
 
     Attributes:
-        rows: as in leaderboard.csv.
-        ranked_by: ``cv/…``, ``val/loss``, or None where there is nothing to rank by.
-        lower_is_better: of the score.
+        rows: the rows of leaderboard.csv.
+        ranked_by: ``cv/…``, ``val/loss``, or None where no score can rank.
+        lower_is_better: for the score that ranks.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -40,77 +30,84 @@ class Leaderboard:
     lower_is_better: bool = False
 
     @property
+    def ranked(self) -> list[Row]:
+        """The rows with a rank, the best first."""
+        return [row for row in self.rows if row["rank"]]
+
+    @property
     def winner(self) -> Row | None:
-        """The best ranked job."""
-        return self.rows[0] if self.rows and self.rows[0]["rank"] else None
+        """The row of the best job; None where no job has a rank."""
+        return next(iter(self.ranked), None)
 
     def table(self) -> "pd.DataFrame":
-        """Return it as a table; ``rank`` is empty where a job has none."""
+        """Return the leaderboard as a table; ``rank`` is empty for a job without a rank."""
         import pandas as pd
 
         return pd.DataFrame(self.rows)
 
 
-def rank(jobs: Sequence[SweepJob], fates: Mapping[int, Fate], score: str, hide_test: bool = False) -> Leaderboard:
-    """Return the leaderboard of a sweep from its jobs' folders.
+def get_row_score(row: Row) -> Score:
+    """Return the score that ranks a row."""
+    return Score(value=row["score"], low=row["score_low"], high=row["score_high"])
+
+
+def rank(
+    jobs: Sequence[SweepJob], statuses: Mapping[int, JobStatus], score: str, hide_test: bool = False
+) -> Leaderboard:
+    """Return the leaderboard of a sweep from the run directories of its jobs.
 
     Args:
-        jobs: all of the sweep.
-        fates: by number.
-        score: that ranks, such as ``auroc``, where jobs are cross-validated.
-        hide_test: leave the test part's scores out, lest they choose: a search reports one of them.
+        jobs: all jobs of the sweep.
+        statuses: by job number.
+        score: the cross-validated score that ranks, such as ``auroc``.
+        hide_test: leave out the scores of the test part. A search reports the test part once, for its winner.
     """
-    results = {job.number: read_result(job.folder) for job in jobs}
-    done = [job for job in jobs if fates[job.number].status == DONE]
-    scores = {job.number: results[job.number].get("metrics", {}).get(f"cv/{score}") for job in done}
+    results = {job.number: load_result(job.directory) for job in jobs}
+    done = [job for job in jobs if statuses[job.number].status == DONE]
     ranked_by: str | None = f"cv/{score}"
-    if not any(each and each["value"] is not None for each in scores.values()):
-        held_out = done and all(job.cfg.split.val_fraction > 0 for job in done)
-        ranked_by = "val/loss" if held_out else None
-        scores = {job.number: {"value": results[job.number].get("best_loss")} for job in done} if held_out else {}
+    scores = {job.number: get_score(results[job.number], f"cv/{score}") for job in done}
+    if not any(job_score.value is not None for job_score in scores.values()):
+        has_validation_part = done and all(job.cfg.split.val_fraction > 0 for job in done)
+        ranked_by = "val/loss" if has_validation_part else None
+        scores = {job.number: Score(value=getattr(results[job.number], "best_loss", None)) for job in done}
+        scores = scores if has_validation_part else {}
     lower = ranked_by == "val/loss" or score in LOWER_IS_BETTER
-    keys = list(dict.fromkeys(each.partition("=")[0].lstrip("+") for job in jobs for each in job.overrides))
-    metrics = list(dict.fromkeys(name for result in results.values() for name in result.get("metrics", {})))
-    metrics = [name for name in metrics if not (hide_test and name.startswith("test/"))]
+    keys = list(dict.fromkeys(key for job in jobs for key in job.settings))
+    names = list(dict.fromkeys(name for result in results.values() if result for name in result.metrics))
+    names = [name for name in names if not (hide_test and name.startswith("test/"))]
     rows = [
-        _row(job, fates[job.number], results[job.number], scores.get(job.number) or {}, keys, metrics) for job in jobs
+        _build_row(job, statuses[job.number], results[job.number], scores.get(job.number, Score()), keys, names)
+        for job in jobs
     ]
     ranked = [row for row in rows if row["score"] is not None]
     ranked.sort(key=lambda row: (row["score"] if lower else -row["score"], row["job"]))
-    for place, row in enumerate(ranked, start=1):
-        row["rank"] = place
+    for position, row in enumerate(ranked, start=1):
+        row["rank"] = position
     return Leaderboard([*ranked, *(row for row in rows if row["score"] is None)], ranked_by, lower)
 
 
-def _row(
-    job: SweepJob,
-    fate: Fate,
-    result: Mapping[str, Any],
-    score: Mapping[str, Any],
-    keys: Sequence[str],
-    metrics: Sequence[str],
+def _build_row(
+    job: SweepJob, status: JobStatus, result: RunResult | None, score: Score, keys: list[str], metrics: list[str]
 ) -> Row:
-    settings = dict(each.lstrip("+").split("=", 1) for each in job.overrides)
     row: Row = {
         "rank": None,
         "job": job.number,
-        "folder": job.folder.name,
-        "status": fate.status,
+        "folder": job.directory.name,
+        "status": status.status,
         "overrides": " ".join(job.overrides),
-        **{key: settings.get(key) for key in keys},
-        "score": score.get("value"),
-        "score_low": score.get("low"),
-        "score_high": score.get("high"),
+        **{key: job.settings.get(key) for key in keys},
+        "score": score.value,
+        "score_low": score.low,
+        "score_high": score.high,
     }
     for name in metrics:
-        value = result.get("metrics", {}).get(name, {})
-        row |= {name: value.get("value"), f"{name}_low": value.get("low"), f"{name}_high": value.get("high")}
-    kept = ("best_loss", "epochs", "seconds")
+        metric = get_score(result, name)
+        row |= {name: metric.value, f"{name}_low": metric.low, f"{name}_high": metric.high}
     return {
         **row,
-        **{name: result.get(name) for name in kept},
-        "device": fate.device,
-        "config_hash": job.key,
+        **{name: getattr(result, name, None) for name in ("best_loss", "epochs", "seconds")},
+        "device": status.device,
+        "config_hash": job.config_hash,
         "tags": " ".join(job.cfg.tags),
-        "message": fate.message,
+        "message": status.message,
     }

@@ -1,22 +1,45 @@
-"""The best job once more on folds that did not choose it: how much of its lead was the luck of the folds."""
+"""Cross-validate the best job again on new folds, which were not used to choose it.
+
+The difference from the first score shows how much of the lead was due to the folds.
+"""
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from hemexp.files.result import RunResult, Score
 from hemexp.files.writing import write_json
 from hemexp.sweep.plan.job import SweepJob
 
-FRESH = "fresh.json"
+REEVALUATION = "reevaluation.json"
 
 
-def evaluate_afresh(job: SweepJob) -> None:
-    """Cross-validate a finished job's settings with another division of the same patients; leave ``fresh.json``.
+@dataclass(frozen=True)
+class Reevaluation:
+    """The content of ``reevaluation.json``.
+
+    Attributes:
+        config_hash: of the job that was evaluated again.
+        data_hash: of its cohort.
+        fold_seed: seed of the new folds.
+        metrics: the scores on the new folds, such as ``cv/auroc``.
+    """
+
+    config_hash: str
+    data_hash: str
+    fold_seed: int
+    metrics: Mapping[str, Score]
+
+
+def reevaluate(job: SweepJob) -> None:
+    """Cross-validate the settings of a finished job on new folds of the same patients, and write the scores.
 
     Raises:
-        UserError: the cohort is not usable any more.
+        UserError: the cohort cannot be read any more.
     """
+    import numpy as np
+
     from hemexp.data.datamodule import ExpansionDataModule
     from hemexp.evaluation.cross_validation import MEASURED, cross_validate
     from hemexp.evaluation.folds import evaluated_indices, repeated_folds
@@ -28,28 +51,31 @@ def evaluate_afresh(job: SweepJob) -> None:
     )
     data.setup()
     pipeline = build_pipeline(cfg, data)
-    seed = fresh_seed(cfg.seed)
+    seed = int(np.random.SeedSequence([cfg.seed, 1]).generate_state(1)[0])
     indices = evaluated_indices(cfg.evaluation, data)
-    parts = repeated_folds(pipeline.labels, indices, cfg.evaluation.num_folds, cfg.evaluation.num_repeats, seed)
-    (validated,) = cross_validate([pipeline], parts, cfg.trainer)
+    folds = repeated_folds(pipeline.labels, indices, cfg.evaluation.num_folds, cfg.evaluation.num_repeats, seed)
+    (validated,) = cross_validate([pipeline], folds, cfg.trainer)
     scores = {f"cv/{measure}": validated.score(measure) for measure in MEASURED}
     assert data.cohort is not None
-    whose = {"config_hash": job.key, "data_hash": data.cohort.data_hash, "fold_seed": seed}
-    write_json(job.folder.parent / FRESH, {**whose, "metrics": scores})
+    reevaluation = Reevaluation(job.config_hash, data.cohort.data_hash, seed, scores)
+    write_json(job.directory.parent / REEVALUATION, asdict(reevaluation))
 
 
-def fresh_seed(seed: int) -> int:
-    """Return the seed of the fresh folds of a run with this seed."""
-    import numpy as np
+def read_reevaluation(directory: Path, result: RunResult | None) -> Reevaluation | None:
+    """Return the reevaluation of a run.
 
-    return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
+    Args:
+        directory: of the sweep.
+        result: of the run.
 
-
-def read_reevaluation(directory: Path, result: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what ``fresh.json`` says of the run with this result.json, if it is of that configuration and cohort."""
+    Returns:
+        None where there is no file, or where it is for another configuration or another cohort.
+    """
     try:
-        content = json.loads((directory / FRESH).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads((directory / REEVALUATION).read_text(encoding="utf-8"))
+        metrics = {name: Score(**score) for name, score in content.pop("metrics").items()}
+        reevaluation = Reevaluation(**content, metrics=metrics)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    same = all(content.get(key) == result.get(key) for key in ("config_hash", "data_hash"))
-    return dict(content) if same else None
+    is_same = result and (reevaluation.config_hash, reevaluation.data_hash) == (result.config_hash, result.data_hash)
+    return reevaluation if is_same else None

@@ -1,7 +1,5 @@
-"""What a sweep's own files say, and what must be said beside a ranking."""
+"""The content of sweep.json, and the notes that are printed with a ranking."""
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -11,56 +9,45 @@ from typing import Any
 
 from hemexp import __version__
 from hemexp.config import TrainConfig
-from hemexp.files.writing import write_text
-from hemexp.sweep.backends.base import Ended
-from hemexp.sweep.directory import read_result
+from hemexp.files.result import BETTER, NO_LEAKAGE, NOT_BETTER, NOT_EVALUATED, WORSE, RunResult, Score
+from hemexp.formatting import interval_text
 from hemexp.sweep.plan.job import SweepJob
-from hemexp.sweep.progress import duration, score_text
-from hemexp.sweep.results.leaderboard import DONE, Leaderboard
+from hemexp.sweep.results.job_result import DONE, get_score, load_result
+from hemexp.sweep.results.leaderboard import Leaderboard, get_row_score
 from hemexp.sweep.results.reevaluation import read_reevaluation
 
-SWEEP, LEADERBOARD, TIMELINE = "sweep.json", "leaderboard.csv", "timeline.csv"
-_COLUMNS = ("task", "jobs", "device", "started", "ended", "outcome")
-_ENDS = (("", "value"), ("_low", "low"), ("_high", "high"))
-# what a ranking must not be read as choosing: what differs among its jobs, and what that makes of their scores
-_NO_CHOICE: tuple[tuple[str, Callable[[TrainConfig], object], str], ...] = (
-    ("label", lambda cfg: cfg.label, "scores of different outcomes stand side by side, none is better than another"),
-    ("data", lambda cfg: cfg.data, "scores of different patients stand side by side, none is better than another"),
-    (
-        "split",
-        lambda cfg: replace(cfg.split, val_fraction=0),
-        "scores of different patients stand side by side, none is better than another",
-    ),
-    ("evaluation", lambda cfg: cfg.evaluation, "scores that were measured differently stand side by side"),
-    ("seed", lambda cfg: cfg.seed, "how far the scores lie apart is luck; to choose the best would be cheating"),
+_CONCLUSIONS = {
+    BETTER: "better than every baseline",
+    NOT_BETTER: "not better than every baseline",
+    WORSE: "worse than at least one baseline",
+    NOT_EVALUATED: "not compared with the baselines (evaluation=off)",
+}
+_OTHER_PATIENTS = "the scores are for different patients and cannot be compared"
+# keys that make a ranking meaningless where they differ between jobs: key, value, reason
+_NOT_COMPARABLE: tuple[tuple[str, Callable[[TrainConfig], object], str], ...] = (
+    ("label", lambda cfg: cfg.label, "the scores are for different outcomes and cannot be compared"),
+    ("data", lambda cfg: cfg.data, _OTHER_PATIENTS),
+    ("split", lambda cfg: replace(cfg.split, val_fraction=0), _OTHER_PATIENTS),
+    ("evaluation", lambda cfg: cfg.evaluation, "the scores were measured in different ways and cannot be compared"),
+    ("seed", lambda cfg: cfg.seed, "the differences between the scores are luck; do not choose the best seed"),
 )
 
 
 def build_summary(cfg: TrainConfig, jobs: Sequence[SweepJob], board: Leaderboard, directory: Path) -> dict[str, Any]:
-    """Return what sweep.json says of the sweep and its winner.
+    """Return the part of sweep.json that describes the sweep and its winner.
 
     Args:
-        cfg: any job's.
-        jobs: all.
+        cfg: configuration of any job.
+        jobs: all jobs.
         board: their leaderboard.
-        directory: the sweep's, which may hold the winner's scores on fresh folds.
+        directory: of the sweep.
     """
     swept: dict[str, list[str]] = {}
     for job in jobs:
-        for override in job.overrides:
-            key, _, value = override.lstrip("+").partition("=")
+        for key, value in job.settings.items():
             swept.setdefault(key, [])
             if value not in swept[key]:
                 swept[key].append(value)
-    best, winner = board.winner, None
-    if best is not None:
-        score = {"value": best["score"], "low": best["score_low"], "high": best["score_high"]}
-        ranked = sum(row["rank"] is not None for row in board.rows)
-        winner = {"job": best["job"], "folder": best["folder"], "num_jobs": ranked, "score": score}
-        winner["baseline"] = _best_baseline(read_result(directory / best["folder"]), board)
-        fresh = read_reevaluation(directory, read_result(directory / best["folder"]))
-        if fresh is not None and board.ranked_by in fresh["metrics"]:
-            winner |= {"fresh": fresh["metrics"][board.ranked_by], "fold_seed": fresh["fold_seed"]}
     packages = {name: version(name) for name in ("torch", "lightning", "hydra-core")}
     return {
         "ranked_by": board.ranked_by,
@@ -69,109 +56,133 @@ def build_summary(cfg: TrainConfig, jobs: Sequence[SweepJob], board: Leaderboard
         "where": asdict(cfg.where),
         "swept": {key: values for key, values in swept.items() if len(values) > 1},
         "versions": {"python": python_version(), "hemexp": __version__, **packages},
-        "winner": winner,
+        "winner": _build_winner(board, directory),
         "nested": None,
     }
 
 
-def _best_baseline(result: Mapping[str, Any], board: Leaderboard) -> dict[str, Any] | None:
-    """Return name and score of the best baseline on the folds of a job, where it was ranked by such a score."""
+def _build_winner(board: Leaderboard, directory: Path) -> dict[str, Any] | None:
+    best = board.winner
+    if best is None:
+        return None
+    result = load_result(directory / best["folder"])
+    winner = {
+        "job": best["job"],
+        "folder": best["folder"],
+        "num_jobs": len(board.ranked),
+        "score": asdict(get_row_score(best)),
+        "baseline": _find_best_baseline(result, board),
+    }
+    reevaluation = read_reevaluation(directory, result)
+    score = reevaluation.metrics.get(board.ranked_by or "") if reevaluation is not None else None
+    if reevaluation is not None and score is not None:
+        winner |= {"reevaluation": asdict(score), "fold_seed": reevaluation.fold_seed}
+    return winner
+
+
+def _find_best_baseline(result: RunResult | None, board: Leaderboard) -> dict[str, Any] | None:
+    """Return name and score of the best baseline on the folds of a job that was ranked by cross-validation."""
     stage, _, measure = (board.ranked_by or "").partition("/")
-    rows = [row for row in result.get("comparison") or [] if not row["is_model"] and row.get(measure)]
-    known = [row for row in rows if stage == "cv" and row[measure]["value"] is not None]
-    sign = 1 if board.lower_is_better else -1
-    best = min(known, key=lambda row: sign * row[measure]["value"], default=None)
-    return None if best is None else {"model": best["model"], **best[measure]}
+    if result is None or stage != "cv":
+        return None
+    scores: dict[str, Score] = {
+        row.model: getattr(row, measure, Score()) for row in result.comparison if not row.is_model
+    }
+    values = {model: score.value for model, score in scores.items() if score.value is not None}
+    if not values:
+        return None
+    best = (min if board.lower_is_better else max)(values, key=values.__getitem__)
+    return {"model": best, **asdict(scores[best])}
 
 
-def why_no_choice(jobs: Sequence[SweepJob], board: Leaderboard) -> list[str]:
-    """Return why the order of the ranked jobs chooses nothing; nothing where it may choose."""
-    ranked = {row["job"] for row in board.rows if row["rank"]}
+def find_incomparable(jobs: Sequence[SweepJob], board: Leaderboard) -> list[str]:
+    """Return the reasons why the ranking must not be used to choose a job; empty where it may be used."""
+    ranked = {row["job"] for row in board.ranked}
     cfgs = [job.cfg for job in jobs if job.number in ranked]
-    why = [f"{name} differs: {why}" for name, part, why in _NO_CHOICE if len({repr(part(cfg)) for cfg in cfgs}) > 1]
+    reasons = [
+        f"{name} differs between jobs: {reason}"
+        for name, get_value, reason in _NOT_COMPARABLE
+        if len({repr(get_value(cfg)) for cfg in cfgs}) > 1
+    ]
     if board.ranked_by == "val/loss" and len({cfg.split.val_fraction for cfg in cfgs}) > 1:
-        why.append("split.val_fraction differs: losses of different patients stand side by side")
-    return why
+        reasons.append(
+            "split.val_fraction differs between jobs: the losses are for different patients and cannot be compared"
+        )
+    return reasons
 
 
-def remarks(
-    jobs: Sequence[SweepJob], board: Leaderboard, content: Mapping[str, Any], best: Mapping[str, Any]
-) -> list[str]:
-    """Return what must be said beside a ranking.
+def build_notes(jobs: Sequence[SweepJob], board: Leaderboard, summary: Mapping[str, Any]) -> list[str]:
+    """Return the notes that are printed with a ranking.
 
     Args:
         jobs: of the sweep.
-        board: theirs.
-        content: of sweep.json.
-        best: result.json of the best job.
+        board: their leaderboard.
+        summary: the content of sweep.json.
     """
-    from hemexp.commands.console import claim_notes
-
-    winner = content["winner"]
+    winner = summary["winner"]
     if winner is None:
         if not any(row["status"] == DONE for row in board.rows):
             return []
         return [
-            "not ranked: jobs were neither cross-validated (evaluation=off) nor had patients held out "
-            "(split.val_fraction=0); test scores report, they never choose"
+            "not ranked: the jobs were not cross-validated (evaluation=off) and have no validation part "
+            "(split.val_fraction=0); scores of the test part never rank"
         ]
-    notes = [
-        f"verdict of job {winner['job']}: {best['verdict']} (of leaks, no praise)",
-        *claim_notes(best.get("claim")),
-    ]
-    if rival := winner.get("baseline"):
-        row = {f"score{end}": rival[key] for end, key in _ENDS}
-        notes.append(f"the best baseline on its folds, {rival['model']}: {board.ranked_by} {score_text(row)}")
-    notes += why_no_choice(jobs, board)
-    ranked = {row["job"] for row in board.rows if row["rank"]}
-    cfgs = [job.cfg for job in jobs if job.number in ranked]
-    if (board.ranked_by or "").startswith("cv/") and any(cfg.evaluation.patients == "labelled" for cfg in cfgs):
+    ranked_jobs = [job for job in jobs if any(row["job"] == job.number for row in board.ranked)]
+    results = {job.number: load_result(job.directory) for job in ranked_jobs}
+    notes = _describe_best(winner["job"], results[winner["job"]])
+    if baseline := winner["baseline"]:
         notes.append(
-            "the cross-validation that ranks goes over the test part's patients too: a test score is no check of the "
-            "choice (evaluation.patients=train leaves them out)"
+            f"the best baseline on the same folds is {baseline['model']}: {board.ranked_by} {_format_score(baseline)}"
         )
-    versions = [read_result(job.folder).get("versions") for job in jobs if job.number in ranked]
-    if any(each != versions[0] for each in versions):
-        notes.append("versions differ: some jobs were run by other versions of Python, hemexp or its packages")
+    notes += find_incomparable(jobs, board)
+    by_folds = (board.ranked_by or "").startswith("cv/")
+    if by_folds and any(job.cfg.evaluation.patients == "labelled" for job in ranked_jobs):
+        notes.append(
+            "the cross-validation that ranks the jobs includes the patients of the test part: a test score is not an "
+            "independent check of the choice (evaluation.patients=train leaves these patients out)"
+        )
+    if len({repr(result and sorted(result.versions.items())) for result in results.values()}) > 1:
+        notes.append("versions differ between jobs: some ran with another version of Python, hemexp or its packages")
     if winner["num_jobs"] > 1:
-        why = f"the best of {winner['num_jobs']} looks better than it is, on average"
-        notes.append(f"{why}: it was chosen by this very score")
-        if "fresh" in winner:
-            row = {f"score{end}": winner["fresh"][key] for end, key in _ENDS}
-            notes[-1] = f"{why}; on fresh folds of the same patients it has {board.ranked_by} {score_text(row)}"
+        text = f"the best of {winner['num_jobs']} jobs looks better than it is, on average"
+        if "reevaluation" in winner:
+            score = _format_score(winner["reevaluation"])
+            notes.append(f"{text}; on new folds of the same patients it has {board.ranked_by} {score}")
+        else:
+            notes.append(f"{text}: it was chosen by this score")
     return notes
 
 
-def score_line(job: SweepJob, score: str) -> str:
-    """Return how a finished job did, in a line."""
-    result = read_result(job.folder)
-    value = result.get("metrics", {}).get(f"cv/{score}") or {}
-    if value.get("value") is None:
-        shown = f"best loss {result['best_loss']:.3f}" if result.get("best_loss") is not None else "done"
+def _describe_best(number: int, result: RunResult | None) -> list[str]:
+    from hemexp.commands.console import claim_notes
+
+    if result is None:
+        return []
+    verdict = [] if result.verdict == NO_LEAKAGE else [f"verdict of job {number}: {result.verdict}"]
+    conclusion = f"the best job, job {number}, is {_CONCLUSIONS.get(result.conclusion, result.conclusion)}"
+    return [conclusion, *verdict, *claim_notes(result.claim)]
+
+
+def _format_score(content: Mapping[str, Any]) -> str:
+    return interval_text(Score(**{name: content[name] for name in ("value", "low", "high")}), 3)
+
+
+def format_score(job: SweepJob, score: str) -> str:
+    """Return the score and the duration of a finished job in one line."""
+    result = load_result(job.directory)
+    value = get_score(result, f"cv/{score}")
+    if value.value is not None:
+        text = f"cv/{score} {interval_text(value, 3)}"
+    elif result is not None and result.best_loss is not None:
+        text = f"best loss {result.best_loss:.3f}"
     else:
-        shown = f"cv/{score} {score_text({f'score{end}': value[key] for end, key in _ENDS})}"
-    return f"{shown}, {duration(result.get('seconds', 0.0))}"
+        text = "done"
+    return f"{text}, {format_duration(result.seconds if result is not None else 0.0)}"
 
 
-def devices_in(directory: Path) -> dict[str, str]:
-    """Return where the jobs of an earlier start ran, by configuration hash."""
-    try:
-        with (directory / LEADERBOARD).open(encoding="utf-8", newline="") as lines:
-            return {row["config_hash"]: row["device"] for row in csv.DictReader(lines)}
-    except (OSError, KeyError):
-        return {}
-
-
-def add_to_timeline(directory: Path, events: Sequence[Ended]) -> None:
-    """Write down which tasks have run, below those of earlier starts."""
-    path = directory / TIMELINE
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if not path.is_file():
-        writer.writerow(_COLUMNS)
-    for event in events:
-        numbers = " ".join(str(job.number) for job in event.task.jobs)
-        times = (round(event.started, 3), round(event.ended, 3))
-        writer.writerow([event.task.kind, numbers, event.device, *times, event.outcome])
-    earlier = path.read_text(encoding="utf-8") if path.is_file() else ""
-    write_text(path, earlier + text.getvalue())
+def format_duration(seconds: float) -> str:
+    """Return a duration for messages: ``40 s``, ``3 min``, ``2 h 5 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
