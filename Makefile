@@ -1,6 +1,6 @@
-.PHONY: check format lint types test slow notebooks
+.PHONY: check format lint types test slow nightly
 
-check: lint types test ## what CI and pre-commit run
+check: lint types test ## all fast checks, as in CI
 
 format:
 	ruff format .
@@ -9,13 +9,17 @@ format:
 lint:
 	ruff format --check .
 	ruff check .
+	lint-imports --no-logo
 	nbstripout --verify notebooks/*.ipynb
 
 types:
 	mypy
 
-test:
+test: ## the fast tests
 	pytest
 
-slow: ## the rest of the tests: README commands, notebooks, 5000 patients, kills
-	pytest -m slow
+slow: ## the slow tests: commands of the README and the docs, notebooks, the wheel, interruption, 5000 patients
+	pytest -m "slow and not nightly"
+
+nightly: ## the slow tests and the longest ones; run it before a release
+	pytest -m "slow or nightly"

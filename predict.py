@@ -1,4 +1,4 @@
-"""Predict expansion for every patient of a cohort from a finished run: ``python predict.py --help``."""
+"""Predict expansion for every patient of a cohort with a finished run: ``python predict.py --help``."""
 
 from hemexp.cli import command
 

@@ -1,4 +1,4 @@
-"""Write one self-contained page about a run: ``python report.py --help``."""
+"""Write one self-contained page about a run or a sweep: ``python report.py --help``."""
 
 from hemexp.cli import command
 

@@ -22,12 +22,19 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hemexp import __version__
 from hemexp.config import PredictConfig, ReportConfig, TrainConfig, config_hash
 from hemexp.config.compose import CONFIG_DIR, SCHEMAS, checked, list_keys, register_schemas
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, JobFailed, UserError
 from hemexp.files.run_directory import OutputDirectory, RunDirectory
 from hydra_plugins.hemexp_launcher import HemexpLauncher, HemexpSweeper
 
+COMMANDS = {
+    "train": "train and evaluate a model on a cohort, or run a sweep",
+    "prepare": "read, check, merge and label a cohort",
+    "predict": "predict for the patients of a cohort with a finished run",
+    "report": "write a page about a run or a sweep",
+}
 PATH_KEYS = ("data.root", "run_dir", "sweep_dir", "output_dir", "hydra.sweep.dir", "hydra.run.dir")
 
 log = logging.getLogger(__name__)
@@ -35,6 +42,36 @@ log = logging.getLogger(__name__)
 
 class JobExit(SystemExit):
     """A single job ended with an error that is already in its log."""
+
+
+def main() -> NoReturn:
+    """Run ``hemexp COMMAND ...``, the installed form of ``python COMMAND.py ...``; exit with its code."""
+    name, *arguments = sys.argv[1:] or ["--help"]
+    sys.argv[0] = "hemexp"
+    if name == "-sc":  # shell completion is for the whole program: the command is in the line to complete
+        os.environ["COMP_LINE"] = line = os.environ.get("COMP_LINE", "").partition(" ")[2]
+        name, arguments = (line.split() or ["train"])[0], sys.argv[1:]
+        if name not in COMMANDS:
+            print(*COMMANDS)
+            sys.exit(0)
+    if name in {"-h", "--help"}:
+        lines = [f"  hemexp {name:8} {text}" for name, text in COMMANDS.items()]
+        print(
+            "\n".join(
+                ["usage: hemexp COMMAND [KEY=VALUE ...]", "", *lines, "", "hemexp COMMAND --help lists the keys."]
+            )
+        )
+        sys.exit(0)
+    if name == "--version":
+        print(f"hemexp {__version__}")
+        sys.exit(0)
+    if name not in COMMANDS:
+        similar = get_close_matches(name.removesuffix(".py"), COMMANDS, n=1)
+        advice = f"did you mean hemexp {similar[0]}?" if similar else f"the commands are {', '.join(COMMANDS)}"
+        print(f"error: {name}: is not a command of hemexp; {advice}", file=sys.stderr)
+        sys.exit(2)
+    sys.argv[1:] = arguments
+    command(name)
 
 
 def command(name: str) -> NoReturn:

@@ -16,13 +16,13 @@ from hemexp.config.compose import load_config
 def real_cohort() -> Path:
     folder = os.environ.get("HEMEXP_COHORT")
     if not folder:
-        pytest.skip("HEMEXP_COHORT names no folder with the real cohort")
+        pytest.skip("HEMEXP_COHORT is not set to the folder of the real cohort")
     return Path(folder)
 
 
 @pytest.fixture(scope="session")
 def workbooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small synthetic cohort as four workbooks; never written to."""
+    """A small synthetic cohort as four workbooks; tests only read it."""
     root = tmp_path_factory.mktemp("workbooks")
     write_workbooks(SyntheticDataConfig("synthetic", num_patients=40, num_unlabelled=5, prevalence=0.3), root)
     return root
@@ -30,7 +30,7 @@ def workbooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished_run(workbooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run on `workbooks`, cross-validated once; never written to."""
+    """A finished run on `workbooks`, cross-validated once; tests only read it."""
     from hemexp.commands.train import train
 
     directory = tmp_path_factory.mktemp("run") / "a"
@@ -43,7 +43,7 @@ def finished_run(workbooks: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out a run's pictures, which take longer than a small training, where a test looks at none."""
+    """Draw no pictures in a run: they take longer than a small training, and the test does not use them."""
     for name in ("run_figures", "evaluation_figures", "attention_figures"):
         monkeypatch.setattr(f"hemexp.commands.train.{name}", lambda *_: {})
 

@@ -1,4 +1,4 @@
-"""What several test files share."""
+"""Settings and paths that several test files share."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The README's commands, in the README's order, in an empty folder, with small settings."""
+"""The commands and examples of the README and the docs, in an empty folder, with small settings."""
 
 import re
 import shlex
@@ -13,17 +13,27 @@ import pytest
 from small import FAST, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL) for line in block.splitlines()]
-BY_CI = [  # .ci/run runs these themselves: they install, or run the test suite
+USAGE = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
+PYTHON = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+RUN_BY_CI = [  # they install, or run the test suite
     "pip install -c constraints.txt -e . && python train.py",
     'pip install -c constraints.txt -e ".[test]" && pytest',
     "make check",
-    "make slow",
 ]
+PYTHON_OUTPUTS = [r"^AUROC of the test part 0\.\d{3}$", r"^mean AUROC of 10 fits 0\.\d{3}$"]
+FEWER = [("max_epochs=100", "max_epochs=5"), ("n_repeats=20", "n_repeats=2")]
 
 
-def test_ci_runs_what_is_not_run_here():
-    assert set(BY_CI) <= set(COMMANDS)
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL)
+
+
+def commands(page: str) -> list[str]:
+    return [line for block in blocks(page, "bash") for line in block.splitlines() if line not in RUN_BY_CI]
+
+
+def test_ci_runs_the_commands_that_are_not_run_here():
+    assert set(RUN_BY_CI) <= {line for block in blocks(README, "bash") for line in block.splitlines()}
     ci, makefile = (ROOT / ".ci" / "run").read_text(), (ROOT / "Makefile").read_text()
     assert "pip install --quiet -c constraints.txt -e . && python train.py" in ci
     assert 'pip install --quiet -c constraints.txt -e ".[test]" && pytest' in ci
@@ -32,46 +42,86 @@ def test_ci_runs_what_is_not_run_here():
     assert "check: lint types test" in makefile
 
 
+def test_the_readme_has_at_most_120_lines():
+    assert len(README.splitlines()) <= 120
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+)
+def test_every_linked_file_exists(path: Path):
+    links = re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8"))
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
 def test_every_choice_in_the_table_exists():
-    for group, cell in re.findall(r"\| `(\w+)=` \| (.*?) \|\n", README):
-        if not (ROOT / "conf" / group).is_dir() or group == "data":
+    groups = re.findall(r"\| `(\w+)=` \| (.*?) \|\n", USAGE)
+    assert {"label", "features", "split", "model", "where", "search"} <= {group for group, _ in groups}
+    for group, cell in groups:
+        if group == "data":
             continue
         named = set(re.findall(r"`(\w+)`", cell))
         assert named == {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
 
 
-def settings_for(arguments: list[str]) -> list[str]:
-    """Return what makes a line of train.py quick, where it is not meant to be."""
-    keys = {argument.partition("=")[0]: argument.partition("=")[2] for argument in arguments}
+def quick_settings(arguments: list[str]) -> list[str]:
+    """Return settings that make a line of train.py quick, without the keys that the line sets."""
+    keys = {argument.partition("=")[0] for argument in arguments}
     if "debug" in keys:
         return []
-    if "search" in keys:  # chooses by cross-validation
+    if "search" in keys:  # it ranks by cross-validation
         return ["trainer.max_epochs=3", "evaluation.num_repeats=1", "evaluation.threshold_repeats=0"]
     return [setting for setting in FAST if setting.partition("=")[0] not in keys]
 
 
-@pytest.mark.slow
-def test_the_commands_run_in_order(tmp_path: Path):
-    for line in (line for line in COMMANDS if line not in BY_CI):
+def run_in_order(lines: list[str], folder: Path) -> None:
+    for line in lines:
         program, *arguments = shlex.split(line)
         if program == "tensorboard":
-            serve(arguments, tmp_path)
+            serve(arguments, folder)
             continue
         if program == "eval":
-            complete(line, tmp_path)
+            complete(line, folder)
             continue
         assert program == "python"
-        small = settings_for(arguments) if arguments[0] == "train.py" else []
-        command = [sys.executable, str(ROOT / arguments[0]), *arguments[1:], *small]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1200, check=False)
+        quick = quick_settings(arguments) if arguments[0] == "train.py" else []
+        command = [sys.executable, str(ROOT / arguments[0]), *arguments[1:], *quick]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1200, check=False)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_run_in_order(tmp_path: Path):
+    run_in_order(commands(README), tmp_path)
     assert len(list(tmp_path.glob("outputs/grid/*/DONE"))) == 18
+    for file in ("first/DONE", "first/report.html", "grid/report.html"):
+        assert (tmp_path / "outputs" / file).is_file()
+    assert len(list(tmp_path.glob("outputs/predict/*/predictions.csv"))) == 1
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_usage_page_run_in_order(tmp_path: Path):
+    run_in_order(commands(USAGE), tmp_path)
+    assert (tmp_path / "outputs" / "ridge" / "DONE").is_file()
     assert len(list(tmp_path.glob("outputs/models/*/DONE"))) == 12
     assert len(list(tmp_path.glob("outputs/sweeps/*/*/DONE"))) == 4
-    assert (tmp_path / "outputs" / "first" / "DONE").is_file()
-    assert (tmp_path / "outputs" / "first" / "report.html").is_file()
-    assert (tmp_path / "outputs" / "grid" / "report.html").is_file()
-    assert len(list(tmp_path.glob("outputs/predict/*/predictions.csv"))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("example", "output"),
+    list(zip(blocks(PYTHON, "python"), PYTHON_OUTPUTS, strict=True)),
+    ids=["one model", "many models"],
+)
+def test_the_python_examples_run(example: str, output: str, tmp_path: Path):
+    for words, fewer in FEWER:
+        example = example.replace(words, fewer)
+    (tmp_path / "example.py").write_text(example)
+    done = subprocess.run(
+        [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(output, done.stdout, flags=re.MULTILINE), done.stdout
 
 
 def complete(line: str, folder: Path) -> None:
@@ -80,20 +130,6 @@ def complete(line: str, folder: Path) -> None:
         ["bash", "-c", f"{line} && complete -p"], cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )
     assert "hydra" in done.stdout, done.stderr
-
-
-@pytest.mark.slow
-def test_the_python_example_runs(tmp_path: Path):
-    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    for words, fewer in (("max_epochs=100", "max_epochs=5"), ("n_repeats=20", "n_repeats=2")):
-        assert words in example
-        example = example.replace(words, fewer)
-    (tmp_path / "example.py").write_text(example)
-    done = subprocess.run(
-        [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"^mean AUROC of 10 fits 0\.\d{3}$", done.stdout, flags=re.MULTILINE)
 
 
 def serve(arguments: list[str], folder: Path) -> None:
@@ -106,7 +142,7 @@ def serve(arguments: list[str], folder: Path) -> None:
         for _ in range(120):
             try:
                 with urllib.request.urlopen(f"http://localhost:{port}/data/runs", timeout=5) as page:
-                    if b"first/tensorboard" in page.read():
+                    if b"ridge/tensorboard" in page.read():
                         return
             except OSError:
                 pass
