@@ -61,7 +61,8 @@ def _job(task: Task) -> None:
         from hemexp.sweep.run_search import build_score_callback
 
         callback = build_score_callback(job)
-    train(job.cfg, job.folder, callback)
+    swept = dict(override.lstrip("+").split("=", 1) for override in job.overrides if "=" in override)
+    train(job.cfg, job.folder, callback, swept)
 
 
 def _batch(task: Task) -> None:

@@ -1,0 +1,109 @@
+"""Settings and scores for TensorBoard's HPARAMS tab.
+
+The tab sorts settings by ``differs``, then by name, and ticks the first five; it ticks the first five metrics in the
+order of the ``Experiment`` message. It reads this message from one run of the log directory, so that every job of a
+sweep writes the same one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+from hemexp.config import NetConfig, TrainConfig
+from hemexp.config.compose import load_config
+from hemexp.files.result import METRIC_NAMES, NO_LEAKAGE, RunResult, Score
+
+_FIRST_METRICS = ("auroc", "brier")
+
+
+def get_hparams(cfg: TrainConfig) -> dict[str, Any]:
+    """Return the settings by which runs are compared."""
+    optimizer = {f"optimizer.{key}": value for key, value in asdict(cfg.optimizer).items()}
+    stops = {f"trainer.{key}": getattr(cfg.trainer, key) for key in ("max_epochs", "stop_loss", "patience")}
+    model = {
+        f"model.{key}": str(value) if isinstance(value, list) else value for key, value in asdict(cfg.model).items()
+    }
+    return {
+        **optimizer,
+        "trainer.batch_size": cfg.trainer.batch_size or "full",
+        **{key: "never" if value is None else value for key, value in stops.items()},
+        **model,
+        "seed": cfg.seed,
+        "split.val_fraction": cfg.split.val_fraction,
+        "data.kind": cfg.data.kind,
+        "label": cfg.label.describe(),
+        "features": cfg.features.name if cfg.model.inputs is None else cfg.model.name,
+        "split": cfg.split.describe(),
+    }
+
+
+def select_hparams(cfg: TrainConfig, result: RunResult, swept: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings to show: the swept keys, or for a single run the differences from the defaults.
+
+    The model's name and a network's learning rate are always shown for a single run. A verdict of leakage or of an
+    incomplete run comes first.
+    """
+    shown: dict[str, Any] = {} if result.verdict == NO_LEAKAGE else {"_verdict": result.verdict}
+    if swept:
+        return shown | {key: _parse_value(value) for key, value in swept.items()}
+    defaults, always = _default_hparams(cfg.model.name), {"model.name"}
+    if isinstance(cfg.model, NetConfig):
+        always.add("optimizer.lr")
+    hparams = get_hparams(cfg)
+    return shown | {key: value for key, value in hparams.items() if key in always or value != defaults.get(key)}
+
+
+@cache
+def _default_hparams(model: str) -> dict[str, Any]:
+    return get_hparams(load_config(TrainConfig, [f"model={model}"]))
+
+
+def _parse_value(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def rank_metrics(metrics: Mapping[str, Score]) -> dict[str, float]:
+    """Return the defined scores in the order of the HPARAMS tab: ``cv/auroc``, ``cv/brier``, other cv, then test."""
+    names = [*_FIRST_METRICS, *(name for name in METRIC_NAMES if name not in _FIRST_METRICS)]
+    scores = {f"{stage}/{name}": metrics.get(f"{stage}/{name}") for stage in ("cv", "test") for name in names}
+    return {key: score.value for key, score in scores.items() if score is not None and score.value is not None}
+
+
+def build_hparams_summaries(hparams: Mapping[str, Any], metrics: Sequence[str]) -> list[Summary]:
+    """Return the messages that enter a run into the HPARAMS tab.
+
+    Args:
+        hparams: the settings of this run.
+        metrics: names of the scores, in the order of the columns.
+    """
+    infos = []
+    start = plugin_data_pb2.SessionStartInfo()
+    for name, value in hparams.items():
+        if isinstance(value, bool):
+            kind, start.hparams[name].bool_value = api_pb2.DATA_TYPE_BOOL, value
+        elif isinstance(value, int | float):
+            kind, start.hparams[name].number_value = api_pb2.DATA_TYPE_FLOAT64, value
+        else:
+            kind, start.hparams[name].string_value = api_pb2.DATA_TYPE_STRING, str(value)
+        infos.append(api_pb2.HParamInfo(name=name, type=kind, differs=True))
+    experiment = api_pb2.Experiment(
+        hparam_infos=infos,
+        metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=name)) for name in metrics],
+    )
+    end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS)
+    contents = {
+        metadata.EXPERIMENT_TAG: plugin_data_pb2.HParamsPluginData(experiment=experiment),
+        metadata.SESSION_START_INFO_TAG: plugin_data_pb2.HParamsPluginData(session_start_info=start),
+        metadata.SESSION_END_INFO_TAG: plugin_data_pb2.HParamsPluginData(session_end_info=end),
+    }
+    return [
+        Summary(value=[Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(content))])
+        for tag, content in contents.items()
+    ]
