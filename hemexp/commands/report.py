@@ -49,7 +49,7 @@ def _render_sweep(cfg: ReportConfig) -> tuple[str, str]:
     from hemexp.report.sweep.sections import told_counts
 
     sweep = read_sweep(cfg.place)
-    found = effects(sweep.ranked, sweep.swept, sweep.luck)
-    figures = figure_blocks(draw_sweep(sweep, found), sweep.path / "figures")
+    key_effects = effects(sweep.ranked, sweep.swept, sweep.luck)
+    figures = figure_blocks(draw_sweep(sweep, key_effects), sweep.path / "figures")
     headline = f"{len(sweep.jobs)} jobs: {told_counts(sweep)}"
-    return headline, render_sweep(sweep, found, figures, cfg.report.patients)
+    return headline, render_sweep(sweep, key_effects, figures, cfg.report.patients)

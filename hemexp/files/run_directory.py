@@ -5,6 +5,7 @@ Other programs read the files in these directories; nothing else is shared.
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -137,10 +138,8 @@ class RunDirectory(OutputDirectory):
         """Record an unfinished end in result.json, if there is one, then write FAILED."""
         if (self.path / "DONE").is_file():
             return  # the failure came after the end of the run, such as a closed terminal
-        try:
+        with suppress(UserError):  # a missing or damaged result.json stays as it is
             self._write(replace(self.result(), status=status, verdict=f"{INCOMPLETE}: {reason}"))
-        except UserError:
-            pass  # missing or damaged: it stays as it is
         write_text(self.path / "FAILED", f"{reason}\n")
         self.release()
 

@@ -1,4 +1,4 @@
-"""Who is told of a run beside TensorBoard, and what."""
+"""The CSV and MLflow loggers, and the HPARAMS tab of TensorBoard."""
 
 import importlib.util
 import json
@@ -14,6 +14,7 @@ from hemexp.commands.train import train
 from hemexp.config import TrainConfig, config_hash
 from hemexp.config.compose import load_config
 from hemexp.errors import Interrupted, UserError
+from hemexp.files.result import NO_LEAKAGE
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 TAGS = "tags=[pilot,x]"
@@ -39,12 +40,12 @@ def test_csv_holds_curves_scores_and_settings_also_of_a_resumed_run(
     table = pd.read_csv(tmp_path / "csv" / "metrics.csv")
     history = pd.read_csv(tmp_path / "history.csv")
     np.testing.assert_allclose(curve(table, "train/loss"), history["train/loss"])
-    assert curve(table, "test/auroc") == [result["metrics"]["test/auroc"]["value"]]
+    assert curve(table, "test/auroc") == [result.metrics["test/auroc"].value]
     assert "optimizer.lr: 0.001" in (tmp_path / "csv" / "hparams.yaml").read_text()
-    assert result["tags"] == ["pilot", "x"]
+    assert result.tags == ["pilot", "x"]
 
 
-def test_tensorboard_is_written_beside_and_holds_the_tags(workbooks: Path, tmp_path: Path):
+def test_tensorboard_is_always_written_and_holds_the_tags(workbooks: Path, tmp_path: Path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     train(load_config(TrainConfig, [f"data.root={workbooks}", "logger=csv", TAGS, *FAST]), tmp_path)
@@ -54,7 +55,7 @@ def test_tensorboard_is_written_beside_and_holds_the_tags(workbooks: Path, tmp_p
     assert tags.tensor_proto.string_val == [b"pilot, x"]
 
 
-def test_who_is_told_does_not_change_what_a_run_is():
+def test_a_logger_does_not_change_the_config_hash():
     assert config_hash(load_config(TrainConfig, ["logger=csv", TAGS])) == config_hash(load_config(TrainConfig))
 
 
@@ -69,9 +70,7 @@ needs_mlflow = pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, re
 
 @needs_mlflow
 @pytest.mark.slow
-def test_mlflow_holds_a_run_once_however_often_it_was_resumed(
-    workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_mlflow_holds_a_resumed_run_once(workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from mlflow.tracking import MlflowClient
 
     monkeypatch.chdir(tmp_path)
@@ -83,7 +82,7 @@ def test_mlflow_holds_a_run_once_however_often_it_was_resumed(
         patched.setattr(job, "evaluate", interrupt)
         with pytest.raises(Interrupted):
             train(cfg, Path("a"))
-    (experiment,) = (each for each in store.search_experiments() if each.name == "hemexp")
+    (experiment,) = (experiment for experiment in store.search_experiments() if experiment.name == "hemexp")
     (run,) = store.search_runs([experiment.experiment_id])
     assert run.info.status == "FAILED"
     result = train(cfg, Path("a"))
@@ -94,9 +93,10 @@ def test_mlflow_holds_a_run_once_however_often_it_was_resumed(
     run = runs["a"]
     assert run.info.status == "FINISHED"
     assert run.data.tags["config_hash"] == config_hash(cfg)
-    assert (run.data.tags["verdict"], run.data.tags["tags"]) == ("HONEST", "pilot, x")
+    assert run.data.tags["conclusion"] == "not_evaluated"
+    assert (run.data.tags["verdict"], run.data.tags["tags"]) == (NO_LEAKAGE, "pilot, x")
     assert run.data.params["optimizer.lr"] == "0.001"
-    assert run.data.metrics["test/auroc"] == result["metrics"]["test/auroc"]["value"]
+    assert run.data.metrics["test/auroc"] == result.metrics["test/auroc"].value
     losses = store.get_metric_history(run.info.run_id, "train/loss")
     history = pd.read_csv("a/history.csv")
     assert [loss.step for loss in losses] == [0, 1, 2]
@@ -106,7 +106,9 @@ def test_mlflow_holds_a_run_once_however_often_it_was_resumed(
 
 @pytest.mark.slow
 @needs_mlflow
-def test_a_place_that_mlflow_cannot_write_is_refused(workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_tracking_uri_that_cannot_be_written_is_refused(
+    workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").touch()
     uri = (tmp_path / "taken" / "store").as_uri()

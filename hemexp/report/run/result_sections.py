@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from hemexp.files.result import METRIC_NAMES
 from hemexp.evaluation.metrics import auprc_by_chance
+from hemexp.files.result import METRIC_NAMES
 from hemexp.formatting import num, p_value, score_text
 from hemexp.report.blocks import DIGITS, Block, section, table, text
 from hemexp.report.run.read import RunFiles, figure

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemexp.files.result import METRIC_NAMES
 from hemexp.errors import UserError
+from hemexp.files.result import METRIC_NAMES
 
 LUCK = ("seed", "split.fold")  # keys that no one would choose among: they are what a score varies with by chance
 _STAGES = {"cv": "cross-validated", "val": "validation part", "test": "test part"}

@@ -106,6 +106,7 @@ def remarks(
         best: result.json of the best job.
     """
     from hemexp.commands.console import claim_notes
+    from hemexp.files.result import Claim
 
     winner = content["winner"]
     if winner is None:
@@ -117,7 +118,7 @@ def remarks(
         ]
     notes = [
         f"verdict of job {winner['job']}: {best['verdict']} (of leaks, no praise)",
-        *claim_notes(best.get("claim")),
+        *claim_notes(Claim(**best["claim"]) if best.get("claim") else None),
     ]
     if rival := winner.get("baseline"):
         row = {f"score{end}": rival[key] for end, key in _ENDS}
