@@ -65,7 +65,8 @@ def make_page() -> str:
 
 This page is made by `python docs/make_result_table.py` from `hemexp/files/result.py`; a test compares the two.
 `schema_version` is {SCHEMA_VERSION}. `a.b` is field `b` of the object `a`; `a[].b` is field `b` of every entry of
-the list `a`; `a.*.b` is field `b` of every entry of the object `a`. A value that is not defined or was not computed is null.
+the list `a`; `a.*.b` is field `b` of every entry of the object `a`. A value that is not defined
+or was not computed is null.
 
 ## A run (`train.py`)
 

@@ -431,7 +431,7 @@ def check_result(content: Mapping[str, Any], path: Path, kind: type[Result]) -> 
     from pydantic import ValidationError
 
     try:
-        result = _reader(kind).validate_json(json.dumps(content), strict=True)
+        result: Result = _reader(kind).validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
@@ -450,7 +450,7 @@ def check_result(content: Mapping[str, Any], path: Path, kind: type[Result]) -> 
 
 
 @cache
-def _reader(kind: type[Any]) -> Any:
+def _reader(kind: Any) -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)

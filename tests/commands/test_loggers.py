@@ -2,19 +2,28 @@
 
 import importlib.util
 import json
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from small import FAST
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.hparams.api_pb2 import Experiment
+from tensorboard.plugins.hparams.backend_context import Context
+from torch.utils.tensorboard import SummaryWriter
 
 from hemexp.commands import train as job
+from hemexp.commands.hparams import build_hparams_summaries, rank_metrics, select_hparams
 from hemexp.commands.train import train
 from hemexp.config import TrainConfig, config_hash
 from hemexp.config.compose import load_config
 from hemexp.errors import Interrupted, UserError
-from hemexp.files.result import NO_LEAKAGE
+from hemexp.files.result import METRIC_NAMES, NO_LEAKAGE, RunResult, Score
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 TAGS = "tags=[pilot,x]"
@@ -63,6 +72,53 @@ def test_a_missing_package_is_refused_by_the_configuration(monkeypatch: pytest.M
     monkeypatch.setattr("hemexp.config.sweeps.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"logger=mlflow: .*hemexp\[mlflow\]"):
         load_config(TrainConfig, ["logger=mlflow"])
+
+
+def job_result(cfg: TrainConfig, verdict: str = NO_LEAKAGE) -> RunResult:
+    """Return a result with all scores, as of a finished job of a sweep."""
+    scores = {f"{stage}/{name}": Score(value=0.5) for stage in ("test", "cv") for name in METRIC_NAMES}
+    texts = {field.name: "" for field in fields(RunResult) if field.default is MISSING}
+    return replace(RunResult(**texts), verdict=verdict, metrics=scores)
+
+
+def read_hparams(directory: Path) -> Experiment:
+    """Return the answer of TensorBoard's HPARAMS plugin about a log directory."""
+    provider = MultiplexerDataProvider(EventMultiplexer().AddRunsFromDirectory(str(directory)).Reload(), str(directory))
+    backend, request = Context(TBContext(data_provider=provider)), RequestContext()
+    runs = backend.hparams_metadata(request, "")
+    return backend.experiment_from_metadata(request, "", True, runs, [])
+
+
+def write_hparams(directory: Path, cfg: TrainConfig, result: RunResult, swept: dict[str, str]) -> None:
+    with SummaryWriter(str(directory)) as writer:
+        for summary in build_hparams_summaries(select_hparams(cfg, result, swept), list(rank_metrics(result.metrics))):
+            writer.file_writer.add_summary(summary)
+
+
+def test_the_hparams_of_a_sweep_are_its_swept_keys_and_cv_auroc_is_the_first_metric(tmp_path: Path):
+    for number, (size, rate) in enumerate([("3", "1e-3"), ("5", "3e-4")]):
+        cfg = load_config(TrainConfig, [f"model.kernel_size={size}", f"optimizer.lr={rate}"])
+        swept = {"model.kernel_size": size, "optimizer.lr": rate}
+        write_hparams(tmp_path / str(number), cfg, job_result(cfg), swept)
+    experiment = read_hparams(tmp_path)
+    assert [info.name for info in experiment.hparam_infos] == ["model.kernel_size", "optimizer.lr"]
+    assert all(info.differs for info in experiment.hparam_infos)  # these are ticked at first
+    metrics = [info.name.tag for info in experiment.metric_infos]
+    assert metrics[:2] == ["cv/auroc", "cv/brier"]
+    assert [name.partition("/")[0] for name in metrics] == ["cv"] * 6 + ["test"] * 6
+
+
+def test_the_hparams_of_a_single_run_are_its_differences_from_the_defaults():
+    cfg = load_config(TrainConfig)
+    assert select_hparams(cfg, job_result(cfg), {}) == {"model.name": "sacnn", "optimizer.lr": 0.001}
+    cfg = load_config(TrainConfig, ["model=ridge2", "model.C=2", "seed=3"])
+    assert select_hparams(cfg, job_result(cfg), {}) == {"model.name": "ridge2", "model.C": 2.0, "seed": 3}
+
+
+def test_an_incomplete_run_shows_its_verdict_beside_its_scores():
+    cfg = load_config(TrainConfig)
+    result = job_result(cfg, "INCOMPLETE: debug=fast")
+    assert select_hparams(cfg, result, {"seed": "1"}) == {"_verdict": "INCOMPLETE: debug=fast", "seed": 1.0}
 
 
 needs_mlflow = pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="mlflow-skinny is not installed")

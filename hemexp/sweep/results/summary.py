@@ -106,7 +106,6 @@ def remarks(
         best: result.json of the best job.
     """
     from hemexp.commands.console import claim_notes
-    from hemexp.files.result import Claim
 
     winner = content["winner"]
     if winner is None:
@@ -118,7 +117,7 @@ def remarks(
         ]
     notes = [
         f"verdict of job {winner['job']}: {best['verdict']} (of leaks, no praise)",
-        *claim_notes(Claim(**best["claim"]) if best.get("claim") else None),
+        *claim_notes(best.get("claim")),
     ]
     if rival := winner.get("baseline"):
         row = {f"score{end}": rival[key] for end, key in _ENDS}
