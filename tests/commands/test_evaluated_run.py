@@ -47,8 +47,8 @@ def test_the_files_of_the_folds_agree_with_the_result(finished_run: Path):
     own = scores[scores["model"] == "sacnn"]
     tested = corrected_t_test(own["auroc"].to_numpy(), 8 / 32)
     score = result["metrics"]["cv/auroc"]
-    assert score["value"] == pytest.approx(tested["value"])
-    assert score["low"] <= max(0, tested["low"]) + 1e-9  # Nadeau and Bengio, or wider because of few patients
+    assert score["value"] == pytest.approx(tested.value)
+    assert score["low"] <= max(0, tested.low) + 1e-9  # Nadeau and Bengio, or wider because of few patients
     for (model, fold), part in risks.groupby(["model", "fold"]):
         row = scores[(scores["model"] == model) & (scores["fold"] == fold)].iloc[0]
         assert row["auroc"] == pytest.approx(roc_auc_score(part["label"], part["probability"]))
