@@ -1,1 +1,1 @@
-"""What predictions are worth: scores with intervals, resampling, and the measures that TRIPOD+AI asks for."""
+"""Evaluation of a model: scores with intervals, resampling, and the measures that TRIPOD+AI asks for."""

@@ -1,12 +1,10 @@
-"""Which inputs a model's ranking rests on, measured on patients it was not fitted to, and how stable that is.
+"""Importance of the inputs for the ranking of held-out patients, and its stability.
 
-An input's importance is what the AUROC of held-out patients loses when the input is shuffled among them (Breiman,
-Machine Learning 2001;45:5-32), in every fold of the cross-validation. Inputs that tell the same story share it: each
-alone may look unimportant.
+The importance of an input is the loss of AUROC when the input is shuffled among the held-out patients of a fold
+(Breiman, Machine Learning 2001;45:5-32). Correlated inputs share their importance: each of them may look unimportant.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +12,7 @@ import pandas as pd
 from hemexp.evaluation.cross_validation import CrossValidated
 from hemexp.evaluation.metrics import auroc
 from hemexp.evaluation.pipeline import Pipeline
+from hemexp.files.result import Attributions
 from hemexp.models.predictor import Predictor
 from hemexp.types import Array
 
@@ -21,12 +20,12 @@ _TOP = 10
 
 
 @dataclass(frozen=True)
-class _Ready:
-    """A fitted predictor, as scikit-learn wants an estimator."""
+class _FittedEstimator:
+    """A fitted predictor with the interface of a scikit-learn estimator."""
 
     predictor: Predictor
 
-    def fit(self, X: Array, y: Array) -> "_Ready":
+    def fit(self, X: Array, y: Array) -> "_FittedEstimator":
         return self
 
     def auroc(self, X: Array, y: Array) -> float:
@@ -35,60 +34,59 @@ class _Ready:
 
 def attributions(
     pipeline: Pipeline, validated: CrossValidated, permutations: int
-) -> tuple[dict[str, Any], pd.DataFrame] | None:
-    """Return the block ``attributions`` of result.json and the table of attributions.csv.
+) -> tuple[Attributions, pd.DataFrame] | None:
+    """Return the summary of the importances and the table of attributions.csv; None for a model without inputs.
+
+    The intervals over folds are those of Nadeau and Bengio; correlations between repeats are Spearman's.
 
     Args:
-        pipeline: that was cross-validated.
-        validated: its result.
+        pipeline: the cross-validated pipeline.
+        validated: its cross-validation.
         permutations: of each input in each fold.
-
-    Returns:
-        ``clear`` are the inputs whose interval lies above zero; ``rank_correlation`` is the mean Spearman correlation
-        between the importances of two repeats; intervals over folds are Nadeau-Bengio's. None without inputs.
     """
     if not pipeline.features:
         return None
     by_fold = np.stack(
         [
-            _importances(predictor, pipeline.raw[part.test], pipeline.labels[part.test], permutations, part.seed)
-            for part, predictor in zip(validated.parts, validated.predictors, strict=True)
+            _get_importances(predictor, pipeline.raw[fold.test], pipeline.labels[fold.test], permutations, fold.seed)
+            for fold, predictor in zip(validated.folds, validated.predictors, strict=True)
         ]
-    )  # (J, F)
+    )  # (J, F): J folds, F inputs
     scores = [validated.corrected(column) for column in by_fold.T]
     ranks = (-by_fold).argsort(axis=1).argsort(axis=1)
     table = pd.DataFrame(
         {
             "feature": pipeline.features,
-            "importance": [score["value"] for score in scores],
-            "low": [score["low"] for score in scores],
-            "high": [score["high"] for score in scores],
+            "importance": [score.value for score in scores],
+            "low": [score.low for score in scores],
+            "high": [score.high for score in scores],
             "top10_share": ((ranks < _TOP) & (by_fold > 0)).mean(axis=0),
         }
     ).sort_values("importance", ascending=False, kind="stable", ignore_index=True)
-    repeats = np.array([part.repeat for part in validated.parts])
-    by_repeat = pd.DataFrame({r: by_fold[repeats == r].mean(axis=0) for r in np.unique(repeats)})
-    block = {
-        "method": "loss of AUROC when the input is shuffled among the held-out patients of a fold",
-        "rank_correlation": _mean_correlation(by_repeat),
-        "num_fits": len(by_fold),
-        "top": table["feature"].head(_TOP).tolist(),
-        "clear": table.loc[table["low"] > 0, "feature"].tolist(),
-    }
-    return block, table
+    repeats = np.array([fold.repeat for fold in validated.folds])
+    by_repeat = pd.DataFrame({repeat: by_fold[repeats == repeat].mean(axis=0) for repeat in np.unique(repeats)})
+    summary = Attributions(
+        method="loss of AUROC when the input is shuffled among the held-out patients of a fold",
+        rank_correlation=_mean_correlation(by_repeat),
+        num_fits=len(by_fold),
+        top=table["feature"].head(_TOP).tolist(),
+        clear=table.loc[table["low"] > 0, "feature"].tolist(),
+    )
+    return summary, table
 
 
-def _importances(predictor: Predictor, X: Array, y: Array, permutations: int, seed: int) -> Array:
+def _get_importances(predictor: Predictor, X: Array, y: Array, permutations: int, seed: int) -> Array:
     from sklearn.inspection import permutation_importance
 
-    found = permutation_importance(
-        _Ready(predictor), X, y, scoring=_Ready.auroc, n_repeats=permutations, random_state=seed % 2**32
+    estimator = _FittedEstimator(predictor)
+    result = permutation_importance(
+        estimator, X, y, scoring=_FittedEstimator.auroc, n_repeats=permutations, random_state=seed % 2**32
     )
-    return np.asarray(found.importances_mean)
+    return np.asarray(result.importances_mean)
 
 
 def _mean_correlation(by_repeat: pd.DataFrame) -> float | None:
-    """Return the mean rank correlation between two columns; None with fewer than two of either kind."""
+    """Return the mean rank correlation between two repeats; None with fewer than two repeats or inputs."""
     count = by_repeat.shape[1]
     if count < 2 or len(by_repeat) < 2:
         return None

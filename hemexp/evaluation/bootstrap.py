@@ -1,128 +1,143 @@
-"""What refitting the whole pipeline on bootstrap samples says: optimism of the scores, instability of the risks."""
+"""Optimism of the scores and instability of the risks, from refits of the whole pipeline on bootstrap samples."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from hemexp.config import TrainerConfig
 from hemexp.evaluation.calibration import calibration_slope
 from hemexp.evaluation.metrics import CONFIDENCE, auroc, brier
 from hemexp.evaluation.pipeline import Pipeline
+from hemexp.files.result import Instability, Optimism, OptimismOf
 from hemexp.training.fit import fit
 from hemexp.types import Array
 
-_UNDEFINED = 0.1  # share of refits that may be left out of a mean
-_MEMORIZED = 0.99  # apparent AUROC
-_MEMORIZES = (
-    "the model ranks the patients it was fitted to almost without error: it memorizes, and subtracting the optimism "
-    "is not enough; read the out-of-bag score or the .632+ estimate, and the cross-validation"
+MIN_OUTCOMES = 5  # patients of each outcome that bootstrap samples are drawn from; with fewer most samples are useless
+_MIN_DRAWN = 2  # different patients of each outcome in a bootstrap sample
+_MAX_UNDEFINED = 0.1  # share of refits that may be left out of a mean
+_MEMORIZED = 0.99  # apparent AUROC from which the model is considered to memorize
+_NOTE = (
+    "the model ranks the patients it was fitted to almost without error: it memorizes them. The optimism-corrected "
+    "scores are then too good; use the out-of-bag score, the .632+ estimate or the cross-validation"
 )
-_UNINFORMED: dict[str, Callable[[Array, Array], float]] = {  # the score where risks and outcomes had nothing in common
+_NO_INFORMATION: dict[str, Callable[[Array, Array], float]] = {  # the score if risks and outcomes were independent
     "auroc": lambda y, p: 0.5,
     "brier": lambda y, p: float(np.mean(p**2) - 2 * p.mean() * y.mean() + y.mean()),
 }
 
 
-def optimism(labels: Array, apparent: Array, refits: Array, counts: Array) -> dict[str, Any]:
-    """Return Harrell's optimism of AUROC, Brier score and calibration slope, and what the out-of-bag patients say.
+def optimism(labels: Array, apparent: Array, refits: Array, counts: Array) -> Optimism:
+    """Return Harrell's optimism of AUROC, Brier score and calibration slope, and the out-of-bag scores.
 
     Optimism is the mean over refits of the score on the bootstrap sample minus the score on the original patients
-    (Harrell et al., Statistics in Medicine 1996;15:361-387); the corrected score is the apparent one less it. A refit
-    whose score is not defined (one outcome only, or risks that separate the outcomes, which have no slope) is left out;
-    if that happens to more than a tenth, or to the apparent score, the results that need it are None.
+    (Harrell et al., Statistics in Medicine 1996;15:361-387). The corrected score is the apparent score minus optimism.
+    A refit is left out if its score is not defined (one outcome only, or no slope because the risks separate the
+    outcomes). If more than 10 % of the refits are left out, or the apparent score is not defined, the results that
+    need them are None.
 
-    Two thirds of the original patients are in a sample too: a model that memorizes them looks good on the original
-    ones, and Harrell's correction is then far too small. ``out_of_bag`` is the mean score on those left out of a
-    sample; ``corrected_632plus`` weighs it with the apparent score after Efron and Tibshirani (JASA 1997;92:548-560).
+    About two thirds of the original patients are also in a bootstrap sample. A model that memorizes them scores well on
+    the original patients, and Harrell's correction is far too small. ``out_of_bag`` is the mean score on the patients
+    outside the sample. ``corrected_632plus`` is the weighted mean of the apparent and the out-of-bag score of Efron and
+    Tibshirani (JASA 1997;92:548-560).
 
     Args:
         labels: 1 or 0.
-        apparent: risks of the model for the patients it was fitted to.
-        refits: risks of all these patients, from the model refitted on each bootstrap sample.
-        counts: how often each patient is in each sample.
+        apparent: risks from the model for the patients that it was fitted to.
+        refits: risks of the same patients, from the model refitted on each bootstrap sample.
+        counts: how often each patient is in each bootstrap sample.
 
     Shape:
         labels, apparent: (N,); refits, counts: (B, N).
     """
     y = labels.astype(float)
-    everybody = np.ones((1, len(y)))
-    block: dict[str, Any] = {"num_refits": len(refits)}
+    all_patients = np.ones((1, len(y)))
+    scores: dict[str, OptimismOf] = {}
     for name, measure in {"auroc": auroc, "brier": brier, "calibration_slope": calibration_slope}.items():
         with np.errstate(invalid="ignore", divide="ignore"):  # an AUROC of one outcome is 0 / 0
-            value = float(measure(y, apparent, everybody)[0])
-            scores = np.array(
+            value = float(measure(y, apparent, all_patients)[0])
+            refitted = np.array(
                 [
-                    measure(y, p, np.vstack([count, everybody, count == 0]))
+                    measure(y, p, np.vstack([count, all_patients, count == 0]))
                     for p, count in zip(refits, counts, strict=True)
                 ]
-            )  # (B, 3): on the sample, on all, on those left out
-        mean, out_of_bag = _mean(scores[:, 0] - scores[:, 1]), _mean(scores[:, 2])
-        known = np.isfinite(value)
-        block[name] = {
-            "apparent": value if known else None,
-            "optimism": mean,
-            "corrected": value - mean if mean is not None and known else None,
-            "out_of_bag": out_of_bag,
-        }
-        if name in _UNINFORMED and out_of_bag is not None and known:
-            block[name]["corrected_632plus"] = _weigh(value, out_of_bag, _UNINFORMED[name](y, apparent))
-    fitted = block["auroc"]["apparent"]
-    block["note"] = _MEMORIZES if fitted is not None and fitted > _MEMORIZED else ""
-    return block
+            )  # (B, 3): in the sample, in all patients, in the patients outside the sample
+        mean, out_of_bag = _mean(refitted[:, 0] - refitted[:, 1]), _mean(refitted[:, 2])
+        score = OptimismOf(apparent=None, optimism=mean, corrected=None, out_of_bag=out_of_bag)
+        if np.isfinite(value):
+            score.apparent = value
+            score.corrected = None if mean is None else value - mean
+            if name in _NO_INFORMATION and out_of_bag is not None:
+                score.corrected_632plus = _get_632plus(value, out_of_bag, _NO_INFORMATION[name](y, apparent))
+        scores[name] = score
+    memorizes = (scores["auroc"].apparent or 0.0) > _MEMORIZED
+    return Optimism(num_refits=len(refits), **scores, note=_NOTE if memorizes else "")
 
 
 def _mean(values: Array) -> float | None:
-    """Return the mean of what is defined; None where too little is."""
+    """Return the mean of the finite values; None where there are too few."""
     defined = values[np.isfinite(values)]
-    return float(defined.mean()) if len(defined) >= max(1, (1 - _UNDEFINED) * len(values)) else None
+    return float(defined.mean()) if len(defined) >= max(1, (1 - _MAX_UNDEFINED) * len(values)) else None
 
 
-def _weigh(apparent: float, out_of_bag: float, uninformed: float) -> float:
-    """Return the .632+ estimate: the nearer the out-of-bag score to knowing nothing, the less the apparent counts."""
-    rate = (out_of_bag - apparent) / (uninformed - apparent) if uninformed != apparent else 0.0
+def _get_632plus(apparent: float, out_of_bag: float, no_information: float) -> float:
+    """Return the .632+ estimate: the apparent score loses weight as the out-of-bag score nears no information."""
+    rate = (out_of_bag - apparent) / (no_information - apparent) if no_information != apparent else 0.0
     if rate > 1:
-        out_of_bag = uninformed  # no worse than knowing nothing
+        out_of_bag = no_information  # the score is not counted as worse than no information
     weight = 0.632 / (1 - 0.368 * min(max(rate, 0.0), 1.0))
     return (1 - weight) * apparent + weight * out_of_bag
 
 
-def instability(risks: Array, refits: Array, threshold: float = 0.5) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return how much patients' risks change with the sample (Riley and Collins, Biometrical Journal 2023;65:2200302).
+def instability(risks: Array, refits: Array, threshold: float = 0.5) -> tuple[Instability, pd.DataFrame]:
+    """Return the change of the risks between bootstrap refits (Riley and Collins, Biometrical Journal 2023;65:2200302).
 
     Args:
-        risks: of the model.
-        refits: of the same patients, from the model refitted on each bootstrap sample.
-        threshold: of risk; classification instability is the share of refits that put a patient on the other side of it
-            than the model does, averaged over patients.
+        risks: from the model.
+        refits: risks of the same patients, from the model refitted on each bootstrap sample.
+        threshold: of risk; a refit changes the class of a patient if its risk is on the other side of the threshold.
 
     Shape:
         risks: (N,); refits: (B, N).
 
     Returns:
-        The means over patients (the interval's width: the median), and a row a patient with the interval that holds
-        95 % of the refits and the mean absolute difference from the model.
+        The summary, and a table with a row for each patient: the interval that holds 95 % of the refits and the mean
+        absolute difference from the model.
     """
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(refits, [tail, 1 - tail], axis=0)
     difference = np.abs(refits - risks).mean(axis=0)
     changed = (refits >= threshold) != (risks >= threshold)
-    block = {
-        "num_refits": len(refits),
-        "threshold": threshold,
-        "mean_absolute_difference": float(difference.mean()),
-        "median_interval_width": float(np.median(high - low)),
-        "classification_instability": float(changed.mean()),
-    }
+    summary = Instability(
+        num_refits=len(refits),
+        threshold=threshold,
+        mean_absolute_difference=float(difference.mean()),
+        median_interval_width=float(np.median(high - low)),
+        classification_instability=float(changed.mean()),
+    )
     table = {"probability": risks, "low": low, "high": high, "mean_absolute_difference": difference}
-    return block, pd.DataFrame(table)
+    return summary, pd.DataFrame(table)
 
 
-_FEWEST_DRAWN = 2  # different patients of each outcome in a bootstrap sample
+@dataclass(frozen=True, eq=False)
+class BootstrapRefits:
+    """The results of refitting a pipeline on bootstrap samples.
 
+    Attributes:
+        optimism: of the scores.
+        instability: of the risks.
+        table: the columns of instability.csv that refits give, a row for each patient.
+        risks: (N,) from the fit to all patients.
+        refits: (B, N) from the fit to each bootstrap sample.
+    """
 
-FEWEST_TO_DRAW = 5  # patients of each outcome: of fewer, hardly a sample would do
+    optimism: Optimism
+    instability: Instability
+    table: pd.DataFrame
+    risks: Array
+    refits: Array
 
 
 def bootstrap_refits(
@@ -130,22 +145,20 @@ def bootstrap_refits(
     indices: Sequence[int],
     num_refits: int,
     seed: int,
+    trainer: TrainerConfig,
     threshold: float = 0.5,
     directory: Path | None = None,
-) -> tuple[dict[str, Any], Array, Array]:
+) -> BootstrapRefits:
     """Fit the pipeline to all patients and to bootstrap samples of them.
 
     Args:
-        pipeline: the run's.
-        indices: table positions of the patients, `FEWEST_TO_DRAW` of each outcome at least.
-        num_refits: bootstrap samples; each holds both outcomes.
+        pipeline: of the run.
+        indices: table positions of the patients, with at least `MIN_OUTCOMES` patients of each outcome.
+        num_refits: number of bootstrap samples; each holds both outcomes.
         seed: of samples and fits.
-        threshold: of risk, for the instability of classifications.
+        trainer: see `hemexp.training.fit`.
+        threshold: of risk, for the instability of classes.
         directory: see `hemexp.training.fit`.
-
-    Returns:
-        The blocks ``optimism`` and ``instability`` of result.json with the table of instability.csv under ``table``;
-        the patients' risks (N,) and those from each refit (B, N).
     """
     rows, rng = np.asarray(indices, dtype=int), np.random.default_rng(seed)
     labels = pipeline.labels[rows]
@@ -154,17 +167,12 @@ def bootstrap_refits(
     members = [pipeline.member(indices, seeds[0])]
     while len(samples) < num_refits:
         drawn = np.sort(rng.integers(len(rows), size=len(rows)))
-        fewest = min(len(np.unique(drawn[labels[drawn] == outcome])) for outcome in (0, 1))
-        if fewest >= _FEWEST_DRAWN:  # else no part could be held out of it
+        num_distinct = min(len(np.unique(drawn[labels[drawn] == outcome])) for outcome in (0, 1))
+        if num_distinct >= _MIN_DRAWN:  # needed to cut a validation part out of the sample
             samples.append(drawn)
             members.append(pipeline.member(rows[drawn].tolist(), seeds[len(samples)]))
-    fitted = fit(members, pipeline.cfg.trainer, directory=directory)
+    fitted = fit(members, trainer, directory=directory)
     risks = np.stack([result.predictor().predict(pipeline.raw[rows]) for result in fitted])  # (1 + B, N)
     counts = np.stack([np.bincount(drawn, minlength=len(rows)) for drawn in samples]).astype(float)
     summary, table = instability(risks[0], risks[1:], threshold)
-    blocks = {
-        "optimism": optimism(labels, risks[0], risks[1:], counts),
-        "instability": summary,
-        "table": table,
-    }
-    return blocks, risks[0], risks[1:]
+    return BootstrapRefits(optimism(labels, risks[0], risks[1:], counts), summary, table, risks[0], risks[1:])

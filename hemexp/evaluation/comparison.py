@@ -1,78 +1,92 @@
-"""The model beside the baselines: on the same folds by the corrected test, on the one test part by DeLong's."""
+"""Comparison of the model with the baselines: corrected test on the same folds, DeLong's test on the test part."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy.stats import norm, rankdata
 
-from hemexp.evaluation.cross_validation import NOT_DEFINED, CrossValidated
-from hemexp.evaluation.metrics import CONFIDENCE, MEASURES, Score, auroc, auroc_interval
+from hemexp.evaluation.cross_validation import CrossValidated
+from hemexp.evaluation.metrics import CONFIDENCE, MEASURES, auroc, auroc_interval
+from hemexp.files.result import BETTER, NOT_BETTER, NOT_EVALUATED, WORSE, Claim, ComparedModel, Difference, Score
 from hemexp.types import Array
 
-_BETTER = {"auroc": 1, "brier": -1}  # the sign of a good difference
+_GOOD_SIGN = {"auroc": 1, "brier": -1}  # the sign of a difference in favor of the model
 
 
-def compare(
-    validated: Mapping[str, CrossValidated], labels: Array, tested: Mapping[str, Array]
-) -> list[dict[str, Any]]:
-    """Return a row a model: its scores, and for all but the first what the first one's are better by.
+def compare(validated: Mapping[str, CrossValidated], labels: Array, tested: Mapping[str, Array]) -> list[ComparedModel]:
+    """Return a row for each model: its scores, and the scores of the first model minus this model's.
 
     Args:
-        validated: by name, the model first; all on the same folds. Empty where there was no cross-validation.
+        validated: by name, the model of the run first; all on the same folds. Empty without cross-validation.
         labels: of the test part.
-        tested: risks of the test part, by name, the model first.
+        tested: risks of the test part by name, the model of the run first.
 
     Shape:
         labels and each of `tested`: (N,).
     """
-    names = list(tested)
-    rows = []
-    for name in names:
-        row: dict[str, Any] = {"model": name, "is_model": name == names[0]}
-        for measure in MEASURES:
-            row[measure] = validated[name].score(measure) if validated else NOT_DEFINED
-        for measure in _BETTER:
-            apart = name != names[0] and bool(validated)
-            difference = validated[names[0]].difference(validated[name], measure) if apart else None
-            row[f"{measure}_difference"] = difference
-        row["test_auroc"] = _test_auroc(labels, tested[name])
-        test = None if name == names[0] else delong_test(labels, tested[names[0]], tested[name])
-        row["test_auroc_difference"] = test
-        rows.append(row)
-    for key in ("auroc_difference", "brier_difference", "test_auroc_difference"):
-        known = [row[key] for row in rows if row[key] is not None]
-        for difference, adjusted in zip(known, holm([each["p"] for each in known]), strict=True):
-            difference["p_holm"] = adjusted
+    model, *_ = tested
+    rows = [ComparedModel(model=name, is_model=name == model) for name in tested]
+    for row in rows:
+        row.test_auroc = _test_auroc(labels, tested[row.model])
+        if validated:
+            for measure in MEASURES:
+                setattr(row, measure, validated[row.model].score(measure))
+        if validated and not row.is_model:
+            row.auroc_difference = validated[model].difference(validated[row.model], "auroc")
+            row.brier_difference = validated[model].difference(validated[row.model], "brier")
+        if not row.is_model:
+            row.test_auroc_difference = delong_test(labels, tested[model], tested[row.model])
+    _add_holm(row.auroc_difference for row in rows)
+    _add_holm(row.brier_difference for row in rows)
+    _add_holm(row.test_auroc_difference for row in rows)
     return rows
 
 
-def claim(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return what may be said of the model against the baselines, by measure.
+def claim(rows: Sequence[ComparedModel]) -> Claim | None:
+    """Return the relation of the model to the baselines by AUROC and by Brier score; None without cross-validation.
 
-    ``better than baseline`` needs the interval of the corrected difference to lie on the good side of zero against each
-    baseline, the prevalence included; ``worse than baseline`` on the bad side against one of them, with a p that stays
-    below 0.05 after Holm's correction for looking at them all. Without cross-validation nothing may be said.
+    ``better than baseline``: the interval of the corrected difference lies on the good side of zero against every
+    baseline, the prevalence included. ``worse than baseline``: the interval lies on the bad side against one of them,
+    and p stays below 0.05 after Holm's correction over all baselines.
     """
-    others = [row for row in rows if not row["is_model"]]
-    if not others or any(row["auroc_difference"] is None for row in others):
+    baselines = [row for row in rows if not row.is_model]
+    if not baselines or any(row.auroc_difference is None for row in baselines):
         return None
-    said: dict[str, Any] = {"worse_than": {}, "worse_before_holm": {}}
-    for measure, sign in _BETTER.items():
-        differences = {row["model"]: row[f"{measure}_difference"] for row in others}
-        better = all(_side(each, sign) > 0 for each in differences.values())
-        bad = [name for name, each in differences.items() if _side(each, sign) < 0]
-        adjusted = holm([each["p"] for each in differences.values()])
-        holds = {name for name, p in zip(differences, adjusted, strict=True) if p is not None and p < 1 - CONFIDENCE}
-        worse = [name for name in bad if name in holds]
-        relation = "better than" if better else "worse than" if worse else "not better than"
-        said[measure] = f"{relation} baseline"
-        said["worse_than"][measure], said["worse_before_holm"][measure] = worse, bad
-    return said
+    relation, worse, worse_before_holm = {}, {}, {}
+    for measure in _GOOD_SIGN:
+        differences = _get_differences(baselines, measure)
+        worse_before_holm[measure] = [name for name, side in _get_sides(differences, measure).items() if side < 0]
+        worse[measure] = _find_worse(differences, measure)
+        is_better = all(side > 0 for side in _get_sides(differences, measure).values())
+        relation[measure] = f"{'better' if is_better else 'worse' if worse[measure] else 'not better'} than baseline"
+    return Claim(**relation, worse_than=worse, worse_before_holm=worse_before_holm)
+
+
+def conclude(rows: Sequence[ComparedModel]) -> str:
+    """Return the conclusion of a run from the comparison with the baselines by cross-validation.
+
+    Baselines whose difference could not be computed are left out.
+
+    Returns:
+        ``better_than_baselines``: for every baseline the whole interval of the AUROC difference is above zero, and for
+        no baseline the whole interval of the Brier difference is above zero (a worse Brier score).
+        ``worse_than_baseline``: the AUROC or the Brier score is worse than a baseline's after Holm's correction.
+        ``not_evaluated``: there is no AUROC difference. ``not_better_than_baselines``: all other cases.
+    """
+    computed = {
+        measure: {name: each for name, each in _get_differences(rows, measure).items() if each.value is not None}
+        for measure in _GOOD_SIGN
+    }
+    if not computed["auroc"]:
+        return NOT_EVALUATED
+    if any(_find_worse(differences, measure) for measure, differences in computed.items()):
+        return WORSE
+    auroc_sides, brier_sides = (_get_sides(computed[measure], measure).values() for measure in ("auroc", "brier"))
+    return BETTER if min(auroc_sides) > 0 and all(side >= 0 for side in brier_sides) else NOT_BETTER
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p after Holm's correction for looking at all of them; None stays, and counts as a look."""
+    """Return the p values after Holm's correction; a missing p value stays missing, but counts as a comparison."""
     from statsmodels.stats.multitest import multipletests
 
     if not p_values:
@@ -81,50 +95,74 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return [None if p is None else float(after) for p, after in zip(p_values, adjusted, strict=True)]
 
 
-def _side(difference: Mapping[str, float | None], sign: int) -> int:
-    """Return 1 where the whole interval is good, -1 where it is bad, 0 where it holds zero."""
-    low, high = difference["low"], difference["high"]
-    if low is None or high is None or low <= 0 <= high:
-        return 0
-    return sign if low > 0 else -sign
+def _add_holm(differences: Iterable[Difference | None]) -> None:
+    known = [difference for difference in differences if difference is not None]
+    for difference, adjusted in zip(known, holm([each.p for each in known]), strict=True):
+        difference.p_holm = adjusted
 
 
-def _test_auroc(labels: Array, risks: Array) -> Mapping[str, float | None]:
+def _get_differences(rows: Sequence[ComparedModel], measure: str) -> dict[str, Difference]:
+    """Return the differences to the baselines by name, as far as they exist."""
+    differences = {row.model: getattr(row, f"{measure}_difference") for row in rows if not row.is_model}
+    return {name: difference for name, difference in differences.items() if difference is not None}
+
+
+def _find_worse(differences: Mapping[str, Difference], measure: str) -> list[str]:
+    """Return the baselines that the model is worse than after Holm's correction."""
+    adjusted = holm([difference.p for difference in differences.values()])
+    sides = _get_sides(differences, measure)
+    return [
+        name
+        for (name, side), p in zip(sides.items(), adjusted, strict=True)
+        if side < 0 and p is not None and p < 1 - CONFIDENCE
+    ]
+
+
+def _get_sides(differences: Mapping[str, Difference], measure: str) -> dict[str, int]:
+    """Return 1 where the whole interval is in favor of the model, -1 where it is against it, 0 where it holds zero."""
+    sides = dict.fromkeys(differences, 0)
+    for name, difference in differences.items():
+        if difference.low is not None and difference.high is not None and not difference.low <= 0 <= difference.high:
+            sides[name] = _GOOD_SIGN[measure] if difference.low > 0 else -_GOOD_SIGN[measure]
+    return sides
+
+
+def _test_auroc(labels: Array, risks: Array) -> Score:
     events = int(labels.sum())
     if not 0 < events < len(labels):
-        return NOT_DEFINED
+        return Score()
     value = float(auroc(labels, risks, np.ones((1, len(labels))))[0])
-    if np.ptp(risks) == 0:  # one risk for everybody ranks nobody, whoever they are
-        return {"value": value, "low": value, "high": value}
+    if np.ptp(risks) == 0:  # equal risks have an AUROC of 0.5 in every sample of patients
+        return Score(value=value, low=value, high=value)
     low, high = auroc_interval(value, events, len(labels) - events)
-    return {"value": value, "low": low, "high": high}
+    return Score(value=value, low=low, high=high)
 
 
-def delong_test(labels: Array, first: Array, second: Array) -> Score:
-    """Return the AUROC of the first risks minus that of the second, with a 95 % interval and the two-sided ``p``.
+def delong_test(labels: Array, first: Array, second: Array) -> Difference:
+    """Return the AUROC of the first risks minus the AUROC of the second, with DeLong's interval and two-sided p value.
 
-    Computed from midranks (Sun and Xu, IEEE Signal Processing Letters 2014;21:1389-1393). Without two patients of each
-    outcome, or where the difference has no variance (the same ranks, or both perfect), interval and p are None.
+    Computed from midranks (Sun and Xu, IEEE Signal Processing Letters 2014;21:1389-1393). Interval and p are None with
+    fewer than two patients of either outcome, or where the difference has no variance (equal ranks, or both perfect).
 
     Shape:
         labels, first, second: (N,); labels 1 or 0.
     """
-    result: Score = {"value": None, "low": None, "high": None, "p": None}
     event = labels == 1
-    m, n = int(event.sum()), int((~event).sum())
-    if m == 0 or n == 0:
-        return result
+    num_events, num_others = int(event.sum()), int((~event).sum())
+    if num_events == 0 or num_others == 0:
+        return Difference()
     risks = np.stack([first, second])
     ranks = rankdata(risks, axis=1)
-    # each event's share of non-events below it, and each non-event's share of events above it
-    above = (ranks[:, event] - rankdata(risks[:, event], axis=1)) / n
-    below = 1 - (ranks[:, ~event] - rankdata(risks[:, ~event], axis=1)) / m
-    difference = float(above[0].mean() - above[1].mean())
-    result["value"] = difference
-    if m > 1 and n > 1:
-        deviation = float(np.sqrt(np.var(above[0] - above[1], ddof=1) / m + np.var(below[0] - below[1], ddof=1) / n))
-        if deviation > 1e-12:  # else rounding only
-            reach = float(norm.ppf((1 + CONFIDENCE) / 2)) * deviation
-            result["low"], result["high"] = max(-1.0, difference - reach), min(1.0, difference + reach)
-            result["p"] = float(2 * norm.sf(abs(difference) / deviation))
-    return result
+    # the share of non-events below each event, and the share of events above each non-event
+    below = (ranks[:, event] - rankdata(risks[:, event], axis=1)) / num_others
+    above = 1 - (ranks[:, ~event] - rankdata(risks[:, ~event], axis=1)) / num_events
+    value = float(below[0].mean() - below[1].mean())
+    if num_events < 2 or num_others < 2:
+        return Difference(value=value)
+    variance = np.var(below[0] - below[1], ddof=1) / num_events + np.var(above[0] - above[1], ddof=1) / num_others
+    deviation = float(np.sqrt(variance))
+    if deviation <= 1e-12:  # zero, apart from rounding
+        return Difference(value=value)
+    reach = float(norm.ppf((1 + CONFIDENCE) / 2)) * deviation
+    p = float(2 * norm.sf(abs(value) / deviation))
+    return Difference(value=value, low=max(-1.0, value - reach), high=min(1.0, value + reach), p=p)

@@ -1,9 +1,9 @@
-"""Repeated stratified cross-validation, and what its scores allow to say.
+"""Repeated stratified cross-validation with corrected intervals and tests.
 
-The scores of one repeat's folds, and of all repeats, come from overlapping patients: their variance is corrected after
-Nadeau and Bengio (Machine Learning 2003;52:239-281), as Bouckaert and Frank (PAKDD 2004) do for repeated folds, and is
-never taken for less than the patients' own (`hemexp.evaluation.intervals`). AUROC is the mean over folds, never that of
-pooled folds, which is biased downwards.
+The scores of folds and repeats are not independent, because their patients overlap. Their variance is therefore
+corrected after Nadeau and Bengio (Machine Learning 2003;52:239-281), as Bouckaert and Frank (PAKDD 2004) do for
+repeated folds. It is at least the variance that the sampling of patients causes (`hemexp.evaluation.intervals`). The
+AUROC is the mean over folds; the AUROC of pooled folds is biased downwards.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,32 +18,32 @@ from scipy.stats import t as student
 from hemexp.config import TrainerConfig
 from hemexp.evaluation.folds import Fold
 from hemexp.evaluation.intervals import patient_shares, standard_error
-from hemexp.evaluation.metrics import CONFIDENCE, MEASURES, RANKING, Score, auprc_by_chance, exact_interval
+from hemexp.evaluation.metrics import CONFIDENCE, MEASURES, RANKING, auprc_by_chance, exact_interval
 from hemexp.evaluation.pipeline import Pipeline
+from hemexp.files.result import Difference, Score
 from hemexp.models.predictor import Predictor
 from hemexp.training.fit import fit
 from hemexp.training.loop import FitResult
 from hemexp.types import Array
 
-NOT_DEFINED: Score = {"value": None, "low": None, "high": None}
-ScoreCallback = Callable[[int, float], None]  # repeats done, the mean score over their folds; may raise Pruned
+ScoreCallback = Callable[[int, float], None]  # finished repeats, mean score over their folds; may raise Pruned
 MEASURED = ("accuracy", "majority_accuracy", *MEASURES)
 
 
 @dataclass(frozen=True, eq=False)
 class CrossValidated:
-    """A model on every fold.
+    """The predictions and scores of a model in all folds.
 
     Attributes:
-        parts: the folds.
+        folds: index arrays and seed of each fold.
         labels: (N,) of all patients.
-        probabilities: (R, N) out-of-fold risks; NaN for who takes no part.
-        scores: a row a fold, in order; columns as in cv_scores.csv, but the model.
-        predictors: that of each fold.
-        num_diverged: folds whose training loss was no number in the end; they predict with their best weights.
+        probabilities: (R, N) out-of-fold risks; NaN for patients outside the cross-validation.
+        scores: a row for each fold in the order of `folds`; the columns of cv_scores.csv without ``model``.
+        predictors: the fitted model of each fold.
+        num_diverged: folds whose training loss ended as NaN or infinite; they predict with their best weights.
     """
 
-    parts: list[Fold]
+    folds: list[Fold]
     labels: Array
     probabilities: Array
     scores: pd.DataFrame
@@ -52,171 +52,174 @@ class CrossValidated:
 
     @cached_property
     def indices(self) -> Array:
-        """Table positions of those who take part."""
+        """Table positions of the cross-validated patients: (P,)."""
         return np.flatnonzero(np.isfinite(self.probabilities[0]))
 
     @cached_property
-    def folds(self) -> Array:
-        """The fold that each of `indices` is held out in, (R, P)."""
-        folds = np.full(self.probabilities.shape, -1)
-        for part in self.parts:
-            folds[part.repeat, part.test] = part.fold
-        return folds[:, self.indices]
+    def fold_numbers(self) -> Array:
+        """The number of the fold in which each patient of `indices` is held out: (R, P)."""
+        numbers = np.full(self.probabilities.shape, -1)
+        for fold in self.folds:
+            numbers[fold.repeat, fold.test] = fold.number
+        return numbers[:, self.indices]
 
     @property
     def auprc_by_chance(self) -> float:
-        """The mean AUPRC of the folds, were each ranked at random."""
-        outcomes = [self.labels[part.test] for part in self.parts]
+        """The mean AUPRC of the folds under random ranking."""
+        outcomes = [self.labels[fold.test] for fold in self.folds]
         return float(np.mean([auprc_by_chance(int(y.sum()), len(y)) for y in outcomes]))
 
     def first(self, num_repeats: int) -> "CrossValidated":
-        """Return the first repeats alone."""
-        parts = [part for part in self.parts if part.repeat < num_repeats]
-        count = len(parts)
+        """Return the first repeats."""
+        folds = [fold for fold in self.folds if fold.repeat < num_repeats]
+        count = len(folds)
         risks, scores = self.probabilities[:num_repeats], self.scores.iloc[:count]
-        return CrossValidated(parts, self.labels, risks, scores, self.predictors[:count])
+        return CrossValidated(folds, self.labels, risks, scores, self.predictors[:count])
 
     def score(self, measure: str) -> Score:
-        """Return the mean over folds with its interval, within what is possible."""
+        """Return the mean over folds with its interval, cut to the range of the score."""
         values = self.scores[measure].to_numpy()
-        tested = corrected_t_test(values, self._ratio, self._error(measure, self._shares(measure)))
-        if tested["value"] is None or tested["low"] is None or tested["high"] is None:
-            return NOT_DEFINED
-        low, high = max(0.0, tested["low"]), tested["high"] if measure == "log_loss" else min(1.0, tested["high"])
+        mean = corrected_t_test(values, self._test_over_train, self._error(measure, self._shares(measure)))
+        if mean.value is None or mean.low is None or mean.high is None:
+            return Score()
+        low, high = max(0.0, mean.low), mean.high if measure == "log_loss" else min(1.0, mean.high)
         if measure.endswith("accuracy"):
-            exact = exact_interval(tested["value"], len(self.indices))
-            low, high = min(low, exact["low"] or 0.0), max(high, exact["high"] or 1.0)
-        return {"value": tested["value"], "low": low, "high": high}
+            exact = exact_interval(mean.value, len(self.indices))
+            low, high = min(low, exact.low or 0.0), max(high, exact.high or 1.0)
+        return Score(value=mean.value, low=low, high=high)
 
-    def difference(self, other: "CrossValidated", measure: str) -> dict[str, float | None]:
-        """Return this model's mean score minus another's on the same folds, with the corrected test's interval, p."""
+    def difference(self, other: "CrossValidated", measure: str) -> Difference:
+        """Return the mean score of this model minus the other's on the same folds, with interval and p value."""
         values = self.scores[measure].to_numpy() - other.scores[measure].to_numpy()
-        own, theirs = self._shares(measure), other._shares(measure)
-        error = None if own is None or theirs is None else self._error(measure, own - theirs)
-        return corrected_t_test(values, self._ratio, error)
+        shares, other_shares = self._shares(measure), other._shares(measure)
+        error = None if shares is None or other_shares is None else self._error(measure, shares - other_shares)
+        return corrected_t_test(values, self._test_over_train, error)
 
     def corrected(self, values: Array) -> Score:
-        """Return the mean of any value of each fold with its Nadeau-Bengio interval."""
-        tested = corrected_t_test(values, self._ratio)
-        return {name: tested[name] for name in ("value", "low", "high")}
+        """Return the mean of one value for each fold with its Nadeau-Bengio interval."""
+        mean = corrected_t_test(values, self._test_over_train)
+        return Score(value=mean.value, low=mean.low, high=mean.high)
 
     @property
-    def _ratio(self) -> float:
+    def _test_over_train(self) -> float:
         return float((self.scores["num_test"] / self.scores["num_train"]).mean())
 
     def _shares(self, measure: str) -> Array | None:
-        return patient_shares(measure, self.labels[self.indices], self.probabilities[:, self.indices], self.folds)
+        return patient_shares(
+            measure, self.labels[self.indices], self.probabilities[:, self.indices], self.fold_numbers
+        )
 
     def _error(self, measure: str, shares: Array | None) -> float | None:
         return None if shares is None else standard_error(measure, shares, self.labels[self.indices])
 
 
-def corrected_t_test(
-    values: Array, test_over_train: float, least_error: float | None = None
-) -> dict[str, float | None]:
-    """Test the mean of a value for each resample against zero, after Nadeau and Bengio.
+def corrected_t_test(values: Array, test_over_train: float, least_error: float | None = None) -> Difference:
+    """Test the mean of the values of all folds against zero, after Nadeau and Bengio.
 
-    The variance of the mean of J values with sample variance s² is taken as ``(1/J + n_test/n_train) s²``.
+    The variance of the mean of J values with sample variance s² is estimated as ``(1/J + n_test/n_train) s²``.
 
     Args:
-        values: of each resample.
-        test_over_train: patients held out for each patient trained on.
-        least_error: the standard error is this at least; see `hemexp.evaluation.intervals`.
+        values: one for each fold.
+        test_over_train: number of held-out patients divided by the number of training patients.
+        least_error: lower bound of the standard error; see `hemexp.evaluation.intervals`.
 
     Shape:
-        values: (J,), J at least 2 and all numbers; else nothing is defined.
+        values: (J,); with fewer than two values, or with a NaN, the result is undefined.
 
     Returns:
-        ``value, low, high, p``; p is 1 where all values are zero.
+        The mean with interval and p value; p is 1 where all values are zero.
     """
     if len(values) < 2 or np.isnan(values).any():
-        return {**NOT_DEFINED, "p": None}
+        return Difference()
     mean = float(values.mean())
     error = float(np.sqrt((1 / len(values) + test_over_train) * values.var(ddof=1)))
     if least_error is not None and least_error > error:  # false for NaN
         error = least_error
     freedom = len(values) - 1
     reach = float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * error
-    never = 1.0 if abs(mean) < 1e-12 else 0.0  # all values equal
-    p = float(2 * student.sf(abs(mean) / error, freedom)) if error > 1e-12 else never
-    return {"value": mean, "low": mean - reach, "high": mean + reach, "p": p}
+    if error > 1e-12:
+        p = float(2 * student.sf(abs(mean) / error, freedom))
+    else:  # all values are equal
+        p = 1.0 if abs(mean) < 1e-12 else 0.0
+    return Difference(value=mean, low=mean - reach, high=mean + reach, p=p)
 
 
 def cross_validate(
     pipelines: Sequence[Pipeline],
-    parts: Sequence[Fold],
+    folds: Sequence[Fold],
     trainer: TrainerConfig,
     directory: Path | None = None,
     callback: ScoreCallback | None = None,
     callback_score: str = "auroc",
 ) -> list[CrossValidated]:
-    """Fit every pipeline to every part, all in one go, and score each on who was held out.
+    """Fit every pipeline in every fold, in one call of `fit`, and score it on the held-out patients.
 
     Args:
         pipelines: on the same patients.
-        parts: at least one; see `repeated_folds`.
+        folds: at least one; see `repeated_folds`.
         trainer: see `hemexp.training.fit`.
-        directory: likewise.
-        callback: is told of the first pipeline, which is then fitted repeat by repeat, to the same numbers.
-        callback_score: the score that `callback` is told.
+        directory: see `hemexp.training.fit`.
+        callback: gets the mean score of the first pipeline after every repeat. The first pipeline is then fitted
+            repeat by repeat, with the same results.
+        callback_score: name of the score for `callback`.
 
     Raises:
-        Pruned: `callback` ended it.
+        Pruned: raised by `callback`.
     """
-    first = [] if callback is None else _fit_watched(pipelines[0], parts, trainer, directory, callback, callback_score)
-    members = [pipeline.member(part.train.tolist(), part.seed) for pipeline in pipelines for part in parts][
-        len(first) :
-    ]
-    results = [*first, *fit(members, trainer, directory=directory)]
-    batches = (results[start : start + len(parts)] for start in range(0, len(results), len(parts)))
-    return [score_parts(pipeline, list(parts), batch) for pipeline, batch in zip(pipelines, batches, strict=True)]
+    done: list[FitResult] = []
+    if callback is not None:
+        done = _fit_by_repeat(pipelines[0], folds, trainer, directory, callback, callback_score)
+    members = [pipeline.member(fold.train.tolist(), fold.seed) for pipeline in pipelines for fold in folds]
+    results = [*done, *fit(members[len(done) :], trainer, directory=directory)]
+    batches = (results[start : start + len(folds)] for start in range(0, len(results), len(folds)))
+    return [score_folds(pipeline, list(folds), batch) for pipeline, batch in zip(pipelines, batches, strict=True)]
 
 
-def _fit_watched(
+def _fit_by_repeat(
     pipeline: Pipeline,
-    parts: Sequence[Fold],
+    folds: Sequence[Fold],
     trainer: TrainerConfig,
     directory: Path | None,
     callback: ScoreCallback,
     callback_score: str,
 ) -> list[FitResult]:
-    """Fit a pipeline repeat by repeat, telling the mean score so far after each."""
+    """Fit a pipeline repeat by repeat and call `callback` with the mean score so far after each repeat."""
     results: list[FitResult] = []
     values: list[float] = []
-    for repeat in sorted({part.repeat for part in parts}):
-        own = [part for part in parts if part.repeat == repeat]
-        place = None if directory is None else directory / f"repeat-{repeat}"
-        fitted = fit([pipeline.member(part.train.tolist(), part.seed) for part in own], trainer, directory=place)
-        values += score_parts(pipeline, own, fitted).scores[callback_score].tolist()
+    for repeat in sorted({fold.repeat for fold in folds}):
+        in_repeat = [fold for fold in folds if fold.repeat == repeat]
+        members = [pipeline.member(fold.train.tolist(), fold.seed) for fold in in_repeat]
+        fitted = fit(members, trainer, directory=None if directory is None else directory / f"repeat-{repeat}")
+        values += score_folds(pipeline, in_repeat, fitted).scores[callback_score].tolist()
         results += fitted
         callback(repeat + 1, float(np.mean(values)))
     return results
 
 
-def score_parts(pipeline: Pipeline, parts: list[Fold], results: Sequence[FitResult]) -> CrossValidated:
-    """Score the fit of each part on the patients held out."""
+def score_folds(pipeline: Pipeline, folds: list[Fold], results: Sequence[FitResult]) -> CrossValidated:
+    """Score the fit of each fold on its held-out patients."""
     predictors = [result.predictor() for result in results]
     num_diverged = sum(result.stopped_by == "diverged" for result in results)
-    probabilities = np.full((parts[-1].repeat + 1, len(pipeline.labels)), np.nan)
+    probabilities = np.full((folds[-1].repeat + 1, len(pipeline.labels)), np.nan)
     rows = []
-    for part, predictor in zip(parts, predictors, strict=True):
-        risks = predictor.predict(pipeline.raw[part.test])
-        probabilities[part.repeat, part.test] = risks
-        y, trained = pipeline.labels[part.test], pipeline.labels[part.train]
+    for fold, predictor in zip(folds, predictors, strict=True):
+        risks = predictor.predict(pipeline.raw[fold.test])
+        probabilities[fold.repeat, fold.test] = risks
+        y, training_labels = pipeline.labels[fold.test], pipeline.labels[fold.train]
         row = {
-            "repeat": part.repeat,
-            "fold": part.fold,
-            "seed": part.seed,
-            "num_train": len(part.train),
-            "num_test": len(part.test),
+            "repeat": fold.repeat,
+            "fold": fold.number,
+            "seed": fold.seed,
+            "num_train": len(fold.train),
+            "num_test": len(fold.test),
             "events_test": int(y.sum()),
         }
-        rows.append({**row, **score_once(y, risks, majority=int(trained.mean() > 0.5))})
-    return CrossValidated(parts, pipeline.labels, probabilities, pd.DataFrame(rows), predictors, num_diverged)
+        rows.append({**row, **score_once(y, risks, majority=int(training_labels.mean() > 0.5))})
+    return CrossValidated(folds, pipeline.labels, probabilities, pd.DataFrame(rows), predictors, num_diverged)
 
 
 def score_once(y: Array, risks: Array, majority: int) -> dict[str, float]:
-    """Return each score of one set of predictions, without interval; NaN where it is not defined."""
+    """Return the scores of one set of predictions without intervals; NaN where a score is not defined."""
     weights = np.ones((1, len(y)))
     scores = {"accuracy": float(((risks > 0.5) == (y == 1)).mean()), "majority_accuracy": float((y == majority).mean())}
     for name, measure in MEASURES.items():

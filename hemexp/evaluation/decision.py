@@ -1,36 +1,36 @@
-"""Net benefit: whether deciding by the risks does more good than treating everybody or nobody.
+"""Decision curves and thresholds of risk.
 
-Vickers and Elkin, Medical Decision Making 2006;26:565-574. The library dcurves computes the same, but brings a package
-for survival analysis that holds pandas under 3.
+The net benefit (Vickers and Elkin, Medical Decision Making 2006;26:565-574) compares treatment by predicted risk with
+treating all patients or none. The library dcurves gives the same numbers (see the tests), but it requires a survival
+analysis package that needs pandas below 3.
 """
-
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hemexp.evaluation.metrics import proportion
+from hemexp.files.result import ThresholdScore
 from hemexp.types import Array
 
 THRESHOLDS = np.arange(1, 61) / 100
+SENSITIVITY = 0.9  # of a rule-out threshold, which should miss few expansions
 
 
 def decision_curve(labels: Array, strategies: dict[str, Array], thresholds: Array = THRESHOLDS) -> pd.DataFrame:
-    """Return ``strategy, threshold, net_benefit`` of each strategy, of ``treat all`` and of ``treat none``.
+    """Return a table ``strategy, threshold, net_benefit`` with each strategy, ``treat all`` and ``treat none``.
 
-    At threshold ``t`` those with a risk of ``t`` or more are treated. The net benefit is the share of patients rightly
-    treated less the share wrongly treated, weighed by the odds ``t / (1 - t)``; it is averaged over the repeats.
-
-    Shape:
-        labels: (N,); each strategy's probabilities: (R, N).
+    At threshold ``t``, patients with a risk of at least ``t`` are treated. The net benefit is the share of true
+    positives minus ``t / (1 - t)`` times the share of false positives. It is averaged over the repeats.
 
     Args:
         labels: 1 or 0.
-        strategies: name to probabilities.
+        strategies: probabilities by name.
         thresholds: in the open interval (0, 1).
+
+    Shape:
+        labels: (N,); the probabilities of each strategy: (R, N).
     """
-    everybody, nobody = np.ones((1, len(labels))), np.zeros((1, len(labels)))
-    compared = strategies | {"treat all": everybody, "treat none": nobody}
+    compared = strategies | {"treat all": np.ones((1, len(labels))), "treat none": np.zeros((1, len(labels)))}
     rows = [
         (name, float(t), float(np.mean((risks >= t) * np.where(labels == 1, 1, -t / (1 - t)))))
         for name, risks in compared.items()
@@ -39,19 +39,20 @@ def decision_curve(labels: Array, strategies: dict[str, Array], thresholds: Arra
     return pd.DataFrame(rows, columns=["strategy", "threshold", "net_benefit"])
 
 
-SENSITIVITY = 0.9  # a rule-out threshold should miss few
-
-
 def choose_thresholds(labels: Array, probabilities: Array) -> dict[str, float]:
     """Return the threshold of each rule: ``fixed 0.5``, ``youden`` and ``sensitivity 0.9``.
 
-    A patient is flagged at a risk of the threshold or more. Youden's threshold has the largest sensitivity plus
-    specificity; the other is the highest at which 90 % of those with the outcome are flagged. Every repeat holds every
-    patient, so the stacked repeats give the mean over repeats. Of ties the highest threshold wins. Where one outcome is
-    missing only the fixed rule is left.
+    A patient is flagged if the risk is at least the threshold. ``youden`` maximizes sensitivity plus specificity;
+    ``sensitivity 0.9`` is the highest threshold that flags at least 90 % of the patients with expansion. Sensitivity
+    and specificity are means over repeats: the repeats are stacked, because each repeat holds every patient. The
+    highest of equally good thresholds is taken. If one outcome is missing, only ``fixed 0.5`` is returned.
+
+    Args:
+        labels: 1 or 0, of the training part.
+        probabilities: out-of-fold risks of the training part.
 
     Shape:
-        labels: (N,); probabilities: (R, N), out-of-fold risks of the training part.
+        labels: (N,); probabilities: (R, N).
     """
     from sklearn.metrics import roc_curve
 
@@ -59,32 +60,38 @@ def choose_thresholds(labels: Array, probabilities: Array) -> dict[str, float]:
     if 0 < labels.sum() < len(labels):
         stacked = np.tile(labels, len(probabilities))
         false_rate, true_rate, cut = roc_curve(stacked, probabilities.ravel(), drop_intermediate=False)
-        false_rate, true_rate, cut = false_rate[1:], true_rate[1:], cut[1:]  # without infinity, which flags nobody
-        gain = np.round(true_rate - false_rate, 12)  # ties stay ties
+        false_rate, true_rate, cut = false_rate[1:], true_rate[1:], cut[1:]  # without infinity, which flags no patient
+        gain = np.round(true_rate - false_rate, 12)  # rounding differences must not break ties
         chosen["youden"] = float(cut[np.argmax(gain)])
         chosen[f"sensitivity {SENSITIVITY}"] = float(cut[np.argmax(true_rate >= SENSITIVITY - 1e-12)])
     return chosen
 
 
-def score_thresholds(thresholds: dict[str, float], labels: Array, probabilities: Array) -> list[dict[str, Any]]:
-    """Return a row a rule: who is flagged, and sensitivity, specificity and predictive values with exact intervals.
+def score_thresholds(thresholds: dict[str, float], labels: Array, probabilities: Array) -> list[ThresholdScore]:
+    """Return sensitivity, specificity and predictive values of each rule, with exact intervals.
+
+    Args:
+        thresholds: by rule.
+        labels: 1 or 0, of patients who were not used to choose the thresholds.
+        probabilities: of the same patients.
 
     Shape:
-        labels, probabilities: (N,), of patients who had no part in choosing the thresholds.
+        labels, probabilities: (N,).
     """
+    event = labels == 1
     rows = []
     for rule, threshold in thresholds.items():
-        flagged, event = probabilities >= threshold, labels == 1
+        flagged = probabilities >= threshold
         rows.append(
-            {
-                "rule": rule,
-                "threshold": threshold,
-                "flagged": int(flagged.sum()),
-                "num_patients": len(labels),
-                "sensitivity": proportion(flagged[event]),
-                "specificity": proportion(~flagged[~event]),
-                "ppv": proportion(event[flagged]),
-                "npv": proportion(~event[~flagged]),
-            }
+            ThresholdScore(
+                rule=rule,
+                threshold=threshold,
+                flagged=int(flagged.sum()),
+                num_patients=len(labels),
+                sensitivity=proportion(flagged[event]),
+                specificity=proportion(~flagged[~event]),
+                ppv=proportion(event[flagged]),
+                npv=proportion(~event[~flagged]),
+            )
         )
     return rows

@@ -1,17 +1,17 @@
-"""Whom an evaluation divides, and whether they can be divided so."""
+"""Folds of repeated stratified cross-validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hemexp.config import TrainConfig
+from hemexp.config import EvaluationConfig, TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.errors import UserError
 from hemexp.evaluation.pipeline import build_pipeline
 from hemexp.types import Array
 
-_USUAL_FOLDS = 5  # a cohort too small even for these has no cross-validation, and a caveat
+_USUAL_FOLDS = 5  # with fewer events than this the run has no cross-validation, but a caveat, instead of an error
 
 
 def training_indices(data: ExpansionDataModule) -> list[int]:
@@ -19,27 +19,27 @@ def training_indices(data: ExpansionDataModule) -> list[int]:
     return sorted(data.split.positions("train") + data.split.positions("val"))
 
 
-def evaluated_indices(cfg: TrainConfig, data: ExpansionDataModule) -> list[int]:
-    """Return the table positions of the patients whom cross-validation divides, as ``evaluation.patients`` says."""
+def evaluated_indices(evaluation: EvaluationConfig, data: ExpansionDataModule) -> list[int]:
+    """Return the table positions of the patients to cross-validate, by ``evaluation.patients``."""
     training = training_indices(data)
-    return training if cfg.evaluation.patients == "train" else sorted(training + data.split.positions("test"))
+    return training if evaluation.patients == "train" else sorted(training + data.split.positions("test"))
 
 
 def check_folds(cfg: TrainConfig, data: ExpansionDataModule) -> None:
-    """Draw every part that the evaluation will hold out, before hours of training meet one that cannot be drawn.
+    """Check before the training that the evaluation can divide the patients into folds and validation parts.
 
     Raises:
-        UserError: a fold's patients cannot be divided as the split asks, or more folds are asked for than there are
-            patients of the rarer outcome.
+        UserError: the validation part cannot be drawn in a fold, or there are fewer patients of the rarer outcome than
+            folds.
     """
     pipeline, evaluation = build_pipeline(cfg, data), cfg.evaluation
-    indices = evaluated_indices(cfg, data)
+    indices = evaluated_indices(evaluation, data)
     events = int(pipeline.labels[indices].sum())
     rarer = min(events, len(indices) - events)
     if evaluation.name != "off" and _USUAL_FOLDS <= rarer < evaluation.num_folds:
         raise UserError(
-            f"evaluation.num_folds={evaluation.num_folds}: each fold must hold both outcomes, and of {len(indices)} "
-            f"patients {events} have expansion; give at most {rarer}"
+            f"evaluation.num_folds={evaluation.num_folds}: too many folds; rule: each fold holds both outcomes, and of "
+            f"{len(indices)} patients {events} have expansion; give at most {rarer}"
         )
     if evaluation.name == "off" or cfg.split.val_fraction == 0:
         return
@@ -47,36 +47,44 @@ def check_folds(cfg: TrainConfig, data: ExpansionDataModule) -> None:
         (evaluation.num_repeats, indices),
         (evaluation.threshold_repeats, training_indices(data)),
     ):
-        for part in repeated_folds(pipeline.labels, rows, evaluation.num_folds, num_repeats, cfg.seed):
-            pipeline.member(part.train.tolist(), part.seed)
+        for fold in repeated_folds(pipeline.labels, rows, evaluation.num_folds, num_repeats, cfg.seed):
+            pipeline.member(fold.train.tolist(), fold.seed)
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold: table positions of who trains and who is held out, and the seed of the fit."""
+    """The table positions of the training patients and of the held-out patients, and the seed of the fit.
+
+    Attributes:
+        repeat: number of the repeat, from 0.
+        number: number of the fold within the repeat, from 0.
+        seed: of the fit.
+        train: indices of the training patients.
+        test: indices of the held-out patients.
+    """
 
     repeat: int
-    fold: int
+    number: int
     seed: int
     train: Array
     test: Array
 
 
 def repeated_folds(labels: Array, indices: Sequence[int], num_folds: int, num_repeats: int, seed: int) -> list[Fold]:
-    """Divide patients into folds, stratified by outcome, again and again; the same for every model.
+    """Divide patients into folds, stratified by outcome, once for each repeat. All models get the same folds.
 
     Args:
-        labels: 1 or 0 for those in `indices`.
-        indices: table positions.
-        num_folds: of each repeat.
-        num_repeats: divisions in another order.
-        seed: of the divisions; each part has a seed of its own for its fit.
+        labels: of all patients; 1 or 0 at `indices`.
+        indices: table positions of the patients to divide.
+        num_folds: in each repeat.
+        num_repeats: number of different divisions.
+        seed: of the divisions; the seeds of the fits are derived from it.
 
     Shape:
         labels: (N,).
 
     Returns:
-        The parts; none where a fold would lack an outcome.
+        The folds; an empty list where a fold would lack an outcome.
     """
     from sklearn.model_selection import RepeatedStratifiedKFold
 
@@ -84,9 +92,9 @@ def repeated_folds(labels: Array, indices: Sequence[int], num_folds: int, num_re
     outcomes = labels[rows].astype(int)
     if num_repeats == 0 or min(np.bincount(outcomes, minlength=2)) < num_folds:
         return []
-    folds = RepeatedStratifiedKFold(n_splits=num_folds, n_repeats=num_repeats, random_state=seed).split(rows, outcomes)
+    splits = RepeatedStratifiedKFold(n_splits=num_folds, n_repeats=num_repeats, random_state=seed).split(rows, outcomes)
     seeds = np.random.SeedSequence(seed).generate_state(num_folds * num_repeats)
     return [
         Fold(number // num_folds, number % num_folds, int(seeds[number]), rows[train], rows[test])
-        for number, (train, test) in enumerate(folds)
+        for number, (train, test) in enumerate(splits)
     ]

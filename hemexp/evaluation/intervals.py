@@ -1,9 +1,10 @@
-"""How far a cross-validated score can be off because these patients are a sample.
+"""Standard error of a cross-validated score that the sampling of patients causes.
 
-Folds that are stratified by outcome all hold the same share of events: how much their scores differ says nothing of how
-much that share, and the patients, would differ in another cohort. What does is the spread of the patients' own shares
-in the score: their loss (Bayle et al., NeurIPS 2020;33:16339-16350), or for the AUROC their placement among the
-patients of the other outcome in their fold (LeDell et al., Electronic Journal of Statistics 2015;9:1583-1607).
+Folds that are stratified by outcome all have the same share of events. The spread of their scores therefore does not
+show how much the score would change in another cohort with other patients and another share of events. The spread of
+the patients' contributions to the score does. The contribution of a patient is the loss (Bayle et al., NeurIPS
+2020;33:16339-16350), or for the AUROC the placement among the patients of the other outcome in the same fold (LeDell et
+al., Electronic Journal of Statistics 2015;9:1583-1607).
 """
 
 import numpy as np
@@ -18,51 +19,59 @@ LOSSES = {
 }
 
 
-def placements(y: Array, p: Array, folds: Array) -> tuple[Array, Array]:
-    """Return the share of the other outcome's patients in the same fold that a patient is ranked rightly against.
+def placements(y: Array, p: Array, fold_numbers: Array) -> tuple[Array, Array]:
+    """Return the placement of each patient: the share of correctly ordered pairs with patients of the other outcome.
 
-    Ties count half.
+    Only pairs in the same fold are counted; ties count half.
+
+    Args:
+        y: 1 or 0.
+        p: risks.
+        fold_numbers: the fold in which each patient was held out.
 
     Shape:
-        y: (N,) 1 or 0; p, folds: (N,); both outputs (N,): the share, NaN where there is nobody to be ranked against,
-        and how many there are.
+        y, p, fold_numbers: (N,); both outputs: (N,).
+
+    Returns:
+        The placements, NaN for a patient without a pair, and the number of pairs of each patient.
     """
     share, count = np.full(len(y), np.nan), np.zeros(len(y))
-    for fold in np.unique(folds):
+    for number in np.unique(fold_numbers):
         for outcome in (0, 1):
-            own, other = np.flatnonzero((folds == fold) & (y == outcome)), (folds == fold) & (y != outcome)
-            ranked = np.sort(p[other])
-            if len(ranked) and len(own):
-                below = (np.searchsorted(ranked, p[own], "left") + np.searchsorted(ranked, p[own], "right")) / 2
-                right = below if outcome == 1 else len(ranked) - below
-                share[own], count[own] = right / len(ranked), len(ranked)
+            in_fold = fold_numbers == number
+            placed = np.flatnonzero(in_fold & (y == outcome))
+            others = np.sort(p[in_fold & (y != outcome)])
+            if len(others) and len(placed):
+                below = (np.searchsorted(others, p[placed], "left") + np.searchsorted(others, p[placed], "right")) / 2
+                correct = below if outcome == 1 else len(others) - below
+                share[placed], count[placed] = correct / len(others), len(others)
     return share, count
 
 
-def patient_shares(measure: str, y: Array, probabilities: Array, folds: Array) -> Array | None:
-    """Return each patient's share in a score, averaged over repeats; None for a score that has no such shares.
+def patient_shares(measure: str, y: Array, probabilities: Array, fold_numbers: Array) -> Array | None:
+    """Return the contribution of each patient to a score, averaged over repeats; None if the score cannot be divided.
 
     Shape:
-        y: (N,); probabilities, folds: (R, N). Output: (N,).
+        y: (N,); probabilities, fold_numbers: (R, N); output: (N,).
     """
     if measure in LOSSES:
         return np.asarray(np.mean([LOSSES[measure](y, p) for p in probabilities], axis=0))
     if measure == "auroc":
-        each = np.array([placements(y, p, fold)[0] for p, fold in zip(probabilities, folds, strict=True)])
-        known = np.isfinite(each)
-        total = np.where(known, each, 0.0).sum(0)
+        by_repeat = np.array([placements(y, p, fold)[0] for p, fold in zip(probabilities, fold_numbers, strict=True)])
+        known = np.isfinite(by_repeat)
+        total = np.where(known, by_repeat, 0.0).sum(0)
         return np.asarray(np.divide(total, known.sum(0), out=np.full(len(y), np.nan), where=known.any(0)))
     return None
 
 
 def standard_error(measure: str, shares: Array, y: Array) -> float:
-    """Return the standard error of a score, or of a difference of scores, from the patients' shares in it.
+    """Return the standard error of a score, or of a difference of scores, from the contributions of the patients.
 
     Shape:
         shares, y: (N,).
     """
     groups = [shares[y == outcome] for outcome in (0, 1)] if measure == "auroc" else [shares]
-    parts = [group[np.isfinite(group)] for group in groups]
-    if min(len(part) for part in parts) < 2:
+    known = [group[np.isfinite(group)] for group in groups]
+    if min(len(group) for group in known) < 2:
         return float("nan")
-    return float(np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts)))
+    return float(np.sqrt(sum(group.var(ddof=1) / len(group) for group in known)))

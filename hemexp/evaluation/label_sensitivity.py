@@ -1,67 +1,76 @@
-"""Refits of the whole pipeline: on bootstrap samples, and under other definitions of expansion."""
+"""Cross-validation under other definitions of expansion."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from hemexp.config import LabelConfig
-from hemexp.evaluation.cross_validation import NOT_DEFINED, CrossValidated, score_parts
+from hemexp.config import LabelConfig, TrainerConfig
+from hemexp.evaluation.cross_validation import CrossValidated, score_folds
 from hemexp.evaluation.folds import Fold, repeated_folds
 from hemexp.evaluation.pipeline import Pipeline
+from hemexp.files.result import LabelScore
 from hemexp.training.fit import fit
 from hemexp.types import Array
 
-_FEWEST_EVENTS = 10
+_MIN_OUTCOMES = 10  # patients of each outcome
 
 
 def label_sensitivity(
     pipelines: Sequence[Pipeline],
     definitions: Mapping[str, tuple[LabelConfig, Array]],
     indices: Sequence[int],
+    num_folds: int,
     num_repeats: int,
+    seed: int,
+    trainer: TrainerConfig,
     done: Sequence[CrossValidated],
     directory: Path | None = None,
-) -> list[dict[str, Any]]:
+) -> list[LabelScore]:
     """Cross-validate the model and the two-variable ridge under every definition of expansion.
 
     Args:
-        pipelines: the run's and the ridge's; one where they are the same.
+        pipelines: of the run and of the ridge; one pipeline if the model of the run is the ridge.
         definitions: by name, each with its labels (N,).
-        indices: table positions of the patients who took part; those without an outcome under a definition leave it.
-        num_repeats: of the folds for each definition.
-        done: the cross-validation of `pipelines` under the run's own definition.
+        indices: table positions of the patients; patients without an outcome under a definition are left out of it.
+        num_folds: of each repeat.
+        num_repeats: for each definition.
+        seed: of the folds.
+        trainer: see `hemexp.training.fit`.
+        done: the cross-validation of `pipelines` under the definition of the run.
         directory: see `hemexp.training.fit`.
-
-    Returns:
-        The block ``label_sensitivity`` of result.json.
     """
-    cfg = pipelines[0].cfg
-    rows: list[dict[str, Any]] = []
-    found: dict[str, Sequence[CrossValidated]] = {}
-    waiting: list[tuple[str, list[Pipeline], list[Fold]]] = []
+    rows: list[LabelScore] = []
+    planned: list[tuple[LabelScore, list[Pipeline], list[Fold]]] = []
     for name, (label, labels) in definitions.items():
-        known = [row for row in indices if labels[row] in {0, 1}]
+        known = [index for index in indices if labels[index] in {0, 1}]
         events = int(labels[known].sum())
-        facts = {"label": name, "definition": label.describe(), "num_patients": len(known), "events": events}
-        rows.append({**facts, "is_run_label": asdict(label) == asdict(cfg.label)})
-        if rows[-1]["is_run_label"]:
-            found[name] = done
-        elif min(events, len(known) - events) >= _FEWEST_EVENTS:
-            parts = repeated_folds(labels, known, cfg.evaluation.num_folds, num_repeats, cfg.seed)
-            if parts:
-                waiting.append((name, [pipeline.labelled(labels, asdict(label)) for pipeline in pipelines], parts))
+        row = LabelScore(
+            label=name,
+            definition=label.describe(),
+            num_patients=len(known),
+            events=events,
+            is_run_label=asdict(label) == pipelines[0].label,
+            note="too few",
+        )
+        rows.append(row)
+        if row.is_run_label:
+            _add_scores(row, done)
+        elif min(events, len(known) - events) >= _MIN_OUTCOMES:
+            folds = repeated_folds(labels, known, num_folds, num_repeats, seed)
+            if folds:
+                planned.append((row, [pipeline.labelled(labels, asdict(label)) for pipeline in pipelines], folds))
     members = [
-        pipeline.member(part.train.tolist(), part.seed)
-        for _, relabelled, parts in waiting
-        for pipeline in relabelled
-        for part in parts
+        pipeline.member(fold.train.tolist(), fold.seed)
+        for _, relabeled, folds in planned
+        for pipeline in relabeled
+        for fold in folds
     ]
-    results = iter(fit(members, cfg.trainer, directory=directory))
-    for name, relabelled, parts in waiting:
-        found[name] = [score_parts(pipeline, parts, list(islice(results, len(parts)))) for pipeline in relabelled]
-    for row in rows:
-        scores = [validated.score("auroc") for validated in found.get(row["label"], ())] or [NOT_DEFINED]
-        row |= {"auroc": scores[0], "ridge2_auroc": scores[-1], "note": "" if row["label"] in found else "too few"}
+    results = iter(fit(members, trainer, directory=directory))
+    for row, relabeled, folds in planned:
+        _add_scores(row, [score_folds(each, folds, list(islice(results, len(folds)))) for each in relabeled])
     return rows
+
+
+def _add_scores(row: LabelScore, validated: Sequence[CrossValidated]) -> None:
+    row.auroc, row.ridge2_auroc, row.note = validated[0].score("auroc"), validated[-1].score("auroc"), ""

@@ -1,9 +1,9 @@
-"""How good predictions are, with intervals: the scores of one test part.
+"""Scores of the predictions for one test part, with 95 % intervals.
 
-Accuracy stands beside the majority rate and has the exact (Clopper-Pearson) interval. AUROC has Newcombe's interval,
-which holds at 1.0 and in small samples where the bootstrap's shrinks to a point. The others have a bootstrap's over
-patients, with the share of events free to vary as it would in other patients, and its percentiles set further out as
-Student's t asks (Hesterberg, The American Statistician 2015;69:371-386).
+Accuracy has the exact (Clopper-Pearson) interval and is reported with the majority rate. AUROC has Newcombe's interval:
+it is valid at 1.0 and in small samples, where a bootstrap interval shrinks to a point. The other scores have a
+bootstrap interval over patients. The share of events varies between the bootstrap samples, as it varies between groups
+of patients. The percentiles are widened by Student's t (Hesterberg, The American Statistician 2015;69:371-386).
 """
 
 from collections.abc import Callable
@@ -13,14 +13,13 @@ from scipy.optimize import brentq
 from scipy.stats import beta, norm
 from scipy.stats import t as student
 
+from hemexp.files.result import PrevalenceBaseline, Score
 from hemexp.types import Array
-
-Score = dict[str, float | None]
 
 CONFIDENCE = 0.95
 _RESAMPLES = 2000
-_CELLS = 10_000_000  # weights held at once
-_TINY = 1e-15  # probabilities are drawn in by this much before the logarithm
+_CELLS = 10_000_000  # weights in memory at a time
+_TINY = 1e-15  # probabilities are clipped by this amount before the logarithm
 
 
 def score_predictions(labels: Array, probabilities: Array, majority: int, prefix: str = "test/") -> dict[str, Score]:
@@ -29,14 +28,15 @@ def score_predictions(labels: Array, probabilities: Array, majority: int, prefix
     Args:
         labels: 1 or 0.
         probabilities: of 1.
-        majority: the more frequent label of the training part; its accuracy is what answering it always scores.
+        majority: the more frequent label of the training part; ``majority_accuracy`` is the accuracy of
+            predicting it for every patient.
         prefix: of the keys.
 
     Shape:
         labels, probabilities: (N,).
 
     Returns:
-        Key to ``value, low, high``; all three None where a score is not defined.
+        The scores by key; value, low and high are None where a score is not defined.
     """
     y = labels.astype(float)
     correct = {"accuracy": (probabilities > 0.5) == (y == 1), "majority_accuracy": y == majority}
@@ -50,38 +50,42 @@ def score_predictions(labels: Array, probabilities: Array, majority: int, prefix
             low, high = auroc_interval(value, int(y.sum()), int(len(y) - y.sum()))
         elif value is not None:
             low, high = _percentiles(resampled[name], len(y))
-        scores[f"{prefix}{name}"] = {"value": value, "low": low, "high": high}
+        scores[f"{prefix}{name}"] = Score(value=value, low=low, high=high)
     return scores
 
 
 def auprc_by_chance(num_events: int, num_patients: int) -> float:
-    """Return the mean average precision of rankings at random; in few patients it is well above the share of events.
+    """Return the mean average precision of random rankings; with few patients it is clearly above the share of events.
 
-    With P events among n patients, the place k of a ranking holds an event with probability P / n, and then
-    1 + (k - 1) (P - 1) / (n - 1) of the first k on average.
+    With P events among n patients, rank k holds an event with probability P / n. If it does, the first k ranks hold
+    1 + (k - 1) (P - 1) / (n - 1) events on average.
     """
-    places = np.arange(1, num_patients + 1)
-    others = (num_events - 1) / max(1, num_patients - 1)
-    return float(((1 + (places - 1) * others) / places).mean()) if num_events else float("nan")
+    ranks = np.arange(1, num_patients + 1)
+    share_of_others = (num_events - 1) / max(1, num_patients - 1)
+    return float(((1 + (ranks - 1) * share_of_others) / ranks).mean()) if num_events else float("nan")
 
 
-def prevalence_scores(labels: Array, share: float) -> dict[str, float | None]:
-    """Return what giving everybody the training part's share of expansion scores: ``brier`` and ``log_loss``.
+def prevalence_scores(labels: Array, share: float) -> PrevalenceBaseline:
+    """Return the scores of the same risk for every patient: the share of expansion in the training part.
+
+    Args:
+        labels: 1 or 0.
+        share: 0 to 1.
 
     Shape:
         labels: (N,).
     """
-    y, weights = labels.astype(float), np.ones((1, len(labels)))
-    constant = np.full(len(y), share)
-    measures = {"brier": brier, "log_loss": log_loss}
-    return {name: float(each(y, constant, weights)[0]) if len(y) else None for name, each in measures.items()}
+    if len(labels) == 0:
+        return PrevalenceBaseline(brier=None, log_loss=None)
+    y, risks, weights = labels.astype(float), np.full(len(labels), share), np.ones((1, len(labels)))
+    return PrevalenceBaseline(brier=float(brier(y, risks, weights)[0]), log_loss=float(log_loss(y, risks, weights)[0]))
 
 
 def auroc(y: Array, p: Array, weights: Array) -> Array:
-    """Return the area under the ROC curve for each row of weights, ties counted half.
+    """Return the area under the ROC curve for each row of weights; ties count half.
 
     Shape:
-        y, p: (N,); weights: (R, N), how often each patient counts; output (R,).
+        y, p: (N,); weights: (R, N), how often each patient is counted; output: (R,).
     """
     positive, negative = _by_probability(y, p, weights)
     below = np.cumsum(negative, axis=1) - negative
@@ -121,8 +125,8 @@ RANKING = ("auroc", "auprc")  # not defined where one outcome is missing
 def auroc_interval(value: float, num_positive: int, num_negative: int) -> tuple[float, float]:
     """Return Newcombe's interval for an AUROC (Statistics in Medicine 2006;25:559-573, method 5).
 
-    The bounds are the areas whose own standard error, after Hanley and McNeil with both group sizes replaced by their
-    mean, just reaches the value observed.
+    A bound is the area at a distance of z standard errors from the observed value. The standard error is computed at
+    the bound, by the formula of Hanley and McNeil with both group sizes replaced by their mean.
     """
     z = float(norm.ppf((1 + CONFIDENCE) / 2))
     half = (num_positive + num_negative) / 2 - 1
@@ -141,37 +145,42 @@ def auroc_interval(value: float, num_positive: int, num_negative: int) -> tuple[
 
 
 def proportion(hits: Array) -> Score:
-    """Return the share of hits with its exact (Clopper-Pearson) interval; all None without any patient."""
+    """Return the share of hits with its exact (Clopper-Pearson) interval; all None without patients."""
     if len(hits) == 0:
-        return {"value": None, "low": None, "high": None}
+        return Score()
     return exact_interval(float(hits.mean()), len(hits))
 
 
 def exact_interval(share: float, count: int) -> Score:
-    """Return a share of so many patients with its Clopper-Pearson interval; the hits need not be a whole number."""
+    """Return a share with its Clopper-Pearson interval.
+
+    Args:
+        share: 0 to 1; share times count may be a fraction, as in a mean over repeats.
+        count: number of patients.
+    """
     tail, hits = (1 - CONFIDENCE) / 2, share * count
     low = float(beta.ppf(tail, hits, count - hits + 1)) if hits > 0 else 0.0
     high = float(beta.ppf(1 - tail, hits + 1, count - hits)) if hits < count else 1.0
-    return {"value": share, "low": low, "high": high}
+    return Score(value=share, low=low, high=high)
 
 
 def _bootstrap(y: Array, p: Array) -> dict[str, Array]:
-    """Return each measure but the AUROC over samples of as many patients; one that it is not defined in is left out."""
+    """Return every measure except AUROC in bootstrap samples; samples in which it is not defined are left out."""
     rng = np.random.default_rng(0)
     drawn: dict[str, list[Array]] = {name: [] for name in MEASURES if name != "auroc"}
-    left = _RESAMPLES
-    while left:
-        rows = max(1, min(left, _CELLS // len(y)))
+    remaining = _RESAMPLES
+    while remaining:
+        rows = max(1, min(remaining, _CELLS // len(y)))
         weights = rng.multinomial(len(y), np.full(len(y), 1 / len(y)), size=rows).astype(float)
-        both = (weights @ y > 0) & (weights @ (1 - y) > 0)
+        has_both = (weights @ y > 0) & (weights @ (1 - y) > 0)
         for name, values in drawn.items():
-            values.append(MEASURES[name](y, p, weights[both] if name in RANKING else weights))
-        left -= rows
+            values.append(MEASURES[name](y, p, weights[has_both] if name in RANKING else weights))
+        remaining -= rows
     return {name: np.concatenate(values) for name, values in drawn.items()}
 
 
 def _percentiles(resampled: Array, num_patients: int) -> tuple[float | None, float | None]:
-    """Return the ends of the interval; None where all samples are alike, of one patient or ranked perfectly."""
+    """Return the ends of the interval; None where the score is the same in all samples (one patient, perfect ranking)."""
     if len(resampled) == 0 or np.ptp(resampled) < _TINY:
         return None, None
     reach = student.ppf((1 - CONFIDENCE) / 2, num_patients - 1) * np.sqrt(num_patients / (num_patients - 1))
@@ -181,7 +190,7 @@ def _percentiles(resampled: Array, num_patients: int) -> tuple[float | None, flo
 
 
 def _by_probability(y: Array, p: Array, weights: Array) -> tuple[Array, Array]:
-    """Return the weight of positives and of negatives at each distinct probability, ascending: (R, G) each."""
+    """Return the weights of events and of non-events at each distinct probability, in ascending order: (R, G) each."""
     order = np.argsort(p)
     starts = np.flatnonzero(np.diff(p[order], prepend=-np.inf))
     positive = np.add.reduceat((weights * y)[:, order], starts, axis=1)

@@ -1,4 +1,4 @@
-"""The whole way from patients to a fitted model, to be walked again by every fold, resample and label."""
+"""Preprocessing and model as one unit, refitted in each fold, bootstrap sample and label definition."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,15 +17,15 @@ from hemexp.types import Array
 
 @dataclass(frozen=True, eq=False)
 class Pipeline:
-    """Everything that a fit needs but the patients: imputation, scaling, stopping and seeds are done anew each time.
+    """Preprocessing and model. Every fit repeats imputation, scaling and the draw of the validation part.
 
     Attributes:
         cfg: of the run.
-        model: the run's, or another to stand beside it.
-        features: names of the model's inputs.
-        raw: (N, F), all patients, gaps as NaN.
+        model: the model of the run, or a baseline.
+        features: names of the inputs.
+        raw: (N, F), all patients; NaN marks a missing value.
         labels: (N,) 1, 0, or NaN where unknown.
-        label: the definition that the labels follow.
+        label: the definition of expansion.
     """
 
     cfg: TrainConfig
@@ -37,26 +37,28 @@ class Pipeline:
 
     @property
     def name(self) -> str:
-        """What it is called beside others: its model, and how that differs from a baseline of the same name."""
+        """The name of the model, with the settings that differ from a baseline of the same name."""
         usual = next((each for each in BASELINES if each.name == self.model.name), self.model)
         own, theirs = asdict(self.model), asdict(usual)
         changed = ", ".join(f"{key}={value}" for key, value in own.items() if value != theirs[key])
         return f"{self.model.name} ({changed})" if changed else self.model.name
 
     def member(self, rows: Sequence[int], seed: int) -> Member:
-        """Return what is fitted to the patients at `rows`; a network has some held out where the split asks for that.
+        """Return the member to fit to the patients at `rows`.
+
+        For a network with ``split.val_fraction > 0``, a validation part is held out of these patients.
 
         Args:
-            rows: table positions; a bootstrap sample may hold one several times.
-            seed: of the weights and of who is held out.
+            rows: table positions; a bootstrap sample may hold a position several times.
+            seed: of the weights and of the validation part.
 
         Raises:
-            UserError: the patients cannot be divided.
+            UserError: the validation part cannot be drawn.
         """
         train = np.sort(np.asarray(rows, dtype=int))
         val = train[:0]
         if self.cfg.split.val_fraction > 0 and isinstance(self.model, NetConfig):
-            indices = np.unique(train)  # nobody is on both sides
+            indices = np.unique(train)  # no patient is in both parts
             drawn = stratified_draw(self.labels[indices], self.cfg.split.val_fraction, seed, "split.val_fraction")
             held_out = np.isin(train, indices[drawn])
             train, val = train[~held_out], train[held_out]
@@ -77,12 +79,12 @@ class Pipeline:
 
 
 def build_pipeline(cfg: TrainConfig, data: ExpansionDataModule, model: ModelConfig | None = None) -> Pipeline:
-    """Return the run's pipeline, or that of another model on the same patients.
+    """Return the pipeline of the run, or the pipeline of another model for the same patients.
 
     Args:
         cfg: of the run.
-        data: set up.
-        model: such as a baseline, with inputs of its own.
+        data: after setup.
+        model: the other model, such as a baseline; its ``inputs`` replace the features of the run.
     """
     assert data.cohort is not None
     names, raw = data.features, data.raw

@@ -1,28 +1,28 @@
-"""How many patients a prediction model wants (Riley et al., BMJ 2020;368:m441; Statistics in Medicine 2019;38:1276)."""
+"""Sample size that a prediction model needs (Riley et al., BMJ 2020;368:m441; Statistics in Medicine 2019;38:1276)."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from scipy.optimize import brentq
 
 from hemexp.config import ModelConfig
+from hemexp.files.result import SampleSize
 
-SHRINKAGE = 0.9  # the least that is acceptable
-OPTIMISM = 0.05  # the most, in Nagelkerke's R-squared
-MARGIN = 0.05  # the most by which the overall risk may be missed
-SHARE_EXPLAINED = 0.15  # of the largest R-squared possible, where nothing is known of the model (Riley et al. 2020)
+SHRINKAGE = 0.9  # smallest acceptable shrinkage factor
+OPTIMISM = 0.05  # largest acceptable optimism, in Nagelkerke's R-squared
+MARGIN = 0.05  # largest acceptable error of the overall risk
+SHARE_EXPLAINED = 0.15  # of the largest possible R-squared, if nothing is known about the model (Riley et al. 2020)
 
 
-def sample_size(num_patients: int, events: int, num_parameters: int) -> dict[str, Any] | None:
-    """Return what Riley's criteria ask for, beside the patients at hand; None where one outcome is missing.
+def sample_size(num_patients: int, events: int, num_parameters: int) -> SampleSize | None:
+    """Return the required and the present sample size; None where one outcome is missing.
 
-    The model is assumed to caveat_notes 15 % of the largest Cox-Snell R-squared possible at this prevalence.
+    The model is assumed to explain 15 % of the largest Cox-Snell R-squared that is possible at this prevalence.
 
     Args:
-        num_patients: of the training part.
-        events: among them.
-        num_parameters: candidate parameters, not counting the intercept; 0 for a model that answers the prevalence.
+        num_patients: patients in the training part.
+        events: patients among them with expansion.
+        num_parameters: candidate parameters without the intercept; 0 for a model that predicts the prevalence.
     """
     if not 0 < events < num_patients:
         return None
@@ -30,17 +30,17 @@ def sample_size(num_patients: int, events: int, num_parameters: int) -> dict[str
     r_squared = SHARE_EXPLAINED * largest_r_squared(prevalence)
     criteria = required_sample_size(prevalence, num_parameters, r_squared)
     required = max(criteria.values())
-    return {
-        "num_patients": num_patients,
-        "events": events,
-        "num_parameters": num_parameters,
-        "events_per_parameter": events / num_parameters if num_parameters else None,
-        "required_patients": required,
-        "required_events": math.ceil(round(required * prevalence, 6)),
-        "expected_shrinkage": expected_shrinkage(num_patients, num_parameters, r_squared),
-        "criteria": criteria,
-        "adequate": num_patients >= required,
-    }
+    return SampleSize(
+        num_patients=num_patients,
+        events=events,
+        num_parameters=num_parameters,
+        events_per_parameter=events / num_parameters if num_parameters else None,
+        required_patients=required,
+        required_events=math.ceil(round(required * prevalence, 6)),
+        expected_shrinkage=expected_shrinkage(num_patients, num_parameters, r_squared),
+        criteria=criteria,
+        adequate=num_patients >= required,
+    )
 
 
 def largest_r_squared(prevalence: float) -> float:
@@ -49,16 +49,17 @@ def largest_r_squared(prevalence: float) -> float:
 
 
 def required_sample_size(prevalence: float, num_parameters: int, r_squared: float) -> dict[str, int]:
-    """Return the patients that each criterion asks for.
+    """Return the number of patients required by each criterion.
 
-    ``shrinkage``: coefficients need shrinking by 10 % at most; ``optimism``: the apparent Nagelkerke R-squared exceeds
-    the true one by 0.05 at most; ``overall_risk``: the prevalence is estimated within 0.05. R's pmsampsize computes the
-    same three; the fourth of the BMJ paper, on the mean error of a risk, is for at most 30 parameters.
+    ``shrinkage``: the coefficients are too large by at most 10 %. ``optimism``: the apparent Nagelkerke R-squared
+    exceeds the true one by at most 0.05. ``overall_risk``: the prevalence is estimated with an error of at most 0.05.
+    R's pmsampsize computes the same three. The fourth criterion of the BMJ paper, on the mean error of a risk, is left
+    out because it holds for at most 30 parameters.
 
     Args:
         prevalence: between 0 and 1.
         num_parameters: 0 or more.
-        r_squared: expected Cox-Snell R-squared in new patients, above 0 and under 0.9 and the largest possible.
+        r_squared: expected Cox-Snell R-squared in new patients, above 0, below 0.9 and below the largest possible value.
     """
     bound = r_squared / (r_squared + OPTIMISM * largest_r_squared(prevalence))
     return {
@@ -69,9 +70,9 @@ def required_sample_size(prevalence: float, num_parameters: int, r_squared: floa
 
 
 def expected_shrinkage(num_patients: int, num_parameters: int, r_squared: float) -> float:
-    """Return van Houwelingen's shrinkage factor S expected of this many patients.
+    """Return the expected shrinkage factor S of van Houwelingen for this number of patients.
 
-    S solves ``n = p / ((S - 1) log(1 - R^2 / S))``, where ``R^2 / S`` is the apparent Cox-Snell R-squared; it lies
+    S solves ``n = p / ((S - 1) log(1 - R^2 / S))``, where ``R^2 / S`` is the apparent Cox-Snell R-squared. S lies
     between R-squared and 1.
     """
     if num_parameters == 0:
@@ -89,5 +90,5 @@ def _patients_for(shrinkage: float, num_parameters: int, r_squared: float) -> in
 
 
 def num_fitted_inputs(model: ModelConfig, features: Sequence[str]) -> int:
-    """Return how many inputs a model is fitted to; the BRAIN score's weights are published."""
+    """Return the number of inputs whose weights are fitted; 0 for the BRAIN score, which has published weights."""
     return 0 if model.name == "brain" else len(features)

@@ -1,28 +1,25 @@
-"""Performance within clinical subgroups, cut where the literature cuts."""
-
-from typing import Any
+"""AUROC and calibration within clinical subgroups, with cut-offs from the literature."""
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
 from hemexp.evaluation.intervals import patient_shares, placements, standard_error
-from hemexp.evaluation.metrics import CONFIDENCE, Score
+from hemexp.evaluation.metrics import CONFIDENCE
+from hemexp.files.result import Score, SubgroupScore
 from hemexp.types import Array
 
-_NONE: Score = {"value": None, "low": None, "high": None}
-FEWEST = 10  # of either outcome; an AUROC of fewer says nothing
+MIN_PATIENTS = 10  # of either outcome; an AUROC of fewer patients is too imprecise to report
 
 
 def get_subgroups(patients: pd.DataFrame) -> dict[str, Array]:
-    """Return who belongs to each subgroup; a patient whose value is missing belongs to neither side.
+    """Return a mask of the patients in each subgroup, by ``name: value``.
+
+    A patient with a missing value is in none of the subgroups of this variable.
 
     Args:
-        patients: a row a patient, with the columns ``sex``, ``age``, ``HM_volume`` (10^-3 mL), ``onset_to_first_scan``
-            (hours) and ``hypertension``.
-
-    Returns:
-        ``name: value`` to a mask of the rows.
+        patients: a row for each patient, with the columns ``sex``, ``age``, ``HM_volume`` (10^-3 mL),
+            ``onset_to_first_scan`` (hours) and ``hypertension``.
     """
     columns = ["sex", "age", "HM_volume", "onset_to_first_scan", "hypertension"]
     sex, age, volume, hours, hypertension = (pd.to_numeric(patients[name]).to_numpy(float) for name in columns)
@@ -45,41 +42,50 @@ def get_subgroups(patients: pd.DataFrame) -> dict[str, Array]:
     }
 
 
-def subgroup_scores(masks: dict[str, Array], labels: Array, probabilities: Array, folds: Array) -> list[dict[str, Any]]:
-    """Return a row a subgroup: its patients and events, AUROC, mean risk and share observed.
+def subgroup_scores(
+    masks: dict[str, Array], labels: Array, probabilities: Array, fold_numbers: Array
+) -> list[SubgroupScore]:
+    """Return AUROC, mean risk and observed share of events in each subgroup.
 
-    The AUROC is the share of pairs ranked rightly, of all pairs of a patient with and one without expansion who were
-    held out in the same fold: risks of different folds come from different models. Its interval is from the patients'
-    placements. With fewer than 10 patients of either outcome it is None and the note says so.
+    The AUROC is the share of correctly ranked pairs among all pairs of a patient with and a patient without expansion
+    who were held out in the same fold; risks from different folds come from different models and are not compared. The
+    interval comes from the placements of the patients (`hemexp.evaluation.intervals`). With fewer than 10 patients of
+    either outcome the AUROC is left out, with a note.
+
+    Args:
+        masks: of the patients in each subgroup, by name.
+        labels: 1 or 0.
+        probabilities: out-of-fold risks.
+        fold_numbers: the fold in which each patient was held out.
 
     Shape:
-        each mask, labels: (N,); probabilities, folds: (R, N).
+        each mask, labels: (N,); probabilities, fold_numbers: (R, N).
     """
     rows = []
     for name, mask in masks.items():
         y, risks = labels[mask].astype(float), probabilities[:, mask]
-        few = min(y.sum(), len(y) - y.sum()) < FEWEST
+        too_few = min(y.sum(), len(y) - y.sum()) < MIN_PATIENTS
         rows.append(
-            {
-                "subgroup": name,
-                "num_patients": len(y),
-                "events": int(y.sum()),
-                "auroc": _NONE if few else _auroc(y, risks, folds[:, mask]),
-                "mean_risk": float(risks.mean()) if len(y) else None,
-                "observed": float(y.mean()) if len(y) else None,
-                "note": "too few" if few else "",
-            }
+            SubgroupScore(
+                subgroup=name,
+                num_patients=len(y),
+                events=int(y.sum()),
+                auroc=Score() if too_few else _get_auroc(y, risks, fold_numbers[:, mask]),
+                mean_risk=float(risks.mean()) if len(y) else None,
+                observed=float(y.mean()) if len(y) else None,
+                note="too few" if too_few else "",
+            )
         )
     return rows
 
 
-def _auroc(y: Array, risks: Array, folds: Array) -> Score:
-    ranked = [placements(y, p, fold) for p, fold in zip(risks, folds, strict=True)]
-    share, pairs = (np.array(each)[:, y == 1] for each in zip(*ranked, strict=True))
+def _get_auroc(y: Array, risks: Array, fold_numbers: Array) -> Score:
+    by_repeat = [placements(y, p, numbers) for p, numbers in zip(risks, fold_numbers, strict=True)]
+    share, pairs = (np.array(values)[:, y == 1] for values in zip(*by_repeat, strict=True))
     value = float(np.nansum(share * pairs) / pairs.sum()) if pairs.sum() else None
-    shares = patient_shares("auroc", y, risks, folds)
+    shares = patient_shares("auroc", y, risks, fold_numbers)
     assert shares is not None
     reach = float(norm.ppf((1 + CONFIDENCE) / 2)) * standard_error("auroc", shares, y)
     if value is None or not np.isfinite(reach):
-        return {**_NONE, "value": value}
-    return {"value": value, "low": max(0.0, value - reach), "high": min(1.0, value + reach)}
+        return Score(value=value)
+    return Score(value=value, low=max(0.0, value - reach), high=min(1.0, value + reach))

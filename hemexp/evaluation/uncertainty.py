@@ -1,7 +1,6 @@
-"""Thresholds of risk, and how well the training part knows the risk of each patient outside it."""
+"""Thresholds of risk and Venn-Abers pairs of risks, both fixed on the training part."""
 
 import warnings
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,42 +8,43 @@ import pandas as pd
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.evaluation.cross_validation import CrossValidated
 from hemexp.evaluation.decision import choose_thresholds, score_thresholds
+from hemexp.files.result import ThresholdScore, Uncertainty
 from hemexp.types import Array
 
 _NOTE = (
-    "A Venn-Abers pair: the risk as the training part's out-of-fold risks calibrate it, had this patient no "
-    "expansion, and had the patient one. If the model were that of the folds and patients to come like those "
-    "seen, one of the two would be calibrated. The gap says how much one patient more would change; it is no "
-    "95 % interval, and a model that knows nothing has narrow ones. Where the pair spans Youden's threshold, "
-    "calibrated alike, the model abstains."
+    "Each patient gets a corrected risk as a range (a Venn-Abers pair). The out-of-fold risks of the training part "
+    "calibrate the risk twice: as if the patient had no expansion, and as if the patient had expansion. One of the two "
+    "is calibrated if new patients resemble the training patients and the models of the folds resemble the model of "
+    "the run. The width shows how much one more patient would change the calibration. It is not a 95 % interval: a "
+    "model without any information has narrow ranges. If the range contains Youden's threshold, calibrated in the same "
+    "way, the model abstains."
 )
 
 
 def single_patients(
     data: ExpansionDataModule, labels: Array, risks: Array, within: CrossValidated
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Fix thresholds on the training part, try them on the test part, and pair each patient outside it with its bounds.
+) -> tuple[list[ThresholdScore], Uncertainty, pd.DataFrame]:
+    """Choose thresholds and calibrate risks on the training part, and apply them to the other patients.
 
     Args:
-        data: set up.
+        data: after setup.
         labels: of all patients.
-        risks: of all patients, from the run's model.
-        within: the model on folds of the training part.
+        risks: of all patients, from the model of the run.
+        within: cross-validation of the model within the training part.
 
     Shape:
         labels, risks: (N,).
 
     Returns:
-        The blocks ``thresholds`` and ``uncertainty`` of result.json, and the table of uncertainty.csv.
+        The thresholds with their scores in the test part, the summary of the pairs, and the table of uncertainty.csv.
     """
-    known, unseen = labels[within.indices], within.probabilities[:, within.indices]
-    thresholds = choose_thresholds(known, unseen)
+    training_labels, out_of_fold = labels[within.indices], within.probabilities[:, within.indices]
+    thresholds = choose_thresholds(training_labels, out_of_fold)
     test = data.split.positions("test")
     threshold = thresholds["youden"]
-    # one repeat: the risks of others are of single networks too
-    low, high = venn_abers_interval(known, unseen[0], np.append(risks, threshold))
-    # the threshold, on the scale of the pairs
-    calibrated = float(high[-1] / (1 - low[-1] + high[-1]))
+    # a single repeat, because the risks to be calibrated come from a single model, too
+    low, high = venn_abers_interval(training_labels, out_of_fold[0], np.append(risks, threshold))
+    calibrated = float(high[-1] / (1 - low[-1] + high[-1]))  # the threshold on the scale of the pairs
     table = data.labels[["patient_id"]].assign(
         role=data.split.roles,
         label=data.labels["expansion"],
@@ -55,46 +55,53 @@ def single_patients(
     )
     table = table[table["role"] != "train"]
     tested = table[table["role"] == "test"]
-    uncertainty = {
-        "num_patients": len(tested),
-        "num_abstained": int(tested["abstains"].sum()),
-        "median_width": float((tested["high"] - tested["low"]).median()) if len(tested) else None,
-        "threshold": threshold,
-        "calibrated_threshold": calibrated,
-        "coverage_note": _NOTE,
-    }
-    return {"thresholds": score_thresholds(thresholds, labels[test], risks[test]), "uncertainty": uncertainty}, table
+    uncertainty = Uncertainty(
+        num_patients=len(tested),
+        num_abstained=int(tested["abstains"].sum()),
+        median_width=float((tested["high"] - tested["low"]).median()) if len(tested) else None,
+        threshold=threshold,
+        calibrated_threshold=calibrated,
+        coverage_note=_NOTE,
+    )
+    return score_thresholds(thresholds, labels[test], risks[test]), uncertainty, table
 
 
 def venn_abers_interval(
     calibration_labels: Array, calibration_probabilities: Array, probabilities: Array
 ) -> tuple[Array, Array]:
-    """Return the two calibrated risks of each new patient: as if the outcome were 0, and as if it were 1.
+    """Return the two calibrated risks of each new patient: for the outcome 0 and for the outcome 1.
 
-    One of the two is calibrated, whatever the model, if the new patients and the calibration patients are alike; the
-    gap between them narrows with the number of calibration patients and is wide where they say little. Here the model
-    that scores new patients is not one of those that scored the calibration patients out of fold, so the guarantee
-    holds only as far as these models agree.
+    One of the two is calibrated for any model, if the new patients and the calibration patients come from the same
+    population. The gap between them is wide where there are few calibration patients with similar risks. Here the
+    guarantee is approximate: the model that scores new patients is not one of the fold models that scored the
+    calibration patients.
+
+    Args:
+        calibration_labels: 1 or 0.
+        calibration_probabilities: out-of-fold risks of the same patients; repeats are averaged.
+        probabilities: risks of the new patients.
 
     Shape:
-        calibration_labels: (N,), 1 or 0; calibration_probabilities: (N,) or (R, N), averaged over repeats;
-        probabilities: (M,); both outputs: (M,), NaN without any calibration patient.
+        calibration_labels: (N,); calibration_probabilities: (N,) or (R, N); probabilities: (M,); both outputs: (M,),
+        NaN without calibration patients.
     """
     if len(calibration_labels) == 0:
         return np.full(len(probabilities), np.nan), np.full(len(probabilities), np.nan)
-    with np.errstate():  # the library turns off numpy's warnings for everybody when it is imported
+    with np.errstate():  # the import of the library would turn off numpy's warnings everywhere
         from venn_abers import calc_p0p1, calc_probs
 
     scores = (
         calibration_probabilities.mean(axis=0) if calibration_probabilities.ndim == 2 else calibration_probabilities
     )
     with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # it takes the slope between equal points, and drops it
+        warnings.simplefilter(
+            "ignore", RuntimeWarning
+        )  # the library divides by zero between equal points and drops the result
         below, above, distinct = calc_p0p1(_columns(scores), calibration_labels.astype(float))
         _, pair = calc_probs(below, above, distinct, _columns(probabilities))
     return np.asarray(pair[:, 0]), np.asarray(pair[:, 1])
 
 
 def _columns(risks: Array) -> Array:
-    """Return the probabilities of 0 and of 1, as scikit-learn lays them out: (N, 2)."""
+    """Return the probabilities of 0 and of 1 in two columns, as in scikit-learn: (N, 2)."""
     return np.stack([1 - risks, risks], axis=1)

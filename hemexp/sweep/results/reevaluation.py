@@ -29,7 +29,7 @@ def evaluate_afresh(job: SweepJob) -> None:
     data.setup()
     pipeline = build_pipeline(cfg, data)
     seed = fresh_seed(cfg.seed)
-    indices = evaluated_indices(cfg, data)
+    indices = evaluated_indices(cfg.evaluation, data)
     parts = repeated_folds(pipeline.labels, indices, cfg.evaluation.num_folds, cfg.evaluation.num_repeats, seed)
     (validated,) = cross_validate([pipeline], parts, cfg.trainer)
     scores = {f"cv/{measure}": validated.score(measure) for measure in MEASURED}
