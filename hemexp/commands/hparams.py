@@ -15,9 +15,9 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from hemexp.config import NetConfig, TrainConfig
 from hemexp.config.compose import load_config
-from hemexp.files.result import METRIC_NAMES, NO_LEAKAGE, RunResult, Score
+from hemexp.files.result import NO_LEAKAGE, RunResult, Score
 
-_FIRST_METRICS = ("auroc", "brier")
+_METRIC_ORDER = ("auroc", "brier", "log_loss", "auprc", "accuracy", "majority_accuracy")
 
 
 def get_hparams(cfg: TrainConfig) -> dict[str, Any]:
@@ -71,8 +71,7 @@ def _parse_value(text: str) -> float | str:
 
 def rank_metrics(metrics: Mapping[str, Score]) -> dict[str, float]:
     """Return the defined scores in the order of the HPARAMS tab: ``cv/auroc``, ``cv/brier``, other cv, then test."""
-    names = [*_FIRST_METRICS, *(name for name in METRIC_NAMES if name not in _FIRST_METRICS)]
-    scores = {f"{stage}/{name}": metrics.get(f"{stage}/{name}") for stage in ("cv", "test") for name in names}
+    scores = {f"{stage}/{name}": metrics.get(f"{stage}/{name}") for stage in ("cv", "test") for name in _METRIC_ORDER}
     return {key: score.value for key, score in scores.items() if score is not None and score.value is not None}
 
 

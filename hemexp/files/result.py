@@ -431,7 +431,7 @@ def check_result(content: Mapping[str, Any], path: Path, kind: type[Result]) -> 
     from pydantic import ValidationError
 
     try:
-        result: Result = _reader(kind).validate_json(json.dumps(content), strict=True)
+        result: Result = _build_reader(kind is RunResult).validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
@@ -450,10 +450,10 @@ def check_result(content: Mapping[str, Any], path: Path, kind: type[Result]) -> 
 
 
 @cache
-def _reader(kind: Any) -> Any:
+def _build_reader(is_run: bool) -> Any:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(kind)
+    return TypeAdapter(RunResult if is_run else PredictionResult)
 
 
 def _check_value(path: Path, name: str, value: Any, allowed: Sequence[Any]) -> None:
