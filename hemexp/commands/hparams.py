@@ -5,40 +5,33 @@ order of the ``Experiment`` message. It reads this message from one run of the l
 sweep writes the same one.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields
 from functools import cache
 from typing import Any
 
+from omegaconf import OmegaConf
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from hemexp.config import NetConfig, TrainConfig
-from hemexp.config.compose import load_config
+from hemexp.config.compose import CONFIG_DIR
 from hemexp.files.result import NO_LEAKAGE, RunResult, Score
 
+_TRAINER_KEYS = ("max_epochs", "stop_loss", "patience", "batch_size")
 _METRIC_ORDER = ("auroc", "brier", "log_loss", "auprc", "accuracy", "majority_accuracy")
 
 
 def get_hparams(cfg: TrainConfig) -> dict[str, Any]:
     """Return the settings by which runs are compared."""
-    optimizer = {f"optimizer.{key}": value for key, value in asdict(cfg.optimizer).items()}
-    stops = {f"trainer.{key}": getattr(cfg.trainer, key) for key in ("max_epochs", "stop_loss", "patience")}
-    model = {
-        f"model.{key}": str(value) if isinstance(value, list) else value for key, value in asdict(cfg.model).items()
-    }
-    return {
-        **optimizer,
-        "trainer.batch_size": cfg.trainer.batch_size or "full",
-        **{key: "never" if value is None else value for key, value in stops.items()},
-        **model,
-        "seed": cfg.seed,
-        "split.val_fraction": cfg.split.val_fraction,
+    hparams = {key: value for key, value, _ in _list_settings(cfg)}
+    names = {
         "data.kind": cfg.data.kind,
         "label": cfg.label.describe(),
         "features": cfg.features.name if cfg.model.inputs is None else cfg.model.name,
         "split": cfg.split.describe(),
     }
+    return {**hparams, "seed": cfg.seed, **names}
 
 
 def select_hparams(cfg: TrainConfig, result: RunResult, swept: Mapping[str, str]) -> dict[str, Any]:
@@ -50,16 +43,35 @@ def select_hparams(cfg: TrainConfig, result: RunResult, swept: Mapping[str, str]
     shown: dict[str, Any] = {} if result.verdict == NO_LEAKAGE else {"_verdict": result.verdict}
     if swept:
         return shown | {key: _parse_value(value) for key, value in swept.items()}
-    defaults, always = _default_hparams(cfg.model.name), {"model.name"}
+    shown |= {key: value for key, value, is_default in _list_settings(cfg) if not is_default}
     if isinstance(cfg.model, NetConfig):
-        always.add("optimizer.lr")
-    hparams = get_hparams(cfg)
-    return shown | {key: value for key, value in hparams.items() if key in always or value != defaults.get(key)}
+        shown["optimizer.lr"] = cfg.optimizer.lr
+    hparams, choices = get_hparams(cfg), _default_choices()
+    changed = [name for name in ("label", "features", "split") if getattr(cfg, name).name != choices[name]]
+    changed += ["data.kind"] if cfg.data.root is not None else []
+    changed += ["seed"] if cfg.seed else []
+    return shown | {key: hparams[key] for key in changed}
+
+
+def _list_settings(cfg: TrainConfig) -> Iterator[tuple[str, Any, bool]]:
+    """Return key, value and whether it is the default, for the optimizer, the trainer, the model and the split."""
+    for name in ("optimizer", "trainer", "model", "split"):
+        for item in fields(getattr(cfg, name)):
+            key = f"{name}.{item.name}"
+            if (name == "trainer" and item.name not in _TRAINER_KEYS) or key == "split.name":
+                continue
+            value = getattr(getattr(cfg, name), item.name)
+            default = item.default if item.default_factory is MISSING else item.default_factory()
+            shown = "null" if value is None else str(value) if isinstance(value, list) else value
+            yield key, shown, value == default
 
 
 @cache
-def _default_hparams(model: str) -> dict[str, Any]:
-    return get_hparams(load_config(TrainConfig, [f"model={model}"]))
+def _default_choices() -> dict[str, str]:
+    """Return the default choice of each group of the configuration."""
+    config: Any = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "train.yaml"), resolve=False)
+    entries = config["defaults"]
+    return {key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items()}
 
 
 def _parse_value(text: str) -> float | str:
