@@ -1,1 +1,1 @@
-"""The commands' work, one function each, called by the command line and by tests and notebooks alike."""
+"""The commands, one function each; the command line, tests and notebooks call the same functions."""

@@ -1,4 +1,4 @@
-"""Reads, checks, merges and labels a cohort; no training."""
+"""Read, check, merge and label a cohort; no training."""
 
 import logging
 from pathlib import Path
@@ -22,16 +22,18 @@ log = logging.getLogger(__name__)
 def prepare(cfg: PrepareConfig, directory: Path | str) -> Cohort:
     """Write ``scans.csv``, ``patients.csv``, ``labels.csv`` and ``quality.csv`` of a cohort.
 
-    A synthetic cohort also leaves its four ``workbooks/``; `imputation` previous_three the paper's ``completed.csv``.
+    A synthetic cohort also gets its four ``workbooks/``; ``imputation=previous_three`` adds the paper's
+    ``completed.csv``.
 
     Raises:
-        CohortError: the files have errors; ``quality.csv`` is written and nothing else.
+        UserError: the directory holds another kind of cohort.
+        CohortError: the files have errors; only ``quality.csv`` is written.
     """
     directory = Path(directory)
     if cfg.data.kind != "synthetic" and (directory / "workbooks").exists():
         raise UserError(f"output_dir={directory}: holds the workbooks of a synthetic cohort; choose a new directory")
     for name in ("scans.csv", "patients.csv", "labels.csv", "completed.csv", "quality.csv"):
-        (directory / name).unlink(missing_ok=True)  # of an earlier prepare: never beside new ones
+        (directory / name).unlink(missing_ok=True)  # of an earlier call: old and new tables must not be mixed
     try:
         cohort = load_cohort(cfg.data, keep_workbooks=directory / "workbooks")
     except CohortError as error:
@@ -40,13 +42,13 @@ def prepare(cfg: PrepareConfig, directory: Path | str) -> Cohort:
     labels = label_patients(cohort.scans, cfg.label)
     note_unseen(labels, cohort.scans, cfg.label, cohort.where, cohort.findings)
     for name, table in (("scans", cohort.scans), ("patients", cohort.patients)):
-        mark = pd.Series(1, table.index, name=c.SIMULATED)  # so that nobody takes them for patients later
+        mark = pd.Series(1, table.index, name=c.SIMULATED)  # later readers must know that the patients are simulated
         write_csv(pd.concat([table, mark], axis=1) if cohort.is_simulated else table, directory / f"{name}.csv")
     write_csv(labels, directory / "labels.csv")
     if cfg.imputation == "previous_three":
         write_csv(_completed(cohort.scans), directory / "completed.csv")
     write_csv(cohort.findings.frame(), directory / "quality.csv")
-    _say(cohort, labels, cfg, directory)
+    _print_summary(cohort, labels, cfg, directory)
     return cohort
 
 
@@ -58,7 +60,7 @@ def _completed(scans: pd.DataFrame) -> pd.DataFrame:
     return scans.drop(columns=inputs).join(filled)[c.SCAN_COLUMNS]
 
 
-def _say(cohort: Cohort, labels: pd.DataFrame, cfg: PrepareConfig, directory: Path) -> None:
+def _print_summary(cohort: Cohort, labels: pd.DataFrame, cfg: PrepareConfig, directory: Path) -> None:
     console = Console(soft_wrap=True, highlight=False)
     events, known = int((labels["expansion"] == 1).sum()), int(labels["expansion"].notna().sum())
     source = cfg.data.root or "a synthetic cohort"
@@ -70,7 +72,7 @@ def _say(cohort: Cohort, labels: pd.DataFrame, cfg: PrepareConfig, directory: Pa
     if best_auroc is not None:
         console.print(f"the best possible AUROC in this synthetic population is {best_auroc:.3f}")
     table = Table(title="data-quality warnings", title_justify="left", title_style="bold", header_style="dim")
-    for name in ("problem", "cells", "the first of them"):
+    for name in ("problem", "cells", "first example"):
         table.add_column(name, justify="right" if name == "cells" else "left")
     for problem, count in cohort.findings.counts().items():
         first = next(finding for finding in cohort.findings.rows if finding.problem == problem)

@@ -1,4 +1,4 @@
-"""One self-contained page about a run or a sweep, from the files of its directory alone."""
+"""Write one self-contained page about a run or a sweep, from the files in its directory."""
 
 from pathlib import Path
 
@@ -10,30 +10,30 @@ from hemexp.files.writing import write_text
 def report(cfg: ReportConfig, directory: Path | str) -> Path:
     """Write ``report.html`` into ``cfg.run_dir`` or ``cfg.sweep_dir``; return its path.
 
-    Of a run every other file is only read; a sweep also gets ``figures/``.
+    The other files of a run are only read; a sweep also gets ``figures/``.
 
     Args:
         cfg: as `hemexp.config.compose.load_config` returns it.
-        directory: of the log; not used here.
+        directory: for the log; not used here.
 
     Raises:
         UserError: a file cannot be read, or the directory cannot be written.
     """
     page = cfg.place / "report.html"
     try:
-        headline, html = _of_run(cfg) if cfg.sweep_dir is None else _of_sweep(cfg)
+        headline, html = _render_run(cfg) if cfg.sweep_dir is None else _render_sweep(cfg)
         write_text(page, html)
     except OSError as error:
         raise UserError(f"{page}: cannot be written: {error.strerror}") from None
     size = len(html.encode()) / 1e6
     shown = f"{size:.1f} MB" if size >= 0.1 else f"{1000 * size:.0f} kB"
-    print(f"{headline}\n{page}: {shown}, opens in any browser")
+    print(f"{headline}\n{page}: {shown}, opens in every browser")
     if cfg.report.patients:
-        print("the page holds single patients: it is for those who may see the cohort")
+        print("the page shows single patients: give it only to people who may see the cohort")
     return page
 
 
-def _of_run(cfg: ReportConfig) -> tuple[str, str]:
+def _render_run(cfg: ReportConfig) -> tuple[str, str]:
     from hemexp.report.run.page import render
     from hemexp.report.run.read import read_run
 
@@ -41,7 +41,7 @@ def _of_run(cfg: ReportConfig) -> tuple[str, str]:
     return run.verdict, render(run, patients=cfg.report.patients)
 
 
-def _of_sweep(cfg: ReportConfig) -> tuple[str, str]:
+def _render_sweep(cfg: ReportConfig) -> tuple[str, str]:
     from hemexp.report.sweep.effects import effects
     from hemexp.report.sweep.figures import draw_sweep, figure_blocks
     from hemexp.report.sweep.files import read_sweep
@@ -49,7 +49,7 @@ def _of_sweep(cfg: ReportConfig) -> tuple[str, str]:
     from hemexp.report.sweep.sections import told_counts
 
     sweep = read_sweep(cfg.place)
-    found = effects(sweep.ranked, sweep.swept, sweep.luck)
-    figures = figure_blocks(draw_sweep(sweep, found), sweep.path / "figures")
+    key_effects = effects(sweep.ranked, sweep.swept, sweep.luck)
+    figures = figure_blocks(draw_sweep(sweep, key_effects), sweep.path / "figures")
     headline = f"{len(sweep.jobs)} jobs: {told_counts(sweep)}"
-    return headline, render_sweep(sweep, found, figures, cfg.report.patients)
+    return headline, render_sweep(sweep, key_effects, figures, cfg.report.patients)

@@ -1,4 +1,4 @@
-"""The main job: cohort → features and split → network → task → evaluation → run directory."""
+"""The main command: cohort, features and split, model, evaluation, run directory."""
 
 import logging
 import shutil
@@ -10,49 +10,55 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.loggers import Logger
+from matplotlib.figure import Figure
 
 from hemexp.commands.debug import check_overfit, get_learning_indices, get_verdict
 from hemexp.commands.log_result import log_result
-from hemexp.commands.run_metadata import collect_metadata, get_training_outcome, log_start, print_end, write_cohort
+from hemexp.commands.run_metadata import log_start, print_summary, start_result, write_cohort
 from hemexp.config import NetConfig, TrainConfig
 from hemexp.config.compose import label_definitions
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, Pruned, UserError
+from hemexp.evaluation.comparison import conclude
 from hemexp.evaluation.cross_validation import ScoreCallback
 from hemexp.evaluation.evaluate import evaluate
 from hemexp.evaluation.folds import check_folds
 from hemexp.evaluation.metrics import prevalence_scores, score_predictions
-from hemexp.evaluation.pipeline import build_pipeline
+from hemexp.evaluation.pipeline import Pipeline, build_pipeline
 from hemexp.figures.gallery import attention_figures, evaluation_figures
 from hemexp.figures.run import run_figures
+from hemexp.files.result import RunResult
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv
 from hemexp.models.network import FittedNetwork
-from hemexp.models.predictor import save_predictor
+from hemexp.models.predictor import Predictor, save_predictor
 from hemexp.training.fit import fit
 from hemexp.training.loggers import open_loggers
-from hemexp.training.loop import SECONDS, ForeignState, load_checkpoint
+from hemexp.training.loop import SECONDS, FitResult, ForeignState, load_checkpoint
 
 log = logging.getLogger(__name__)
 
 
-def train(cfg: TrainConfig, directory: Path | str, callback: ScoreCallback | None = None) -> dict[str, Any]:
-    """Train and evaluate one model; everything it leaves is in `directory`.
+def train(
+    cfg: TrainConfig,
+    directory: Path | str,
+    callback: ScoreCallback | None = None,
+    swept: Mapping[str, str] | None = None,
+) -> RunResult:
+    """Train and evaluate one model and write all files of the run into `directory`.
 
-    An unfinished run of the same config is resumed, a finished one is left as it is.
+    An unfinished run of the same config is resumed; a finished run is left as it is.
 
     Args:
         cfg: as `hemexp.config.compose.load_config` returns it.
         directory: new, or of a run of the same config.
-        callback: is told ``search.score`` after every repeat of cross-validation, and may end the run.
-
-    Returns:
-        The content of result.json.
+        callback: called with ``search.score`` after every repeat of cross-validation; it may end the run.
+        swept: in a job of a sweep, the swept keys and their values, for TensorBoard.
 
     Raises:
-        UserError: the cohort, the split or the directory is not usable.
-        Interrupted: a signal came; the same call resumes.
-        Pruned: `callback` ended it.
+        UserError: the cohort, the split or the directory cannot be used.
+        Interrupted: a signal came; the same call resumes the run.
+        Pruned: `callback` ended the run.
         CheckFailed: debug=overfit found that the model does not learn.
     """
     run = RunDirectory(directory)
@@ -60,27 +66,33 @@ def train(cfg: TrainConfig, directory: Path | str, callback: ScoreCallback | Non
     if state == "done":
         log.info("%s: already done; nothing was read or rewritten", run.path)
         return run.result()
-    threads = torch.get_num_threads()
-    # for predicting too, which on two busy threads took 30 times as long
+    num_threads = torch.get_num_threads()
+    # also for predicting, which took 30 times as long on two busy threads
     torch.set_num_threads(cfg.trainer.num_threads)
     try:
-        return _train(cfg, run, resume=state == "resume", callback=callback)
+        return _train(cfg, run, state == "resume", callback, swept)
     except (Interrupted, KeyboardInterrupt) as stop:
-        why = str(stop) or "interrupted outside training"
-        run.fail("interrupted", why)
-        raise Interrupted(f"{why}{RESUMES}{run.path} resumes") from None
+        reason = str(stop) or "interrupted outside training"
+        run.fail("interrupted", reason)
+        raise Interrupted(f"{reason}{RESUMES}{run.path} resumes") from None
     except Pruned as end:
         run.fail("pruned", str(end))
         raise
     except BaseException as error:
-        told = isinstance(error, UserError | CheckFailed)
-        run.fail("failed", str(error) if told else f"{type(error).__name__}: {error}")
+        is_message = isinstance(error, UserError | CheckFailed)
+        run.fail("failed", str(error) if is_message else f"{type(error).__name__}: {error}")
         raise
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(num_threads)
 
 
-def _train(cfg: TrainConfig, run: RunDirectory, resume: bool, callback: ScoreCallback | None) -> dict[str, Any]:
+def _train(
+    cfg: TrainConfig,
+    run: RunDirectory,
+    resume: bool,
+    callback: ScoreCallback | None,
+    swept: Mapping[str, str] | None,
+) -> RunResult:
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
 
     data = ExpansionDataModule(
@@ -88,88 +100,120 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool, callback: ScoreCal
     )
     data.setup()
     check_folds(cfg, data)
-    facts = collect_metadata(cfg, data)
-    if resume and run.result().get("data_hash") != facts["data_hash"]:
+    pipeline = build_pipeline(cfg, data)
+
+    result = start_result(cfg, data)
+    if resume and run.result().data_hash != result.data_hash:
         raise UserError(
             f"output_dir={run.path}: the cohort has changed since this run began (data_hash "
-            f"{run.result().get('data_hash')} then, {facts['data_hash']} now); choose a new directory"
+            f"{run.result().data_hash} then, {result.data_hash} now); choose a new directory"
         )
-    batched = load_checkpoint(run.last).get(SECONDS, 0.0) if run.last.is_file() and not resume else 0.0
-    run.begin(cfg, facts, resume, batched)
+    batch_seconds = load_checkpoint(run.last).get(SECONDS, 0.0) if run.last.is_file() and not resume else 0.0
+    run.begin(result, resume, batch_seconds)
     write_cohort(run, data)
-    log_start(cfg, data, facts, resume)
+    log_start(cfg, result, resume)
 
     resumed_at = None
     if resume:
         resumed_at = load_checkpoint(run.last)["num_epochs"] if isinstance(cfg.model, NetConfig) else 0
     with open_loggers(cfg, run.path, resumed_at) as loggers:
-        result = _fit_and_evaluate(cfg, run, data, facts, loggers, callback, resume)
+        fitted, predictor = _fit(cfg, run, pipeline, data, loggers, resume)
+        result, figures = _evaluate(cfg, run, pipeline, data, fitted, predictor, result, callback)
+        if isinstance(predictor, FittedNetwork):
+            board: Any = loggers[0]
+            board.experiment.add_graph(predictor, torch.zeros(1, len(data.features), dtype=predictor.dtype))
+        else:
+            save_predictor(predictor, run.last)
+        log_result(cfg, run.path, loggers, figures, result, swept)
+        result = run.finish(result)
+    shutil.rmtree(run.path / "checkpoints" / "evaluation", ignore_errors=True)
+
     if cfg.debug.name == "off":
-        print_end(result, run)
+        print_summary(result, run)
     else:
-        log.info("%s; files in %s", result["verdict"], run.path)
+        log.info("%s; files in %s", result.verdict, run.path)
     if cfg.trainer.profiler is not None:
-        log.info("where training spends its time: %s", run.path / "profile")
+        log.info("time spent in training: %s", run.path / "profile")
     return result
 
 
-def _fit_and_evaluate(
+def _fit(
     cfg: TrainConfig,
     run: RunDirectory,
+    pipeline: Pipeline,
     data: ExpansionDataModule,
-    facts: Mapping[str, Any],
     loggers: list[Logger],
-    callback: ScoreCallback | None,
     resume: bool,
-) -> dict[str, Any]:
-    pipeline = build_pipeline(cfg, data)
-    indices = get_learning_indices(cfg, data)
-    member = pipeline.member(indices, cfg.seed)
-    places = {"directory": run.last.parent, "loggers": loggers, "history": run.path / "history.csv"}
+) -> tuple[FitResult, Predictor]:
+    """Fit the model to the training part; write its checkpoints and ``history.csv``."""
+    member = pipeline.member(get_learning_indices(cfg, data), cfg.seed)
+    outputs: dict[str, Any] = {
+        "directory": run.last.parent, "loggers": loggers, "history": run.path / "history.csv"
+    }  # fmt: skip
     try:
-        (fitted,) = fit([member], cfg.trainer, **places)
+        (fitted,) = fit([member], cfg.trainer, **outputs)
     except ForeignState:
         if resume:
             raise
-        run.last.unlink()  # of a batch that knew the cohort as it was then
-        (fitted,) = fit([member], cfg.trainer, **places)
+        run.last.unlink()  # trained in a batch, before the cohort changed
+        (fitted,) = fit([member], cfg.trainer, **outputs)
     if fitted.stopped_by == "diverged":
         raise UserError(
-            f"optimizer.lr={cfg.optimizer.lr}: the training loss is no number from epoch {fitted.epochs - 1} on; "
+            f"optimizer.lr={cfg.optimizer.lr}: the training loss is NaN or infinite from epoch {fitted.epochs - 1}; "
             "choose a lower rate"
         )
     predictor = fitted.predictor()
     save_predictor(predictor, run.best)
     write_csv(fitted.history, run.path / "history.csv")
+    return fitted, predictor
+
+
+def _evaluate(
+    cfg: TrainConfig,
+    run: RunDirectory,
+    pipeline: Pipeline,
+    data: ExpansionDataModule,
+    fitted: FitResult,
+    predictor: Predictor,
+    result: RunResult,
+    callback: ScoreCallback | None,
+) -> tuple[RunResult, dict[str, Figure]]:
+    """Score the model, write ``predictions.csv`` and the tables, and return the completed result and the figures."""
     risks = predictor.predict(data.raw)
     predictions = data.labels[["patient_id"]].assign(
         role=data.split.roles, label=data.labels["expansion"], probability=risks
     )
     write_csv(predictions, run.path / "predictions.csv")
     if cfg.debug.num_patients:
+        indices = get_learning_indices(cfg, data)
         check_overfit(cfg.debug, pipeline.labels[indices], risks[indices])
-    test = data.split.positions("test")
-    metrics = score_predictions(pipeline.labels[test], risks[test], majority=facts["majority"])
 
-    others = label_definitions().items()
-    definitions = {name: replace(label, no_scan_in_window=cfg.label.no_scan_in_window) for name, label in others}
-    definitions[cfg.label.name] = cfg.label
-    found = evaluate(cfg, data, risks, definitions, run.path / "checkpoints" / "evaluation", callback)
-    metrics |= found.metrics
-    for name, table in found.tables.items():
+    test = data.split.positions("test")
+    metrics = score_predictions(pipeline.labels[test], risks[test], majority=result.majority)
+    labels = {
+        name: replace(label, no_scan_in_window=cfg.label.no_scan_in_window)
+        for name, label in label_definitions().items()
+    }
+    labels[cfg.label.name] = cfg.label
+    evaluation = evaluate(cfg, data, risks, labels, run.path / "checkpoints" / "evaluation", callback)
+    for name, table in evaluation.tables.items():
         write_csv(table, run.path / f"{name}.csv")
+
     figures = run_figures(fitted.history, fitted.best_epoch, pipeline.labels[test], risks[test], metrics)
-    figures |= evaluation_figures(found)
+    figures |= evaluation_figures(evaluation)
     if isinstance(predictor, FittedNetwork):
         figures |= attention_figures(predictor, data.raw[test])
-        board: Any = loggers[0]
-        board.experiment.add_graph(predictor, torch.zeros(1, len(data.features), dtype=predictor.dtype))
-    else:
-        save_predictor(predictor, run.last)
-    baseline = prevalence_scores(pipeline.labels[test], data.prevalence)
-    caveats = [*facts["caveats"], *found.caveats]
-    outcome = {"metrics": metrics, "caveats": caveats, "prevalence_baseline": baseline, **get_training_outcome(fitted)}
-    log_result(cfg, run.path, loggers, figures, metrics, {"verdict": get_verdict(cfg), **outcome})
-    result = run.finish(get_verdict(cfg), {**outcome, **found.blocks})
-    shutil.rmtree(run.path / "checkpoints" / "evaluation", ignore_errors=True)
-    return result
+    result = replace(
+        result,
+        **vars(evaluation.blocks),
+        conclusion=conclude(evaluation.blocks.comparison),
+        verdict=get_verdict(cfg),
+        caveats=[*result.caveats, *evaluation.caveats],
+        metrics=metrics | evaluation.metrics,
+        prevalence_baseline=prevalence_scores(pipeline.labels[test], data.prevalence),
+        epochs=fitted.epochs,
+        best_epoch=fitted.best_epoch,
+        best_loss=fitted.best_loss,
+        stopped_by=fitted.stopped_by,
+    )
+    return result, figures

@@ -1,1 +1,1 @@
-"""The pictures of a run. Each function draws one; whoever calls it decides where it goes."""
+"""Figures of runs and sweeps; each function draws one and returns it."""

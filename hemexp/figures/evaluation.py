@@ -1,6 +1,5 @@
-"""What an honest evaluation shows: precision, calibration, benefit and spread of a model's risks."""
+"""Figures of the evaluation: precision and recall, calibration, decision curve, risks by outcome."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,16 +8,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from sklearn.metrics import precision_recall_curve
 
-from hemexp.evaluation.metrics import Score
-from hemexp.figures.style import BASELINE, GREY, MODEL, OUTCOMES, SMALL, margin_text, new_axes, say
+from hemexp.figures.style import BASELINE, GREY, MODEL, OUTCOMES, SMALL, margin_text, new_axes, write_note
+from hemexp.files.result import Calibration, Score
 from hemexp.formatting import interval_text, percent
 from hemexp.types import Array
 
-_SAME = 0.03  # risks this close together are one: the folds' prevalences differ by as much
+_SAME = 0.03  # a smaller range of risks is drawn as one risk: the prevalences of the folds differ by as much
 
 
 def precision_recall(labels: Array, probabilities: Array, score: Score) -> Figure:
-    """Draw precision against recall in the test part, above the prevalence.
+    """Draw precision against recall in the test part, with the prevalence as reference.
 
     Args:
         labels: 1 or 0.
@@ -34,26 +33,26 @@ def precision_recall(labels: Array, probabilities: Array, score: Score) -> Figur
         precision, recall, _ = precision_recall_curve(labels, probabilities)
         best = (
             pd.Series(precision[:-1]).groupby(recall[:-1]).max().drop(0.0, errors="ignore")
-        )  # what the average counts
+        )  # as in the average precision
         steps = np.r_[best.iloc[0], best]
         axes.step(np.r_[0, best.index], steps, where="pre", color=MODEL, linewidth=2, clip_on=False, zorder=3)
         axes.axhline(prevalence, color=GREY, linestyle="--", linewidth=1)
         margin_text(axes, prevalence, f"prevalence\n{percent(prevalence)}", points=4)
     else:
-        say(axes, "no expansion in the test part:\nno curve")
+        write_note(axes, "no expansion in the test part:\nno curve")
     axes.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)", xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
     axes.set_title(f"Precision and recall, test part:\naverage precision {interval_text(score)}")
     return figure
 
 
-def calibration(labels: Array, probabilities: Array, curve: pd.DataFrame, scores: Mapping[str, Any]) -> Figure:
-    """Draw how often expansion was observed at each predicted risk, above how often each risk was predicted.
+def calibration(labels: Array, probabilities: Array, curve: pd.DataFrame, scores: Calibration | None) -> Figure:
+    """Draw the observed share of expansion at each predicted risk, and below it the number of patients.
 
     Args:
         labels: 1 or 0.
-        probabilities: out of fold, a row a repeat.
-        curve: ``risk`` and smoothed ``observed``; risks that hardly differ are no curve.
-        scores: ``intercept`` and ``slope``, either may be missing.
+        probabilities: out of fold, one row for each repeat.
+        curve: ``risk`` and smoothed ``observed``; without a range of risks no curve is drawn.
+        scores: intercept and slope; None: not defined.
 
     Shape:
         labels: (N,); probabilities: (R, N).
@@ -62,16 +61,16 @@ def calibration(labels: Array, probabilities: Array, curve: pd.DataFrame, scores
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     curve = curve.dropna()
     risk, outcomes = probabilities.ravel(), np.tile(labels, len(probabilities))
-    told_apart = len(curve) > 0 and np.ptp(curve["risk"]) > _SAME
-    top = _ceiling(risk, curve["observed"] if told_apart else labels.mean(keepdims=True))
+    has_curve = len(curve) > 0 and np.ptp(curve["risk"]) > _SAME
+    top = _ceiling(risk, curve["observed"] if has_curve else labels.mean(keepdims=True))
     axes.plot([0, top], [0, top], color=GREY, linestyle="--", linewidth=1)
     axes.text(
         0.9 * top, 0.86 * top, "ideal", color=GREY, ha="center", va="center", rotation=45, transform_rotates_text=True
     )
-    if told_apart:
+    if has_curve:
         axes.plot(curve["risk"], curve["observed"], color=MODEL, linewidth=2)
     else:
-        say(axes, "everyone is given about the same risk:\nno curve", height=0.1)
+        write_note(axes, "all patients have about the same risk:\nno curve", height=0.1)
         axes.plot(risk.mean(), labels.mean(), "o", color=MODEL)
     bins = np.linspace(0, top, 26)
     for outcome, color, name in OUTCOMES:
@@ -81,26 +80,26 @@ def calibration(labels: Array, probabilities: Array, curve: pd.DataFrame, scores
     below.yaxis.get_major_locator().set_params(integer=True, nbins=4)
     figure.legend(*below.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=SMALL)
     below.axhline(0, color="black", linewidth=0.8)
-    below.set(xlabel="predicted risk of expansion (every repeat counted)", ylabel="patients", xlim=(0, top))
+    below.set(xlabel="predicted risk of expansion (all repeats)", ylabel="patients", xlim=(0, top))
     axes.set(ylabel="observed share with expansion", ylim=(0, top))
     axes.set_title(
         "Calibration, cross-validated (95 % intervals)\n"
-        f"slope {interval_text(scores.get('slope'))}, ideal 1\n"
-        f"intercept {interval_text(scores.get('intercept'))}, ideal 0"
+        f"slope {interval_text(scores and scores.slope)}, ideal 1\n"
+        f"intercept {interval_text(scores and scores.intercept)}, ideal 0"
     )
     return figure
 
 
 def decision_curve(table: pd.DataFrame) -> Figure:
-    """Draw the net benefit of acting on each strategy over the risk at which one would act.
+    """Draw the net benefit of each strategy over the threshold of risk for treatment.
 
-    Large harms are cut off below, lest they hide the curves (Van Calster et al., European Urology 2018;74:796-804).
+    Large harms are cut off, so that the curves stay visible (Van Calster et al., European Urology 2018;74:796-804).
 
     Args:
         table: ``decision_curve.csv``, the model first.
     """
     figure, axes = new_axes(6.4, 4.2)
-    looks: dict[str, dict[str, Any]] = {
+    styles: dict[str, dict[str, Any]] = {
         "treat none": {"color": "black", "linewidth": 1},
         "treat all": {"color": GREY, "linewidth": 1.5, "linestyle": "--"},
         "ridge2": {"color": BASELINE, "linewidth": 1.8, "linestyle": "-."},
@@ -109,27 +108,29 @@ def decision_curve(table: pd.DataFrame) -> Figure:
     if len(table):
         names = table["strategy"].unique()
         for order, name in enumerate(names):
-            look = {"color": MODEL, "linewidth": 2.2, "zorder": 4} if order == 0 else looks.get(name, {})
+            style = {"color": MODEL, "linewidth": 2.2, "zorder": 4} if order == 0 else styles.get(name, {})
             line = table[table["strategy"] == name]
-            axes.plot(line["threshold"], line["net_benefit"], label=name, **look)
+            axes.plot(line["threshold"], line["net_benefit"], label=name, **style)
         top = max(float(table["net_benefit"].max()), 0.02)
         axes.set(xlim=(table["threshold"].min(), table["threshold"].max()), ylim=(-0.25 * top, 1.1 * top))
         axes.legend()
     else:
-        say(axes, "no decision curve")
+        write_note(axes, "no decision curve")
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-    axes.set(xlabel="risk from which one would act", ylabel="net benefit (true positives per patient)")
-    axes.set_title("Decision curve: would acting on the model help? (cross-validated)")
+    axes.set(
+        xlabel="threshold: risk from which a patient is treated", ylabel="net benefit (true positives per patient)"
+    )
+    axes.set_title("Decision curve: does treatment by the model help? (cross-validated)")
     return figure
 
 
 def risk_by_outcome(labels: Array, probabilities: Array, title: str) -> Figure:
-    """Draw how the predicted risks are spread, apart by outcome: overlap is what the model cannot tell.
+    """Draw the distribution of the predicted risks for each outcome; overlap shows what the model cannot separate.
 
     Args:
         labels: 1 or 0.
-        probabilities: a row a repeat, all of them counted: their mean would be the risk of an ensemble.
-        title: of the picture.
+        probabilities: one row for each repeat; all are counted, because their mean would be the risk of an ensemble.
+        title: of the figure.
 
     Shape:
         labels: (N,); probabilities: (R, N).
@@ -138,7 +139,7 @@ def risk_by_outcome(labels: Array, probabilities: Array, title: str) -> Figure:
     top = _ceiling(probabilities.ravel())
     bins = np.linspace(0, top, 26)
     risks = {outcome: probabilities[:, labels == outcome].ravel() for outcome in (0, 1)}
-    shares = {outcome: np.histogram(there, bins)[0] / max(len(there), 1) for outcome, there in risks.items()}
+    shares = {outcome: np.histogram(values, bins)[0] / max(len(values), 1) for outcome, values in risks.items()}
     highest = max(share.max() for share in shares.values()) or 1
     for outcome, color, _ in OUTCOMES:
         axes.bar(
@@ -152,12 +153,12 @@ def risk_by_outcome(labels: Array, probabilities: Array, title: str) -> Figure:
     axes.grid(visible=False, axis="y")
     if len(labels):
         axes.axvline(float(labels.mean()), color=GREY, linestyle="--", linewidth=1)
-    label = "predicted risk of expansion (upright lines: medians; dashed: share observed)"
+    label = "predicted risk of expansion (solid lines: medians; dashed: observed share)"
     axes.set(xlabel=label, xlim=(0, top), ylim=(0, 1.85), title=title)
     return figure
 
 
 def _ceiling(*risks: Any) -> float:
-    """Return where a risk axis may end: 1, or less where nothing is beyond."""
+    """Return the upper end of a risk axis: 1, or less where all risks are lower."""
     highest = max((float(np.max(risk)) for risk in risks if len(risk)), default=1.0)
     return float(np.clip(np.ceil(highest * 10 + 0.5) / 10, 0.4, 1))

@@ -1,8 +1,7 @@
-"""Scores side by side, with their intervals: forest plots."""
+"""Forest plots: scores with their intervals, one below the other."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from textwrap import fill
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,15 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hemexp.evaluation.metrics import Score
 from hemexp.figures.style import BASELINE, GREY, MODEL, SMALL, margin_text, new_axes
+from hemexp.files.result import ComparedModel, LabelScore, Score, SubgroupScore
 from hemexp.formatting import bounds, interval_text, percent
 
-Row = Mapping[str, Any]
 
-
-def comparison(rows: Sequence[Row]) -> Figure:
-    """Draw cross-validated AUROC and Brier score of the model above those of the baselines.
+def comparison(rows: Sequence[ComparedModel]) -> Figure:
+    """Draw the cross-validated AUROC and Brier score of the model and of the baselines.
 
     Args:
         rows: ``comparison`` of result.json, the model first.
@@ -26,33 +23,33 @@ def comparison(rows: Sequence[Row]) -> Figure:
     figure = Figure(figsize=(7, 1.5 + 0.34 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2)
     heights = [-float(row) for row in range(len(rows))]
-    colors = [MODEL if row["is_model"] else GREY for row in rows]
-    prevalence = next((bounds(row["brier"])[0] for row in rows if row["model"] == "prevalence"), float("nan"))
+    colors = [MODEL if row.is_model else GREY for row in rows]
+    prevalence = next((bounds(row.brier)[0] for row in rows if row.model == "prevalence"), float("nan"))
     panels = ((left, "auroc", 0.5, 2, 0.2), (right, "brier", prevalence, 3, 0.06))
     for axes, key, reference, digits, least in panels:
-        scores = [row.get(key) for row in rows]
+        scores = [getattr(row, key) for row in rows]
         _intervals(axes, scores, heights, colors)
         _frame(axes, scores, reference, heights, least)
         for row, score, height in zip(rows, scores, heights, strict=True):
-            margin_text(axes, height, interval_text(score, digits), bold=row["is_model"])
-    _names(left, [row["model"] for row in rows], heights, [bool(row["is_model"]) for row in rows])
+            margin_text(axes, height, interval_text(score, digits), bold=row.is_model)
+    _names(left, [row.model for row in rows], heights, [row.is_model for row in rows])
     _names(right, [""] * len(rows), heights)
     left.set_xlabel("AUROC: higher is better\n(dashed: chance)")
-    right.set_xlabel("Brier score: lower is better\n(dashed: everyone gets the prevalence)")
+    right.set_xlabel("Brier score: lower is better\n(dashed: the same risk for every patient)")
     figure.suptitle(
-        "The model beside simple baselines, cross-validated (bars: 95 % intervals)", x=0.01, ha="left", fontsize=11
+        "The model and simple baselines, cross-validated (bars: 95 % intervals)", x=0.01, ha="left", fontsize=11
     )
     return figure
 
 
-def cv_auroc(scores: pd.DataFrame, rows: Sequence[Row]) -> Figure:
+def cv_auroc(scores: pd.DataFrame, rows: Sequence[ComparedModel]) -> Figure:
     """Draw the AUROC of every fold of the cross-validation, by model; diamonds are the means.
 
     Args:
         scores: ``cv_scores.csv``, the model first; folds without both outcomes hold no AUROC.
         rows: ``comparison`` of result.json, for the intervals.
     """
-    means = {row["model"]: row["auroc"] for row in rows}
+    means = {row.model: row.auroc for row in rows}
     names = list(scores["model"].unique())
     figure, axes = new_axes(7, 1.2 + 0.42 * max(len(names), 1))
     rng = np.random.default_rng(0)
@@ -77,38 +74,38 @@ def cv_auroc(scores: pd.DataFrame, rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def subgroups(rows: Sequence[Row]) -> Figure:
-    """Draw the AUROC in every subgroup, beside the risk predicted and observed there.
+def subgroups(rows: Sequence[SubgroupScore]) -> Figure:
+    """Draw the AUROC in every subgroup, with the mean predicted and the observed risk.
 
     Args:
         rows: ``subgroups`` of result.json.
     """
     figure, axes = new_axes(7, 1.3 + 0.36 * max(len(rows), 1))
     heights = [-float(row) for row in range(len(rows))]
-    scores = [row.get("auroc") for row in rows]
-    _intervals(axes, scores, heights, [GREY if row.get("note") else MODEL for row in rows])
+    scores = [row.auroc for row in rows]
+    _intervals(axes, scores, heights, [GREY if row.note else MODEL for row in rows])
     _frame(axes, scores, 0.5, heights)
-    _names(axes, [fill(f"{row['subgroup']} ({row['events']}/{row['num_patients']})", 32) for row in rows], heights)
+    _names(axes, [fill(f"{row.subgroup} ({row.events}/{row.num_patients})", 32) for row in rows], heights)
     margin_text(axes, 0.9, "AUROC")
     margin_text(axes, 0.9, "mean risk\n(observed)", 118)
     for row, height in zip(rows, heights, strict=True):
-        margin_text(axes, height, row.get("note") or interval_text(row.get("auroc")))
-        margin_text(axes, height, f"{percent(row.get('mean_risk'))} ({percent(row.get('observed'))})", 118)
+        margin_text(axes, height, row.note or interval_text(row.auroc))
+        margin_text(axes, height, f"{percent(row.mean_risk)} ({percent(row.observed)})", 118)
     title = "Does the model work in every subgroup? (expansions/patients)"
     axes.set_xlabel("cross-validated AUROC, 95 % interval (dashed: chance)")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
 
 
-def label_sensitivity(rows: Sequence[Row]) -> Figure:
+def label_sensitivity(rows: Sequence[LabelScore]) -> Figure:
     """Draw the AUROC of the model and of the two-variable ridge under every definition of expansion.
 
     Args:
-        rows: ``label_sensitivity`` of result.json; the run's own definition is printed bold.
+        rows: ``label_sensitivity`` of result.json; the definition of the run is printed bold.
     """
     figure, axes = new_axes(7, 1.6 + 0.55 * max(len(rows), 1))
     heights = [-float(row) for row in range(len(rows))]
-    model, ridge = [row.get("auroc") for row in rows], [row.get("ridge2_auroc") for row in rows]
+    model, ridge = [row.auroc for row in rows], [row.ridge2_auroc for row in rows]
     _intervals(axes, model, [height + 0.14 for height in heights], [MODEL] * len(rows), label="this model")
     _intervals(
         axes,
@@ -119,20 +116,20 @@ def label_sensitivity(rows: Sequence[Row]) -> Figure:
         marker="D",
     )
     _frame(axes, [*model, *ridge], 0.5, heights)
-    own = [bool(row.get("is_run_label")) for row in rows]
-    definitions = [row["definition"].removeprefix("growth by ").replace(" %", "\u00a0%") for row in rows]
+    is_run_label = [row.is_run_label for row in rows]
+    definitions = [row.definition.removeprefix("growth by ").replace(" %", "\u00a0%") for row in rows]
     names = [
-        f"{row['label']} ({row['events']}/{row['num_patients']})\n{fill(definition, 32)}"
+        f"{row.label} ({row.events}/{row.num_patients})\n{fill(definition, 32)}"
         for row, definition in zip(rows, definitions, strict=True)
     ]
-    _names(axes, names, heights, own)
+    _names(axes, names, heights, is_run_label)
     axes.tick_params(axis="y", labelsize=8)
     margin_text(axes, 0.9, "this model")
-    for row, height, bold in zip(rows, heights, own, strict=True):
-        margin_text(axes, height, row.get("note") or interval_text(row.get("auroc")), bold=bold)
+    for row, height, bold in zip(rows, heights, is_run_label, strict=True):
+        margin_text(axes, height, row.note or interval_text(row.auroc), bold=bold)
     axes.set_xlabel("cross-validated AUROC, 95 % interval (dashed: chance)")
     figure.suptitle(
-        "Does the result hang on how expansion is defined? (expansions/patients)", x=0.01, ha="left", fontsize=11
+        "Does the result depend on the definition of expansion? (expansions/patients)", x=0.01, ha="left", fontsize=11
     )
     if axes.get_legend_handles_labels()[0]:
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=SMALL)
@@ -152,13 +149,13 @@ def _intervals(
         if value == value:
             axes.plot([low, high], [height, height], color=color, linewidth=1.8)
             axes.plot(value, height, marker, color=color, markersize=6, label=label)
-            label = ""  # once in the legend
+            label = ""  # one entry in the legend
 
 
 def _frame(
     axes: Axes, scores: Iterable[Score | None], reference: float, heights: Sequence[float], least: float = 0.2
 ) -> None:
-    """Let the horizontal axis hold every interval and the reference, and little else."""
+    """Fit the horizontal axis to the intervals and the reference."""
     numbers = np.array([*(number for score in scores for number in bounds(score)), reference])
     numbers = numbers[np.isfinite(numbers)]
     low, high = (numbers.min(), numbers.max()) if len(numbers) else (0.0, 1.0)

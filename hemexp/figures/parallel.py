@@ -1,4 +1,4 @@
-"""Parallel coordinates: a line a job, through its value of every swept key to its score."""
+"""Parallel coordinates: one line for each job, through its value of every swept key to its score."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from hemexp.figures.style import SMALL, say
+from hemexp.figures.style import SMALL, write_note
 from hemexp.types import Array
 
-_FAN = 0.05  # of the height: how far apart lines are drawn that go through one value
-_MOST_TICKS = 6  # values of a number that are all written
-_DECADE = 10  # a number that spans this factor goes on a log axis
+_FAN = 0.05  # of the height: range over which lines through the same value are spread
+_MOST_TICKS = 6  # values of a number, at most, that are all written
+_DECADE = 10  # numbers that span this factor get a logarithmic axis
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """Where the values of one axis are, from 0 at the bottom to 1."""
+    """Positions on one axis, from 0 at the bottom to 1; a fan spreads lines through the same value."""
 
     heights: Array
     ticks: list[tuple[float, str]]
@@ -35,21 +35,21 @@ class _Scale:
 def parallel_coordinates(
     jobs: pd.DataFrame, keys: Sequence[str], orders: Mapping[str, Sequence[str]], measure: str, lower_is_better: bool
 ) -> Figure:
-    """Draw the ranked jobs in the color of their score, better ones above others; the best is traced in black.
+    """Draw the ranked jobs, colored by their score, better jobs on top; the best job is black.
 
-    A key of numbers that spans a factor of ten or more goes on a log axis; words (and ``null``) are spaced evenly.
+    Numbers that span a factor of ten or more get a logarithmic axis; texts (and ``null``) are spaced evenly.
 
     Args:
         jobs: ``score`` and a column of text for each key, in order of rank.
         keys: the axes, from left to right.
-        orders: the values of each key that is not of numbers, in order.
-        measure: what the score is.
-        lower_is_better: turns the score's axis so that the best is on top.
+        orders: for each key with texts, its values in order.
+        measure: name of the score.
+        lower_is_better: the axis of the score is turned, so that the best is on top.
     """
     figure = Figure(figsize=(max(6.4, 1.25 * (len(keys) + 1)), 4.4), layout="constrained")
     axes = figure.add_subplot()
     if jobs.empty or not keys:
-        say(axes, "no ranked job, or no swept key")
+        write_note(axes, "no ranked job, or no swept key")
         axes.set_axis_off()
         return figure
     scores = jobs["score"].to_numpy(dtype=float)
@@ -61,8 +61,8 @@ def parallel_coordinates(
     lines = [np.column_stack([np.arange(len(scales)), heights[:, job]]) for job in drawn]
     colors = mpl.colormaps["viridis_r" if lower_is_better else "viridis"]
     shade = Normalize(*_span(scores))
-    look = {"alpha": float(np.clip(12 / np.sqrt(len(jobs)), 0.35, 0.9)), "linewidths": 1.6 if len(jobs) <= 60 else 0.9}
-    axes.add_collection(LineCollection(lines, colors=colors(shade(scores[drawn])), zorder=2, **look))
+    style = {"alpha": float(np.clip(12 / np.sqrt(len(jobs)), 0.35, 0.9)), "linewidths": 1.6 if len(jobs) <= 60 else 0.9}
+    axes.add_collection(LineCollection(lines, colors=colors(shade(scores[drawn])), zorder=2, **style))
     best = heights[:, int(np.argmax(order))]
     axes.plot(np.arange(len(scales)), best, color="black", linewidth=2, zorder=3)
     for place, scale in enumerate(scales):
@@ -78,7 +78,7 @@ def parallel_coordinates(
     bar = figure.colorbar(ScalarMappable(shade, colors), ax=axes, orientation="horizontal", shrink=0.6, aspect=40)
     bar.set_label(f"{measure} ({'lower' if lower_is_better else 'higher'} is better)", fontsize=SMALL)
     bar.ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
-    figure.suptitle("A line a job, colored by its score (black: the best)", x=0.01, ha="left", fontsize=11)
+    figure.suptitle("One line for each job, colored by its score (black: the best)", x=0.01, ha="left", fontsize=11)
     return figure
 
 
@@ -97,23 +97,23 @@ def _scale(column: "pd.Series[str]", order: Sequence[str]) -> _Scale:
 
 
 def _number_scale(values: Array) -> _Scale:
-    there = np.unique(values)
-    log = there[0] > 0 and there[-1] / there[0] >= _DECADE
-    low, high = _span(np.log10(there) if log else there)
+    distinct = np.unique(values)
+    log = distinct[0] > 0 and distinct[-1] / distinct[0] >= _DECADE
+    low, high = _span(np.log10(distinct) if log else distinct)
 
     def height(value: Any) -> Any:
         return ((np.log10(value) if log else value) - low) / (high - low)
 
-    few = len(there) <= _MOST_TICKS and (len(there) < 2 or np.diff(height(there)).min() > 0.06)
+    few = len(distinct) <= _MOST_TICKS and (len(distinct) < 2 or np.diff(height(distinct)).min() > 0.06)
     if few:
-        ticks = there
+        ticks = distinct
     elif log:
         subs = (1.0,) if high - low >= 2 else (1.0, 2.0, 5.0)
-        ticks = np.array(LogLocator(subs=subs).tick_values(there[0], there[-1]))
+        ticks = np.array(LogLocator(subs=subs).tick_values(distinct[0], distinct[-1]))
     else:
-        ticks = np.array(MaxNLocator(nbins=5).tick_values(there[0], there[-1]))
+        ticks = np.array(MaxNLocator(nbins=5).tick_values(distinct[0], distinct[-1]))
     inside = [tick for tick in ticks if (tick > 0 or not log) and -1e-9 <= height(tick) <= 1 + 1e-9]
-    return _Scale(height(values), [(float(height(tick)), f"{tick:g}") for tick in inside], len(there) < len(values))
+    return _Scale(height(values), [(float(height(tick)), f"{tick:g}") for tick in inside], len(distinct) < len(values))
 
 
 def _score_scale(scores: Array, lower_is_better: bool) -> _Scale:

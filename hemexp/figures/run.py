@@ -1,4 +1,4 @@
-"""What every run draws: its loss, and how its test part came out."""
+"""Figures of every run: the loss, and the scores of the test part."""
 
 from collections.abc import Mapping
 
@@ -7,19 +7,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from sklearn.metrics import roc_curve
 
-from hemexp.evaluation.metrics import Score
 from hemexp.figures.evaluation import precision_recall, risk_by_outcome
 from hemexp.figures.style import GREY, MODEL, NO, YES, house_style, new_axes
+from hemexp.files.result import Score
 from hemexp.formatting import interval_text
 from hemexp.types import Array
 
 
 def loss_curve(history: pd.DataFrame, best_epoch: int) -> Figure:
-    """Draw the loss by epoch, as the paper's figure 4; the best epoch is marked.
+    """Draw the loss of each epoch, as in figure 4 of the paper; the best epoch is marked.
 
     Args:
         history: ``epoch``, ``train/loss`` and, with a validation part, ``val/loss``.
-        best_epoch: whose weights the run keeps.
+        best_epoch: epoch of the weights that the run keeps.
     """
     figure, axes = new_axes(6.4, 3.8)
     for column, color, name in (("train/loss", NO, "training"), ("val/loss", YES, "validation")):
@@ -55,14 +55,14 @@ def roc(labels: Array, probabilities: Array, score: Score) -> Figure:
 def run_figures(
     history: pd.DataFrame, best_epoch: int, labels: Array, probabilities: Array, metrics: Mapping[str, Score]
 ) -> dict[str, Figure]:
-    """Draw every picture of a run that its data allow, by file name.
+    """Return the figures that the data of a run allow, by file name.
 
     Shape:
         labels, probabilities: (N,), of the test part.
     """
     with house_style():
         figures = {"loss": loss_curve(history, best_epoch)} if len(history) > 1 else {}
-        if metrics["test/auroc"]["value"] is not None:
+        if metrics["test/auroc"].value is not None:
             figures["roc"] = roc(labels, probabilities, metrics["test/auroc"])
             figures["pr"] = precision_recall(labels, probabilities, metrics["test/auprc"])
         title = f"Risk by outcome, test part: Brier {interval_text(metrics['test/brier'], 3)}"

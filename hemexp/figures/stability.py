@@ -1,4 +1,4 @@
-"""How sure a model's predictions are, whether another sample would have given the same, and what they rest on."""
+"""Figures of uncertainty, instability, the importance of inputs, and attention."""
 
 from itertools import groupby
 from textwrap import fill
@@ -8,17 +8,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hemexp.cohort import columns as c
-from hemexp.figures.style import GREY, MODEL, OUTCOMES, SMALL, margin_text, new_axes, readable, say
+from hemexp.figures.style import GREY, MODEL, OUTCOMES, SMALL, margin_text, new_axes, readable, write_note
 from hemexp.formatting import percent
 from hemexp.types import Array
 
-_MOST_NAMES = 20  # inputs whose names still fit beside an attention map
+_MOST_NAMES = 20  # names of inputs that fit beside an attention map
 
 
 def uncertainty(table: pd.DataFrame) -> Figure:
-    """Draw the test patients by risk, each with its Venn-Abers pair of calibrated risks.
+    """Draw the test patients by risk, each with a corrected risk as a range (the Venn-Abers pair).
 
-    The model's own risk may lie outside the pair.
+    The risk by the model may lie outside the range.
 
     Args:
         table: ``uncertainty.csv``.
@@ -28,24 +28,26 @@ def uncertainty(table: pd.DataFrame) -> Figure:
     place = np.arange(len(test))
     abstains = test["abstains"].to_numpy(dtype=bool)
     for outcome, color, name in (*OUTCOMES, (-1, GREY, "outcome unknown")):
-        there = (test["label"].fillna(-1) == outcome).to_numpy()
-        if there.any():
-            part = test[there]
-            axes.vlines(place[there], part["low"], part["high"], color=color, linewidth=2, alpha=0.5)
-            faces = np.where(abstains[there], "white", color)
-            axes.scatter(place[there], part["probability"], c=faces, edgecolors=color, s=26, zorder=3, clip_on=False)
+        rows = (test["label"].fillna(-1) == outcome).to_numpy()
+        if rows.any():
+            part = test[rows]
+            axes.vlines(place[rows], part["low"], part["high"], color=color, linewidth=2, alpha=0.5)
+            faces = np.where(abstains[rows], "white", color)
+            axes.scatter(place[rows], part["probability"], c=faces, edgecolors=color, s=26, zorder=3, clip_on=False)
             axes.scatter([], [], color=color, s=26, label=name)
     if abstains.any():
         axes.scatter([], [], color="white", edgecolors="black", s=26, label="model abstains")
     if len(test):
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=SMALL)
     else:
-        say(axes, "no test patients")
-    axes.set_xticks([])  # nobody's id: the picture goes into the report
+        write_note(axes, "no test patients")
+    axes.set_xticks([])  # without patient ids: the figure is shown in the report
     axes.grid(visible=False, axis="x")
     axes.set(xlim=(-0.7, max(len(test), 1) - 0.3), ylim=(0, 1), ylabel="risk of expansion")
-    axes.set_xlabel("test patients, lowest risk first (dots: the model's risk; bars: calibrated pair)")
-    axes.set_title(f"Venn-Abers pairs: the model abstains for {abstains.sum()} of {len(test)} test patients")
+    axes.set_xlabel("test patients, lowest risk first (dots: risk by the model; bars: corrected risk as a range)")
+    axes.set_title(
+        f"Corrected risk of each patient: the model abstains for {abstains.sum()} of {len(test)} test patients"
+    )
     return figure
 
 
@@ -59,13 +61,13 @@ def instability(probability: Array, refits: Array, labels: Array) -> Figure:
     """
     figure, axes = new_axes(5.4, 5.7)
     for outcome, color, name in OUTCOMES:
-        there = labels == outcome
-        risks = np.broadcast_to(probability[there], refits[:, there].shape)
-        axes.scatter(risks, refits[:, there], s=5, color=color, alpha=0.12, linewidths=0)
+        rows = labels == outcome
+        risks = np.broadcast_to(probability[rows], refits[:, rows].shape)
+        axes.scatter(risks, refits[:, rows], s=5, color=color, alpha=0.12, linewidths=0)
         axes.scatter([], [], s=25, color=color, label=name)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1.2)
     low, high = np.quantile(refits, [0.025, 0.975], axis=0)
-    width = max(0.1 * float(np.ptp(probability)), 0.01)  # of the smoother
+    width = max(0.1 * float(np.ptp(probability)), 0.01)  # of the smoothing kernel
     grid = np.linspace(probability.min() - 0.02, probability.max() + 0.02, 100)
     weights = np.exp(-0.5 * ((grid[:, None] - probability) / width) ** 2)  # (100, N)
     for bound in (low, high):
@@ -74,12 +76,15 @@ def instability(probability: Array, refits: Array, labels: Array) -> Figure:
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=SMALL)
     axes.set(xlabel="risk by this model", ylabel="risk by models refitted to bootstrap samples")
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    axes.set_title(f"Would another sample have given the same risk?\n({len(refits)} refits, a dot each)")
+    axes.set_title(
+        "Would a model from other patients give the same risk?\n"
+        f"({len(refits)} refits, one dot for each patient and refit)"
+    )
     return figure
 
 
 def attributions(table: pd.DataFrame, top: int = 15) -> Figure:
-    """Draw the inputs the risk rests on most, and how many fits agree.
+    """Draw the most important inputs, and in how many fits they are important.
 
     Args:
         table: ``attributions.csv``, the most important first.
@@ -96,22 +101,22 @@ def attributions(table: pd.DataFrame, top: int = 15) -> Figure:
     for height, share in zip(heights, table["top10_share"], strict=True):
         margin_text(axes, height, f"in {percent(share)} of fits")
     if table.empty:
-        say(axes, "no input has an importance")
+        write_note(axes, "no input has an importance")
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel("loss of AUROC in held-out patients when the input is shuffled\n(lines: 95 % intervals)")
     axes.set_ylim(-max(len(table), 1) + 0.4, 0.6)
-    title = "What the predicted risk rests on (right: how often among the top ten inputs)"
+    title = "Inputs that the predicted risk depends on (right: how often in the top ten)"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
 
 
 def attention(maps: Array, names: list[str]) -> Figure:
-    """Draw how much each input attends to each other, a panel a head.
+    """Draw the attention of each input to each other input, one panel for each head.
 
     Args:
-        maps: rows sum to 1; means over held-out patients.
+        maps: means over held-out patients; every row sums to 1.
         names: of the inputs, in order.
 
     Shape:
@@ -143,13 +148,16 @@ def attention(maps: Array, names: list[str]) -> Figure:
     bar = figure.colorbar(image, ax=panels, extend="max" if maps.max() > most else "neither", shrink=0.8)
     bar.set_label(f"share of attention (equal shares: {1 / num_inputs:.3f})", fontsize=SMALL)
     figure.suptitle(
-        "Which input (row) looks at which (column):\nmean over held-out patients", x=0.01, ha="left", fontsize=11
+        "Attention of each input (row) to each input (column):\nmean over held-out patients",
+        x=0.01,
+        ha="left",
+        fontsize=11,
     )
     return figure
 
 
 def _ticks(names: list[str]) -> tuple[list[float], list[str], list[float]]:
-    """Return where to write what beside a map, and where to part it: by input, by block, or every nth input."""
+    """Return the positions and texts of the labels and the dividing lines: by input, by block, or every nth input."""
     if len(names) <= _MOST_NAMES:
         return list(range(len(names))), [_short(name) for name in names], []
     blocks = [(block, len(list(members))) for block, members in groupby(names, key=_block)]

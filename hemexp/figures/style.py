@@ -1,4 +1,4 @@
-"""How all pictures look."""
+"""Common style of the figures, and saving them as PNG."""
 
 import re
 from contextlib import AbstractContextManager
@@ -15,8 +15,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 NO, YES, GREY = "#3b6fb6", "#c8442c", "#8a8a8a"  # outcomes; GREY: references
 OUTCOMES = ((0, NO, "no expansion"), (1, YES, "expansion"))
-MODEL, BASELINE = "#00755e", "#c98200"  # the run's model, and what it must beat
-SMALL = 9  # points: still readable where a picture of 7 inches is shown 700 pixels wide
+MODEL, BASELINE = "#00755e", "#c98200"  # the model of the run, and the baseline to compare it with
+SMALL = 9  # points: readable when a figure of 7 inches is shown 700 pixels wide
 _PARTS = {
     "NCCT_original_firstorder_": "density ",
     "original_shape_": "",
@@ -41,13 +41,13 @@ _STYLE: Any = {
 
 
 def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return an empty figure of that many inches, and its axes."""
+    """Return an empty figure of this size in inches, and its axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
 def margin_text(axes: Axes, height: float, text: str, points: float = 8, bold: bool = False) -> None:
-    """Write beside the axes, that many points to the right of them, at a height of the data."""
+    """Write text to the right of the axes, at a height in data units and a distance in points."""
     weight = "bold" if bold else "normal"
     axes.annotate(
         text, (1, height), (points, 0), ("axes fraction", "data"), "offset points",
@@ -55,30 +55,30 @@ def margin_text(axes: Axes, height: float, text: str, points: float = 8, bold: b
     )  # fmt: skip
 
 
-def stamp(figure: Figure, words: str) -> None:
-    """Write the run's verdict below a picture, for pictures travel alone."""
+def stamp(figure: Figure, text: str) -> None:
+    """Write a line below a figure, such as the verdict of an incomplete run: figures are shown without their run."""
     band = 0.17 / figure.get_figheight()  # inches
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(rect=(0, band, 1, 1 - band))
-    figure.text(0.01, 0.25 * band, words, fontsize=7, color=GREY)
+    figure.text(0.01, 0.25 * band, text, fontsize=7, color=GREY)
 
 
-def say(axes: Axes, text: str, height: float = 0.55) -> None:
-    """Write into the axes, where there is nothing to draw, why."""
+def write_note(axes: Axes, text: str, height: float = 0.55) -> None:
+    """Write into the axes why there is nothing to draw."""
     axes.text(0.5, height, text, transform=axes.transAxes, ha="center", va="center", color=GREY)
 
 
 def readable(name: str) -> str:
-    """Return an input's name in words: ``ED_original_shape_MeshVolume`` is ``edema mesh volume``."""
-    for part, words in _PARTS.items():
-        name = name.replace(part, words)
+    """Return the name of an input in words: ``edema mesh volume`` for ``ED_original_shape_MeshVolume``."""
+    for part, text in _PARTS.items():
+        name = name.replace(part, text)
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z0-9])(?=[A-Z][a-z])", " ", name.replace("_", " "))
     return " ".join(word if word.isupper() else word.lower() for word in spaced.split())
 
 
 def house_style() -> AbstractContextManager[None]:
-    """Return the context in which pictures are drawn."""
+    """Return the context in which figures are drawn."""
     return mpl.rc_context(_STYLE)
 
 

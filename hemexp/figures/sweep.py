@@ -1,19 +1,19 @@
-"""What a sweep's page shows: all jobs' scores, what each swept key does to them, and how far the best is luck."""
+"""Figures of a sweep: the scores of the jobs, their dependence on each key, the best job, and the timeline."""
 
 from collections.abc import Sequence
 from textwrap import fill, shorten
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hemexp.evaluation.metrics import Score
-from hemexp.figures.style import BASELINE, GREY, MODEL, NO, SMALL, YES, margin_text, new_axes, say
+from hemexp.figures.style import BASELINE, GREY, MODEL, NO, SMALL, YES, margin_text, new_axes, write_note
 from hemexp.formatting import bounds, interval_text
 from hemexp.types import Array
 
-_MOST_NAMED = 40  # jobs that are still named in a picture
+_MOST_NAMED = 40  # jobs, at most, whose names are written
 _OUTCOMES = {"done": MODEL, "pruned": "#8fc7b8", "interrupted": GREY, "killed": "#7b3f8c", "timeout": BASELINE}
 
 
@@ -23,13 +23,13 @@ def job_scores(jobs: pd.DataFrame, names: Sequence[str], header: str, measure: s
     Args:
         jobs: ``score, score_low, score_high``, in order of rank.
         names: of the jobs.
-        header: what stands above the names.
-        measure: what the score is.
+        header: text above the names.
+        measure: name of the score.
     """
     values, low, high = (jobs[name].to_numpy(dtype=float) for name in ("score", "score_low", "score_high"))
     places = np.arange(len(jobs))
     colors = [GREY if place else MODEL for place in range(len(jobs))]
-    title = f"Every job's score, best first: {measure}"
+    title = f"Score of every job, best first: {measure}"
     note = "bars: 95 % intervals" if np.isfinite(low).any() else "no intervals"
     if len(jobs) > _MOST_NAMED:
         figure, axes = new_axes(6.4, 3.8)
@@ -50,19 +50,19 @@ def job_scores(jobs: pd.DataFrame, names: Sequence[str], header: str, measure: s
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
         axes.set(xlabel=f"{measure} ({note})", ylim=(-max(len(jobs), 1) + 0.4, 0.6))
     if not len(jobs):
-        say(axes, "no job is ranked")
+        write_note(axes, "no job is ranked")
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure
 
 
 def effects(panels: Sequence[tuple[str, Sequence[str], Array, Array, bool]], scores: Array, measure: str) -> Figure:
-    """Draw every job's score above the values of each swept key; diamonds are the means.
+    """Draw the score of every job over the values of each swept key; diamonds are the means.
 
     Args:
-        panels: key, its values in order, each job's place among them, the means of the values, and whether they are
-            numbers, whose means are joined.
+        panels: key, its values in order, the position of each job among them, the mean score of each value, and whether
+            the values are numbers; means of numbers are joined by a line.
         scores: of the jobs.
-        measure: what the score is.
+        measure: name of the score.
 
     Shape:
         scores: (N,).
@@ -98,19 +98,19 @@ def effects(panels: Sequence[tuple[str, Sequence[str], Array, Array, bool]], sco
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     if not panels:
-        say(grid[0, 0], "no key has two values with a score")
+        write_note(grid[0, 0], "no key has two values with a score")
     figure.supylabel(measure, fontsize=10)
-    figure.suptitle("Score by the value of each key\n(dots: jobs; diamonds: means)", x=0.01, ha="left", fontsize=11)
+    figure.suptitle("Score for each value of each key\n(dots: jobs; diamonds: means)", x=0.01, ha="left", fontsize=11)
     return figure
 
 
-def selection(rows: Sequence[tuple[str, Score]], scores: Array, measure: str) -> Figure:
-    """Draw the best job as ranked beside less biased views of it, above the scores of all jobs.
+def selection(rows: Sequence[tuple[str, Any]], scores: Array, measure: str) -> Figure:
+    """Draw the ranking score of the best job, less biased scores of it, and the scores of all jobs.
 
     Args:
-        rows: what each score is, and the score with its interval.
+        rows: the name of each score, and the score with its interval.
         scores: of all ranked jobs.
-        measure: what the score is.
+        measure: name of the score.
 
     Shape:
         scores: (N,).
@@ -130,12 +130,14 @@ def selection(rows: Sequence[tuple[str, Score]], scores: Array, measure: str) ->
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
     axes.set(xlabel=f"{measure} (bars: 95 % intervals)", ylim=(-len(rows) - 0.6, 0.6))
-    figure.suptitle(f"The best of {len(scores)}, as ranked and looked at again", x=0.01, ha="left", fontsize=11)
+    figure.suptitle(
+        f"The best of {len(scores)} jobs: its ranking score and less biased scores", x=0.01, ha="left", fontsize=11
+    )
     return figure
 
 
 def timeline(tasks: pd.DataFrame) -> Figure:
-    """Draw what ran where and when: a bar a task, a row a device.
+    """Draw the time of each task on each device: one bar for each task, one row for each device.
 
     Args:
         tasks: ``task, device, started, ended, outcome``; times in seconds.
@@ -151,12 +153,12 @@ def timeline(tasks: pd.DataFrame) -> Figure:
         axes.barh(rows, spans, left=(part["started"] - begin) / unit, height=0.7, label=kind,
                   color=_OUTCOMES.get(kind, YES), edgecolor="white", linewidth=0.4)  # fmt: skip
     if not len(tasks):
-        say(axes, "nothing ran")
+        write_note(axes, "no task has run")
     axes.set_yticks(-np.arange(len(devices)), [shorten(device, 30, placeholder=" …") for device in devices])
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.set(xlabel=f"{name} since the first task began", ylim=(-max(len(devices), 1) + 0.4, 0.6))
     if len(tasks):
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=SMALL)
-    figure.suptitle("What ran where and when", x=0.01, ha="left", fontsize=11)
+    figure.suptitle("Tasks by device and time", x=0.01, ha="left", fontsize=11)
     return figure

@@ -1,1 +1,1 @@
-"""The files of a run: written whole or not at all, and read back checked."""
+"""The files of a run: written completely or not at all, and checked when they are read."""

@@ -5,20 +5,54 @@ null. New optional fields keep `SCHEMA_VERSION`; a changed meaning or a removed 
 """
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from hemexp.errors import UserError
 from hemexp.files.writing import write_json
 
 SCHEMA_VERSION = 1
 RESULT = "result.json"
+STATUSES = ("running", "done", "failed", "interrupted", "pruned")
 NO_LEAKAGE, LEAKAGE, INCOMPLETE = "NO_LEAKAGE_FOUND", "LEAKAGE", "INCOMPLETE"  # how a verdict begins
 BETTER, WORSE = "better_than_baselines", "worse_than_baseline"
 NOT_BETTER, NOT_EVALUATED = "not_better_than_baselines", "not_evaluated"
-CONCLUSIONS = (BETTER, NOT_BETTER, WORSE, NOT_EVALUATED)
+CONCLUSIONS = {
+    BETTER: "better than every baseline by AUROC, and by Brier score not worse than any",
+    NOT_BETTER: "not shown to be better than the baselines",
+    WORSE: "worse than a baseline",
+    NOT_EVALUATED: "not evaluated: the model was not compared with the baselines",
+}
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "majority_accuracy": "  always the majority",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "brier": "Brier score (lower is better)",
+    "log_loss": "log loss (lower is better)",
+}
+CAVEATS = {
+    "treatments_after_first_scan": "the inputs include treatments, which are given after the first scan: "
+    "the model cannot predict at admission",
+    "few_events_per_input": "fewer than 10 patients of the rarer outcome for each input: expect chance findings",
+    "one_outcome_in_test": "the test part has only one outcome: no ranking can be scored",
+    "inert_init": "model.init is zeros or all_zeros: weights that start at zero do not learn",
+    "synthetic_cohort": "the patients are simulated",
+    "trained_on_synthetic": "the model was trained on simulated patients",
+    "debug": "a debug run tests the program: its scores mean nothing",
+    "folds_diverged": "in some folds the training loss became NaN or infinite; their best earlier weights are used",
+    "cross_validated_within_training": "cross-validation divides only the training part: fewer patients to learn from",
+    "too_few_events_for_thresholds": "too few expansions for every fold of the training part: no thresholds, "
+    "no abstaining",
+    "too_few_events_for_refits": "fewer than 5 patients of one outcome: no bootstrap refits, so neither optimism "
+    "nor instability",
+    "too_few_events_for_cross_validation": "too few expansions for every fold: no cross-validation, so the main "
+    "scores are missing",
+}
 
 
 def entry(text: str, **options: Any) -> Any:
@@ -26,8 +60,14 @@ def entry(text: str, **options: Any) -> Any:
     return field(metadata={"help": text}, **options)
 
 
+class _Block:
+    """A part of result.json; fields that are not listed are refused."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
 @dataclass(kw_only=True)
-class Score:
+class Score(_Block):
     """A score with its 95 % interval; all null where the score is not defined."""
 
     value: float | None = entry("the score", default=None)
@@ -44,7 +84,7 @@ class Difference(Score):
 
 
 @dataclass(kw_only=True)
-class DataSource:
+class DataSource(_Block):
     """The cohort that was read."""
 
     kind: str = entry("synthetic, workbook or tidy")
@@ -54,7 +94,7 @@ class DataSource:
 
 
 @dataclass(kw_only=True)
-class PatientFlow:
+class PatientFlow(_Block):
     """The number of patients in each part of the split."""
 
     patients: int = entry("patients in the cohort")
@@ -66,7 +106,7 @@ class PatientFlow:
 
 
 @dataclass(kw_only=True)
-class PrevalenceBaseline:
+class PrevalenceBaseline(_Block):
     """The scores of giving every test patient the share of expansion in the training part."""
 
     brier: float | None = entry("Brier score")
@@ -74,7 +114,7 @@ class PrevalenceBaseline:
 
 
 @dataclass(kw_only=True)
-class CrossValidationSummary:
+class CrossValidationSummary(_Block):
     """The design of the repeated cross-validation."""
 
     patients: str = entry("labelled (training and test parts) or train (training part alone)")
@@ -88,7 +128,7 @@ class CrossValidationSummary:
 
 
 @dataclass(kw_only=True)
-class Calibration:
+class Calibration(_Block):
     """The agreement of predicted risks with observed outcomes."""
 
     intercept: Score = entry("calibration intercept (calibration in the large); ideal 0")
@@ -99,7 +139,7 @@ class Calibration:
 
 
 @dataclass(kw_only=True)
-class CalibrationByStage:
+class CalibrationByStage(_Block):
     """Calibration in cross-validation and in the test part."""
 
     cv: Calibration | None = entry("from cross-validation", default=None)
@@ -107,7 +147,7 @@ class CalibrationByStage:
 
 
 @dataclass(kw_only=True)
-class SubgroupScore:
+class SubgroupScore(_Block):
     """The cross-validated AUROC within a clinical subgroup."""
 
     subgroup: str = entry("name: value")
@@ -120,7 +160,7 @@ class SubgroupScore:
 
 
 @dataclass(kw_only=True)
-class ComparedModel:
+class ComparedModel(_Block):
     """The model, or a baseline, on the same folds and the same test part."""
 
     model: str = entry("name of the model")
@@ -137,7 +177,7 @@ class ComparedModel:
 
 
 @dataclass(kw_only=True)
-class Claim:
+class Claim(_Block):
     """What may be said of the model against the baselines, by measure (auroc, brier)."""
 
     auroc: str = entry("better than baseline, not better than baseline or worse than baseline")
@@ -147,7 +187,7 @@ class Claim:
 
 
 @dataclass(kw_only=True)
-class ThresholdScore:
+class ThresholdScore(_Block):
     """A threshold of risk, fixed on the training part and scored on the test part."""
 
     rule: str = entry("fixed 0.5, youden or sensitivity 0.9")
@@ -161,7 +201,7 @@ class ThresholdScore:
 
 
 @dataclass(kw_only=True)
-class Uncertainty:
+class Uncertainty(_Block):
     """The Venn-Abers pairs of the test patients."""
 
     num_patients: int = entry("test patients")
@@ -173,7 +213,7 @@ class Uncertainty:
 
 
 @dataclass(kw_only=True)
-class SampleSize:
+class SampleSize(_Block):
     """The sample size that Riley's criteria ask for (BMJ 2020;368:m441)."""
 
     num_patients: int = entry("patients in the training part")
@@ -188,7 +228,7 @@ class SampleSize:
 
 
 @dataclass(kw_only=True)
-class OptimismOf:
+class OptimismOf(_Block):
     """The optimism of one score."""
 
     apparent: float | None = entry("score on the patients that the model was fitted to")
@@ -199,7 +239,7 @@ class OptimismOf:
 
 
 @dataclass(kw_only=True)
-class Optimism:
+class Optimism(_Block):
     """The optimism of the apparent scores, from bootstrap refits."""
 
     num_refits: int = entry("bootstrap refits")
@@ -210,7 +250,7 @@ class Optimism:
 
 
 @dataclass(kw_only=True)
-class Instability:
+class Instability(_Block):
     """How much the risks of patients change when the model is refitted."""
 
     num_refits: int = entry("bootstrap refits")
@@ -221,7 +261,7 @@ class Instability:
 
 
 @dataclass(kw_only=True)
-class LabelScore:
+class LabelScore(_Block):
     """The cross-validated AUROC under one definition of expansion."""
 
     label: str = entry("name of the definition")
@@ -235,7 +275,7 @@ class LabelScore:
 
 
 @dataclass(kw_only=True)
-class Attributions:
+class Attributions(_Block):
     """The inputs that the ranking depends on."""
 
     method: str = entry("how importance is measured")
@@ -246,7 +286,7 @@ class Attributions:
 
 
 @dataclass(kw_only=True)
-class EvaluationBlocks:
+class EvaluationBlocks(_Block):
     """What the evaluation adds to result.json; null or empty where it was not done."""
 
     cross_validation: CrossValidationSummary | None = entry("design of the cross-validation", default=None)
@@ -272,7 +312,9 @@ class RunResult(EvaluationBlocks):
     schema_version: int = entry("version of this format", default=SCHEMA_VERSION)
     status: str = entry("running, done, failed, interrupted or pruned", default="running")
     conclusion: str = entry(
-        "better_than_baselines, not_better_than_baselines, worse_than_baseline or not_evaluated", default=NOT_EVALUATED
+        "whether the model is any good: better_than_baselines, not_better_than_baselines, worse_than_baseline or "
+        "not_evaluated",
+        default=NOT_EVALUATED,
     )
     verdict: str = entry(
         "NO_LEAKAGE_FOUND, LEAKAGE: <which> or INCOMPLETE: <why>: whether the test patients or the outcome "
@@ -312,7 +354,7 @@ class RunResult(EvaluationBlocks):
 
 
 @dataclass(kw_only=True)
-class PredictionResult:
+class PredictionResult(_Block):
     """result.json of predict.py."""
 
     schema_version: int = entry("version of this format", default=SCHEMA_VERSION)
@@ -364,11 +406,12 @@ def load_json(path: Path) -> dict[str, Any]:
         UserError: the file cannot be read, or holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text, parse_constant=_parse_number, parse_float=_parse_number)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as JSON: {error}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: holds no JSON object; rule: a file that hemexp wrote")
+        raise UserError(f"{path}: does not hold a JSON object; rule: a file as hemexp wrote it")
     return content
 
 
@@ -385,16 +428,43 @@ def check_result(content: Mapping[str, Any], path: Path, kind: type[Result]) -> 
             f"{path}: schema_version is {version!r}; this version of hemexp reads {SCHEMA_VERSION}; "
             "use the version that wrote the file"
         )
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(kind).validate_json(json.dumps(content), strict=True)
+        result: Result = _build_reader(kind is RunResult).validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise UserError(f"{path}: {place}: {first['msg']}{more}; rule: a file as hemexp wrote it") from None
+    for name in ("status", "conclusion", "verdict", "seconds", "metrics"):  # have a default until the run has ended
+        if name not in content:
+            raise UserError(f"{path}: {name}: is missing; rule: a file as hemexp wrote it")
+    _check_value(path, "status", result.status, STATUSES)
+    _check_value(path, "conclusion", result.conclusion, tuple(CONCLUSIONS))
+    _check_value(path, "verdict", result.verdict.partition(":")[0], (NO_LEAKAGE, LEAKAGE, INCOMPLETE))
+    if isinstance(result, RunResult):
+        _check_value(path, "majority", result.majority, (0, 1))
+        _check_value(path, "num_train", result.num_train, range(1, 10**9))
+    return result
 
 
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a JSON number")
+@cache
+def _build_reader(is_run: bool) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RunResult if is_run else PredictionResult)
+
+
+def _check_value(path: Path, name: str, value: Any, allowed: Sequence[Any]) -> None:
+    if value not in allowed:
+        rule = f"{allowed[0]} or more" if isinstance(allowed, range) else f"one of {', '.join(map(str, allowed))}"
+        raise UserError(f"{path}: {name}: is {value!r}; rule: {rule}")
+
+
+def _parse_number(text: str) -> float:
+    """Return a decimal number; NaN and infinity are refused."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a finite number")
+    return number

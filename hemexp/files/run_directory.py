@@ -1,12 +1,12 @@
-"""Directories on disk: who may write where, what a run leaves, and whether it is finished.
+"""Output directories: the lock, the content of a run directory, and its state.
 
-The files are the interface: other programs read them, nothing else is shared.
+Other programs read the files in these directories; nothing else is shared.
 """
 
-import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,25 @@ from filelock import FileLock, Timeout
 
 from hemexp.config import NOT_HASHED, TrainConfig, config_hash
 from hemexp.errors import UserError
-from hemexp.files.writing import write_json, write_text
+from hemexp.files.result import INCOMPLETE, RESULT, RunResult, read_result, write_result
+from hemexp.files.writing import write_text
 
-# what a run leaves that ended before its result.json, or was trained in a batch before its own beginning
+# files of a run that ended before its result.json, or that was trained in a batch before it started itself
 BEFORE_RESULT = {".hydra", ".lock", "train.log", "FAILED", "checkpoints"}
 
 
 class OutputDirectory:
-    """A directory that one process writes to."""
+    """A directory that one process at a time may write to."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._lock = FileLock(self.path.resolve() / ".lock", is_singleton=True)  # one a process and path
+        self._lock = FileLock(self.path.resolve() / ".lock", is_singleton=True)  # one for each process and path
 
     def lock(self) -> None:
-        """Keep every other process out until `release` or the end of this one.
+        """Keep other processes out until `release` or the end of this process.
 
         Raises:
-            UserError: another process is writing here, or the path is no directory that can be written.
+            UserError: another process is writing here, or the directory cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -44,16 +45,16 @@ class OutputDirectory:
             raise UserError(f"output_dir={self.path}: cannot be written: {error.strerror}") from None
 
     def release(self) -> None:
-        """Let others in, and leave no trace."""
+        """Unlock the directory and remove the lock file."""
         if self._lock.is_locked:
             (self.path / ".lock").unlink(missing_ok=True)
             self._lock.release(force=True)
 
     def open_for(self, command: str) -> None:
-        """Lock the directory for a command whose own earlier files may be replaced, and nobody else's.
+        """Lock the directory for a command, which may replace only files that it wrote itself.
 
         Raises:
-            UserError: it holds something that this command did not write.
+            UserError: the directory holds files that this command did not write.
         """
         self.lock()
         names = {entry.name for entry in self.path.iterdir()} - {".lock"}
@@ -62,21 +63,21 @@ class OutputDirectory:
             raise UserError(f"output_dir={self.path}: holds files that are not of {command}.py; choose a new directory")
 
 
-_held: list[FileLock] = []  # a lock lives as long as its process, whoever forgets the directory object
+_held: list[FileLock] = []  # keeps each lock until the process ends, also when its directory object is gone
 
 
 class RunDirectory(OutputDirectory):
-    """What ``train.py`` leaves; see the README for the files."""
+    """The directory of a run of ``train.py``; the README lists its files."""
 
-    _began = _earlier = 0.0  # seconds: when this process began, and what earlier ones took
+    _began = _earlier = 0.0  # seconds: the start of this process, and the computing time of earlier ones
     best = property(lambda self: self.path / "checkpoints" / "best.ckpt")
     last = property(lambda self: self.path / "checkpoints" / "last.ckpt")
 
     def open(self, cfg: TrainConfig) -> str:
-        """Lock the directory and say what is in it: ``new``, ``resume`` (same config, unfinished) or ``done``.
+        """Lock the directory and return its state: ``new``, ``resume`` (same config, unfinished) or ``done``.
 
         Raises:
-            UserError: it holds another config's run, or files that are no run's.
+            UserError: it holds a run of another config, a result.json that cannot be read, or other files.
         """
         try:
             if not (self.path / "DONE").is_file():
@@ -90,76 +91,69 @@ class RunDirectory(OutputDirectory):
 
     def _state(self, cfg: TrainConfig) -> str:
         names = {entry.name for entry in self.path.iterdir()}
-        if not (self.path / "result.json").is_file():
+        if not (self.path / RESULT).is_file():
             if names - BEFORE_RESULT:
-                raise UserError(f"output_dir={self.path}: is not empty and holds no run; choose a new directory")
+                raise UserError(f"output_dir={self.path}: holds files but not a run; choose a new directory")
             return "new"
         result = self.result()
-        if result.get("config_hash") != config_hash(cfg):
-            differs = _differences(result.get("config", {}), asdict(cfg))
+        if result.config_hash != config_hash(cfg):
+            differences = _differences(result.config, asdict(cfg))
             raise UserError(
-                f"output_dir={self.path}: holds a run of another configuration ({'; '.join(differs) or 'unknown'}); "
-                "choose a new directory"
+                f"output_dir={self.path}: holds a run of another configuration "
+                f"({'; '.join(differences) or 'unknown'}); choose a new directory"
             )
         if "DONE" in names:
             return "done"
         return "resume" if self.last.is_file() else "new"
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> RunResult:
         """Return the content of result.json.
 
         Raises:
-            UserError: there is none, or it is no JSON.
+            UserError: it is missing, damaged, or of another version of hemexp.
         """
-        path = self.path / "result.json"
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path}: cannot be read as a run's result: {error}") from None
-        if not isinstance(content, dict):
-            raise UserError(f"{path}: is not a run's result")
-        return content
+        return read_result(self.path / RESULT, RunResult)
 
-    def begin(self, cfg: TrainConfig, facts: Mapping[str, Any], resume: bool, earlier: float = 0.0) -> None:
-        """Write result.json as an unfinished run's: should the process die, it says so.
+    def begin(self, result: RunResult, resume: bool, earlier: float = 0.0) -> None:
+        """Write result.json with the status ``running``, which stays there if the process is killed.
 
         Args:
-            cfg: of the run.
-            facts: known before it trains.
+            result: known before the training.
             resume: whether result.json is of an earlier process.
-            earlier: seconds that a new run was trained for before it began, among others.
+            earlier: seconds that a new run was already trained for, in a batch with others.
         """
         self._began = time.perf_counter()
-        self._earlier = float(self.result().get("seconds", 0.0)) if resume else earlier
+        self._earlier = self.result().seconds if resume else earlier
         (self.path / "FAILED").unlink(missing_ok=True)
-        self._write("running", "INCOMPLETE: running or killed", {**facts, "config": asdict(cfg)})
+        self._write(result)
 
-    def finish(self, verdict: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Complete result.json and write DONE, last of all; return the result."""
-        self._write("done", verdict, {**self.result(), **facts})
-        write_text(self.path / "DONE", f"{verdict}\n")
+    def finish(self, result: RunResult) -> RunResult:
+        """Write the complete result.json, then DONE; return the result with its status and time."""
+        result = self._write(replace(result, status="done"))
+        write_text(self.path / "DONE", f"{result.verdict}\n")
         self.release()
-        return self.result()
+        return result
 
-    def fail(self, status: str, why: str) -> None:
-        """Record an unfinished end in result.json (where there is one) and write FAILED, last of all."""
+    def fail(self, status: str, reason: str) -> None:
+        """Record an unfinished end in result.json, if there is one, then write FAILED."""
         if (self.path / "DONE").is_file():
-            return  # what failed came after the run, such as a closed terminal
-        if (self.path / "result.json").is_file():
-            self._write(status, f"INCOMPLETE: {why}", self.result())
-        write_text(self.path / "FAILED", f"{why}\n")
+            return  # the failure came after the end of the run, such as a closed terminal
+        with suppress(UserError):  # a missing or damaged result.json stays as it is
+            self._write(replace(self.result(), status=status, verdict=f"{INCOMPLETE}: {reason}"))
+        write_text(self.path / "FAILED", f"{reason}\n")
         self.release()
 
-    def _write(self, status: str, verdict: str, facts: Mapping[str, Any]) -> None:
-        seconds = self._earlier + time.perf_counter() - self._began
-        timed = {**facts, "seconds": round(seconds, 2)} if self._began else facts
-        write_json(self.path / "result.json", {**timed, "status": status, "verdict": verdict})
+    def _write(self, result: RunResult) -> RunResult:
+        if self._began:
+            result = replace(result, seconds=round(self._earlier + time.perf_counter() - self._began, 2))
+        write_result(result, self.path / RESULT)
+        return result
 
 
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> list[str]:
+def _differences(earlier: Mapping[str, Any], current: Mapping[str, Any], prefix: str = "") -> list[str]:
     lines = []
-    for key in sorted(set(there) | set(here)):
-        old, new = there.get(key), here.get(key)
+    for key in sorted(set(earlier) | set(current)):
+        old, new = earlier.get(key), current.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             lines += _differences(old, new, f"{prefix}{key}.")
         elif old != new and key not in NOT_HASHED:

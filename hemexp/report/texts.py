@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from hemexp.commands.console import CAVEATS
+from hemexp.files.result import CAVEATS
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Who is told of a run: TensorBoard always, and beside it whom ``logger=`` names."""
+"""Set up TensorBoard and the optional CSV or MLflow logger."""
 
 import json
 import os
@@ -17,29 +17,29 @@ from hemexp.config import TrainConfig, config_hash
 from hemexp.errors import UserError
 from hemexp.files.writing import write_json
 
-_AT_ONCE = 1000  # metrics, the most that MLflow takes in one call
+_BATCH_SIZE = 1000  # metrics, the most that MLflow accepts in one call
 _LOCAL_STORE = Path("outputs", "mlruns")
 
 
 @contextmanager
 def open_loggers(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> Iterator[list[Logger]]:
-    """Open the loggers of a run, TensorBoard's first; whatever ends the run within is told to each.
+    """Open the loggers of a run, TensorBoard first; after an error they are closed as failed.
 
     Args:
         cfg: of the run.
-        directory: the run's.
-        resumed_at: so many epochs were trained by an earlier process; None in a new run.
+        directory: of the run.
+        resumed_at: number of epochs trained by an earlier process; None in a new run.
 
     Raises:
-        UserError: the place that the config names cannot be written.
+        UserError: MLflow cannot write to the tracking URI.
     """
     loggers: list[Logger] = [
         TensorBoardLogger(directory, name="", version="tensorboard", default_hp_metric=False, purge_step=resumed_at)
     ]
     if cfg.logger.name == "csv":
-        loggers.append(_csv(directory, resumed_at))
+        loggers.append(_open_csv(directory, resumed_at))
     if cfg.logger.name == "mlflow":
-        loggers.append(_mlflow(cfg, directory, resumed_at))
+        loggers.append(_open_mlflow(cfg, directory, resumed_at))
     try:
         yield loggers
     except BaseException:
@@ -48,16 +48,16 @@ def open_loggers(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> I
         raise
 
 
-def _csv(directory: Path, resumed_at: int | None) -> CSVLogger:
-    """Return a logger into ``csv/``; Lightning's begins a new file, so a resumed run's epochs are told again."""
+def _open_csv(directory: Path, resumed_at: int | None) -> CSVLogger:
+    """Return a logger that writes ``csv/``; it starts a new file, so that earlier epochs are logged again."""
     shutil.rmtree(directory / "csv", ignore_errors=True)
     logger = CSVLogger(directory, name="", version="csv")
-    _tell_again(logger, directory, resumed_at)
+    _log_earlier_epochs(logger, directory, resumed_at)
     return logger
 
 
-def _tell_again(logger: Logger, directory: Path, resumed_at: int | None) -> None:
-    """Tell a logger of the epochs of an earlier process."""
+def _log_earlier_epochs(logger: Logger, directory: Path, resumed_at: int | None) -> None:
+    """Log the epochs of an earlier process."""
     history = directory / "history.csv"
     if resumed_at and history.is_file():
         rows = pd.read_csv(history).set_index("epoch").iloc[:resumed_at].to_dict("index")
@@ -67,12 +67,12 @@ def _tell_again(logger: Logger, directory: Path, resumed_at: int | None) -> None
 
 
 class BatchedMLFlowLogger(MLFlowLogger):
-    """Sends the epochs of a chunk in one call, where Lightning's makes a call an epoch."""
+    """Send the epochs of a chunk in one call; Lightning's logger makes one call for each epoch."""
 
     _waiting: list[Any]
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Keep scores until `save`."""
+        """Collect scores until `save`."""
         from mlflow.entities import Metric
 
         now = int(1000 * time.time())
@@ -82,44 +82,44 @@ class BatchedMLFlowLogger(MLFlowLogger):
         ]
 
     def save(self) -> None:
-        """Send what waits; Lightning calls it after every chunk."""
+        """Send the collected scores; Lightning calls this after every chunk."""
         waiting, self._waiting = getattr(self, "_waiting", []), []
-        for start in range(0, len(waiting), _AT_ONCE):
-            self.experiment.log_batch(self.run_id, metrics=waiting[start : start + _AT_ONCE])
+        for start in range(0, len(waiting), _BATCH_SIZE):
+            self.experiment.log_batch(self.run_id, metrics=waiting[start : start + _BATCH_SIZE])
 
     def finalize(self, status: str = "success") -> None:
-        """Send what waits, and say how the run ended."""
+        """Send the collected scores and the final status."""
         self.save()
         super().finalize(status)
 
 
-def _mlflow(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> BatchedMLFlowLogger:
-    """Return a logger to the run that MLflow already has of this directory, or to a new one."""
-    given = cfg.logger.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    uri = given or _LOCAL_STORE.resolve().as_uri()
+def _open_mlflow(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> BatchedMLFlowLogger:
+    """Return a logger to the MLflow run of this directory, which is created if it does not exist."""
+    configured_uri = cfg.logger.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    uri = configured_uri or _LOCAL_STORE.resolve().as_uri()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    # files need no server and no database, and MLflow wants to be told that this is meant
+    # plain files need neither server nor database; MLflow asks to confirm this choice
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
     _LOCAL_STORE.parent.mkdir(parents=True, exist_ok=True)
-    kept = directory / "mlflow.json"
+    record = directory / "mlflow.json"
     try:
-        with FileLock(_LOCAL_STORE.parent / ".mlflow.lock"):  # jobs of a sweep begin at once
+        with FileLock(_LOCAL_STORE.parent / ".mlflow.lock"):  # jobs of a sweep start at the same time
             client = MlflowClient(uri)
             if client.get_experiment_by_name(cfg.logger.experiment_name) is None:
                 client.create_experiment(cfg.logger.experiment_name)
-        earlier = json.loads(kept.read_text()) if resumed_at is not None and kept.is_file() else {}
-        known = earlier.get("run_id") if earlier.get("tracking_uri") == uri else None
+        earlier = json.loads(record.read_text()) if resumed_at is not None and record.is_file() else {}
+        run_id = earlier.get("run_id") if earlier.get("tracking_uri") == uri else None
         tags = {"config_hash": config_hash(cfg), "tags": ", ".join(cfg.tags), "folder": str(directory.resolve())}
-        place = directory.resolve()
-        name = f"{place.parent.name}/{place.name}" if place.name.isdecimal() else place.name  # a sweep's job
-        logger = BatchedMLFlowLogger(cfg.logger.experiment_name, name, uri, tags, run_id=known)
-        write_json(kept, {"tracking_uri": uri, "run_id": logger.run_id})
-        if known is None:
-            _tell_again(logger, directory, resumed_at)
+        path = directory.resolve()
+        name = f"{path.parent.name}/{path.name}" if path.name.isdecimal() else path.name  # sweep/job
+        logger = BatchedMLFlowLogger(cfg.logger.experiment_name, name, uri, tags, run_id=run_id)
+        write_json(record, {"tracking_uri": uri, "run_id": logger.run_id})
+        if run_id is None:
+            _log_earlier_epochs(logger, directory, resumed_at)
     except (MlflowException, OSError) as error:
-        why = str(error).splitlines()[0]
-        raise UserError(f"logger.tracking_uri={given}: MLflow cannot write there: {why}") from None
+        reason = str(error).splitlines()[0]
+        raise UserError(f"logger.tracking_uri={configured_uri}: MLflow cannot write there: {reason}") from None
     return logger

@@ -1,4 +1,4 @@
-"""What the commands leave, called as functions: run directories, predictions, tables."""
+"""The files that the commands write: run directories, predictions and tables."""
 
 import json
 import re
@@ -20,6 +20,7 @@ from hemexp.commands.train import train
 from hemexp.config import DataConfig, PredictConfig, PrepareConfig, TrainConfig
 from hemexp.config.compose import load_config
 from hemexp.errors import UserError
+from hemexp.files.result import NO_LEAKAGE
 from hemexp.files.writing import write_csv
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -35,7 +36,7 @@ def predict_with(run: Path, root: Path, directory: Path) -> pd.DataFrame:
     return read(directory / "predictions.csv")
 
 
-def test_a_run_leaves_what_the_contract_says(finished_run: Path):
+def test_a_run_directory_holds_the_documented_files(finished_run: Path):
     names = {str(path.relative_to(finished_run)) for path in finished_run.rglob("*") if path.is_file()}
     expected = {"result.json", "predictions.csv", "history.csv", "splits.json", "DONE"}
     expected |= {
@@ -49,9 +50,9 @@ def test_a_run_leaves_what_the_contract_says(finished_run: Path):
     assert not any("partial" in name or "lock" in name for name in names)
 
 
-def test_the_result(finished_run: Path):
+def test_the_result_holds_scores_counts_verdict_and_caveats(finished_run: Path):
     result = json.loads((finished_run / "result.json").read_text())
-    assert (result["status"], result["verdict"]) == ("done", "HONEST")
+    assert (result["status"], result["verdict"]) == ("done", NO_LEAKAGE)
     assert "treatments_after_first_scan" in result["caveats"]
     assert (result["num_train"], result["num_test"], result["num_features"]) == (24, 16, 72)
     assert result["data"]["kind"] == "workbook"
@@ -96,10 +97,11 @@ def test_tensorboard_holds_curves_figures_graph_config_and_hparams(finished_run:
     assert [event.value for event in board.Scalars("test/auroc")] == [pytest.approx(auroc)]
     plugin = board.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     assert b"optimizer.lr" in plugin
-    assert b"HONEST" in plugin  # no score without its verdict
+    assert b"_verdict" not in plugin
     (scores,) = board.Tensors("scores/text_summary")
     (text,) = (words.decode() for words in scores.tensor_proto.string_val)
-    assert text.startswith("**HONEST**")
+    conclusion = json.loads((finished_run / "result.json").read_text())["conclusion"]
+    assert text.startswith(f"**conclusion: {conclusion}**\n\nverdict: {NO_LEAKAGE}")
     assert "caveat treatments_after_first_scan" in text
     assert re.search(r"\| cv/auroc \| 0\.\d{3} \(0\.\d{3} to \d\.\d{3}\) \|", text)
 
@@ -116,11 +118,13 @@ def test_predict_gives_the_runs_own_probabilities(
     tested = [result["calibration"]["test"] for result in results]
     assert tested[0]["slope"] == pytest.approx(tested[1]["slope"], rel=1e-4)
     assert results[0]["num_own_test"] == 16
-    assert "16 of them are the run's own test part: seen already" in capsys.readouterr().out
+    assert "16 of these patients are the run's own test part" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")} == before
 
 
-def test_a_prediction_does_not_depend_on_who_else_is_in_the_file(finished_run: Path, workbooks: Path, tmp_path: Path):
+def test_a_prediction_does_not_depend_on_the_other_patients_in_the_file(
+    finished_run: Path, workbooks: Path, tmp_path: Path
+):
     scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
     scans.loc[scans["patient_id"] == "sub030", ["age", "ED_original_shape_Elongation"]] = np.nan
     alone = scans[scans["patient_id"] == "sub030"]
@@ -131,7 +135,7 @@ def test_a_prediction_does_not_depend_on_who_else_is_in_the_file(finished_run: P
         write_csv(table, tmp_path / name / "scans.csv")
         tables.append(predict_with(finished_run, tmp_path / name, tmp_path / f"out_{name}").set_index("patient_id"))
     caveats = json.loads((tmp_path / "out_all" / "result.json").read_text())["caveats"]
-    assert "trained_on_synthetic" in caveats  # and of these patients nothing says that they are simulated
+    assert "trained_on_synthetic" in caveats  # the file does not say that its patients are simulated
     assert "synthetic_cohort" not in caveats
     for table in tables[1:]:
         pd.testing.assert_series_equal(
@@ -139,7 +143,7 @@ def test_a_prediction_does_not_depend_on_who_else_is_in_the_file(finished_run: P
         )
 
 
-def test_an_outside_cohort_is_scored_and_its_unknown_outcomes_are_not(
+def test_patients_of_another_cohort_with_a_known_outcome_are_scored(
     finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     cohort = ["data.seed=7", "data.num_patients=30", "data.num_unlabelled=4"]
@@ -147,7 +151,7 @@ def test_an_outside_cohort_is_scored_and_its_unknown_outcomes_are_not(
     table = predict_with(finished_run, tmp_path / "other" / "workbooks", tmp_path / "out")
     assert table["role"].value_counts().to_dict() == {"test": 30, "unlabelled": 4}
     result = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert result["verdict"] == "HONEST"
+    assert result["verdict"] == NO_LEAKAGE
     assert (result["num_test"], result["num_train"]) == (30, 0)
     assert set(result["metrics"]) == {f"test/{name}" for name in SCORES}
     scored = table[table["role"] == "test"]
@@ -170,7 +174,7 @@ def test_an_outside_cohort_is_scored_and_its_unknown_outcomes_are_not(
     assert "too few for a validation" in printed
 
 
-def test_training_patients_are_recognized_anywhere(finished_run: Path, workbooks: Path, tmp_path: Path):
+def test_training_patients_are_recognized_in_another_file(finished_run: Path, workbooks: Path, tmp_path: Path):
     scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
     write_csv(scans[scans["patient_id"].isin(["sub001", "sub002", "sub039", "sub044"])], tmp_path / "scans.csv")
     table = predict_with(finished_run, tmp_path, tmp_path / "out")
@@ -190,13 +194,13 @@ def test_training_patients_are_recognized_under_another_name(finished_run: Path,
         assert roles == read(finished_run / "predictions.csv")["role"].tolist()
 
 
-def test_damaged_runs_are_named(finished_run: Path, workbooks: Path, tmp_path: Path):
+def test_a_damaged_file_of_a_run_is_named(finished_run: Path, workbooks: Path, tmp_path: Path):
     run = shutil.copytree(finished_run, tmp_path / "run")
     cfg = load_config(PredictConfig, [f"run_dir={run}", f"data.root={workbooks}"])
     damages = {
         "checkpoints/best.ckpt": "cannot be loaded",
         "fingerprint.json": "cannot be read",
-        "result.json": "missing",
+        "result.json": "has no schema_version",
     }
     for name, words in damages.items():
         whole = (run / name).read_bytes()
@@ -205,10 +209,10 @@ def test_damaged_runs_are_named(finished_run: Path, workbooks: Path, tmp_path: P
             predict(cfg, tmp_path / "out")
         (run / name).write_bytes(whole)
     (run / "fingerprint.json").unlink()
-    assert predict(cfg, tmp_path / "out")["verdict"].startswith("INCOMPLETE: the run's fingerprint.json is missing")
+    assert predict(cfg, tmp_path / "out").verdict.startswith("INCOMPLETE: the run's fingerprint.json is missing")
 
 
-def test_prepare_leaves_its_four_tables(workbooks: Path, tmp_path: Path):
+def test_prepare_writes_four_tables(workbooks: Path, tmp_path: Path):
     prepare(load_config(PrepareConfig, [f"data.root={workbooks}"]), tmp_path)
     scans, patients, labels, quality = (read(tmp_path / f"{n}.csv") for n in ("scans", "patients", "labels", "quality"))
     assert scans.columns.tolist() == patients.columns.tolist() == [*c.SCAN_COLUMNS, "simulated"]
@@ -228,12 +232,12 @@ def test_prepared_tables_train_the_same_model(workbooks: Path, finished_run: Pat
     prepare(load_config(PrepareConfig, [f"data.root={workbooks}"]), tmp_path / "tables")
     options = ["trainer.max_epochs=30", *QUIET]
     result = train(load_config(TrainConfig, [f"data.root={tmp_path / 'tables'}", *options]), tmp_path / "run")
-    assert "synthetic_cohort" in result["caveats"]  # the mark goes along
-    assert "unknown_column" not in result["data"]["findings"]
+    assert "synthetic_cohort" in result.caveats  # the mark is in the tables
+    assert "unknown_column" not in result.data.findings
     assert (tmp_path / "run" / "predictions.csv").read_bytes() == (finished_run / "predictions.csv").read_bytes()
 
 
-def test_the_papers_completed_table_has_no_gaps_and_the_scans_keep_theirs(tmp_path: Path):
+def test_the_completed_table_has_no_missing_values_and_the_scans_keep_theirs(tmp_path: Path):
     prepare(load_config(PrepareConfig, ["data.traps=true", "imputation=previous_three"]), tmp_path)
     scans, completed = read(tmp_path / "scans.csv"), read(tmp_path / "completed.csv")
     gaps = scans[c.IMAGING].isna()
@@ -257,7 +261,7 @@ def test_prepare_writes_all_findings_before_it_fails(workbooks: Path, tmp_path: 
     assert not (tmp_path / "out" / "scans.csv").exists()
 
 
-def test_prepare_never_mixes_two_cohorts(workbooks: Path, tmp_path: Path):
+def test_prepare_does_not_mix_two_cohorts(workbooks: Path, tmp_path: Path):
     prepare(load_config(PrepareConfig, ["data.num_patients=10", "data.num_unlabelled=0"]), tmp_path)
     with pytest.raises(UserError, match="workbooks of a synthetic cohort"):
         prepare(load_config(PrepareConfig, [f"data.root={workbooks}"]), tmp_path)
@@ -268,18 +272,18 @@ def test_the_best_possible_auroc_belongs_to_one_label(tmp_path: Path):
     options = ["data.num_patients=40", "trainer.max_epochs=1", *QUIET]
     default = train(load_config(TrainConfig, options), tmp_path / "a")
     other = train(load_config(TrainConfig, [*options, "label.absolute_ml=3"]), tmp_path / "b")
-    assert default["best_possible_auroc"] > 0.7
-    assert other["best_possible_auroc"] is None
+    assert default.best_possible_auroc > 0.7
+    assert other.best_possible_auroc is None
 
 
-def test_the_prevalence_is_scored_beside_the_model(finished_run: Path):
+def test_the_prevalence_baseline_is_scored_on_the_test_part(finished_run: Path):
     result, table = json.loads((finished_run / "result.json").read_text()), read(finished_run / "predictions.csv")
     labels = table.groupby("role")["label"]
     share, test = labels.mean()["train"], labels.get_group("test")
     assert result["prevalence_baseline"]["brier"] == pytest.approx(((share - test) ** 2).mean())
 
 
-def test_a_refusal_lets_the_right_run_in(workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_refused_run_unlocks_the_directory(workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     options = [f"data.root={workbooks}", "trainer.max_epochs=1", *QUIET]
     monkeypatch.setattr("hemexp.commands.train.run_figures", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -290,7 +294,7 @@ def test_a_refusal_lets_the_right_run_in(workbooks: Path, tmp_path: Path, monkey
         pass
 
 
-def test_one_class_and_no_outcome_are_refused(workbooks: Path, tmp_path: Path):
+def test_cohorts_with_one_outcome_or_without_outcomes_are_refused(workbooks: Path, tmp_path: Path):
     scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
     first = scans.groupby("patient_id", sort=False)["HM_volume"].transform("first")
     tables = {"one class": scans.assign(HM_volume=first), "known outcome": scans[scans["scan_index"] == 0]}
@@ -301,7 +305,7 @@ def test_one_class_and_no_outcome_are_refused(workbooks: Path, tmp_path: Path):
             train(load_config(TrainConfig, [f"data.root={tmp_path / name}"]), tmp_path / f"run {name}")
 
 
-def test_a_refused_directory_takes_the_mended_run(workbooks: Path, tmp_path: Path):
+def test_a_run_can_be_repeated_in_the_same_directory_after_the_cohort_is_corrected(workbooks: Path, tmp_path: Path):
     (tmp_path / "cohort").mkdir()
     (tmp_path / "cohort" / "scans.csv").write_text("patient_id\nsub001\n")
     options = ["trainer.max_epochs=1", *QUIET]
@@ -312,17 +316,17 @@ def test_a_refused_directory_takes_the_mended_run(workbooks: Path, tmp_path: Pat
     assert not (tmp_path / "run" / "FAILED").exists()
 
 
-def test_two_writers_never_share_a_directory(workbooks: Path, tmp_path: Path):
+def test_a_second_writer_is_refused(workbooks: Path, tmp_path: Path):
     with FileLock(tmp_path / ".lock"), pytest.raises(UserError, match="another process"):
         train(load_config(TrainConfig, [f"data.root={workbooks}"]), tmp_path)
 
 
 @pytest.mark.slow
-def test_other_choices_train_too(workbooks: Path, tmp_path: Path):
+def test_runs_with_other_choices_finish(workbooks: Path, tmp_path: Path):
     choices = ["features=admission", "features=minimal", "features=all", "split=stratified", "split=kfold"]
     choices += ["model=cnn", "model=attention", "label=absolute_3ml", "model.init=zeros", "model.init=all_zeros"]
     options = [f"data.root={workbooks}", "trainer.max_epochs=2", *QUIET]
     for choice in choices:
         result = train(load_config(TrainConfig, [choice, *options]), tmp_path / choice)
-        assert result["verdict"] == "HONEST"
-        assert ("inert_init" in result["caveats"]) == ("init" in choice)
+        assert result.verdict == NO_LEAKAGE
+        assert ("inert_init" in result.caveats) == ("init" in choice)

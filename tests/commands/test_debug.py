@@ -1,4 +1,4 @@
-"""debug=fast, overfit and profile: runs that try the machinery, and never look like a result."""
+"""debug=fast, overfit and profile: runs that test the program and are marked as incomplete."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from hemexp.errors import CheckFailed, UserError
 QUIET = "trainer.progress_bar=false"
 
 
-def test_debug_wins_over_an_experiment_and_the_command_line_over_both():
+def test_debug_overrides_an_experiment_and_the_command_line_overrides_both():
     cfg = load_config(TrainConfig, ["experiment=paper", "debug=fast"])
     assert (cfg.trainer.max_epochs, cfg.evaluation.num_repeats, cfg.model.kernel_size) == (3, 1, 3)
     assert load_config(TrainConfig, ["experiment=paper", "debug=fast", "trainer.max_epochs=5"]).trainer.max_epochs == 5
@@ -23,21 +23,21 @@ def test_debug_wins_over_an_experiment_and_the_command_line_over_both():
     assert load_config(TrainConfig, ["debug=overfit", "evaluation=standard"]).evaluation.name == "standard"
 
 
-def test_a_debug_run_is_never_taken_for_the_run_it_tries():
+def test_a_debug_run_has_another_config_hash():
     plain = load_config(TrainConfig, ["trainer.max_epochs=3"])
     assert config_hash(plain) != config_hash(load_config(TrainConfig, ["trainer.max_epochs=3", "debug.name=fast"]))
     with pytest.raises(UserError, match=r"debug\.num_patients=1"):
         load_config(TrainConfig, ["debug=overfit", "debug.num_patients=1"])
 
 
-def test_a_handful_holds_both_outcomes_in_equal_numbers_while_there_are():
+def test_the_overfit_subset_alternates_between_the_outcomes():
     labels = np.array([0, 0, 0, 0, 1, 1, 0, 1, 1, 1], dtype=float)
     assert overfit_subset(labels, range(10), 6) == [0, 1, 2, 4, 5, 7]
     assert overfit_subset(labels, [0, 1, 2, 3, 4], 4) == [0, 1, 2, 4]
     assert overfit_subset(labels, [3, 1], 0) == [3, 1]
 
 
-def test_what_was_not_learnt_by_heart_is_told_with_its_bound():
+def test_a_model_that_does_not_overfit_fails_the_check():
     debug = load_config(TrainConfig, ["debug=overfit"]).debug
     check_overfit(debug, np.array([0.0, 1.0]), np.array([0.01, 0.99]))
     with pytest.raises(CheckFailed, match=r"0\.2231, not below 0\.05"):
@@ -45,21 +45,21 @@ def test_what_was_not_learnt_by_heart_is_told_with_its_bound():
 
 
 @pytest.mark.slow
-def test_a_fast_run_goes_through_everything_and_is_no_result(workbooks: Path, tmp_path: Path):
+def test_a_fast_run_does_every_step_and_stays_incomplete(workbooks: Path, tmp_path: Path):
     result = train(load_config(TrainConfig, ["debug=fast", f"data.root={workbooks}", QUIET]), tmp_path)
-    assert result["status"] == "done"
-    assert result["verdict"].startswith("INCOMPLETE: debug=fast")
-    assert "debug" in result["caveats"]
-    assert result["epochs"] == 3
-    assert result["cross_validation"]["num_repeats"] == 1
-    assert "thresholds" in result
+    assert result.status == "done"
+    assert result.verdict.startswith("INCOMPLETE: debug=fast")
+    assert "debug" in result.caveats
+    assert result.epochs == 3
+    assert result.cross_validation.num_repeats == 1
+    assert result.thresholds
     assert (tmp_path / "DONE").is_file()
 
 
 @pytest.mark.slow
-def test_eight_patients_are_learnt_by_heart_and_zeroed_weights_learn_none(workbooks: Path, tmp_path: Path):
+def test_eight_patients_are_overfitted_unless_all_weights_start_at_zero(workbooks: Path, tmp_path: Path):
     options = ["debug=overfit", f"data.root={workbooks}", QUIET]
-    assert train(load_config(TrainConfig, options), tmp_path / "learns")["best_loss"] < 0.05
+    assert train(load_config(TrainConfig, options), tmp_path / "learns").best_loss < 0.05
     with pytest.raises(CheckFailed, match="not below"):
         train(load_config(TrainConfig, [*options, "model.init=all_zeros"]), tmp_path / "inert")
     result = json.loads((tmp_path / "inert" / "result.json").read_text())
@@ -77,7 +77,7 @@ def test_a_model_that_cannot_learn_ends_with_1_and_a_message(run_command, tmp_pa
 
 
 @pytest.mark.slow
-def test_profiles_are_left_in_the_run(workbooks: Path, tmp_path: Path):
+def test_profiles_are_written_into_the_run_directory(workbooks: Path, tmp_path: Path):
     base = ["debug=profile", "trainer.max_epochs=60", f"data.root={workbooks}", QUIET]
     for name, mark in (("pytorch", "aten::bmm"), ("simple", "run_training_batch")):
         train(load_config(TrainConfig, [*base, f"trainer.profiler={name}"]), tmp_path / name)

@@ -1,4 +1,4 @@
-"""Processes that are stopped or killed, as on a shared machine."""
+"""Runs that are interrupted or killed."""
 
 import json
 import signal
@@ -63,7 +63,7 @@ def test_a_stopped_run_resumes_to_the_same_numbers(
         assert (directory / name).read_bytes() == (whole / name).read_bytes()
 
 
-def test_a_second_process_is_kept_out(workbooks: Path, tmp_path: Path):
+def test_a_second_process_is_refused(workbooks: Path, tmp_path: Path):
     first = start(tmp_path / "run", workbooks)
     wait_for(tmp_path / "run" / "result.json", first)
     second = start(tmp_path / "run", workbooks)

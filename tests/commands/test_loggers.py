@@ -1,19 +1,29 @@
-"""Who is told of a run beside TensorBoard, and what."""
+"""The CSV and MLflow loggers, and the HPARAMS tab of TensorBoard."""
 
 import importlib.util
 import json
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from small import FAST
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.hparams.api_pb2 import Experiment
+from tensorboard.plugins.hparams.backend_context import Context
+from torch.utils.tensorboard import SummaryWriter
 
 from hemexp.commands import train as job
+from hemexp.commands.hparams import build_hparams_summaries, rank_metrics, select_hparams
 from hemexp.commands.train import train
 from hemexp.config import TrainConfig, config_hash
 from hemexp.config.compose import load_config
 from hemexp.errors import Interrupted, UserError
+from hemexp.files.result import METRIC_NAMES, NO_LEAKAGE, RunResult, Score
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 TAGS = "tags=[pilot,x]"
@@ -39,12 +49,12 @@ def test_csv_holds_curves_scores_and_settings_also_of_a_resumed_run(
     table = pd.read_csv(tmp_path / "csv" / "metrics.csv")
     history = pd.read_csv(tmp_path / "history.csv")
     np.testing.assert_allclose(curve(table, "train/loss"), history["train/loss"])
-    assert curve(table, "test/auroc") == [result["metrics"]["test/auroc"]["value"]]
+    assert curve(table, "test/auroc") == [result.metrics["test/auroc"].value]
     assert "optimizer.lr: 0.001" in (tmp_path / "csv" / "hparams.yaml").read_text()
-    assert result["tags"] == ["pilot", "x"]
+    assert result.tags == ["pilot", "x"]
 
 
-def test_tensorboard_is_written_beside_and_holds_the_tags(workbooks: Path, tmp_path: Path):
+def test_tensorboard_is_always_written_and_holds_the_tags(workbooks: Path, tmp_path: Path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     train(load_config(TrainConfig, [f"data.root={workbooks}", "logger=csv", TAGS, *FAST]), tmp_path)
@@ -54,7 +64,7 @@ def test_tensorboard_is_written_beside_and_holds_the_tags(workbooks: Path, tmp_p
     assert tags.tensor_proto.string_val == [b"pilot, x"]
 
 
-def test_who_is_told_does_not_change_what_a_run_is():
+def test_a_logger_does_not_change_the_config_hash():
     assert config_hash(load_config(TrainConfig, ["logger=csv", TAGS])) == config_hash(load_config(TrainConfig))
 
 
@@ -64,14 +74,59 @@ def test_a_missing_package_is_refused_by_the_configuration(monkeypatch: pytest.M
         load_config(TrainConfig, ["logger=mlflow"])
 
 
+def job_result(cfg: TrainConfig, verdict: str = NO_LEAKAGE) -> RunResult:
+    """Return a result with all scores, as of a finished job of a sweep."""
+    scores = {f"{stage}/{name}": Score(value=0.5) for stage in ("test", "cv") for name in METRIC_NAMES}
+    texts = {field.name: "" for field in fields(RunResult) if field.default is MISSING}
+    return replace(RunResult(**texts), verdict=verdict, metrics=scores)
+
+
+def read_hparams(directory: Path) -> Experiment:
+    """Return the answer of TensorBoard's HPARAMS plugin about a log directory."""
+    provider = MultiplexerDataProvider(EventMultiplexer().AddRunsFromDirectory(str(directory)).Reload(), str(directory))
+    backend, request = Context(TBContext(data_provider=provider)), RequestContext()
+    runs = backend.hparams_metadata(request, "")
+    return backend.experiment_from_metadata(request, "", True, runs, [])
+
+
+def write_hparams(directory: Path, cfg: TrainConfig, result: RunResult, swept: dict[str, str]) -> None:
+    with SummaryWriter(str(directory)) as writer:
+        for summary in build_hparams_summaries(select_hparams(cfg, result, swept), list(rank_metrics(result.metrics))):
+            writer.file_writer.add_summary(summary)
+
+
+def test_the_hparams_of_a_sweep_are_its_swept_keys_and_cv_auroc_is_the_first_metric(tmp_path: Path):
+    for number, (size, rate) in enumerate([("3", "1e-3"), ("5", "3e-4")]):
+        cfg = load_config(TrainConfig, [f"model.kernel_size={size}", f"optimizer.lr={rate}"])
+        swept = {"model.kernel_size": size, "optimizer.lr": rate}
+        write_hparams(tmp_path / str(number), cfg, job_result(cfg), swept)
+    experiment = read_hparams(tmp_path)
+    assert [info.name for info in experiment.hparam_infos] == ["model.kernel_size", "optimizer.lr"]
+    assert all(info.differs for info in experiment.hparam_infos)  # these are ticked at first
+    metrics = [info.name.tag for info in experiment.metric_infos]
+    assert metrics[:2] == ["cv/auroc", "cv/brier"]
+    assert [name.partition("/")[0] for name in metrics] == ["cv"] * 6 + ["test"] * 6
+
+
+def test_the_hparams_of_a_single_run_are_its_differences_from_the_defaults():
+    cfg = load_config(TrainConfig)
+    assert select_hparams(cfg, job_result(cfg), {}) == {"model.name": "sacnn", "optimizer.lr": 0.001}
+    cfg = load_config(TrainConfig, ["model=ridge2", "model.C=2", "seed=3"])
+    assert select_hparams(cfg, job_result(cfg), {}) == {"model.name": "ridge2", "model.C": 2.0, "seed": 3}
+
+
+def test_an_incomplete_run_shows_its_verdict_beside_its_scores():
+    cfg = load_config(TrainConfig)
+    result = job_result(cfg, "INCOMPLETE: debug=fast")
+    assert select_hparams(cfg, result, {"seed": "1"}) == {"_verdict": "INCOMPLETE: debug=fast", "seed": 1.0}
+
+
 needs_mlflow = pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="mlflow-skinny is not installed")
 
 
 @needs_mlflow
 @pytest.mark.slow
-def test_mlflow_holds_a_run_once_however_often_it_was_resumed(
-    workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_mlflow_holds_a_resumed_run_once(workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from mlflow.tracking import MlflowClient
 
     monkeypatch.chdir(tmp_path)
@@ -83,7 +138,7 @@ def test_mlflow_holds_a_run_once_however_often_it_was_resumed(
         patched.setattr(job, "evaluate", interrupt)
         with pytest.raises(Interrupted):
             train(cfg, Path("a"))
-    (experiment,) = (each for each in store.search_experiments() if each.name == "hemexp")
+    (experiment,) = (experiment for experiment in store.search_experiments() if experiment.name == "hemexp")
     (run,) = store.search_runs([experiment.experiment_id])
     assert run.info.status == "FAILED"
     result = train(cfg, Path("a"))
@@ -94,9 +149,10 @@ def test_mlflow_holds_a_run_once_however_often_it_was_resumed(
     run = runs["a"]
     assert run.info.status == "FINISHED"
     assert run.data.tags["config_hash"] == config_hash(cfg)
-    assert (run.data.tags["verdict"], run.data.tags["tags"]) == ("HONEST", "pilot, x")
+    assert run.data.tags["conclusion"] == "not_evaluated"
+    assert (run.data.tags["verdict"], run.data.tags["tags"]) == (NO_LEAKAGE, "pilot, x")
     assert run.data.params["optimizer.lr"] == "0.001"
-    assert run.data.metrics["test/auroc"] == result["metrics"]["test/auroc"]["value"]
+    assert run.data.metrics["test/auroc"] == result.metrics["test/auroc"].value
     losses = store.get_metric_history(run.info.run_id, "train/loss")
     history = pd.read_csv("a/history.csv")
     assert [loss.step for loss in losses] == [0, 1, 2]
@@ -106,7 +162,9 @@ def test_mlflow_holds_a_run_once_however_often_it_was_resumed(
 
 @pytest.mark.slow
 @needs_mlflow
-def test_a_place_that_mlflow_cannot_write_is_refused(workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_tracking_uri_that_cannot_be_written_is_refused(
+    workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").touch()
     uri = (tmp_path / "taken" / "store").as_uri()

@@ -1,8 +1,8 @@
-"""What a wrong training loop would get wrong: leakage, learning, determinism, stopping, resuming."""
+"""Training: no leakage, learning, determinism, stopping and resuming."""
 
 import os
 import signal
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from hemexp.config import DataConfig, PredictConfig, TrainConfig
 from hemexp.config.compose import load_config
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.errors import Interrupted, UserError
+from hemexp.files.result import NO_LEAKAGE
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv
 from hemexp.models.predictor import load_predictor
@@ -60,10 +61,10 @@ def scans(workbooks: Path) -> pd.DataFrame:
     "split",
     ["paper", *(pytest.param(name, marks=pytest.mark.slow) for name in ("stratified", "kfold"))],
 )
-def test_nothing_of_the_test_part_leaks_into_the_fit(split: str, scans: pd.DataFrame, tmp_path: Path):
-    """Every input of every test patient is changed, and gaps stand in the training part right behind test patients.
+def test_the_test_part_does_not_influence_the_fit(split: str, scans: pd.DataFrame, tmp_path: Path):
+    """Every input of every test patient is changed, and training patients after test patients have missing values.
 
-    Outcomes too are changed where the split does not depend on them.
+    Outcomes are changed too, where the split does not depend on them.
     """
     options = (f"split={split}", "features=all", "trainer.max_epochs=6", "model.dropout=0.2", "trainer.batch_size=7")
     write_csv(scans, tmp_path / "scans.csv")
@@ -99,8 +100,8 @@ def test_nothing_of_the_test_part_leaks_into_the_fit(split: str, scans: pd.DataF
     pd.testing.assert_frame_equal(*(table[table["role"] == "train"] for table in predictions))
 
 
-def test_training_labels_do_matter(scans: pd.DataFrame, tmp_path: Path):
-    """The mirror of the leak test: it would notice."""
+def test_training_labels_influence_the_fit(scans: pd.DataFrame, tmp_path: Path):
+    """The counterpart of the leak test: it would notice a change."""
     follow_ups = (scans["patient_id"] == "sub001") & (scans["scan_index"] > 0)
     changed = scans.assign(HM_volume=scans["HM_volume"].where(~follow_ups, 900_000.0))
     changed.loc[(changed["patient_id"] == "sub001") & (changed["scan_index"] == 0), "HM_volume"] = 50_000.0
@@ -121,7 +122,7 @@ def test_it_overfits_64_rows(model: str, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_permuted_labels_teach_nothing_and_true_ones_do():
+def test_a_model_learns_from_true_labels_but_not_from_permuted_labels():
     data = data_of("data.num_patients=500", "data.num_unlabelled=0", "data.signal=4", "data.prevalence=0.4")
     small = ("model=cnn", "model.channels=[8,8]", "model.hidden_dim=32", "optimizer.lr=0.003")
     cfg = load_config(TrainConfig, [*QUIET, *small, "trainer.max_epochs=25", "trainer.batch_size=50"])
@@ -140,7 +141,7 @@ def test_permuted_labels_teach_nothing_and_true_ones_do():
 
 
 @pytest.mark.slow
-def test_near_the_best_possible_auroc_with_5000_patients(tmp_path: Path):
+def test_the_auroc_is_near_the_best_possible_one_with_5000_patients(tmp_path: Path):
     options = ("data.num_patients=5000", "data.num_unlabelled=0", "data.signal=4", "optimizer.lr=0.0005")
     settings = (
         "trainer.max_epochs=40",
@@ -149,11 +150,11 @@ def test_near_the_best_possible_auroc_with_5000_patients(tmp_path: Path):
         "optimizer.weight_decay=0.001",
     )
     result = train(load_config(TrainConfig, [*QUIET, *options, *settings, "model.dropout=0.3"]), tmp_path / "run")
-    assert result["num_test"] == 2000
-    assert result["best_possible_auroc"] - result["metrics"]["test/auroc"]["value"] <= 0.03
+    assert result.num_test == 2000
+    assert result.best_possible_auroc - result.metrics["test/auroc"].value <= 0.03
 
 
-def test_same_seed_same_bits_other_seed_other_bits(workbooks: Path, tmp_path: Path):
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(workbooks: Path, tmp_path: Path):
     options = (f"data.root={workbooks}", "trainer.max_epochs=5", "model.dropout=0.3", "trainer.batch_size=8")
     a, b, other = (run(tmp_path / name, *options, f"seed={seed}") for name, seed in (("a", 0), ("b", 0), ("c", 1)))
     assert same(best(a), best(b))
@@ -191,9 +192,9 @@ def test_stop_and_resume_equals_uninterrupted(
             run(tmp_path / "halves", *options)
         assert (tmp_path / "halves" / "FAILED").is_file()
         result = RunDirectory(tmp_path / "halves").result()
-        assert result["status"] == "interrupted"
+        assert result.status == "interrupted"
         assert len(pd.read_csv(tmp_path / "halves" / "history.csv")) == epochs
-        assert result["verdict"].startswith("INCOMPLETE: interrupted")
+        assert result.verdict.startswith("INCOMPLETE: interrupted")
     halves = run(tmp_path / "halves", *options)
     assert not (halves / "FAILED").exists()
     assert (halves / "DONE").is_file()
@@ -209,13 +210,13 @@ def test_a_run_that_failed_after_training_does_not_train_again(
     monkeypatch.setattr("hemexp.commands.train.run_figures", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(tmp_path / "run", *options)
-    assert RunDirectory(tmp_path / "run").result()["verdict"] == "INCOMPLETE: ZeroDivisionError: division by zero"
+    assert RunDirectory(tmp_path / "run").result().verdict == "INCOMPLETE: ZeroDivisionError: division by zero"
     monkeypatch.undo()
     (tmp_path / "run" / "checkpoints" / "best.ckpt").unlink()
     monkeypatch.setattr("hemexp.training.loop.Trainer", lambda **_: 1 / 0)
     assert (run(tmp_path / "run", *options) / "DONE").is_file()
     assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()
-    assert RunDirectory(tmp_path / "run").result()["seconds"] > 0
+    assert RunDirectory(tmp_path / "run").result().seconds > 0
 
 
 def test_a_damaged_checkpoint_is_named(workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -245,38 +246,38 @@ def loss_of(directory: Path, inputs: np.ndarray, labels: np.ndarray) -> float:
         return float(F.cross_entropy(net(torch.tensor(inputs, dtype=torch.float32)), torch.tensor(labels)))
 
 
-def test_best_is_the_lowest_training_loss_with_the_weights_that_had_it(workbooks: Path, tmp_path: Path):
+def test_the_best_weights_are_from_the_epoch_with_the_lowest_training_loss(workbooks: Path, tmp_path: Path):
     directory = run(tmp_path / "run", f"data.root={workbooks}", "trainer.max_epochs=40", "optimizer.lr=0.03")
     result, history = RunDirectory(directory).result(), pd.read_csv(directory / "history.csv")
-    assert result["best_epoch"] == history["train/loss"].idxmin()
+    assert result.best_epoch == history["train/loss"].idxmin()
     fold = data_of(f"data.root={workbooks}").training_set
     assert loss_of(directory, fold.inputs, fold.labels) == pytest.approx(history["train/loss"].min(), rel=1e-4)
 
 
-def test_with_a_validation_part_best_is_its_lowest_loss(workbooks: Path, tmp_path: Path):
+def test_with_a_validation_part_the_best_epoch_has_its_lowest_loss(workbooks: Path, tmp_path: Path):
     directory = run(tmp_path / "run", f"data.root={workbooks}", "trainer.max_epochs=30", "split.val_fraction=0.25")
     result, history = RunDirectory(directory).result(), pd.read_csv(directory / "history.csv")
-    assert result["best_epoch"] == history["val/loss"].idxmin() < 29
+    assert result.best_epoch == history["val/loss"].idxmin() < 29
     assert {"val/accuracy", "val/auroc"} <= set(history)
     fold = data_of(f"data.root={workbooks}", "split.val_fraction=0.25").training_set
-    assert loss_of(directory, fold.val_inputs, fold.val_labels) == pytest.approx(result["best_loss"], rel=1e-5)
+    assert loss_of(directory, fold.val_inputs, fold.val_labels) == pytest.approx(result.best_loss, rel=1e-5)
 
 
 def test_it_stops_at_the_loss_wanted(workbooks: Path, tmp_path: Path):
     directory = run(tmp_path / "run", f"data.root={workbooks}", "trainer.stop_loss=0.3")
     result, history = RunDirectory(directory).result(), pd.read_csv(directory / "history.csv")
-    assert result["stopped_by"] == "stop_loss"
+    assert result.stopped_by == "stop_loss"
     assert (history["train/loss"] < 0.3).tolist() == [False] * (len(history) - 1) + [True]
 
 
-def test_a_loss_that_is_no_number_is_the_users_to_mend(workbooks: Path, tmp_path: Path):
+def test_a_diverging_loss_is_reported_with_the_learning_rate(workbooks: Path, tmp_path: Path):
     with pytest.raises(UserError, match=r"optimizer\.lr=1e\+30"):
         run(tmp_path / "run", f"data.root={workbooks}", "optimizer.lr=1e30", "trainer.stop_loss=null")
     assert "optimizer.lr" in (tmp_path / "run" / "FAILED").read_text()
     assert pd.read_csv(tmp_path / "run" / "history.csv")["train/loss"].iloc[0] < 2
 
 
-def test_checkpoints_hold_plain_values_and_nobodys_data(finished_run: Path, workbooks: Path):
+def test_checkpoints_hold_plain_values_and_no_patient_data(finished_run: Path, workbooks: Path):
     plain = (int, float, str, bool, type(None), list, tuple, dict, torch.Tensor)
     patients = load_cohort(DataConfig("workbook", str(workbooks))).patients
 
@@ -314,17 +315,17 @@ def test_a_gpu_trains_the_same_network(workbooks: Path, tmp_path: Path):
 @pytest.mark.slow
 def test_the_papers_system_on_the_real_cohort(real_cohort: Path, tmp_path: Path):
     result = train(load_config(TrainConfig, [*QUIET, f"data.root={real_cohort}", "experiment=paper"]), tmp_path / "run")
-    assert result["verdict"] == "HONEST"
-    assert (result["num_train"], result["num_test"]) == (60, 40)
-    assert (result["events_train"], result["events_test"]) == (12, 11)
-    assert result["metrics"]["test/majority_accuracy"]["value"] == 0.725
-    assert result["metrics"]["test/accuracy"]["value"] < 0.85  # 0.975 was claimed
+    assert result.verdict == NO_LEAKAGE
+    assert (result.num_train, result.num_test) == (60, 40)
+    assert (result.events_train, result.events_test) == (12, 11)
+    assert result.metrics["test/majority_accuracy"].value == 0.725
+    assert result.metrics["test/accuracy"].value < 0.85  # 0.975 was claimed
     again = predict(load_config(PredictConfig, [f"run_dir={tmp_path / 'run'}", f"data.root={real_cohort}"]), tmp_path)
-    for name, score in result["metrics"].items():  # other numbers of rows at once: sums rounded in another order
-        assert again["metrics"][name] == pytest.approx(score, rel=1e-5, abs=1e-6), name
+    for name, score in result.metrics.items():  # another number of rows: sums are rounded in another order
+        assert asdict(again.metrics[name]) == pytest.approx(asdict(score), rel=1e-5, abs=1e-6), name
 
 
-def test_the_data_module_serves_a_task_of_ones_own(workbooks: Path):
+def test_the_data_module_serves_the_loaders_of_a_custom_task(workbooks: Path):
     data = data_of(f"data.root={workbooks}", "split.val_fraction=0.25", "trainer.batch_size=7")
     seen = [len(labels) for _, labels in data.train_dataloader()]
     assert sum(seen) == len(data.training_set.labels)

@@ -6,24 +6,29 @@ from sklearn.metrics import average_precision_score
 
 from hemexp.figures import evaluation
 from hemexp.figures.style import NO, YES
+from hemexp.files.result import Calibration
 
 
-def test_precision_recall_has_the_area_it_prints():
+def test_the_precision_recall_curve_has_the_printed_area():
     axes = evaluation.precision_recall(LABELS, RISKS[0], score(0.4)).axes[0]
     recall, precision = axes.lines[0].get_data()
     assert np.sum(np.diff(recall) * precision[1:]) == pytest.approx(average_precision_score(LABELS, RISKS[0]))
 
 
 @pytest.mark.parametrize(
-    ("labels", "says"), [(np.zeros(8), "no expansion in"), (np.ones(8), "100 %"), (LABELS[19:27], "50 %")]
+    ("labels", "text"), [(np.zeros(8), "no expansion in"), (np.ones(8), "100 %"), (LABELS[19:27], "50 %")]
 )
-def test_precision_recall_of_few_and_equal_risks(labels, says):
-    assert says in drawn(evaluation.precision_recall(labels, np.full(8, 0.2), NONE))
+def test_precision_recall_of_few_and_equal_risks(labels, text):
+    assert text in drawn(evaluation.precision_recall(labels, np.full(8, 0.2), NONE))
+
+
+def calibrated(slope, intercept):
+    return Calibration(intercept=intercept, slope=slope, scaled_brier=NONE, mean_risk=0.2, observed=0.2)
 
 
 def test_calibration_counts_every_patient_once_below_the_curve():
     curve = pd.DataFrame({"risk": [0.1, 0.5], "observed": [0.2, 0.3]})
-    figure = evaluation.calibration(LABELS, RISKS, curve, {"slope": score(0.4), "intercept": NONE})
+    figure = evaluation.calibration(LABELS, RISKS, curve, calibrated(slope=score(0.4), intercept=NONE))
     text = drawn(figure)
     assert "slope 0.40 (0.30 to 0.50)" in text
     assert "intercept not defined" in text
@@ -33,14 +38,14 @@ def test_calibration_counts_every_patient_once_below_the_curve():
 
 
 @pytest.mark.parametrize("risk", [[], [0.22, 0.235]])
-def test_calibration_of_one_risk_for_all_has_no_curve(risk):
+def test_calibration_has_no_curve_if_all_risks_are_equal(risk):
     curve = pd.DataFrame({"risk": risk, "observed": [0.9, 0.0][: len(risk)]}, dtype=float)
-    figure = evaluation.calibration(LABELS, np.full((5, 100), 0.23), curve, {})
+    figure = evaluation.calibration(LABELS, np.full((5, 100), 0.23), curve, None)
     assert "no curve" in drawn(figure)
     assert figure.axes[0].get_ylim() == (0, 0.4)
 
 
-def test_decision_curve_is_not_flattened_by_harm():
+def test_a_large_harm_does_not_flatten_the_decision_curve():
     table = pd.DataFrame({"strategy": ["sacnn"] * 2 + ["treat all"] * 2, "threshold": [0.01, 0.6] * 2})
     figure = evaluation.decision_curve(table.assign(net_benefit=[0.2, 0.0, 0.2, -9.0]))
     drawn(figure)
@@ -50,7 +55,7 @@ def test_decision_curve_is_not_flattened_by_harm():
 
 @pytest.mark.parametrize("chosen", [slice(0, 100), slice(20, 28), slice(50, 51)])
 @pytest.mark.parametrize("risks", [RISKS, np.full((5, 100), 0.23), np.round(RISKS)])
-def test_risks_by_outcome_count_every_risk_in_the_color_of_the_outcome_and_show_no_patient(chosen, risks):
+def test_risks_by_outcome_count_every_risk_and_show_no_single_patient(chosen, risks):
     figure = evaluation.risk_by_outcome(LABELS[chosen], risks[:, chosen], "risk")
     text = drawn(figure)
     assert f"(n = {LABELS[chosen].sum()})" in text

@@ -2,10 +2,11 @@ from drawing import NONE, score
 
 from hemexp.data.features import GROUPS
 from hemexp.figures.style import readable
+from hemexp.files.result import Score
 from hemexp.formatting import interval_text, score_text
 
 
-def test_inputs_keep_apart_in_words():
+def test_every_input_has_another_name_in_words():
     words = [readable(name) for name in GROUPS["all"]]
     assert len(set(words)) == len(words)
     assert readable("ED_NCCT_original_firstorder_10Percentile") == "edema density 10 percentile"
@@ -13,12 +14,11 @@ def test_inputs_keep_apart_in_words():
     assert readable("HM_MCA_R_Ratio") == "hematoma MCA right share"
 
 
-def test_scores_in_print():
+def test_scores_are_printed_with_their_intervals():
     assert interval_text(score(0.57)) == "0.57 (0.47 to 0.67)"
-    assert interval_text({"value": -0.3, "low": -0.5, "high": -0.001}) == "-0.30 (-0.50 to 0.00)"
-    assert interval_text({"value": 0.57, "low": None, "high": 0.6}) == "0.57 (no interval)"
+    assert interval_text(Score(value=-0.3, low=-0.5, high=-0.001)) == "-0.30 (-0.50 to 0.00)"
+    assert interval_text(Score(value=0.57, high=0.6)) == "0.57 (no interval)"
     assert (
-        score_text({"value": -0.3, "low": -0.5, "high": 0.1}, 1)
-        == "−0.3 (−0.5\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}0.1)"
+        score_text(Score(value=-0.3, low=-0.5, high=0.1), 1) == "−0.3 (−0.5\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}0.1)"
     )
-    assert interval_text(NONE) == interval_text(None) == interval_text({}) == "not defined"
+    assert interval_text(NONE) == interval_text(None) == interval_text({"value": None}) == "not defined"

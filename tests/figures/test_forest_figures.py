@@ -5,18 +5,22 @@ from drawing import NONE, drawn, score
 
 from hemexp.figures import forest
 from hemexp.figures.style import GREY, MODEL
+from hemexp.files.result import ComparedModel, LabelScore, Score, SubgroupScore
 
 MODELS = ["gradient_boosting", "prevalence", "volume", "hours", "brain", "ridge2"]
 
 
 def compared(**changes):
-    row = {"auroc": score(0.6), "brier": score(0.18, 0.02)} | changes
-    return [{"model": name, "is_model": name == MODELS[0]} | row for name in MODELS]
+    scores = {"auroc": score(0.6), "brier": score(0.18, 0.02)} | changes
+    return [ComparedModel(model=name, is_model=name == MODELS[0], **scores) for name in MODELS]
 
 
-def test_cv_auroc_marks_the_mean_of_the_folds_that_have_one():
+def test_cv_auroc_marks_the_mean_of_the_folds_with_an_auroc():
     table = pd.DataFrame({"model": np.repeat(MODELS, 4), "auroc": [0.4, 0.5, 0.9, np.nan] * 5 + [np.nan] * 4})
-    rows = [{"model": name, "auroc": score(0.6) if name != MODELS[-1] else NONE} for name in MODELS]
+    rows = [
+        ComparedModel(model=name, is_model=name == MODELS[0], auroc=score(0.6) if name != MODELS[-1] else NONE)
+        for name in MODELS
+    ]
     figure = forest.cv_auroc(table, rows)
     text = drawn(figure)
     assert text.count("0.60 (0.50 to 0.70)") == 5
@@ -36,26 +40,41 @@ def test_comparison_highlights_the_model_and_the_prevalence():
 
 
 @pytest.mark.parametrize("missing", [NONE, None])
-def test_what_is_not_defined_is_said(missing):
+def test_an_undefined_score_is_named(missing):
     assert drawn(forest.comparison(compared(auroc=missing, brier=missing))).count("not defined") == 12
-    assert "0.60 (no interval)\n" in drawn(forest.comparison(compared(auroc={"value": 0.6, "low": None, "high": None})))
+    assert "0.60 (no interval)\n" in drawn(forest.comparison(compared(auroc=Score(value=0.6))))
 
 
 @pytest.mark.parametrize("count", [0, 1, 9])
 def test_subgroups_say_too_few(count):
     rows = [
-        {"subgroup": f"age and a long name: {i}", "num_patients": 50, "events": 9, "auroc": NONE, "note": "too few"}
-        | {"mean_risk": 0.24, "observed": None}
+        SubgroupScore(
+            subgroup=f"age and a long name: {i}",
+            num_patients=50,
+            events=9,
+            auroc=NONE,
+            mean_risk=0.24,
+            observed=None,
+            note="too few",
+        )
         for i in range(count)
     ]
     text = drawn(forest.subgroups(rows))
     assert text.count("too few") == text.count("24 % (–)") == count
 
 
-def test_label_sensitivity_draws_model_and_ridge_and_prints_the_own_definition_bold():
+def test_label_sensitivity_draws_model_and_ridge_and_prints_the_definition_of_the_run_bold():
     rows = [
-        {"label": name, "definition": "growth by at least 6 mL or 33 % within 48 h of onset", "num_patients": 100}
-        | {"events": 23, "auroc": auroc, "ridge2_auroc": auroc, "is_run_label": name == "onset_48h", "note": note}
+        LabelScore(
+            label=name,
+            definition="growth by at least 6 mL or 33 % within 48 h of onset",
+            num_patients=100,
+            events=23,
+            auroc=auroc,
+            ridge2_auroc=auroc,
+            is_run_label=name == "onset_48h",
+            note=note,
+        )
         for name, auroc, note in (("onset_48h", score(0.6), ""), ("absolute_12_5ml", NONE, "too few"))
     ]
     figure = forest.label_sensitivity(rows)

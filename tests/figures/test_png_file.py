@@ -6,7 +6,7 @@ from matplotlib.image import imread
 from hemexp.figures.style import house_style, new_axes, save_png
 
 
-def test_the_file_has_the_pixels_that_matplotlib_would_save(tmp_path: Path):
+def test_the_png_has_the_same_pixels_as_one_saved_by_matplotlib(tmp_path: Path):
     def drawn():
         with house_style():
             figure, axes = new_axes(3, 2)

@@ -28,15 +28,15 @@ def test_uncertainty_draws_the_test_part_alone_and_counts_abstentions():
 
 @pytest.mark.parametrize("changes", [{"role": "unused"}, {"low": np.nan, "high": np.nan}, {"label": np.nan}])
 @pytest.mark.parametrize("num_patients", [1, 8, 90])
-def test_uncertainty_of_few_many_and_unknown(changes, num_patients):
+def test_uncertainty_of_few_patients_of_many_and_of_unknown_outcomes(changes, num_patients):
     text = drawn(stability.uncertainty(uncertain(num_patients, **changes)))
     assert ("no test patients" in text) == ("role" in changes)
     assert ("outcome unknown" in text) == ("label" in changes)
-    assert "sub0" not in text  # the picture goes into the report, which names nobody
+    assert "sub0" not in text  # the figure is shown in the report, which names no patient
 
 
 @pytest.mark.parametrize("chosen", [slice(0, 100), slice(20, 28)])
-def test_instability_bands_hold_the_refits(chosen):
+def test_the_instability_band_holds_95_percent_of_the_refits(chosen):
     risk = RISKS[0][chosen]
     offsets = np.linspace(-0.1, 0.1, 201)[:, None]
     figure = stability.instability(risk, risk + offsets, LABELS[chosen])
@@ -45,7 +45,7 @@ def test_instability_bands_hold_the_refits(chosen):
     assert np.allclose(high.get_ydata() - low.get_ydata(), 0.19)
 
 
-def test_instability_of_a_constant_risk_has_a_band_too():
+def test_the_instability_of_a_constant_risk_has_a_band_too():
     refits = np.linspace(0.1, 0.3, 201)[:, None] * np.ones(100)
     figure = stability.instability(np.full(100, 0.2), refits, LABELS)
     drawn(figure)
@@ -54,7 +54,7 @@ def test_instability_of_a_constant_risk_has_a_band_too():
 
 @pytest.mark.parametrize(("count", "bars"), [(72, 15), (2, 2), (0, 0)])
 @pytest.mark.parametrize("low", [0.0, np.nan])
-def test_attributions_draw_the_first_inputs(count, bars, low):
+def test_attributions_draw_the_most_important_inputs(count, bars, low):
     table = pd.DataFrame({"feature": GROUPS["paper"][:count], "importance": np.linspace(0.2, -0.1, count)})
     figure = stability.attributions(table.assign(low=low, high=low, top10_share=0.5))
     text = drawn(figure)
@@ -64,7 +64,7 @@ def test_attributions_draw_the_first_inputs(count, bars, low):
 
 @pytest.mark.parametrize("names", [GROUPS["paper"], GROUPS["minimal"], [f"x{i}" * 20 for i in range(50)], ["age"]])
 @pytest.mark.parametrize("num_heads", [1, 4, 5])
-def test_attention_has_a_panel_a_head_on_one_scale(names, num_heads):
+def test_attention_has_one_panel_for_each_head_on_one_scale(names, num_heads):
     size = len(names)
     figure = stability.attention(RNG.dirichlet(np.ones(size), (num_heads, size)), names)
     drawn(figure)

@@ -30,12 +30,12 @@ def parallel(table, lower=False):
 
 
 def lines_of(figure):
-    (lines,) = (each for each in figure.axes[0].collections if isinstance(each, LineCollection))
+    (lines,) = (lines for lines in figure.axes[0].collections if isinstance(lines, LineCollection))
     return lines
 
 
 @pytest.mark.parametrize("number", [1, 3, 300])
-def test_a_line_a_job_through_every_key_to_its_score(number):
+def test_every_job_has_a_line_through_every_key_to_its_score(number):
     table = ranked(number)
     figure = parallel(table)
     text = drawn(figure)
@@ -49,7 +49,7 @@ def test_a_line_a_job_through_every_key_to_its_score(number):
     assert heights == pytest.approx((expected - low) / (high - low))
 
 
-def test_a_number_goes_on_a_log_axis_from_a_factor_of_ten():
+def test_numbers_that_span_a_factor_of_ten_get_a_logarithmic_axis():
     table = pd.DataFrame({"a": ["1", "3", "10"], "b": ["1", "3", "9"], "score": [0.7, 0.6, 0.5]})
     best, middle, worst = lines_of(parallel(table)).get_segments()[::-1]
     fan = 0.05
@@ -57,11 +57,11 @@ def test_a_number_goes_on_a_log_axis_from_a_factor_of_ten():
     assert middle[1, 1] == pytest.approx((3 - 1) / (9 - 1))
     repeated = pd.concat([table, table.assign(score=table["score"] - 0.3)], ignore_index=True)
     fanned = lines_of(parallel(repeated)).get_segments()[::-1]
-    assert abs(fanned[0][0, 1] - fanned[3][0, 1]) == pytest.approx(fan * 3 / 5)  # same value, told apart by score
+    assert abs(fanned[0][0, 1] - fanned[3][0, 1]) == pytest.approx(fan * 3 / 5)  # the same value, spread by score
     assert (best[0, 1], worst[0, 1]) == (0, 1)
 
 
-def test_the_best_is_on_top_and_black_where_lower_is_better():
+def test_the_best_job_is_on_top_and_black_also_where_lower_is_better():
     table = ranked(20, lower=True)
     axes = parallel(table, lower=True).axes[0]
     black = next(line for line in axes.lines if line.get_color() == "black")
@@ -69,16 +69,16 @@ def test_the_best_is_on_top_and_black_where_lower_is_better():
     assert lines_of(axes.figure).get_segments()[0][-1, 1] == pytest.approx(0)
 
 
-def test_nothing_to_draw_is_said():
+def test_a_figure_without_data_has_a_note():
     assert "no ranked job" in drawn(parallel_coordinates(ranked(3), [], {}, MEASURE, False))
     assert "no job is ranked" in drawn(sweep.job_scores(ranked(0), [], "job", MEASURE))
     assert "no key has two values" in drawn(sweep.effects([], np.array([0.5]), MEASURE))
     nothing = pd.DataFrame({"task": [], "device": [], "started": [], "ended": [], "outcome": []})
-    assert "nothing ran" in drawn(sweep.timeline(nothing))
+    assert "no task has run" in drawn(sweep.timeline(nothing))
 
 
 @pytest.mark.parametrize("number", [1, 3, 40, 41, 300])
-def test_every_job_has_its_dot_and_bar_and_the_best_its_color(number):
+def test_every_job_has_a_dot_and_a_bar_and_the_best_has_another_color(number):
     table = ranked(number)
     figure = sweep.job_scores(table, [f"{job}: x" for job in range(number)], "job: key", MEASURE)
     text = drawn(figure)
@@ -90,13 +90,13 @@ def test_every_job_has_its_dot_and_bar_and_the_best_its_color(number):
     assert (f"{number - 1}: x" in text) == (number <= 40)
 
 
-def test_scores_without_intervals_say_so():
+def test_missing_intervals_are_noted():
     table = ranked(3).assign(score_low=np.nan, score_high=np.nan)
     assert "no intervals" in drawn(sweep.job_scores(table, ["a", "b", "c"], "job", MEASURE))
 
 
 @pytest.mark.parametrize("num_keys", [1, 2, 5])
-def test_effects_join_the_means_of_numbers_alone(num_keys):
+def test_a_line_joins_the_means_of_numbers_only(num_keys):
     places, scores = np.array([0, 0, 1, 1]), np.array([0.5, 0.7, 0.4, 0.6])
     panels = [
         (f"key{i}", ["1", "a long name of a value"], places, np.array([0.6, 0.5]), i == 0) for i in range(num_keys)
@@ -110,7 +110,7 @@ def test_effects_join_the_means_of_numbers_alone(num_keys):
     assert shown[0].collections[0].get_offsets()[:, 1].tolist() == scores.tolist()
 
 
-def test_the_best_beside_its_fresh_folds():
+def test_the_best_job_is_drawn_with_its_score_on_fresh_folds():
     rows = [("as ranked", score(0.7)), ("the same settings on fresh folds", score(0.6))]
     figure = sweep.selection(rows, np.array([0.5, 0.6, 0.7]), MEASURE)
     text = drawn(figure)
@@ -120,7 +120,7 @@ def test_the_best_beside_its_fresh_folds():
 
 
 @pytest.mark.parametrize(("seconds", "unit"), [(20.0, "seconds"), (1200.0, "minutes")])
-def test_the_timeline_has_a_row_a_device(seconds, unit):
+def test_the_timeline_has_one_row_for_each_device(seconds, unit):
     tasks = pd.DataFrame({"device": ["gpu 0", "gpu 1", "gpu 0"], "outcome": ["done", "killed", "done"]})
     tasks = tasks.assign(
         task="job", started=[1e9, 1e9, 1e9 + seconds], ended=[1e9 + seconds, 1e9 + 5, 1e9 + 2 * seconds]

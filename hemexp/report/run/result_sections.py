@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from hemexp.commands.console import NAMES
 from hemexp.evaluation.metrics import auprc_by_chance
+from hemexp.files.result import METRIC_NAMES
 from hemexp.formatting import num, p_value, score_text
 from hemexp.report.blocks import DIGITS, Block, section, table, text
 from hemexp.report.run.read import RunFiles, figure
@@ -48,7 +48,7 @@ def _rows(run: RunFiles, metrics: dict[str, Any], stage: str) -> list[list[str]]
     rows = []
     for name in ("auroc", "auprc", "brier", "log_loss", "accuracy"):
         if f"{stage}/{name}" in metrics:
-            plain = NAMES[name].partition(" (")[0]
+            plain = METRIC_NAMES[name].partition(" (")[0]
             rows.append([plain, score_text(metrics[f"{stage}/{name}"], DIGITS.get(name, 2)), baseline.get(name, "–")])
     return rows
 

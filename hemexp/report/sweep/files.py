@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemexp.commands.console import NAMES
 from hemexp.errors import UserError
+from hemexp.files.result import METRIC_NAMES
 
 LUCK = ("seed", "split.fold")  # keys that no one would choose among: they are what a score varies with by chance
 _STAGES = {"cv": "cross-validated", "val": "validation part", "test": "test part"}
@@ -120,7 +120,7 @@ class SweepFiles:
 def measure_name(metric: str) -> str:
     """Return a metric in words: ``cv/auroc`` is ``AUROC, cross-validated``."""
     stage, _, name = metric.rpartition("/")
-    words = NAMES.get(name, name).partition(" (")[0].strip().replace("_", " ")
+    words = METRIC_NAMES.get(name, name).partition(" (")[0].strip().replace("_", " ")
     return f"{words}, {_STAGES.get(stage, stage)}" if stage else words
 
 

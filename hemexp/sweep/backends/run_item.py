@@ -60,7 +60,7 @@ def _run_job(item: WorkItem) -> None:
         from hemexp.sweep.backends.pruning import build_score_callback
 
         callback = build_score_callback(job)
-    train(job.cfg, job.directory, callback)
+    train(job.cfg, job.directory, callback, job.settings)
 
 
 def _run_batch(item: WorkItem) -> None:

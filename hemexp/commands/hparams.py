@@ -1,0 +1,120 @@
+"""Settings and scores for TensorBoard's HPARAMS tab.
+
+The tab sorts settings by ``differs``, then by name, and ticks the first five; it ticks the first five metrics in the
+order of the ``Experiment`` message. It reads this message from one run of the log directory, so that every job of a
+sweep writes the same one.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields
+from functools import cache
+from typing import Any
+
+from omegaconf import OmegaConf
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+from hemexp.config import NetConfig, TrainConfig
+from hemexp.config.compose import CONFIG_DIR
+from hemexp.files.result import NO_LEAKAGE, RunResult, Score
+
+_TRAINER_KEYS = ("max_epochs", "stop_loss", "patience", "batch_size")
+_METRIC_ORDER = ("auroc", "brier", "log_loss", "auprc", "accuracy", "majority_accuracy")
+
+
+def get_hparams(cfg: TrainConfig) -> dict[str, Any]:
+    """Return the settings by which runs are compared."""
+    hparams = {key: value for key, value, _ in _list_settings(cfg)}
+    names = {
+        "data.kind": cfg.data.kind,
+        "label": cfg.label.describe(),
+        "features": cfg.features.name if cfg.model.inputs is None else cfg.model.name,
+        "split": cfg.split.describe(),
+    }
+    return {**hparams, "seed": cfg.seed, **names}
+
+
+def select_hparams(cfg: TrainConfig, result: RunResult, swept: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings to show: the swept keys, or for a single run the differences from the defaults.
+
+    The model's name and a network's learning rate are always shown for a single run. A verdict of leakage or of an
+    incomplete run comes first.
+    """
+    shown: dict[str, Any] = {} if result.verdict == NO_LEAKAGE else {"_verdict": result.verdict}
+    if swept:
+        return shown | {key: _parse_value(value) for key, value in swept.items()}
+    shown |= {key: value for key, value, is_default in _list_settings(cfg) if not is_default}
+    if isinstance(cfg.model, NetConfig):
+        shown["optimizer.lr"] = cfg.optimizer.lr
+    hparams, choices = get_hparams(cfg), _default_choices()
+    changed = [name for name in ("label", "features", "split") if getattr(cfg, name).name != choices[name]]
+    changed += ["data.kind"] if cfg.data.root is not None else []
+    changed += ["seed"] if cfg.seed else []
+    return shown | {key: hparams[key] for key in changed}
+
+
+def _list_settings(cfg: TrainConfig) -> Iterator[tuple[str, Any, bool]]:
+    """Return key, value and whether it is the default, for the optimizer, the trainer, the model and the split."""
+    for name in ("optimizer", "trainer", "model", "split"):
+        for item in fields(getattr(cfg, name)):
+            key = f"{name}.{item.name}"
+            if (name == "trainer" and item.name not in _TRAINER_KEYS) or key == "split.name":
+                continue
+            value = getattr(getattr(cfg, name), item.name)
+            default = item.default if item.default_factory is MISSING else item.default_factory()
+            shown = "null" if value is None else str(value) if isinstance(value, list) else value
+            yield key, shown, value == default
+
+
+@cache
+def _default_choices() -> dict[str, str]:
+    """Return the default choice of each group of the configuration."""
+    config: Any = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "train.yaml"), resolve=False)
+    entries = config["defaults"]
+    return {key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items()}
+
+
+def _parse_value(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def rank_metrics(metrics: Mapping[str, Score]) -> dict[str, float]:
+    """Return the defined scores in the order of the HPARAMS tab: ``cv/auroc``, ``cv/brier``, other cv, then test."""
+    scores = {f"{stage}/{name}": metrics.get(f"{stage}/{name}") for stage in ("cv", "test") for name in _METRIC_ORDER}
+    return {key: score.value for key, score in scores.items() if score is not None and score.value is not None}
+
+
+def build_hparams_summaries(hparams: Mapping[str, Any], metrics: Sequence[str]) -> list[Summary]:
+    """Return the messages that enter a run into the HPARAMS tab.
+
+    Args:
+        hparams: the settings of this run.
+        metrics: names of the scores, in the order of the columns.
+    """
+    infos = []
+    start = plugin_data_pb2.SessionStartInfo()
+    for name, value in hparams.items():
+        if isinstance(value, bool):
+            kind, start.hparams[name].bool_value = api_pb2.DATA_TYPE_BOOL, value
+        elif isinstance(value, int | float):
+            kind, start.hparams[name].number_value = api_pb2.DATA_TYPE_FLOAT64, value
+        else:
+            kind, start.hparams[name].string_value = api_pb2.DATA_TYPE_STRING, str(value)
+        infos.append(api_pb2.HParamInfo(name=name, type=kind, differs=True))
+    experiment = api_pb2.Experiment(
+        hparam_infos=infos,
+        metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=name)) for name in metrics],
+    )
+    end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS)
+    contents = {
+        metadata.EXPERIMENT_TAG: plugin_data_pb2.HParamsPluginData(experiment=experiment),
+        metadata.SESSION_START_INFO_TAG: plugin_data_pb2.HParamsPluginData(session_start_info=start),
+        metadata.SESSION_END_INFO_TAG: plugin_data_pb2.HParamsPluginData(session_end_info=end),
+    }
+    return [
+        Summary(value=[Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(content))])
+        for tag, content in contents.items()
+    ]
