@@ -29,8 +29,8 @@ from hemexp.evaluation.comparison import compare
 from hemexp.evaluation.metrics import auprc_by_chance, prevalence_scores, score_predictions
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv, write_json
-from hemexp.models.fitted_estimator import build_estimator
 from hemexp.models.predictor import load_predictor
+from hemexp.models.registry import build_estimator
 from hemexp.types import Array
 
 log = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ def _beside_brain(patients: pd.DataFrame, outcomes: Array, risks: Array, model: 
     known = np.isfinite(items).all(axis=1)
     if model == _BRAIN.name or not known.any():
         return []
-    brain = build_estimator(_BRAIN, seed=0).predict_proba(items[known])[:, 1]
+    brain = build_estimator(0, **vars(_BRAIN)).predict_proba(items[known])[:, 1]
     rows = compare({}, outcomes[known], {model: risks[known], _BRAIN.name: brain})
     kept = ("model", "is_model", "test_auroc", "test_auroc_difference")
     return [{**{key: row[key] for key in kept}, "num_patients": int(known.sum())} for row in rows]

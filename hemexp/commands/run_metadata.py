@@ -25,7 +25,7 @@ from hemexp.evaluation.metrics import auprc_by_chance
 from hemexp.evaluation.sample_size import num_fitted_inputs
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv, write_json
-from hemexp.training.loop import FitResult
+from hemexp.training.member import FitResult
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def collect_metadata(cfg: TrainConfig, data: ExpansionDataModule) -> dict[str, A
     """Return what is known of a run before it trains."""
     assert data.cohort is not None
     labels = data.labels["expansion"].to_numpy()
-    parts = {part: labels[data.split.positions(part)] for part in ("train", "test")}
+    parts = {part: labels[data.split.indices(part)] for part in ("train", "test")}
     caveats = feature_caveats(data.features)
     if parts["test"].min() == parts["test"].max():
         caveats.append("one_outcome_in_test")
@@ -67,7 +67,7 @@ def collect_metadata(cfg: TrainConfig, data: ExpansionDataModule) -> dict[str, A
         else f"of the model: {', '.join(data.features) or 'none'}",
         "num_features": len(data.features),
         "num_train": len(parts["train"]),
-        "num_val": len(data.split.positions("val")),
+        "num_val": len(data.split.indices("val")),
         "num_test": len(parts["test"]),
         "events_train": int(parts["train"].sum()),
         "events_test": int(parts["test"].sum()),
@@ -79,7 +79,7 @@ def collect_metadata(cfg: TrainConfig, data: ExpansionDataModule) -> dict[str, A
 def _flow(data: ExpansionDataModule) -> dict[str, Any]:
     """Return how many patients there are, and what became of them."""
     unlabelled = data.labels.loc[data.labels["expansion"].isna(), "reason"].value_counts()
-    counts = {part: len(data.split.positions(part)) for part in ("unused", "train", "val", "test")}
+    counts = {part: len(data.split.indices(part)) for part in ("unused", "train", "val", "test")}
     return {
         "patients": len(data.labels),
         "unlabelled": {str(reason): int(count) for reason, count in unlabelled.items()},
@@ -122,8 +122,8 @@ def log_start(cfg: TrainConfig, data: ExpansionDataModule, facts: dict[str, Any]
         facts["events_train"],
         facts["num_test"],
         facts["events_test"],
-        len(data.split.positions("unused")),
-        len(data.split.positions("unlabelled")),
+        len(data.split.indices("unused")),
+        len(data.split.indices("unlabelled")),
     )
     if counts:
         log.info("%d data-quality warnings of %d kinds: prepare.py lists each cell", sum(counts.values()), len(counts))

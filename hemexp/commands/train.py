@@ -11,7 +11,7 @@ import lightning
 import torch
 from lightning.pytorch.loggers import Logger
 
-from hemexp.commands.debug import check_overfit, get_learning_indices, get_verdict
+from hemexp.commands.debug import check_overfit, get_verdict
 from hemexp.commands.log_result import log_result
 from hemexp.commands.run_metadata import collect_metadata, get_training_outcome, log_start, print_end, write_cohort
 from hemexp.config import NetConfig, TrainConfig
@@ -22,16 +22,16 @@ from hemexp.evaluation.cross_validation import ScoreCallback
 from hemexp.evaluation.evaluate import evaluate
 from hemexp.evaluation.folds import check_folds
 from hemexp.evaluation.metrics import prevalence_scores, score_predictions
-from hemexp.evaluation.pipeline import build_pipeline
 from hemexp.figures.gallery import attention_figures, evaluation_figures
 from hemexp.figures.run import run_figures
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv
 from hemexp.models.network import FittedNetwork
 from hemexp.models.predictor import save_predictor
+from hemexp.training.checkpoint import SHARED_SECONDS, CheckpointMismatch, load_checkpoint
 from hemexp.training.fit import fit
 from hemexp.training.loggers import open_loggers
-from hemexp.training.loop import SECONDS, ForeignState, load_checkpoint
+from hemexp.training.member import Member
 
 log = logging.getLogger(__name__)
 
@@ -83,9 +83,7 @@ def train(cfg: TrainConfig, directory: Path | str, callback: ScoreCallback | Non
 def _train(cfg: TrainConfig, run: RunDirectory, resume: bool, callback: ScoreCallback | None) -> dict[str, Any]:
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
 
-    data = ExpansionDataModule(
-        cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs
-    )
+    data = ExpansionDataModule.from_config(cfg)
     data.setup()
     check_folds(cfg, data)
     facts = collect_metadata(cfg, data)
@@ -94,7 +92,7 @@ def _train(cfg: TrainConfig, run: RunDirectory, resume: bool, callback: ScoreCal
             f"output_dir={run.path}: the cohort has changed since this run began (data_hash "
             f"{run.result().get('data_hash')} then, {facts['data_hash']} now); choose a new directory"
         )
-    batched = load_checkpoint(run.last).get(SECONDS, 0.0) if run.last.is_file() and not resume else 0.0
+    batched = load_checkpoint(run.last).get(SHARED_SECONDS, 0.0) if run.last.is_file() and not resume else 0.0
     run.begin(cfg, facts, resume, batched)
     write_cohort(run, data)
     log_start(cfg, data, facts, resume)
@@ -122,13 +120,12 @@ def _fit_and_evaluate(
     callback: ScoreCallback | None,
     resume: bool,
 ) -> dict[str, Any]:
-    pipeline = build_pipeline(cfg, data)
-    indices = get_learning_indices(cfg, data)
-    member = pipeline.member(indices, cfg.seed)
+    labels = data.labels["expansion"].to_numpy(dtype=float)
+    member = Member(cfg.model, cfg.optimizer, data.training_set, cfg.seed)
     places = {"directory": run.last.parent, "loggers": loggers, "history": run.path / "history.csv"}
     try:
         (fitted,) = fit([member], cfg.trainer, **places)
-    except ForeignState:
+    except CheckpointMismatch:
         if resume:
             raise
         run.last.unlink()  # of a batch that knew the cohort as it was then
@@ -147,9 +144,9 @@ def _fit_and_evaluate(
     )
     write_csv(predictions, run.path / "predictions.csv")
     if cfg.debug.num_patients:
-        check_overfit(cfg.debug, pipeline.labels[indices], risks[indices])
-    test = data.split.positions("test")
-    metrics = score_predictions(pipeline.labels[test], risks[test], majority=facts["majority"])
+        check_overfit(cfg.debug, labels[data.fitted_indices], risks[data.fitted_indices])
+    test = data.split.indices("test")
+    metrics = score_predictions(labels[test], risks[test], majority=facts["majority"])
 
     others = label_definitions().items()
     definitions = {name: replace(label, no_scan_in_window=cfg.label.no_scan_in_window) for name, label in others}
@@ -158,7 +155,7 @@ def _fit_and_evaluate(
     metrics |= found.metrics
     for name, table in found.tables.items():
         write_csv(table, run.path / f"{name}.csv")
-    figures = run_figures(fitted.history, fitted.best_epoch, pipeline.labels[test], risks[test], metrics)
+    figures = run_figures(fitted.history, fitted.best_epoch, labels[test], risks[test], metrics)
     figures |= evaluation_figures(found)
     if isinstance(predictor, FittedNetwork):
         figures |= attention_figures(predictor, data.raw[test])
@@ -166,7 +163,7 @@ def _fit_and_evaluate(
         board.experiment.add_graph(predictor, torch.zeros(1, len(data.features), dtype=predictor.dtype))
     else:
         save_predictor(predictor, run.last)
-    baseline = prevalence_scores(pipeline.labels[test], data.prevalence)
+    baseline = prevalence_scores(labels[test], data.prevalence)
     caveats = [*facts["caveats"], *found.caveats]
     outcome = {"metrics": metrics, "caveats": caveats, "prevalence_baseline": baseline, **get_training_outcome(fitted)}
     log_result(cfg, run.path, loggers, figures, metrics, {"verdict": get_verdict(cfg), **outcome})

@@ -22,7 +22,7 @@ from hemexp.evaluation.metrics import CONFIDENCE, MEASURES, RANKING, Score, aupr
 from hemexp.evaluation.pipeline import Pipeline
 from hemexp.models.predictor import Predictor
 from hemexp.training.fit import fit
-from hemexp.training.loop import FitResult
+from hemexp.training.member import FitResult
 from hemexp.types import Array
 
 NOT_DEFINED: Score = {"value": None, "low": None, "high": None}

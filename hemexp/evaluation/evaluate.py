@@ -200,7 +200,7 @@ def _test_part(
     training: list[int],
 ) -> None:
     """Fit the baselines to the training part, and put the model beside them."""
-    test = data.split.positions("test")
+    test = data.split.indices("test")
     labels = pipeline.labels[test]
     fitted = fit([each.member(training, pipeline.cfg.seed) for each in rivals], pipeline.cfg.trainer)
     tested = {pipeline.name: risks[test]}

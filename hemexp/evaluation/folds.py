@@ -7,6 +7,7 @@ import numpy as np
 
 from hemexp.config import TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
+from hemexp.data.split import draw_validation
 from hemexp.errors import UserError
 from hemexp.evaluation.pipeline import build_pipeline
 from hemexp.types import Array
@@ -16,13 +17,13 @@ _USUAL_FOLDS = 5  # a cohort too small even for these has no cross-validation, a
 
 def training_indices(data: ExpansionDataModule) -> list[int]:
     """Return the table positions of the patients that the run's model is fitted to."""
-    return sorted(data.split.positions("train") + data.split.positions("val"))
+    return sorted(data.split.indices("train") + data.split.indices("val"))
 
 
 def evaluated_indices(cfg: TrainConfig, data: ExpansionDataModule) -> list[int]:
     """Return the table positions of the patients whom cross-validation divides, as ``evaluation.patients`` says."""
     training = training_indices(data)
-    return training if cfg.evaluation.patients == "train" else sorted(training + data.split.positions("test"))
+    return training if cfg.evaluation.patients == "train" else sorted(training + data.split.indices("test"))
 
 
 def check_folds(cfg: TrainConfig, data: ExpansionDataModule) -> None:
@@ -48,7 +49,7 @@ def check_folds(cfg: TrainConfig, data: ExpansionDataModule) -> None:
         (evaluation.threshold_repeats, training_indices(data)),
     ):
         for part in repeated_folds(pipeline.labels, rows, evaluation.num_folds, num_repeats, cfg.seed):
-            pipeline.member(part.train.tolist(), part.seed)
+            draw_validation(pipeline.labels, part.train, cfg.split.val_fraction, part.seed)
 
 
 @dataclass(frozen=True)

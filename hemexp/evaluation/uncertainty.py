@@ -39,7 +39,7 @@ def single_patients(
     """
     known, unseen = labels[within.indices], within.probabilities[:, within.indices]
     thresholds = choose_thresholds(known, unseen)
-    test = data.split.positions("test")
+    test = data.split.indices("test")
     threshold = thresholds["youden"]
     # one repeat: the risks of others are of single networks too
     low, high = venn_abers_interval(known, unseen[0], np.append(risks, threshold))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hemexp.commands.debug import check_overfit, overfit_subset
+from hemexp.commands.debug import check_overfit
 from hemexp.commands.train import train
 from hemexp.config import TrainConfig, config_hash
 from hemexp.config.compose import load_config
@@ -28,13 +28,6 @@ def test_a_debug_run_is_never_taken_for_the_run_it_tries():
     assert config_hash(plain) != config_hash(load_config(TrainConfig, ["trainer.max_epochs=3", "debug.name=fast"]))
     with pytest.raises(UserError, match=r"debug\.num_patients=1"):
         load_config(TrainConfig, ["debug=overfit", "debug.num_patients=1"])
-
-
-def test_a_handful_holds_both_outcomes_in_equal_numbers_while_there_are():
-    labels = np.array([0, 0, 0, 0, 1, 1, 0, 1, 1, 1], dtype=float)
-    assert overfit_subset(labels, range(10), 6) == [0, 1, 2, 4, 5, 7]
-    assert overfit_subset(labels, [0, 1, 2, 3, 4], 4) == [0, 1, 2, 4]
-    assert overfit_subset(labels, [3, 1], 0) == [3, 1]
 
 
 def test_what_was_not_learnt_by_heart_is_told_with_its_bound():

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hemexp.models.registry import build_estimator
+
 PACKAGES = {
     "xgboost": "xgboost",
     "lightgbm": "lightgbm",
@@ -33,6 +35,11 @@ def model(name, **settings):
     if name in PACKAGES:
         pytest.importorskip(PACKAGES[name])
     return SimpleNamespace(name=name, **SETTINGS.get(name, {}) | settings)
+
+
+def build(name, seed=0, **settings):
+    """Return an unfitted estimator; skip the test where its package is missing."""
+    return build_estimator(seed, **vars(model(name, **settings)))
 
 
 def patients(num, seed, num_inputs=4):

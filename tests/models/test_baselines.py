@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
-from fitted_models import model
-
-from hemexp.models.fitted_estimator import build_estimator
+from fitted_models import build
 
 
 def test_the_prevalence_needs_no_inputs():
-    prevalence = build_estimator(model("prevalence"), 0).fit(np.zeros((8, 0)), np.array([1, 0, 0, 0, 1, 0, 0, 0]))
+    prevalence = build("prevalence").fit(np.zeros((8, 0)), np.array([1, 0, 0, 0, 1, 0, 0, 0]))
     np.testing.assert_array_equal(prevalence.predict_proba(np.zeros((3, 0))), [[0.75, 0.25]] * 3)
 
 
@@ -25,13 +23,13 @@ def test_the_prevalence_needs_no_inputs():
     ],
 )
 def test_brain_gives_the_published_points(volume, hours, stroke, points):
-    brain = build_estimator(model("brain"), 0).fit(np.zeros((0, 3)), np.zeros(0))
-    assert brain.raw
+    brain = build("brain").fit(np.zeros((0, 3)), np.zeros(0))
+    assert brain.takes_raw_inputs
     assert brain.points(np.array([[volume, hours, stroke]], dtype=float)) == [points]
 
 
 def test_brain_gives_the_published_risk_at_the_ends():
-    brain = build_estimator(model("brain"), 0)
+    brain = build("brain")
     lowest = brain.risk(np.array([[1_000.0, 9, 0]]))[0]
     assert lowest == pytest.approx(0.034)
     brain.points = lambda X: np.full(len(X), 24)

@@ -3,7 +3,6 @@
 import io
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,14 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from hemexp.data.training_set import build_training_set
 from hemexp.errors import UserError
-from hemexp.models.fitted_estimator import (
-    ESTIMATORS,
-    FittedEstimator,
-    build_estimator,
-    estimator_content,
-    estimator_from_content,
-    fit_estimator,
-)
+from hemexp.models.fitted_estimator import FittedEstimator, fit_estimator
+from hemexp.models.registry import ESTIMATORS, build_estimator
 
 ALL = list(ESTIMATORS)
 LEARNING = list(SETTINGS)
@@ -81,7 +74,7 @@ def test_a_probability_does_not_depend_on_who_else_is_there(name):
 def test_the_file_holds_nobody_s_values(name):
     # thresholds of trees are midpoints between two patients' values; nothing else comes from an input
     predictor, raw = fitted(name)
-    file = written(estimator_content(predictor.estimator))
+    file = written(predictor.estimator.content())
     known = raw[~np.isnan(raw)]
     for values in (known, predictor.inputs(raw).ravel()):
         own = [value for value in values.tolist() if value not in {0.0, 1.0, 10.0, -10.0}]
@@ -127,20 +120,20 @@ def test_a_missing_package_is_named(name, monkeypatch):
     monkeypatch.setitem(sys.modules, PACKAGES[name], None)
     extra = "tabular" if name in NETWORKS else "boosting"
     with pytest.raises(UserError) as error:
-        build_estimator(settings, 0).fit(np.eye(4), np.array([0, 1, 0, 1]))
+        build_estimator(0, **vars(settings)).fit(np.eye(4), np.array([0, 1, 0, 1]))
     assert str(error.value) == f'model={name} needs the package {PACKAGES[name]}: pip install "hemexp[{extra}]"'
 
 
 def test_an_unknown_model_is_refused():
     with pytest.raises(UserError, match=r"model.name=oracle: must be one of prevalence, volume"):
-        build_estimator(SimpleNamespace(name="oracle"), 0)
+        build_estimator(0, name="oracle")
 
 
 def test_nothing_is_unpickled_beyond_tensors():
     predictor, _ = fitted("random_forest")
-    content = estimator_content(predictor.estimator)
+    content = predictor.estimator.content()
     assert all(isinstance(value, torch.Tensor | int | float) for value in content.values())
-    again = estimator_from_content(predictor.model, content)
+    again = build_estimator(0, **predictor.model).restore(content)
     np.testing.assert_array_equal(again.risk(np.eye(4)), predictor.estimator.risk(np.eye(4)))
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from hemexp.data.preprocessing import Preprocessing, fit_preprocessing
 from hemexp.errors import UserError
 from hemexp.models.input_layer import InputLayer
-from hemexp.models.network import build_network
+from hemexp.models.registry import build_network
 from hemexp.models.sacnn import AttentionBranch, ConvolutionBranch
 
 CONV = {"kernel_size": 3, "channels": [16, 32]}

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from fitted_models import model, patients
+from fitted_models import build, patients
 
-from hemexp.models.fitted_estimator import build_estimator
-from hemexp.models.tabular import _cut
+from hemexp.models.tabular import _draw_validation
 
 
 def simulated(num, seed):
@@ -16,7 +15,7 @@ def simulated(num, seed):
 def test_a_fit_disturbs_neither_torch_s_generator_nor_its_threads(name):
     X, y = simulated(40, 0)
     state, threads = torch.random.get_rng_state(), torch.get_num_threads()
-    net = build_estimator(model(name, max_epochs=2), 0).fit(X, y)
+    net = build(name, max_epochs=2).fit(X, y)
     net.restore(net.content()).predict_proba(X)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert torch.get_num_threads() == threads
@@ -28,12 +27,12 @@ def test_the_part_cut_out_stops_the_training_and_chooses_the_weights():
     epochs = []
 
     def net(patience):
-        estimator = build_estimator(model("tabm", lr=0.01, max_epochs=60, patience=patience), 0)
+        estimator = build("tabm", lr=0.01, max_epochs=60, patience=patience)
         forward = estimator._probabilities
         estimator._probabilities = lambda x: (epochs.append(0), forward(x))[1]
         return estimator.fit(X, noise)
 
-    cut_out = _cut(X, noise, 0.2, 0)
+    cut_out = _draw_validation(X, noise, 0.2, 0)
     patient = net(60)
     assert len(epochs) == 60
     epochs.clear()
@@ -45,7 +44,7 @@ def test_the_part_cut_out_stops_the_training_and_chooses_the_weights():
 
 def test_the_members_of_tabm_are_averaged_as_probabilities():
     X, y = simulated(40, 0)
-    net = build_estimator(model("tabm", max_epochs=5), 0).fit(X, y)
+    net = build("tabm", max_epochs=5).fit(X, y)
     with torch.no_grad():
         logits = net.net(torch.tensor(X))[..., 0]
     assert logits.shape == (40, 32)
@@ -56,15 +55,15 @@ def test_the_members_of_tabm_are_averaged_as_probabilities():
 def test_either_outcome_is_cut_out_and_left_in(events, cut_events):
     y = (np.arange(100) < events).astype(int)
     X = np.arange(100.0)[:, None]
-    cut_out = _cut(X, y, 0.2, 0)
+    cut_out = _draw_validation(X, y, 0.2, 0)
     assert y[cut_out].sum() == cut_events
     assert (1 - y)[cut_out].sum() == round(0.2 * (100 - events))
-    assert (_cut(X, y, 0.2, 1) != cut_out).any()
+    assert (_draw_validation(X, y, 0.2, 1) != cut_out).any()
 
 
 def test_a_patient_of_a_bootstrap_sample_is_never_on_both_sides():
     X, y = np.arange(40.0)[:, None], (np.arange(40) < 12).astype(int)
     drawn = np.random.default_rng(0).integers(40, size=40)
-    cut_out = _cut(X[drawn], y[drawn], 0.25, 0)
+    cut_out = _draw_validation(X[drawn], y[drawn], 0.25, 0)
     assert 0 < cut_out.sum() < 40
     assert not set(drawn[cut_out]) & set(drawn[~cut_out])

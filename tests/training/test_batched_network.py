@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from hemexp.models.network import build_network
+from hemexp.models.registry import build_network
 from hemexp.training.batched_network import BatchedNetwork
 
 CONV = {"kernel_size": 3, "channels": [16, 32]}
@@ -86,14 +86,14 @@ def test_collapsed_attention_is_plain_attention(spread: float):
 
 
 def test_the_derivative_of_the_tilted_mean_is_the_tilted_variance():
-    from hemexp.training.batched_network import _tilted_mean
+    from hemexp.training.batched_functions import tilted_mean
 
     t = torch.randn(2, 3, 2, 5, dtype=torch.float64, requires_grad=True)
     x = torch.randn(2, 3, 5, dtype=torch.float64)
     powers = torch.stack([torch.ones_like(x), x, x * x, torch.zeros_like(x)], dim=2)
-    assert torch.autograd.gradcheck(lambda t: _tilted_mean(t, powers), t)
+    assert torch.autograd.gradcheck(lambda t: tilted_mean(t, powers), t)
     weights = torch.softmax(t.unsqueeze(-1) * x[:, :, None, None], dim=-1)
-    torch.testing.assert_close(_tilted_mean(t, powers), (weights * x[:, :, None, None]).sum(-1))
+    torch.testing.assert_close(tilted_mean(t, powers), (weights * x[:, :, None, None]).sum(-1))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -102,7 +102,7 @@ def test_a_members_tilted_mean_is_the_same_bits_wherever_blocks_end(
     num_inputs: int, num_heads: int, dtype: torch.dtype
 ):
     """PyTorch computes exp2 of the last few elements of a block by another routine, with other last bits."""
-    from hemexp.training.batched_network import _tilted_mean
+    from hemexp.training.batched_functions import tilted_mean
 
     draw = torch.Generator().manual_seed(0)
     t = torch.randn(9, 48, num_heads, num_inputs, dtype=dtype, generator=draw)
@@ -112,11 +112,11 @@ def test_a_members_tilted_mean_is_the_same_bits_wherever_blocks_end(
     try:
         for number in (1, 2, 3):
             torch.set_num_threads(number)
-            together = _tilted_mean(t, powers)
+            together = tilted_mean(t, powers)
             torch.set_num_threads(1)
             for member in range(9):
                 one = slice(member, member + 1)
-                assert torch.equal(_tilted_mean(t[one], powers[one]), together[one]), (number, member)
+                assert torch.equal(tilted_mean(t[one], powers[one]), together[one]), (number, member)
     finally:
         torch.set_num_threads(threads)
 

@@ -21,11 +21,15 @@ from hemexp.config import OptimizerConfig, TrainConfig
 from hemexp.config.compose import load_config
 from hemexp.data.training_set import build_training_set
 from hemexp.errors import Interrupted, UserError
-from hemexp.models.network import FittedNetwork, build_network
+from hemexp.models.network import FittedNetwork
+from hemexp.models.registry import build_network
+from hemexp.training.checkpoint import members_key
 from hemexp.training.fit import fit, get_shape
-from hemexp.training.loop import FitResult, Recorder, fit_group, members_key
-from hemexp.training.member import Member
-from hemexp.training.task import ExpansionTask, GroupBatches, auroc, input_layer
+from hemexp.training.loop import fit_group
+from hemexp.training.member import FitResult, Member
+from hemexp.training.patient_batch import build_input_layer
+from hemexp.training.recorder import Recorder
+from hemexp.training.task import ExpansionTask, GroupBatches, auroc
 
 Make = Callable[..., list[Member]]
 
@@ -95,7 +99,7 @@ def load_data() -> Member:
     from hemexp.data.datamodule import ExpansionDataModule
 
     cfg = load_config(TrainConfig)
-    data = ExpansionDataModule(cfg.data, cfg.label, cfg.features, cfg.split)
+    data = ExpansionDataModule.from_config(cfg)
     data.setup()
     return Member(cfg.model, cfg.optimizer, data.training_set)
 
@@ -118,7 +122,7 @@ def test_100_epochs_are_those_of_the_readable_network_and_torchs_adam(
         fold = member.training_set
         torch.manual_seed(member.seed)
         net = build_network(11, **vars(member.model)).double()
-        layer = input_layer(fold, torch.float64)
+        layer = build_input_layer(fold, torch.float64)
         inputs, labels = layer(torch.tensor(fold.inputs)), torch.tensor(fold.labels)
         held_out, outcomes = layer(torch.tensor(fold.val_inputs)), torch.tensor(fold.val_labels)
         optimizer = torch.optim.Adam(net.parameters(), **vars(member.optimizer))
@@ -184,7 +188,7 @@ def test_the_group_shrinks_when_half_of_it_is_done(members: Make, trainer: Calla
 
     def watch(self, batch, batch_idx):
         assert len(batch["train"].inputs) == len(self.net.weights) == len(self.running)
-        sizes.append(len(self.present))
+        sizes.append(len(self.member_indices))
         return step(self, batch, batch_idx)
 
     monkeypatch.setattr(ExpansionTask, "training_step", watch)

@@ -20,7 +20,8 @@ from test_loop import Make, equal
 from hemexp.errors import UserError
 from hemexp.training import process_pool as workers
 from hemexp.training.fit import fit
-from hemexp.training.loop import FitResult, fit_group
+from hemexp.training.loop import fit_group
+from hemexp.training.member import FitResult
 
 
 @pytest.mark.slow
@@ -45,13 +46,13 @@ def test_the_same_results_whatever_the_workers_and_groups(members: Make, trainer
 def test_groups_leave_no_worker_idle(members: Make, trainer: Callable, monkeypatch: pytest.MonkeyPatch):
     asked: list[tuple[list[int], int]] = []
 
-    def remember(job, groups, report, num_workers=1):
+    def remember(request, groups, report, num_workers=1):
         asked.append((sorted(len(group) for group in groups), num_workers))
         cut = sorted(number for group in groups for number in group)
-        assert cut == list(range(len(job.members)))
+        assert cut == list(range(len(request.members)))
         return dict.fromkeys(cut)
 
-    monkeypatch.setattr("hemexp.training.fit.fit_here", remember)
+    monkeypatch.setattr("hemexp.training.fit.fit_in_this_process", remember)
     monkeypatch.setattr("hemexp.training.fit.fit_in_processes", remember)
     monkeypatch.setattr("hemexp.training.fit._num_devices", lambda trainer: 4)
     for count in (1, 8, 9, 40, 100):
@@ -82,7 +83,7 @@ def test_out_of_memory_means_smaller_groups(members: Make, trainer: Callable, mo
     assert all(equal(a, b) for a, b in zip(whole, fit(group, cfg), strict=True))
     assert sorted(trained) == list(range(7))  # nobody twice
     monkeypatch.setattr(workers, "fit_group", allocating(0, trained))
-    with pytest.raises(UserError, match=r"one member alone needs more memory.*trainer\.batch_size"):
+    with pytest.raises(UserError, match=r"a single member needs more memory.*trainer\.batch_size"):
         fit(group, cfg)
 
 
@@ -190,7 +191,7 @@ def stop_and_go_on(number: signal.Signals, tmp_path: Path, whole: str) -> None:
     assert len(again.splitlines()[-1].split()) == 2
 
 
-class Sleeping(workers.Job):
+class Sleeping(workers.FitRequest):
     """Takes a while on its device instead of training on it."""
 
     def fit(self, group, report, stop):
@@ -231,7 +232,7 @@ def test_four_simulated_gpus_each_have_one_worker_and_one_group_at_a_time(traine
 
 
 def test_a_config_that_names_its_gpu_keeps_it(trainer: Callable):
-    job = workers.Job([], trainer(accelerator="gpu", devices=[2]), None)
+    job = workers.FitRequest([], trainer(accelerator="gpu", devices=[2]), None)
     assert workers.on_device(job, 0).trainer.devices == [2]
     assert workers.on_device(replace(job, trainer=trainer()), 3).trainer.devices == 1
 

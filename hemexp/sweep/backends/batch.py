@@ -6,15 +6,13 @@ import time
 from collections.abc import Sequence
 from itertools import groupby
 
-from hemexp.commands.debug import get_learning_indices
 from hemexp.config import TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
-from hemexp.evaluation.pipeline import build_pipeline
 from hemexp.files.run_directory import RunDirectory
 from hemexp.sweep.directory import BATCHES
 from hemexp.sweep.plan.job import SweepJob
+from hemexp.training.checkpoint import SHARED_SECONDS, load_checkpoint, save_checkpoint
 from hemexp.training.fit import fit, get_shape
-from hemexp.training.loop import SECONDS, load_checkpoint, save_state
 from hemexp.training.member import Member
 
 
@@ -38,17 +36,15 @@ def train_together(jobs: Sequence[SweepJob]) -> None:
         place = alike[0][0].folder.parent / BATCHES / names  # where an interrupted batch is taken up again
         ends = [RunDirectory(job.folder).last for job, _ in alike]
         started = time.perf_counter()
-        fit([member for _, member in alike], trainer, directory=place, num_workers=1, apart=ends)
+        fit([member for _, member in alike], trainer, directory=place, num_workers=1, member_checkpoints=ends)
         share = (time.perf_counter() - started) / len(alike)
         for end in ends:
-            save_state({**load_checkpoint(end), SECONDS: share}, end)
+            save_checkpoint({**load_checkpoint(end), SHARED_SECONDS: share}, end)
         shutil.rmtree(place, ignore_errors=True)
 
 
 def build_member(cfg: TrainConfig) -> Member:
     """Return what a run of this configuration trains."""
-    data = ExpansionDataModule(
-        cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs
-    )
+    data = ExpansionDataModule.from_config(cfg)
     data.setup()
-    return build_pipeline(cfg, data).member(get_learning_indices(cfg, data), cfg.seed)
+    return Member(cfg.model, cfg.optimizer, data.training_set, cfg.seed)

@@ -31,7 +31,7 @@ def run_task(task: Task, pulse: Pulse = lambda epochs: None) -> tuple[str, str]:
     (first, *_), place = task.jobs, task.jobs[0].folder
     name = "train.log" if task.kind == "job" else f"{task.kind}-{first.number}.log"
     logs = place / name if task.kind == "job" else place.parent / ".logs" / name
-    with _told_in(logs, pulse), progress.heard_by(pulse):
+    with _told_in(logs, pulse), progress.report_epochs_to(pulse):
         try:
             _KINDS[task.kind](task)
         except (UserError, CheckFailed) as error:

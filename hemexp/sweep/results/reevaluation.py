@@ -23,9 +23,7 @@ def evaluate_afresh(job: SweepJob) -> None:
     from hemexp.evaluation.pipeline import build_pipeline
 
     cfg = job.cfg
-    data = ExpansionDataModule(
-        cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs
-    )
+    data = ExpansionDataModule.from_config(cfg)
     data.setup()
     pipeline = build_pipeline(cfg, data)
     seed = fresh_seed(cfg.seed)
