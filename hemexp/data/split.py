@@ -103,7 +103,7 @@ def _assign_train(labels: Array, split: SplitConfig, seed: int) -> Array:
         if smallest < split.num_folds:
             raise UserError(
                 f"split.num_folds={split.num_folds}: the rarer outcome has {smallest} patients; rule: each fold needs "
-                f"both outcomes; give at most {smallest}"
+                "patients of both outcomes; use fewer folds"
             )
         folds = StratifiedKFold(split.num_folds, shuffle=True, random_state=seed).split(labels[:, None], labels)
         in_train = np.ones(n, dtype=bool)

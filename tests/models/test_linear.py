@@ -21,21 +21,21 @@ def test_one_input_is_fitted_without_a_penalty():
     np.testing.assert_allclose([volume.intercept, *volume.coefficients], best, atol=1e-4)
 
 
-def test_perfect_separation_gives_finite_numbers():
+def test_perfect_separation_gives_finite_coefficients():
     X, _ = simulated(80, 1)
     hours = build("hours").fit(X, (X[:, 0] > 0).astype(int))
     assert np.isfinite(hours.coefficients).all()
     np.testing.assert_allclose(hours.risk(X), X[:, 0] > 0, atol=0.1)
 
 
-def test_an_input_that_never_varies_leaves_the_share_of_events():
+def test_a_constant_input_gives_the_share_of_events():
     X, y = np.zeros((80, 1)), (np.arange(80) < 20).astype(int)
-    hours = build("hours").fit(X, y)  # a warning would be an error here
+    hours = build("hours").fit(X, y)  # pytest turns a warning into an error
     np.testing.assert_allclose(hours.risk(X), 0.25, atol=1e-6)
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
-def test_a_given_penalty_is_that_of_scikit_learn(l1_ratio):
+def test_a_given_penalty_gives_the_coefficients_of_scikit_learn(l1_ratio):
     X, y = simulated(80, 5)
     ours = build("logistic", C=0.3, l1_ratio=l1_ratio).fit(X, y)
     theirs = LogisticRegression(C=0.3, l1_ratio=l1_ratio, solver="saga", tol=1e-8, max_iter=100_000).fit(X, y)
@@ -53,7 +53,7 @@ def test_cross_validation_shrinks_noise_and_keeps_signal(l1_ratio):
     assert (signal == 0).sum() > 20
 
 
-def test_one_event_takes_a_fixed_penalty():
+def test_a_single_event_gets_a_fixed_penalty():
     X, _ = simulated(20, 3)
     y = np.eye(20, dtype=int)[0]
     ours = build("logistic").fit(X, y)
@@ -76,7 +76,7 @@ def test_firth_maximizes_the_penalized_likelihood():
     np.testing.assert_allclose([firth.intercept, *firth.coefficients], best, atol=1e-4)
 
 
-def test_firth_says_what_it_cannot_do():
+def test_firth_refuses_too_many_or_dependent_inputs():
     firth = build("firth")
     X, y = simulated(40, 60)
     with pytest.raises(UserError) as error:
@@ -89,8 +89,8 @@ def test_firth_says_what_it_cannot_do():
         firth.fit(np.column_stack([X[:, :2], X[:, 0] + X[:, 1]]), y)
 
 
-def test_copies_of_the_same_patients_choose_a_penalty_no_weaker():
-    """Inner folds go by patient: were copies on both sides, noise would look learnable and be penalized less."""
+def test_copies_of_patients_do_not_weaken_the_penalty():
+    """Copies of a patient are in the same inner fold. Otherwise noise would look learnable and be penalized less."""
     X, y = simulated(60, 40)
     noise = np.random.default_rng(3).permutation(y)
     once = build("logistic").fit(X, noise)

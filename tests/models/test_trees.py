@@ -9,7 +9,7 @@ def simulated(num, seed):
     return np.nan_to_num((raw - 50) / 7), labels
 
 
-def test_the_kept_forest_is_scikit_learn_s():
+def test_the_stored_forest_predicts_like_scikit_learn():
     X, y = simulated(80, 0)
     other = simulated(600, 1)[0]
     ours = build("random_forest", 7, min_samples_leaf=3, max_features=0.5).fit(X, y)
@@ -18,7 +18,7 @@ def test_the_kept_forest_is_scikit_learn_s():
 
 
 @pytest.mark.parametrize("depth", [1, 4])
-def test_the_kept_boosting_is_scikit_learn_s(depth):
+def test_the_stored_boosting_predicts_like_scikit_learn(depth):
     X, y = simulated(80, 0)
     other = simulated(600, 1)[0]
     ours = build("gradient_boosting", 7, max_depth=depth).fit(X, y)
@@ -27,7 +27,7 @@ def test_the_kept_boosting_is_scikit_learn_s(depth):
 
 
 @pytest.mark.parametrize("name", ["random_forest", "gradient_boosting"])
-def test_trees_of_a_single_leaf_say_the_prevalence(name):
+def test_trees_of_a_single_leaf_predict_the_prevalence(name):
     y = np.arange(20) < 5
     constant = build(name).fit(np.zeros((20, 2)), y.astype(int))
     assert constant.risk(np.ones((3, 2))) == pytest.approx(0.25, abs=0.03)
