@@ -85,12 +85,14 @@ def fit(
     by_shape: dict[tuple[object, ...], list[int]] = {}
     for number in sorted(range(len(members)), key=lambda i: _rates(members[i])):
         by_shape.setdefault(get_shape(members[number], trainer), []).append(number)
-    sizes = [group_size or _group_size(members[alike[0]], trainer) for alike in by_shape.values()]
+    sizes = [group_size or _group_size(members[same_shape[0]], trainer) for same_shape in by_shape.values()]
     if num_workers is None:
         one_group = len(by_shape) == 1 and len(members) <= sizes[0]
         num_workers = 1 if one_group else _num_devices(trainer)
     groups = [
-        cut for alike, size in zip(by_shape.values(), sizes, strict=True) for cut in _divide(alike, size, num_workers)
+        group
+        for same_shape, size in zip(by_shape.values(), sizes, strict=True)
+        for group in _divide(same_shape, size, num_workers)
     ]
     groups.sort(key=len, reverse=True)
     num_workers = min(num_workers, len(groups))
@@ -144,13 +146,13 @@ def _rates(member: Member) -> tuple[float, float]:
     return member.optimizer.lr, member.optimizer.weight_decay
 
 
-def _divide(alike: list[int], size: int, num_workers: int) -> list[MemberGroup]:
+def _divide(same_shape: list[int], size: int, num_workers: int) -> list[MemberGroup]:
     """Divide members of one shape into equal groups of at most `size`, with a multiple of `num_workers` groups."""
-    parts = -(-len(alike) // size)
+    parts = -(-len(same_shape) // size)
     if parts > 1:
-        parts = min(len(alike), parts + -parts % num_workers)
-    edges = [len(alike) * part // parts for part in range(parts + 1)]
-    return [tuple(alike[start:end]) for start, end in pairwise(edges)]
+        parts = min(len(same_shape), parts + -parts % num_workers)
+    edges = [len(same_shape) * part // parts for part in range(parts + 1)]
+    return [tuple(same_shape[start:end]) for start, end in pairwise(edges)]
 
 
 def _num_devices(trainer: TrainerConfig) -> int:

@@ -90,9 +90,9 @@ class ExpansionTask(LightningModule):
         curves = {name: torch.stack([score[name] for score in scores]).cpu() for name in scores[0]}
         if "val" in batch:
             logits = curves.pop("val/logits")  # (epochs, M, V)
-            held_out = PatientBatch(*(part.cpu() for part in batch["val"]))
-            curves["val/accuracy"] = held_out.mean((logits > 0) == held_out.labels.bool())
-            curves["val/auroc"] = auroc(logits, held_out.labels, held_out.real)
+            val_batch = PatientBatch(*(part.cpu() for part in batch["val"]))
+            curves["val/accuracy"] = val_batch.mean((logits > 0) == val_batch.labels.bool())
+            curves["val/auroc"] = auroc(logits, val_batch.labels, val_batch.real)
         self.epoch += len(scores)
         seconds = (time.perf_counter() - started) / len(scores)
         self.chunk = max(1, min(_CHUNK_EPOCHS, int(_CHUNK_SECONDS / seconds)))
@@ -154,7 +154,7 @@ class ExpansionTask(LightningModule):
         return [len(self.members[i].training_set.labels) for i in self.member_indices]
 
     def _generators(self, epoch: int) -> list[torch.Generator]:
-        """Return a generator for each member, seeded by member and epoch. A resumed run so draws the same numbers."""
+        """Return a generator for each member, seeded by member and epoch: a resumed run draws the same."""
         if self.dropout == 0:
             return []
         sequences = (np.random.SeedSequence([self.members[i].seed, epoch]) for i in self.member_indices)
@@ -174,6 +174,7 @@ class ExpansionTask(LightningModule):
         return factors.to(self.device)
 
     def _step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take an optimizer step with the gradient of `net.weights`, split into the optimizer's parameters."""
         assert self.net.weights.grad is not None
         start = 0
         for group in optimizer.param_groups:
@@ -202,9 +203,8 @@ class ExpansionTask(LightningModule):
         self.running &= loss >= (-torch.inf if self.cfg.stop_loss is None else self.cfg.stop_loss)  # False for NaN
         if self.cfg.patience is not None:
             self.running &= epoch - self.best_epoch < self.cfg.patience
-        if (
-            self.keep_final_weights and self.device.type == "cpu"
-        ):  # on a GPU, a single member also trains to the end of the chunk
+        # on a GPU, a single member also trains to the end of the chunk
+        if self.keep_final_weights and self.device.type == "cpu":
             for row in (before & ~self.running).nonzero().flatten().tolist():
                 self.final_weights[self.member_indices[row]] = self.net.weights.detach()[row].clone()
 
