@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Self
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, TensorDataset
@@ -71,16 +72,8 @@ class ExpansionDataModule(LightningDataModule):
     @classmethod
     def from_config(cls, cfg: TrainConfig) -> Self:
         """Return the data module of a run."""
-        return cls(
-            cfg.data,
-            cfg.label,
-            cfg.features,
-            cfg.split,
-            seed=cfg.seed,
-            batch_size=cfg.trainer.batch_size,
-            inputs=cfg.model.inputs,
-            num_patients=cfg.debug.num_patients,
-        )
+        parts = (cfg.data, cfg.label, cfg.features, cfg.split)
+        return cls(*parts, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs, cfg.debug.num_patients)
 
     def setup(self, stage: str | None = None) -> None:
         """Read and prepare the cohort. A second call does nothing.
@@ -95,18 +88,14 @@ class ExpansionDataModule(LightningDataModule):
         note_unseen(self.labels, cohort.scans, self.label_config, cohort.where, cohort.findings)
         self.split = split_patients(cohort.patients, self.labels["expansion"], self.split_config, self.seed)
         self.raw = input_table(cohort.patients, self.features).to_numpy()
-        self._set_training_set()
-        self.cohort = cohort
-
-    def _set_training_set(self) -> None:
-        train: Sequence[int] | Array = self.split.indices("train")
-        val: Sequence[int] | Array = self.split.indices("val")
-        self.fitted_indices = [*train, *val]
+        train, val = np.asarray(self.split.indices("train")), np.asarray(self.split.indices("val"), dtype=int)
+        self.fitted_indices = [*train.tolist(), *val.tolist()]
         if self.num_patients:
             labels = self.labels["expansion"].to_numpy()
             self.fitted_indices = overfit_subset(labels, self.fitted_indices, self.num_patients)
             train, val = draw_validation(labels, self.fitted_indices, self.split_config.val_fraction, self.seed)
         self.training_set = self.build_training_set(train, val)
+        self.cohort = cohort
 
     def build_training_set(self, train: Sequence[int] | Array, val: Sequence[int] | Array = ()) -> TrainingSet:
         """Build the training set of another division of the same patients, such as a fold.
@@ -115,15 +104,8 @@ class ExpansionDataModule(LightningDataModule):
             train: table indices, in table order, of patients with a known outcome.
             val: table indices of the validation patients; see `TrainingSet`.
         """
-        return build_training_set(
-            self.raw,
-            self.labels["expansion"].to_numpy(),
-            train,
-            val,
-            clip=self.clip,
-            features=tuple(self.features),
-            label=asdict(self.label_config),
-        )
+        labels, names, label = self.labels["expansion"].to_numpy(), tuple(self.features), asdict(self.label_config)
+        return build_training_set(self.raw, labels, train, val, clip=self.clip, features=names, label=label)
 
     @property
     def prevalence(self) -> float:

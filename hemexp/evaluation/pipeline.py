@@ -53,15 +53,8 @@ class Pipeline:
         """
         fraction = self.cfg.split.val_fraction if isinstance(self.model, NetConfig) else 0.0
         train, val = draw_validation(self.labels, rows, fraction, seed)
-        training_set = build_training_set(
-            self.raw,
-            self.labels,
-            train,
-            val,
-            clip=self.cfg.features.clip,
-            features=self.features,
-            label=self.label,
-        )
+        clip, names, label = self.cfg.features.clip, self.features, self.label
+        training_set = build_training_set(self.raw, self.labels, train, val, clip=clip, features=names, label=label)
         return Member(self.model, self.cfg.optimizer, training_set, seed)
 
     def labelled(self, labels: Array, label: dict[str, Any]) -> "Pipeline":

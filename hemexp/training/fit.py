@@ -80,8 +80,23 @@ def fit(
         if value is not None and value < 1:
             raise UserError(f"{name}={value}: must be at least 1")
     networks = [number for number, member in enumerate(members) if isinstance(member.model, NetConfig)]
-    if len(networks) < len(members):
-        return _fit_by_kind(members, networks, trainer, directory, loggers, history, num_workers, group_size)
+    others = [number for number, member in enumerate(members) if not isinstance(member.model, NetConfig)]
+    results: dict[int, FitResult] = {}
+    if networks:
+        chosen = [members[number] for number in networks]
+        request = FitRequest(chosen, trainer, directory, loggers, history, member_checkpoints)
+        results |= zip(networks, _fit_networks(request, num_workers, group_size), strict=True)
+    if others:
+        chosen = [members[number] for number in others]
+        title = f"fitting {f'{len(chosen)} models' if len(chosen) > 1 else chosen[0].model.name}"
+        with EpochBar(title, len(chosen), trainer.progress_bar, unit="fits") as bar:
+            results |= zip(others, fit_estimators(chosen, num_workers, bar.advance), strict=True)
+    return [results[number] for number in range(len(members))]
+
+
+def _fit_networks(request: FitRequest, num_workers: int | None, group_size: int | None) -> list[FitResult]:
+    """Train the members of a request, all of them networks, in groups of one shape."""
+    members, trainer = request.members, request.trainer
     by_shape: dict[tuple[object, ...], list[int]] = {}
     for number in sorted(range(len(members)), key=lambda i: _rates(members[i])):
         by_shape.setdefault(get_shape(members[number], trainer), []).append(number)
@@ -89,48 +104,17 @@ def fit(
     if num_workers is None:
         one_group = len(by_shape) == 1 and len(members) <= sizes[0]
         num_workers = 1 if one_group else _num_devices(trainer)
-    groups = [
-        group
-        for same_shape, size in zip(by_shape.values(), sizes, strict=True)
-        for group in _divide(same_shape, size, num_workers)
-    ]
+    groups: list[MemberGroup] = []
+    for same_shape, size in zip(by_shape.values(), sizes, strict=True):
+        groups += _divide(same_shape, size, num_workers)
     groups.sort(key=len, reverse=True)
     num_workers = min(num_workers, len(groups))
     title = f"training {f'{len(members)} networks' if len(members) > 1 else members[0].model.name}"
-    request = FitRequest(members, trainer, directory, loggers, history, member_checkpoints)
     with EpochBar(title, len(members) * trainer.max_epochs, trainer.progress_bar) as bar:
         if num_workers > 1:
             results = fit_in_processes(request, groups, bar.advance, num_workers)
         else:
             results = fit_in_this_process(request, groups, bar.advance)
-    return [results[number] for number in range(len(members))]
-
-
-def _fit_by_kind(
-    members: Sequence[Member],
-    networks: Sequence[int],
-    trainer: TrainerConfig,
-    directory: Path | None,
-    loggers: Sequence[Logger],
-    history: Path | None,
-    num_workers: int | None,
-    group_size: int | None,
-) -> list[FitResult]:
-    """Fit the members at the indices `networks` as networks, and the others as estimators."""
-    others = [number for number in range(len(members)) if number not in set(networks)]
-    trained = fit(
-        [members[number] for number in networks],
-        trainer,
-        directory=directory,
-        loggers=loggers,
-        history=history,
-        num_workers=num_workers,
-        group_size=group_size,
-    )
-    title = f"fitting {f'{len(others)} models' if len(others) > 1 else members[others[0]].model.name}"
-    with EpochBar(title, len(others), trainer.progress_bar, unit="fits") as bar:
-        fitted = fit_estimators([members[number] for number in others], num_workers, bar.advance)
-    results = dict(zip([*networks, *others], [*trained, *fitted], strict=True))
     return [results[number] for number in range(len(members))]
 
 

@@ -86,10 +86,8 @@ class Recorder(Callback):
                 for logger in trainer.loggers:
                     log_epoch(logger, dict(zip(curves, scores, strict=True)), epoch)
         trained = skipped = 0
-        states = zip(
-            *(state.tolist() for state in (task.running, task.num_epochs, task.best_epoch, task.best_loss)), strict=True
-        )
-        for row, (running, epochs, best_epoch, best_loss) in enumerate(states):
+        states = (state.tolist() for state in (task.running, task.num_epochs, task.best_epoch, task.best_loss))
+        for row, (running, epochs, best_epoch, best_loss) in enumerate(zip(*states, strict=True)):
             member = task.member_indices[row]
             if member in self.ended:
                 continue
