@@ -1,4 +1,4 @@
-"""Fit the members whose models are estimators, in parallel if it takes long."""
+"""Fit the members whose models are estimators, in parallel if the fits take long."""
 
 from collections.abc import Iterator, Sequence
 
