@@ -83,7 +83,7 @@ def limit(one: Member, epochs: int) -> None:
     runs["8 members"] = lambda: rivals.same_step_loop(members, epochs)
     seconds = rivals.interleave(runs, 5)
     flops = 2 * 1024**3 / seconds["product"]
-    patients, inputs, heads = len(one.fold.labels), len(one.fold.features), 4
+    patients, inputs, heads = len(one.training_set.labels), len(one.training_set.features), 4
     exponentials = patients * heads * inputs**2
     least = 50e6 * patients / 60 / flops + exponentials * seconds["exponentials"] / len(work)
     taken = seconds["8 members"] / 8 / epochs

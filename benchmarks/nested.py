@@ -48,9 +48,7 @@ def pipelines(names: list[str]) -> tuple[Pipelines, list[int]]:
     candidates = {}
     for name in names:
         cfg = load_config(TrainConfig, [*rivals.data_override(), "trainer.progress_bar=false", *CANDIDATES[name]])
-        data = ExpansionDataModule(
-            cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs
-        )
+        data = ExpansionDataModule.from_config(cfg)
         data.setup()
         candidates[name] = build_pipeline(cfg, data)
     return candidates, evaluated_indices(cfg.evaluation, data)

@@ -30,9 +30,10 @@ from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 from hemexp.config import TrainConfig, TrainerConfig
 from hemexp.config.compose import load_config
 from hemexp.data.datamodule import ExpansionDataModule
-from hemexp.models.network import build_network
+from hemexp.models.registry import build_network
 from hemexp.training.member import Member
-from hemexp.training.task import ExpansionTask, GroupBatches, input_layer
+from hemexp.training.patient_batch import build_input_layer
+from hemexp.training.task import ExpansionTask, GroupBatches
 
 warnings.filterwarnings("ignore")
 for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
@@ -55,7 +56,7 @@ def config(overrides: Sequence[str] = ()) -> TrainConfig:
 def cohort() -> ExpansionDataModule:
     """Return the main job's patients."""
     cfg = config()
-    data = ExpansionDataModule(cfg.data, cfg.label, cfg.features, cfg.split)
+    data = ExpansionDataModule.from_config(cfg)
     data.setup()
     return data
 
@@ -63,7 +64,7 @@ def cohort() -> ExpansionDataModule:
 def member(seed: int = 0, overrides: Sequence[str] = ()) -> Member:
     """Return the paper's network, or one with other settings, and its 60 training patients."""
     cfg = config(overrides)
-    return Member(cfg.model, cfg.optimizer, cohort().fold, seed)
+    return Member(cfg.model, cfg.optimizer, cohort().training_set, seed)
 
 
 def trainer(epochs: int, **changes: object) -> TrainerConfig:
@@ -73,14 +74,14 @@ def trainer(epochs: int, **changes: object) -> TrainerConfig:
 
 def tensors(one: Member) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a member's scaled inputs (N, F) and labels (N,)."""
-    raw = torch.tensor(one.fold.inputs, dtype=torch.float32)
-    return input_layer(one.fold, torch.float32)(raw), torch.tensor(one.fold.labels)
+    raw = torch.tensor(one.training_set.inputs, dtype=torch.float32)
+    return build_input_layer(one.training_set, torch.float32)(raw), torch.tensor(one.training_set.labels)
 
 
 def readable(one: Member) -> nn.Module:
     """Return the network as an nn.Module, with PyTorch's scaled_dot_product_attention."""
     torch.manual_seed(one.seed)
-    return build_network(len(one.fold.features), **vars(one.model))
+    return build_network(len(one.training_set.features), **vars(one.model))
 
 
 def raw_loop(one: Member, epochs: int) -> list[float]:

@@ -75,7 +75,7 @@ def cross_validation(one: Member, fits: int) -> list[Member]:
     divisions = RepeatedStratifiedKFold(n_splits=5, n_repeats=-(-fits // 5), random_state=0)
     parts = list(divisions.split(known, labels[known]))[:fits]
     return [
-        replace(one, seed=seed, training_set=cohort.training_set_for(known[train]))
+        replace(one, seed=seed, training_set=cohort.build_training_set(known[train]))
         for seed, (train, _) in enumerate(parts)
     ]
 

@@ -1,4 +1,4 @@
-"""Types that several packages share."""
+"""Types that several packages use."""
 
 from typing import Any
 

@@ -1,12 +1,10 @@
 """Effects of ``debug=``: an incomplete verdict, few training patients, and the check that a model can overfit."""
 
 import logging
-from collections.abc import Sequence
 
 from sklearn.metrics import log_loss
 
 from hemexp.config import DebugConfig, TrainConfig
-from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.errors import CheckFailed
 from hemexp.files.result import INCOMPLETE, NO_LEAKAGE
 from hemexp.types import Array
@@ -19,34 +17,6 @@ def get_verdict(cfg: TrainConfig) -> str:
     if cfg.debug.name == "off":
         return NO_LEAKAGE
     return f"{INCOMPLETE}: debug={cfg.debug.name} tests the program, its scores are not a result"
-
-
-def get_learning_indices(cfg: TrainConfig, data: ExpansionDataModule) -> list[int]:
-    """Return the indices of the patients that the run learns from, with the validation part."""
-    indices = data.split.positions("train") + data.split.positions("val")
-    return overfit_subset(data.labels["expansion"].to_numpy(dtype=float), indices, cfg.debug.num_patients)
-
-
-def overfit_subset(labels: Array, indices: Sequence[int], num_patients: int) -> list[int]:
-    """Return the first patients of each outcome, alternately, until there are enough.
-
-    Args:
-        labels: of all patients.
-        indices: of the patients to choose from.
-        num_patients: number to choose, or all where there are fewer; 0: all.
-
-    Shape:
-        labels: (N,).
-    """
-    if not num_patients:
-        return list(indices)
-    counts: dict[float, int] = {}
-    ranked = []
-    for index in indices:
-        outcome = float(labels[index])
-        counts[outcome] = counts.get(outcome, 0) + 1
-        ranked.append((counts[outcome], index))
-    return sorted(index for _, index in sorted(ranked)[:num_patients])
 
 
 def check_overfit(debug: DebugConfig, labels: Array, risks: Array) -> None:

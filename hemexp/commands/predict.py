@@ -44,6 +44,7 @@ from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv
 from hemexp.models.fitted_estimator import build_estimator
 from hemexp.models.predictor import load_predictor
+from hemexp.models.registry import build_estimator
 from hemexp.types import Array
 
 log = logging.getLogger(__name__)
@@ -163,7 +164,7 @@ def _compare_with_brain(patients: pd.DataFrame, outcomes: Array, risks: Array, m
     known = np.isfinite(items).all(axis=1)
     if model == _BRAIN.name or not known.any():
         return []
-    brain = build_estimator(_BRAIN, seed=0).predict_proba(items[known])[:, 1]
+    brain = build_estimator(0, **vars(_BRAIN)).predict_proba(items[known])[:, 1]
     rows = compare({}, outcomes[known], {model: risks[known], _BRAIN.name: brain})
     return [replace(row, num_patients=int(known.sum())) for row in rows]
 

@@ -39,7 +39,7 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
     """Return what result.json holds of a run before it trains."""
     assert data.cohort is not None
     labels = data.labels["expansion"].to_numpy()
-    train, test = (labels[data.split.positions(part)] for part in ("train", "test"))
+    train, test = (labels[data.split.indices(part)] for part in ("train", "test"))
     caveats = feature_caveats(data.features)
     if test.min() == test.max():
         caveats.append("one_outcome_in_test")
@@ -85,7 +85,7 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
 def count_patients(data: ExpansionDataModule) -> PatientFlow:
     """Return the number of patients in each part, and of those without a known outcome by reason."""
     unlabelled = data.labels.loc[data.labels["expansion"].isna(), "reason"].value_counts()
-    counts = {part: len(data.split.positions(part)) for part in ("unused", "train", "val", "test")}
+    counts = {part: len(data.split.indices(part)) for part in ("unused", "train", "val", "test")}
     reasons = {str(reason): int(count) for reason, count in unlabelled.items()}
     return PatientFlow(patients=len(data.labels), unlabelled=reasons, **counts)
 

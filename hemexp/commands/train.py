@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.loggers import Logger
 from matplotlib.figure import Figure
 
-from hemexp.commands.debug import check_overfit, get_learning_indices, get_verdict
+from hemexp.commands.debug import check_overfit, get_verdict
 from hemexp.commands.log_result import log_result
 from hemexp.commands.run_metadata import log_start, print_summary, start_result, write_cohort
 from hemexp.config import NetConfig, TrainConfig
@@ -32,9 +32,10 @@ from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv
 from hemexp.models.network import FittedNetwork
 from hemexp.models.predictor import Predictor, save_predictor
+from hemexp.training.checkpoint import SHARED_SECONDS, CheckpointMismatch, load_checkpoint
 from hemexp.training.fit import fit
 from hemexp.training.loggers import open_loggers
-from hemexp.training.loop import SECONDS, FitResult, ForeignState, load_checkpoint
+from hemexp.training.member import FitResult, Member
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +96,7 @@ def _train(
 ) -> RunResult:
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
 
-    data = ExpansionDataModule(
-        cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs
-    )
+    data = ExpansionDataModule.from_config(cfg)
     data.setup()
     check_folds(cfg, data)
     pipeline = build_pipeline(cfg, data)
@@ -108,7 +107,7 @@ def _train(
             f"output_dir={run.path}: the cohort has changed since this run began (data_hash "
             f"{run.result().data_hash} then, {result.data_hash} now); choose a new directory"
         )
-    batch_seconds = load_checkpoint(run.last).get(SECONDS, 0.0) if run.last.is_file() and not resume else 0.0
+    batch_seconds = load_checkpoint(run.last).get(SHARED_SECONDS, 0.0) if run.last.is_file() and not resume else 0.0
     run.begin(result, resume, batch_seconds)
     write_cohort(run, data)
     log_start(cfg, result, resume)
@@ -117,7 +116,7 @@ def _train(
     if resume:
         resumed_at = load_checkpoint(run.last)["num_epochs"] if isinstance(cfg.model, NetConfig) else 0
     with open_loggers(cfg, run.path, resumed_at) as loggers:
-        fitted, predictor = _fit(cfg, run, pipeline, data, loggers, resume)
+        fitted, predictor = _fit(cfg, run, data, loggers, resume)
         result, figures = _evaluate(cfg, run, pipeline, data, fitted, predictor, result, callback)
         if isinstance(predictor, FittedNetwork):
             board: Any = loggers[0]
@@ -138,21 +137,16 @@ def _train(
 
 
 def _fit(
-    cfg: TrainConfig,
-    run: RunDirectory,
-    pipeline: Pipeline,
-    data: ExpansionDataModule,
-    loggers: list[Logger],
-    resume: bool,
+    cfg: TrainConfig, run: RunDirectory, data: ExpansionDataModule, loggers: list[Logger], resume: bool
 ) -> tuple[FitResult, Predictor]:
     """Fit the model to the training part; write its checkpoints and ``history.csv``."""
-    member = pipeline.member(get_learning_indices(cfg, data), cfg.seed)
+    member = Member(cfg.model, cfg.optimizer, data.training_set, cfg.seed)
     outputs: dict[str, Any] = {
         "directory": run.last.parent, "loggers": loggers, "history": run.path / "history.csv"
     }  # fmt: skip
     try:
         (fitted,) = fit([member], cfg.trainer, **outputs)
-    except ForeignState:
+    except CheckpointMismatch:
         if resume:
             raise
         run.last.unlink()  # trained in a batch, before the cohort changed
@@ -185,10 +179,9 @@ def _evaluate(
     )
     write_csv(predictions, run.path / "predictions.csv")
     if cfg.debug.num_patients:
-        indices = get_learning_indices(cfg, data)
-        check_overfit(cfg.debug, pipeline.labels[indices], risks[indices])
+        check_overfit(cfg.debug, pipeline.labels[data.fitted_indices], risks[data.fitted_indices])
 
-    test = data.split.positions("test")
+    test = data.split.indices("test")
     metrics = score_predictions(pipeline.labels[test], risks[test], majority=result.majority)
     labels = {
         name: replace(label, no_scan_in_window=cfg.label.no_scan_in_window)

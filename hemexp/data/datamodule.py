@@ -1,7 +1,8 @@
-"""From a cohort to a fold: merging, labels, inputs, split and imputation, in that order."""
+"""Load a cohort and prepare it for training: labels, inputs, split and the run's training set."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Self
 
 import numpy as np
 import torch
@@ -10,27 +11,45 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from hemexp.cohort.labels import label_patients, note_unseen
 from hemexp.cohort.load import Cohort, load_cohort
-from hemexp.config import DataConfig, FeaturesConfig, LabelConfig, SplitConfig
+from hemexp.config import DataConfig, FeaturesConfig, LabelConfig, SplitConfig, TrainConfig
 from hemexp.data.features import feature_names, input_table
-from hemexp.data.split import split_patients
+from hemexp.data.split import draw_validation, overfit_subset, split_patients
 from hemexp.data.training_set import TrainingSet, build_training_set
+from hemexp.types import Array
 
 
 class ExpansionDataModule(LightningDataModule):
-    """A cohort, made ready for training by `setup`, which sets the attributes.
+    """A cohort with its labels, inputs and split. `setup` sets the attributes.
 
     Args:
-        inputs: names of the model's own inputs, for one that does not take those of `features`.
+        data: the cohort's files, or a synthetic cohort.
+        label: the definition of hematoma expansion.
+        features: the group of inputs, and the clipping of scaled inputs.
+        split: the division into parts.
+        seed: of the random divisions.
+        batch_size: patients in a mini-batch of `train_dataloader`; None for the full batch.
+        inputs: names of the inputs of a model that does not use `features`.
+        num_patients: train on this many patients only, as in ``debug=overfit``; 0 for all.
 
     Attributes:
         cohort: the checked tables.
-        labels: a row a patient, as `hemexp.cohort.labels.label_patients` returns it.
+        labels: one row a patient, as `hemexp.cohort.labels.label_patients` returns it.
         split: the part of every patient.
         features: names of the inputs.
-        raw: (N, F) inputs of all patients in table order, gaps as NaN.
-        training_set: the training part, made ready by its own imputation and scaling, and the validation part.
+        raw: (N, F) inputs of all patients in table order, NaN where a value is missing.
+        fitted_indices: table indices of the patients in `training_set`, validation patients included.
+        training_set: the training and validation patients of the run, imputed once.
+
+    Example:
+        >>> from hemexp.config import TrainConfig
+        >>> from hemexp.config.compose import load_config
+        >>> data = ExpansionDataModule.from_config(load_config(TrainConfig, ["data.num_patients=50"]))
+        >>> data.setup()
+        >>> data.training_set.inputs.shape
+        (30, 72)
     """
 
+    fitted_indices: list[int]
     training_set: TrainingSet
 
     def __init__(
@@ -42,56 +61,69 @@ class ExpansionDataModule(LightningDataModule):
         seed: int = 0,
         batch_size: int | None = None,
         inputs: Sequence[str] | None = None,
+        num_patients: int = 0,
     ) -> None:
         super().__init__()
         self.features = feature_names(features.name) if inputs is None else list(inputs)
-        self.config = (data, label, features, split)
-        self.seed, self.batch_size = seed, batch_size
+        self.data_config, self.label_config, self.split_config, self.clip = data, label, split, features.clip
+        self.seed, self.batch_size, self.num_patients = seed, batch_size, num_patients
         self.cohort: Cohort | None = None
 
+    @classmethod
+    def from_config(cls, cfg: TrainConfig) -> Self:
+        """Return the data module of a run."""
+        parts = (cfg.data, cfg.label, cfg.features, cfg.split)
+        return cls(*parts, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs, cfg.debug.num_patients)
+
     def setup(self, stage: str | None = None) -> None:
-        """Read and prepare everything, once.
+        """Read and prepare the cohort. A second call does nothing.
 
         Raises:
             UserError: the files have errors, or a part would be empty or hold one class only.
         """
         if self.cohort is not None:
             return
-        data, label, _, split = self.config
-        cohort = load_cohort(data)
-        self.labels = label_patients(cohort.scans, label)
-        note_unseen(self.labels, cohort.scans, label, cohort.where, cohort.findings)
-        self.split = split_patients(cohort.patients, self.labels["expansion"], split, self.seed)
+        cohort = load_cohort(self.data_config)
+        self.labels = label_patients(cohort.scans, self.label_config)
+        note_unseen(self.labels, cohort.scans, self.label_config, cohort.where, cohort.findings)
+        self.split = split_patients(cohort.patients, self.labels["expansion"], self.split_config, self.seed)
         self.raw = input_table(cohort.patients, self.features).to_numpy()
-        self.training_set = self.training_set_for(self.split.positions("train"), self.split.positions("val"))
+        train, val = np.asarray(self.split.indices("train")), np.asarray(self.split.indices("val"), dtype=int)
+        self.fitted_indices = [*train.tolist(), *val.tolist()]
+        if self.num_patients:
+            labels = self.labels["expansion"].to_numpy()
+            self.fitted_indices = overfit_subset(labels, self.fitted_indices, self.num_patients)
+            train, val = draw_validation(labels, self.fitted_indices, self.split_config.val_fraction, self.seed)
+        self.training_set = self.build_training_set(train, val)
         self.cohort = cohort
 
-    def training_set_for(self, train: Sequence[int], val: Sequence[int] = ()) -> TrainingSet:
-        """Return another division of the same patients, imputed and scaled by its own training part.
+    def build_training_set(self, train: Sequence[int] | Array, val: Sequence[int] | Array = ()) -> TrainingSet:
+        """Build the training set of another division of the same patients, such as a fold.
 
         Args:
-            train: table positions, in table order, of patients with a known outcome.
-            val: those held out to watch the learning; see `TrainingSet`.
+            train: table indices, in table order, of patients with a known outcome.
+            val: table indices of the validation patients; see `TrainingSet`.
         """
-        _, label, features, _ = self.config
-        outcomes, names = self.labels["expansion"].to_numpy(), tuple(self.features)
-        return build_training_set(
-            self.raw, outcomes, train, val, clip=features.clip, features=names, label=asdict(label)
-        )
+        labels, names, label = self.labels["expansion"].to_numpy(), tuple(self.features), asdict(self.label_config)
+        return build_training_set(self.raw, labels, train, val, clip=self.clip, features=names, label=label)
 
     @property
     def prevalence(self) -> float:
-        """The share of expansion in the training part."""
-        return float(self.training_set.labels.mean())
+        """Share of patients with expansion in the training part."""
+        return float(self.labels["expansion"].to_numpy()[self.split.indices("train")].mean())
 
     def train_dataloader(self) -> DataLoader[tuple[torch.Tensor, ...]]:
-        """Return batches of raw training inputs (B, F), gaps filled, and labels (B,), for a task of your own."""
+        """Return batches for a LightningModule of another project.
+
+        Shape:
+            inputs: (B, F) in their own units, gaps filled; labels: (B,).
+        """
         return self._loader(self.training_set.inputs, self.training_set.labels, shuffle=self.batch_size is not None)
 
     def val_dataloader(self) -> DataLoader[tuple[torch.Tensor, ...]]:
-        """Return the validation patients alike, gaps as NaN."""
+        """Return batches of the validation patients, NaN where a value is missing."""
         return self._loader(self.training_set.val_inputs, self.training_set.val_labels, shuffle=False)
 
-    def _loader(self, inputs: np.ndarray, labels: np.ndarray, shuffle: bool) -> DataLoader[tuple[torch.Tensor, ...]]:
+    def _loader(self, inputs: Array, labels: Array, shuffle: bool) -> DataLoader[tuple[torch.Tensor, ...]]:
         dataset = TensorDataset(torch.tensor(inputs, dtype=torch.float32), torch.tensor(labels))
         return DataLoader(dataset, self.batch_size or max(1, len(dataset)), shuffle=shuffle)

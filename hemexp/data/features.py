@@ -1,4 +1,4 @@
-"""The inputs: which columns of a patient's first scan a model sees, by group, in a fixed order."""
+"""Groups of model inputs: columns of a patient's first scan, in a fixed order."""
 
 import numpy as np
 import pandas as pd
@@ -10,16 +10,16 @@ _HOURS = "onset_to_first_scan"
 _BEFORE_TREATMENT = [name for name in c.CLINICAL if name not in c.TREATMENTS]
 
 GROUPS: dict[str, list[str]] = {
-    "paper": [*c.CLINICAL, *c.LOCATION, *c.RADIOMICS["ED"]],  # the radiomics of its Table 3 are the ED sheet's
+    "paper": [*c.CLINICAL, *c.LOCATION, *c.RADIOMICS["ED"]],  # the radiomics of the paper's Table 3 are in the ED sheet
     "admission": [*_BEFORE_TREATMENT, _HOURS, *c.LOCATION, *c.RADIOMICS["Hemo"]],
     "minimal": ["log_volume", "log_hours"],
     "all": [*c.CLINICAL, _HOURS, *c.LOCATION, *c.RADIOMICS["Hemo"], *c.RADIOMICS["ED"]],
 }
-_FLOOR_ML, _FLOOR_HOURS = 0.01, 0.1  # below what is measured; keeps the logarithms finite
+_FLOOR_ML, _FLOOR_HOURS = 0.01, 0.1  # smaller than any measured value; keep the logarithms finite
 
 
 def feature_names(group: str) -> list[str]:
-    """Return the inputs of a group, in order.
+    """Return the names of a group's inputs, in order.
 
     Raises:
         UserError: there is no such group.
@@ -30,11 +30,12 @@ def feature_names(group: str) -> list[str]:
 
 
 def input_table(patients: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Return the inputs as they are before imputation and scaling.
+    """Return the inputs in their own units, before imputation and scaling.
 
     Args:
-        patients: a row a patient: the first scan.
-        names: of `GROUPS`; ``log_volume`` is the natural log of mL, ``log_hours`` of hours from onset.
+        patients: one row a patient: the first scan.
+        names: of inputs in `GROUPS`. ``log_volume`` is the natural logarithm of the volume in mL, ``log_hours`` of the
+            hours from onset to the first scan.
 
     Shape:
         Output: (N, F), float64, NaN where a value is missing.
@@ -48,5 +49,5 @@ def input_table(patients: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 
 
 def feature_caveats(names: list[str]) -> list[str]:
-    """Return what a reader must know about a set of inputs, as codes for result.json."""
+    """Return the caveats of a set of inputs, as codes for result.json."""
     return ["treatments_after_first_scan"] if set(names) & set(c.TREATMENTS) else []

@@ -1,7 +1,8 @@
-"""The paper's imputation, "the mean of the previous three values of the same kind", and scaling, fitted on training.
+"""Impute and scale the inputs with statistics of the training patients only.
 
-Within the training part a gap gets the mean of the three observed values before it in table order. Any other row gets
-the mean of the training part's last three, so that nobody's prediction depends on who else is in the file.
+The paper fills a gap with "the mean of the previous three values of the same kind". In a training patient, a gap gets
+the mean of the three observed values before it in table order. In any other patient, it gets the mean of the last
+three observed values of the training part. So a prediction does not depend on the other patients in the file.
 """
 
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ from hemexp.types import Array
 
 
 def fill_from_previous(values: Array, count: int = 3) -> Array:
-    """Fill each gap with the mean of the `count` observed values before it in its column, or of as many as there are.
+    """Fill each gap with the mean of the `count` observed values before it in its column.
 
-    Filled values are never averaged again. A gap that nothing precedes stays.
+    If fewer values are observed before the gap, their mean is used. If none is, the gap remains. Filled values are not
+    used to fill other gaps.
 
     Shape:
         values: (N, F), NaN marks a gap.
@@ -33,7 +35,7 @@ def fill_from_previous(values: Array, count: int = 3) -> Array:
 
 
 def mean_of_last(values: Array, count: int = 3) -> Array:
-    """Return the mean of each column's last `count` observed values; 0 for a column without any.
+    """Return the mean of the last `count` observed values of each column; 0 for a column without observed values.
 
     Shape:
         values: (N, F). Output: (F,).
@@ -48,13 +50,14 @@ def mean_of_last(values: Array, count: int = 3) -> Array:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What turns raw inputs into a network's: gaps become `fill`, then ``clamp((x - mean) / scale, -clip, clip)``.
+    """Statistics that turn raw inputs into model inputs: ``clamp((x - mean) / scale, -clip, clip)`` after filling.
 
     Attributes:
-        fill: (F,) in each input's own unit.
-        mean: (F,) of the completed training rows.
-        scale: (F,) their standard deviation; infinite for an input that is constant in training, which silences it.
-        clip: in standard deviations; with up to 100 training rows none of them can lie beyond 10.
+        fill: (F,) value for a gap, in the input's own unit.
+        mean: (F,) mean of the filled training rows.
+        scale: (F,) standard deviation of the filled training rows; infinite for an input that is constant in training,
+            which sets the scaled input to 0.
+        clip: in standard deviations. With at most 100 training rows, no training row can lie beyond 10.
     """
 
     fill: Array
@@ -64,17 +67,21 @@ class Preprocessing:
 
 
 def fit_preprocessing(training: Array, clip: float) -> tuple[Preprocessing, Array]:
-    """Fit imputation and scaling on the training rows, in table order.
+    """Fit imputation and scaling to the training rows.
+
+    Args:
+        training: rows in table order, NaN marks a gap.
+        clip: in standard deviations.
 
     Shape:
-        training: (N, F), NaN marks a gap.
+        training: (N, F).
 
     Returns:
-        What other rows need, and the completed training rows (N, F).
+        The statistics for other rows, and the filled training rows (N, F).
     """
     fill = mean_of_last(training)
-    completed = fill_from_previous(training)
-    completed = np.where(np.isnan(completed), fill, completed)
-    mean, scale = completed.mean(axis=0), completed.std(axis=0)
-    constant = scale <= 1e-6 * np.abs(completed).max(axis=0)
-    return Preprocessing(fill, mean, np.where(constant, np.inf, scale), clip), completed
+    filled = fill_from_previous(training)
+    filled = np.where(np.isnan(filled), fill, filled)
+    mean, scale = filled.mean(axis=0), filled.std(axis=0)
+    constant = scale <= 1e-6 * np.abs(filled).max(axis=0)
+    return Preprocessing(fill, mean, np.where(constant, np.inf, scale), clip), filled

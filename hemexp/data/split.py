@@ -1,6 +1,7 @@
-"""Who trains and who tests. Written once to splits.json; every patient has exactly one part."""
+"""Assign every patient to train, validation, test, unused or unlabelled."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from hemexp.cohort.columns import LOCATION, TRAINING_MARK
 from hemexp.config import FractionSplitConfig, KFoldSplitConfig, SplitConfig
 from hemexp.errors import UserError
+from hemexp.types import Array
 
 PARTS = ("train", "val", "test", "unused", "unlabelled")
 
@@ -18,31 +20,32 @@ class Split:
     """The part of every patient, in table order.
 
     Attributes:
-        patients: ids.
-        parts: one of `PARTS` for each; ``val`` is cut out of training, ``unused`` has an outcome but takes no part.
+        patients: patient ids.
+        parts: one of `PARTS` for each patient. ``val`` is drawn from the training part. ``unused`` patients have an
+            outcome, but are neither trained on nor tested.
     """
 
     patients: list[str]
     parts: list[str]
 
-    def positions(self, part: str) -> list[int]:
-        """Return the table positions of a part's patients."""
-        return [i for i, there in enumerate(self.parts) if there == part]
+    def indices(self, part: str) -> list[int]:
+        """Return the table indices of the patients of a part."""
+        return [index for index, assigned in enumerate(self.parts) if assigned == part]
 
     def ids(self) -> dict[str, list[str]]:
-        """Return the content of splits.json."""
-        return {part: [self.patients[i] for i in self.positions(part)] for part in PARTS}
+        """Return the content of splits.json: the patient ids of every part."""
+        return {part: [self.patients[index] for index in self.indices(part)] for part in PARTS}
 
     @property
     def roles(self) -> list[str]:
-        """The ``role`` column of predictions.csv: a validation patient was part of the fit."""
+        """The ``role`` column of predictions.csv. Validation patients count as train: they influenced the fit."""
         return ["train" if part == "val" else part for part in self.parts]
 
 
 def patient_keys(patients: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return two hashes a patient: of the first scan's serial, and of what was measured on it, to six digits.
+    """Return two hashes for each patient: of the first scan's serial, and of its measurements to six digits.
 
-    Either tells the same patient in another file, also under another name; neither tells who it is.
+    Each hash recognizes the patient in another file, even under another id. Neither reveals the patient's identity.
     """
     scans = ["|".join(f"{value:.6g}" for value in row) for row in patients[LOCATION].to_numpy(dtype=float).tolist()]
     return [
@@ -55,13 +58,14 @@ def _short_hash(text: str) -> str:
 
 
 def split_patients(patients: pd.DataFrame, expansion: pd.Series, split: SplitConfig, seed: int) -> Split:
-    """Divide the labelled patients.
+    """Divide the patients with a known outcome into parts.
 
-    Those marked 训练 are divided (all labelled ones, where nobody is marked); other labelled patients stay unused.
+    Only the patients marked 训练 are divided; other patients with an outcome are ``unused``. If no patient is marked,
+    all patients with an outcome are divided.
 
     Args:
-        patients: a row a patient, in table order, with ``patient_id`` and ``dataset_part``.
-        expansion: 1, 0 or NaN for each.
+        patients: one row a patient, in table order, with ``patient_id`` and ``dataset_part``.
+        expansion: 1, 0 or NaN for each patient.
         split: ``paper`` (sequential), ``stratified`` or ``kfold``.
         seed: of the random divisions.
 
@@ -76,29 +80,30 @@ def split_patients(patients: pd.DataFrame, expansion: pd.Series, split: SplitCon
         raise UserError(
             "no patient to train on has a known outcome; rule: follow-up scans, and the mark 训练 where marks are used"
         )
-    in_train = _training(labels[eligible], split, seed)
+    in_train = _assign_train(labels[eligible], split, seed)
     parts = np.where(known, "unused", "unlabelled").astype(object)
     parts[eligible] = np.where(in_train, "train", "test")
-    if split.val_fraction > 0:
-        train = np.flatnonzero(parts == "train")
-        parts[train[stratified_draw(labels[train], split.val_fraction, seed, "split.val_fraction")]] = "val"
-    _check(labels, parts)
+    _, val = draw_validation(labels, np.flatnonzero(parts == "train"), split.val_fraction, seed)
+    parts[val] = "val"
+    _check_parts(labels, parts)
     return Split(patients["patient_id"].tolist(), parts.tolist())
 
 
-def _training(labels: np.ndarray, split: SplitConfig, seed: int) -> np.ndarray:
+def _assign_train(labels: Array, split: SplitConfig, seed: int) -> Array:
+    """Return which of the patients train, (N,) of bool; the others test."""
     n = len(labels)
     if split.name == "paper" and isinstance(split, FractionSplitConfig):
         return np.arange(n) < int(np.floor(round(split.train_fraction * n, 9)))
     if split.name == "stratified" and isinstance(split, FractionSplitConfig):
-        return ~stratified_draw(labels, 1 - split.train_fraction, seed, "split.train_fraction")
+        return ~_stratified_draw(labels, 1 - split.train_fraction, seed, "split.train_fraction")
     if split.name == "kfold" and isinstance(split, KFoldSplitConfig):
         from sklearn.model_selection import StratifiedKFold
 
         smallest = int(min((labels == 0).sum(), (labels == 1).sum()))
         if smallest < split.num_folds:
             raise UserError(
-                f"split.num_folds={split.num_folds}: each fold needs both classes, and one has {smallest} patients"
+                f"split.num_folds={split.num_folds}: the rarer outcome has {smallest} patients; rule: each fold needs "
+                "patients of both outcomes; use fewer folds"
             )
         folds = StratifiedKFold(split.num_folds, shuffle=True, random_state=seed).split(labels[:, None], labels)
         in_train = np.ones(n, dtype=bool)
@@ -107,20 +112,49 @@ def _training(labels: np.ndarray, split: SplitConfig, seed: int) -> np.ndarray:
     raise UserError(f"split.name={split.name}: must be one of paper, stratified, kfold, as split=NAME")
 
 
-def stratified_draw(labels: np.ndarray, fraction: float, seed: int, key: str) -> np.ndarray:
-    """Return who is drawn, a fraction of each class at random.
+def draw_validation(labels: Array, rows: Sequence[int] | Array, fraction: float, seed: int) -> tuple[Array, Array]:
+    """Divide the patients of a fit into training and validation patients, stratified by outcome.
+
+    A bootstrap sample may hold a patient several times. All copies go to the same part.
+
+    Args:
+        labels: 1 or 0 for the patients in `rows`.
+        rows: table indices.
+        fraction: share of the patients to draw for validation; 0 for none.
+        seed: of the draw.
+
+    Shape:
+        labels: (N,).
+
+    Returns:
+        Table indices of the training and of the validation patients, each in table order.
+
+    Raises:
+        UserError: there are too few patients of an outcome to divide them.
+    """
+    rows = np.sort(np.asarray(rows, dtype=int))
+    if fraction == 0:
+        return rows, rows[:0]
+    patients = np.unique(rows)
+    drawn = patients[_stratified_draw(labels[patients], fraction, seed, "split.val_fraction")]
+    in_val = np.isin(rows, drawn)
+    return rows[~in_val], rows[in_val]
+
+
+def _stratified_draw(labels: Array, fraction: float, seed: int, key: str) -> Array:
+    """Draw a fraction of the patients of each outcome.
 
     Args:
         labels: 1 or 0.
         fraction: to draw.
         seed: of the draw.
-        key: of the configuration, for the error.
+        key: the configuration key of `fraction`, for the message.
 
     Shape:
-        labels: (N,); output (N,), true where drawn.
+        labels: (N,). Output: (N,) of bool, true where drawn.
 
     Raises:
-        UserError: the patients cannot be divided so.
+        UserError: there are too few patients of an outcome to divide them.
     """
     from sklearn.model_selection import train_test_split
 
@@ -135,7 +169,27 @@ def stratified_draw(labels: np.ndarray, fraction: float, seed: int, key: str) ->
     return mask
 
 
-def _check(labels: np.ndarray, parts: np.ndarray) -> None:
+def overfit_subset(labels: Array, indices: Sequence[int], num_patients: int) -> list[int]:
+    """Take patients of each outcome in turn, first ones first, until there are enough.
+
+    Args:
+        labels: 1 or 0 for the patients in `indices`.
+        indices: table indices to choose from.
+        num_patients: patients to take; all if there are fewer.
+
+    Shape:
+        labels: (N,).
+    """
+    count: dict[float, int] = {}
+    ranked = []
+    for index in indices:
+        outcome = float(labels[index])
+        count[outcome] = count.get(outcome, 0) + 1
+        ranked.append((count[outcome], index))
+    return sorted(index for _, index in sorted(ranked)[:num_patients])
+
+
+def _check_parts(labels: Array, parts: Array) -> None:
     train, test = labels[parts == "train"], labels[parts == "test"]
     if len(train) == 0 or len(test) == 0:
         raise UserError(

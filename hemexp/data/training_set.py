@@ -1,4 +1,4 @@
-"""A training set: imputed and scaled inputs, labels, and the validation patients."""
+"""Build a training set: imputed inputs, labels, and the validation patients."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from hemexp.types import Array
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """A training part, ready to learn from, and the patients held out to watch the learning.
+    """Training patients with filled inputs, and the validation patients.
 
-    Who is held out decides which epoch's weights are the best: never those on whom the network is tested afterwards.
+    The loss of the validation patients decides which epoch's weights are the best. Test patients are in neither part.
 
     Attributes:
         inputs: (N, F) of the training patients in their own units, gaps filled.
         labels: (N,) 1 or 0.
-        val_inputs: (V, F), gaps as NaN; V may be 0.
-        val_labels: (V,).
-        preprocessing: fitted on the training part; fills the gaps of everybody else, and scales.
+        val_inputs: (V, F) of the validation patients, NaN where a value is missing; V may be 0.
+        val_labels: (V,) 1 or 0.
+        preprocessing: imputation and scaling, fitted to the training patients.
         features: names of the inputs, in order.
-        label: the definition that the labels follow, for whoever predicts with what was trained.
+        label: the definition of the labels; the checkpoint of a fitted model holds it.
     """
 
     inputs: Array
@@ -39,38 +39,53 @@ class TrainingSet:
 def build_training_set(
     raw: Array,
     labels: Array,
-    train: Sequence[int],
-    val: Sequence[int] = (),
+    train: Sequence[int] | Array,
+    val: Sequence[int] | Array = (),
     *,
     clip: float = 10.0,
     features: tuple[str, ...] | None = None,
     label: dict[str, Any] | None = None,
 ) -> TrainingSet:
-    """Fit imputation and scaling on the training rows, and return the fold.
+    """Fit imputation and scaling to the training patients, and return the training set.
+
+    Runs, folds and bootstrap refits all use this function.
 
     Args:
-        raw: all patients' inputs; nobody outside `train` shapes the preprocessing.
-        labels: 1 or 0 for those in `train` and `val`.
-        train: table positions, in table order.
-        val: table positions of the patients held out; see `TrainingSet`.
+        raw: inputs of all patients. Only the rows in `train` influence the preprocessing.
+        labels: 1 or 0 for the patients in `train` and `val`.
+        train: table indices of the training patients, in table order.
+        val: table indices of the validation patients; see `TrainingSet`.
         clip: in standard deviations of the training part.
-        features: names of the inputs; numbers where there are none.
-        label: the label's definition.
+        features: names of the inputs; ``x0``, ``x1``, … without them.
+        label: the definition of the labels.
 
     Shape:
         raw: (N, F), NaN marks a gap; labels: (N,).
 
     Raises:
-        UserError: nobody is in `train`, or a patient of either part has no known outcome.
+        UserError: `train` is empty, or a patient of either part has no known outcome.
+
+    Example:
+        >>> import numpy as np
+        >>> raw = np.array([[1.0, 5.0], [3.0, np.nan], [5.0, 9.0], [np.nan, 2.0]])
+        >>> training_set = build_training_set(raw, labels=np.array([0, 1, 1, 0]), train=[0, 1, 2], val=[3])
+        >>> training_set.inputs.tolist()
+        [[1.0, 5.0], [3.0, 5.0], [5.0, 9.0]]
+        >>> training_set.preprocessing.fill.tolist()
+        [3.0, 7.0]
     """
-    train_rows, val_rows = np.asarray(train, dtype=int), np.asarray(val, dtype=int)
-    unknown = [row for row in (*train_rows, *val_rows) if labels[row] not in {0, 1}]
-    if unknown or not len(train_rows):
-        what = f"row {unknown[0]} has the label {labels[unknown[0]]}" if unknown else "train is empty"
-        raise UserError(f"{what}; rule: patients to learn from, each with a known outcome, 1 or 0")
-    preprocessing, completed = fit_preprocessing(raw[train_rows], clip)
-    names = features or tuple(f"x{number}" for number in range(raw.shape[1]))
-    outcomes = (labels[rows].astype(int) for rows in (train_rows, val_rows))
+    train, val = np.asarray(train, dtype=int), np.asarray(val, dtype=int)
+    unknown = [row for row in (*train, *val) if labels[row] not in {0, 1}]
+    if unknown or not len(train):
+        problem = f"row {unknown[0]} has the label {labels[unknown[0]]}" if unknown else "train is empty"
+        raise UserError(f"{problem}; rule: at least one training patient, each with a known outcome, 1 or 0")
+    preprocessing, inputs = fit_preprocessing(raw[train], clip)
     return TrainingSet(
-        completed, next(outcomes), raw[val_rows], next(outcomes), preprocessing, tuple(names), label or {}
+        inputs,
+        labels[train].astype(int),
+        raw[val],
+        labels[val].astype(int),
+        preprocessing,
+        tuple(features or (f"x{number}" for number in range(raw.shape[1]))),
+        label or {},
     )

@@ -23,7 +23,7 @@ from hemexp.evaluation.pipeline import Pipeline
 from hemexp.files.result import Difference, Score
 from hemexp.models.predictor import Predictor
 from hemexp.training.fit import fit
-from hemexp.training.loop import FitResult
+from hemexp.training.member import FitResult
 from hemexp.types import Array
 
 ScoreCallback = Callable[[int, float], None]  # finished repeats, mean score over their folds; may raise Pruned

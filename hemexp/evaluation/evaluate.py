@@ -176,7 +176,7 @@ def _test_part(
     validated: Mapping[str, CrossValidated],
 ) -> None:
     """Fit the baselines to the training part and compare the model with them."""
-    test = data.split.positions("test")
+    test = data.split.indices("test")
     labels = pipeline.labels[test]
     fitted = fit([baseline.member(training_indices(data), cfg.seed) for baseline in baselines], cfg.trainer)
     tested = {pipeline.name: risks[test]}

@@ -7,6 +7,7 @@ import numpy as np
 
 from hemexp.config import EvaluationConfig, TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
+from hemexp.data.split import draw_validation
 from hemexp.errors import UserError
 from hemexp.evaluation.pipeline import build_pipeline
 from hemexp.types import Array
@@ -16,13 +17,13 @@ _USUAL_FOLDS = 5  # with fewer events than this the run has no cross-validation,
 
 def training_indices(data: ExpansionDataModule) -> list[int]:
     """Return the table positions of the patients that the run's model is fitted to."""
-    return sorted(data.split.positions("train") + data.split.positions("val"))
+    return sorted(data.split.indices("train") + data.split.indices("val"))
 
 
 def evaluated_indices(evaluation: EvaluationConfig, data: ExpansionDataModule) -> list[int]:
     """Return the table positions of the patients to cross-validate, by ``evaluation.patients``."""
     training = training_indices(data)
-    return training if evaluation.patients == "train" else sorted(training + data.split.positions("test"))
+    return training if evaluation.patients == "train" else sorted(training + data.split.indices("test"))
 
 
 def check_folds(cfg: TrainConfig, data: ExpansionDataModule) -> None:
@@ -48,7 +49,7 @@ def check_folds(cfg: TrainConfig, data: ExpansionDataModule) -> None:
         (evaluation.threshold_repeats, training_indices(data)),
     ):
         for fold in repeated_folds(pipeline.labels, rows, evaluation.num_folds, num_repeats, cfg.seed):
-            pipeline.member(fold.train.tolist(), fold.seed)
+            draw_validation(pipeline.labels, fold.train, cfg.split.val_fraction, fold.seed)
 
 
 @dataclass(frozen=True)

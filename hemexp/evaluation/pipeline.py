@@ -1,15 +1,13 @@
-"""Preprocessing and model as one unit, refitted in each fold, bootstrap sample and label definition."""
+"""Preprocessing and model together, refitted in every fold, bootstrap sample and label definition."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from hemexp.config import BASELINES, ModelConfig, NetConfig, TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.features import input_table
-from hemexp.data.split import stratified_draw
+from hemexp.data.split import draw_validation
 from hemexp.data.training_set import build_training_set
 from hemexp.training.member import Member
 from hemexp.types import Array
@@ -17,15 +15,15 @@ from hemexp.types import Array
 
 @dataclass(frozen=True, eq=False)
 class Pipeline:
-    """Preprocessing and model. Every fit repeats imputation, scaling and the draw of the validation part.
+    """A model, its settings and all patients. `member` chooses the patients of one fit.
 
     Attributes:
-        cfg: of the run.
-        model: the model of the run, or a baseline.
-        features: names of the inputs.
-        raw: (N, F), all patients; NaN marks a missing value.
-        labels: (N,) 1, 0, or NaN where unknown.
-        label: the definition of expansion.
+        cfg: the run's configuration.
+        model: the run's model, or a model that is compared with it.
+        features: names of the model's inputs.
+        raw: (N, F) inputs of all patients, NaN where a value is missing.
+        labels: (N,) 1, 0, or NaN where the outcome is unknown.
+        label: the definition of the labels.
     """
 
     cfg: TrainConfig
@@ -37,59 +35,45 @@ class Pipeline:
 
     @property
     def name(self) -> str:
-        """The name of the model, with the settings that differ from a baseline of the same name."""
-        usual = next((each for each in BASELINES if each.name == self.model.name), self.model)
-        own, theirs = asdict(self.model), asdict(usual)
-        changed = ", ".join(f"{key}={value}" for key, value in own.items() if value != theirs[key])
+        """The model's name, with the settings that differ from the baseline of the same name."""
+        baseline = next((model for model in BASELINES if model.name == self.model.name), self.model)
+        settings, defaults = asdict(self.model), asdict(baseline)
+        changed = ", ".join(f"{key}={value}" for key, value in settings.items() if value != defaults[key])
         return f"{self.model.name} ({changed})" if changed else self.model.name
 
-    def member(self, rows: Sequence[int], seed: int) -> Member:
-        """Return the member to fit to the patients at `rows`.
-
-        For a network with ``split.val_fraction > 0``, a validation part is held out of these patients.
+    def member(self, rows: Sequence[int] | Array, seed: int) -> Member:
+        """Return the member that learns from some of the patients; preprocessing is fitted to them alone.
 
         Args:
-            rows: table positions; a bootstrap sample may hold a position several times.
-            seed: of the weights and of the validation part.
+            rows: table indices; a bootstrap sample may repeat one.
+            seed: of the weights, and of the validation patients, which a network has if ``split.val_fraction`` > 0.
 
         Raises:
             UserError: the validation part cannot be drawn.
         """
-        train = np.sort(np.asarray(rows, dtype=int))
-        val = train[:0]
-        if self.cfg.split.val_fraction > 0 and isinstance(self.model, NetConfig):
-            indices = np.unique(train)  # no patient is in both parts
-            drawn = stratified_draw(self.labels[indices], self.cfg.split.val_fraction, seed, "split.val_fraction")
-            held_out = np.isin(train, indices[drawn])
-            train, val = train[~held_out], train[held_out]
-        fold = build_training_set(
-            self.raw,
-            self.labels,
-            train.tolist(),
-            val.tolist(),
-            clip=self.cfg.features.clip,
-            features=self.features,
-            label=self.label,
-        )
-        return Member(self.model, self.cfg.optimizer, fold, seed)
+        fraction = self.cfg.split.val_fraction if isinstance(self.model, NetConfig) else 0.0
+        train, val = draw_validation(self.labels, rows, fraction, seed)
+        clip, names, label = self.cfg.features.clip, self.features, self.label
+        training_set = build_training_set(self.raw, self.labels, train, val, clip=clip, features=names, label=label)
+        return Member(self.model, self.cfg.optimizer, training_set, seed)
 
     def labelled(self, labels: Array, label: dict[str, Any]) -> "Pipeline":
-        """Return the same pipeline for another definition of expansion."""
+        """Return the same pipeline with the labels of another definition."""
         return replace(self, labels=labels, label=label)
 
 
 def build_pipeline(cfg: TrainConfig, data: ExpansionDataModule, model: ModelConfig | None = None) -> Pipeline:
-    """Return the pipeline of the run, or the pipeline of another model for the same patients.
+    """Return the pipeline of the run's model, or of another model on the same patients.
 
     Args:
-        cfg: of the run.
-        data: after setup.
-        model: the other model, such as a baseline; its ``inputs`` replace the features of the run.
+        cfg: the run's configuration.
+        data: after `setup`.
+        model: another model, such as a baseline; it may have its own inputs.
     """
     assert data.cohort is not None
-    names, raw = data.features, data.raw
+    features, raw = data.features, data.raw
     if model is not None and model.inputs is not None:
-        names = list(model.inputs)
-        raw = input_table(data.cohort.patients, names).to_numpy()
-    outcomes = data.labels["expansion"].to_numpy(dtype=float)
-    return Pipeline(cfg, model or cfg.model, tuple(names), raw, outcomes, asdict(cfg.label))
+        features = list(model.inputs)
+        raw = input_table(data.cohort.patients, features).to_numpy()
+    labels = data.labels["expansion"].to_numpy(dtype=float)
+    return Pipeline(cfg, model or cfg.model, tuple(features), raw, labels, asdict(cfg.label))

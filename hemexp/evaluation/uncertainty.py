@@ -40,7 +40,7 @@ def single_patients(
     """
     training_labels, out_of_fold = labels[within.indices], within.probabilities[:, within.indices]
     thresholds = choose_thresholds(training_labels, out_of_fold)
-    test = data.split.positions("test")
+    test = data.split.indices("test")
     threshold = thresholds["youden"]
     # a single repeat, because the risks to be calibrated come from a single model, too
     low, high = venn_abers_interval(training_labels, out_of_fold[0], np.append(risks, threshold))

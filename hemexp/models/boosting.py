@@ -1,6 +1,6 @@
-"""Gradient boosting by packages of its own. A checkpoint holds the package's own model file, without its logs.
+"""Gradient boosting with XGBoost, LightGBM and CatBoost. A checkpoint holds the package's model file without its logs.
 
-Thresholds in it are midpoints between two neighboring values of an input in training, as in any tree.
+The model file holds thresholds. A threshold is the midpoint of two neighboring training values of an input.
 """
 
 import re
@@ -21,7 +21,7 @@ EXTRA = "boosting"
 
 @dataclass(kw_only=True, eq=False)
 class Boosting(Estimator):
-    """What the three packages share; the fitted `booster` is the package's own."""
+    """Settings of the three packages. `booster` is the package's fitted model."""
 
     num_trees: int
     learning_rate: float
@@ -31,7 +31,7 @@ class Boosting(Estimator):
 
 @dataclass(kw_only=True, eq=False)
 class XGBoost(Boosting):
-    """XGBoost with exact splits: its histograms would put patients' own values into the file as thresholds."""
+    """XGBoost with exact splits. With histograms, thresholds in the file would be values of single patients."""
 
     def fit(self, X: Array, y: Array) -> Self:
         """Grow the trees."""
@@ -67,7 +67,7 @@ class XGBoost(Boosting):
 
 @dataclass(kw_only=True, eq=False)
 class LightGBM(Boosting):
-    """LightGBM; at least 5 patients a leaf, about what XGBoost asks for, where its own 20 would forbid most splits."""
+    """LightGBM with at least 5 patients a leaf, similar to XGBoost; its default of 20 would prevent most splits."""
 
     def fit(self, X: Array, y: Array) -> Self:
         """Grow the trees."""
@@ -81,7 +81,7 @@ class LightGBM(Boosting):
             "seed": self.seed % 2**31,
             "num_threads": 1,
             "deterministic": True,
-            "force_row_wise": True,  # rather than timing both ways, which may sum in another order
+            "force_row_wise": True,  # otherwise it times two methods, which may sum in different orders
             "verbosity": -1,
         }
         self.booster = lightgbm.train(settings, lightgbm.Dataset(X, y), self.num_trees)
@@ -93,7 +93,7 @@ class LightGBM(Boosting):
         return risk
 
     def content(self) -> dict[str, Any]:
-        """Return the model's text, but for each input's smallest and largest value, which are some patient's."""
+        """Return the model's text without the range of each input: its ends are values of single patients."""
         ranges = " ".join(["[-inf:inf]"] * self.booster.num_feature())
         text = re.sub("^feature_infos=.*$", f"feature_infos={ranges}", self.booster.model_to_string(), flags=re.M)
         return {"booster": text}
@@ -106,10 +106,10 @@ class LightGBM(Boosting):
 
 @dataclass(kw_only=True, eq=False)
 class CatBoost(Boosting):
-    """CatBoost; it starts from the prevalence, as the others do.
+    """CatBoost, started from the prevalence like the others.
 
     Raises:
-        UserError: no input varies.
+        UserError: all inputs are constant.
     """
 
     def fit(self, X: Array, y: Array) -> Self:
@@ -131,7 +131,7 @@ class CatBoost(Boosting):
             }
         ).fit(X, y)
         notes = self.booster.get_metadata()
-        for name in list(notes.keys()):  # when and where it was trained, and a random id: other bits each time
+        for name in list(notes.keys()):  # time, place and a random id of the training, which would differ each time
             del notes[name]
         return self
 
@@ -142,7 +142,7 @@ class CatBoost(Boosting):
 
     def content(self) -> dict[str, Any]:
         """Return the model file."""
-        with TemporaryDirectory() as folder:  # it saves to files only
+        with TemporaryDirectory() as folder:  # CatBoost can save only to a file
             path = Path(folder) / "booster.cbm"
             self.booster.save_model(str(path))
             return {"booster": to_tensor(path.read_bytes())}

@@ -1,4 +1,4 @@
-"""What every peer has in common: scikit-learn's interface, and a content that a checkpoint can hold."""
+"""Base class of all models that are not this package's networks, with scikit-learn's interface."""
 
 import importlib
 from abc import ABC, abstractmethod
@@ -17,18 +17,18 @@ from hemexp.types import Array
 
 @dataclass(kw_only=True, eq=False)
 class Estimator(ABC):
-    """A model that is fitted whole. Its fields are the settings in ``conf/model``; what `fit` finds comes beside them.
+    """A model that `fit` trains in one call. Its fields are the settings in ``conf/model``.
 
     Attributes:
-        raw: it wants its inputs in their own units, gaps filled, rather than scaled.
-        one_class: it can be fitted where every outcome is the same.
-        found: names of the attributes, plain values and arrays, that `fit` sets; enough to predict.
-        seed: of whatever it draws; below 2**32.
+        takes_raw_inputs: the inputs are in their own units, gaps filled, and are not scaled.
+        allows_one_class: it can be fitted to patients who all have the same outcome.
+        fitted_names: names of the attributes, plain values and arrays, that `fit` sets and prediction needs.
+        seed: of all random draws; below 2**32.
     """
 
-    raw: ClassVar[bool] = False
-    one_class: ClassVar[bool] = False
-    found: ClassVar[tuple[str, ...]] = ()
+    takes_raw_inputs: ClassVar[bool] = False
+    allows_one_class: ClassVar[bool] = False
+    fitted_names: ClassVar[tuple[str, ...]] = ()
     seed: int = 0
 
     @abstractmethod
@@ -41,19 +41,19 @@ class Estimator(ABC):
 
     @abstractmethod
     def risk(self, X: Array) -> Array:
-        """Return the probability of outcome 1; nobody's depends on who else is asked about.
+        """Return the probability of outcome 1 of each patient. It does not depend on the other patients.
 
         Shape:
             X: (N, F), N at least 1. Output: (N,).
         """
 
     def content(self) -> dict[str, Any]:
-        """Return what `fit` found as plain values and tensors, nobody's data."""
-        values = {name: getattr(self, name) for name in self.found}
+        """Return the fitted values as plain values and tensors, without any patient's values."""
+        values = {name: getattr(self, name) for name in self.fitted_names}
         return {name: torch.tensor(value) if isinstance(value, np.ndarray) else value for name, value in values.items()}
 
     def restore(self, content: Mapping[str, Any]) -> Self:
-        """Take over what `content` returned."""
+        """Set the fitted values that `content` returned."""
         for name, value in content.items():
             setattr(self, name, value.numpy() if isinstance(value, Tensor) else value)
         return self
@@ -74,7 +74,7 @@ def to_tensor(content: bytes) -> Tensor:
 
 
 def to_bytes(content: Tensor) -> bytes:
-    """Return the bytes that `to_tensor` wrapped."""
+    """Return the bytes of a tensor from `to_tensor`."""
     return content.numpy().tobytes()
 
 

@@ -1,4 +1,4 @@
-"""The first layer: raw values with gaps in, scaled values out, so that a checkpoint predicts from raw files."""
+"""First layer of a network: fill gaps and scale raw values, so that a checkpoint predicts from raw files."""
 
 import torch
 from torch import Tensor, nn
@@ -7,13 +7,13 @@ from hemexp.data.preprocessing import Preprocessing
 
 
 class InputLayer(nn.Module):
-    """Fills gaps and scales: ``clamp((x - mean) / scale, -clip, clip)``. Its statistics are buffers.
+    """Fill gaps and scale: ``clamp((x - mean) / scale, -clip, clip)``. The statistics are buffers.
 
     Args:
         num_features: inputs a patient.
 
     Shape:
-        Input (B, F), NaN marks a gap; output (B, F).
+        Input: (B, F), NaN marks a gap. Output: (B, F).
     """
 
     fill: Tensor
@@ -29,7 +29,7 @@ class InputLayer(nn.Module):
         self.register_buffer("clip", torch.tensor(torch.inf))
 
     def set(self, preprocessing: Preprocessing) -> None:
-        """Take over statistics fitted on a training part."""
+        """Set the statistics of a training part."""
         for name in ("fill", "mean", "scale", "clip"):
             buffer: Tensor = getattr(self, name)
             buffer.copy_(torch.as_tensor(getattr(preprocessing, name)))

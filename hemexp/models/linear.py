@@ -1,4 +1,4 @@
-"""Logistic regressions; whatever finds the coefficients, a risk is ``expit(intercept + sum_f coefficient_f x_f)``."""
+"""Logistic regressions: the risk is ``expit(intercept + sum_f coefficient_f x_f)``."""
 
 import warnings
 from abc import abstractmethod
@@ -20,9 +20,9 @@ from hemexp.types import Array
 
 @dataclass(kw_only=True, eq=False)
 class Linear(Estimator):
-    """A logistic regression; how its coefficients are found is up to the subclass."""
+    """A logistic regression. Each subclass estimates the coefficients in its own way."""
 
-    found: ClassVar[tuple[str, ...]] = ("coefficients", "intercept")
+    fitted_names: ClassVar[tuple[str, ...]] = ("coefficients", "intercept")
     coefficients: Array = field(init=False)
     intercept: float = field(init=False)
 
@@ -31,11 +31,11 @@ class Linear(Estimator):
         """Return a fitted scikit-learn model with ``coef_`` and ``intercept_``."""
 
     def fit(self, X: Array, y: Array) -> Self:
-        """Find the coefficients."""
+        """Estimate the coefficients."""
         with warnings.catch_warnings():
-            # where an input separates the outcomes there is no optimum; what is reached is finite
+            # if an input separates the outcomes there is no optimum; the solver stops at finite values
             warnings.simplefilter("ignore", ConvergenceWarning)
-            warnings.simplefilter("ignore", LinAlgWarning)  # an input that never varies has no coefficient but 0
+            warnings.simplefilter("ignore", LinAlgWarning)  # the coefficient of a constant input is 0
             model = self.solve(X, y)
         self.coefficients, self.intercept = np.ravel(model.coef_), float(np.ravel(model.intercept_)[0])
         return self
@@ -68,34 +68,34 @@ class Ridge(Linear):
 
 @dataclass(kw_only=True, eq=False)
 class Logistic(Linear):
-    """Elastic net; without `C`, stratified cross-validation within the training part chooses the best log loss.
+    """Elastic net. Without `C`, stratified cross-validation within the training part chooses `C` by log loss.
 
     Attributes:
-        C: inverse of the penalty, or None.
-        l1_ratio: 0 for ridge, 1 for the lasso, or None: the best of `L1_RATIOS`.
+        C: inverse of the penalty; None to choose it.
+        l1_ratio: 0 for ridge, 1 for lasso; None to choose from `L1_RATIOS`.
     """
 
     L1_RATIOS: ClassVar[tuple[float, ...]] = (0.0, 0.5, 1.0)
     NUM_FOLDS: ClassVar[int] = 5
-    TOO_FEW: ClassVar[float] = 0.1  # C where an outcome occurs once: no fold could hold it and another learn from it
+    FALLBACK_C: ClassVar[float] = 0.1  # if an outcome occurs once: cross-validation needs it in two folds
 
     C: float | None
     l1_ratio: float | None
 
     def solve(self, X: Array, y: Array) -> Any:
-        """Return the best of those tried."""
+        """Return the model with the given or the chosen penalty."""
         _, first, patient = np.unique(np.column_stack([X, y]), axis=0, return_index=True, return_inverse=True)
         num_folds = min(self.NUM_FOLDS, int(np.bincount(y[first], minlength=2).min()))
         settings: dict[str, Any] = {"solver": "newton-cholesky", "max_iter": 1000}
-        if self.l1_ratio != 0:  # the one solver for this penalty that leaves the intercept alone
+        if self.l1_ratio != 0:  # the only solver for this penalty that does not penalize the intercept
             settings = {"solver": "saga", "max_iter": 20_000, "tol": 1e-3, "random_state": self.seed}
         if self.C is not None or num_folds < 2:
-            return LogisticRegression(C=self.C or self.TOO_FEW, l1_ratio=self.l1_ratio or 0.0, **settings).fit(X, y)
-        lowest = -4 if self.l1_ratio == 0 else -2  # below, the lasso keeps no input
+            return LogisticRegression(C=self.C or self.FALLBACK_C, l1_ratio=self.l1_ratio or 0.0, **settings).fit(X, y)
+        lowest = -4 if self.l1_ratio == 0 else -2  # with a smaller C the lasso drops all inputs
         return LogisticRegressionCV(
             Cs=np.logspace(lowest, 1, 9),
             l1_ratios=list(self.L1_RATIOS) if self.l1_ratio is None else [self.l1_ratio],
-            cv=[  # a bootstrap sample holds patients several times: never on both sides
+            cv=[  # a bootstrap sample repeats patients: all copies go to the same side
                 (np.flatnonzero(np.isin(patient, train)), np.flatnonzero(np.isin(patient, test)))
                 for train, test in StratifiedKFold(num_folds, shuffle=True, random_state=self.seed).split(
                     first, y[first]
@@ -109,33 +109,34 @@ class Logistic(Linear):
 
 @dataclass(kw_only=True, eq=False)
 class Firth(Linear):
-    """Logistic regression with Firth's penalty, finite even where an input separates the outcomes.
+    """Logistic regression with Firth's penalty; coefficients are finite even if an input separates the outcomes.
 
     Raises:
-        UserError: there are as many inputs as patients or more, one follows from others, or the fit did not converge.
+        UserError: there are at least as many inputs as patients, an input is a linear combination of others, or the fit
+            did not converge.
     """
 
     def solve(self, X: Array, y: Array) -> Any:
-        """Return the maximum of the penalized likelihood; an input that never varies gets 0."""
+        """Return the maximum of the penalized likelihood; the coefficient of a constant input is 0."""
         num_patients, num_inputs = X.shape
         if num_inputs >= num_patients:
-            raise _refusal(f"inputs={num_inputs}, patients={num_patients}", "fewer inputs than patients")
+            raise _error(f"inputs={num_inputs}, patients={num_patients}", "fewer inputs than patients")
         varies = X.max(axis=0) > X.min(axis=0)
         rank = np.linalg.matrix_rank(np.column_stack([np.ones(num_patients), X[:, varies]])) - 1
         if rank < varies.sum():
-            what = f"inputs that vary={varies.sum()}, independent={rank}"
-            raise _refusal(what, "no input may follow from the others")
+            problem = f"inputs that vary={varies.sum()}, independent={rank}"
+            raise _error(problem, "no input may be a linear combination of others")
         try:
             model = FirthLogisticRegression(backend="numpy", max_iter=1000).fit(X[:, varies], y)
         except np.linalg.LinAlgError as error:
-            raise _refusal(f"inputs={num_inputs}, patients={num_patients}: {error}", "the fit must converge") from error
+            raise _error(f"inputs={num_inputs}, patients={num_patients}: {error}", "the fit must converge") from error
         if not model.converged_:
-            raise _refusal(f"not converged after {model.n_iter_} iterations", "the fit must converge")
-        coefficients = np.zeros(num_inputs)  # 0 for an input that never varied
+            raise _error(f"not converged after {model.n_iter_} iterations", "the fit must converge")
+        coefficients = np.zeros(num_inputs)  # 0 for a constant input
         coefficients[varies] = model.coef_
         model.coef_ = coefficients
         return model
 
 
-def _refusal(what: str, rule: str) -> UserError:
-    return UserError(f"model=firth: {what}; rule: {rule}; use features=minimal")
+def _error(problem: str, rule: str) -> UserError:
+    return UserError(f"model=firth: {problem}; rule: {rule}; use features=minimal")

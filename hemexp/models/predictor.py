@@ -1,4 +1,4 @@
-"""What a fit leaves, network or not, as one file: raw values in, probabilities of expansion out."""
+"""Save and load a fitted model, network or estimator, as one checkpoint file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,13 +14,13 @@ Predictor = FittedNetwork | FittedEstimator
 
 
 def build_predictor(content: Mapping[str, Any]) -> Predictor:
-    """Return the predictor that a checkpoint's content describes."""
+    """Return the predictor of a checkpoint's content."""
     kind = FittedEstimator if "estimator" in content else FittedNetwork
     return kind.from_content(content)
 
 
 def save_predictor(predictor: Predictor, path: Path) -> None:
-    """Write a checkpoint that `load_predictor` reads, whole or not at all."""
+    """Write a checkpoint for `load_predictor`, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     torch.save({"networks": [predictor.content()]}, partial)
@@ -28,15 +28,15 @@ def save_predictor(predictor: Predictor, path: Path) -> None:
 
 
 def load_predictor(path: Path | str) -> Predictor:
-    """Return the predictor of a checkpoint: of ``best.ckpt``, or of a single run's ``last.ckpt``.
+    """Return the predictor of a checkpoint: ``best.ckpt``, or ``last.ckpt`` of a run with one model.
 
     Raises:
-        UserError: the file is no checkpoint of this version.
+        UserError: the file is not a checkpoint of this version.
     """
     try:
         (content,) = torch.load(path, weights_only=True, map_location="cpu")["networks"]
         return build_predictor(content)
     except UserError:
         raise
-    except Exception as error:  # whatever torch makes of another file
+    except Exception as error:  # torch.load raises many types for a file that is not a checkpoint
         raise UserError(f"{path}: cannot be loaded as a checkpoint of this version: {error}") from error

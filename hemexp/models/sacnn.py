@@ -1,4 +1,4 @@
-"""The paper's network and its two halves, each read in one sitting (paper, section 2.2 and figure 3)."""
+"""The paper's network and its two branches (paper, section 2.2 and figure 3)."""
 
 from collections.abc import Mapping
 
@@ -8,17 +8,17 @@ from torch.nn import functional as F
 
 
 class ConvolutionBranch(nn.Module):
-    """Two convolutions over the row of inputs, each with ReLU and max pooling (equations 1 to 3).
+    """Two convolutions along the inputs, each with ReLU and max pooling (equations 1 to 3).
 
     Shape:
-        Input (B, F); output (B, `out_features`).
+        Input: (B, F). Output: (B, `out_features`).
     """
 
     def __init__(self, num_features: int, kernel_size: int, channels: list[int]) -> None:
         super().__init__()
         self.conv1 = nn.Conv1d(1, channels[0], kernel_size, padding="same")
         self.conv2 = nn.Conv1d(channels[0], channels[1], kernel_size, padding="same")
-        self.pool = nn.MaxPool1d(2, ceil_mode=True)  # a last odd position is kept
+        self.pool = nn.MaxPool1d(2, ceil_mode=True)  # an odd last position is kept
         self.out_features = channels[1] * -(-num_features // 4)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -30,10 +30,10 @@ class ConvolutionBranch(nn.Module):
 
 
 class FeatureEmbedding(nn.Module):
-    """Turns each input into a token with a vector and an offset of its own (Gorishniy et al. 2021, FT-Transformer).
+    """Token of each input with a separate vector and offset for each (Gorishniy et al. 2021, FT-Transformer).
 
     Shape:
-        Input (B, F, 1); output (B, F, E).
+        Input: (B, F, 1). Output: (B, F, E).
     """
 
     def __init__(self, num_features: int, embed_dim: int) -> None:
@@ -48,13 +48,13 @@ class FeatureEmbedding(nn.Module):
 
 
 class AttentionBranch(nn.Module):
-    """Multi-head scaled-dot-product self-attention with every input a token (equations 5 to 8).
+    """Multi-head scaled-dot-product self-attention; every input is a token (equations 5 to 8).
 
-    A token is the input's value times a vector plus another; heads split `embed_dim`. With `embedding` shared, all
-    inputs have the same two vectors, as in the paper; with per_feature, each its own.
+    A token is the input's value times a vector, plus an offset vector. The heads split `embed_dim`. If `embedding` is
+    ``shared``, all inputs have the same two vectors, as in the paper; if ``per_feature``, each input has separate ones.
 
     Shape:
-        Input (B, F); output (B, `out_features`).
+        Input: (B, F). Output: (B, `out_features`).
     """
 
     def __init__(self, num_features: int, num_heads: int, embed_dim: int, embedding: str = "shared") -> None:
@@ -77,7 +77,7 @@ class AttentionBranch(nn.Module):
         return attended.flatten(1)  # (B, F * E)
 
     def attention(self, x: Tensor) -> Tensor:
-        """Return how much each input attends to each other, by head: (B, F) to (B, H, F, F), rows adding up to 1."""
+        """Return the attention weights of each head: (B, F) to (B, H, F, F); each row sums to 1."""
         tokens = self.embed(x.unsqueeze(-1))  # (B, F, E)
         q, k = (self._heads(project(tokens)) for project in (self.query, self.key))
         return torch.softmax(q @ k.transpose(-1, -2) / self.head_dim**0.5, dim=-1)  # (B, H, F, F)
@@ -87,10 +87,10 @@ class AttentionBranch(nn.Module):
 
 
 class Inputs(nn.Module):
-    """No branch at all: the inputs as they are.
+    """The inputs without a branch.
 
     Shape:
-        Input (B, F); output (B, `out_features`), the same.
+        Input: (B, F). Output: (B, F).
     """
 
     def __init__(self, num_features: int) -> None:
@@ -106,10 +106,10 @@ Branch = ConvolutionBranch | AttentionBranch | Inputs
 
 
 class ParallelNetwork(nn.Module):
-    """Branches over the same inputs, flattened and joined, then two fully connected layers (equation 4).
+    """Branches on the same inputs, flattened and joined, then two fully connected layers (equation 4).
 
     Shape:
-        Input (B, F), scaled; output (B, 2), the logits of no expansion and expansion.
+        Input: (B, F), scaled. Output: (B, 2), the logits of no expansion and expansion.
     """
 
     def __init__(self, branches: Mapping[str, Branch], hidden_dim: int, dropout: float) -> None:
@@ -146,7 +146,7 @@ class SACNN(ParallelNetwork):
 
 
 class CNN(ParallelNetwork):
-    """Ablation: the convolution branch alone."""
+    """Ablation: only the convolution branch."""
 
     def __init__(
         self, num_features: int, kernel_size: int, channels: list[int], hidden_dim: int, dropout: float = 0.0
@@ -155,7 +155,7 @@ class CNN(ParallelNetwork):
 
 
 class Attention(ParallelNetwork):
-    """Ablation: the attention branch alone."""
+    """Ablation: only the attention branch."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Tabular networks from their authors' packages, trained by a loop of our own."""
+"""TabM and FT-Transformer from their authors' packages, with one training loop."""
 
 import copy
 import math
@@ -17,21 +17,22 @@ from hemexp.models.estimator import Estimator, require
 from hemexp.types import Array
 
 EXTRA = "tabular"
-BATCH_SIZE = 32  # with some 64 patients to learn from: two steps an epoch
+BATCH_SIZE = 32  # with about 64 training patients: two steps an epoch
 
 
 @dataclass(kw_only=True, eq=False)
 class TabularNet(Estimator):
-    """A network that a part cut out of its training rows stops, and whose best weights that part chooses.
+    """A network with early stopping: a validation part of its training rows chooses the best weights.
 
     Attributes:
-        lr: AdamW's rate.
-        weight_decay: AdamW's.
-        max_epochs: at most.
-        patience: epochs without a better log loss on the part cut out.
-        val_fraction: of either outcome's patients, cut out.
+        lr: AdamW's learning rate.
+        weight_decay: AdamW's weight decay.
+        max_epochs: largest number of epochs.
+        patience: epochs without a better validation loss before training stops.
+        val_fraction: share of the patients of each outcome in the validation part.
         num_features: inputs a patient.
-        net: fitted, in double precision, so that nobody's probability depends on who else is in a batch.
+        net: the fitted network, in double precision so that a probability does not depend on the other patients in a
+            batch.
     """
 
     lr: float
@@ -48,25 +49,25 @@ class TabularNet(Estimator):
 
     @abstractmethod
     def logits(self, x: Tensor) -> Tensor:
-        """Return the logits of the K members of an ensemble, or of the one network.
+        """Return the logits of the K networks of an ensemble; K is 1 for a single network.
 
         Shape:
             x: (B, F). Output: (B, K).
         """
 
     def parameter_groups(self) -> Any:
-        """Return what AdamW is to optimize."""
+        """Return the parameters for AdamW."""
         return self.net.parameters()
 
     def fit(self, X: Array, y: Array) -> Self:
-        """Train, and keep the best weights."""
+        """Train, and load the best weights."""
         self.num_features = X.shape[1]
-        cut_out = _cut(X, y, self.val_fraction, self.seed)
+        in_val = _draw_validation(X, y, self.val_fraction, self.seed)
         inputs, outcomes = torch.tensor(X, dtype=torch.float32), torch.tensor(y, dtype=torch.float32)
         with _one_thread(), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.seed)
             self.net = self.build()
-            self._train((inputs[~cut_out], outcomes[~cut_out]), (inputs[cut_out], outcomes[cut_out]))
+            self._train((inputs[~in_val], outcomes[~in_val]), (inputs[in_val], outcomes[in_val]))
         self.net.double().eval()
         return self
 
@@ -79,7 +80,7 @@ class TabularNet(Estimator):
                 optimizer.zero_grad()
                 logits = self.logits(train[0][batch])  # (B, K)
                 targets = train[1][batch][:, None].expand_as(logits)
-                loss = F.binary_cross_entropy_with_logits(logits, targets)  # mean of the members' losses
+                loss = F.binary_cross_entropy_with_logits(logits, targets)  # mean of the losses of the K networks
                 torch.autograd.backward(loss)
                 optimizer.step()
             val_loss = float(F.binary_cross_entropy(self._probabilities(val[0]), val[1]))
@@ -91,26 +92,28 @@ class TabularNet(Estimator):
         self.net.load_state_dict(best)
 
     def _probabilities(self, x: Tensor) -> Tensor:
-        """Return the mean of the members' probabilities: (B, F) → (B,)."""
+        """Return the mean probability of the K networks: (B, F) → (B,)."""
         self.net.eval()
         with torch.no_grad():
             return self.logits(x).sigmoid().mean(dim=1)
 
     def risk(self, X: Array) -> Array:
-        """Return the mean of the members' probabilities."""
+        """Return the mean probability of the K networks."""
         with _one_thread():
             parts = [self._probabilities(part) for part in _batches(torch.tensor(X), 256)]
         return torch.cat(parts).numpy()
 
     def content(self) -> dict[str, Any]:
-        """Return the weights, in the precision in which they were trained."""
-        state = {name: value.float() for name, value in self.net.state_dict().items()}  # exact
+        """Return the weights in single precision, as they were trained."""
+        state = {
+            name: value.float() for name, value in self.net.state_dict().items()
+        }  # no rounding: they were trained in single precision
         return {"num_features": self.num_features, "state_dict": state}
 
     def restore(self, content: Mapping[str, Any]) -> Self:
-        """Take over weights."""
+        """Set the weights."""
         self.num_features = content["num_features"]
-        with torch.random.fork_rng(devices=[]):  # the first weights are drawn in vain
+        with torch.random.fork_rng(devices=[]):  # building draws weights, which are then replaced
             self.net = self.build()
         self.net.load_state_dict(content["state_dict"])
         self.net.double().eval()
@@ -119,9 +122,10 @@ class TabularNet(Estimator):
 
 @dataclass(kw_only=True, eq=False)
 class TabM(TabularNet):
-    """TabM as its README starts: 32 members, 3 blocks, dropout 0.1, but blocks of 128 for so few patients, not 512.
+    """TabM with the defaults of its README: 32 networks, 3 blocks, dropout 0.1; but blocks of 128 instead of 512.
 
-    Its piecewise-linear embeddings are left out: their bins are patients' own values, and would travel in the file.
+    Smaller blocks suit so few patients. Its piecewise-linear embeddings are not used: their bins are values of single
+    patients, and the checkpoint would hold them.
     """
 
     def build(self) -> nn.Module:
@@ -138,7 +142,7 @@ class TabM(TabularNet):
 
 @dataclass(kw_only=True, eq=False)
 class FTTransformer(TabularNet):
-    """FT-Transformer with the package's defaults for one block, its smallest."""
+    """FT-Transformer with the package's defaults for one block, the smallest size."""
 
     def build(self) -> nn.Module:
         """Return the package's network."""
@@ -148,7 +152,7 @@ class FTTransformer(TabularNet):
         return net
 
     def parameter_groups(self) -> Any:
-        """Return the package's groups: no weight decay on embeddings, normalizations and biases."""
+        """Return the package's groups: embeddings, normalizations and biases have no weight decay."""
         return self.net.make_parameter_groups()
 
     def logits(self, x: Tensor) -> Tensor:
@@ -161,26 +165,26 @@ def _batches(rows: Tensor, size: int) -> list[Tensor]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _cut(X: Array, y: Array, fraction: float, seed: int) -> Array:
-    """Return which patients to cut out: of either outcome the fraction, at least one, and never the last one.
+def _draw_validation(X: Array, y: Array, fraction: float, seed: int) -> Array:
+    """Return the validation patients: a fraction of each outcome, at least one of them, and never all of them.
 
-    A patient who is there several times, as in a bootstrap sample, is cut out as often.
+    A bootstrap sample may hold a patient several times. All copies go to the same part.
 
     Shape:
         X: (N, F); y: (N,) 1 or 0. Output: (N,) of bool.
     """
     rng = np.random.default_rng(seed)
     _, first, patient = np.unique(np.column_stack([X, y]), axis=0, return_index=True, return_inverse=True)
-    cut_out = np.zeros(len(first), dtype=bool)
+    in_val = np.zeros(len(first), dtype=bool)
     for outcome in (0, 1):
         rows = rng.permutation(np.flatnonzero(y[first] == outcome))
-        cut_out[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
-    return np.asarray(cut_out[patient])
+        in_val[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
+    return np.asarray(in_val[patient])
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute on one thread, so that the bits do not depend on the machine's cores; leave the count as it was."""
+    """Compute on one thread, so that results do not depend on the number of cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,1 +1,1 @@
-"""Fit one model or many at once."""
+"""Fit one model or many together."""

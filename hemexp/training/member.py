@@ -1,23 +1,62 @@
-"""Who is trained: a member is a network with its rates, its seed and the fold it learns from."""
+"""One of the models that are trained together, and its result."""
 
 from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
 
 from hemexp.config import ModelConfig, OptimizerConfig
 from hemexp.data.training_set import TrainingSet
+from hemexp.models.predictor import Predictor, build_predictor
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One network to train, alone or with others.
+    """A model to fit, alone or together with others.
 
     Attributes:
         model: its kind and sizes.
-        optimizer: its rates.
+        optimizer: learning rate and weight decay.
         training_set: the patients that it learns from.
         seed: of its weights, the order of its mini-batches and its dropout.
+
+    Example:
+        >>> import numpy as np
+        >>> from hemexp.config import OptimizerConfig, SACNNConfig
+        >>> from hemexp.data.training_set import build_training_set
+        >>> inputs, labels = np.random.default_rng(0).normal(size=(40, 6)), np.arange(40) % 2
+        >>> training_set = build_training_set(inputs, labels, train=range(30))
+        >>> members = [Member(SACNNConfig("sacnn"), OptimizerConfig(), training_set, seed) for seed in range(3)]
     """
 
     model: ModelConfig
     optimizer: OptimizerConfig
     training_set: TrainingSet
     seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """A fitted member: its best weights and the course of its training.
+
+    Attributes:
+        content: content of a checkpoint with the best weights; see `predictor`.
+        epochs: number of epochs trained.
+        best_epoch: the epoch of the best weights; -1 if no epoch had a finite loss.
+        best_loss: the loss of the best weights; infinite if no epoch had a finite loss.
+        stopped_by: ``stop_loss``, ``patience``, ``max_epochs``, ``diverged`` (the loss became NaN or infinite), or
+            ``fitted`` for an estimator.
+        history: one row an epoch: ``epoch``, ``train/loss``, ``train/accuracy`` and, with validation patients,
+            ``val/loss``, ``val/accuracy``, ``val/auroc``.
+    """
+
+    content: dict[str, Any]
+    epochs: int
+    best_epoch: int
+    best_loss: float
+    stopped_by: str
+    history: pd.DataFrame
+
+    def predictor(self) -> Predictor:
+        """Return the predictor with the best weights."""
+        return build_predictor(self.content)

@@ -1,4 +1,4 @@
-"""Groups over processes: one thread each on CPU cores, one GPU each, with the same results as in this process."""
+"""Train groups in parallel processes, one for each CPU core or GPU. Results are the same as in one process."""
 
 import multiprocessing
 import os
@@ -21,92 +21,96 @@ from lightning.pytorch.loggers import Logger
 
 from hemexp.config import TrainerConfig
 from hemexp.errors import UserError
-from hemexp.training.loop import FitResult, Report, fit_group, members_key
-from hemexp.training.member import Member
-from hemexp.training.progress import StopOnSignal
+from hemexp.training.checkpoint import members_key
+from hemexp.training.loop import fit_group
+from hemexp.training.member import FitResult, Member
+from hemexp.training.progress import InterruptHandler
+from hemexp.training.recorder import ProgressCallback
 
-Group = tuple[int, ...]  # positions in the list of members
+MemberGroup = tuple[int, ...]  # indices in the list of members
 Results = dict[int, FitResult]
-_DEATHS = 3  # of workers around a member alone, before it is given up
+_MAX_DEATHS = 3  # of workers that train a single member, before the fit fails
 
 
 @dataclass(frozen=True)
-class Job:
-    """All that one `hemexp.training.fit` is asked for."""
+class FitRequest:
+    """The arguments of one call of `hemexp.training.fit.fit`."""
 
     members: Sequence[Member]
     trainer: TrainerConfig
     directory: Path | None
     loggers: Sequence[Logger] = ()
     history: Path | None = None
-    apart: Sequence[Path] = ()
+    member_checkpoints: Sequence[Path] = ()
 
-    def fit(self, group: Group, report: Report, stop: c_bool) -> Results:
-        """Train one group in this process; a group of everybody saves its state in ``last.ckpt``."""
-        members, whole = [self.members[i] for i in group], len(group) == len(self.members)
+    def fit(self, group: MemberGroup, report: ProgressCallback, stop: c_bool) -> Results:
+        """Train one group in this process. A group of all members saves its state in ``last.ckpt``."""
+        members, is_complete = [self.members[i] for i in group], len(group) == len(self.members)
         checkpoint = None
         if self.directory is not None:
-            checkpoint = self.directory / f"{'last' if whole else members_key(members, self.trainer)}.ckpt"
+            checkpoint = self.directory / f"{'last' if is_complete else members_key(members, self.trainer)}.ckpt"
         fitted = fit_group(
             members,
             self.trainer,
             checkpoint=checkpoint,
             loggers=self.loggers,
             history=self.history,
-            apart=[self.apart[i] for i in group] if self.apart else (),
+            member_checkpoints=[self.member_checkpoints[i] for i in group] if self.member_checkpoints else (),
             report=report,
             stop=stop,
         )
         return dict(zip(group, fitted, strict=True))
 
 
-def fit_here(job: Job, groups: Sequence[Group], report: Report) -> Results:
-    """Train the groups one after another; one that runs out of memory is trained in halves."""
+def fit_in_this_process(request: FitRequest, groups: Sequence[MemberGroup], report: ProgressCallback) -> Results:
+    """Train the groups one after another. A group that runs out of memory is trained in halves."""
     waiting, stop = list(groups), c_bool(False)
     results: Results = {}
     while waiting:
         group = waiting.pop(0)
         if torch.cuda.is_available():
-            torch.cuda.empty_cache()  # what a group that ran out of memory held
+            torch.cuda.empty_cache()  # free the memory of a group that ran out of it
         try:
-            results.update(job.fit(group, report, stop))
+            results.update(request.fit(group, report, stop))
         except (MemoryError, RuntimeError) as error:
-            waiting = [*_halves(group, error), *waiting]
+            waiting = [*_split_out_of_memory(group, error), *waiting]
     return results
 
 
-def fit_in_processes(job: Job, groups: Sequence[Group], report: Report, num_workers: int) -> Results:
-    """Train the groups side by side.
+def fit_in_processes(
+    request: FitRequest, groups: Sequence[MemberGroup], report: ProgressCallback, num_workers: int
+) -> Results:
+    """Train the groups in parallel.
 
-    When a worker dies, all unfinished groups are trained again; from the second time on in halves, for memory may have
-    run out.
+    If a worker dies, all unfinished groups are trained again, and from the second time on in halves, because memory may
+    have run out.
     """
     context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
     if isinstance(context, multiprocessing.context.ForkServerContext):
-        context.set_forkserver_preload(["hemexp.training.fit"])  # imported once, not once a worker
-    waiting, died = list(groups), Counter[Group]()
+        context.set_forkserver_preload(["hemexp.training.fit"])  # imported once for all workers
+    waiting, deaths = list(groups), Counter[MemberGroup]()
     results: Results = {}
-    stop, content = context.RawValue(c_bool, False), pickle.dumps(replace(job, loggers=(), history=None))
+    stop, content = context.RawValue(c_bool, False), pickle.dumps(replace(request, loggers=(), history=None))
     reader, writer = context.Pipe(duplex=False)
     ready = threading.Event()
     listener = threading.Thread(target=_listen, args=(reader, report, ready), daemon=True)
     listener.start()
     try:
-        with StopOnSignal(stop):
+        with InterruptHandler(stop):
             while waiting:
                 devices = context.SimpleQueue()
                 for device in range(num_workers):
                     devices.put(device)
-                with ProcessPoolExecutor(num_workers, context, _begin, (content, devices, writer, stop)) as pool:
+                with ProcessPoolExecutor(num_workers, context, _init_worker, (content, devices, writer, stop)) as pool:
                     try:
-                        waiting = _fit_all(pool, waiting, results, died)
+                        waiting = _fit_all(pool, waiting, results, deaths)
                     except BaseException:
                         stop.value = True
                         pool.shutdown(cancel_futures=True)
                         raise
                 if waiting and not ready.is_set():
                     raise RuntimeError(
-                        "worker processes do not start; a script must call fit under __name__ == '__main__'"
+                        "worker processes do not start; rule: a script must call fit under __name__ == '__main__'"
                     )
     finally:
         writer.send(None)
@@ -116,81 +120,85 @@ def fit_in_processes(job: Job, groups: Sequence[Group], report: Report, num_work
     return results
 
 
-def _fit_all(pool: ProcessPoolExecutor, groups: list[Group], results: Results, died: Counter[Group]) -> list[Group]:
-    """Train groups in a pool; return what must be trained again."""
-    again: list[Group] = []
-    futures: dict[Future[bytes], Group] = {}
+def _fit_all(
+    pool: ProcessPoolExecutor, groups: list[MemberGroup], results: Results, deaths: Counter[MemberGroup]
+) -> list[MemberGroup]:
+    """Train groups in a pool; return the groups that must be trained again."""
+    again: list[MemberGroup] = []
+    futures: dict[Future[bytes], MemberGroup] = {}
     for group in groups:
         try:
             futures[pool.submit(_fit, group)] = group
-        except BrokenProcessPool:  # it died while it was still being told what to do
+        except BrokenProcessPool:  # a worker died before all groups were submitted
             again.append(group)
     for future in as_completed(futures):
         group = futures[future]
         try:
             results.update(pickle.loads(future.result()))
         except BrokenProcessPool:
-            died[group] += 1
-            if len(group) == 1 and died[group] > _DEATHS:
+            deaths[group] += 1
+            if len(group) == 1 and deaths[group] > _MAX_DEATHS:
                 raise UserError(
-                    f"workers died {died[group]} times while member {group[0]} and others beside it were trained: "
-                    "killed, or out of memory"
+                    f"workers died {deaths[group]} times while member {group[0]} was trained: killed, or out of "
+                    "memory; use fewer num_workers"
                 ) from None
-            again += [group] if died[group] == 1 else _split(group)
+            again += [group] if deaths[group] == 1 else _split(group)
         except (MemoryError, RuntimeError) as error:
-            again += _halves(group, error)
+            again += _split_out_of_memory(group, error)
     return again
 
 
-def _halves(group: Group, error: Exception) -> list[Group]:
-    """Return a group in two parts if `error` says that memory ran out; else raise it."""
-    words = ("can't allocate memory", "not enough memory", "out of memory")
-    if not isinstance(error, MemoryError) and not any(word in str(error).lower() for word in words):
+def _split_out_of_memory(group: MemberGroup, error: Exception) -> list[MemberGroup]:
+    """Return the halves of a group if `error` means that memory ran out; else raise it."""
+    messages = ("can't allocate memory", "not enough memory", "out of memory")
+    if not isinstance(error, MemoryError) and not any(message in str(error).lower() for message in messages):
         raise error
     if len(group) == 1:
-        raise UserError(f"one member alone needs more memory than there is: {error}; try trainer.batch_size") from error
+        raise UserError(
+            f"a single member needs more memory than there is: {error}; set a smaller trainer.batch_size"
+        ) from error
     return _split(group)
 
 
-def _split(group: Group) -> list[Group]:
+def _split(group: MemberGroup) -> list[MemberGroup]:
     middle = (len(group) + 1) // 2
     return [part for part in (group[:middle], group[middle:]) if part]
 
 
-def _listen(reader: Connection, report: Report, ready: threading.Event) -> None:
+def _listen(reader: Connection, report: ProgressCallback, ready: threading.Event) -> None:
     while (progress := reader.recv()) is not None:
         ready.set()
         if progress:
             report(*progress)
 
 
-_here: dict[str, Any] = {}  # in a worker: what its parent gave it
+_worker: dict[str, Any] = {}  # in a worker process: request, report and stop from its parent
 
 
-def _begin(job: bytes, devices: Any, writer: Connection, stop: c_bool) -> None:
-    """Set a worker up: its device, and its end with its parent's."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
+def _init_worker(request: bytes, devices: Any, writer: Connection, stop: c_bool) -> None:
+    """Prepare a worker: choose its device, and let it end when its parent ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the parent handles Ctrl-C
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    loaded: Job = pickle.loads(job)
-    _here.update(job=on_device(loaded, devices.get()), report=lambda *progress: writer.send(progress), stop=stop)
+    threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
+    loaded: FitRequest = pickle.loads(request)
+    _worker.update(request=on_device(loaded, devices.get()), report=lambda *progress: writer.send(progress), stop=stop)
     writer.send(())
 
 
-def on_device(job: Job, device: int) -> Job:
-    """Return the job for the worker of a GPU; cores, and a GPU that the config names, need no choice."""
-    if job.trainer.accelerator == "cpu" or not isinstance(job.trainer.devices, int):
-        return job
+def on_device(request: FitRequest, device: int) -> FitRequest:
+    """Return the request with the GPU of a worker. A CPU, or a GPU that the configuration names, is kept."""
+    if request.trainer.accelerator == "cpu" or not isinstance(request.trainer.devices, int):
+        return request
     count = torch.cuda.device_count() or device + 1  # more workers than GPUs share them
-    return replace(job, trainer=replace(job.trainer, devices=[device % count]))
+    return replace(request, trainer=replace(request.trainer, devices=[device % count]))
 
 
-def _end_with(parent: BaseProcess) -> None:
+def _exit_with_parent(parent: BaseProcess) -> None:
     parent.join()
     os._exit(1)
 
 
-def _fit(group: Group) -> bytes:
-    """Train a group in a worker. Its results travel as bytes: tensors in shared memory would not outlive the worker."""
-    return pickle.dumps(_here["job"].fit(group, _here["report"], _here["stop"]))
+def _fit(group: MemberGroup) -> bytes:
+    """Train a group in a worker. Results are returned as bytes: tensors in shared memory would end with the worker."""
+    return pickle.dumps(_worker["request"].fit(group, _worker["report"], _worker["stop"]))

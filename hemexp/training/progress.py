@@ -1,4 +1,4 @@
-"""What a user sees of a training, and how a user stops it."""
+"""Progress bar of a training, and its interruption by Ctrl-C or SIGTERM."""
 
 import signal
 import threading
@@ -16,8 +16,8 @@ _listeners: list[Callable[[int], object]] = []
 
 
 @contextmanager
-def heard_by(listener: Callable[[int], object]) -> Iterator[None]:
-    """Tell `listener` of the epochs of every training within, instead of drawing bars."""
+def report_epochs_to(listener: Callable[[int], object]) -> Iterator[None]:
+    """Call `listener` with the epochs of every training in this context, instead of drawing bars."""
     _listeners.append(listener)
     try:
         yield
@@ -26,7 +26,7 @@ def heard_by(listener: Callable[[int], object]) -> Iterator[None]:
 
 
 class EpochBar:
-    """One bar for all members: what is done, loss, time left. Drawn ten times a second at most."""
+    """One progress bar for all members: epochs done, loss, time left. It is drawn at most ten times a second."""
 
     def __init__(self, title: str, total: int, show: bool, unit: str = "epochs") -> None:
         columns = (
@@ -46,9 +46,12 @@ class EpochBar:
         return self
 
     def advance(self, epochs: int, skipped: int, loss: float) -> None:
-        """Move on by `epochs` trained; `skipped` will not be needed, their members are done early.
+        """Advance the bar.
 
-        A loss that is no number is one that is not known, as in epochs that an earlier process trained.
+        Args:
+            epochs: trained since the last call.
+            skipped: epochs that are not needed because members stopped early.
+            loss: mean over the members; NaN if unknown, as for epochs of an earlier process.
         """
         for listener in _listeners:
             listener(epochs + skipped)
@@ -60,22 +63,22 @@ class EpochBar:
         self._progress.stop()
 
 
-class StopOnSignal:
-    """Ctrl-C and SIGTERM set `flag`, which ends training after the chunk; a second Ctrl-C ends it at once."""
+class InterruptHandler:
+    """Set `flag` on Ctrl-C or SIGTERM, which stops training after the chunk. A second Ctrl-C stops it at once."""
 
     def __init__(self, flag: c_bool) -> None:
         self.flag = flag
         self._previous: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> "StopOnSignal":
-        self.take()
+    def __enter__(self) -> "InterruptHandler":
+        self.install()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.give_back()
+        self.restore()
 
-    def take(self) -> None:
-        """Take the signals over, where this thread may; a worker leaves them to its parent."""
+    def install(self) -> None:
+        """Install the signal handlers in the main thread of the main process. A worker leaves signals to its parent."""
 
         def stop(number: int, frame: FrameType | None) -> None:
             self.flag.value = True
@@ -84,7 +87,7 @@ class StopOnSignal:
         if threading.current_thread() is threading.main_thread() and parent_process() is None:
             self._previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def give_back(self) -> None:
-        """Put the earlier handlers back."""
+    def restore(self) -> None:
+        """Restore the earlier handlers."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)

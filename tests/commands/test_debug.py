@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hemexp.commands.debug import check_overfit, overfit_subset
+from hemexp.commands.debug import check_overfit
 from hemexp.commands.train import train
 from hemexp.config import TrainConfig, config_hash
 from hemexp.config.compose import load_config
@@ -28,13 +28,6 @@ def test_a_debug_run_has_another_config_hash():
     assert config_hash(plain) != config_hash(load_config(TrainConfig, ["trainer.max_epochs=3", "debug.name=fast"]))
     with pytest.raises(UserError, match=r"debug\.num_patients=1"):
         load_config(TrainConfig, ["debug=overfit", "debug.num_patients=1"])
-
-
-def test_the_overfit_subset_alternates_between_the_outcomes():
-    labels = np.array([0, 0, 0, 0, 1, 1, 0, 1, 1, 1], dtype=float)
-    assert overfit_subset(labels, range(10), 6) == [0, 1, 2, 4, 5, 7]
-    assert overfit_subset(labels, [0, 1, 2, 3, 4], 4) == [0, 1, 2, 4]
-    assert overfit_subset(labels, [3, 1], 0) == [3, 1]
 
 
 def test_a_model_that_does_not_overfit_fails_the_check():

@@ -26,8 +26,8 @@ from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv
 from hemexp.models.predictor import load_predictor
 from hemexp.training.fit import fit
-from hemexp.training.loop import Recorder
 from hemexp.training.member import Member
+from hemexp.training.recorder import Recorder
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -47,7 +47,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 def data_of(*overrides: str) -> ExpansionDataModule:
     cfg = load_config(TrainConfig, list(overrides))
-    data = ExpansionDataModule(cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size)
+    data = ExpansionDataModule.from_config(cfg)
     data.setup()
     return data
 
@@ -126,7 +126,7 @@ def test_a_model_learns_from_true_labels_but_not_from_permuted_labels():
     data = data_of("data.num_patients=500", "data.num_unlabelled=0", "data.signal=4", "data.prevalence=0.4")
     small = ("model=cnn", "model.channels=[8,8]", "model.hidden_dim=32", "optimizer.lr=0.003")
     cfg = load_config(TrainConfig, [*QUIET, *small, "trainer.max_epochs=25", "trainer.batch_size=50"])
-    true, test = data.training_set.labels, data.split.positions("test")
+    true, test = data.training_set.labels, data.split.indices("test")
     learned_from = [true, *(np.random.default_rng(seed).permutation(true) for seed in range(4))]
     members = [
         Member(cfg.model, cfg.optimizer, replace(data.training_set, labels=labels), seed)

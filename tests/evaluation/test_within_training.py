@@ -27,7 +27,7 @@ FULL = ["evaluation=full", "evaluation.num_refits=3", "evaluation.label_repeats=
 
 def prepared(*overrides: str) -> tuple[TrainConfig, ExpansionDataModule]:
     cfg = load_config(TrainConfig, ["trainer.progress_bar=false", *overrides])
-    data = ExpansionDataModule(cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, None, cfg.model.inputs)
+    data = ExpansionDataModule.from_config(cfg)
     data.setup()
     return cfg, data
 
@@ -40,7 +40,7 @@ def evaluated(cfg: TrainConfig, data: ExpansionDataModule) -> Evaluation:
 def test_the_test_part_does_not_influence_scores_that_a_search_uses():
     cfg, data = prepared(*FULL, *WITHIN)
     result = evaluated(cfg, data)
-    test = data.split.positions("test")
+    test = data.split.indices("test")
     outcomes = data.labels["expansion"].to_numpy(copy=True)
     outcomes[test] = 1 - outcomes[test]
     data.labels, data.raw = data.labels.assign(expansion=outcomes), data.raw.copy()
@@ -56,7 +56,7 @@ def test_the_test_part_does_not_influence_scores_that_a_search_uses():
 def test_only_the_training_part_is_cross_validated_and_a_caveat_is_set():
     cfg, data = prepared(*FULL, *WITHIN)
     result = evaluated(cfg, data)
-    training = {data.labels["patient_id"].iloc[row] for row in data.split.positions("train")}
+    training = {data.labels["patient_id"].iloc[row] for row in data.split.indices("train")}
     assert set(result.tables["cv_predictions"]["patient_id"]) == training
     assert set(result.tables["instability"]["patient_id"]) == training
     assert result.blocks.cross_validation.patients == "train"

@@ -1,9 +1,11 @@
-"""The peers at sizes that suit a test, and patients with a known risk."""
+"""Small estimators for tests, and simulated patients with a known risk."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
+from hemexp.models.registry import build_estimator
 
 PACKAGES = {
     "xgboost": "xgboost",
@@ -29,14 +31,19 @@ SETTINGS = {
 
 
 def model(name, **settings):
-    """Return a model's configuration; skip the test where its package is missing."""
+    """Return a model's configuration; skip the test if its package is missing."""
     if name in PACKAGES:
         pytest.importorskip(PACKAGES[name])
     return SimpleNamespace(name=name, **SETTINGS.get(name, {}) | settings)
 
 
+def build(name, seed=0, **settings):
+    """Return an unfitted estimator; skip the test if its package is missing."""
+    return build_estimator(seed, **vars(model(name, **settings)))
+
+
 def patients(num, seed, num_inputs=4):
-    """Return raw inputs in odd units with gaps, and outcomes that the first two decide."""
+    """Return raw inputs with gaps, and outcomes that depend on the first two inputs."""
     rng = np.random.default_rng(seed)
     z = rng.normal(size=(num, num_inputs))
     labels = (rng.random(num) < 1 / (1 + np.exp(1 - 3 * (z[:, 0] - z[:, 1])))).astype(int)
@@ -47,7 +54,7 @@ def patients(num, seed, num_inputs=4):
 
 
 def admissions(num, seed):
-    """Return volume (10^-3 mL), hours and previous stroke, and outcomes that follow large volumes and few hours."""
+    """Return volume (10^-3 mL), hours and previous stroke, and outcomes that depend on them."""
     rng = np.random.default_rng(seed)
     volume, hours = rng.lognormal(np.log(15_000), 1.0, num), rng.lognormal(1.0, 0.8, num)
     stroke = (rng.random(num) < 0.2).astype(float)

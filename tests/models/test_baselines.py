@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
-from fitted_models import model
-
-from hemexp.models.fitted_estimator import build_estimator
+from fitted_models import build
 
 
-def test_the_prevalence_needs_no_inputs():
-    prevalence = build_estimator(model("prevalence"), 0).fit(np.zeros((8, 0)), np.array([1, 0, 0, 0, 1, 0, 0, 0]))
+def test_the_prevalence_is_predicted_without_inputs():
+    prevalence = build("prevalence").fit(np.zeros((8, 0)), np.array([1, 0, 0, 0, 1, 0, 0, 0]))
     np.testing.assert_array_equal(prevalence.predict_proba(np.zeros((3, 0))), [[0.75, 0.25]] * 3)
 
 
@@ -14,7 +12,7 @@ def test_the_prevalence_needs_no_inputs():
     ("volume", "hours", "stroke", "points"),
     [
         (0, 9, 0, 0),
-        (10_000, 5.01, 0, 0),  # 10 mL is still the lowest class
+        (10_000, 5.01, 0, 0),  # 10 mL belongs to the lowest class
         (10_001, 5, 0, 5 + 1),
         (20_000, 4, 0, 5 + 2),
         (20_001, 3, 0, 7 + 3),
@@ -24,18 +22,18 @@ def test_the_prevalence_needs_no_inputs():
         (5_000, 1.01, 1, 4 + 4),
     ],
 )
-def test_brain_gives_the_published_points(volume, hours, stroke, points):
-    brain = build_estimator(model("brain"), 0).fit(np.zeros((0, 3)), np.zeros(0))
-    assert brain.raw
+def test_brain_adds_the_published_points(volume, hours, stroke, points):
+    brain = build("brain").fit(np.zeros((0, 3)), np.zeros(0))
+    assert brain.takes_raw_inputs
     assert brain.points(np.array([[volume, hours, stroke]], dtype=float)) == [points]
 
 
-def test_brain_gives_the_published_risk_at_the_ends():
-    brain = build_estimator(model("brain"), 0)
+def test_brain_returns_the_published_risks_and_interpolates_between_them():
+    brain = build("brain")
     lowest = brain.risk(np.array([[1_000.0, 9, 0]]))[0]
     assert lowest == pytest.approx(0.034)
     brain.points = lambda X: np.full(len(X), 24)
     assert brain.risk(np.zeros((1, 3)))[0] == pytest.approx(0.858)
-    brain.points = lambda X: np.full(len(X), 12)  # half way on the logit scale
+    brain.points = lambda X: np.full(len(X), 12)  # the middle on the logit scale
     odds = np.sqrt(0.034 / 0.966 * 0.858 / 0.142)
     assert brain.risk(np.zeros((1, 3)))[0] == pytest.approx(odds / (1 + odds))

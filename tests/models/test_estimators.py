@@ -1,9 +1,8 @@
-"""What every peer must do, whatever it is."""
+"""Requirements that every estimator must meet."""
 
 import io
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,14 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from hemexp.data.training_set import build_training_set
 from hemexp.errors import UserError
-from hemexp.models.fitted_estimator import (
-    ESTIMATORS,
-    FittedEstimator,
-    build_estimator,
-    estimator_content,
-    estimator_from_content,
-    fit_estimator,
-)
+from hemexp.models.fitted_estimator import FittedEstimator, fit_estimator
+from hemexp.models.registry import ESTIMATORS, build_estimator
 
 ALL = list(ESTIMATORS)
 LEARNING = list(SETTINGS)
@@ -28,14 +21,14 @@ NETWORKS = ["tabm", "ft_transformer"]
 
 
 def fitted(name, num=120, seed=0, fit_seed=0, **settings):
-    """Return the model fitted to simulated patients, with inputs that suit it."""
+    """Return the model fitted to simulated patients, with suitable inputs."""
     raw, labels = admissions(num, seed) if name == "brain" else patients(num, seed)
     raw = raw[:, : {"prevalence": 0, "volume": 1, "hours": 1, "ridge2": 2}.get(name, 99)]
     fold = build_training_set(raw, labels, range(num), label={"name": "simulated"})
     return fit_estimator(model(name, **settings), fold, fit_seed), raw
 
 
-def written(content):
+def saved_bytes(content):
     file = io.BytesIO()
     torch.save(content, file)
     return file.getvalue()
@@ -49,13 +42,13 @@ def test_an_easy_problem_is_learned(name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_checkpoint_predicts_the_same_and_the_seed_gives_the_same_bits(name):
+def test_a_checkpoint_gives_the_same_predictions_and_a_seed_the_same_bits(name):
     predictor, raw = fitted(name)
     risks = predictor.predict(raw)
-    loaded = FittedEstimator.from_content(torch.load(io.BytesIO(written(predictor.content())), weights_only=True))
+    loaded = FittedEstimator.from_content(torch.load(io.BytesIO(saved_bytes(predictor.content())), weights_only=True))
     np.testing.assert_allclose(loaded.predict(raw), risks, rtol=0, atol=1e-12)
     assert (loaded.model, loaded.features, loaded.label) == (predictor.model, predictor.features, predictor.label)
-    assert written(loaded.content()) == written(predictor.content()) == written(fitted(name)[0].content())
+    assert saved_bytes(loaded.content()) == saved_bytes(predictor.content()) == saved_bytes(fitted(name)[0].content())
 
 
 @pytest.mark.parametrize("name", ["random_forest", "catboost", *NETWORKS])
@@ -64,7 +57,7 @@ def test_another_seed_gives_another_fit(name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_probability_does_not_depend_on_who_else_is_there(name):
+def test_a_probability_does_not_depend_on_the_other_patients(name):
     predictor, raw = fitted(name)
     risks = predictor.predict(raw)
     assert risks.shape == (120,)
@@ -78,21 +71,21 @@ def test_a_probability_does_not_depend_on_who_else_is_there(name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_file_holds_nobody_s_values(name):
+def test_the_checkpoint_holds_no_values_of_patients(name):
     # thresholds of trees are midpoints between two patients' values; nothing else comes from an input
     predictor, raw = fitted(name)
-    file = written(estimator_content(predictor.estimator))
+    file = saved_bytes(predictor.estimator.content())
     known = raw[~np.isnan(raw)]
     for values in (known, predictor.inputs(raw).ravel()):
-        own = [value for value in values.tolist() if value not in {0.0, 1.0, 10.0, -10.0}]
+        patient_values = [value for value in values.tolist() if value not in {0.0, 1.0, 10.0, -10.0}]
         for dtype in ("<f8", ">f8", "<f4", ">f4"):
-            found = [value for value in own if np.array(value, dtype=dtype).tobytes() in file]
-            assert len(found) <= (2 if dtype[1:] == "f4" else 0)  # of 480, four bytes of a weight may be one by chance
-        assert not [value for value in own if f"{value:.8g}".encode() in file]
+            matches = [value for value in patient_values if np.array(value, dtype=dtype).tobytes() in file]
+            assert len(matches) <= (2 if dtype[1:] == "f4" else 0)  # a weight may equal one of 480 values by chance
+        assert not [value for value in patient_values if f"{value:.8g}".encode() in file]
 
 
 @pytest.mark.parametrize("name", LEARNING)
-def test_an_input_that_is_constant_in_training_is_silent(name):
+def test_an_input_that_is_constant_in_training_is_ignored(name):
     raw, labels = patients(60, 0)
     raw = np.column_stack([raw, np.full(60, 3.0)])
     predictor = fit_estimator(model(name), build_training_set(raw, labels, range(60)), 0)
@@ -110,42 +103,42 @@ def test_ten_patients_are_enough_to_fit(name, events):
 
 
 @pytest.mark.parametrize("name", LEARNING)
-def test_one_outcome_alone_is_refused(name):
+def test_patients_with_a_single_outcome_are_refused(name):
     raw, _ = patients(20, 0)
     with pytest.raises(UserError, match=f"model={name}: events=0 of 20; rule: patients with and without expansion"):
         fit_estimator(model(name), build_training_set(raw, np.zeros(20), range(20)), 0)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_any_seed_a_run_may_have_is_accepted(name):
+def test_the_largest_seed_of_a_run_is_accepted(name):
     fitted(name, num=30, fit_seed=2**32 - 1)
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_a_missing_package_is_named(name, monkeypatch):
+def test_a_missing_package_is_named_in_the_message(name, monkeypatch):
     settings = model(name)
     monkeypatch.setitem(sys.modules, PACKAGES[name], None)
     extra = "tabular" if name in NETWORKS else "boosting"
     with pytest.raises(UserError) as error:
-        build_estimator(settings, 0).fit(np.eye(4), np.array([0, 1, 0, 1]))
+        build_estimator(0, **vars(settings)).fit(np.eye(4), np.array([0, 1, 0, 1]))
     assert str(error.value) == f'model={name} needs the package {PACKAGES[name]}: pip install "hemexp[{extra}]"'
 
 
 def test_an_unknown_model_is_refused():
     with pytest.raises(UserError, match=r"model.name=oracle: must be one of prevalence, volume"):
-        build_estimator(SimpleNamespace(name="oracle"), 0)
+        build_estimator(0, name="oracle")
 
 
-def test_nothing_is_unpickled_beyond_tensors():
+def test_a_checkpoint_holds_only_tensors_and_numbers():
     predictor, _ = fitted("random_forest")
-    content = estimator_content(predictor.estimator)
+    content = predictor.estimator.content()
     assert all(isinstance(value, torch.Tensor | int | float) for value in content.values())
-    again = estimator_from_content(predictor.model, content)
-    np.testing.assert_array_equal(again.risk(np.eye(4)), predictor.estimator.risk(np.eye(4)))
+    restored = build_estimator(0, **predictor.model).restore(content)
+    np.testing.assert_array_equal(restored.risk(np.eye(4)), predictor.estimator.risk(np.eye(4)))
 
 
 @pytest.mark.slow
-def test_packages_of_one_model_are_not_imported_for_another():
+def test_packages_of_single_models_are_imported_only_for_them():
     code = "import sys, hemexp.models.fitted_estimator; print([name for name in sys.argv[1:] if name in sys.modules])"
     command = [sys.executable, "-c", code, *PACKAGES.values()]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "[]"

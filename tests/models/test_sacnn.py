@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from hemexp.data.preprocessing import Preprocessing, fit_preprocessing
 from hemexp.errors import UserError
 from hemexp.models.input_layer import InputLayer
-from hemexp.models.network import build_network
+from hemexp.models.registry import build_network
 from hemexp.models.sacnn import AttentionBranch, ConvolutionBranch
 
 CONV = {"kernel_size": 3, "channels": [16, 32]}
@@ -24,7 +24,7 @@ def build(name: str, num_features: int = 72, **changes: object) -> nn.Module:
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("num_features", [1, 2, 66, 72, 104])
 @pytest.mark.parametrize("batch", [0, 1, 5])
-def test_two_logits_a_patient(name: str, num_features: int, batch: int):
+def test_the_output_is_two_logits_for_each_patient(name: str, num_features: int, batch: int):
     logits = build(name, num_features)(torch.randn(batch, num_features))
     assert logits.shape == (batch, 2)
     assert logits.isfinite().all()
@@ -32,7 +32,7 @@ def test_two_logits_a_patient(name: str, num_features: int, batch: int):
 
 @pytest.mark.parametrize("kernel_size", [1, 5, 7, 11])
 @pytest.mark.parametrize("num_heads", [1, 2, 8])
-def test_the_swept_sizes(kernel_size: int, num_heads: int):
+def test_networks_of_swept_sizes_have_the_right_output_shape(kernel_size: int, num_heads: int):
     assert build("sacnn", kernel_size=kernel_size, num_heads=num_heads)(torch.randn(3, 72)).shape == (3, 2)
 
 
@@ -68,14 +68,14 @@ def test_convolution_is_equations_1_to_3():
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_eval_is_one_function_of_one_patient(name: str):
+def test_a_prediction_is_reproducible_and_does_not_depend_on_the_other_patients(name: str):
     net = build(name, dropout=0.5).eval()
     x = torch.randn(6, 72)
     torch.testing.assert_close(net(x), net(x), rtol=0, atol=0)
     torch.testing.assert_close(net(x)[2:3], net(x[2:3]))
 
 
-def test_dropout_acts_in_training_alone():
+def test_dropout_changes_the_output_in_training_mode():
     net, x = build("sacnn", dropout=0.5).train(), torch.randn(6, 72)
     assert not torch.equal(net(x), net(x))
 
@@ -91,7 +91,7 @@ def train_a_little(net: nn.Module, steps: int = 20) -> torch.Tensor:
     return net(x).detach()
 
 
-def test_zeroed_convolutions_are_inert_and_attention_learns_alone():
+def test_zeroed_convolutions_stay_zero_and_only_attention_learns():
     net = build("sacnn", init="zeros")
     before = [parameter.clone() for parameter in net.branches["attention"].parameters()]
     train_a_little(net)
@@ -100,7 +100,7 @@ def test_zeroed_convolutions_are_inert_and_attention_learns_alone():
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_a_network_of_zeros_answers_one_constant(name: str):
+def test_a_network_of_zeros_predicts_one_constant(name: str):
     net = build(name, init="all_zeros")
     assert all((parameter == 0).all() for parameter in net.parameters())
     logits = train_a_little(net, steps=100)
@@ -108,14 +108,14 @@ def test_a_network_of_zeros_answers_one_constant(name: str):
     assert torch.softmax(logits[0], 0)[1] == pytest.approx(1 / 3, abs=0.05)  # the prevalence
 
 
-def test_the_default_init_is_not_inert():
+def test_convolutions_with_the_default_init_learn():
     net = build("sacnn")
     before = net.branches["conv"].conv1.weight.clone()
     train_a_little(net, steps=1)
     assert not torch.equal(before, net.branches["conv"].conv1.weight)
 
 
-def test_an_unknown_name_is_refused():
+def test_an_unknown_network_is_refused():
     with pytest.raises(UserError, match=r"model\.name=resnet.*sacnn"):
         build_network(72, name="resnet")
 
@@ -128,7 +128,7 @@ def test_the_input_layer_fills_scales_and_clips():
     torch.testing.assert_close(layer(raw), torch.tensor([[1.0, 0.0], [0.0, 0.0], [10.0, 0.0]]))
 
 
-def test_the_input_layers_statistics_travel_in_the_state():
+def test_the_state_of_the_input_layer_holds_its_statistics():
     layer, other = InputLayer(2), InputLayer(2)
     ones = torch.ones(2).numpy()
     layer.set(Preprocessing(ones, 2 * ones, 3 * ones, 4.0))
@@ -137,7 +137,7 @@ def test_the_input_layers_statistics_travel_in_the_state():
 
 
 @pytest.mark.parametrize("embedding", ["shared", "per_feature"])
-def test_attention_weights_are_those_that_mix_the_values(embedding: str):
+def test_attention_weights_reproduce_the_output_of_the_branch(embedding: str):
     torch.manual_seed(0)
     branch, x = AttentionBranch(9, num_heads=2, embed_dim=8, embedding=embedding), torch.randn(4, 9)
     weights = branch.attention(x)

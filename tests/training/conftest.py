@@ -16,7 +16,7 @@ RATES = (0.001, 0.003, 0.01)
 
 @pytest.fixture(scope="session")
 def folds() -> list[TrainingSet]:
-    """Five folds of 50 patients with 11 inputs and gaps; 40 train, 10 are held out."""
+    """Five folds of 50 patients with 11 inputs and gaps: 40 for training, 10 for validation."""
     rng = np.random.default_rng(0)
     scaled = rng.normal(size=(50, 11))
     labels = (scaled[:, 0] + scaled[:, 1] + rng.normal(size=50) > 0.5).astype(float)
@@ -28,16 +28,18 @@ def folds() -> list[TrainingSet]:
 
 @pytest.fixture
 def members(folds: list[TrainingSet]) -> Callable[..., list[Member]]:
-    """Make members that differ in seed, rate, weight decay and fold; `held_out` False leaves the held-out part out."""
+    """Make members that differ in seed, optimizer and fold; with `validation` False, without validation patients."""
 
-    def make(numbers: range | list[int], *overrides: str, model: str = "sacnn", held_out: bool = True) -> list[Member]:
+    def make(
+        numbers: range | list[int], *overrides: str, model: str = "sacnn", validation: bool = True
+    ) -> list[Member]:
         cfg = load_config(TrainConfig, [f"model={model}", *SMALL[model], "model.hidden_dim=12", *overrides])
-        none = [replace(fold, val_inputs=fold.val_inputs[:0], val_labels=fold.val_labels[:0]) for fold in folds]
+        without = [replace(fold, val_inputs=fold.val_inputs[:0], val_labels=fold.val_labels[:0]) for fold in folds]
         return [
             Member(
                 cfg.model,
                 OptimizerConfig(RATES[i % 3], 0.01 * (i % 2)),
-                (folds if held_out else none)[i % 5],
+                (folds if validation else without)[i % 5],
                 seed=i,
             )
             for i in numbers
@@ -48,7 +50,7 @@ def members(folds: list[TrainingSet]) -> Callable[..., list[Member]]:
 
 @pytest.fixture
 def trainer() -> Callable[..., TrainerConfig]:
-    """Make a trainer's config with some keys changed."""
+    """Make the configuration of a trainer with some keys changed."""
 
     def make(**changes: object) -> TrainerConfig:
         return replace(TrainerConfig(max_epochs=12, stop_loss=None, progress_bar=False), **changes)

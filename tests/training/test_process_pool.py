@@ -1,4 +1,4 @@
-"""Groups over processes: the same results however they are cut and whatever happens to a worker."""
+"""Groups in several processes give the same results for every division, even if a worker dies."""
 
 import os
 import signal
@@ -18,14 +18,15 @@ from small import ROOT
 from test_loop import Make, equal
 
 from hemexp.errors import UserError
-from hemexp.training import process_pool as workers
+from hemexp.training import process_pool
 from hemexp.training.fit import fit
-from hemexp.training.loop import FitResult, fit_group
+from hemexp.training.loop import fit_group
+from hemexp.training.member import FitResult
 
 
 @pytest.mark.slow
-def test_the_same_results_whatever_the_workers_and_groups(members: Make, trainer: Callable, tmp_path: Path):
-    """Members of two shapes, in a mixed order."""
+def test_results_do_not_depend_on_workers_and_groups(members: Make, trainer: Callable, tmp_path: Path):
+    """The members have two shapes, in a mixed order."""
     group = [*members(range(7)), *members(range(4), model="cnn")][::-1]
     cfg = trainer(max_epochs=8)
     alone = [fit_group([member], cfg)[0] for member in group]
@@ -34,7 +35,7 @@ def test_the_same_results_whatever_the_workers_and_groups(members: Make, trainer
         {"num_workers": 1, "group_size": 2},
         {"num_workers": 2, "group_size": 3},
         {"num_workers": 3, "group_size": 1, "directory": tmp_path},
-        {"num_workers": 2, "group_size": 1, "directory": tmp_path},  # found there
+        {"num_workers": 2, "group_size": 1, "directory": tmp_path},  # continued from the saved states
     ):
         results = fit(group, cfg, **options)
         assert all(equal(a, b) for a, b in zip(alone, results, strict=True)), options
@@ -42,21 +43,21 @@ def test_the_same_results_whatever_the_workers_and_groups(members: Make, trainer
     assert fit([], cfg) == []
 
 
-def test_groups_leave_no_worker_idle(members: Make, trainer: Callable, monkeypatch: pytest.MonkeyPatch):
-    asked: list[tuple[list[int], int]] = []
+def test_groups_are_divided_evenly_among_workers(members: Make, trainer: Callable, monkeypatch: pytest.MonkeyPatch):
+    requested: list[tuple[list[int], int]] = []
 
-    def remember(job, groups, report, num_workers=1):
-        asked.append((sorted(len(group) for group in groups), num_workers))
-        cut = sorted(number for group in groups for number in group)
-        assert cut == list(range(len(job.members)))
-        return dict.fromkeys(cut)
+    def record(request, groups, report, num_workers=1):
+        requested.append((sorted(len(group) for group in groups), num_workers))
+        divided = sorted(number for group in groups for number in group)
+        assert divided == list(range(len(request.members)))
+        return dict.fromkeys(divided)
 
-    monkeypatch.setattr("hemexp.training.fit.fit_here", remember)
-    monkeypatch.setattr("hemexp.training.fit.fit_in_processes", remember)
+    monkeypatch.setattr("hemexp.training.fit.fit_in_this_process", record)
+    monkeypatch.setattr("hemexp.training.fit.fit_in_processes", record)
     monkeypatch.setattr("hemexp.training.fit._num_devices", lambda trainer: 4)
     for count in (1, 8, 9, 40, 100):
         fit(members([0]) * count, trainer())
-    assert asked == [
+    assert requested == [
         ([1], 1),
         ([8], 1),
         ([2, 2, 2, 3], 4),
@@ -65,7 +66,7 @@ def test_groups_leave_no_worker_idle(members: Make, trainer: Callable, monkeypat
     ]
 
 
-def allocating(limit: int, trained: list[int]) -> Callable[..., list[FitResult]]:
+def fit_with_memory_limit(limit: int, trained: list[int]) -> Callable[..., list[FitResult]]:
     def fit_if_small(group, cfg, **options):
         if len(group) > limit:
             raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
@@ -75,29 +76,31 @@ def allocating(limit: int, trained: list[int]) -> Callable[..., list[FitResult]]
     return fit_if_small
 
 
-def test_out_of_memory_means_smaller_groups(members: Make, trainer: Callable, monkeypatch: pytest.MonkeyPatch):
+def test_a_group_that_runs_out_of_memory_is_trained_in_smaller_groups(
+    members: Make, trainer: Callable, monkeypatch: pytest.MonkeyPatch
+):
     group, cfg, trained = members(range(7)), trainer(max_epochs=4), []
     whole = fit(group, cfg)
-    monkeypatch.setattr(workers, "fit_group", allocating(2, trained))
+    monkeypatch.setattr(process_pool, "fit_group", fit_with_memory_limit(2, trained))
     assert all(equal(a, b) for a, b in zip(whole, fit(group, cfg), strict=True))
-    assert sorted(trained) == list(range(7))  # nobody twice
-    monkeypatch.setattr(workers, "fit_group", allocating(0, trained))
-    with pytest.raises(UserError, match=r"one member alone needs more memory.*trainer\.batch_size"):
+    assert sorted(trained) == list(range(7))  # each member once
+    monkeypatch.setattr(process_pool, "fit_group", fit_with_memory_limit(0, trained))
+    with pytest.raises(UserError, match=r"a single member needs more memory.*trainer\.batch_size"):
         fit(group, cfg)
 
 
-def test_any_other_error_is_not_hidden(members: Make, trainer: Callable, monkeypatch: pytest.MonkeyPatch):
+def test_other_errors_are_raised(members: Make, trainer: Callable, monkeypatch: pytest.MonkeyPatch):
     def fails(*_: object, **__: object) -> None:
-        raise RuntimeError("no matter of memory")
+        raise RuntimeError("another error")
 
-    monkeypatch.setattr(workers, "fit_group", fails)
-    with pytest.raises(RuntimeError, match="no matter of memory"):
+    monkeypatch.setattr(process_pool, "fit_group", fails)
+    with pytest.raises(RuntimeError, match="another error"):
         fit(members(range(3)), trainer())
 
 
 @dataclass
-class Bomb:
-    """Kills the first process that unpickles it, a moment later."""
+class KillOnUnpickle:
+    """Kill the first process that unpickles this, after a moment."""
 
     marker: str
     home: int
@@ -110,15 +113,17 @@ class Bomb:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_only_time(members: Make, trainer: Callable, tmp_path: Path):
+def test_results_do_not_change_if_a_worker_is_killed(members: Make, trainer: Callable, tmp_path: Path):
     group, cfg = members(range(6)), trainer(max_epochs=200)
     whole = fit(group, cfg)
-    marker = tmp_path / "exploded"
-    wired = [
-        replace(member, training_set=replace(member.training_set, label={"bomb": Bomb(str(marker), os.getpid())}))
+    marker = tmp_path / "killed"
+    killing = [
+        replace(
+            member, training_set=replace(member.training_set, label={"kill": KillOnUnpickle(str(marker), os.getpid())})
+        )
         for member in group
     ]
-    results = fit(wired, cfg, num_workers=2, group_size=3)
+    results = fit(killing, cfg, num_workers=2, group_size=3)
     assert marker.exists()
     assert all(equal(a, b) for a, b in zip(whole, results, strict=True))
 
@@ -129,8 +134,9 @@ from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from hemexp.config import CNNConfig, OptimizerConfig, TrainerConfig
-from hemexp.training.member import Member, build_training_set
-from hemexp.training import fit
+from hemexp.data.training_set import build_training_set
+from hemexp.training.fit import fit
+from hemexp.training.member import Member
 
 if __name__ == "__main__":
     rng = np.random.default_rng(0)
@@ -151,7 +157,7 @@ def alive(process_group: int) -> bool:
     return True
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:
+def wait_until(holds: Callable[[], bool], seconds: float = 30) -> bool:
     deadline = time.monotonic() + seconds
     while not holds() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -168,15 +174,15 @@ def start_many(folder: Path, epochs: int = 1500) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-def test_workers_stop_on_a_signal_and_go_on_from_there(tmp_path: Path):
+def test_workers_stop_on_a_signal_and_resume(tmp_path: Path):
     whole, _ = start_many(tmp_path / "whole").communicate(timeout=300)
     for number in (signal.SIGINT, signal.SIGTERM):
-        stop_and_go_on(number, tmp_path / number.name, whole)
+        stop_and_resume(number, tmp_path / number.name, whole)
 
 
-def stop_and_go_on(number: signal.Signals, tmp_path: Path, whole: str) -> None:
+def stop_and_resume(number: signal.Signals, tmp_path: Path, whole: str) -> None:
     process = start_many(tmp_path)
-    assert eventually(lambda: len(list((tmp_path / "parts").glob("*.ckpt"))) == 2, 120)
+    assert wait_until(lambda: len(list((tmp_path / "parts").glob("*.ckpt"))) == 2, 120)
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
@@ -184,14 +190,14 @@ def stop_and_go_on(number: signal.Signals, tmp_path: Path, whole: str) -> None:
     epochs = [torch.load(path, weights_only=True)["num_epochs"] for path in (tmp_path / "parts").glob("*.ckpt")]
     assert len(epochs) == 2
     assert all(0 < epoch < 1500 for epoch in epochs)
-    assert eventually(lambda: not alive(process.pid))  # no worker is left behind
+    assert wait_until(lambda: not alive(process.pid))  # no worker remains
     again, _ = start_many(tmp_path).communicate(timeout=300)
     assert again.splitlines()[-4:] == whole.splitlines()[-4:]
     assert len(again.splitlines()[-1].split()) == 2
 
 
-class Sleeping(workers.Job):
-    """Takes a while on its device instead of training on it."""
+class SleepingRequest(process_pool.FitRequest):
+    """Sleep on the device instead of training on it."""
 
     def fit(self, group, report, stop):
         started = time.monotonic()
@@ -200,7 +206,7 @@ class Sleeping(workers.Job):
 
 
 @pytest.mark.slow
-def test_a_script_without_its_guard_is_told_so(tmp_path: Path):
+def test_a_script_without_a_main_guard_gets_an_error_message(tmp_path: Path):
     (tmp_path / "many.py").write_text(SCRIPT.replace('if __name__ == "__main__":', "if True:"))
     done = subprocess.run(
         [sys.executable, str(tmp_path / "many.py"), str(tmp_path / "runs"), "5"],
@@ -214,8 +220,8 @@ def test_a_script_without_its_guard_is_told_so(tmp_path: Path):
 @pytest.mark.slow
 def test_four_simulated_gpus_each_have_one_worker_and_one_group_at_a_time(trainer: Callable):
     groups = [tuple(range(start, start + 1 + start % 5)) for start in range(0, 60, 5)]
-    results = workers.fit_in_processes(
-        Sleeping([], trainer(accelerator="gpu"), None), groups, lambda *news: None, num_workers=4
+    results = process_pool.fit_in_processes(
+        SleepingRequest([], trainer(accelerator="gpu"), None), groups, lambda *progress: None, num_workers=4
     )
     assert sorted(results) == sorted(number for group in groups for number in group)
     spans: dict[int, set[tuple[float, float]]] = {}
@@ -224,20 +230,20 @@ def test_four_simulated_gpus_each_have_one_worker_and_one_group_at_a_time(traine
         spans.setdefault(device, set()).add((started, ended))
         processes.setdefault(device, set()).add(process)
     assert sorted(spans) == [0, 1, 2, 3]
-    assert all(len(each) == 1 for each in processes.values())
-    for each in spans.values():
-        ordered = sorted(each)
+    assert all(len(ids) == 1 for ids in processes.values())
+    for device_spans in spans.values():
+        ordered = sorted(device_spans)
         assert all(end <= start for (_, end), (start, _) in pairwise(ordered))
 
 
-def test_a_config_that_names_its_gpu_keeps_it(trainer: Callable):
-    job = workers.Job([], trainer(accelerator="gpu", devices=[2]), None)
-    assert workers.on_device(job, 0).trainer.devices == [2]
-    assert workers.on_device(replace(job, trainer=trainer()), 3).trainer.devices == 1
+def test_a_gpu_that_the_configuration_names_is_used(trainer: Callable):
+    request = process_pool.FitRequest([], trainer(accelerator="gpu", devices=[2]), None)
+    assert process_pool.on_device(request, 0).trainer.devices == [2]
+    assert process_pool.on_device(replace(request, trainer=trainer()), 3).trainer.devices == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_a_gpu_trains_many_members_as_it_trains_one(members: Make, trainer: Callable):
+def test_a_gpu_gives_a_member_the_same_curve_alone_and_in_a_group(members: Make, trainer: Callable):
     group, cfg = members(range(64)), trainer(accelerator="gpu", max_epochs=20)
     together, cpu = fit(group, cfg), fit(group, trainer(max_epochs=20))
     for number in (0, 63):

@@ -1,4 +1,4 @@
-"""What a user sees of a training, and is told of its interruption."""
+"""The progress bar, and the message after an interruption."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from hemexp.evaluation import evaluate
 from hemexp.training.progress import EpochBar
 
 
-def test_a_loss_that_is_not_known_yet_is_not_shown_as_nan(capsys: pytest.CaptureFixture[str]):
+def test_an_unknown_loss_is_not_shown_as_nan(capsys: pytest.CaptureFixture[str]):
     with EpochBar("training sacnn", 10, show=True) as bar:
         bar.advance(4, 0, float("nan"))
     with EpochBar("fitting ridge2", 5, show=True, unit="fits") as bar:
@@ -25,7 +25,7 @@ def test_a_loss_that_is_not_known_yet_is_not_shown_as_nan(capsys: pytest.Capture
     assert "2/3 fits  loss 0.2500" in " ".join(second.split()).replace("fits loss", "fits  loss")
 
 
-def test_an_interruption_of_the_evaluation_says_where_it_came(
+def test_an_interruption_of_the_evaluation_names_its_stage(
     workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def stop(*_: object) -> None:

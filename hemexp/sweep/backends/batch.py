@@ -6,15 +6,13 @@ import time
 from collections.abc import Sequence
 from itertools import groupby
 
-from hemexp.commands.debug import get_learning_indices
 from hemexp.config import TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
-from hemexp.evaluation.pipeline import build_pipeline
 from hemexp.files.run_directory import RunDirectory
 from hemexp.sweep.backends.base import BATCHES
 from hemexp.sweep.plan.job import SweepJob
+from hemexp.training.checkpoint import SHARED_SECONDS, load_checkpoint, save_checkpoint
 from hemexp.training.fit import fit, get_shape
-from hemexp.training.loop import SECONDS, load_checkpoint, save_state
 from hemexp.training.member import Member
 
 
@@ -46,17 +44,15 @@ def _train_group(pairs: Sequence[tuple[SweepJob, Member]]) -> None:
     checkpoints = [RunDirectory(job.directory).last for job, _ in pairs]
     started = time.perf_counter()
     members = [member for _, member in pairs]
-    fit(members, first.cfg.trainer, directory=directory, num_workers=1, apart=checkpoints)
+    fit(members, first.cfg.trainer, directory=directory, num_workers=1, member_checkpoints=checkpoints)
     seconds = (time.perf_counter() - started) / len(pairs)
     for checkpoint in checkpoints:
-        save_state({**load_checkpoint(checkpoint), SECONDS: seconds}, checkpoint)
+        save_checkpoint({**load_checkpoint(checkpoint), SHARED_SECONDS: seconds}, checkpoint)
     shutil.rmtree(directory, ignore_errors=True)
 
 
 def build_member(cfg: TrainConfig) -> Member:
     """Return the member that a run of this configuration trains."""
-    data = ExpansionDataModule(
-        cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs
-    )
+    data = ExpansionDataModule.from_config(cfg)
     data.setup()
-    return build_pipeline(cfg, data).member(get_learning_indices(cfg, data), cfg.seed)
+    return Member(cfg.model, cfg.optimizer, data.training_set, cfg.seed)

@@ -30,7 +30,7 @@ def run_item(item: WorkItem, add_epochs: AddEpochs = lambda epochs: None) -> Out
         path = first.directory / "train.log"
     else:
         path = first.directory.parent / ".logs" / f"{item.kind}-{first.number}.log"
-    with _redirect_output(path, add_epochs), progress.heard_by(add_epochs):
+    with _redirect_output(path, add_epochs), progress.report_epochs_to(add_epochs):
         try:
             _RUN_KIND[item.kind](item)
         except (UserError, CheckFailed) as error:

@@ -46,9 +46,7 @@ def reevaluate(job: SweepJob) -> None:
     from hemexp.evaluation.pipeline import build_pipeline
 
     cfg = job.cfg
-    data = ExpansionDataModule(
-        cfg.data, cfg.label, cfg.features, cfg.split, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs
-    )
+    data = ExpansionDataModule.from_config(cfg)
     data.setup()
     pipeline = build_pipeline(cfg, data)
     seed = int(np.random.SeedSequence([cfg.seed, 1]).generate_state(1)[0])

@@ -1,0 +1,189 @@
+"""Lightning callback that records the scores of a group, saves its state, and stops its training."""
+
+from collections.abc import Callable
+from ctypes import c_bool
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch import Tensor
+
+from hemexp.config import TrainerConfig
+from hemexp.files.writing import write_csv
+from hemexp.training.checkpoint import UNLOGGED, State, members_key
+from hemexp.training.member import FitResult
+from hemexp.training.progress import InterruptHandler
+from hemexp.training.task import Curves, ExpansionTask
+
+# epochs trained since the last call; epochs that are not needed because members stopped early; loss, NaN if unknown
+ProgressCallback = Callable[[int, int, float], None]
+
+
+class Recorder(Callback):
+    """Record each chunk's scores, remove members that are done, save the state regularly, and stop the training.
+
+    Args:
+        cfg: when to stop, and how often to save.
+        checkpoint: the file of the state; None to save nothing.
+        key: of the members; see `members_key`.
+        history: CSV file of the scores of a single member; None to write none.
+        report: called after every chunk.
+        stop: stops the training after the current chunk when true.
+    """
+
+    def __init__(
+        self,
+        cfg: TrainerConfig,
+        checkpoint: Path | None,
+        key: str,
+        history: Path | None,
+        report: ProgressCallback,
+        stop: c_bool,
+    ) -> None:
+        self.cfg, self.checkpoint, self.key, self.report, self.stop = cfg, checkpoint, key, report, stop
+        self._history_file = history
+        self._interrupts = InterruptHandler(stop)
+        self.chunks: list[tuple[list[int], Curves]] = []  # indices of the members, and their scores (epochs, M)
+        self.ended: dict[int, State] = {}
+        self._saved_epoch = 0
+
+    def state_dict(self) -> State:
+        """Return the state that a resumed run needs in addition to Lightning's."""
+        return {name: getattr(self, name) for name in ("key", "chunks", "ended")}
+
+    def load_state_dict(self, state_dict: State) -> None:
+        """Set the state of an earlier process."""
+        self.chunks, self.ended = list(state_dict["chunks"]), dict(state_dict["ended"])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report the epochs of an earlier process, and replace the signal handlers that Lightning has just set."""
+        self._interrupts.install()
+        task = _get_task(pl_module)
+        self._saved_epoch = task.epoch
+        self.report(task.epoch * len(set(task.member_indices) - set(self.ended)), 0, float("nan"))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore the signal handlers."""
+        self._interrupts.restore()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Restore the signal handlers after a failure."""
+        self._interrupts.restore()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Record the chunk's scores, log those of a single member, and record the members that ended."""
+        task, curves = _get_task(pl_module), outputs
+        first = task.epoch - len(curves["train/loss"])
+        self.chunks.append((task.member_indices, curves))
+        if trainer.loggers:  # only a single member is logged
+            rows = zip(*(curve[:, 0].tolist() for curve in curves.values()), strict=True)
+            for epoch, scores in zip(range(first, int(task.num_epochs[0])), rows, strict=False):
+                for logger in trainer.loggers:
+                    log_epoch(logger, dict(zip(curves, scores, strict=True)), epoch)
+        trained = skipped = 0
+        states = (state.tolist() for state in (task.running, task.num_epochs, task.best_epoch, task.best_loss))
+        for row, (running, epochs, best_epoch, best_loss) in enumerate(zip(*states, strict=True)):
+            member = task.member_indices[row]
+            if member in self.ended:
+                continue
+            trained += epochs - first
+            if not running:
+                skipped += self.cfg.max_epochs - epochs
+                last_loss = float(curves["train/loss"][epochs - 1 - first, row])
+                self.ended[member] = {
+                    "epochs": epochs,
+                    "best_epoch": best_epoch,
+                    "best_loss": best_loss,
+                    "stopped_by": self._stopped_by(epochs, last_loss),
+                    "weights": task.best_weights[row].cpu().clone(),
+                }
+                if task.keep_final_weights:
+                    last = task.final_weights.pop(member, task.net.weights.detach()[row])
+                    self.ended[member]["last"] = last.cpu().clone()
+        self.report(trained, skipped, float(curves["train/loss"][-1].nanmean()))
+
+    def _stopped_by(self, epochs: int, last_loss: float) -> str:
+        if not last_loss < float("inf"):
+            return "diverged"
+        if self.cfg.stop_loss is not None and last_loss < self.cfg.stop_loss:
+            return "stop_loss"
+        return "max_epochs" if epochs == self.cfg.max_epochs else "patience"
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Shrink the group when half of it is done; save the state or stop the training when it is time."""
+        task = _get_task(pl_module)
+        rows = [row for row, running in enumerate(task.running.tolist()) if running]
+        fewest = 1 if self.cfg.num_threads == 1 else 2  # with several threads, BLAS sums a single member differently
+        if 2 * len(rows) <= len(task.member_indices) and len(rows) >= fewest:
+            task.shrink(rows)
+        trainer.should_stop = not rows or self.stop.value
+        if self.checkpoint and (trainer.should_stop or task.epoch - self._saved_epoch >= self.cfg.checkpoint_every):
+            trainer.save_checkpoint(self.checkpoint, weights_only=False)
+            self._saved_epoch = task.epoch
+            if self._history_file is not None and len(task.members) == 1:
+                write_csv(self.history(0), self._history_file)
+
+    def results(self, task: ExpansionTask) -> list[FitResult]:
+        """Return the results of all members, in order."""
+        names = ("epochs", "best_epoch", "best_loss", "stopped_by")
+        return [
+            FitResult(
+                task.network_content(member, ended["weights"]),
+                history=self.history(member).iloc[: ended["epochs"]],
+                **{name: ended[name] for name in names},
+            )
+            for member, ended in sorted(self.ended.items())
+        ]
+
+    def single_state(self, task: ExpansionTask, member: int) -> State:
+        """Return the state that a member would have saved if it had been trained alone."""
+        ended = dict(self.ended[member])
+        final_weights = ended.pop("last")
+        remaining, chunks = ended["epochs"], []
+        for curves, row in self._member_curves(member):
+            scores = {name: curve[:remaining, [row]].clone() for name, curve in curves.items()}
+            chunks.append(([0], scores))
+            remaining -= len(scores["train/loss"])
+            if remaining <= 0:
+                break
+        key = members_key([task.members[member]], self.cfg)
+        return {
+            "callbacks": {self.state_key: {"key": key, "chunks": chunks, "ended": {0: ended}}},
+            "networks": [task.network_content(member, final_weights)],
+            "present": [0],
+            "num_epochs": ended["epochs"],
+            UNLOGGED: True,
+        }
+
+    def history(self, member: int) -> pd.DataFrame:
+        """Return a member's scores so far, one row an epoch."""
+        pieces = [
+            pd.DataFrame({name: curve[:, row].numpy() for name, curve in curves.items()})
+            for curves, row in self._member_curves(member)
+        ]
+        history = pd.concat(pieces, ignore_index=True).astype("float64")
+        history.insert(0, "epoch", range(len(history)))
+        return history
+
+    def _member_curves(self, member: int) -> list[tuple[dict[str, Tensor], int]]:
+        """Return the chunks that the member took part in, with its column in each."""
+        return [(curves, members.index(member)) for members, curves in self.chunks if member in members]
+
+
+def log_epoch(logger: Logger, scores: dict[str, float], epoch: int) -> None:
+    """Log the scores of an epoch. TensorBoard gets one event with all scores, which takes a sixth of the time."""
+    if isinstance(logger, TensorBoardLogger):
+        values = [Summary.Value(tag=name, simple_value=score) for name, score in scores.items()]
+        logger.experiment.file_writer.add_summary(Summary(value=values), epoch)
+    else:
+        logger.log_metrics(scores, step=epoch)
+
+
+def _get_task(module: LightningModule) -> ExpansionTask:
+    assert isinstance(module, ExpansionTask)
+    return module
