@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, TensorDataset
 
-from hemexp.cohort.labels import label_patients, note_unseen
+from hemexp.cohort.labels import check_follow_up, label_patients
 from hemexp.cohort.load import Cohort, load_cohort
 from hemexp.config import DataConfig, FeaturesConfig, LabelConfig, SplitConfig
 from hemexp.data.features import feature_names, input_table
@@ -60,7 +60,7 @@ class ExpansionDataModule(LightningDataModule):
         data, label, _, split = self.config
         cohort = load_cohort(data)
         self.labels = label_patients(cohort.scans, label)
-        note_unseen(self.labels, cohort.scans, label, cohort.where, cohort.findings)
+        check_follow_up(self.labels, cohort.scans, label, cohort.locate, cohort.findings)
         self.split = split_patients(cohort.patients, self.labels["expansion"], split, self.seed)
         self.raw = input_table(cohort.patients, self.features).to_numpy()
         self.training_set = self.training_set_for(self.split.positions("train"), self.split.positions("val"))

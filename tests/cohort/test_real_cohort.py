@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from hemexp.cohort import columns as c
-from hemexp.cohort.labels import label_patients, note_unseen
+from hemexp.cohort.labels import check_follow_up, label_patients
 from hemexp.cohort.load import Cohort, load_cohort
 from hemexp.config import DataConfig, TrainConfig
 from hemexp.config.compose import load_config
@@ -59,7 +59,7 @@ def test_every_label(cohort: Cohort, name: str, first_60: int, last_40: int):
 
 def test_every_trap_is_a_finding_and_none_an_error(cohort: Cohort):
     label = load_config(TrainConfig).label
-    note_unseen(label_patients(cohort.scans, label), cohort.scans, label, cohort.where, cohort.findings)
+    check_follow_up(label_patients(cohort.scans, label), cohort.scans, label, cohort.locate, cohort.findings)
     found = cohort.findings.frame()
     assert set(found["severity"]) == {"warning"}
     by_problem = {str(problem): group for problem, group in found.groupby("problem")}

@@ -99,7 +99,7 @@ def test_semicolons_and_doubled_columns_are_named(tidy: Path):
         with pytest.raises(CohortError, match=name):
             read(tidy)
     (tidy / "scans.csv").write_text(text.replace(",sex,", ",age,", 1))
-    with pytest.raises(CohortError, match="'age' stands twice: G, H"):
+    with pytest.raises(CohortError, match="'age' occurs twice: G, H"):
         read(tidy)
 
 
