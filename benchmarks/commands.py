@@ -1,10 +1,11 @@
-"""The 18-job sweep as a user types it, against the same jobs one after another, all imports and files counted.
+"""Time an 18-job sweep from the command line against the same jobs one after another, with imports and files.
 
 python benchmarks/commands.py [--epochs 1000] [--rounds 1] [--evaluation off] [--processes 2] [--kernels 3,5,7]
 
-Rivals: Hydra's own launcher (``hydra/launcher=basic``: the same jobs in turn in one process), ``train.py`` in a process
-a job, and the same network in default Lightning in a process a job (no evaluation, figures or checkpoints of ours). Of
-the last two `--processes` jobs are run, spread over the grid, and their median stands for each of the 18.
+Rivals: Hydra's basic launcher (``hydra/launcher=basic``: the same jobs in turn in one process); ``train.py`` in one
+process for each job; the same network with the defaults of Lightning in one process for each job (without hemexp's
+evaluation, figures and checkpoints). For the last two, only `--processes` jobs of the grid are run; 18 times their
+median is reported.
 """
 
 import argparse
@@ -23,7 +24,7 @@ HEADS, RATES = ("1", "2", "4"), ("1e-3", "3e-4")
 
 
 def main() -> None:
-    """Print one table of ratios."""
+    """Print the seconds of every program and its ratio to hemexp."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=1)
@@ -36,12 +37,12 @@ def main() -> None:
     common = [f"trainer.max_epochs={options.epochs}", "trainer.stop_loss=null", "trainer.progress_bar=false"]
     common += [f"evaluation={options.evaluation}", *rivals.data_override()]
     grid = [f"{key}={','.join(values)}" for key, values in keys.items()]
-    few = [jobs[len(jobs) * (2 * i + 1) // (2 * options.processes)] for i in range(options.processes)]
+    sample = [jobs[len(jobs) * (2 * i + 1) // (2 * options.processes)] for i in range(options.processes)]
     seconds: dict[str, list[float]] = {name: [] for name in ("sweep", "basic", "train", "lightning")}
     for _ in range(options.rounds):
         seconds["sweep"].append(train(["-m", *grid, *common], "hydra.sweep.dir"))
-        seconds["train"] += [train([*job, *common], "output_dir") for job in few]
-        seconds["lightning"] += [lightning(options.epochs, job) for job in few]
+        seconds["train"] += [train([*job, *common], "output_dir") for job in sample]
+        seconds["lightning"] += [lightning(options.epochs, job) for job in sample]
         seconds["basic"].append(train(["-m", *grid, *common, "hydra/launcher=basic"], "hydra.sweep.dir"))
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     rows = [
@@ -51,23 +52,25 @@ def main() -> None:
         ("a process of default Lightning a job, in turn", len(jobs) * medians["lightning"]),
     ]
     title = f"{len(jobs)} jobs, {options.epochs} epochs, evaluation={options.evaluation}"
-    rivals.table([title, "seconds", "times hemexp's"], [[name, took, took / medians["sweep"]] for name, took in rows])
+    rivals.table(
+        [title, "seconds", "times hemexp's"], [[name, elapsed, elapsed / medians["sweep"]] for name, elapsed in rows]
+    )
 
 
-def train(arguments: list[str], place: str) -> float:
-    """Return the seconds of a command, from its start to its end."""
+def train(arguments: list[str], directory_key: str) -> float:
+    """Run train.py and return its seconds."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        command = [sys.executable, str(ROOT / "train.py"), *arguments, f"{place}={folder}/out"]
+        command = [sys.executable, str(ROOT / "train.py"), *arguments, f"{directory_key}={folder}/out"]
         subprocess.run(command, check=True, capture_output=True)
         return time.perf_counter() - started
 
 
 def lightning(epochs: int, job: list[str]) -> float:
-    """Return the seconds of one job in default Lightning."""
+    """Run one job with the defaults of Lightning and return its seconds."""
     started = time.perf_counter()
-    if rivals.one_process(epochs, 0, job).wait():
-        raise RuntimeError(f"the rival's job {job} failed")
+    if rivals.start_process(epochs, 0, job).wait():
+        raise RuntimeError(f"the Lightning job {job} failed")
     return time.perf_counter() - started
 
 

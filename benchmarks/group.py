@@ -1,4 +1,4 @@
-"""Many members in one process on one device: fits a second by group size, patients and inputs; memory.
+"""Time groups of members in one process on one device, by group size, patients and inputs; measure their memory.
 
 python benchmarks/group.py [--epochs 100] [--rounds 5] [--members 1 2 4 8 16 32] [--accelerator cpu]
 """
@@ -17,11 +17,11 @@ from hemexp.data.training_set import build_training_set
 from hemexp.training.fit import fit
 from hemexp.training.member import Member
 
-FITTED_EPOCHS = 1000  # of a fit, in "fits a second"
+EPOCHS_OF_A_FIT = 1000  # for "fits a second"
 
 
 def main() -> None:
-    """Print four tables."""
+    """Print tables of memory, group size, numbers of patients and inputs, and (on a CPU) the arithmetic limit."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
@@ -29,76 +29,80 @@ def main() -> None:
     parser.add_argument("--accelerator", default="cpu")
     options = parser.parse_args()
     epochs, rounds = options.epochs, options.rounds
-    trainer = rivals.trainer(epochs, accelerator=options.accelerator)
-    one = rivals.member()
-    memory(one, options.members, trainer)
+    trainer = rivals.trainer_config(epochs, accelerator=options.accelerator)
+    member = rivals.main_member()
+    measure_memory(member, options.members, trainer)
 
-    def group(like: Member, count: int) -> Callable[[], object]:
-        members = [replace(like, seed=seed) for seed in range(count)]
+    def group(member: Member, count: int) -> Callable[[], object]:
+        members = [replace(member, seed=seed) for seed in range(count)]
         return lambda: fit(members, trainer, num_workers=1, group_size=count)
 
-    runs = {f"{count} members": group(one, count) for count in options.members}
+    runs = {f"{count} members": group(member, count) for count in options.members}
     if options.accelerator == "cpu":
-        runs["plain PyTorch loop, one by one"] = lambda: rivals.raw_loop(one, epochs)
-    seconds = rivals.interleave(runs, rounds)
-    each = {name: value / int(name.split()[0]) if name[0].isdigit() else value for name, value in seconds.items()}
-    base = each.get("plain PyTorch loop, one by one", each[f"{options.members[0]} members"])
-    rows = [[name, 1000 * value / epochs, epochs / FITTED_EPOCHS / value, base / value] for name, value in each.items()]
+        runs["plain PyTorch loop, one by one"] = lambda: rivals.raw_loop(member, epochs)
+    seconds = rivals.time_in_turn(runs, rounds)
+    per_member = {name: value / int(name.split()[0]) if name[0].isdigit() else value for name, value in seconds.items()}
+    base = per_member.get("plain PyTorch loop, one by one", per_member[f"{options.members[0]} members"])
+    rows = [
+        [name, 1000 * value / epochs, epochs / EPOCHS_OF_A_FIT / value, base / value]
+        for name, value in per_member.items()
+    ]
     rivals.table(["group", "ms an epoch and member", "fits of 1000 epochs a second", "times the rival's speed"], rows)
 
-    best = max(options.members) if options.accelerator != "cpu" else 8
+    group_size = max(options.members) if options.accelerator != "cpu" else 8
     shapes = {
-        f"{patients} patients, {inputs} inputs": simulated(one, patients, inputs)
+        f"{patients} patients, {inputs} inputs": noise_member(member, patients, inputs)
         for patients, inputs in ((60, 72), (120, 72), (240, 72), (1000, 72), (60, 18), (60, 36), (60, 144))
     }
-    runs = {f"{name}": group(like, best) for name, like in shapes.items()}
+    runs = {name: group(shape, group_size) for name, shape in shapes.items()}
     runs |= {
-        f"raw: {name}": lambda like=like: rivals.raw_loop(like, max(2, epochs // 10)) for name, like in shapes.items()
+        f"raw: {name}": lambda shape=shape: rivals.raw_loop(shape, max(2, epochs // 10))
+        for name, shape in shapes.items()
     }
-    seconds = rivals.interleave(runs, max(1, rounds // 2))
+    seconds = rivals.time_in_turn(runs, max(1, rounds // 2))
     rows = []
     for name in shapes:
-        ours, raw = seconds[name] / best / epochs, seconds[f"raw: {name}"] / max(2, epochs // 10)
-        rows.append([name, 1000 * ours, 1000 * raw, raw / ours])
-    rivals.table([f"size ({best} members)", "ms an epoch and member", "plain loop", "ratio"], rows)
+        batched, raw = seconds[name] / group_size / epochs, seconds[f"raw: {name}"] / max(2, epochs // 10)
+        rows.append([name, 1000 * batched, 1000 * raw, raw / batched])
+    rivals.table([f"size ({group_size} members)", "ms an epoch and member", "plain loop", "ratio"], rows)
 
     if options.accelerator == "cpu":
-        limit(one, epochs)
+        compare_with_limit(member, epochs)
 
 
-def simulated(like: Member, patients: int, inputs: int) -> Member:
-    """Return a member that learns from noise of another size."""
+def noise_member(member: Member, patients: int, inputs: int) -> Member:
+    """Return the member with a training set of random numbers of the given size."""
     rng = np.random.default_rng(0)
     raw, labels = rng.normal(size=(patients, inputs)), (np.arange(patients) % 4 == 0).astype(float)
-    return replace(like, training_set=build_training_set(raw, labels, range(patients)))
+    return replace(member, training_set=build_training_set(raw, labels, range(patients)))
 
 
-def limit(one: Member, epochs: int) -> None:
-    """Compare with what the arithmetic alone would take at this core's measured speed."""
+def compare_with_limit(member: Member, epochs: int) -> None:
+    """Compare the time of 8 members with the time of their arithmetic alone at the measured speed of this core."""
     torch.set_num_threads(1)
     square = torch.randn(1024, 1024)
-    work, done = torch.randn(200_000), torch.empty(200_000)
-    runs = {"product": lambda: square @ square, "exponentials": lambda: torch.exp2(work, out=done)}
-    members = [replace(one, seed=seed) for seed in range(8)]
+    exponents, powers = torch.randn(200_000), torch.empty(200_000)
+    runs = {"product": lambda: square @ square, "exponentials": lambda: torch.exp2(exponents, out=powers)}
+    members = [replace(member, seed=seed) for seed in range(8)]
     runs["8 members"] = lambda: rivals.same_step_loop(members, epochs)
-    seconds = rivals.interleave(runs, 5)
+    seconds = rivals.time_in_turn(runs, 5)
     flops = 2 * 1024**3 / seconds["product"]
-    patients, inputs, heads = len(one.training_set.labels), len(one.training_set.features), 4
+    patients, inputs, heads = len(member.training_set.labels), len(member.training_set.features), 4
     exponentials = patients * heads * inputs**2
-    least = 50e6 * patients / 60 / flops + exponentials * seconds["exponentials"] / len(work)
-    taken = seconds["8 members"] / 8 / epochs
-    header = ["arithmetic limit", "GFLOP/s of this core", "exponentials a second", "least ms", "taken ms", "share"]
-    rate = f"{len(work) / seconds['exponentials']:.2g}"
-    rivals.table(header, [["8 members", flops / 1e9, rate, 1000 * least, 1000 * taken, f"{least / taken:.0%}"]])
+    limit = 50e6 * patients / 60 / flops + exponentials * seconds["exponentials"] / len(exponents)
+    measured = seconds["8 members"] / 8 / epochs
+    header = ["arithmetic limit", "GFLOP/s of this core", "exponentials a second", "limit, ms", "measured, ms", "share"]
+    rate = f"{len(exponents) / seconds['exponentials']:.2g}"
+    rivals.table(header, [["8 members", flops / 1e9, rate, 1000 * limit, 1000 * measured, f"{limit / measured:.0%}"]])
 
 
-def memory(one: Member, counts: list[int], trainer: object) -> None:
-    """Print how much each group adds to the peak of the process's memory, or to a GPU's."""
+def measure_memory(member: Member, counts: list[int], trainer: object) -> None:
+    """Print how much each group adds to the peak memory of the process, or the peak memory of the GPU."""
     rows = []
-    fit([one], replace(trainer, max_epochs=2), num_workers=1)
+    fit([member], replace(trainer, max_epochs=2), num_workers=1)
     start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for count in counts:
-        members = [replace(one, seed=seed) for seed in range(count)]
+        members = [replace(member, seed=seed) for seed in range(count)]
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         started = time.perf_counter()
@@ -107,7 +111,7 @@ def memory(one: Member, counts: list[int], trainer: object) -> None:
         if torch.cuda.is_available():
             peak = torch.cuda.max_memory_allocated() / 2**20
         rows.append([count, peak, peak / count, time.perf_counter() - started])
-    rivals.table(["members", "MiB more than one needs", "a member", "seconds to set up and take 2 epochs"], rows)
+    rivals.table(["members", "MiB more than one member", "MiB a member", "seconds for set-up and 2 epochs"], rows)
 
 
 if __name__ == "__main__":

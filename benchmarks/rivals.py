@@ -1,6 +1,7 @@
-"""What batched training is measured against, and how: rivals in turn, several rounds, the median of each.
+"""The other training programs (rivals) that hemexp is compared with, and the timing.
 
-Every rival trains the same network on the same patients, full batch, and keeps every epoch's loss.
+Every rival trains the same network on the same patients, full batch, and records the loss of every epoch. The programs
+run in turn for several rounds; each is reported by its median time.
 """
 
 import contextlib
@@ -43,52 +44,52 @@ Run = Callable[[], object]
 
 
 def data_override() -> list[str]:
-    """Return the override that names the cohort: HEMEXP_COHORT where that is set, else a synthetic one."""
+    """Return the override for the cohort in HEMEXP_COHORT; without the variable the cohort is synthetic."""
     root = os.environ.get("HEMEXP_COHORT")
     return [f"data.root={root}"] if root else []
 
 
-def config(overrides: Sequence[str] = ()) -> TrainConfig:
-    """Return the main job's configuration, with changes."""
+def main_config(overrides: Sequence[str] = ()) -> TrainConfig:
+    """Return the main job's configuration with overrides."""
     return load_config(TrainConfig, [*data_override(), *overrides])
 
 
-def cohort() -> ExpansionDataModule:
-    """Return the main job's patients."""
-    cfg = config()
+def load_data() -> ExpansionDataModule:
+    """Return the main job's data module, set up."""
+    cfg = main_config()
     data = ExpansionDataModule.from_config(cfg)
     data.setup()
     return data
 
 
-def member(seed: int = 0, overrides: Sequence[str] = ()) -> Member:
-    """Return the paper's network, or one with other settings, and its 60 training patients."""
-    cfg = config(overrides)
-    return Member(cfg.model, cfg.optimizer, cohort().training_set, seed)
+def main_member(seed: int = 0, overrides: Sequence[str] = ()) -> Member:
+    """Return the main job's network, or one with other settings, and its training patients."""
+    cfg = main_config(overrides)
+    return Member(cfg.model, cfg.optimizer, load_data().training_set, seed)
 
 
-def trainer(epochs: int, **changes: object) -> TrainerConfig:
-    """Return the settings of a training of exactly so many epochs."""
+def trainer_config(epochs: int, **changes: object) -> TrainerConfig:
+    """Return trainer settings for a fixed number of epochs."""
     return replace(TrainerConfig(max_epochs=epochs, stop_loss=None, progress_bar=False), **changes)
 
 
-def tensors(one: Member) -> tuple[torch.Tensor, torch.Tensor]:
+def scaled_tensors(member: Member) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a member's scaled inputs (N, F) and labels (N,)."""
-    raw = torch.tensor(one.training_set.inputs, dtype=torch.float32)
-    return build_input_layer(one.training_set, torch.float32)(raw), torch.tensor(one.training_set.labels)
+    raw = torch.tensor(member.training_set.inputs, dtype=torch.float32)
+    return build_input_layer(member.training_set, torch.float32)(raw), torch.tensor(member.training_set.labels)
 
 
-def readable(one: Member) -> nn.Module:
+def reference_network(member: Member) -> nn.Module:
     """Return the network as an nn.Module, with PyTorch's scaled_dot_product_attention."""
-    torch.manual_seed(one.seed)
-    return build_network(len(one.training_set.features), **vars(one.model))
+    torch.manual_seed(member.seed)
+    return build_network(len(member.training_set.features), **vars(member.model))
 
 
-def raw_loop(one: Member, epochs: int) -> list[float]:
-    """Train the readable network in a plain PyTorch loop."""
+def raw_loop(member: Member, epochs: int) -> list[float]:
+    """Train the reference network in a plain PyTorch loop."""
     torch.set_num_threads(1)
-    (x, y), net = tensors(one), readable(one)
-    optimizer = torch.optim.Adam(net.parameters(), lr=one.optimizer.lr)
+    (x, y), net = scaled_tensors(member), reference_network(member)
+    optimizer = torch.optim.Adam(net.parameters(), lr=member.optimizer.lr)
     losses = []
     for _ in range(epochs):
         loss = F.cross_entropy(net(x), y)
@@ -100,18 +101,17 @@ def raw_loop(one: Member, epochs: int) -> list[float]:
 
 
 def same_step_loop(members: list[Member], epochs: int, device: str = "cpu") -> torch.Tensor:
-    """Take the engine's own forward pass, loss and Adam in a bare loop: no Lightning, no best weights, no scores."""
+    """Train by the same forward pass, loss and Adam as hemexp, in a loop without Lightning, best weights or scores."""
     torch.set_num_threads(1)
-    task = ExpansionTask(members, trainer(epochs)).to(device)
+    task = ExpansionTask(members, trainer_config(epochs)).to(device)
     (batch,) = GroupBatches(task)
-    patients = batch["train"]
-    inputs, labels, real, num_real = (part.to(device) for part in patients)
+    inputs, labels, real, num_real = (part.to(device) for part in batch["train"])
     optimizer = task.configure_optimizers()
     prepared = task.net.prepare(inputs)
     losses = []
     for _ in range(epochs):
-        each = F.cross_entropy(task.net(prepared).flatten(0, 1), labels.flatten(), reduction="none")
-        loss = (each.view_as(labels) * real).sum(1) / num_real
+        patient_loss = F.cross_entropy(task.net(prepared).flatten(0, 1), labels.flatten(), reduction="none")
+        loss = (patient_loss.view_as(labels) * real).sum(1) / num_real
         task.net.weights.grad = None
         loss.sum().backward()
         task._step(optimizer)
@@ -120,11 +120,11 @@ def same_step_loop(members: list[Member], epochs: int, device: str = "cpu") -> t
 
 
 class PlainTask(LightningModule):
-    """The task as Lightning's documentation would write it."""
+    """The task, written as in Lightning's documentation."""
 
-    def __init__(self, one: Member, log: bool = True) -> None:
+    def __init__(self, member: Member, log: bool = True) -> None:
         super().__init__()
-        self.net, self.lr, self.log_scores = readable(one), one.optimizer.lr, log
+        self.net, self.lr, self.log_scores = reference_network(member), member.optimizer.lr, log
         self.scores = MetricCollection({"accuracy": BinaryAccuracy(), "auroc": BinaryAUROC()}, prefix="train/")
         self.losses: list[torch.Tensor] = []
 
@@ -146,45 +146,45 @@ class PlainTask(LightningModule):
         return torch.optim.Adam(self.parameters(), lr=self.lr)
 
 
-def default_lightning(one: Member, epochs: int) -> None:
-    """Train with Lightning's defaults: its DataLoader, logger, checkpoint an epoch and bar; no validation pass."""
-    _lightning(one, epochs, log=True)
+def default_lightning(member: Member, epochs: int) -> None:
+    """Train with the defaults of Lightning: logger, progress bar and a checkpoint an epoch; without validation."""
+    _lightning(member, epochs, log=True)
 
 
-def tuned_lightning(one: Member, epochs: int) -> None:
-    """Train with all of that switched off (barebones), the loss kept in a list."""
-    _lightning(one, epochs, log=False, barebones=True)
+def tuned_lightning(member: Member, epochs: int) -> None:
+    """Train with Lightning's barebones option: no logger, progress bar or checkpoints; losses are kept in a list."""
+    _lightning(member, epochs, log=False, barebones=True)
 
 
-def _lightning(one: Member, epochs: int, log: bool, **options: object) -> None:
+def _lightning(member: Member, epochs: int, log: bool, **options: object) -> None:
     torch.set_num_threads(1)
-    x, y = tensors(one)
+    x, y = scaled_tensors(member)
     loader = DataLoader(TensorDataset(x, y), batch_size=len(y), shuffle=True)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         loop = Trainer(max_epochs=epochs, accelerator="cpu", devices=1, default_root_dir=folder, **options)
-        loop.fit(PlainTask(one, log), loader)
+        loop.fit(PlainTask(member, log), loader)
 
 
-def one_process(epochs: int, seed: int, overrides: Sequence[str] = ()) -> subprocess.Popen[bytes]:
-    """Start a process that trains one job with default Lightning."""
+def start_process(epochs: int, seed: int, overrides: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    """Start a process that trains one job with the defaults of Lightning."""
     command = [sys.executable, __file__, str(epochs), str(seed), *overrides]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def interleave(runs: dict[str, Run], rounds: int) -> dict[str, float]:
-    """Time every run once a round, in turn; return the median seconds of each."""
+def time_in_turn(runs: dict[str, Run], rounds: int) -> dict[str, float]:
+    """Time every run once in each round and return its median seconds."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
         for name, run in runs.items():
             started = time.perf_counter()
             run()
-            if number:  # the first round warms up
+            if number:  # the first round is a warm-up
                 seconds[name].append(time.perf_counter() - started)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def machine() -> str:
-    """Return what the figures were measured on."""
+def describe_machine() -> str:
+    """Return the processor, the GPU and the versions that the figures were measured with."""
     cpu = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -195,11 +195,11 @@ def machine() -> str:
 
 
 def table(header: list[str], rows: list[list[object]]) -> None:
-    """Print a Markdown table."""
-    print(f"\n{machine()}\n")
+    """Print a Markdown table below a description of the machine."""
+    print(f"\n{describe_machine()}\n")
     for row in (header, ["---"] * len(header), *rows):
         print(f"| {' | '.join(f'{cell:.3g}' if isinstance(cell, float) else str(cell) for cell in row)} |")
 
 
-if __name__ == "__main__":  # a job in a process of its own
-    default_lightning(member(int(sys.argv[2]), sys.argv[3:]), int(sys.argv[1]))
+if __name__ == "__main__":  # a single job, started by start_process
+    default_lightning(main_member(int(sys.argv[2]), sys.argv[3:]), int(sys.argv[1]))

@@ -18,7 +18,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from scipy.stats import binomtest
 
-from hemexp.cohort.synthetic import best_possible_auroc, draw_patients
+from hemexp.cohort.population import best_possible_auroc, draw_patients
 from hemexp.config import BASELINES, ModelConfig, SyntheticDataConfig, TrainConfig
 from hemexp.config.compose import load_config
 from hemexp.data.features import input_table

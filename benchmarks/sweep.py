@@ -1,9 +1,9 @@
-"""Many fits: a sweep and repeated cross-validation over worker processes, against a default-Lightning process a job.
+"""Time a sweep and repeated cross-validation in worker processes against one default-Lightning process for each job.
 
 python benchmarks/sweep.py [--jobs 16] [--fits 100] [--epochs 1000] [--rounds 1]
 
-The rival's jobs are equal: `--rival-jobs` of them are run and timed, one after another and two at a time, and their
-median stands for the rest.
+The jobs of the rival take equal time: `--rival-jobs` of them are timed one after another and two more at the same time.
+The time of all jobs is computed from the medians.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from hemexp.training.member import Member
 
 
 def main() -> None:
-    """Print the two targets' ratios."""
+    """Print a table for the sweep and one for cross-validation."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--jobs", type=int, default=16)
     parser.add_argument("--fits", type=int, default=100)
@@ -29,20 +29,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--rival-jobs", type=int, default=2)
     options = parser.parse_args()
-    one, trainer = rivals.member(), rivals.trainer(options.epochs)
+    member, trainer = rivals.main_member(), rivals.trainer_config(options.epochs)
     rates = (1e-3, 3e-4)
     sweep = [
-        replace(one, seed=seed, optimizer=OptimizerConfig(rates[seed % len(rates)])) for seed in range(options.jobs)
+        replace(member, seed=seed, optimizer=OptimizerConfig(rates[seed % len(rates)])) for seed in range(options.jobs)
     ]
-    folds = cross_validation(one, options.fits)
+    folds = cross_validation(member, options.fits)
     times: dict[str, list[float]] = {name: [] for name in ("one", "two", "fit", "sweep", "cv")}
     for _ in range(options.rounds):
         for number in range(options.rival_jobs):
-            times["one"].append(timed(lambda number=number: rivals.one_process(options.epochs, number).wait()))
+            times["one"].append(timed(lambda number=number: rivals.start_process(options.epochs, number).wait()))
         times["two"].append(
-            timed(lambda: [p.wait() for p in [rivals.one_process(options.epochs, seed) for seed in (0, 1)]]) / 2
+            timed(lambda: [p.wait() for p in [rivals.start_process(options.epochs, seed) for seed in (0, 1)]]) / 2
         )
-        times["fit"].append(timed(lambda: rivals.default_lightning(one, options.epochs)))
+        times["fit"].append(timed(lambda: rivals.default_lightning(member, options.epochs)))
         times["sweep"].append(timed(lambda: fit(sweep, trainer)))
         times["cv"].append(timed(lambda: fit(folds, trainer)))
     median = {name: statistics.median(values) for name, values in times.items()}
@@ -61,22 +61,22 @@ def main() -> None:
 
 
 def timed(run: rivals.Run) -> float:
-    """Return the seconds a run takes."""
+    """Return the seconds of a run."""
     started = time.perf_counter()
     run()
     return time.perf_counter() - started
 
 
-def cross_validation(one: Member, fits: int) -> list[Member]:
-    """Return the members of repeated stratified 5-fold over all labelled patients, a new seed each."""
-    cohort = rivals.cohort()
-    labels = cohort.labels["expansion"].to_numpy()
-    known = np.flatnonzero(~np.isnan(labels))
-    divisions = RepeatedStratifiedKFold(n_splits=5, n_repeats=-(-fits // 5), random_state=0)
-    parts = list(divisions.split(known, labels[known]))[:fits]
+def cross_validation(member: Member, fits: int) -> list[Member]:
+    """Return a member for each fold of repeated stratified 5-fold cross-validation, each with another seed."""
+    data = rivals.load_data()
+    labels = data.labels["expansion"].to_numpy()
+    labeled = np.flatnonzero(~np.isnan(labels))
+    splitter = RepeatedStratifiedKFold(n_splits=5, n_repeats=-(-fits // 5), random_state=0)
+    folds = list(splitter.split(labeled, labels[labeled]))[:fits]
     return [
-        replace(one, seed=seed, training_set=cohort.build_training_set(known[train]))
-        for seed, (train, _) in enumerate(parts)
+        replace(member, seed=seed, training_set=data.build_training_set(labeled[train]))
+        for seed, (train, _) in enumerate(folds)
     ]
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hemexp.data.datamodule import ExpansionDataModule as ExpansionDataModule
     from hemexp.data.training_set import build_training_set as build_training_set
     from hemexp.training.fit import fit as fit
-    from hemexp.training.loop import FitResult as FitResult
+    from hemexp.training.member import FitResult as FitResult
     from hemexp.training.member import Member as Member
 
 __version__ = "0.2.0"

@@ -1,4 +1,4 @@
-"""Every benchmark runs, in small, and prints its tables; what it measures is not judged here."""
+"""Every benchmark runs with small settings and prints its tables; the measured times are not checked."""
 
 import os
 import subprocess
@@ -20,15 +20,15 @@ TABLES = {"one_run.py": 1, "group.py": 4, "commands.py": 1, "nested.py": 1, "swe
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ARGUMENTS)
-def test_it_runs(name: str):
+def test_a_benchmark_runs_and_prints_its_tables(name: str):
     command = [sys.executable, str(ROOT / "benchmarks" / name), *ARGUMENTS[name]]
     environment = {key: value for key, value in os.environ.items() if key != "HEMEXP_COHORT"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode == 0, done.stderr
-    assert sum(line.startswith("| ---") for line in done.stdout.splitlines()) == TABLES[name]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    assert process.returncode == 0, process.stderr
+    assert sum(line.startswith("| ---") for line in process.stdout.splitlines()) == TABLES[name]
 
 
-def test_all_of_them_are_run_and_documented():
+def test_every_benchmark_is_tested_and_documented():
     names = {path.name for path in (ROOT / "benchmarks").glob("*.py")} - {"rivals.py"}
     page = "".join((ROOT / "docs" / name).read_text() for name in ("performance.md", "evaluation.md"))
     assert names == set(ARGUMENTS)

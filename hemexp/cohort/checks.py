@@ -1,4 +1,4 @@
-"""What must hold in a cohort's scans, whatever files they came from: one schema, then the rules between rows."""
+"""Check the table of scans, whatever files it was read from: the range of each column, then rules between rows."""
 
 from typing import Any
 
@@ -7,10 +7,9 @@ import pandas as pd
 import pandera.pandas as pa
 
 from hemexp.cohort import columns as c
-from hemexp.cohort.cells import Where
-from hemexp.cohort.findings import Findings
+from hemexp.cohort.findings import CellLocator, Findings, RecordFindings
 
-NOTHING_LEFT = 20.0  # 10^-3 mL: at and below this the published workbooks measure no shape
+MEASURABLE_ABOVE = 20.0  # 10^-3 mL: the published workbooks have no shape for volumes up to this
 
 
 def _number(rule: str, check: pa.Check | None = None, nullable: bool = True) -> pa.Column:
@@ -53,25 +52,26 @@ SCANS = pa.DataFrameSchema(
 )
 
 
-def check_scans(scans: pd.DataFrame, where: Where, findings: Findings) -> None:
-    """Check a cohort's scans; `findings` gets a row for every cell that breaks a rule.
+def check_scans(scans: pd.DataFrame, locate: CellLocator, findings: Findings) -> None:
+    """Check a cohort's scans and add a finding for every cell that breaks a rule.
 
     Raises:
-        CohortError: any finding, of these or earlier ones, is an error.
+        CohortError: any finding is an error, here or while the files were read.
     """
+    record_findings = RecordFindings(scans["patient_id"], locate, findings)
     firsts = scans[scans["scan_index"] == 0]
-    _validate(PATIENTS, firsts, where, findings)
-    _validate(SCANS, scans, where, findings)
-    _check_patients(scans, where, findings)
-    _check_pressure(firsts, where, findings)
-    _check_unit(firsts, where, findings)
-    _check_times(scans, where, findings)
+    _check_schema(PATIENTS, firsts, record_findings)
+    _check_schema(SCANS, scans, record_findings)
+    _check_patients(scans, record_findings)
+    _check_pressure(firsts, record_findings)
+    _check_unit(firsts, record_findings)
+    _check_times(scans, record_findings)
     findings.stop_on_errors()
-    _note_missing(scans, firsts, where, findings)
-    _note_oddities(scans, firsts, where, findings)
+    _warn_missing(scans, firsts, record_findings)
+    _warn_unusual(scans, firsts, record_findings)
 
 
-def _validate(schema: pa.DataFrameSchema, table: pd.DataFrame, where: Where, findings: Findings) -> None:
+def _check_schema(schema: pa.DataFrameSchema, table: pd.DataFrame, findings: RecordFindings) -> None:
     try:
         schema.validate(table, lazy=True)
     except pa.errors.SchemaErrors as errors:
@@ -79,147 +79,126 @@ def _validate(schema: pa.DataFrameSchema, table: pd.DataFrame, where: Where, fin
     else:
         return
     for case in cases.itertuples():
-        name, value, record = str(case.column), case.failure_case, int(case.index)
-        rule = schema.columns[name].description
+        name, value = str(case.column), case.failure_case
         problem = "duplicate_serial" if case.check == "field_uniqueness" else "out_of_range"
         shown = f"{value:g}" if isinstance(value, float) else value
-        patient = _patient(table, record)
-        message = f"{name} is {'empty, or a formula that failed' if pd.isna(value) else shown}; rule: {rule}"
-        findings.error(problem, where(record, name), message, patient=patient, value=shown)
+        state = "empty, or its formula failed" if pd.isna(value) else shown
+        message = f"{name} is {state}; rule: {schema.columns[name].description}; correct the cell"
+        findings.error(problem, int(case.index), name, message, shown)
 
 
 def _value(table: pd.DataFrame, record: Any, name: str) -> Any:
     return table.at[record, name]
 
 
-def _patient(table: pd.DataFrame, record: Any) -> str:
-    """Return the patient of the row labelled `record`."""
-    return str(_value(table, record, "patient_id"))
-
-
-def _check_patients(scans: pd.DataFrame, where: Where, findings: Findings) -> None:
-    """Scans are numbered 0, 1, 2 ... within a patient, and a patient's own columns agree in all of its scans."""
-    expected = scans.groupby("patient_id", sort=False).cumcount()
+def _check_patients(scans: pd.DataFrame, findings: RecordFindings) -> None:
+    """Check that a patient's scans are numbered 0, 1, 2, ... and that its own columns agree in all of its scans."""
+    by_patient = scans.groupby("patient_id", sort=False)
+    expected = by_patient.cumcount()
     for i in np.flatnonzero(scans["scan_index"] != expected):
-        patient = _patient(scans, int(i))
         number = _value(scans, i, "scan_index")
-        message = f"scan_index is {number} in row {expected[i] + 1} of its patient; rule: 0, 1, 2, ..."
-        findings.error("scan_index", where(int(i), "scan_index"), message, patient=patient)
-    first = scans.groupby("patient_id", sort=False)[c.PATIENT_COLUMNS].transform("first")
+        message = (
+            f"scan_index is {number} in row {expected[i] + 1} of the patient; rule: 0, 1, 2, ...; correct the cell"
+        )
+        findings.error("scan_index", i, "scan_index", message)
+    first = by_patient[c.PATIENT_COLUMNS].transform("first")
     for name in c.PATIENT_COLUMNS:
         differs = (scans[name] != first[name]) & ~(scans[name].isna() & first[name].isna())
         for i in np.flatnonzero(differs):
-            value, patient = _value(scans, i, name), _patient(scans, int(i))
-            there = _value(first, i, name)
-            message = f"{name} is {value}, and {there} at the first scan; rule: one value a patient"
-            findings.error("inconsistent_patient", where(int(i), name), message, patient=patient, value=value)
+            value = _value(scans, i, name)
+            message = f"{name} is {value}, but {_value(first, i, name)} at the first scan; rule: one value a patient"
+            findings.error("inconsistent_patient", i, name, f"{message}; correct one of the cells", value)
 
 
-def _check_times(scans: pd.DataFrame, where: Where, findings: Findings) -> None:
+def _check_times(scans: pd.DataFrame, findings: RecordFindings) -> None:
     since_first = scans["hours_from_first_scan"]
     by_patient = scans.groupby("patient_id", sort=False)
-    for i in np.flatnonzero((since_first < 0) | ((since_first == 0) & (by_patient.cumcount() > 0))):
-        serial, patient = _value(scans, i, "scan_serial"), _patient(scans, int(i))
-        message = f"follow-up {serial} is {since_first[i]:.2f} hours from the first scan; rule: after it"
-        findings.error(
-            "follow_up_before_first",
-            where(int(i), "scan_time"),
-            message,
-            patient=patient,
-            value=_value(scans, i, "scan_time"),
+    is_first = by_patient.cumcount() == 0
+    for i in np.flatnonzero((since_first < 0) | ((since_first == 0) & ~is_first)):
+        serial = _value(scans, i, "scan_serial")
+        message = (
+            f"follow-up {serial} is {since_first[i]:.2f} hours after the first scan; rule: above 0; correct the time"
         )
+        findings.error("follow_up_before_first", i, "scan_time", message, _value(scans, i, "scan_time"))
     previous = by_patient["hours_from_first_scan"].shift()
     for i in np.flatnonzero((since_first < previous) & (since_first > 0)):
-        message = "stands after a later scan; the times count, not the order of the columns"
-        findings.warn("follow_up_order", where(int(i), "scan_time"), message, patient=_patient(scans, int(i)))
-    first_times = scans[by_patient.cumcount() == 0].set_index("patient_id")["scan_time"]
+        message = "the scan is earlier than the one before it in the table; its time is used, not its position"
+        findings.warn("follow_up_order", i, "scan_time", message)
+    first_times = scans[is_first].set_index("patient_id")["scan_time"]
     times = scans["scan_time"] - scans["patient_id"].map(first_times)
-    hours = {"hours_from_first_scan": times.dt.total_seconds() / 3600}
-    hours["hours_from_onset"] = scans["onset_to_first_scan"] + since_first
-    for name, rule in (("hours_from_first_scan", "from scan_time"), ("hours_from_onset", "onset_to_first_scan added")):
-        there, right = scans[name], hours[name]
-        for i in np.flatnonzero(((there - right).abs() > 0.01) | (there.isna() & right.notna())):
-            message = f"{name} is {_value(scans, i, name):.3f}; rule: {right.iloc[i]:.3f} ({rule})"
-            findings.error("hours_disagree", where(int(i), name), message, patient=_patient(scans, i))
+    for name, expected, source in (
+        ("hours_from_first_scan", times.dt.total_seconds() / 3600, "from scan_time"),
+        ("hours_from_onset", scans["onset_to_first_scan"] + since_first, "onset_to_first_scan + hours_from_first_scan"),
+    ):
+        hours = scans[name]
+        for i in np.flatnonzero(((hours - expected).abs() > 0.01) | (hours.isna() & expected.notna())):
+            message = f"{name} is {hours[i]:.3f}; rule: {expected[i]:.3f} ({source}); correct one of the cells"
+            findings.error("hours_disagree", i, name, message)
 
 
-def _note_missing(scans: pd.DataFrame, firsts: pd.DataFrame, where: Where, findings: Findings) -> None:
+def _check_pressure(firsts: pd.DataFrame, findings: RecordFindings) -> None:
+    for i in firsts.index[firsts["systolic"] <= firsts["diastolic"]]:
+        value = f"{_value(firsts, i, 'systolic'):g}/{_value(firsts, i, 'diastolic'):g}"
+        message = f"blood pressure is {value}; rule: systolic is above diastolic; correct the cell"
+        findings.error("blood_pressure", i, "systolic", message, value)
+
+
+def _check_unit(firsts: pd.DataFrame, findings: RecordFindings) -> None:
+    """Check the unit: a median first volume below half a milliliter means that the volumes were written in mL."""
+    median = firsts["HM_volume"].median()
+    if 0 < median < 500:
+        message = (
+            f"the median HM_volume of the first scans is {median:g}, which is {median / 1000:g} mL; "
+            "rule: volumes are in 10^-3 mL; if these are mL, multiply them by 1000"
+        )
+        add = findings.findings.error if len(firsts) >= 10 else findings.findings.warn
+        add("volume_unit", findings.locate(int(firsts.index[0]), "HM_volume"), message, value=median)
+
+
+def _warn_missing(scans: pd.DataFrame, firsts: pd.DataFrame, findings: RecordFindings) -> None:
     for tissue, volume in (("Hemo", "HM_volume"), ("ED", "ED_volume")):
         names = c.RADIOMICS[tissue]
         absent = scans[names].isna()
         for i in np.flatnonzero(absent.all(axis=1)):
             size, scan = _value(scans, i, volume), _value(scans, i, "scan_serial")
-            empty = size <= NOTHING_LEFT
-            reason = "nothing was left to measure" if empty else "imputed where it is an input"
+            problem, reason = "radiomics_missing", "imputed where they are inputs"
+            if size <= MEASURABLE_ABOVE:
+                problem, reason = "radiomics_empty", "too small to measure"
             message = f"scan {scan} has no {tissue} shape and grey levels; {volume} is {size / 1000:g} mL: {reason}"
-            problem = "radiomics_empty" if empty else "radiomics_missing"
-            findings.warn(problem, where(int(i), volume), message, patient=_patient(scans, int(i)), value=size)
-        _note_cells(scans[absent.any(axis=1) & ~absent.all(axis=1)], names, "missing_value", where, findings)
-    ratios = [name for names in c.RATIOS.values() for name in names]
-    _note_cells(scans, ratios, "missing_value", where, findings)
-    _note_cells(firsts, [*c.CLINICAL, "onset_to_first_scan"], "missing_value", where, findings)
-    _note_cells(firsts, ["mrs_90d"], "mrs_90d_missing", where, findings)
+            findings.warn(problem, i, volume, message, size)
+        _warn_empty_cells(scans[absent.any(axis=1) & ~absent.all(axis=1)], names, "missing_value", findings)
+    _warn_empty_cells(scans, [*c.RATIOS["HM"], *c.RATIOS["ED"]], "missing_value", findings)
+    _warn_empty_cells(firsts, [*c.CLINICAL, "onset_to_first_scan"], "missing_value", findings)
+    _warn_empty_cells(firsts, ["mrs_90d"], "mrs_90d_missing", findings)
 
 
-def _note_cells(table: pd.DataFrame, names: list[str], problem: str, where: Where, findings: Findings) -> None:
+def _warn_empty_cells(table: pd.DataFrame, names: list[str], problem: str, findings: RecordFindings) -> None:
+    use = "it is never an input" if problem == "mrs_90d_missing" else "it is imputed where it is an input"
     for i, j in zip(*np.nonzero(table[names].isna().to_numpy()), strict=True):
-        record = int(table.index[i])
-        use = "never an input" if problem == "mrs_90d_missing" else "imputed where it is an input"
-        message = f"{names[j]} is empty, or a formula that failed; {use}"
-        findings.warn(problem, where(record, names[j]), message, patient=_patient(table, record))
+        findings.warn(problem, table.index[i], names[j], f"{names[j]} is empty, or its formula failed; {use}")
 
 
-def _note_oddities(scans: pd.DataFrame, firsts: pd.DataFrame, where: Where, findings: Findings) -> None:
+def _warn_unusual(scans: pd.DataFrame, firsts: pd.DataFrame, findings: RecordFindings) -> None:
     sums = firsts[c.RATIOS["HM"]].sum(axis=1)
-    for record in firsts.index[((sums - 1).abs() > 0.01) & (firsts["HM_volume"] > 0)]:
+    for i in firsts.index[((sums - 1).abs() > 0.01) & (firsts["HM_volume"] > 0)]:
         message = (
-            f"hematoma ratios of the first scan sum to {sums[record]:.3f}, off 1 by more than 1 %; used as they are"
+            f"the hematoma ratios of the first scan sum to {sums[i]:.3f}; rule: 1, within 1 %; they are used unchanged"
         )
-        findings.warn(
-            "ratio_sum",
-            where(int(record), c.RATIOS["HM"][0]),
-            message,
-            patient=_patient(firsts, record),
-            value=round(sums[record], 4),
-        )
+        findings.warn("ratio_sum", i, c.RATIOS["HM"][0], message, round(sums[i], 4))
     marks = firsts["dataset_part"]
-    strange = ~(marks.eq(c.TRAINING_MARK) | marks.str.startswith(c.TEST_MARK)).fillna(False)
-    for record in firsts.index[strange.astype(bool)] if marks.eq(c.TRAINING_MARK).any() else []:
-        value = _value(firsts, record, "dataset_part")
-        message = (
-            f"dataset_part is {value!r}; only {c.TRAINING_MARK} takes part in training and test, this patient does not"
-        )
-        findings.warn(
-            "dataset_part", where(int(record), "dataset_part"), message, patient=_patient(firsts, record), value=value
-        )
-    for volume, voxels in (
-        ("HM_volume", "Hemo_original_shape_VoxelVolume"),
-        ("ED_volume", "ED_original_shape_VoxelVolume"),
-    ):
+    if marks.eq(c.TRAINING_MARK).any():
+        known = (marks.eq(c.TRAINING_MARK) | marks.str.startswith(c.TEST_MARK)).fillna(False).astype(bool)
+        for i in firsts.index[~known]:
+            value = _value(firsts, i, "dataset_part")
+            message = (
+                f"dataset_part is {value!r}; only {c.TRAINING_MARK} is used for training and test; not this patient"
+            )
+            findings.warn("dataset_part", i, "dataset_part", message, value)
+    for volume, tissue in (("HM_volume", "Hemo"), ("ED_volume", "ED")):
+        voxels = f"{tissue}_original_shape_VoxelVolume"
         ratio = scans[volume] / scans[voxels]
         for i in np.flatnonzero((ratio < 0.1) | (ratio > 100)):
             value = _value(scans, i, volume)
-            message = (
-                f"{volume} is {value:g} and {voxels} {_value(scans, i, voxels):g}; usually 1.5 to 10 times as large"
-            )
-            findings.warn("volume_mismatch", where(int(i), volume), message, patient=_patient(scans, i), value=value)
-
-
-def _check_pressure(firsts: pd.DataFrame, where: Where, findings: Findings) -> None:
-    for record in firsts.index[firsts["systolic"] <= firsts["diastolic"]]:
-        value = f"{_value(firsts, record, 'systolic'):g}/{_value(firsts, record, 'diastolic'):g}"
-        message = f"blood pressure is {value}; rule: systolic above diastolic"
-        findings.error(
-            "blood_pressure", where(int(record), "systolic"), message, patient=_patient(firsts, record), value=value
-        )
-
-
-def _check_unit(firsts: pd.DataFrame, where: Where, findings: Findings) -> None:
-    """A cohort whose hematomas are mostly below half a milliliter was written in mL: every threshold would be wrong."""
-    median = firsts["HM_volume"].median()
-    if 0 < median < 500:
-        message = (
-            f"the median first HM_volume is {median:g}, {median / 1000:g} mL; rule: volumes in 10^-3 mL. Are these mL?"
-        )
-        note = findings.error if len(firsts) >= 10 else findings.warn
-        note("volume_unit", where(int(firsts.index[0]), "HM_volume"), message, value=median)
+            sizes = f"{volume} is {value:g} and {voxels} is {_value(scans, i, voxels):g}"
+            message = f"{sizes}; usually it is 1.5 to 10 times as large; it is used unchanged"
+            findings.warn("volume_mismatch", i, volume, message, value)

@@ -1,6 +1,6 @@
-"""The names of the tables: what the published workbooks call a column, and what we call it."""
+"""Column names of our tables and the headers of the published workbooks that they are read from."""
 
-SIMULATED = "simulated"  # a last column of our tables, only where the patients are
+SIMULATED = "simulated"  # the last column of the tables of simulated patients
 
 HISTORY_HEADERS = {
     "高血压病史": "hypertension",
@@ -31,7 +31,7 @@ NUMBER_HEADERS = {
 SEX_HEADER, PRESSURE_HEADER, PART_HEADER, SERIAL_HEADER = "性别", "血压", "数据集划分", "入院首次影像检查流水号"
 SEX_CODES = {"男": 1.0, "女": 2.0, "1": 1.0, "2": 2.0, "male": 1.0, "female": 2.0, "m": 1.0, "f": 2.0}
 TRAINING_MARK, TEST_MARK = "训练", "测试"
-TABLE_1 = [  # after the patient id, in the published order
+TABLE_1 = [  # the headers after the patient id, in the published order
     "90天mRS", PART_HEADER, SERIAL_HEADER, "年龄", SEX_HEADER, "脑出血前mRS评分", *HISTORY_HEADERS,
     "发病到首次影像检查时间间隔", PRESSURE_HEADER, *TREATMENT_HEADERS,
 ]  # fmt: skip

@@ -1,6 +1,8 @@
-"""What is wrong, or worth knowing, about a cohort's files: one finding a cell."""
+"""Data-quality findings: each names a cell of a file and says what is wrong or worth knowing (quality.csv)."""
 
+from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields
+from typing import SupportsIndex
 
 import pandas as pd
 
@@ -9,7 +11,7 @@ from hemexp.errors import UserError
 
 @dataclass(frozen=True)
 class Cell:
-    """Where something stands in a file, as a spreadsheet names it: the header is row 1, columns have letters."""
+    """The address of a cell, as a spreadsheet shows it: the header is row 1 and columns have letters."""
 
     file: str
     sheet: str = ""
@@ -18,8 +20,12 @@ class Cell:
 
     def __str__(self) -> str:
         sheet = f", sheet {self.sheet}" if self.sheet else ""
-        place = f", cell {self.column}{self.row}" if self.column and self.row else ""
-        return f"{self.file}{sheet}{place or (f', row {self.row}' if self.row else '')}"
+        if not self.row:
+            return f"{self.file}{sheet}"
+        return f"{self.file}{sheet}, {f'cell {self.column}' if self.column else 'row '}{self.row}"
+
+
+CellLocator = Callable[[int, str], Cell]  # (record, column name) → the cell that the value was read from
 
 
 def column_letter(index: int) -> str:
@@ -32,7 +38,7 @@ def column_letter(index: int) -> str:
     return letters
 
 
-ONE_CELL = frozenset({"not_a_number", "unknown_sex", "blood_pressure"})  # the rest can still be read
+SINGLE_CELL_PROBLEMS = frozenset({"not_a_number", "unknown_sex", "blood_pressure"})  # other cells can still be read
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Finding:
 
 
 class CohortError(UserError):
-    """A cohort with errors; `findings` holds all that was found, warnings included."""
+    """The error raised for a cohort with errors; `findings` holds all errors and warnings."""
 
     def __init__(self, message: str, findings: "Findings") -> None:
         super().__init__(message)
@@ -59,27 +65,27 @@ class CohortError(UserError):
 
 
 class Findings:
-    """Collects findings while the files are read, so that one reading tells all of them."""
+    """Collect findings while the files are read, so that the user sees all of them at once."""
 
     def __init__(self) -> None:
         self.rows: list[Finding] = []
-        self._wrong: set[tuple[object, ...]] = set()
+        self._cells_with_errors: set[tuple[object, ...]] = set()
 
     def warn(self, problem: str, cell: Cell, message: str, *, patient: object = "", value: object = "") -> None:
-        """Note something that is handled as the message says."""
+        """Add something that hemexp handles as the message says."""
         self._add("warning", problem, cell, message, patient, value)
 
     def error(self, problem: str, cell: Cell, message: str, *, patient: object = "", value: object = "") -> None:
-        """Note something that only the hospital can mend."""
+        """Add something that only the owner of the file can correct."""
         self._add("error", problem, cell, message, patient, value)
 
     def _add(self, severity: str, problem: str, cell: Cell, message: str, patient: object, value: object) -> None:
-        place = (cell.file, cell.sheet, cell.row, cell.column)
-        if cell.column and place in self._wrong:
-            return  # one error a cell is enough: what else is wrong with it follows from that
+        address = (cell.file, cell.sheet, cell.row, cell.column)
+        if cell.column and address in self._cells_with_errors:
+            return  # one error for a cell is enough: further problems follow from it
         if severity == "error":
-            self._wrong.add(place)
-        self.rows.append(Finding(severity, problem, *place, str(patient), str(value), message))
+            self._cells_with_errors.add(address)
+        self.rows.append(Finding(severity, problem, *address, str(patient), str(value), message))
 
     def frame(self) -> pd.DataFrame:
         """Return the table of quality.csv, errors first."""
@@ -89,23 +95,48 @@ class Findings:
         return table.astype({"row": "Int64"})
 
     def counts(self) -> dict[str, int]:
-        """Return how many findings there are of each problem, in alphabetical order."""
+        """Return the number of findings of each problem, in alphabetical order."""
         problems = [finding.problem for finding in self.rows]
         return {problem: problems.count(problem) for problem in sorted(set(problems))}
 
-    def stop_on_errors(self, but: frozenset[str] = frozenset()) -> None:
-        """End here if anything was an error.
+    def stop_on_errors(self, deferred: frozenset[str] = frozenset()) -> None:
+        """Raise an exception if any finding is an error.
 
         Args:
-            but: problems that can wait until more is read, so that one reading tells all.
+            deferred: problems that alone do not stop the reading yet, so that later errors are reported with them.
 
         Raises:
-            CohortError: names the first ten errors.
+            CohortError: lists the first ten errors.
         """
         errors = [finding for finding in self.rows if finding.severity == "error"]
-        if not {finding.problem for finding in errors} - but:
+        if not {finding.problem for finding in errors} - deferred:
             return
         lines = [f"{Cell(e.file, e.sheet, e.row, e.column)}: {e.message}" for e in errors[:10]]
         if len(errors) > 10:
             lines.append(f"... and {len(errors) - 10} more; prepare.py writes all of them to quality.csv")
         raise CohortError("\n  ".join([f"{len(errors)} error(s) in the cohort's files:", *lines]), self)
+
+
+@dataclass(frozen=True)
+class RecordFindings:
+    """Add findings about the records of one table, each with its cell and its patient.
+
+    Attributes:
+        patients: the patient id of each record, by the table's row label.
+        locate: from a record and a column name to the cell.
+        findings: the collection that receives them.
+    """
+
+    patients: pd.Series
+    locate: CellLocator
+    findings: Findings
+
+    def warn(self, problem: str, record: SupportsIndex, column: str, message: str, value: object = "") -> None:
+        """Add something that hemexp handles as the message says."""
+        cell = self.locate(int(record), column)
+        self.findings.warn(problem, cell, message, patient=self.patients[int(record)], value=value)
+
+    def error(self, problem: str, record: SupportsIndex, column: str, message: str, value: object = "") -> None:
+        """Add something that only the owner of the file can correct."""
+        cell = self.locate(int(record), column)
+        self.findings.error(problem, cell, message, patient=self.patients[int(record)], value=value)

@@ -1,23 +1,20 @@
-"""Who expanded: growth of the hematoma over the first scan, within a window, on a clock (paper, section 2.1)."""
+"""Label hematoma expansion: growth since the first scan, within a time window (paper, section 2.1)."""
 
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort.cells import Where
-from hemexp.cohort.findings import Findings
+from hemexp.cohort.findings import CellLocator, Findings, RecordFindings
 from hemexp.config import LabelConfig
 
-_SLACK = 1e-6  # in hours and 10^-3 mL: 0.33 * 700 is 231.00000000000003
-_COLUMNS = ["patient_id", "first_scan_serial", "expansion", "hours_to_expansion", "reason"]
-REASONS = ("expanded", "no_growth", "no_scan_in_window", "no_followup")
+_TOLERANCE = 1e-6  # in hours and 10^-3 mL, for rounding: 0.33 * 700 is 231.00000000000003
 
 
 def label_patients(scans: pd.DataFrame, label: LabelConfig) -> pd.DataFrame:
-    """Work out expansion for every patient.
+    """Label every patient by a definition of expansion.
 
-    Volumes are in 10^-3 mL and thresholds in mL. Relative growth is taken over a first volume above 0 only: growth out
-    of nothing counts by its absolute size. A patient without any later scan has no label, whatever the definition. On
-    the onset clock a patient whose onset is unknown has none either.
+    Volumes are in 10^-3 mL and thresholds in mL. Relative growth counts only where the first volume is above 0;
+    absolute growth always counts. A patient without a later scan has no label under any definition. On the onset clock
+    a patient with an unknown onset has no label either.
 
     Args:
         scans: a row a scan, in the order of `hemexp.cohort.columns.SCAN_COLUMNS`.
@@ -25,51 +22,51 @@ def label_patients(scans: pd.DataFrame, label: LabelConfig) -> pd.DataFrame:
 
     Returns:
         A row a patient in table order: ``patient_id, first_scan_serial, expansion`` (1, 0 or NaN),
-        ``hours_to_expansion`` (from onset to the first scan that shows it) and ``reason`` (one of `REASONS`).
+        ``hours_to_expansion`` (from onset to the first scan with expansion) and ``reason`` (expanded, no_growth,
+        no_scan_in_window or no_followup).
     """
-    by_patient = scans.groupby("patient_id", sort=False)
-    first_volume = by_patient["HM_volume"].transform("first")
+    first_volume = scans.groupby("patient_id", sort=False)["HM_volume"].transform("first")
     growth = scans["HM_volume"] - first_volume
-    clock = scans["hours_from_onset" if label.clock == "onset" else "hours_from_first_scan"]
-    later = scans["scan_index"] > 0
-    in_window = later & (clock <= label.window_hours + _SLACK)
+    hours = scans["hours_from_onset" if label.clock == "onset" else "hours_from_first_scan"]
+    follow_up = scans["scan_index"] > 0
+    in_window = follow_up & (hours <= label.window_hours + _TOLERANCE)
     grown = pd.Series(False, index=scans.index)
-    slack = -_SLACK if label.inclusive else _SLACK
+    tolerance = -_TOLERANCE if label.inclusive else _TOLERANCE
     if label.absolute_ml is not None:
-        grown |= growth > 1000 * label.absolute_ml + slack
+        grown |= growth > 1000 * label.absolute_ml + tolerance
     if label.relative is not None:
-        grown |= (first_volume > 0) & (growth > label.relative * first_volume + slack)
-    shows = grown & in_window
+        grown |= (first_volume > 0) & (growth > label.relative * first_volume + tolerance)
+    expanded = grown & in_window
 
     table = scans.loc[scans["scan_index"] == 0, ["patient_id", "scan_serial"]]
     table = table.rename(columns={"scan_serial": "first_scan_serial"}).reset_index(drop=True)
     ids = table["patient_id"]
-    reached = scans["hours_from_onset"].where(shows).groupby(scans["patient_id"], sort=False).min()
-    flags = (later, in_window, shows, later & clock.isna())
-    followed, seen, expanded, untimed = (flag.groupby(scans["patient_id"], sort=False).any() for flag in flags)
+    flags = {"follow_up": follow_up, "in_window": in_window, "expanded": expanded, "no_time": follow_up & hours.isna()}
+    any_scan = pd.DataFrame(flags).groupby(scans["patient_id"], sort=False).any().loc[ids].reset_index(drop=True)
     reason = np.select(
-        [~ids.map(followed), ids.map(expanded), ids.map(seen)],
+        [~any_scan["follow_up"], any_scan["expanded"], any_scan["in_window"]],
         ["no_followup", "expanded", "no_growth"],
         "no_scan_in_window",
     )
     value = {"expanded": 1.0, "no_growth": 0.0, "no_followup": np.nan}
     value["no_scan_in_window"] = 0.0 if label.no_scan_in_window == "negative" else np.nan
-    expansion = pd.Series([value[r] for r in reason]).mask((reason != "expanded") & ids.map(untimed))
-    return table.assign(expansion=expansion, hours_to_expansion=ids.map(reached), reason=reason)[_COLUMNS]
+    expansion = pd.Series([value[r] for r in reason]).mask((reason != "expanded") & any_scan["no_time"])
+    first_hours = scans["hours_from_onset"].where(expanded).groupby(scans["patient_id"], sort=False).min()
+    return table.assign(expansion=expansion, hours_to_expansion=ids.map(first_hours), reason=reason)
 
 
-def note_unseen(
-    labels: pd.DataFrame, scans: pd.DataFrame, label: LabelConfig, where: Where, findings: Findings
+def check_follow_up(
+    labels: pd.DataFrame, scans: pd.DataFrame, label: LabelConfig, locate: CellLocator, findings: Findings
 ) -> None:
-    """Add a finding for every patient whose outcome no scan shows."""
-    row_of = dict(zip(scans["scan_serial"], scans.index, strict=True))
-    unseen = labels[labels["reason"].isin(["no_followup", "no_scan_in_window"])]
-    negative = unseen["expansion"].notna()
-    for patient, serial, reason, taken in zip(
-        *unseen[_COLUMNS[:2]].T.to_numpy(), unseen["reason"], negative, strict=True
-    ):
-        message = "no scan after the first: no label"
-        if reason == "no_scan_in_window":
-            window = f"later scans, none known to be within {label.window_hours:g} h of {label.clock}"
-            message = f"{window}: {'taken as negative' if taken else 'no label'}"
-        findings.warn(reason, where(row_of[serial], "scan_serial"), message, patient=patient)
+    """Add a warning for every patient without a follow-up scan, or without one in the label's time window."""
+    record_findings = RecordFindings(scans["patient_id"], locate, findings)
+    first_scans = scans.index[scans["scan_index"] == 0]  # in the order of the labels
+    for record, expansion, reason in zip(first_scans, labels["expansion"], labels["reason"], strict=True):
+        if reason == "no_followup":
+            message = "there is no scan after the first; the patient has no label"
+        elif reason == "no_scan_in_window":
+            result = "the patient has no label" if np.isnan(expansion) else "the label is negative"
+            message = f"no later scan is known to be within {label.window_hours:g} h of {label.clock}; {result}"
+        else:
+            continue
+        record_findings.warn(reason, record, "scan_serial", message)

@@ -1,4 +1,4 @@
-"""The cohort: a hospital's files in, one checked table of scans out, with everything worth knowing about them."""
+"""Load a cohort: read a hospital's files and return one checked table of scans with its findings."""
 
 import copy
 import hashlib
@@ -10,10 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from hemexp.cohort import tidy, workbook
-from hemexp.cohort.cells import Where
 from hemexp.cohort.checks import check_scans
 from hemexp.cohort.columns import TEXT_COLUMNS
-from hemexp.cohort.findings import Findings
+from hemexp.cohort.findings import CellLocator, Findings
 from hemexp.config import DataConfig, LabelConfig, SyntheticDataConfig
 from hemexp.files.writing import to_csv
 
@@ -24,69 +23,70 @@ class Cohort:
 
     Attributes:
         scans: a row a scan, in table order; columns as in `hemexp.cohort.columns.SCAN_COLUMNS`.
-        findings: what was noted while reading and checking.
-        where: from (row, column) of `scans` to the cell it came from.
+        findings: errors and warnings of the reading and the checks.
+        locate: from (row, column) of `scans` to the cell in the file.
         best_auroc: the AUROC of the true risk, where the cohort is synthetic.
-        is_simulated: whether its files say of themselves that they are simulated.
+        is_simulated: whether its files are marked as simulated.
     """
 
     scans: pd.DataFrame
     findings: Findings
-    where: Where
+    locate: CellLocator
     best_auroc: float | None = None
     is_simulated: bool = False
 
     @cached_property
     def patients(self) -> pd.DataFrame:
-        """A row a patient, in table order: the first scan."""
+        """The first scan of each patient, in table order."""
         return self.scans[self.scans["scan_index"] == 0].reset_index(drop=True)
 
     def best_auroc_under(self, label: LabelConfig) -> float | None:
-        """Return the AUROC of the true risk where the cohort is synthetic and the label is the one it was made for."""
+        """Return the AUROC of the true risk if the cohort is synthetic and was made for this label, else None."""
         if self.best_auroc is None:
             return None
-        from hemexp.cohort.synthetic import RULE
+        from hemexp.cohort.population import LABEL_RULE
 
-        asked = (label.absolute_ml, label.relative, label.window_hours, label.clock)
-        return self.best_auroc if asked == RULE else None
+        rule = (label.absolute_ml, label.relative, label.window_hours, label.clock)
+        return self.best_auroc if rule == LABEL_RULE else None
 
     @cached_property
     def data_hash(self) -> str:
-        """16 hex digits of the scans' content: the same for the workbooks and the tables made of them."""
+        """16 hex digits of the scans' content; workbooks and the scans.csv made from them have the same hash."""
         return hashlib.sha256(to_csv(self.scans).encode()).hexdigest()[:16]
 
 
-_last: list[tuple[object, Cohort]] = []  # a sweep's jobs read the same files one after another
+_last_loaded: list[tuple[object, Cohort]] = []  # at most one: the jobs of a sweep read the same files one after another
 
 
 def load_cohort(data: DataConfig, keep_workbooks: Path | None = None) -> Cohort:
-    """Read and check the cohort that a resolved data config names; the last one is remembered while its files stay.
+    """Read and check a cohort; the last one is kept in memory until its files change.
 
     Args:
         data: as `hemexp.config.resolve_data` returns it.
-        keep_workbooks: where the workbooks of a synthetic cohort stay; by default they are read and thrown away.
+        keep_workbooks: folder for the workbooks of a synthetic cohort; by default they are deleted after reading.
 
     Raises:
-        CohortError: the files have errors; it carries all findings.
+        CohortError: the files have errors; the exception holds all findings.
     """
-    state = (repr(data), _files(data))
-    if keep_workbooks is None and _last and _last[0][0] == state:
-        return _own(_last[0][1])
+    state = (repr(data), _file_states(data))
+    if keep_workbooks is None and _last_loaded and _last_loaded[0][0] == state:
+        return _copy(_last_loaded[0][1])
     cohort = _load(data, keep_workbooks)
-    _ = cohort.data_hash  # worked out once for all copies
-    _last[:] = [(state, _own(cohort))]
+    _ = cohort.data_hash  # computed once for all copies
+    _last_loaded[:] = [(state, _copy(cohort))]
     return cohort
 
 
-def _own(cohort: Cohort) -> Cohort:
-    """Return a copy whose findings may grow."""
-    own = copy.copy(cohort)
-    own.findings = copy.deepcopy(cohort.findings)
-    own.scans = cohort.scans.copy()
-    return own
+def _copy(cohort: Cohort) -> Cohort:
+    """Return a copy that the caller may change: findings are added to it later."""
+    result = copy.copy(cohort)
+    result.findings = copy.deepcopy(cohort.findings)
+    result.scans = cohort.scans.copy()
+    return result
 
 
-def _files(data: DataConfig) -> list[tuple[str, int, int]]:
+def _file_states(data: DataConfig) -> list[tuple[str, int, int]]:
+    """Return name, modification time and size of every file in the cohort's folder."""
     if isinstance(data, SyntheticDataConfig):
         return []
     stats = [(path.name, path.stat()) for path in sorted(Path(str(data.root)).iterdir())]
@@ -94,21 +94,21 @@ def _files(data: DataConfig) -> list[tuple[str, int, int]]:
 
 
 def _load(data: DataConfig, keep_workbooks: Path | None) -> Cohort:
-    if isinstance(data, SyntheticDataConfig):
-        from hemexp.cohort.synthetic import write_workbooks
+    if not isinstance(data, SyntheticDataConfig):
+        return _read(Path(str(data.root)), data.kind)
+    from hemexp.cohort.synthetic import write_workbooks
 
-        with tempfile.TemporaryDirectory() as folder:
-            root = keep_workbooks or Path(folder)
-            best_auroc = write_workbooks(data, root)
-            return _read(root, "workbook", best_auroc)
-    return _read(Path(str(data.root)), data.kind)
+    with tempfile.TemporaryDirectory() as folder:
+        root = keep_workbooks or Path(folder)
+        best_auroc = write_workbooks(data, root)
+        return _read(root, "workbook", best_auroc)
 
 
 def _read(root: Path, kind: str, best_auroc: float | None = None) -> Cohort:
     findings = Findings()
     kinds = {"tidy": (tidy.read_tidy, tidy.is_simulated), "workbook": (workbook.read_workbooks, workbook.is_simulated)}
     read, is_simulated = kinds[kind]
-    scans, where = read(root, findings)
+    scans, locate = read(root, findings)
     scans = scans.astype(dict.fromkeys(TEXT_COLUMNS, "str"))
-    check_scans(scans, where, findings)
-    return Cohort(scans, findings, where, best_auroc, is_simulated(root))
+    check_scans(scans, locate, findings)
+    return Cohort(scans, findings, locate, best_auroc, is_simulated(root))

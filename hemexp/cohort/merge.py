@@ -1,61 +1,47 @@
-"""Four tables become one row a scan.
+"""Join the four tables of the workbooks into one table with a row a scan.
 
-Scans are joined by serial and patients by id, never by row number: the index table has patient ids of its own. Where
-the tables contradict each other Table 2 decides, because it is keyed by patient, and the contradiction is a finding.
+Scans are joined by serial and patients by id, never by row number, because the index table has other patient ids. Where
+the tables contradict each other, Table 2 is used, because it is keyed by patient; the contradiction is a finding.
 """
 
 import numpy as np
 import pandas as pd
 
 from hemexp.cohort import columns as c
-from hemexp.cohort.cells import Records, Where
-from hemexp.cohort.findings import ONE_CELL, Cell, Findings
+from hemexp.cohort.cells import Records
+from hemexp.cohort.findings import SINGLE_CELL_PROBLEMS, Cell, CellLocator, Findings, RecordFindings
 
 
-def merge(
-    clinical: Records, imaging: Records, index: Records, radiomics: dict[str, Records], findings: Findings
-) -> tuple[pd.DataFrame, Where]:
+def merge(tables: dict[str, Records], findings: Findings) -> tuple[pd.DataFrame, CellLocator]:
     """Join the records of the four workbooks.
 
     Args:
-        clinical: Table 1, a record a patient.
-        imaging: Table 2, a record a scan; its ``block`` is 0 for the first scan.
-        index: the index table, a record a scan time.
-        radiomics: the sheets of Table 3 under ``Hemo`` and ``ED``, a record a scan.
-        findings: collects contradictions and what matches nothing.
+        tables: ``clinical``, a record a patient; ``imaging``, a record a scan, with ``block`` 0 for the first scan;
+            ``times``, a record a scan time; ``Hemo`` and ``ED``, a record a scan.
+        findings: collects contradictions and records without a match.
 
     Returns:
-        The scans in Table 1's order of patients, and a function from (row, column) to the cell it came from.
+        The scans in Table 1's order of patients, and a function from (row, column) to the cell in the file.
 
     Raises:
-        CohortError: a patient of one of Table 1 and Table 2 is not in the other.
+        CohortError: a patient is in only one of Table 1 and Table 2, or a scan has no time.
     """
+    clinical, imaging, scan_times = tables["clinical"], tables["imaging"], tables["times"]
     patient_row = {patient: i for i, patient in enumerate(clinical.cells["patient_id"])}
-    with_scans = set(imaging.cells["patient_id"])
-    for patient, i in patient_row.items():
-        if patient not in with_scans:
-            cell, message = clinical.where(i, "patient_id"), f"patient {patient} has no row in {imaging.file}"
-            findings.error("patient_without_imaging", cell, message, patient=patient)
-    first_scans = imaging.cells["block"] == 0
-    for record in np.flatnonzero(first_scans & ~imaging.cells["patient_id"].isin(list(patient_row))):
-        patient = imaging.cells["patient_id"].iloc[record]
-        cell, message = imaging.where(int(record), "patient_id"), f"patient {patient} has no row in {clinical.file}"
-        findings.error("patient_without_clinical", cell, message, patient=patient)
-    findings.stop_on_errors(but=ONE_CELL)
+    _check_same_patients(clinical, imaging, findings)
 
-    order = imaging.cells["patient_id"].map(patient_row)
-    source = order.to_frame("patient").assign(block=imaging.cells["block"]).sort_values(["patient", "block"]).index
-    scans = imaging.cells.loc[source, ["patient_id", "scan_serial", *c.LOCATION]].reset_index(drop=True)
-    positions = {"imaging": source.to_numpy(), "clinical": scans["patient_id"].map(patient_row).to_numpy()}
-    sources = {"clinical": clinical, "imaging": imaging, "times": index, **radiomics}
+    rows = imaging.cells[["patient_id", "block"]].assign(patient=imaging.cells["patient_id"].map(patient_row))
+    order = rows.sort_values(["patient", "block"]).index
+    scans = imaging.cells.loc[order, ["patient_id", "scan_serial", *c.LOCATION]].reset_index(drop=True)
+    known_serials = set(scans["scan_serial"])
+    positions = {"imaging": order.to_numpy(), "clinical": scans["patient_id"].map(patient_row).to_numpy()}
     parts = [scans, clinical.cells[c.PATIENT_COLUMNS].iloc[positions["clinical"]].set_axis(scans.index)]
-    for name, records in (("times", index), *radiomics.items()):
-        wanted = ["scan_time"] if name == "times" else c.RADIOMICS[name]
-        at = {serial: i for i, serial in enumerate(records.cells["scan_serial"])}
-        positions[name] = scans["scan_serial"].map(lambda serial, at=at: at.get(serial, -1)).to_numpy()
-        found = records.cells[wanted].reindex(positions[name]).set_axis(scans.index)
-        parts.append(found)
-        _unknown_serials(records, set(scans["scan_serial"]), name, findings)
+    for name, columns in {"times": ["scan_time"], **c.RADIOMICS}.items():
+        records = tables[name]
+        position_of = {serial: i for i, serial in enumerate(records.cells["scan_serial"])}
+        positions[name] = scans["scan_serial"].map(lambda serial, of=position_of: of.get(serial, -1)).to_numpy()
+        parts.append(records.cells[columns].reindex(positions[name]).set_axis(scans.index))
+        _warn_unknown_serials(records, known_serials, name, findings)
     scans = pd.concat(parts, axis=1).copy()
     scans["scan_index"] = scans.groupby("patient_id", sort=False).cumcount()
     first_times = scans[scans["scan_index"] == 0].set_index("patient_id")["scan_time"]
@@ -63,48 +49,62 @@ def merge(
     scans["hours_from_first_scan"] = (since_first.dt.total_seconds() / 3600).round(6)
     scans["hours_from_onset"] = (scans["onset_to_first_scan"] + scans["hours_from_first_scan"]).round(6)
 
-    room = dict.fromkeys(c.PATIENT_COLUMNS, "clinical")
-    room |= {"scan_time": "times", "hours_from_first_scan": "times", "hours_from_onset": "times"}
-    room |= {name: tissue for tissue, names in c.RADIOMICS.items() for name in names}
+    table_of_column = dict.fromkeys(c.PATIENT_COLUMNS, "clinical")
+    table_of_column |= dict.fromkeys(["scan_time", "hours_from_first_scan", "hours_from_onset"], "times")
+    table_of_column |= {column: tissue for tissue, columns in c.RADIOMICS.items() for column in columns}
 
-    def where(record: int, name: str) -> Cell:
-        table = room.get(name, "imaging")
+    def locate(record: int, column: str) -> Cell:
+        table = table_of_column.get(column, "imaging")
         position = int(positions[table][record])
-        if position < 0:  # nothing there to point at: the scan's serial is the place to start
-            return imaging.where(int(positions["imaging"][record]), "scan_serial")
-        return sources[table].where(position, "scan_time" if table == "times" else name)
+        if position < 0:  # the table has no such scan: the scan's serial in Table 2 is where to start looking
+            return imaging.locate(int(positions["imaging"][record]), "scan_serial")
+        return tables[table].locate(position, "scan_time" if table == "times" else column)
 
+    record_findings = RecordFindings(scans["patient_id"], locate, findings)
     for record in np.flatnonzero(positions["times"] < 0):
-        serial, patient = scans["scan_serial"].iloc[record], scans["patient_id"].iloc[record]
-        message = f"scan {serial} has no time in {index.file}"
-        findings.error("scan_without_time", where(int(record), "scan_serial"), message, patient=patient, value=serial)
-    findings.stop_on_errors(but=ONE_CELL)
-    _first_serials(clinical, scans, findings)
-    findings.warn(
-        "index_patient_ids", Cell(index.file, index.sheet, 1, "A"), "patient ids of its own; joined by serial"
-    )
-    return scans[c.SCAN_COLUMNS], where
+        serial = scans["scan_serial"].iloc[record]
+        message = f"scan {serial} has no time; rule: {scan_times.file} has a time for every scan; enter it there"
+        record_findings.error("scan_without_time", record, "scan_serial", message, serial)
+    findings.stop_on_errors(deferred=SINGLE_CELL_PROBLEMS)
+    _compare_first_serials(clinical, scans, findings)
+    message = f"the patient ids differ from those in {clinical.file}; the scans are joined by serial"
+    findings.warn("index_patient_ids", Cell(scan_times.file, scan_times.sheet, 1, "A"), message)
+    return scans[c.SCAN_COLUMNS], locate
 
 
-def _unknown_serials(records: Records, known: set[str], name: str, findings: Findings) -> None:
+def _check_same_patients(clinical: Records, imaging: Records, findings: Findings) -> None:
+    """Check that Table 1 and Table 2 have the same patients."""
+    for records, other, problem in (
+        (clinical, imaging, "patient_without_imaging"),
+        (imaging, clinical, "patient_without_clinical"),
+    ):
+        ids = records.cells["patient_id"]
+        record_findings = RecordFindings(ids, records.locate, findings)
+        for i in np.flatnonzero(~ids.isin(set(other.cells["patient_id"])) & ~ids.duplicated()):
+            message = f"patient {ids[i]} has no row in {other.file}; rule: every patient is in both tables; add the row"
+            record_findings.error(problem, i, "patient_id", message)
+    findings.stop_on_errors(deferred=SINGLE_CELL_PROBLEMS)
+
+
+def _warn_unknown_serials(records: Records, known_serials: set[str], name: str, findings: Findings) -> None:
+    problem = "index_unknown_serial" if name == "times" else "radiomics_unknown_serial"
     for i, serial in enumerate(records.cells["scan_serial"]):
-        if serial is not None and serial not in known:
+        if serial is not None and serial not in known_serials:
             patient = records.cells["patient_id"].iloc[i] if name == "times" else ""
-            problem = "index_unknown_serial" if name == "times" else "radiomics_unknown_serial"
-            message = f"scan {serial} is no patient's in Table 2; not used"
-            findings.warn(problem, records.where(i, "scan_serial"), message, patient=patient, value=serial)
+            message = f"scan {serial} is not in Table 2; it is not used"
+            findings.warn(problem, records.locate(i, "scan_serial"), message, patient=patient, value=serial)
 
 
-def _first_serials(clinical: Records, scans: pd.DataFrame, findings: Findings) -> None:
-    """Table 1 names a first scan too: where it is another one, Table 2 decides."""
+def _compare_first_serials(clinical: Records, scans: pd.DataFrame, findings: Findings) -> None:
+    """Compare the first scan's serial in Table 1 with the one in Table 2; Table 2 is used."""
+    record_findings = RecordFindings(clinical.cells["patient_id"], clinical.locate, findings)
     firsts = scans[scans["scan_index"] == 0].set_index("patient_id")["scan_serial"]
-    numbers = scans["scan_index"] + 1
-    owner = {s: (p, n) for s, p, n in zip(scans["scan_serial"], scans["patient_id"], numbers, strict=True)}
+    keys = zip(scans["scan_serial"], scans["patient_id"], scans["scan_index"], strict=True)
+    description = {serial: f"{patient}'s scan number {index + 1}" for serial, patient, index in keys}
     for i, (patient, stated) in enumerate(
         zip(clinical.cells["patient_id"], clinical.cells["scan_serial"], strict=True)
     ):
-        if stated is None or stated == firsts[patient]:
-            continue
-        whose = "{}'s scan number {}".format(*owner[stated]) if stated in owner else "nobody's in Table 2"
-        message = f"first scan is {stated} here, which is {whose}; Table 2 says {firsts[patient]} and decides"
-        findings.warn("first_serial_conflict", clinical.where(i, "scan_serial"), message, patient=patient, value=stated)
+        if stated is not None and stated != firsts[patient]:
+            found = f"in Table 2 that is {description[stated]}" if stated in description else "Table 2 has no such scan"
+            message = f"the first scan is {stated} here ({found}) and {firsts[patient]} in Table 2; Table 2 is used"
+            record_findings.warn("first_serial_conflict", i, "scan_serial", message, stated)

@@ -1,4 +1,4 @@
-"""A worksheet as a table of cells with addresses, and what every table of the workbooks must keep to."""
+"""A worksheet as a table of cells with addresses; checks of its header, patient ids and scan serials."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,7 @@ from hemexp.cohort.findings import Cell, Findings, column_letter
 
 @dataclass
 class Sheet:
-    """A worksheet as it is in the file: objects, header row included."""
+    """The cells of a worksheet as the file holds them, with the header row."""
 
     file: str
     name: str
@@ -21,75 +21,87 @@ class Sheet:
 
     @cached_property
     def header(self) -> list[str]:
-        """The first row as stripped text, empty where a column has no header."""
+        """The first row as text without outer spaces; empty where a column has no header."""
         return ["" if pd.isna(cell) else str(cell).strip() for cell in self.cells[0]] if len(self.cells) else []
 
     @cached_property
     def filled(self) -> np.ndarray[Any, Any]:
-        """Which cells hold anything."""
+        """True for every cell that is not empty."""
         return np.asarray(pd.notna(self.cells))
 
-    def records(self, where: dict[str, int]) -> Records:
-        """Return the named columns of every row below the header that is not blank from end to end."""
+    def records(self, columns: dict[str, int]) -> Records:
+        """Return the named columns of every row below the header that is not completely blank."""
         rows = 1 + np.flatnonzero(self.filled[1:].any(axis=1))
-        cells = pd.DataFrame(
-            self.cells[np.ix_(rows, np.array(list(where.values())))], columns=list(where), dtype=object
-        )
-        return Records(self.file, self.name, cells, rows, dict(where))
+        values = self.cells[np.ix_(rows, np.array(list(columns.values())))]
+        cells = pd.DataFrame(values, columns=list(columns), dtype=object)
+        return Records(self.file, self.name, cells, rows, dict(columns))
 
 
 def first_sheet(book: dict[str, Sheet]) -> Sheet:
-    """Return the one sheet of a workbook that has one table."""
+    """Return the first sheet of a workbook."""
     return next(iter(book.values()))
 
 
-def locate(sheet: Sheet, names: dict[str, str], findings: Findings) -> dict[str, int]:
-    """Return where each header stands, under our name; a missing or doubled header is an error."""
+def find_columns(sheet: Sheet, names: dict[str, str], findings: Findings) -> dict[str, int]:
+    """Find the column of each header; a header that is missing or occurs twice is an error.
+
+    Args:
+        sheet: the worksheet.
+        names: our column name for each header text.
+        findings: collects the errors.
+
+    Returns:
+        The 0-based column of each of our names.
+
+    Raises:
+        CohortError: a header is missing or occurs twice.
+    """
     header, found = sheet.header, {}
     for text, name in names.items():
-        places = [i for i, cell in enumerate(header) if cell == text]
-        if len(places) == 1:
-            found[name] = places[0]
-        elif not places:
-            findings.error("column_missing", Cell(sheet.file, sheet.name, 1), f"there is no column {text!r} in row 1")
-        else:
-            letters = ", ".join(map(column_letter, places))
-            findings.error(
-                "column_doubled", Cell(sheet.file, sheet.name, 1), f"column {text!r} stands twice: {letters}"
-            )
+        columns = [i for i, cell in enumerate(header) if cell == text]
+        if len(columns) == 1:
+            found[name] = columns[0]
+            continue
+        problem, message = "column_missing", f"there is no column {text!r}; rule: row 1 has this header; add it"
+        if columns:
+            letters = ", ".join(map(column_letter, columns))
+            problem, message = "column_doubled", f"column {text!r} occurs twice: {letters}; remove or rename one"
+        findings.error(problem, Cell(sheet.file, sheet.name, 1), message)
     if len(found) < len(names):
         findings.stop_on_errors()
     return found
 
 
-def identify(records: Records, findings: Findings) -> None:
-    """Turn the patient ids into text; a blank or doubled one is an error."""
+def read_patient_ids(records: Records, findings: Findings) -> None:
+    """Convert the patient ids to text; an id that is blank or occurs twice is an error."""
     ids = records.cells["patient_id"]
     records.cells["patient_id"] = ids.astype(str).str.strip().where(~is_blank(ids), "")
-    first: dict[str, Cell] = {}
+    first_row: dict[str, int | None] = {}
     for i, patient in enumerate(records.cells["patient_id"]):
-        cell = records.where(i, "patient_id")
+        cell = records.locate(i, "patient_id")
         if not patient:
-            findings.error("patient_id_missing", cell, "rule: every row has a patient id")
-        elif patient in first:
-            findings.error(
-                "duplicate_patient",
-                cell,
-                f"patient {patient} stands in row {first[patient].row} already",
-                patient=patient,
-            )
-        first.setdefault(patient, cell)
-    if len(records.cells) == 0:
-        findings.error("empty_table", Cell(records.file, records.sheet), "holds no patients, only a header")
+            message = "the patient id is empty; rule: every row has a patient id; enter it"
+            findings.error("patient_id_missing", cell, message)
+        elif patient in first_row:
+            message = f"patient {patient} is also in row {first_row[patient]}; rule: one row a patient; remove one"
+            findings.error("duplicate_patient", cell, message, patient=patient)
+        first_row.setdefault(patient, cell.row)
+    if records.cells.empty:
+        message = "there are no rows below the header; rule: at least one patient; add the patients"
+        findings.error("empty_table", Cell(records.file, records.sheet), message)
 
 
-def unique_serials(records: Records, name: str, findings: Findings) -> None:
-    """Check that no scan serial stands twice."""
+def check_unique_serials(records: Records, findings: Findings) -> None:
+    """Check that every scan serial occurs once."""
     first: dict[str, Cell] = {}
-    for i, serial in enumerate(records.cells[name]):
+    for i, serial in enumerate(records.cells["scan_serial"]):
         if serial is None:
             continue
+        cell = records.locate(i, "scan_serial")
         if serial in first:
-            message = f"scan serial {serial} stands in cell {first[serial].column}{first[serial].row} already"
-            findings.error("duplicate_serial", records.where(i, name), message, value=serial)
-        first.setdefault(serial, records.where(i, name))
+            other = f"{first[serial].column}{first[serial].row}"
+            message = (
+                f"scan serial {serial} is also in cell {other}; rule: every serial occurs once; correct one of them"
+            )
+            findings.error("duplicate_serial", cell, message, value=serial)
+        first.setdefault(serial, cell)

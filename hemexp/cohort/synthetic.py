@@ -1,55 +1,37 @@
-"""A simulated cohort in the published layout: four workbooks, so that it travels the same road as a hospital's.
-
-The outcome comes from a stated risk function of inputs that every feature group but ``minimal`` holds, so that the best
-possible AUROC is known and a model can be held against the truth. Nothing here is taken from a real patient: sizes and
-spreads are round numbers in the range that the stroke literature reports.
-"""
+"""Write a simulated cohort as four workbooks of the published layout, which are read like a hospital's files."""
 
 import datetime as dt
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xlsxwriter
-from scipy.optimize import brentq
-from scipy.special import expit
 
 from hemexp.cohort import columns as c
+from hemexp.cohort.population import LABEL_RULE, draw_admissions, population_parameters, true_risk
 from hemexp.cohort.workbook import SIMULATED
 from hemexp.config import SyntheticDataConfig
-from hemexp.types import Array
 
-RISK_WEIGHTS = {"log_volume": 0.9, "systolic": 0.6, "stroke_history": 0.5, "age": 0.4}  # log odds a standard deviation
-RULE = (
-    6.0,
-    0.33,
-    48.0,
-    "onset",
-)  # label=onset_48h, what an expanded hematoma is made to show: mL, fraction, hours, clock
-_POPULATION = 100_000
+_Rows = list[list[Any]]
 
 
 def write_workbooks(data: SyntheticDataConfig, root: Path) -> float:
     """Simulate a cohort and write its four workbooks.
 
-    The risk of expansion is ``expit(b + signal * sum_k w_k z_k)`` with the weights of `RISK_WEIGHTS`, ``z`` the
-    standardized log first volume, systolic pressure, previous stroke and age, and ``b`` set so that the population's
-    mean risk is `data.prevalence`. The label is that of ``label=onset_48h``.
+    Every patient's outcome is drawn from the true risk (`hemexp.cohort.population`) and shown by the follow-up scans,
+    as ``label=onset_48h`` defines it.
 
     Args:
-        data: size, prevalence, signal, seed and whether the published workbooks' mistakes are planted.
+        data: size, prevalence, signal and seed, and whether the workbooks contain the errors of the published ones.
         root: an existing or new folder.
 
     Returns:
-        The best possible AUROC: that of the true risk, in a population of 100,000.
+        The best possible AUROC: the AUROC of the true risk in a population of 100,000.
     """
     rng = np.random.default_rng(data.seed)
-    intercept, best_auroc = _population(data.prevalence, data.signal)
-    patients = _patients(data.num_patients + data.num_unlabelled, rng)
-    risk = expit(intercept + data.signal * _log_odds(patients))
-    patients["expands"] = rng.random(len(patients)) < risk
+    patients = draw_admissions(data.num_patients + data.num_unlabelled, rng)
+    patients["expands"] = rng.random(len(patients)) < true_risk(patients, data)
     patients["followed"] = np.arange(len(patients)) < data.num_patients
     scans = _scans(patients, rng)
     tables = _tables(patients, scans, rng)
@@ -58,75 +40,12 @@ def write_workbooks(data: SyntheticDataConfig, root: Path) -> float:
     root.mkdir(parents=True, exist_ok=True)
     for file, sheets in tables.items():
         _write(root / file, sheets)
-    return best_auroc
-
-
-def draw_patients(data: SyntheticDataConfig, num_patients: int, seed: int) -> tuple[pd.DataFrame, Array]:
-    """Draw first scans without follow-up, labels or workbooks, to hold a method against the truth.
-
-    Args:
-        data: prevalence and signal.
-        num_patients: to draw.
-        seed: of the draw; `data.seed` plays no part.
-
-    Returns:
-        The inputs that the risk depends on, and the hours from onset, under the names of the tables; and each
-        patient's true risk (N,).
-    """
-    patients = _patients(num_patients, np.random.default_rng(seed))
-    risk = expit(_population(data.prevalence, data.signal)[0] + data.signal * _log_odds(patients))
-    return patients.rename(columns={"volume": "HM_volume"}), risk
-
-
-def best_possible_auroc(risk: Array) -> float:
-    """Return the expected AUROC of the true risk over outcomes drawn from it.
-
-    That is P(risk_i > risk_j) over pairs weighted by risk_i (1 - risk_j), ties counted half.
-
-    Shape:
-        risk: (N,), each in [0, 1].
-    """
-    _, inverse = np.unique(risk, return_inverse=True)
-    positive = np.bincount(inverse, weights=risk)
-    negative = np.bincount(inverse, weights=1 - risk)
-    below = np.cumsum(negative) - negative
-    return float((positive * (below + negative / 2)).sum() / (positive.sum() * negative.sum()))
-
-
-@lru_cache
-def _population(prevalence: float, signal: float) -> tuple[float, float]:
-    """Return the intercept that gives the wanted prevalence, and the best possible AUROC."""
-    linear = signal * _log_odds(_patients(_POPULATION, np.random.default_rng(0)))
-    intercept = float(brentq(lambda b: expit(b + linear).mean() - prevalence, -100, 100))
-    return intercept, best_possible_auroc(expit(intercept + linear))
-
-
-def _patients(n: int, rng: np.random.Generator) -> pd.DataFrame:
-    hours = np.clip(np.round(rng.lognormal(0.8, 0.8, n), 2), 0.25, 20)
-    frame = {
-        "volume": np.round(1000 * np.clip(rng.lognormal(3.0, 0.8, n), 1, 150)),  # 10^-3 mL
-        "age": np.clip(np.round(rng.normal(63, 12, n)), 25, 95),
-        "systolic": np.clip(np.round(rng.normal(170, 25, n)), 95, 250),
-        "stroke_history": (rng.random(n) < 0.2).astype(float),
-        "onset_to_first_scan": hours,
-    }
-    frame["diastolic"] = np.clip(np.round(0.4 * frame["systolic"] + rng.normal(27, 10, n)), 45, 150)
-    return pd.DataFrame(frame)
-
-
-def _log_odds(patients: pd.DataFrame) -> Array:
-    z = {
-        "log_volume": (np.log(patients["volume"] / 1000) - 3.0) / 0.8,
-        "systolic": (patients["systolic"] - 170) / 25,
-        "stroke_history": (patients["stroke_history"] - 0.2) / 0.4,
-        "age": (patients["age"] - 63) / 12,
-    }
-    return np.asarray(sum(weight * z[name] for name, weight in RISK_WEIGHTS.items()))
+    return population_parameters(data.prevalence, data.signal)[1]
 
 
 def _scans(patients: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """One row a scan: when, and how large the hematoma and the edema are then."""
-    absolute_ml, relative, window_hours, _ = RULE
+    """Draw the times of all scans and the volumes of hematoma and edema: a row a scan."""
+    absolute_ml, relative, window_hours, _ = LABEL_RULE
     rows = []
     first = zip(*(patients[name].tolist() for name in _AT_ADMISSION), strict=True)
     for i, (first_volume, onset, expands, followed) in enumerate(first):
@@ -139,7 +58,7 @@ def _scans(patients: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         change = threshold * (1.02 + rng.exponential(1.0)) if expands else threshold * rng.uniform(-0.6, 0.9)
         hours, volume = rng.uniform(2, window_hours - 1 - onset), volume + change
         for k in range(1, 1 + int(rng.integers(1, 5))):
-            if k > 1:  # weeks of absorption; growth that the first follow-up did not show never comes later
+            if k > 1:  # weeks of absorption: no growth after the first follow-up
                 hours += rng.uniform(48, 200)
                 volume *= rng.uniform(0.2, 0.95) * (rng.random() > 0.05 * k)
             edema *= rng.uniform(0.8, 1.6)
@@ -152,13 +71,11 @@ def _scans(patients: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     return scans
 
 
-def _tables(
-    patients: pd.DataFrame, scans: pd.DataFrame, rng: np.random.Generator
-) -> dict[str, dict[str, list[list[Any]]]]:
-    """The four workbooks as file → sheet → rows of cells, None for an empty cell."""
+def _tables(patients: pd.DataFrame, scans: pd.DataFrame, rng: np.random.Generator) -> dict[str, dict[str, _Rows]]:
+    """Return the four workbooks as file → sheet → rows of cells; None is an empty cell."""
     n = len(patients)
     ids = [f"sub{i + 1:03d}" for i in range(n)]
-    of_patient: dict[Any, pd.DataFrame] = dict(iter(scans.groupby("patient")))
+    scans_of: dict[Any, pd.DataFrame] = dict(iter(scans.groupby("patient")))
     firsts = scans[scans["index"] == 0].set_index("patient")
 
     numbers: dict[str, Any] = {name: (rng.random(n) < share).astype(int) for name, share in _SHARES.items()}
@@ -168,31 +85,33 @@ def _tables(
         "onset_to_first_scan": patients["onset_to_first_scan"],
     }
     outcome = rng.integers(0, 7, n)
-    numbers["mrs_90d"] = [score if seen else None for score, seen in zip(outcome, patients["followed"], strict=True)]
-    named: dict[str, Any] = {header: numbers[name] for header, name in c.NUMBER_HEADERS.items()}
-    named[c.SEX_HEADER] = np.where(rng.random(n) < 0.65, "男", "女")
-    named[c.PRESSURE_HEADER] = [
+    numbers["mrs_90d"] = [
+        score if followed else None for score, followed in zip(outcome, patients["followed"], strict=True)
+    ]
+    values: dict[str, Any] = {header: numbers[name] for header, name in c.NUMBER_HEADERS.items()}
+    values[c.SEX_HEADER] = np.where(rng.random(n) < 0.65, "男", "女")
+    values[c.PRESSURE_HEADER] = [
         f"{s:.0f}/{d:.0f}" for s, d in zip(patients["systolic"], patients["diastolic"], strict=True)
     ]
-    named[c.PART_HEADER] = np.where(patients["followed"], c.TRAINING_MARK, "测试")
-    named[c.SERIAL_HEADER] = firsts["serial"]
-    rows_1 = zip(*(named[header] for header in c.TABLE_1), strict=True)
-    clinical = [["", *c.TABLE_1], *([patient, *row] for patient, row in zip(ids, rows_1, strict=True))]
+    values[c.PART_HEADER] = np.where(patients["followed"], c.TRAINING_MARK, "测试")
+    values[c.SERIAL_HEADER] = firsts["serial"]
+    rows = zip(*(values[header] for header in c.TABLE_1), strict=True)
+    clinical = [["", *c.TABLE_1], *([patient, *row] for patient, row in zip(ids, rows, strict=True))]
 
     location, serials = _locations(scans, rng), scans["serial"].tolist()
-    blocks = max(len(group) for group in of_patient.values())
+    blocks = max(len(group) for group in scans_of.values())
     header = ["首次检查流水号", *(f"随访{k}流水号" for k in range(1, blocks))]
-    imaging: list[list[Any]] = [["ID", *(name for serial in header for name in (serial, *c.LOCATION))]]
+    imaging: _Rows = [["ID", *(name for serial in header for name in (serial, *c.LOCATION))]]
     for i, patient in enumerate(ids):
-        rows = of_patient[i].index
-        imaging.append([patient, *(cell for row in rows for cell in (serials[row], *location[row]))])
+        cells = (cell for scan in scans_of[i].index for cell in (serials[scan], *location[scan]))
+        imaging.append([patient, *cells])
 
     stages = ["入院首次检查", *(f"随访{k}" for k in range(1, blocks))]
-    index: list[list[Any]] = [["ID", "重复次数", *(stage + kind for stage in stages for kind in ("时间点", "流水号"))]]
+    index: _Rows = [["ID", "重复次数", *(stage + kind for stage in stages for kind in ("时间点", "流水号"))]]
     for i in range(n):
-        pairs = zip(of_patient[i]["time"], of_patient[i]["serial"], strict=True)
+        pairs = zip(scans_of[i]["time"], scans_of[i]["serial"], strict=True)
         index.append(
-            [f"Hemo{i + 1:04d}", len(of_patient[i]), *(cell for time, serial in pairs for cell in (time, int(serial)))]
+            [f"Hemo{i + 1:04d}", len(scans_of[i]), *(cell for time, serial in pairs for cell in (time, int(serial)))]
         )
 
     radiomics = {"ED": _radiomics(scans, "ED_volume", 45.0, rng), "Hemo": _radiomics(scans, "HM_volume", 62.0, rng)}
@@ -204,7 +123,7 @@ def _tables(
     }
 
 
-_AT_ADMISSION = ["volume", "onset_to_first_scan", "expands", "followed"]
+_AT_ADMISSION = ["HM_volume", "onset_to_first_scan", "expands", "followed"]
 _SHARES = {
     "hypertension": 0.85, "diabetes": 0.15, "atrial_fibrillation": 0.05, "coronary_disease": 0.1, "smoking": 0.2,
     "alcohol": 0.15, "ventricular_drainage": 0.08, "hemostasis": 0.6, "icp_lowering": 0.7, "bp_lowering": 0.85,
@@ -213,7 +132,7 @@ _SHARES = {
 
 
 def _locations(scans: pd.DataFrame, rng: np.random.Generator) -> list[list[float]]:
-    """Volumes and their division over ten territories; a patient's hematoma stays where it was."""
+    """Draw the ratios of ten territories for every scan; a patient's main territory does not change."""
     main = rng.integers(0, 10, int(scans["patient"].max()) + 1)[scans["patient"]]
     columns = []
     for volume in ("HM_volume", "ED_volume"):
@@ -224,8 +143,8 @@ def _locations(scans: pd.DataFrame, rng: np.random.Generator) -> list[list[float
     return rows
 
 
-def _radiomics(scans: pd.DataFrame, volume: str, density: float, rng: np.random.Generator) -> list[list[Any]]:
-    """Shape and grey levels of everything that is left to measure, in the order of the sheet."""
+def _radiomics(scans: pd.DataFrame, volume: str, density: float, rng: np.random.Generator) -> _Rows:
+    """Draw shape and grey levels of all scans with a measurable volume, in the order of the sheet."""
     scans = scans[scans[volume] > 20]
     n, v = len(scans), scans[volume].to_numpy()
     elongation, flatness = rng.beta(8, 4, n), rng.beta(6, 6, n)
@@ -240,17 +159,17 @@ def _radiomics(scans: pd.DataFrame, volume: str, density: float, rng: np.random.
         elongation, flatness, major * flatness, major, *extent, v * 0.998, major * elongation, sphericity,
         surface, surface / v, v,
     ]  # fmt: skip
-    grey = [
+    grey_levels = [
         mean - 1.28 * sd, mean + 1.28 * sd, v * (mean**2 + sd**2), entropy, 1.35 * sd, rng.gamma(40, 0.08, n), high,
         0.8 * sd, mean, mean + 0.1 * sd * skew, low, high - low, 0.55 * sd, np.sqrt(mean**2 + sd**2), skew,
         2.0**-entropy, sd**2,
     ]  # fmt: skip
-    values = np.column_stack(shape + grey).tolist()
+    values = np.column_stack(shape + grey_levels).tolist()
     rows = sorted([None, serial, *row] for serial, row in zip(scans["serial"].tolist(), values, strict=True))
     return [["备注", "流水号", *c.SHAPE, *c.FIRST_ORDER], *rows]
 
 
-def _plant_traps(tables: dict[str, dict[str, list[list[Any]]]], num_patients: int) -> None:
+def _plant_traps(tables: dict[str, dict[str, _Rows]], num_patients: int) -> None:
     """Make the mistakes of the published workbooks; each is a warning, none changes an outcome."""
     clinical, imaging = (
         tables[file][sheet] for file, sheet in zip(list(tables)[:2], ("患者信息", "Data"), strict=True)
@@ -274,7 +193,7 @@ def _plant_traps(tables: dict[str, dict[str, list[list[Any]]]], num_patients: in
     index.append(["Hemo9999", 1, dt.datetime(2032, 1, 1), 20320101000001])  # a patient of no other table
 
 
-def _write(path: Path, sheets: dict[str, list[list[Any]]]) -> None:
+def _write(path: Path, sheets: dict[str, _Rows]) -> None:
     options = {"constant_memory": True, "default_date_format": "yyyy/m/d h:mm:ss"}
     with xlsxwriter.Workbook(str(path), options) as book:
         book.set_properties({"created": dt.datetime(2031, 1, 1), "comments": SIMULATED})

@@ -1,4 +1,4 @@
-"""Table one: who the patients are, by outcome."""
+"""Table one: the characteristics of the patients by outcome."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -8,7 +8,7 @@ import pandas as pd
 
 from hemexp.types import Array
 
-TAKE_PART = ("train", "val", "test")
+_INCLUDED_PARTS = ("train", "val", "test")
 COLUMNS = ["variable", "overall", "no expansion", "expansion", "missing", "SMD"]
 _NUMBERS = {  # column: name, decimals
     "age": ("age, years", 0),
@@ -42,13 +42,13 @@ _MILLILITERS = 1000  # volumes are in 10^-3 mL
 
 
 def characteristics(patients: pd.DataFrame, expansion: pd.Series, parts: Sequence[str]) -> pd.DataFrame:
-    """Return table one of the labelled patients that take part: those of the parts train, val and test.
+    """Return table one of the labeled patients in the parts train, val and test.
 
-    Numbers are median (quartiles), the rest count (percent of those known). The standardized mean difference (SMD;
-    Austin, Stat Med 2009;28:3083) is expansion minus no expansion in pooled standard deviations.
+    Numbers are shown as median (quartiles), the rest as count (percent of the known values). The standardized mean
+    difference (SMD; Austin, Stat Med 2009;28:3083) is expansion minus no expansion in pooled standard deviations.
 
     Args:
-        patients: a row a patient: the first scan, the columns of `hemexp.cohort.columns`; absent ones are left out.
+        patients: the first scan of each patient, columns as in `hemexp.cohort.columns`; absent columns are left out.
         expansion: 1, 0 or NaN.
         parts: each patient's part of the split.
 
@@ -56,11 +56,11 @@ def characteristics(patients: pd.DataFrame, expansion: pd.Series, parts: Sequenc
         patients: N rows; expansion, parts: N.
 
     Returns:
-        The columns `COLUMNS`; a group's cell without any known value is empty, an SMD that is not defined NaN.
+        The columns `COLUMNS`; a cell is empty where a group has no known value; an undefined SMD is NaN.
     """
     outcome = expansion.to_numpy(dtype=float)
-    inside = np.isin(np.asarray(parts, dtype=str), TAKE_PART) & ~np.isnan(outcome)
-    table, outcome = patients[inside], outcome[inside]
+    included = np.isin(np.asarray(parts, dtype=str), _INCLUDED_PARTS) & ~np.isnan(outcome)
+    table, outcome = patients[included], outcome[included]
     groups = [np.full(len(outcome), True), outcome == 0, outcome == 1]
     counts = [str(int(group.sum())) for group in groups]
     rows: list[list[object]] = [["patients", *counts, 0, np.nan]]
@@ -75,10 +75,10 @@ def characteristics(patients: pd.DataFrame, expansion: pd.Series, parts: Sequenc
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _row(name: str, values: Array, groups: list[Array], show: Callable[[Array], str]) -> list[object]:
+def _row(name: str, values: Array, groups: list[Array], format_values: Callable[[Array], str]) -> list[object]:
     known = [values[group & ~np.isnan(values)] for group in groups]
-    missing = int(np.isnan(values).sum())
-    return [name, *(show(cell) if len(cell) else "" for cell in known), missing, _difference(known[2], known[1])]
+    cells = [format_values(values) if len(values) else "" for values in known]
+    return [name, *cells, int(np.isnan(values).sum()), _standardized_difference(known[2], known[1])]
 
 
 def _median(values: Array, decimals: int) -> str:
@@ -90,8 +90,8 @@ def _share(values: Array) -> str:
     return f"{int(values.sum())} ({100 * values.mean():.0f} %)"
 
 
-def _difference(yes: Array, no: Array) -> float:
-    """Return the SMD; for shares the variance p (1 - p) is what the population variance of 0 and 1 gives."""
+def _standardized_difference(yes: Array, no: Array) -> float:
+    """Return the SMD; for values of 0 and 1 the variance is p (1 - p), the population variance."""
     if len(yes) < 2 or len(no) < 2:
         return float("nan")
     binary = bool(np.isin(np.concatenate([yes, no]), [0, 1]).all())

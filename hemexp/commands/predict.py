@@ -42,7 +42,6 @@ from hemexp.files.result import (
 )
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv
-from hemexp.models.fitted_estimator import build_estimator
 from hemexp.models.predictor import load_predictor
 from hemexp.models.registry import build_estimator
 from hemexp.types import Array

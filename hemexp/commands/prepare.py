@@ -9,7 +9,7 @@ from rich.table import Table
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.findings import CohortError
-from hemexp.cohort.labels import label_patients, note_unseen
+from hemexp.cohort.labels import check_follow_up, label_patients
 from hemexp.cohort.load import Cohort, load_cohort
 from hemexp.config import PrepareConfig
 from hemexp.data.preprocessing import fill_from_previous
@@ -40,7 +40,7 @@ def prepare(cfg: PrepareConfig, directory: Path | str) -> Cohort:
         write_csv(error.findings.frame(), directory / "quality.csv")
         raise CohortError(f"{error}\nall findings: {directory / 'quality.csv'}", error.findings) from error
     labels = label_patients(cohort.scans, cfg.label)
-    note_unseen(labels, cohort.scans, cfg.label, cohort.where, cohort.findings)
+    check_follow_up(labels, cohort.scans, cfg.label, cohort.locate, cohort.findings)
     for name, table in (("scans", cohort.scans), ("patients", cohort.patients)):
         mark = pd.Series(1, table.index, name=c.SIMULATED)  # later readers must know that the patients are simulated
         write_csv(pd.concat([table, mark], axis=1) if cohort.is_simulated else table, directory / f"{name}.csv")

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, TensorDataset
 
-from hemexp.cohort.labels import label_patients, note_unseen
+from hemexp.cohort.labels import check_follow_up, label_patients
 from hemexp.cohort.load import Cohort, load_cohort
 from hemexp.config import DataConfig, FeaturesConfig, LabelConfig, SplitConfig, TrainConfig
 from hemexp.data.features import feature_names, input_table
@@ -85,7 +85,7 @@ class ExpansionDataModule(LightningDataModule):
             return
         cohort = load_cohort(self.data_config)
         self.labels = label_patients(cohort.scans, self.label_config)
-        note_unseen(self.labels, cohort.scans, self.label_config, cohort.where, cohort.findings)
+        check_follow_up(self.labels, cohort.scans, self.label_config, cohort.locate, cohort.findings)
         self.split = split_patients(cohort.patients, self.labels["expansion"], self.split_config, self.seed)
         self.raw = input_table(cohort.patients, self.features).to_numpy()
         train, val = np.asarray(self.split.indices("train")), np.asarray(self.split.indices("val"), dtype=int)

@@ -7,12 +7,18 @@ import openpyxl
 import pytest
 from openpyxl.worksheet.worksheet import Worksheet
 
+from hemexp.cohort.load import Cohort, load_cohort
+from hemexp.config import DataConfig
+
 
 class Workbooks:
-    """A writable copy of the four workbooks, edited the way a person would."""
+    """A writable copy of the four workbooks, edited with openpyxl."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    def load(self) -> Cohort:
+        return load_cohort(DataConfig("workbook", str(self.root)))
 
     def path(self, prefix: str) -> Path:
         (path,) = self.root.glob(f"{prefix}*.xlsx")
@@ -38,7 +44,7 @@ def books(workbooks: Path, tmp_path: Path) -> Workbooks:
 
 @pytest.fixture
 def header() -> Callable[[Worksheet, str], int]:
-    """The 1-based column of a header."""
+    """Return a function that gives the 1-based column of a header."""
 
     def find(sheet: Worksheet, text: str) -> int:
         return next(cell.column for cell in sheet[1] if cell.value == text)

@@ -1,4 +1,4 @@
-"""The published cohort, where HEMEXP_COHORT points to it: the numbers are those of its science notes."""
+"""The published cohort, if HEMEXP_COHORT names its folder: the numbers come from its science notes."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from hemexp.cohort import columns as c
-from hemexp.cohort.labels import label_patients, note_unseen
+from hemexp.cohort.labels import check_follow_up, label_patients
 from hemexp.cohort.load import Cohort, load_cohort
 from hemexp.config import DataConfig, TrainConfig
 from hemexp.config.compose import load_config
@@ -21,13 +21,13 @@ def cohort(real_cohort: Path) -> Cohort:
     return load_cohort(DataConfig("workbook", str(real_cohort)))
 
 
-def test_size(cohort: Cohort):
+def test_the_cohort_has_510_scans_of_160_patients(cohort: Cohort):
     assert len(cohort.scans) == 510
     assert len(cohort.patients) == 160
     assert (cohort.scans["patient_id"] <= "sub100").sum() == 450
 
 
-def test_the_default_label_and_its_reasons(cohort: Cohort):
+def test_the_default_label_finds_the_known_patients_with_expansion(cohort: Cohort):
     labels = label_patients(cohort.scans, load_config(TrainConfig).label).set_index("patient_id")
     assert labels.index[labels["expansion"] == 1].tolist() == [f"sub{number:03d}" for number in POSITIVE]
     assert labels["expansion"].isna().sum() == 60
@@ -52,17 +52,19 @@ def test_the_default_label_and_its_reasons(cohort: Cohort):
         ("absolute_3ml", 23, 13),
     ],
 )
-def test_every_label(cohort: Cohort, name: str, first_60: int, last_40: int):
+def test_every_label_finds_the_known_number_of_patients_with_expansion(
+    cohort: Cohort, name: str, first_60: int, last_40: int
+):
     expansion = label_patients(cohort.scans, load_config(TrainConfig, [f"label={name}"]).label)["expansion"]
     assert (expansion[:60].sum(), expansion[60:100].sum()) == (first_60, last_40)
 
 
-def test_every_trap_is_a_finding_and_none_an_error(cohort: Cohort):
+def test_every_known_error_of_the_files_is_a_warning(cohort: Cohort):
     label = load_config(TrainConfig).label
-    note_unseen(label_patients(cohort.scans, label), cohort.scans, label, cohort.where, cohort.findings)
-    found = cohort.findings.frame()
-    assert set(found["severity"]) == {"warning"}
-    by_problem = {str(problem): group for problem, group in found.groupby("problem")}
+    check_follow_up(label_patients(cohort.scans, label), cohort.scans, label, cohort.locate, cohort.findings)
+    findings = cohort.findings.frame()
+    assert set(findings["severity"]) == {"warning"}
+    by_problem = {str(problem): group for problem, group in findings.groupby("problem")}
     assert by_problem["first_serial_conflict"]["patient_id"].tolist() == ["sub074", "sub131", "sub132"]
     assert "sub003's scan number 1" in by_problem["first_serial_conflict"]["message"].iloc[1]
     assert by_problem["blood_pressure_spaces"][["patient_id", "row", "column"]].to_numpy().tolist() == [
@@ -70,8 +72,8 @@ def test_every_trap_is_a_finding_and_none_an_error(cohort: Cohort):
     ]
     assert (by_problem["stray_cells"]["row"].item(), by_problem["stray_cells"]["column"].item()) == (61, "CG")
     assert {"Hemo1123", "Hemo1255"} <= set(by_problem["index_unknown_serial"]["patient_id"])
-    whole = by_problem["radiomics_missing"].loc[by_problem["radiomics_missing"]["patient_id"] <= "sub100"]
-    assert set(whole["patient_id"]) == {"sub100"}
+    patients = by_problem["radiomics_missing"]["patient_id"]
+    assert set(patients[patients <= "sub100"]) == {"sub100"}
     missing = pd.concat([by_problem["radiomics_empty"], by_problem["radiomics_missing"]])
     missing = missing[missing["patient_id"] <= "sub100"]
     assert missing["message"].str.contains("no Hemo").sum() == 45
@@ -84,7 +86,7 @@ def test_every_trap_is_a_finding_and_none_an_error(cohort: Cohort):
     )
 
 
-def test_nobody_gets_another_persons_brain(cohort: Cohort):
+def test_a_wrong_first_serial_does_not_assign_another_patients_scan(cohort: Cohort):
     patients = cohort.patients.set_index("patient_id")
     assert patients.at["sub131", "scan_serial"] != patients.at["sub003", "scan_serial"]
     assert patients.at["sub131", "HM_volume"] != patients.at["sub003", "HM_volume"]
@@ -92,16 +94,16 @@ def test_nobody_gets_another_persons_brain(cohort: Cohort):
     assert patients.at["sub074", "scan_index"] == 0
 
 
-def test_serials_are_fourteen_digits(cohort: Cohort):
+def test_every_serial_has_fourteen_digits(cohort: Cohort):
     assert cohort.scans["scan_serial"].str.fullmatch(r"\d{14}").all()
 
 
-def test_nothing_is_missing_in_the_papers_72(cohort: Cohort):
+def test_the_72_inputs_of_the_paper_are_complete(cohort: Cohort):
     table = input_table(cohort.patients[:100], feature_names("paper"))
     assert not table.isna().any().any()
 
 
-def test_the_tables_read_back_to_the_same_cohort(cohort: Cohort, tmp_path: Path):
+def test_the_written_table_is_read_as_the_same_cohort(cohort: Cohort, tmp_path: Path):
     write_csv(cohort.scans, tmp_path / "scans.csv")
     back = load_cohort(DataConfig("tidy", str(tmp_path)))
     pd.testing.assert_frame_equal(back.scans, cohort.scans, check_exact=True)

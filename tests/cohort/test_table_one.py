@@ -1,4 +1,4 @@
-"""Table one against numbers worked out by hand."""
+"""Table one, compared with values computed by hand."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ import pytest
 from hemexp.cohort.table_one import COLUMNS, characteristics
 
 
-def test_by_hand():
+def test_the_table_agrees_with_values_computed_by_hand():
     patients = pd.DataFrame(
         {
             "age": [50.0, 60, 70, 80, 99, 99],
@@ -30,14 +30,14 @@ def test_by_hand():
     assert np.isnan(differences["sex: male"])  # one known value with expansion
 
 
-def test_a_share_s_difference_is_austins():
+def test_the_difference_of_two_shares_follows_austins_formula():
     smoking = np.repeat([1.0, 0, 1, 0], [30, 70, 45, 55])
     expansion = pd.Series(np.repeat([0.0, 1], 100))
     table = characteristics(pd.DataFrame({"smoking": smoking}), expansion, ["train"] * 200)
     assert table["SMD"].iloc[-1] == pytest.approx(0.15 / np.sqrt((0.3 * 0.7 + 0.45 * 0.55) / 2), abs=1e-3)
 
 
-def test_nobody_and_one_outcome():
+def test_groups_without_patients_have_empty_cells():
     patients = pd.DataFrame({"age": [50.0, np.nan]})
     none = characteristics(patients, pd.Series([np.nan, np.nan]), ["unlabelled"] * 2)
     assert none["overall"].tolist() == ["0", ""]

@@ -19,27 +19,27 @@ def read(root: Path):
     return load_cohort(DataConfig("tidy", str(root)))
 
 
-def test_what_was_written_reads_back_to_the_same_cohort(tidy: Path, workbooks: Path):
+def test_the_written_table_is_read_as_the_same_cohort(tidy: Path, workbooks: Path):
     source, back = load_cohort(DataConfig("workbook", str(workbooks))), read(tidy)
     pd.testing.assert_frame_equal(back.scans, source.scans, check_exact=True)
     assert back.data_hash == source.data_hash
 
 
-def test_parquet_is_the_same_cohort(tidy: Path):
+def test_a_parquet_file_is_read_as_the_same_cohort(tidy: Path):
     source = read(tidy)
     (tidy / "scans.csv").unlink()
     source.scans.to_parquet(tidy / "scans.parquet")
     pd.testing.assert_frame_equal(read(tidy).scans, source.scans, check_exact=True)
 
 
-def test_serials_and_whole_numbers_are_written_as_such(tidy: Path):
+def test_serials_and_whole_numbers_are_written_without_decimals(tidy: Path):
     line = (tidy / "scans.csv").read_text().splitlines()[1].split(",")
     assert line[1].isdigit()
     assert len(line[1]) == 14
     assert "." not in line[6]  # age
 
 
-def test_nothing_else_in_the_folder_is_read(tidy: Path):
+def test_other_files_in_the_folder_are_ignored(tidy: Path):
     before = read(tidy).data_hash
     (tidy / "labels.csv").write_text("patient_id,expansion\nsub001,1\n")
     assert read(tidy).data_hash == before
@@ -63,18 +63,18 @@ def test_nothing_else_in_the_folder_is_read(tidy: Path):
         ("patient_id", "", "patient_id_missing"),
     ],
 )
-def test_a_bad_cell_is_named(tidy: Path, column: str, value: str, problem: str):
+def test_an_invalid_cell_is_an_error_that_names_it(tidy: Path, column: str, value: str, problem: str):
     table = pd.read_csv(tidy / "scans.csv", dtype=str, keep_default_na=False)
     table.loc[1, column] = value
     table.to_csv(tidy / "scans.csv", index=False)
     with pytest.raises(CohortError) as caught:
         read(tidy)
-    found = next(f for f in caught.value.findings.rows if f.problem == problem)
-    assert (found.file, found.row) == ("scans.csv", 3)
-    assert found.column
+    finding = next(f for f in caught.value.findings.rows if f.problem == problem)
+    assert (finding.file, finding.row) == ("scans.csv", 3)
+    assert finding.column
 
 
-def test_a_patients_rows_must_agree(tidy: Path):
+def test_a_patient_with_two_ages_is_an_error(tidy: Path):
     table = pd.read_csv(tidy / "scans.csv", dtype=str, keep_default_na=False)
     table.loc[1, "age"] = "33"
     table.to_csv(tidy / "scans.csv", index=False)
@@ -82,7 +82,7 @@ def test_a_patients_rows_must_agree(tidy: Path):
         read(tidy)
 
 
-def test_blank_lines_keep_the_row_numbers(tidy: Path):
+def test_blank_lines_do_not_change_the_row_numbers_of_findings(tidy: Path):
     lines = (tidy / "scans.csv").read_text().splitlines()
     cells = lines[2].split(",")
     broken = ",".join([*cells[:6], "old", *cells[7:]])
@@ -92,18 +92,18 @@ def test_blank_lines_keep_the_row_numbers(tidy: Path):
     assert caught.value.findings.rows[0].row == 4
 
 
-def test_semicolons_and_doubled_columns_are_named(tidy: Path):
+def test_wrong_separators_and_columns_that_occur_twice_are_errors(tidy: Path):
     text = (tidy / "scans.csv").read_text()
-    for sign, name in ((";", "semicolons"), ("\t", "tabs")):
-        (tidy / "scans.csv").write_text(text.replace(",", sign).replace(".", ","))
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        (tidy / "scans.csv").write_text(text.replace(",", separator).replace(".", ","))
         with pytest.raises(CohortError, match=name):
             read(tidy)
     (tidy / "scans.csv").write_text(text.replace(",sex,", ",age,", 1))
-    with pytest.raises(CohortError, match="'age' stands twice: G, H"):
+    with pytest.raises(CohortError, match="'age' occurs twice: G, H"):
         read(tidy)
 
 
-def test_columns_missing_and_unknown(tidy: Path):
+def test_an_unknown_column_is_a_warning_and_a_missing_one_an_error(tidy: Path):
     table = pd.read_csv(tidy / "scans.csv", dtype=str, keep_default_na=False)
     table.assign(note="x").to_csv(tidy / "scans.csv", index=False)
     assert read(tidy).findings.counts()["unknown_column"] == 1
@@ -112,7 +112,7 @@ def test_columns_missing_and_unknown(tidy: Path):
         read(tidy)
 
 
-def test_an_empty_cohort(tidy: Path):
+def test_a_table_without_scans_is_an_error(tidy: Path):
     header = (tidy / "scans.csv").read_text().splitlines()[0]
     (tidy / "scans.csv").write_text(header + "\n")
     with pytest.raises(CohortError, match="at least one scan"):
