@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from hemexp.config import NOT_HASHED, TrainConfig, config_hash
+from hemexp.config import TrainConfig, config_hash, list_differences
 from hemexp.errors import UserError
 from hemexp.files.writing import write_json, write_text
 
@@ -96,7 +96,7 @@ class RunDirectory(OutputDirectory):
             return "new"
         result = self.result()
         if result.get("config_hash") != config_hash(cfg):
-            differs = _differences(result.get("config", {}), asdict(cfg))
+            differs = list_differences(result.get("config", {}), cfg)
             raise UserError(
                 f"output_dir={self.path}: holds a run of another configuration ({'; '.join(differs) or 'unknown'}); "
                 "choose a new directory"
@@ -154,14 +154,3 @@ class RunDirectory(OutputDirectory):
         seconds = self._earlier + time.perf_counter() - self._began
         timed = {**facts, "seconds": round(seconds, 2)} if self._began else facts
         write_json(self.path / "result.json", {**timed, "status": status, "verdict": verdict})
-
-
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> list[str]:
-    lines = []
-    for key in sorted(set(there) | set(here)):
-        old, new = there.get(key), here.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            lines += _differences(old, new, f"{prefix}{key}.")
-        elif old != new and key not in NOT_HASHED:
-            lines.append(f"{prefix}{key}={old} there, {new} here")
-    return lines

@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from ctypes import c_bool
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfiler
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from hemexp.config import NOT_HASHED, TrainerConfig
+from hemexp.config import TrainerConfig, hashed_values
 from hemexp.errors import Interrupted, UserError
 from hemexp.files.writing import write_csv
 from hemexp.models.predictor import Predictor, build_predictor
@@ -165,10 +165,12 @@ def _train(task: ExpansionTask, recorder: "Recorder", loggers: list[Logger]) -> 
 
 def members_key(members: Sequence[Member], cfg: TrainerConfig) -> str:
     """Return a hash of all that shapes what the members become."""
-    kept = {name: value for name, value in asdict(cfg).items() if name not in NOT_HASHED}
-    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(hashed_values(cfg), sort_keys=True).encode())
     for member in members:
-        values, settings = vars(member.training_set), (asdict(member.model), asdict(member.optimizer), member.seed)
+        values, settings = (
+            vars(member.training_set),
+            (hashed_values(member.model), hashed_values(member.optimizer), member.seed),
+        )
         values = {**values, **vars(member.training_set.preprocessing)}
         arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
         digest.update(json.dumps([*settings, values["features"]], sort_keys=True).encode())

@@ -57,7 +57,7 @@ def test_every_label(cohort: Cohort, name: str, first_60: int, last_40: int):
     assert (expansion[:60].sum(), expansion[60:100].sum()) == (first_60, last_40)
 
 
-def test_every_trap_is_a_finding_and_none_an_error(cohort: Cohort):
+def test_every_planted_error_is_a_finding_and_none_an_error(cohort: Cohort):
     label = load_config(TrainConfig).label
     note_unseen(label_patients(cohort.scans, label), cohort.scans, label, cohort.where, cohort.findings)
     found = cohort.findings.frame()

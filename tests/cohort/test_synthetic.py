@@ -61,11 +61,11 @@ def test_more_signal_can_be_told_apart_better():
     assert best[2] > 0.95
 
 
-def test_traps_are_found_and_change_no_outcome(tmp_path: Path):
-    plain, trapped = (load_cohort(replace(BASE, traps=traps)) for traps in (False, True))
+def test_planted_errors_are_found_and_change_no_outcome(tmp_path: Path):
+    plain, planted = (load_cohort(replace(BASE, planted_errors=errors)) for errors in (False, True))
     columns = ["patient_id", "first_scan_serial", "expansion"]
-    assert label_patients(trapped.scans, LABEL)[columns].equals(label_patients(plain.scans, LABEL)[columns])
-    new = set(trapped.findings.counts()) - set(plain.findings.counts())
+    assert label_patients(planted.scans, LABEL)[columns].equals(label_patients(plain.scans, LABEL)[columns])
+    new = set(planted.findings.counts()) - set(plain.findings.counts())
     assert new == {
         "first_serial_conflict",
         "blood_pressure_spaces",
@@ -80,7 +80,7 @@ def test_traps_are_found_and_change_no_outcome(tmp_path: Path):
 
 
 def test_a_stolen_first_serial_brings_no_stolen_scan():
-    cohort = load_cohort(replace(BASE, traps=True))
+    cohort = load_cohort(replace(BASE, planted_errors=True))
     first, second = cohort.patients.iloc[0], cohort.patients.iloc[1]
     assert first["scan_serial"] != second["scan_serial"]
     assert first["HM_volume"] != second["HM_volume"]

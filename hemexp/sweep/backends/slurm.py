@@ -44,7 +44,9 @@ def check(where: SlurmConfig, accelerator: str) -> None:
         raise UserError(f"where=slurm: no {' and no '.join(missing)} on the PATH; start the sweep on a login node")
     for key in where.options:
         if key.replace("-", "_") in _OURS:
-            raise UserError(f"where.options={{{key}: ...}}: is not free; conf/where/slurm.yaml says what else sets it")
+            raise UserError(
+                f"where.options={{{key}: ...}}: is set by hemexp; see the keys of train.py where=slurm --help"
+            )
 
 
 class SlurmBackend(Elsewhere):

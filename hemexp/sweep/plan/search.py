@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from hemexp.config import NOT_HASHED, KFoldSplitConfig, TrainConfig
+from hemexp.config import KFoldSplitConfig, TrainConfig, hashed_values
 from hemexp.config.compose import checked
 from hemexp.errors import UserError
 from hemexp.files.writing import write_json
@@ -117,7 +117,7 @@ class Search:
         reports: list[int] = earlier.pop("reports", [])
         there, here = _flat(earlier), _flat(self.identity)
         differs = [
-            f"{key}={there.get(key)} there, {here.get(key)} here"
+            f"{key}={there.get(key, 'default')} there, {here.get(key, 'default')} here"
             for key in sorted(there.keys() | here.keys())
             if there.get(key) != here.get(key)
         ]
@@ -131,8 +131,7 @@ class Search:
     def identity(self) -> dict[str, Any]:
         """What must be the same for a search to go on."""
         search = self.base.search
-        settings = {key: value for key, value in asdict(self.base).items() if key not in NOT_HASHED}
-        settings["trainer"] = {key: value for key, value in settings["trainer"].items() if key not in NOT_HASHED}
+        settings = hashed_values(self.base)
         if search.name == "tpe" and self.base.data.root is not None:  # it draws by the scores of earlier starts
             from hemexp.cohort.load import load_cohort
 
