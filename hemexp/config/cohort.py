@@ -56,13 +56,13 @@ class LabelConfig(Section):
     name: str = key(REQUIRED, "name of the definition")
     absolute_ml: Optional[float] = key(
         6.0,
-        "growth since the first scan that counts as expansion; null: absolute growth is not used",
+        "growth since the first scan that counts as expansion; null: not used",
         above=0,
         unit="mL",
     )
     relative: Optional[float] = key(
         0.33,
-        "growth as a fraction of the first volume that counts as expansion (0.33: 33 %); null: relative growth is not used",
+        "growth as a fraction of the first volume that counts as expansion (0.33: 33 %); null: not used",
         above=0,
         at_most=10,
     )
