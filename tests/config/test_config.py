@@ -145,7 +145,7 @@ def test_a_synthetic_cohort_and_a_folder_exclude_each_other(workbooks: Path):
 def test_predict_needs_a_finished_run_and_a_cohort(finished_run: Path, tmp_path: Path):
     with pytest.raises(UserError, match="run_dir is not set"):
         load_config(PredictConfig)
-    with pytest.raises(UserError, match=r"run_dir=.*no finished run"):
+    with pytest.raises(UserError, match=r"run_dir=.*not a finished run"):
         load_config(PredictConfig, [f"run_dir={tmp_path}"])
     with pytest.raises(UserError, match=r"data\.root is not set"):
         load_config(PredictConfig, [f"run_dir={finished_run}"])
