@@ -1,4 +1,4 @@
-"""From the command line to a job: Hydra composes, the configuration is checked, then the job is imported and run.
+"""Entry point of the commands: compose the configuration with Hydra, check it, then import and run the job.
 
 Exit codes: 0 done; 2 the input or the configuration is wrong (a message, no traceback); 1 anything else.
 """
@@ -24,7 +24,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hemexp import __version__
 from hemexp.config import PredictConfig, ReportConfig, TrainConfig, config_hash
-from hemexp.config.compose import CONFIG_DIR, SCHEMAS, checked, list_keys, register_schemas
+from hemexp.config.compose import CONFIG_DIR, SCHEMAS, checked, register_schemas
+from hemexp.config.mistakes import explain_error
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, JobFailed, UserError
 from hemexp.files.run_directory import OutputDirectory, RunDirectory
 from hydra_plugins.hemexp_launcher import HemexpLauncher, HemexpSweeper
@@ -41,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 class JobExit(SystemExit):
-    """A single job ended with an error that is already in its log."""
+    """The end of a single job with an error that its log already holds."""
 
 
 def main() -> NoReturn:
@@ -75,10 +76,14 @@ def main() -> NoReturn:
 
 
 def command(name: str) -> NoReturn:
-    """Run the command `name` (train, prepare, predict, report) with this process's arguments; exit with its code."""
+    """Run a command with the arguments of this process and exit with its code.
+
+    Args:
+        name: train, prepare, predict or report.
+    """
     register_schemas()
     sys.argv[1:] = quote_paths(sys.argv[1:])
-    for plugin in (HemexpLauncher, HemexpSweeper):  # which Hydra does not find in a source folder by itself
+    for plugin in (HemexpLauncher, HemexpSweeper):  # Hydra does not find them in a source folder
         Plugins.instance().register(plugin)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1
     app = hydra.main(config_path=str(CONFIG_DIR), config_name=name, version_base="1.3")(run_job)
@@ -88,10 +93,10 @@ def command(name: str) -> NoReturn:
         sys.exit(end.code)
     except JobFailed:
         sys.exit(1)
-    except (UserError, HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: clashing Hydra flags
+    except (UserError, HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: conflicting flags
         _exit_with_error(error, SCHEMAS[name])
     except SystemExit as stop:
-        sys.exit(2 if stop.code == 1 else stop.code)  # jobs never exit with 1 by themselves: Hydra complained
+        sys.exit(2 if stop.code == 1 else stop.code)  # code 1 is an error of Hydra here: jobs raise JobExit
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(1)
@@ -99,9 +104,9 @@ def command(name: str) -> NoReturn:
 
 
 def quote_paths(arguments: list[str]) -> list[str]:
-    """Quote folder names for Hydra, whose grammar knows no Chinese characters, parentheses and the like; expand ``~``.
+    """Quote folder names and expand ``~``; Hydra's grammar does not allow Chinese characters or parentheses.
 
-    In a sweep a comma stands between two folders to go through, except in the sweep's own place.
+    In a sweep, a comma separates two folders, except in the directory of the sweep.
     """
     sweep = bool({"-m", "--multirun"} & set(arguments))
     quoted = []
@@ -116,20 +121,20 @@ def quote_paths(arguments: list[str]) -> list[str]:
 
 def _quote(name: str) -> str:
     if name.startswith("~"):
-        name = os.path.expanduser(name)  # noqa: PTH111 - leaves an unknown ~user as it is
+        name = os.path.expanduser(name)  # noqa: PTH111 - keeps an unknown ~user
     if re.fullmatch(r"[\w/\\.:~%@+$ -]*", name, flags=re.ASCII) or name.startswith(("'", '"')):
         return name
-    escaped = re.sub(r'(\\*)"', r'\1\1\\"', name)  # as Hydra unquotes: backslashes count before a quote
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', name)  # Hydra reads backslashes before a quote as escapes
     return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
 
 
 def run_job(config: DictConfig) -> Any:
-    """Run one composed job in its output directory; what goes wrong is in its log.
+    """Run one composed job in its output directory and write its errors to its log.
 
     Raises:
-        JobExit: a job alone failed; with code 2 for a `UserError`, 1 for anything else.
+        JobExit: a single job failed; the code is 2 for a `UserError`, 1 for any other error.
         JobFailed: a job of a sweep failed.
-        KeyboardInterrupt: a job of a sweep was interrupted, and the sweep with it.
+        KeyboardInterrupt: a job of a sweep was interrupted; the sweep ends too.
     """
     cause: BaseException
     settings = HydraConfig.get()
@@ -145,10 +150,10 @@ def run_job(config: DictConfig) -> Any:
         log.error("error: %s", error)
         cause, code = error, 1
     except (Interrupted, KeyboardInterrupt) as stop:
-        if settings.mode == RunMode.MULTIRUN:  # of Hydra's own launcher, which would begin the next job
+        if settings.mode == RunMode.MULTIRUN:  # else Hydra's launcher starts the next job
             log.error("%s", str(stop).split(RESUMES)[0] or "interrupted")
             raise KeyboardInterrupt from stop
-        log.error("%s", str(stop) or "interrupted before the work began; nothing is lost")
+        log.error("%s", str(stop) or "interrupted before the job began; no result is lost")
         cause, code = stop, 1
     except Exception as error:
         log.exception("%s: %s", type(error).__name__, error)
@@ -161,7 +166,7 @@ def run_job(config: DictConfig) -> Any:
 
 
 def _checked_job(config: DictConfig, name: str, directory: Path) -> Any:
-    """Check a job's config; in a sweep nobody has yet, and its directory must say that it failed."""
+    """Check the configuration of a job. If it is wrong, record the failure in the directory of the job."""
     try:
         return checked(config, name)
     except UserError as error:
@@ -170,14 +175,14 @@ def _checked_job(config: DictConfig, name: str, directory: Path) -> Any:
 
 
 class PreflightCheck(Callback):
-    """Looks before Hydra writes: the whole configuration, the device and the output directory."""
+    """Check the configuration, the device and the output directory before Hydra writes any file."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check a single run; exit 2 on a mistake, 0 where the run is done already."""
+        """Check a single run; exit with 2 after a mistake, with 0 if the run is already done."""
         _or_exit(lambda: _check_run(config))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check what all jobs of a sweep share, and its directory."""
+        """Check the settings that all jobs of a sweep share, and the directory of the sweep."""
         _or_exit(lambda: _check_sweep(config))
 
 
@@ -187,32 +192,31 @@ def _check_run(config: DictConfig) -> None:
     if isinstance(cfg, TrainConfig):
         run = RunDirectory(directory)
         if run.open(cfg) == "done":
-            print(f"{directory}: already done (config_hash {config_hash(cfg)}); nothing was read or rewritten")
+            print(f"{directory}: already done (config_hash {config_hash(cfg)}); no file was read or written")
             sys.exit(0)
-    else:
-        place = directory.resolve()
-        root = None if isinstance(cfg, ReportConfig) else cfg.data.root
-        if root is not None and Path(root) == place:
-            raise UserError(f"output_dir={directory}: is also data.root; write somewhere else")
-        read = cfg.place if isinstance(cfg, ReportConfig) else cfg.run_dir if isinstance(cfg, PredictConfig) else None
-        if read is not None and place.is_relative_to(Path(read).resolve()):
-            raise UserError(f"output_dir={directory}: lies in {read}, which is only read")
-        OutputDirectory(directory).open_for(config.hydra.job.name)
+        return
+    output = directory.resolve()
+    source = cfg.place if isinstance(cfg, ReportConfig) else cfg.run_dir if isinstance(cfg, PredictConfig) else None
+    if not isinstance(cfg, ReportConfig) and cfg.data.root is not None and Path(cfg.data.root) == output:
+        raise UserError(f"output_dir={directory}: is also data.root; choose another directory")
+    if source is not None and output.is_relative_to(Path(source).resolve()):
+        raise UserError(f"output_dir={directory}: lies in {source}, which is only read; choose another directory")
+    OutputDirectory(directory).open_for(config.hydra.job.name)
 
 
 def _check_sweep(config: DictConfig) -> None:
-    given = [override for override in config.hydra.overrides.task if override.lstrip("+").startswith("output_dir=")]
-    if given:
-        raise UserError(f"{given[0]}: a sweep's place is hydra.sweep.dir=DIR, output_dir is for a single run")
-    place = [each for each in config.hydra.overrides.hydra if each.lstrip("+").startswith("hydra.sweep.subdir=")]
-    if place:
-        raise UserError(f"{place[0]}: the jobs of a sweep lie in hydra.sweep.dir under their numbers; leave it out")
-    if config.hydra.job.name != "train":  # whose sweeper checks every job
+    overrides = [text.lstrip("+") for text in (*config.hydra.overrides.task, *config.hydra.overrides.hydra)]
+    for text in overrides:
+        if text.startswith("output_dir="):
+            raise UserError(f"{text}: is for a single run; the directory of a sweep is hydra.sweep.dir=DIR")
+        if text.startswith("hydra.sweep.subdir="):
+            raise UserError(f"{text}: cannot be set; hydra.sweep.dir holds each job in a directory named by its number")
+    if config.hydra.job.name != "train":  # the sweeper of train.py checks every job
         checked(config, config.hydra.job.name)
 
 
 def _or_exit(check: Callable[[], None]) -> None:
-    """Run a check inside a Hydra callback, where only SystemExit gets through."""
+    """Run a check in a callback of Hydra, where Hydra catches all errors except SystemExit."""
     try:
         check()
     except (UserError, OmegaConfBaseException) as error:
@@ -220,36 +224,5 @@ def _or_exit(check: Callable[[], None]) -> None:
 
 
 def _exit_with_error(error: Exception, schema: type[Any] | None = None) -> NoReturn:
-    """Print what is wrong, without the advice and the class names that mean nothing to a user, and exit with 2."""
-    cause = str(error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else ""
-    lines = [line for line in f"{error}\n{cause}".splitlines() if line.strip()]
-    lines = [
-        line for line in lines if not line.startswith(("To append to", "    ", "Config search path", "\tprovider="))
-    ]
-    bare = (
-        re.search(r"(?:Error parsing override '|LexerNoViableAltException: )([^='\n]+)'?$", lines[0]) if lines else None
-    )
-    if bare and schema is not None:
-        key = _key_of(bare[1], schema)
-        lines = [
-            f"{bare[1]}: settings are written KEY=VALUE; " + (f"did you mean {key}={bare[1]}?" if key else "see --help")
-        ]
-    unknown = re.search(r"Could not override '([\w.]+)'", lines[0]) if lines else None
-    if unknown and schema is not None:
-        known = list_keys(schema)
-        similar = get_close_matches(unknown[1], known, n=3)
-        if unknown[1] in known:  # of the usual choice
-            lines.append(f"{unknown[1]} is a key of another choice of {unknown[1].partition('.')[0]}=")
-        else:
-            lines.append(f"did you mean {' or '.join(similar)}?" if similar else "all keys: --help")
-    print("error: " + "\n".join(lines), file=sys.stderr)
+    print(f"error: {explain_error(error, schema)}", file=sys.stderr)
     sys.exit(2)
-
-
-def _key_of(place: str, schema: type[Any]) -> str:
-    """Return the key that a directory was meant for, by what it holds; nothing for what is no directory."""
-    if schema is ReportConfig:
-        return "sweep_dir" if Path(place, "leaderboard.csv").is_file() else "run_dir"
-    if schema is PredictConfig and not (Path(place).is_dir() and not Path(place, "result.json").is_file()):
-        return "run_dir"
-    return "data.root" if Path(place).is_dir() else ""

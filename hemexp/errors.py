@@ -1,23 +1,23 @@
-"""The errors that are nobody's bug."""
+"""Errors that are not a defect of the program."""
 
-RESUMES = "; the same command with output_dir="  # what a run alone is told to do after an interruption
+RESUMES = "; the same command with output_dir="  # in the message of an interrupted single run, before its directory
 
 
 class UserError(Exception):
-    """The input or the configuration is wrong: the message states rule and value, the command ends with exit code 2."""
+    """The input or the configuration is wrong. The message states rule and value; the command exits with 2."""
 
 
 class Interrupted(Exception):
-    """The user or the system asked the job to stop: what it has is saved, the command ends with exit code 1."""
+    """The user or the system stopped the job. Its state is saved; the command exits with 1."""
 
 
 class CheckFailed(Exception):
-    """A run did what it was asked, and found that something is wrong: a message, and exit code 1."""
+    """A run is complete, but a check of its result failed. The command prints a message and exits with 1."""
 
 
 class Pruned(Exception):
-    """A search ended the job early: other settings score better."""
+    """A search stopped the job early, because other settings have better scores."""
 
 
 class JobFailed(Exception):
-    """A job of a sweep failed; the error is already in its log. The command ends with exit code 1."""
+    """A job of a sweep failed. Its log holds the error; the command exits with 1."""

@@ -1,4 +1,4 @@
-"""What this machine computes on."""
+"""The GPUs, CPU cores and memory of this machine."""
 
 import os
 from contextlib import suppress
@@ -6,14 +6,15 @@ from pathlib import Path
 
 from hemexp.errors import UserError
 
-_EACH = 2**30  # bytes that a process with PyTorch and a cohort may need; half of it is usual
+CORES = "HEMEXP_NUM_CORES"  # environment variable: how many cores a process may use
+_PROCESS_MEMORY = 2**30  # bytes that a process with PyTorch and a cohort may need; most need half of this
 
 
 def check_device(accelerator: str) -> None:
-    """Refuse an accelerator that this machine lacks.
+    """Refuse an accelerator that this machine does not have.
 
     Raises:
-        UserError: names the accelerator and what is there.
+        UserError: the accelerator is missing.
     """
     if accelerator in {"cpu", "auto"}:
         return
@@ -28,29 +29,26 @@ def check_device(accelerator: str) -> None:
         )
 
 
-CORES = "HEMEXP_NUM_CORES"  # environment variable: how many cores a process may keep busy
-
-
 def num_cores() -> int:
     """Return how many CPU cores this process may use."""
     if os.environ.get(CORES, "").isdecimal():
         return max(1, int(os.environ[CORES]))
-    from joblib import cpu_count  # knows of a container's quota too
+    from joblib import cpu_count  # includes the CPU limit of a container
 
     return int(cpu_count())
 
 
 def max_workers(num_threads: int) -> int:
-    """Return how many processes of so many threads this machine can have: as many as its cores and its memory allow."""
-    return max(1, min(num_cores() // num_threads, _memory() // _EACH))
+    """Return how many processes, each with this number of threads, the cores and the memory of this machine allow."""
+    return max(1, min(num_cores() // num_threads, _memory() // _PROCESS_MEMORY))
 
 
 def _memory(root: Path = Path("/")) -> int:
-    """Return the bytes of memory that this process and its like may use: a container or cluster may have given less."""
+    """Return the memory in bytes that all processes may use, with the limit of a container or a cluster."""
     sizes = [2**63]
-    with suppress(AttributeError, OSError, ValueError):  # unknown here
+    with suppress(AttributeError, OSError, ValueError):  # not known on this system
         sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    with suppress(OSError):  # no Linux
+    with suppress(OSError):  # not Linux
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             version1 = "memory" in controllers.split(",")
@@ -59,6 +57,6 @@ def _memory(root: Path = Path("/")) -> int:
             mount, name = ("memory", "memory.limit_in_bytes") if version1 else ("", "memory.max")
             group = Path(path.lstrip("/"))
             for part in (group, *group.parents):
-                with suppress(OSError, ValueError):  # not shown in here, or "max"
+                with suppress(OSError, ValueError):  # not visible, or the value is "max"
                     sizes.append(int((root / "sys/fs/cgroup" / mount / part / name).read_text()))
     return min(sizes)

@@ -1,6 +1,7 @@
-"""Hydra looks for launchers and sweepers here; what they do is `hemexp.sweep`. Imported at every start: nothing heavy.
+"""Launcher and sweeper for Hydra. They pass the work on to `hemexp.sweep`.
 
-Hydra finds this file by itself where hemexp is installed; where it is run from source, `hemexp.cli` registers it.
+Hydra finds this file where hemexp is installed; `hemexp.cli` registers it where hemexp runs from source. Every command
+imports it, so it imports no large package.
 """
 
 from collections.abc import Sequence
@@ -19,42 +20,48 @@ from omegaconf import DictConfig
 
 @dataclass
 class LauncherConf:
-    """hydra/launcher=hemexp, the default of train.py."""
+    """``hydra/launcher=hemexp``, the default of train.py."""
 
     _target_: str = "hydra_plugins.hemexp_launcher.HemexpLauncher"
 
 
 @dataclass
 class SweeperConf:
-    """hydra/sweeper=hemexp, the default of train.py; `params` are what an experiment sweeps."""
+    """``hydra/sweeper=hemexp``, the default of train.py.
+
+    Attributes:
+        params: the keys that an experiment sweeps, with their values.
+    """
 
     _target_: str = "hydra_plugins.hemexp_launcher.HemexpSweeper"
     params: dict[str, Any] = field(default_factory=dict)
 
 
 class HemexpLauncher(Launcher):
-    """Stands for ``where=``: the sweeper runs the jobs there, unless the user names another launcher."""
+    """The default launcher. It runs nothing: `HemexpSweeper` runs the jobs at the place that ``where=`` names."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Nothing is needed: see `HemexpSweeper`."""
+        """Do nothing; `HemexpSweeper` runs the jobs."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Refuse another sweeper's jobs.
+        """Refuse the jobs of another sweeper.
 
         Raises:
             HydraException: always.
         """
-        raise HydraException("hydra/launcher=hemexp goes with hydra/sweeper=hemexp; give hydra/launcher=basic")
+        raise HydraException(
+            "hydra/launcher=hemexp needs hydra/sweeper=hemexp; with another sweeper give hydra/launcher=basic"
+        )
 
 
 class HemexpSweeper(Sweeper):
-    """Finds settings as ``search=`` says, checks all of them, and runs a job for each as ``where=`` says."""
+    """Find the settings of a sweep (``search=``), check all of them and run a job for each (``where=``)."""
 
     def __init__(self, params: dict[str, Any] | None = None) -> None:
         self.params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what `sweep` needs."""
+        """Keep the configuration for `sweep`."""
         self.context, self.config = hydra_context, config
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -62,7 +69,7 @@ class HemexpSweeper(Sweeper):
         self.other_launcher = None if isinstance(launcher, HemexpLauncher) else launcher
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run the sweep that the command line's arguments span."""
+        """Run the sweep that the arguments of the command line describe."""
         assert self.config is not None
         loader, params = self.context.config_loader, dict(self.params)
         try:
@@ -73,7 +80,7 @@ class HemexpSweeper(Sweeper):
             from hemexp.sweep.run_search import search
 
             return search(self.config, loader, arguments, params)
-        except ValueError as error:  # which Hydra's own code raises for a wrong command line
+        except ValueError as error:  # Hydra's own code raises it for a wrong command line
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 

@@ -35,8 +35,8 @@ def write_workbooks(data: SyntheticDataConfig, root: Path) -> float:
     patients["followed"] = np.arange(len(patients)) < data.num_patients
     scans = _scans(patients, rng)
     tables = _tables(patients, scans, rng)
-    if data.traps:
-        _plant_traps(tables, data.num_patients)
+    if data.planted_errors:
+        _plant_errors(tables, data.num_patients)
     root.mkdir(parents=True, exist_ok=True)
     for file, sheets in tables.items():
         _write(root / file, sheets)
@@ -169,7 +169,7 @@ def _radiomics(scans: pd.DataFrame, volume: str, density: float, rng: np.random.
     return [["备注", "流水号", *c.SHAPE, *c.FIRST_ORDER], *rows]
 
 
-def _plant_traps(tables: dict[str, dict[str, _Rows]], num_patients: int) -> None:
+def _plant_errors(tables: dict[str, dict[str, _Rows]], num_patients: int) -> None:
     """Make the mistakes of the published workbooks; each is a warning, none changes an outcome."""
     clinical, imaging = (
         tables[file][sheet] for file, sheet in zip(list(tables)[:2], ("患者信息", "Data"), strict=True)

@@ -1,7 +1,7 @@
-"""Every configuration key, its type and its rules, checked before anything heavy is imported.
+"""The configuration: each key with its type, default, help and legal values.
 
-The classes are the schema of ``conf/``: a wrong type or an unknown key is refused when Hydra composes, a broken rule
-when `OmegaConf.to_object` builds the objects. Nothing here imports pandas or torch.
+The classes are the schema of ``conf/``. Hydra refuses an unknown key or a wrong type when it composes a configuration;
+a section refuses an illegal value when `OmegaConf.to_object` builds it. Nothing here imports pandas or torch.
 """
 
 from hemexp.config.cohort import (
@@ -16,19 +16,9 @@ from hemexp.config.cohort import (
     SyntheticDataConfig,
     resolve_data,
 )
-from hemexp.config.commands import (
-    NOT_HASHED,
-    EvaluationConfig,
-    OptimizerConfig,
-    PredictConfig,
-    PrepareConfig,
-    ReportConfig,
-    ReportOptions,
-    TrainConfig,
-    TrainerConfig,
-    config_hash,
-)
+from hemexp.config.commands import PredictConfig, PrepareConfig, ReportConfig, ReportOptions, TrainConfig
 from hemexp.config.debug import DebugConfig
+from hemexp.config.hashing import config_hash, hashed_values, list_differences
 from hemexp.config.models import (
     BASELINES,
     AttentionConfig,
@@ -57,14 +47,14 @@ from hemexp.config.sweeps import (
     SlurmConfig,
     WhereConfig,
 )
+from hemexp.config.training import EvaluationConfig, OptimizerConfig, TrainerConfig
 
 __all__ = [
-    "BASELINES", "LOWER_IS_BETTER", "NOT_HASHED", "TIDY_FILES", "WORKBOOKS", "AttentionConfig", "BaselineConfig",
-    "BoostingConfig", "CNNConfig", "DataConfig", "DebugConfig", "EstimatorConfig", "EvaluationConfig",
-    "FeaturesConfig", "FirthConfig", "ForestConfig", "FractionSplitConfig", "GPUsConfig", "KFoldSplitConfig",
-    "LabelConfig", "LocalConfig", "LoggerConfig", "LogisticConfig", "MLPConfig", "ModelConfig", "NetConfig",
-    "OptimizerConfig", "PredictConfig", "PrepareConfig", "RayConfig", "ReportConfig", "ReportOptions",
-    "Ridge2Config", "SACNNConfig", "SearchConfig", "SelfAttentionConfig", "SlurmConfig", "SplitConfig",
-    "SyntheticDataConfig", "TabularConfig", "TrainConfig", "TrainerConfig", "WhereConfig", "config_hash",
-    "resolve_data",
+    "BASELINES", "LOWER_IS_BETTER", "TIDY_FILES", "WORKBOOKS", "AttentionConfig", "BaselineConfig", "BoostingConfig",
+    "CNNConfig", "DataConfig", "DebugConfig", "EstimatorConfig", "EvaluationConfig", "FeaturesConfig", "FirthConfig",
+    "ForestConfig", "FractionSplitConfig", "GPUsConfig", "KFoldSplitConfig", "LabelConfig", "LocalConfig",
+    "LoggerConfig", "LogisticConfig", "MLPConfig", "ModelConfig", "NetConfig", "OptimizerConfig", "PredictConfig",
+    "PrepareConfig", "RayConfig", "ReportConfig", "ReportOptions", "Ridge2Config", "SACNNConfig", "SearchConfig",
+    "SelfAttentionConfig", "SlurmConfig", "SplitConfig", "SyntheticDataConfig", "TabularConfig", "TrainConfig",
+    "TrainerConfig", "WhereConfig", "config_hash", "hashed_values", "list_differences", "resolve_data",
 ]  # fmt: skip

@@ -1,10 +1,10 @@
-"""Which patients, which outcome, which inputs, and who trains."""
+"""The cohort, the outcome, the inputs and the split."""
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import ClassVar, Optional
 
-from hemexp.config.rules import rule
+from hemexp.config.section import REQUIRED, Section, key
 from hemexp.errors import UserError
 
 TIDY_FILES = ("scans.csv", "scans.parquet")
@@ -12,74 +12,84 @@ WORKBOOKS = {"clinical": "表1", "imaging": "表2", "radiomics": "表3", "times"
 
 
 @dataclass
-class DataConfig:
-    """Where the cohort comes from: `kind` is auto, synthetic, workbook or tidy; `root` a folder."""
+class DataConfig(Section):
+    """The source of the cohort."""
 
-    kind: str
-    root: Optional[str] = None
-
-    def __post_init__(self) -> None:
-        rule(self.kind in {"auto", "synthetic", "workbook", "tidy"}, "data.kind", self.kind, "unknown kind")
+    PREFIX: ClassVar[str] = "data"
+    kind: str = key(
+        REQUIRED, "kind of the cohort; it is set by data=KIND", choices=("auto", "synthetic", "workbook", "tidy")
+    )
+    root: Optional[str] = key(
+        None, "folder with the four workbooks, or with scans.csv or scans.parquet; null: the synthetic cohort"
+    )
 
 
 @dataclass
 class SyntheticDataConfig(DataConfig):
-    """The simulated cohort; with `kind` auto it is what is used where no `root` is given."""
+    """The synthetic cohort. With `kind` auto it is used where no `root` is given."""
 
-    num_patients: int = 100
-    num_unlabelled: int = 60
-    prevalence: float = 0.23
-    signal: float = 1.0
-    seed: int = 2024
-    traps: bool = False
+    num_patients: int = key(
+        100, "synthetic patients with follow-up scans, so with a known outcome", at_least=1, at_most=10**6
+    )
+    num_unlabelled: int = key(60, "synthetic patients with a first scan only", at_least=0, at_most=10**6)
+    prevalence: float = key(0.23, "expected share of synthetic patients with expansion", at_least=0.001, at_most=0.999)
+    signal: float = key(
+        1.0,
+        "strength of the relation between inputs and outcome in the synthetic cohort: 0 none, 1 realistic, 4 strong",
+        at_least=0,
+        at_most=20,
+    )
+    seed: int = key(2024, "seed of the synthetic cohort; the key seed is the seed of the run", at_least=0)
+    planted_errors: bool = key(False, "plant the errors of the published workbooks in the synthetic ones")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        rule(1 <= self.num_patients <= 10**6, "data.num_patients", self.num_patients, "must be 1 to a million")
-        rule(0 <= self.num_unlabelled <= 10**6, "data.num_unlabelled", self.num_unlabelled, "must be 0 to a million")
-        rule(0.001 <= self.prevalence <= 0.999, "data.prevalence", self.prevalence, "must lie between 0.001 and 0.999")
-        rule(0 <= self.signal <= 20, "data.signal", self.signal, "must be 0 (no signal) to 20")
-        rule(self.seed >= 0, "data.seed", self.seed, "must be 0 or more")
-        rule(not self.traps or self.num_patients >= 5, "data.num_patients", self.num_patients, "traps need at least 5")
+        enough = not self.planted_errors or self.num_patients >= 5
+        self.require(enough, "num_patients", "must be at least 5 with data.planted_errors=true")
 
 
 @dataclass
-class LabelConfig:
-    """What counts as hematoma expansion: growth over the first scan, within a window, on a clock."""
+class LabelConfig(Section):
+    """A definition of hematoma expansion: growth of the volume since the first scan, within a time window."""
 
-    name: str
-    absolute_ml: Optional[float]
-    relative: Optional[float]
-    window_hours: float
-    clock: str
-    inclusive: bool = True
-    no_scan_in_window: str = "negative"
-    intraventricular: bool = False
+    PREFIX: ClassVar[str] = "label"
+    name: str = key(REQUIRED, "name of the definition")
+    absolute_ml: Optional[float] = key(
+        6.0,
+        "growth since the first scan that counts as expansion; null: not used",
+        above=0,
+        unit="mL",
+    )
+    relative: Optional[float] = key(
+        0.33,
+        "growth as a fraction of the first volume that counts as expansion (0.33: 33 %); null: not used",
+        above=0,
+        at_most=10,
+    )
+    window_hours: float = key(48.0, "time window in which a later scan counts", above=0, unit="hours")
+    clock: str = key(
+        "onset", "start of the time window: onset, or baseline (the first scan)", choices=("onset", "baseline")
+    )
+    inclusive: bool = key(True, "true: growth equal to a threshold counts (>=); false: growth must exceed it (>)")
+    no_scan_in_window: str = key(
+        "negative",
+        "a patient with later scans but none in the window is negative (as in the paper) or excluded",
+        choices=("negative", "exclude"),
+    )
+    intraventricular: bool = key(
+        False, "new intraventricular blood counts as expansion; true is refused, because the tables do not hold it"
+    )
 
     def __post_init__(self) -> None:
-        rule(
+        super().__post_init__()
+        self.require(
             self.absolute_ml is not None or self.relative is not None,
-            "label.absolute_ml",
-            None,
+            "absolute_ml",
             "a label needs label.absolute_ml (mL), label.relative (a fraction) or both",
         )
-        for key in ("absolute_ml", "relative"):
-            value = getattr(self, key)
-            rule(value is None or value > 0, f"label.{key}", value, "must be above 0")
-        sane = self.relative is None or self.relative <= 10
-        rule(sane, "label.relative", self.relative, "is a fraction, 0.33 for 33 %: at most 10")
-        rule(self.window_hours > 0, "label.window_hours", self.window_hours, "must be above 0")
-        rule(self.clock in {"onset", "baseline"}, "label.clock", self.clock, "must be onset or baseline")
-        rule(
-            self.no_scan_in_window in {"negative", "exclude"},
-            "label.no_scan_in_window",
-            self.no_scan_in_window,
-            "must be negative or exclude",
-        )
-        rule(
+        self.require(
             not self.intraventricular,
-            "label.intraventricular",
-            self.intraventricular,
+            "intraventricular",
             "needs new intraventricular blood on a later scan, which the tables do not hold",
         )
 
@@ -89,102 +99,100 @@ class LabelConfig:
         growth = [f"{self.absolute_ml:g} mL"] if self.absolute_ml is not None else []
         growth += [f"{100 * self.relative:g} %"] if self.relative is not None else []
         start = "onset" if self.clock == "onset" else "the first scan"
-        words = f"growth by {sign} {' or '.join(growth)} within {self.window_hours:g} h of {start}"
-        left_out = (
+        excluded = (
             "; patients scanned again, but not within it, are left out" if self.no_scan_in_window == "exclude" else ""
         )
-        return words + left_out
+        return f"growth by {sign} {' or '.join(growth)} within {self.window_hours:g} h of {start}{excluded}"
 
 
 @dataclass
-class FeaturesConfig:
-    """Which inputs, and how far from the training mean an input may lie (in standard deviations)."""
+class FeaturesConfig(Section):
+    """The inputs of the model."""
 
-    name: str
-    clip: float = 10.0
-
-    def __post_init__(self) -> None:
-        rule(self.clip > 0, "features.clip", self.clip, "must be above 0 standard deviations")
+    PREFIX: ClassVar[str] = "features"
+    name: str = key(REQUIRED, "name of the group of inputs; it is set by features=NAME")
+    clip: float = key(
+        10.0,
+        "largest distance of an input from its training mean; more extreme values are set to this distance",
+        above=0,
+        unit="standard deviations",
+    )
 
 
 @dataclass
-class SplitConfig:
-    """A division of the labelled patients; `val_fraction` is cut out of the training part, never the test part."""
+class SplitConfig(Section):
+    """The division of the labeled patients into a training and a test part."""
 
-    NAMES: ClassVar[tuple[str, ...]]
-    name: str
-    val_fraction: float = 0.0
-
-    def __post_init__(self) -> None:
-        rule(self.name in self.NAMES, "split.name", self.name, "is set by split=NAME, not by itself")
-        rule(0 <= self.val_fraction < 1, "split.val_fraction", self.val_fraction, "must lie in [0, 1)")
+    PREFIX: ClassVar[str] = "split"
+    name: str = key(REQUIRED, "name of the split; it is set by split=NAME")
+    val_fraction: float = key(
+        0.0,
+        "share of the training part kept for validation (drawn at random); above 0, the best checkpoint has the lowest "
+        "loss on it",
+        at_least=0,
+        below=1,
+    )
 
     def describe(self) -> str:
-        """Return the division in words."""
+        """Return the split in words."""
         return self.name
 
 
 @dataclass
 class FractionSplitConfig(SplitConfig):
-    """One division, `train_fraction` of the patients for training."""
+    """One division into training and test part."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("paper", "stratified")
-    train_fraction: float = 0.6
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        rule(0 < self.train_fraction < 1, "split.train_fraction", self.train_fraction, "must lie between 0 and 1")
+    train_fraction: float = key(0.6, "share of the patients in the training part", above=0, below=1)
 
 
 @dataclass
 class KFoldSplitConfig(SplitConfig):
-    """Stratified folds; fold number `fold` is the test part."""
+    """Stratified folds. One of them is the test part."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("kfold",)
-    num_folds: int = 5
-    fold: int = 0
+    num_folds: int = key(5, "number of folds", at_least=2)
+    fold: int = key(0, "number of the fold that is the test part, from 0 to num_folds - 1", at_least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        rule(self.num_folds >= 2, "split.num_folds", self.num_folds, "must be at least 2")
-        rule(
-            0 <= self.fold < self.num_folds, "split.fold", self.fold, f"must be 0 to {self.num_folds - 1} (num_folds-1)"
-        )
+        self.require(self.fold < self.num_folds, "fold", f"must be 0 to {self.num_folds - 1} (split.num_folds - 1)")
 
     def describe(self) -> str:
-        """Return the division in words."""
+        """Return the split in words."""
         return f"fold {self.fold} of {self.num_folds}"
 
 
 def resolve_data(data: DataConfig) -> DataConfig:
-    """Return the data config with its kind found out and its root made absolute.
+    """Return the data config with its kind found and its root made absolute.
 
     Raises:
-        UserError: the folder is missing, holds both kinds of files or neither, or a root goes with data=synthetic.
+        UserError: the folder is missing, it holds both kinds of files or neither, or data=synthetic has a root.
     """
     if data.root is None:
         if data.kind in {"workbook", "tidy"}:
             raise UserError(f"data.root is not set: data={data.kind} reads a folder, give data.root=DIR")
         return replace(data, kind="synthetic")
     if data.kind == "synthetic":
-        raise UserError(f"data.root={data.root}: data=synthetic reads no folder; leave one of the two out")
+        raise UserError(f"data.root={data.root}: data=synthetic does not read a folder; remove one of the two")
     if isinstance(data, SyntheticDataConfig):
         default = SyntheticDataConfig(data.kind, data.root)
-        for key in (field.name for field in fields(data) if getattr(data, field.name) != getattr(default, field.name)):
+        for name in (item.name for item in fields(data) if getattr(data, item.name) != getattr(default, item.name)):
             raise UserError(
-                f"data.{key}={getattr(data, key)}: shapes the synthetic cohort, but data.root={data.root} is read"
+                f"data.{name}={getattr(data, name)}: is a key of the synthetic cohort, but the cohort is read from "
+                f"data.root={data.root}; remove one of the two"
             )
     root = Path(data.root)
     if not root.is_dir():
-        what = "is a file; give the folder that holds it" if root.is_file() else "there is no such folder"
-        raise UserError(f"data.root={data.root}: {what}")
+        problem = "is a file; give the folder that holds it" if root.is_file() else "there is no such folder"
+        raise UserError(f"data.root={data.root}: {problem}")
     tidy = [name for name in TIDY_FILES if (root / name).is_file()]
     workbooks = sorted(path.name for prefix in WORKBOOKS.values() for path in root.glob(f"{prefix}*.xls*"))
     kind = data.kind
     if kind == "auto":
         if tidy and workbooks:
             raise UserError(
-                f"data.root={data.root}: holds {tidy[0]} and {workbooks[0]}; say data=tidy or data=workbook"
+                f"data.root={data.root}: holds {tidy[0]} and {workbooks[0]}; choose data=tidy or data=workbook"
             )
         if not tidy and not workbooks:
             books = ", ".join(f"{prefix}*.xlsx" for prefix in WORKBOOKS.values())

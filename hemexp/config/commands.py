@@ -1,218 +1,133 @@
-"""The configuration of each command: its groups, its own keys, and what identifies a run."""
+"""The configuration of each command."""
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import ClassVar, Optional
 
 from hemexp.config.cohort import DataConfig, FeaturesConfig, LabelConfig, SplitConfig, resolve_data
 from hemexp.config.debug import DebugConfig
 from hemexp.config.models import ModelConfig, NetConfig
-from hemexp.config.rules import finite, rule
+from hemexp.config.section import REQUIRED, Section, key
 from hemexp.config.sweeps import LoggerConfig, SearchConfig, WhereConfig
+from hemexp.config.training import EvaluationConfig, OptimizerConfig, TrainerConfig
 from hemexp.errors import UserError
 
 
-@dataclass
-class OptimizerConfig:
-    """Adam's learning rate and L2 penalty."""
+@dataclass(kw_only=True)
+class TrainConfig(Section):
+    """The configuration of ``python train.py``."""
 
-    lr: float = 0.001
-    weight_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        rule(0 < self.lr <= 1e30, "optimizer.lr", self.lr, "must be above 0, and a sane number")
-        rule(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "must be 0 or more")
-
-
-@dataclass
-class TrainerConfig:
-    """How long, on what, and how often the state is saved."""
-
-    max_epochs: int = 1000
-    stop_loss: Optional[float] = 0.001
-    patience: Optional[int] = None
-    batch_size: Optional[int] = None
-    accelerator: str = "cpu"
-    devices: Any = 1
-    num_threads: int = 1
-    precision: int = 32
-    checkpoint_every: int = 200
-    progress_bar: bool = True
-    profiler: Optional[str] = None
+    data: DataConfig = key(REQUIRED, "the cohort")
+    label: LabelConfig = key(REQUIRED, "the definition of hematoma expansion")
+    features: FeaturesConfig = key(REQUIRED, "the inputs of the model")
+    split: SplitConfig = key(REQUIRED, "the training and the test part")
+    evaluation: EvaluationConfig = key(REQUIRED, "the evaluation of the model")
+    model: ModelConfig = key(REQUIRED, "the model")
+    optimizer: OptimizerConfig = key(OptimizerConfig, "the optimizer of a network")
+    trainer: TrainerConfig = key(TrainerConfig, "the training of a network")
+    where: WhereConfig = key(REQUIRED, "the place where the jobs of a sweep run", hashed=False)
+    search: SearchConfig = key(REQUIRED, "the way in which a sweep finds its settings", hashed=False)
+    logger: LoggerConfig = key(REQUIRED, "the logger of the run", hashed=False)
+    tags: list[str] = key([], "words to find the run by, in result.json, the leaderboard and the loggers", hashed=False)
+    seed: int = key(
+        0,
+        "seed of the first weights, the order of mini-batches, dropout and random splits",
+        at_least=0,
+        at_most=2**32 - 1,
+    )
+    output_dir: str = key(REQUIRED, "directory for the files of the run; it must be new or hold this run", hashed=False)
+    debug: DebugConfig = key(DebugConfig, "short runs that test the program")
 
     def __post_init__(self) -> None:
-        rule(self.max_epochs >= 1, "trainer.max_epochs", self.max_epochs, "must be at least 1")
-        rule(self.stop_loss is None or self.stop_loss >= 0, "trainer.stop_loss", self.stop_loss, "must be 0 or more")
-        rule(self.patience is None or self.patience >= 1, "trainer.patience", self.patience, "must be at least 1 epoch")
-        rule(
-            self.batch_size is None or self.batch_size >= 1,
-            "trainer.batch_size",
-            self.batch_size,
-            "must be at least 1, or null for the full batch",
-        )
-        known = ("cpu", "gpu", "cuda", "mps", "auto")
-        rule(self.accelerator in known, "trainer.accelerator", self.accelerator, f"must be one of {', '.join(known)}")
-        one_index = isinstance(self.devices, list) and len(self.devices) == 1 and type(self.devices[0]) is int
-        rule(
-            (type(self.devices) is int and self.devices == 1) or one_index,
-            "trainer.devices",
-            self.devices,
-            "a run trains on one device: 1, or the index of one in a list, such as [2]",
-        )
-        rule(
-            self.devices == 1 or self.accelerator not in {"cpu", "auto"},
-            "trainer.devices",
-            self.devices,
-            f"an index is of a GPU; with trainer.accelerator={self.accelerator} it must be 1",
-        )
-        rule(1 <= self.num_threads <= 1024, "trainer.num_threads", self.num_threads, "must be 1 to 1024")
-        rule(self.precision in {32, 64}, "trainer.precision", self.precision, "must be 32 or 64 bits")
-        mps = self.accelerator == "mps" and self.precision == 64
-        rule(not mps, "trainer.precision", self.precision, "an Apple GPU (mps) computes in 32 bits")
-        rule(self.checkpoint_every >= 1, "trainer.checkpoint_every", self.checkpoint_every, "must be at least 1 epoch")
-        profilers = ("simple", "pytorch")
-        rule(
-            self.profiler is None or self.profiler in profilers,
-            "trainer.profiler",
-            self.profiler,
-            "must be simple, pytorch or null",
-        )
-
-
-@dataclass
-class EvaluationConfig:
-    """How much is found out about the model: off (the split's test part only), standard or full."""
-
-    name: str
-    num_folds: int = 5
-    num_repeats: int = 20
-    threshold_repeats: int = 4
-    num_refits: int = 0
-    label_repeats: int = 0
-    permutations: int = 0
-    patients: str = "labelled"
-
-    def __post_init__(self) -> None:
-        known = ("off", "standard", "full")
-        rule(self.name in known, "evaluation.name", self.name, f"must be {', '.join(known)}, as evaluation=NAME")
-        rule(2 <= self.num_folds <= 100, "evaluation.num_folds", self.num_folds, "must be 2 to 100")
-        for key in ("num_repeats", "threshold_repeats", "num_refits", "label_repeats", "permutations"):
-            value = getattr(self, key)
-            rule(0 <= value <= 10_000, f"evaluation.{key}", value, "must be 0 to 10000; 0 leaves it out")
-        parts = ("labelled", "train")
-        rule(self.patients in parts, "evaluation.patients", self.patients, "must be labelled, or train")
-
-
-@dataclass
-class TrainConfig:
-    """``python train.py``."""
-
-    data: DataConfig
-    label: LabelConfig
-    features: FeaturesConfig
-    split: SplitConfig
-    evaluation: EvaluationConfig
-    model: ModelConfig
-    optimizer: OptimizerConfig
-    trainer: TrainerConfig
-    where: WhereConfig
-    search: SearchConfig
-    logger: LoggerConfig
-    tags: list[str]
-    seed: int
-    output_dir: str
-    debug: DebugConfig = field(default_factory=DebugConfig)
-
-    def __post_init__(self) -> None:
-        rule(0 <= self.seed < 2**32, "seed", self.seed, "must be 0 or more, and below 2**32")
-        rule(
-            self.split.val_fraction == 0 or isinstance(self.model, NetConfig),
-            "split.val_fraction",
-            self.split.val_fraction,
-            f"decides when a network stops; model={self.model.name} is none, leave it at 0",
-        )
-        finite(asdict(self))
+        super().__post_init__()
+        if self.split.val_fraction > 0 and not isinstance(self.model, NetConfig):
+            raise UserError(
+                f"split.val_fraction={self.split.val_fraction}: must be 0 with model={self.model.name}; "
+                "only a network uses a validation part"
+            )
         self.data = resolve_data(self.data)
 
 
-@dataclass
-class PrepareConfig:
-    """``python prepare.py``."""
+@dataclass(kw_only=True)
+class PrepareConfig(Section):
+    """The configuration of ``python prepare.py``."""
 
-    data: DataConfig
-    label: LabelConfig
-    imputation: Optional[str]
-    output_dir: str
+    data: DataConfig = key(REQUIRED, "the cohort")
+    label: LabelConfig = key(REQUIRED, "the definition of hematoma expansion")
+    imputation: Optional[str] = key(
+        None,
+        "previous_three: also write completed.csv, the table of the paper with every gap filled; null: do not write it",
+        choices=("previous_three",),
+    )
+    output_dir: str = key(
+        REQUIRED, "directory for the tables; it must be new or hold the files of an earlier prepare.py"
+    )
 
     def __post_init__(self) -> None:
-        rule(self.imputation in {None, "previous_three"}, "imputation", self.imputation, "must be previous_three")
-        finite(asdict(self))
+        super().__post_init__()
         self.data = resolve_data(self.data)
 
 
-@dataclass
-class PredictConfig:
-    """``python predict.py``."""
+@dataclass(kw_only=True)
+class PredictConfig(Section):
+    """The configuration of ``python predict.py``."""
 
-    data: DataConfig
-    run_dir: Optional[str]
-    output_dir: str
+    data: DataConfig = key(REQUIRED, "the cohort of the new patients")
+    run_dir: Optional[str] = key(None, "directory of a finished run of train.py; it is only read")
+    output_dir: str = key(
+        REQUIRED, "directory for the predictions; it must be new or hold the files of an earlier predict.py"
+    )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.run_dir is None:
-            raise UserError("run_dir is not set: give run_dir=RUN, the directory of a finished train.py run")
-        rule(Path(self.run_dir, "DONE").is_file(), "run_dir", self.run_dir, "is no finished run: it holds no DONE")
+            raise UserError("run_dir is not set: give run_dir=RUN, the directory of a finished run of train.py")
+        finished = Path(self.run_dir, "DONE").is_file()
+        self.require(finished, "run_dir", "is not a finished run; it does not hold a file DONE")
         if self.data.root is None and self.data.kind == "auto":
-            raise UserError("data.root is not set: give data.root=DIR, or data=synthetic for simulated patients")
+            raise UserError("data.root is not set: give data.root=DIR, or data=synthetic for synthetic patients")
         self.data = resolve_data(self.data)
 
 
 @dataclass
-class ReportOptions:
-    """What the page may show."""
+class ReportOptions(Section):
+    """The content of the page."""
 
-    patients: bool = False
+    PREFIX: ClassVar[str] = "report"
+    patients: bool = key(
+        False, "show single patients too (ids, predictions, findings); do not give such a page to others"
+    )
 
 
-@dataclass
-class ReportConfig:
-    """``python report.py``."""
+@dataclass(kw_only=True)
+class ReportConfig(Section):
+    """The configuration of ``python report.py``."""
 
-    report: ReportOptions
-    run_dir: Optional[str]
-    sweep_dir: Optional[str]
-    output_dir: str
+    report: ReportOptions = key(ReportOptions, "the content of the page")
+    run_dir: Optional[str] = key(None, "directory of a run of train.py; report.html is written into it")
+    sweep_dir: Optional[str] = key(
+        None, "directory of a sweep (train.py -m); report.html and figures/ are written into it"
+    )
+    output_dir: str = key(REQUIRED, "directory for report.log and .hydra/; the page is not written here")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.run_dir is None and self.sweep_dir is None:
             raise UserError(
-                "run_dir is not set: give run_dir=RUN, the directory of a train.py run, or sweep_dir=SWEEP, a sweep's"
+                "run_dir is not set: give run_dir=RUN, the directory of a run of train.py, or sweep_dir=SWEEP, the "
+                "directory of a sweep"
             )
         if self.run_dir is not None and self.sweep_dir is not None:
             raise UserError(f"sweep_dir={self.sweep_dir}: run_dir is set too; a page is about one of them")
-        key, place = ("run_dir", self.run_dir) if self.sweep_dir is None else ("sweep_dir", self.sweep_dir)
-        run, sweep = (Path(str(place), name).is_file() for name in ("result.json", "leaderboard.csv"))
-        if key == "run_dir":
-            hint = f"; it is a sweep: give sweep_dir={place}" if sweep else ""
-            rule(run, key, place, f"is no run of train.py: it holds no result.json{hint}")
+        is_run, is_sweep = ((self.place / name).is_file() for name in ("result.json", "leaderboard.csv"))
+        if self.sweep_dir is None:
+            hint = f"; it is a sweep: give sweep_dir={self.place}" if is_sweep else ""
+            self.require(is_run, "run_dir", f"is not a run of train.py; it does not hold result.json{hint}")
         else:
-            hint = f"; it is a run: give run_dir={place}" if run else ""
-            rule(sweep, key, place, f"is no sweep of train.py: it holds no leaderboard.csv{hint}")
+            hint = f"; it is a run: give run_dir={self.place}" if is_run else ""
+            self.require(is_sweep, "sweep_dir", f"is not a sweep of train.py; it does not hold leaderboard.csv{hint}")
 
     @property
     def place(self) -> Path:
         """The directory that the page is about."""
         return Path(str(self.run_dir or self.sweep_dir))
-
-
-# where a run is, who runs it, and how it is shown
-NOT_HASHED = ("output_dir", "where", "search", "logger", "tags", "checkpoint_every", "progress_bar", "profiler")
-
-
-def config_hash(cfg: TrainConfig) -> str:
-    """Return 16 hex digits of all that shapes a run's numbers, which its place and its progress bar do not."""
-    content = {key: value for key, value in asdict(cfg).items() if key not in NOT_HASHED}
-    content["trainer"] = {key: value for key, value in content["trainer"].items() if key not in NOT_HASHED}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

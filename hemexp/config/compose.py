@@ -1,7 +1,6 @@
-"""Hydra's part: the schemas in its store, and composed configs as checked objects."""
+"""Compose a configuration with Hydra and turn it into checked objects."""
 
 import re
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,52 +44,60 @@ T = TypeVar("T")
 
 
 def register_schemas() -> None:
-    """Store the schemas that the YAML files in ``conf/`` name in their defaults lists, and their one resolver."""
+    """Register the schemas and the resolvers that the YAML files in ``conf/`` use."""
     store = ConfigStore.instance()
-    # Hydra 1.3 copies the whole store at every look-up of a group, a hundred times for --help; nobody changes a copy.
+    # Hydra 1.3 copies the whole store each time it looks up a group, a hundred times for --help. No copy is changed.
     setattr(ConfigStore, "__deepcopy__", lambda store, memo: store)  # noqa: B010
     OmegaConf.register_new_resolver("cohort_name", _cohort_name, replace=True)
+    OmegaConf.register_new_resolver("keys_help", _keys_help, replace=True)
     for group, nodes in _GROUPS.items():
         for name, node in nodes.items():
             store.store(group=group, name=name, node=node)
 
 
 def _cohort_name(root: str | None) -> str:
-    """Return what a run's directory calls its cohort."""
+    """Return the name of the cohort in the name of a run directory."""
     return re.sub(r"[^\w.-]+", "-", Path(root).resolve().name) if root else "synthetic"
 
 
+def _keys_help(*, _root_: DictConfig) -> str:
+    """Return the choices and keys of a command for Hydra's help template, in which ``$`` is written twice."""
+    from hemexp.config.help import build_help
+
+    return build_help(_root_, SCHEMAS[_root_.hydra.job.name], CONFIG_DIR).replace("$", "$$")
+
+
 def typed(config: DictConfig, schema: type[T]) -> T:
-    """Return a composed config as the object of its schema, every rule checked.
+    """Return a composed configuration as a checked object of its schema.
 
     Raises:
         UserError: a rule is broken; the message names key, value and rule.
     """
-    own = config.copy()
-    OmegaConf.set_struct(own, False)
-    own.pop("hydra", None)
-    built = OmegaConf.to_object(own)
+    content = config.copy()
+    OmegaConf.set_struct(content, False)
+    content.pop("hydra", None)
+    built = OmegaConf.to_object(content)
     if not isinstance(built, schema):
-        raise TypeError(f"composed config is {type(built).__name__}, not {schema.__name__}")
+        raise TypeError(f"the composed configuration is {type(built).__name__}, not {schema.__name__}")
     return built
 
 
 def checked(config: DictConfig, name: str) -> Any:
-    """Return a composed config as an object of the command's schema, every rule and the device checked.
+    """Return a composed configuration as a checked object of the command's schema; check the device too.
 
     Raises:
-        UserError: a rule is broken, or the device is not there.
+        UserError: a rule is broken, or this machine does not have the device.
     """
     cfg = typed(config, SCHEMAS[name])
     if isinstance(cfg, c.TrainConfig):
         sweep = OmegaConf.select(config, "hydra.mode") == RunMode.MULTIRUN
-        if not (sweep and isinstance(cfg.where, c.SlurmConfig | c.RayConfig)):  # whose jobs run on other machines
+        if not (sweep and isinstance(cfg.where, c.SlurmConfig | c.RayConfig)):  # their jobs run on other machines
             check_device(cfg.trainer.accelerator)
     return cfg
 
 
 def load_config(schema: type[T], overrides: list[str] | None = None) -> T:
-    """Compose a command's config in Python, as its command line would.
+    """Compose the configuration of a command in Python, as its command line does.
 
     Args:
         schema: `TrainConfig`, `PrepareConfig` or `PredictConfig`.
@@ -101,21 +108,16 @@ def load_config(schema: type[T], overrides: list[str] | None = None) -> T:
 
 def label_definitions() -> dict[str, c.LabelConfig]:
     """Return every definition of expansion in ``conf/label``, by name."""
-    names = sorted(path.stem for path in (CONFIG_DIR / "label").glob("*.yaml"))
-    loaded = {name: OmegaConf.load(CONFIG_DIR / "label" / f"{name}.yaml") for name in names}
-    keys = {field.name for field in fields(c.LabelConfig)}
-    return {
-        name: c.LabelConfig(**{key: value for key, value in each.items() if key in keys})
-        for name, each in loaded.items()
-    }
+    files = sorted((CONFIG_DIR / "label").glob("*.yaml"))
+    return {path.stem: c.LabelConfig(**OmegaConf.to_container(OmegaConf.load(path))) for path in files}  # type: ignore[arg-type]
 
 
 def list_keys(schema: type[Any]) -> list[str]:
-    """Return the dotted keys of a command's default config, its groups among them."""
+    """Return the dotted keys of a command with its default choices; its groups are included."""
 
     def walk(node: Any, key: str) -> list[str]:
         below = node.items() if isinstance(node, dict) else ()
-        return [key, *(found for name, child in below for found in walk(child, f"{key}.{name}".lstrip(".")))]
+        return [key, *(name for part, child in below for name in walk(child, f"{key}.{part}".lstrip(".")))]
 
     return walk(OmegaConf.to_container(_compose(schema, [])), "")[1:]
 

@@ -1,27 +1,26 @@
-"""Runs that try the machinery, and are no result."""
+"""The debug presets: runs that test the program and are not results."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from hemexp.config.rules import rule
+from hemexp.config.section import Section, key
 
 
 @dataclass
-class DebugConfig:
-    """What ``debug=`` asks for.
+class DebugConfig(Section):
+    """A debug preset."""
 
-    Attributes:
-        name: of the preset; ``off`` in a run that is meant.
-        num_patients: of the training part, both outcomes among them, that must be learnt by heart; 0: train as usual.
-        must_reach: their log loss at the end, else the run fails.
-    """
-
-    name: str = "off"
-    num_patients: int = 0
-    must_reach: float = 0.05
+    PREFIX: ClassVar[str] = "debug"
+    NAMES: ClassVar[tuple[str, ...]] = ("off", "fast", "overfit", "profile")
+    name: str = key("off", "name of the debug preset; it is set by debug=NAME")
+    num_patients: int = key(
+        0,
+        "patients of the training part that the model must overfit, half of them with expansion where possible; 0: do "
+        "not test this",
+        at_least=0,
+    )
+    must_reach: float = key(0.05, "largest log loss of these patients at the end; above it the run fails", above=0)
 
     def __post_init__(self) -> None:
-        known = ("off", "fast", "overfit", "profile")
-        rule(self.name in known, "debug.name", self.name, f"must be {', '.join(known)}, as debug=NAME")
-        holds = self.num_patients == 0 or self.num_patients >= 2
-        rule(holds, "debug.num_patients", self.num_patients, "must be 2 or more, one of each outcome; 0: all")
-        rule(self.must_reach > 0, "debug.must_reach", self.must_reach, "must be above 0")
+        super().__post_init__()
+        self.require(self.num_patients != 1, "num_patients", "must be at least 2, one of each outcome, or 0")

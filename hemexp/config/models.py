@@ -1,94 +1,84 @@
-"""Which model, and its sizes."""
+"""The models and their settings."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Optional
 
-from hemexp.config.rules import rule
+from hemexp.config.section import REQUIRED, Section, key
 
 
 @dataclass
-class ModelConfig:
-    """A model by its name; `INPUTS` are its own, for one that does not take the inputs of `features`."""
+class ModelConfig(Section):
+    """A model.
 
-    NAMES: ClassVar[tuple[str, ...]]
+    Attributes:
+        INPUTS: by name, the inputs of a model that does not use the inputs of `features`.
+    """
+
+    PREFIX: ClassVar[str] = "model"
     INPUTS: ClassVar[dict[str, tuple[str, ...]]] = {}
-    name: str
-
-    def __post_init__(self) -> None:
-        rule(self.name in self.NAMES, "model.name", self.name, "is set by model=NAME, not by itself")
+    name: str = key(REQUIRED, "name of the model; it is set by model=NAME")
 
     @property
     def inputs(self) -> tuple[str, ...] | None:
-        """Names of its own inputs, where it has any."""
+        """Names of the model's fixed inputs; None if it uses the inputs of `features`."""
         return self.INPUTS.get(self.name)
 
 
 @dataclass
 class NetConfig(ModelConfig):
-    """What every network has: the width of the hidden layer, dropout before it, and how weights begin."""
+    """Settings of every network of this package."""
 
-    hidden_dim: int = 64
-    dropout: float = 0.0
-    init: str = "default"
+    hidden_dim: int = key(64, "width of the first fully connected layer", at_least=1, at_most=65536)
+    dropout: float = key(0.0, "dropout rate before the last fully connected layer", at_least=0, below=1)
+    init: str = key(
+        "default",
+        "first weights: default; zeros: convolution weights and biases are zero, as the paper says (these layers then "
+        "never change); all_zeros: every parameter is zero",
+        choices=("default", "zeros", "all_zeros"),
+    )
+
+
+@dataclass
+class ConvolutionConfig(Section):
+    """The convolution branch."""
+
+    kernel_size: int = key(
+        3, "width of both convolutions; an odd number, so that the length stays the same", at_least=1, at_most=999
+    )
+    channels: list[int] = key([16, 32], "channels of the first and the second convolution", at_least=1, at_most=65536)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        rule(1 <= self.hidden_dim <= 65536, "model.hidden_dim", self.hidden_dim, "must be 1 to 65536")
-        rule(0 <= self.dropout < 1, "model.dropout", self.dropout, "must lie in [0, 1)")
-        inits = ("default", "zeros", "all_zeros")
-        rule(self.init in inits, "model.init", self.init, "must be default, zeros or all_zeros")
+        self.require(self.kernel_size % 2 == 1, "kernel_size", "must be odd")
+        self.require(len(self.channels) == 2, "channels", "must be two numbers, one for each convolution")
 
 
 @dataclass
-class ConvolutionConfig:
-    """The convolution branch: an odd kernel keeps the length, `channels` are those of its two layers."""
+class SelfAttentionConfig(Section):
+    """The attention branch."""
 
-    kernel_size: int = 3
-    channels: list[int] = field(default_factory=lambda: [16, 32])
-
-    def __post_init__(self) -> None:
-        rule(
-            1 <= self.kernel_size <= 999 and self.kernel_size % 2 == 1,
-            "model.kernel_size",
-            self.kernel_size,
-            "must be odd, 1 to 999",
-        )
-        rule(
-            len(self.channels) == 2 and min(self.channels) >= 1 and max(self.channels) <= 65536,
-            "model.channels",
-            self.channels,
-            "must be two numbers, 1 to 65536",
-        )
-
-
-@dataclass
-class SelfAttentionConfig:
-    """The attention branch: `num_heads` must divide `embed_dim`; `embedding` is shared by all inputs or per_feature."""
-
-    num_heads: int = 4
-    embed_dim: int = 16
-    embedding: str = "shared"
+    num_heads: int = key(4, "attention heads; the number must divide model.embed_dim", at_least=1)
+    embed_dim: int = key(16, "width of a token", at_least=1, at_most=65536)
+    embedding: str = key(
+        "shared",
+        "vectors that turn an input into a token: shared (one for all inputs) or per_feature (one for each input)",
+        choices=("shared", "per_feature"),
+    )
 
     @property
     def collapses(self) -> bool:
-        """Whether attention has the closed form of docs/attention.md; nothing that breaks it can be configured else."""
+        """Whether attention has the closed form of docs/attention.md. No other key decides it."""
         return self.embedding == "shared"
 
     def __post_init__(self) -> None:
-        rule(1 <= self.embed_dim <= 65536, "model.embed_dim", self.embed_dim, "must be 1 to 65536")
-        rule(
-            self.num_heads >= 1 and self.embed_dim % self.num_heads == 0,
-            "model.num_heads",
-            self.num_heads,
-            f"must divide model.embed_dim={self.embed_dim}",
-        )
-        known = ("shared", "per_feature")
-        rule(self.embedding in known, "model.embedding", self.embedding, "must be shared or per_feature")
+        super().__post_init__()
+        divides = self.embed_dim % self.num_heads == 0
+        self.require(divides, "num_heads", f"must divide model.embed_dim={self.embed_dim}")
 
 
 @dataclass
 class MLPConfig(NetConfig):
-    """Neither branch: two fully connected layers over the inputs themselves."""
+    """Two fully connected layers, without convolutions and attention."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("mlp",)
 
@@ -99,10 +89,6 @@ class CNNConfig(ConvolutionConfig, NetConfig):
 
     NAMES: ClassVar[tuple[str, ...]] = ("cnn",)
 
-    def __post_init__(self) -> None:
-        NetConfig.__post_init__(self)
-        ConvolutionConfig.__post_init__(self)
-
 
 @dataclass
 class AttentionConfig(SelfAttentionConfig, NetConfig):
@@ -111,31 +97,25 @@ class AttentionConfig(SelfAttentionConfig, NetConfig):
     NAMES: ClassVar[tuple[str, ...]] = ("attention",)
 
     def __post_init__(self) -> None:
-        NetConfig.__post_init__(self)
-        SelfAttentionConfig.__post_init__(self)
-        rule(self.init != "zeros", "model.init", self.init, "zeroes convolutions, and model=attention has none")
+        super().__post_init__()
+        self.require(self.init != "zeros", "init", "sets convolutions to zero, but model=attention has none")
 
 
 @dataclass
 class SACNNConfig(SelfAttentionConfig, ConvolutionConfig, NetConfig):
-    """The paper's network: both branches side by side."""
+    """The network of the paper: both branches in parallel."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("sacnn",)
-
-    def __post_init__(self) -> None:
-        NetConfig.__post_init__(self)
-        ConvolutionConfig.__post_init__(self)
-        SelfAttentionConfig.__post_init__(self)
 
 
 @dataclass
 class EstimatorConfig(ModelConfig):
-    """A model that is no network of ours and is fitted whole (`hemexp.models`)."""
+    """A model of `hemexp.models` that is not one of the networks and is fitted in one call."""
 
 
 @dataclass
 class BaselineConfig(EstimatorConfig):
-    """What every model must beat: the prevalence, the first volume, the hours from onset, the partial BRAIN score."""
+    """The baselines without settings: prevalence, first volume, hours from onset, partial BRAIN score."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("prevalence", "volume", "hours", "brain")
     INPUTS: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -148,95 +128,80 @@ class BaselineConfig(EstimatorConfig):
 
 @dataclass
 class Ridge2Config(EstimatorConfig):
-    """Ridge regression on the log volume and the log hours; `C` is the inverse of the penalty."""
+    """Ridge regression on the log volume and the log hours."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("ridge2",)
     INPUTS: ClassVar[dict[str, tuple[str, ...]]] = {"ridge2": ("log_volume", "log_hours")}
-    C: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        rule(self.C > 0, "model.C", self.C, "must be above 0")
+    C: float = key(1.0, "inverse strength of the penalty", above=0)
 
 
 @dataclass
 class LogisticConfig(EstimatorConfig):
-    """Penalized logistic regression; what is null is chosen by cross-validation within the training part."""
+    """Penalized logistic regression. Null values are chosen by cross-validation within the training part."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("logistic",)
-    C: Optional[float] = None
-    l1_ratio: Optional[float] = 0.0
+    C: Optional[float] = key(
+        None,
+        "inverse strength of the penalty; null: chosen by cross-validation within the training part",
+        above=0,
+    )
+    l1_ratio: Optional[float] = key(
+        0.0,
+        "kind of the penalty: 0 ridge, 1 lasso, between them elastic net; null: chosen together with model.C",
+        at_least=0,
+        at_most=1,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        rule(self.C is None or self.C > 0, "model.C", self.C, "must be above 0, or null")
-        known = self.l1_ratio is None or 0 <= self.l1_ratio <= 1
-        rule(known, "model.l1_ratio", self.l1_ratio, "must be 0 (ridge) to 1 (lasso), or null")
-        chosen = self.l1_ratio is not None or self.C is None
-        rule(chosen, "model.l1_ratio", self.l1_ratio, f"can be chosen only together with C, which is {self.C}")
+        together = self.l1_ratio is not None or self.C is None
+        self.require(together, "l1_ratio", f"null needs model.C=null too, but model.C is {self.C}")
 
 
 @dataclass
 class FirthConfig(EstimatorConfig):
-    """Logistic regression with Firth's correction; it has no settings, and wants fewer inputs than patients."""
+    """Logistic regression with Firth's correction. It needs fewer inputs than patients."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("firth",)
 
 
 @dataclass
 class ForestConfig(EstimatorConfig):
-    """A random forest; `max_features` is the share of inputs tried at a split, or null for the square root."""
+    """A random forest."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("random_forest",)
-    num_trees: int = 500
-    min_samples_leaf: int = 1
-    max_features: Optional[float] = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        rule(1 <= self.num_trees <= 100_000, "model.num_trees", self.num_trees, "must be 1 to 100000")
-        rule(self.min_samples_leaf >= 1, "model.min_samples_leaf", self.min_samples_leaf, "must be at least 1")
-        share = self.max_features is None or 0 < self.max_features <= 1
-        rule(share, "model.max_features", self.max_features, "must lie in (0, 1], or null")
+    num_trees: int = key(500, "number of trees", at_least=1, at_most=100_000)
+    min_samples_leaf: int = key(1, "fewest patients in a leaf of a tree", at_least=1)
+    max_features: Optional[float] = key(
+        None, "share of the inputs tried at each split; null: the square root of their number", above=0, at_most=1
+    )
 
 
 @dataclass
 class BoostingConfig(EstimatorConfig):
-    """Gradient-boosted trees, of scikit-learn or of a package of their own."""
+    """Gradient-boosted trees of scikit-learn, XGBoost, LightGBM or CatBoost."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("gradient_boosting", "xgboost", "lightgbm", "catboost")
-    num_trees: int = 100
-    learning_rate: float = 0.05
-    max_depth: int = 2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        rule(1 <= self.num_trees <= 100_000, "model.num_trees", self.num_trees, "must be 1 to 100000")
-        rule(0 < self.learning_rate <= 1, "model.learning_rate", self.learning_rate, "must lie in (0, 1]")
-        rule(1 <= self.max_depth <= 16, "model.max_depth", self.max_depth, "must be 1 to 16")
+    num_trees: int = key(100, "number of trees", at_least=1, at_most=100_000)
+    learning_rate: float = key(0.05, "weight of each new tree", above=0, at_most=1)
+    max_depth: int = key(2, "largest depth of a tree", at_least=1, at_most=16)
 
 
 @dataclass
 class TabularConfig(EstimatorConfig):
-    """A tabular network from its authors' package; a part cut out of its training rows decides when it stops."""
+    """A tabular network from the package of its authors."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("tabm", "ft_transformer")
-    lr: float = 0.002
-    weight_decay: float = 0.0003
-    max_epochs: int = 200
-    patience: int = 16
-    val_fraction: float = 0.2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        rule(0 < self.lr <= 1e30, "model.lr", self.lr, "must be above 0, and a sane number")
-        rule(self.weight_decay >= 0, "model.weight_decay", self.weight_decay, "must be 0 or more")
-        rule(self.max_epochs >= 1, "model.max_epochs", self.max_epochs, "must be at least 1")
-        rule(self.patience >= 1, "model.patience", self.patience, "must be at least 1 epoch")
-        rule(0 < self.val_fraction < 1, "model.val_fraction", self.val_fraction, "must lie between 0 and 1")
+    lr: float = key(0.002, "learning rate of AdamW", above=0, at_most=1e30)
+    weight_decay: float = key(0.0003, "weight decay of AdamW", at_least=0)
+    max_epochs: int = key(200, "longest training", at_least=1, unit="epochs")
+    patience: int = key(16, "training stops after this long without a lower validation loss", at_least=1, unit="epochs")
+    val_fraction: float = key(
+        0.2, "share of the training part that is kept for validation, to decide when training stops", above=0, below=1
+    )
 
 
 BASELINES: tuple[EstimatorConfig, ...] = (
     *(BaselineConfig(name) for name in BaselineConfig.NAMES),
     Ridge2Config("ridge2"),
-)  # always beside the model
+)  # every run compares its model with them

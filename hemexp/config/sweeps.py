@@ -1,130 +1,142 @@
-"""Where the jobs of a sweep run, how their settings are found, and who else is told of a run."""
+"""The place where jobs of a sweep run, the search for settings, and the loggers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
-from hemexp.config.rules import rule
+from hemexp.config.section import REQUIRED, Section, key
+from hemexp.errors import UserError
 
 SCORES = ("auroc", "auprc", "brier", "log_loss", "accuracy")
 LOWER_IS_BETTER = ("brier", "log_loss")
 
 
 @dataclass
-class WhereConfig:
-    """Where jobs run, and when one is given up."""
+class WhereConfig(Section):
+    """The place where jobs run, and the time limits of a job."""
 
-    name: str
-    job_timeout: Optional[float] = None
-    silence_timeout: Optional[float] = 1800.0
-
-    def __post_init__(self) -> None:
-        known = ("local", "gpus", "slurm", "ray")
-        rule(self.name in known, "where.name", self.name, f"must be {', '.join(known)}, as where=NAME")
-        for key in ("job_timeout", "silence_timeout"):
-            value = getattr(self, key)
-            rule(value is None or value > 0, f"where.{key}", value, "must be above 0 seconds, or null: never")
+    PREFIX: ClassVar[str] = "where"
+    name: str = key(REQUIRED, "name of the place; it is set by where=NAME")
+    job_timeout: Optional[float] = key(None, "longest time of a job; null: no limit", above=0, unit="seconds")
+    silence_timeout: Optional[float] = key(
+        1800.0, "time without progress after which a job is stopped; null: never", above=0, unit="seconds"
+    )
 
 
 @dataclass
 class LocalConfig(WhereConfig):
-    """This machine: worker processes over its cores or GPUs, networks of equal shape trained together."""
+    """Worker processes on the CPU cores or GPUs of this machine."""
 
-    num_workers: Optional[int] = None
-    batch: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        holds = self.num_workers is None or 1 <= self.num_workers <= 1024
-        rule(holds, "where.num_workers", self.num_workers, "must be 1 to 1024, or null: as many as there are cores")
+    NAMES: ClassVar[tuple[str, ...]] = ("local",)
+    num_workers: Optional[int] = key(
+        None,
+        "worker processes; null: as many as CPU cores and memory (1 GiB each) allow, or one for each GPU",
+        at_least=1,
+        at_most=1024,
+    )
+    batch: bool = key(True, "train networks of equal shape together; false: train every job separately")
 
 
 @dataclass
 class GPUsConfig(WhereConfig):
-    """A worker process a GPU of this machine."""
+    """One worker process for each GPU of this machine."""
 
-    devices: Any = None
-    jobs_per_device: int = 1
+    NAMES: ClassVar[tuple[str, ...]] = ("gpus",)
+    devices: Any = key(None, "list of GPU numbers or UUIDs, such as [0,2]; null: all GPUs found")
+    jobs_per_device: int = key(1, "jobs at the same time on one GPU", at_least=1, at_most=64)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        given = self.devices
-        listed = isinstance(given, list) and bool(given) and all(type(each) in {int, str} for each in given)
-        rule(
-            given is None or (listed and len(set(map(str, given))) == len(given)),
-            "where.devices",
-            given,
-            "must be a list of different GPUs (numbers or UUIDs, as in [0,2]), or null: those found",
+        names = self.devices
+        listed = isinstance(names, list) and bool(names) and all(type(name) in {int, str} for name in names)
+        self.require(
+            names is None or (listed and len(set(map(str, names))) == len(names)),
+            "devices",
+            "must be a list of different GPUs (numbers or UUIDs, such as [0,2]), or null for all GPUs found",
         )
-        rule(1 <= self.jobs_per_device <= 64, "where.jobs_per_device", self.jobs_per_device, "must be 1 to 64")
 
 
 @dataclass
-class SlurmConfig(WhereConfig):
-    """A Slurm cluster: an array task a job."""
+class ClusterConfig(WhereConfig):
+    """A cluster, where jobs may wait before they start."""
 
-    partition: Optional[str] = None
-    account: Optional[str] = None
-    time_minutes: int = 240
-    memory_gb: float = 8.0
-    cpus_per_job: int = 1
-    gpus_per_job: Optional[int] = None
-    max_parallel: int = 64
-    options: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for key in ("time_minutes", "memory_gb", "cpus_per_job", "max_parallel"):
-            rule(getattr(self, key) > 0, f"where.{key}", getattr(self, key), "must be above 0")
-        holds = self.gpus_per_job in {None, 0, 1}
-        rule(holds, "where.gpus_per_job", self.gpus_per_job, "a run trains on one device: 0, 1, or null: as it trains")
+    job_timeout: Optional[float] = key(
+        None, "longest time of a job, without the time it waits to start; null: no limit", above=0, unit="seconds"
+    )
+    silence_timeout: Optional[float] = key(
+        None, "time without progress after which a job is stopped; null: never", above=0, unit="seconds"
+    )
 
 
 @dataclass
-class RayConfig(WhereConfig):
+class SlurmConfig(ClusterConfig):
+    """A Slurm cluster. Each job is one task of a job array."""
+
+    NAMES: ClassVar[tuple[str, ...]] = ("slurm",)
+    partition: Optional[str] = key(None, "Slurm partition; null: the default of the cluster")
+    account: Optional[str] = key(None, "Slurm account; null: the default of the cluster")
+    time_minutes: int = key(240, "time after which Slurm stops a job", above=0, unit="minutes")
+    memory_gb: float = key(8.0, "memory of a job", above=0, unit="GB")
+    cpus_per_job: int = key(1, "CPU cores of a job", above=0)
+    gpus_per_job: Optional[int] = key(
+        None, "GPUs of a job; null: 1 if trainer.accelerator is a GPU, else 0", choices=(0, 1)
+    )
+    max_parallel: int = key(64, "jobs that run at the same time", above=0)
+    options: dict[str, Any] = key({}, "more options of sbatch, such as {qos: long, constraint: a100}")
+
+
+@dataclass
+class RayConfig(ClusterConfig):
     """A Ray cluster, or Ray on this machine."""
 
-    address: Optional[str] = None
-    cpus_per_job: float = 1.0
-    gpus_per_job: Optional[float] = None
+    NAMES: ClassVar[tuple[str, ...]] = ("ray",)
+    address: Optional[str] = key(
+        None, "address of the cluster, such as auto or ray://HOST:10001; null: start Ray on this machine"
+    )
+    cpus_per_job: float = key(1.0, "CPU cores of a job", above=0)
+    gpus_per_job: Optional[float] = key(
+        None,
+        "share of a GPU for a job, such as 0.5; null: 1 if trainer.accelerator is a GPU, else 0",
+        at_least=0,
+        at_most=1,
+    )
+
+
+@dataclass
+class SearchConfig(Section):
+    """The way in which a sweep finds the settings of its jobs."""
+
+    PREFIX: ClassVar[str] = "search"
+    NAMES: ClassVar[tuple[str, ...]] = ("grid", "random", "tpe")
+    name: str = key(REQUIRED, "name of the search; it is set by search=NAME")
+    score: str = key("auroc", "cross-validated score that ranks the jobs", choices=SCORES)
+    num_trials: int = key(20, "number of settings that search=random and search=tpe try", at_least=1, at_most=100_000)
+    seed: int = key(0, "seed of the random settings", at_least=0, at_most=2**32 - 1)
+    prune: bool = key(
+        False,
+        "stop a job early if its score after some repeats is worse than the median of earlier jobs (search=tpe only)",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        rule(self.cpus_per_job > 0, "where.cpus_per_job", self.cpus_per_job, "must be above 0")
-        holds = self.gpus_per_job is None or 0 <= self.gpus_per_job <= 1
-        rule(holds, "where.gpus_per_job", self.gpus_per_job, "must be 0 to 1 (a share of one), or null: as it trains")
+        self.require(not self.prune or self.name == "tpe", "prune", "needs search=tpe")
 
 
 @dataclass
-class SearchConfig:
-    """How the settings of a sweep's jobs are found, and the score that ranks them."""
+class LoggerConfig(Section):
+    """The loggers of a run. TensorBoard is always one of them."""
 
-    name: str
-    score: str = "auroc"
-    num_trials: int = 20
-    seed: int = 0
-    prune: bool = False
-
-    def __post_init__(self) -> None:
-        known = ("grid", "random", "tpe")
-        rule(self.name in known, "search.name", self.name, f"must be {', '.join(known)}, as search=NAME")
-        rule(self.score in SCORES, "search.score", self.score, f"must be one of {', '.join(SCORES)}")
-        rule(1 <= self.num_trials <= 100_000, "search.num_trials", self.num_trials, "must be 1 to 100000")
-        rule(0 <= self.seed < 2**32, "search.seed", self.seed, "must be 0 or more, and below 2**32")
-        rule(not self.prune or self.name == "tpe", "search.prune", self.prune, "only search=tpe prunes")
-
-
-@dataclass
-class LoggerConfig:
-    """Who is told of a run beside TensorBoard."""
-
-    name: str
-    tracking_uri: Optional[str] = None
-    experiment_name: str = "hemexp"
+    PREFIX: ClassVar[str] = "logger"
+    NAMES: ClassVar[tuple[str, ...]] = ("tensorboard", "csv", "mlflow")
+    name: str = key(REQUIRED, "name of the logger; it is set by logger=NAME")
+    tracking_uri: Optional[str] = key(
+        None,
+        "MLflow server, such as http://HOST:5000; null: $MLFLOW_TRACKING_URI, if not set: files in outputs/mlruns",
+    )
+    experiment_name: str = key("hemexp", "MLflow experiment that holds the runs")
 
     def __post_init__(self) -> None:
-        known = ("tensorboard", "csv", "mlflow")
-        rule(self.name in known, "logger.name", self.name, f"must be {', '.join(known)}, as logger=NAME")
-        rule(bool(self.experiment_name), "logger.experiment_name", self.experiment_name, "must not be empty")
-        there = self.name != "mlflow" or find_spec("mlflow") is not None
-        rule(there, "logger", self.name, 'needs the package mlflow-skinny: pip install "hemexp[mlflow]"')
+        super().__post_init__()
+        self.require(bool(self.experiment_name), "experiment_name", "must not be empty")
+        if self.name == "mlflow" and find_spec("mlflow") is None:
+            raise UserError('logger=mlflow: needs the package mlflow-skinny: pip install "hemexp[mlflow]"')

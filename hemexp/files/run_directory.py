@@ -4,15 +4,13 @@ Other programs read the files in these directories; nothing else is shared.
 """
 
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
-from hemexp.config import NOT_HASHED, TrainConfig, config_hash
+from hemexp.config import TrainConfig, config_hash, list_differences
 from hemexp.errors import UserError
 from hemexp.files.result import INCOMPLETE, RESULT, RunResult, read_result, write_result
 from hemexp.files.writing import write_text
@@ -97,7 +95,7 @@ class RunDirectory(OutputDirectory):
             return "new"
         result = self.result()
         if result.config_hash != config_hash(cfg):
-            differences = _differences(result.config, asdict(cfg))
+            differences = list_differences(result.config, cfg)
             raise UserError(
                 f"output_dir={self.path}: holds a run of another configuration "
                 f"({'; '.join(differences) or 'unknown'}); choose a new directory"
@@ -148,14 +146,3 @@ class RunDirectory(OutputDirectory):
             result = replace(result, seconds=round(self._earlier + time.perf_counter() - self._began, 2))
         write_result(result, self.path / RESULT)
         return result
-
-
-def _differences(earlier: Mapping[str, Any], current: Mapping[str, Any], prefix: str = "") -> list[str]:
-    lines = []
-    for key in sorted(set(earlier) | set(current)):
-        old, new = earlier.get(key), current.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            lines += _differences(old, new, f"{prefix}{key}.")
-        elif old != new and key not in NOT_HASHED:
-            lines.append(f"{prefix}{key}={old} there, {new} here")
-    return lines

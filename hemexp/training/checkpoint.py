@@ -3,14 +3,13 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from hemexp.config import NOT_HASHED, TrainerConfig
+from hemexp.config import TrainerConfig, hashed_values
 from hemexp.errors import UserError
 from hemexp.training.member import Member
 
@@ -25,12 +24,12 @@ class CheckpointMismatch(UserError):
 
 def members_key(members: Sequence[Member], cfg: TrainerConfig) -> str:
     """Return a hash of the data and settings that determine the members' results."""
-    settings = {name: value for name, value in asdict(cfg).items() if name not in NOT_HASHED}
+    settings = hashed_values(cfg)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for member in members:
         values = {**vars(member.training_set), **vars(member.training_set.preprocessing)}
         arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
-        content = [asdict(member.model), asdict(member.optimizer), member.seed, values["features"]]
+        content = [hashed_values(member.model), hashed_values(member.optimizer), member.seed, values["features"]]
         digest.update(json.dumps(content, sort_keys=True).encode())
         for name, array in sorted(arrays.items()):
             digest.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())

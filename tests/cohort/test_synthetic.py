@@ -62,7 +62,7 @@ def test_a_stronger_signal_raises_the_best_possible_auroc():
 
 
 def test_planted_errors_become_findings_and_change_no_outcome(tmp_path: Path):
-    plain, with_errors = (load_cohort(replace(BASE, traps=traps)) for traps in (False, True))
+    plain, with_errors = (load_cohort(replace(BASE, planted_errors=errors)) for errors in (False, True))
     columns = ["patient_id", "first_scan_serial", "expansion"]
     assert label_patients(with_errors.scans, LABEL)[columns].equals(label_patients(plain.scans, LABEL)[columns])
     new = set(with_errors.findings.counts()) - set(plain.findings.counts())
@@ -80,7 +80,7 @@ def test_planted_errors_become_findings_and_change_no_outcome(tmp_path: Path):
 
 
 def test_a_wrong_first_serial_in_table_1_does_not_assign_another_patients_scan():
-    cohort = load_cohort(replace(BASE, traps=True))
+    cohort = load_cohort(replace(BASE, planted_errors=True))
     first, second = cohort.patients.iloc[0], cohort.patients.iloc[1]
     assert first["scan_serial"] != second["scan_serial"]
     assert first["HM_volume"] != second["HM_volume"]

@@ -238,7 +238,7 @@ def test_prepared_tables_train_the_same_model(workbooks: Path, finished_run: Pat
 
 
 def test_the_completed_table_has_no_missing_values_and_the_scans_keep_theirs(tmp_path: Path):
-    prepare(load_config(PrepareConfig, ["data.traps=true", "imputation=previous_three"]), tmp_path)
+    prepare(load_config(PrepareConfig, ["data.planted_errors=true", "imputation=previous_three"]), tmp_path)
     scans, completed = read(tmp_path / "scans.csv"), read(tmp_path / "completed.csv")
     gaps = scans[c.IMAGING].isna()
     assert gaps.any().any()

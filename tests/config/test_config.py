@@ -4,7 +4,7 @@ import pytest
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from hemexp.config import PredictConfig, PrepareConfig, TrainConfig, config_hash, resolve_data
+from hemexp.config import PredictConfig, PrepareConfig, TrainConfig, config_hash
 from hemexp.config.compose import CONFIG_DIR, list_keys, load_config
 from hemexp.errors import UserError
 
@@ -51,20 +51,24 @@ def test_defaults_are_the_papers_system():
         ("model.kernel_size=4", ["model.kernel_size=4", "odd"]),
         ("model.kernel_size=-1", ["model.kernel_size=-1", "1 to 999"]),
         ("model.num_heads=5", ["model.num_heads=5", "divide", "16"]),
-        ("model.dropout=1", ["model.dropout=1.0", "[0, 1)"]),
+        ("model.dropout=1", ["model.dropout=1.0", "at least 0 and below 1"]),
         ("model.channels=[8]", ["model.channels=[8]", "two"]),
+        ("model.channels=[8,0]", ["model.channels=[8, 0]", "each", "1 to 65536"]),
+        ("data.planted_errors=true data.num_patients=4", ["data.num_patients=4", "at least 5"]),
+        ("label.absolute_ml=0", ["label.absolute_ml=0.0", "above 0 mL or null"]),
+        ("where.name=ray", ["where.name=ray", "must be local", "where=NAME"]),
         ("model.init=ones", ["model.init=ones", "all_zeros"]),
         ("model=logistic model.C=-1", ["model.C=-1.0", "above 0"]),
-        ("model=logistic model.l1_ratio=2", ["model.l1_ratio=2.0", "lasso"]),
-        ("model=logistic model.l1_ratio=null model.C=1", ["model.l1_ratio=None", "C, which is 1.0"]),
+        ("model=logistic model.l1_ratio=2", ["model.l1_ratio=2.0", "0 to 1 or null"]),
+        ("model=logistic model.l1_ratio=null model.C=1", ["model.l1_ratio=None", "model.C is 1.0"]),
         ("model=ridge2 split.val_fraction=0.2", ["split.val_fraction=0.2", "model=ridge2"]),
         ("model=ridge2 model.C=0", ["model.C=0.0", "above 0"]),
         ("model=random_forest model.num_trees=0", ["model.num_trees=0", "1 to 100000"]),
-        ("model=random_forest model.max_features=2", ["model.max_features=2.0", "(0, 1]"]),
+        ("model=random_forest model.max_features=2", ["model.max_features=2.0", "above 0 and at most 1 or null"]),
         ("model=xgboost model.max_depth=99", ["model.max_depth=99", "1 to 16"]),
-        ("model=tabm model.val_fraction=0", ["model.val_fraction=0.0", "between 0 and 1"]),
+        ("model=tabm model.val_fraction=0", ["model.val_fraction=0.0", "above 0 and below 1"]),
         ("evaluation.num_folds=1", ["evaluation.num_folds=1", "2 to 100"]),
-        ("evaluation.num_refits=-1", ["evaluation.num_refits=-1", "0 leaves it out"]),
+        ("evaluation.num_refits=-1", ["evaluation.num_refits=-1", "0 to 10000"]),
         ("evaluation.name=some", ["evaluation.name=some", "evaluation=NAME"]),
         ("optimizer.lr=0", ["optimizer.lr=0.0", "above 0"]),
         ("trainer.max_epochs=0", ["trainer.max_epochs=0", "at least 1"]),
@@ -73,15 +77,16 @@ def test_defaults_are_the_papers_system():
         ("trainer.devices=2", ["trainer.devices=2", "one device"]),
         ("label.clock=noon", ["label.clock=noon", "baseline"]),
         ("label.intraventricular=true", ["label.intraventricular", "do not hold"]),
-        ("split.val_fraction=1", ["split.val_fraction=1.0", "[0, 1)"]),
-        ("data.prevalence=0", ["data.prevalence=0.0", "between 0.001 and 0.999"]),
+        ("split.val_fraction=1", ["split.val_fraction=1.0", "at least 0 and below 1"]),
+        ("data.prevalence=0", ["data.prevalence=0.0", "0.001 to 0.999"]),
         ("data=workbook", ["data.root", "data=workbook"]),
         ("data.root=/nowhere/at/all", ["/nowhere/at/all", "no such folder"]),
-        ("seed=-1", ["seed=-1", "0 or more"]),
-        ("seed=4294967296", ["seed=4294967296", "2**32"]),
-        ("optimizer.lr=inf", ["optimizer.lr=inf", "above 0"]),
+        ("seed=-1", ["seed=-1", "0 to 4294967295"]),
+        ("seed=4294967296", ["seed=4294967296", "0 to 4294967295"]),
+        ("optimizer.lr=inf", ["optimizer.lr=inf", "finite"]),
+        ("optimizer.lr=1e31", ["optimizer.lr=1e+31", "at most 1e+30"]),
         ("label.window_hours=inf", ["label.window_hours=inf", "finite"]),
-        ("features.clip=nan", ["features.clip=nan", "above 0"]),
+        ("features.clip=nan", ["features.clip=nan", "finite"]),
         ("model.name=cnn", ["model.name=cnn", "model=NAME"]),
         ("split.name=kfold", ["split.name=kfold", "split=NAME"]),
         ("trainer.devices=[0]", ["trainer.devices=[0]", "cpu"]),
@@ -89,7 +94,7 @@ def test_defaults_are_the_papers_system():
         ("trainer.devices=true", ["trainer.devices=True", "one device"]),
         ("trainer.num_threads=100000000", ["trainer.num_threads=100000000", "1024"]),
         ("model.hidden_dim=100000000000", ["model.hidden_dim=100000000000", "65536"]),
-        ("data.signal=1e6", ["data.signal=1000000.0", "0 (no signal) to 20"]),
+        ("data.signal=1e6", ["data.signal=1000000.0", "0 to 20"]),
         (f"data.root={__file__}", [__file__, "is a file"]),
     ],
 )
@@ -137,40 +142,16 @@ def test_a_synthetic_cohort_and_a_folder_exclude_each_other(workbooks: Path):
         load_config(TrainConfig, ["data.signal=3", f"data.root={workbooks}"])
 
 
-def test_the_hash_knows_what_shapes_the_numbers(workbooks: Path, tmp_path: Path):
-    base = config_hash(load_config(TrainConfig))
-    same = ["output_dir=elsewhere", "trainer.progress_bar=false", "trainer.checkpoint_every=7", "data=synthetic"]
-    assert all(config_hash(load_config(TrainConfig, [override])) == base for override in same)
-    other = [
-        "seed=1",
-        "optimizer.lr=0.002",
-        "data.seed=1",
-        "model=cnn",
-        f"data.root={workbooks}",
-        "label.inclusive=false",
-    ]
-    hashes = [config_hash(load_config(TrainConfig, [override])) for override in other]
-    assert len({base, *hashes}) == len(other) + 1
-
-
-def test_relative_roots_are_the_same_cohort(workbooks: Path, monkeypatch: pytest.MonkeyPatch):
-    absolute = load_config(TrainConfig, [f"data.root={workbooks}"])
-    monkeypatch.chdir(workbooks.parent)
-    relative = load_config(TrainConfig, [f"data.root={workbooks.name}"])
-    assert config_hash(absolute) == config_hash(relative)
-    assert resolve_data(absolute.data) == absolute.data  # resolving twice changes nothing
-
-
 def test_predict_needs_a_finished_run_and_a_cohort(finished_run: Path, tmp_path: Path):
     with pytest.raises(UserError, match="run_dir is not set"):
         load_config(PredictConfig)
-    with pytest.raises(UserError, match=r"run_dir=.*no finished run"):
+    with pytest.raises(UserError, match=r"run_dir=.*not a finished run"):
         load_config(PredictConfig, [f"run_dir={tmp_path}"])
     with pytest.raises(UserError, match=r"data\.root is not set"):
         load_config(PredictConfig, [f"run_dir={finished_run}"])
 
 
-def test_a_label_says_what_it_is():
+def test_a_label_describes_its_definition():
     words = [load_config(TrainConfig, options).label.describe() for options in ([], ["label=baseline_24h"])]
     words.append(load_config(TrainConfig, ["label=absolute_3ml", "label.inclusive=false"]).label.describe())
     assert words == [
@@ -180,5 +161,5 @@ def test_a_label_says_what_it_is():
     ]
 
 
-def test_similar_keys_are_known():
+def test_list_keys_returns_groups_and_their_keys():
     assert {"model.kernel_size", "data.root", "seed", "output_dir"} <= set(list_keys(TrainConfig))

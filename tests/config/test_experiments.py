@@ -1,4 +1,4 @@
-"""The ready sweeps of conf/experiment: what they run, and that the help names them."""
+"""The sweeps of conf/experiment and the jobs that they run."""
 
 from pathlib import Path
 from typing import Any
@@ -102,27 +102,3 @@ def test_the_page_tells_a_command_that_runs_one_job_of_a_sweep_alone(overrides: 
     assert config.where.name == "local"
     kept = {each for each in overrides if each.startswith(("model.", "optimizer.", "evaluation."))}
     assert kept <= set(arguments)
-
-
-def choices(text: str) -> dict[str, set[str]]:
-    """Return what the help of train.py says may be chosen, by group."""
-    block = text.split("== Choices ==")[1]
-    found: dict[str, set[str]] = {}
-    group = ""
-    for word in block.replace("(", " ").replace(")", " ").split():
-        name = word.rstrip(",:;")
-        if name.endswith("="):
-            group = name[:-1]
-        elif group:
-            found.setdefault(group, set()).add(name)
-    return found
-
-
-GROUPS = sorted(folder.name for folder in CONFIG_DIR.iterdir() if folder.is_dir())
-
-
-@pytest.mark.parametrize("group", GROUPS)
-def test_the_help_names_every_choice(group: str):
-    said = choices(OmegaConf.load(CONFIG_DIR / "train.yaml").hydra.help.header)[group]
-    missing = {path.stem for path in (CONFIG_DIR / group).glob("*.yaml")} - said
-    assert not missing, f"conf/train.yaml's help lacks {group}={', '.join(sorted(missing))}"

@@ -46,7 +46,7 @@ def check(where: SlurmConfig, accelerator: str) -> None:
     for key in where.options:
         if key.replace("-", "_") in _RESERVED_OPTIONS:
             raise UserError(
-                f"where.options={{{key}: ...}}: hemexp sets this option; see conf/where/slurm.yaml for the key to use"
+                f"where.options={{{key}: ...}}: hemexp sets this option; see the keys of train.py where=slurm --help"
             )
 
 

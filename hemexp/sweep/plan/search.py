@@ -5,7 +5,7 @@ Scores within the training part choose the settings. The test part is used for t
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from hemexp.config import NOT_HASHED, KFoldSplitConfig, TrainConfig
+from hemexp.config import KFoldSplitConfig, TrainConfig, hashed_values
 from hemexp.config.compose import checked
 from hemexp.errors import UserError
 from hemexp.files.writing import write_json
@@ -125,7 +125,7 @@ class Search:
         reports: list[int] = earlier.pop("reports", [])
         before, now = _flatten(earlier), _flatten(self.identity)
         differences = [
-            f"{key}={before.get(key)} there, {now.get(key)} here"
+            f"{key}={before.get(key, 'default')} there, {now.get(key, 'default')} here"
             for key in sorted(before.keys() | now.keys())
             if before.get(key) != now.get(key)
         ]
@@ -140,8 +140,7 @@ class Search:
     def identity(self) -> dict[str, Any]:
         """The properties that must be equal for a search to be continued."""
         search = self.base.search
-        settings = {key: value for key, value in asdict(self.base).items() if key not in NOT_HASHED}
-        settings["trainer"] = {key: value for key, value in settings["trainer"].items() if key not in NOT_HASHED}
+        settings = hashed_values(self.base)
         if search.name == "tpe" and self.base.data.root is not None:  # TPE draws by the scores of earlier starts
             from hemexp.cohort.load import load_cohort
 

@@ -1,0 +1,57 @@
+"""Error messages for mistakes on the command line."""
+
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from omegaconf.errors import OmegaConfBaseException
+
+from hemexp.config.commands import PredictConfig, ReportConfig
+from hemexp.config.compose import list_keys
+
+_NOT_FOR_USERS = ("To append to", "    ", "Config search path", "\tprovider=")  # first words of lines in Hydra's errors
+
+
+def explain_error(error: Exception, schema: type[Any] | None = None) -> str:
+    """Return the message of an error for the user: without Hydra's internal details, with a suggestion.
+
+    Args:
+        error: of this package, Hydra or OmegaConf.
+        schema: of the command; without it, no key is suggested.
+    """
+    cause = str(error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else ""
+    lines = [line for line in f"{error}\n{cause}".splitlines() if line.strip() and not line.startswith(_NOT_FOR_USERS)]
+    if schema is None or not lines:
+        return "\n".join(lines)
+    no_key = re.search(r"(?:Error parsing override '|LexerNoViableAltException: )([^='\n]+)'?$", lines[0])
+    if no_key:
+        key = _guess_key(no_key[1], schema)
+        suggestion = f"did you mean {key}={no_key[1]}?" if key else "see --help"
+        return f"{no_key[1]}: settings are written KEY=VALUE; {suggestion}"
+    unknown = re.search(r"Could not override '([\w.]+)'", lines[0])
+    if unknown:
+        lines.append(_suggest(unknown[1], list_keys(schema)))
+    return "\n".join(lines)
+
+
+def _suggest(unknown: str, keys: list[str]) -> str:
+    """Return a suggestion for a key that the chosen configuration does not have.
+
+    Args:
+        unknown: the key.
+        keys: of the command with its default choices.
+    """
+    if unknown in keys:
+        return f"{unknown} is a key of another choice of {unknown.partition('.')[0]}="
+    similar = get_close_matches(unknown, keys, n=3)
+    return f"did you mean {' or '.join(similar)}?" if similar else "--help shows all keys"
+
+
+def _guess_key(path: str, schema: type[Any]) -> str:
+    """Return the key that a directory was meant for, from its content; empty if the path is not a directory."""
+    if schema is ReportConfig:
+        return "sweep_dir" if Path(path, "leaderboard.csv").is_file() else "run_dir"
+    if schema is PredictConfig and not (Path(path).is_dir() and not Path(path, "result.json").is_file()):
+        return "run_dir"
+    return "data.root" if Path(path).is_dir() else ""

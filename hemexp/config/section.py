@@ -1,0 +1,142 @@
+"""A configuration key and the section that checks its keys.
+
+Each key is written once, as a field of its section: type, default, help, unit and legal values.
+"""
+
+import math
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import MISSING, Field, dataclass, field, fields
+from functools import partial
+from typing import Any, ClassVar, get_args
+
+from hemexp.errors import UserError
+
+REQUIRED = MISSING  # the default of a key that has none
+
+
+@dataclass(frozen=True)
+class Key:
+    """Help, unit and legal values of a key.
+
+    Attributes:
+        help: a short text for ``--help``.
+        at_least: the smallest legal number.
+        at_most: the largest legal number.
+        above: a number that is too small, just below the legal ones.
+        below: a number that is too large, just above the legal ones.
+        choices: the legal values, where they are few.
+        unit: of the number, such as mL.
+        hashed: False for a key that does not change the numbers of a run; see `hemexp.config.hashing`.
+    """
+
+    help: str
+    at_least: float | None = None
+    at_most: float | None = None
+    above: float | None = None
+    below: float | None = None
+    choices: tuple[Any, ...] = ()
+    unit: str = ""
+    hashed: bool = True
+
+    @property
+    def range(self) -> str:
+        """The legal values in words, such as ``above 0``; empty where all values of the type are legal."""
+        if self.choices:
+            return join_or(self.choices)
+        if self.at_least is not None and self.at_most is not None:
+            return f"{_text(self.at_least)} to {_text(self.at_most)}"
+        limits = {"at least": self.at_least, "above": self.above, "at most": self.at_most, "below": self.below}
+        return " and ".join(f"{words} {_text(limit)}" for words, limit in limits.items() if limit is not None)
+
+    def allows(self, value: Any) -> bool:
+        """Return whether a value is legal."""
+        return (
+            (not self.choices or value in self.choices)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+
+def key(default: Any, help: str, **rules: Any) -> Any:
+    """Return the field of a configuration key.
+
+    Args:
+        default: a value, a section's class, or `REQUIRED`.
+        help: a short text for ``--help``.
+        rules: the other attributes of `Key`.
+    """
+    metadata = {"key": Key(help, **rules)}
+    if isinstance(default, type):
+        return field(default_factory=default, metadata=metadata)
+    if isinstance(default, list | dict):
+        return field(default_factory=partial(deepcopy, default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def get_key(item: Field[Any]) -> Key:
+    """Return the key that a section's field holds."""
+    return item.metadata["key"]  # type: ignore[no-any-return]
+
+
+def is_optional(item: Field[Any]) -> bool:
+    """Return whether a field may be null."""
+    return type(None) in get_args(item.type)
+
+
+@dataclass
+class Section:
+    """A group of keys. A section checks the legal values of its keys when it is built.
+
+    Attributes:
+        PREFIX: what its keys begin with, such as ``optimizer``; empty at the top level.
+        NAMES: legal values of its key ``name``, which the command line sets as ``PREFIX=NAME``.
+    """
+
+    PREFIX: ClassVar[str] = ""
+    NAMES: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            rules, value = get_key(item), getattr(self, item.name)
+            if item.name == "name" and self.NAMES:
+                self.require(
+                    value in self.NAMES, "name", f"must be {join_or(self.NAMES)}; set it by {self.PREFIX}=NAME"
+                )
+            values = list(_leaves(value))
+            finite = all(math.isfinite(leaf) for leaf in values if isinstance(leaf, float))
+            self.require(finite, item.name, "must be a finite number")
+            every = "each must be" if isinstance(value, list) else "must be"
+            unit = f" {rules.unit}" if rules.unit else ""
+            null = " or null" if is_optional(item) else ""
+            self.require(all(map(rules.allows, values)), item.name, f"{every} {rules.range}{unit}{null}")
+
+    def require(self, holds: bool, name: str, rule: str) -> None:
+        """Refuse the value of a key that breaks a rule.
+
+        Raises:
+            UserError: names the key, its value and the rule.
+        """
+        if not holds:
+            raise UserError(f"{f'{self.PREFIX}.{name}'.lstrip('.')}={getattr(self, name)}: {rule}")
+
+
+def join_or(values: tuple[Any, ...]) -> str:
+    """Return values as a list in words: ``a, b or c``."""
+    *first, last = map(str, values)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """Return the single values in a value; null has none."""
+    if isinstance(value, list | dict):
+        for below in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(below)
+    elif value is not None:
+        yield value
+
+
+def _text(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"

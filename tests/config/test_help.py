@@ -1,0 +1,88 @@
+"""The text of ``--help``: every choice and every key with its help."""
+
+import inspect
+import re
+import string
+from dataclasses import fields
+from functools import cache
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from hemexp.config import cohort, commands, debug, models, sweeps, training
+from hemexp.config.compose import CONFIG_DIR, SCHEMAS, register_schemas
+from hemexp.config.help import read_choices
+from hemexp.config.section import Section, get_key
+
+SECTIONS = {
+    section
+    for module in (cohort, commands, debug, models, sweeps, training)
+    for _, section in inspect.getmembers(module, inspect.isclass)
+    if issubclass(section, Section) and section is not Section
+}
+GROUPS = sorted(folder.name for folder in CONFIG_DIR.iterdir() if folder.is_dir() and folder.name != "__pycache__")
+COMMANDS = [
+    *((name, "") for name in SCHEMAS),
+    *(("train", f"model={path.stem}") for path in sorted((CONFIG_DIR / "model").glob("*.yaml"))),
+    *(("train", override) for override in ("where=gpus", "where=slurm", "where=ray", "split=kfold", "data=workbook")),
+]
+
+
+@cache
+def help_of(name: str, *overrides: str) -> str:
+    """Return what ``--help`` prints."""
+    register_schemas()
+    with initialize_config_dir(config_dir=str(CONFIG_DIR), version_base="1.3", job_name=name):
+        config = compose(name, list(overrides), return_hydra_config=True)
+    return string.Template(config.hydra.help.template).substitute()
+
+
+@pytest.mark.parametrize(
+    "section", sorted(SECTIONS, key=lambda section: section.__name__), ids=lambda section: section.__name__
+)
+def test_every_key_has_a_help_text(section: type[Section]):
+    for item in fields(section):
+        assert "key" in item.metadata, f"{section.__name__}.{item.name} is not defined with key()"
+        assert get_key(item).help, f"{section.__name__}.{item.name} has no help"
+
+
+def test_the_help_shows_every_key_of_every_section():
+    text = "\n".join(help_of(name, *filter(None, [override])) for name, override in COMMANDS)
+    shown = set(re.findall(r"^[* ] ([\w.]+)=", text, flags=re.MULTILINE))
+    words = " ".join(text.split())
+    for section in SECTIONS - {models.ConvolutionConfig, models.SelfAttentionConfig}:  # parts of networks
+        for item in fields(section):
+            is_section = isinstance(item.type, type) and issubclass(item.type, Section)
+            if not is_section and item.name not in {"name", "kind"}:  # the choices show these
+                key = f"{section.PREFIX}.{item.name}".lstrip(".")
+                assert key in shown
+                assert f" {get_key(item).help}" in words, key
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_help_shows_every_choice_with_its_help(group: str):
+    text = " ".join(help_of("train").split())
+    for name, words in read_choices(CONFIG_DIR / group).items():
+        assert words, f"the first line of conf/{group}/{name}.yaml is not a comment"
+        assert f"{group}={name} {words}" in text
+
+
+@pytest.mark.parametrize(("name", "override"), COMMANDS)
+def test_the_lines_of_the_help_fit_a_terminal(name: str, override: str):
+    assert max(map(len, help_of(name, *filter(None, [override])).splitlines())) <= 120
+
+
+def test_the_help_shows_default_unit_and_range():
+    text = help_of("train")
+    assert re.search(r"  optimizer\.lr=0\.001 +learning rate of Adam \[above 0 and at most 1e\+30\]", text)
+    assert re.search(r"  label\.window_hours=48\.0 +time window .* \[hours; above 0\]", text)
+    assert re.search(r"  trainer\.batch_size=null +patients .* \[at least 1 or null\]", text)
+
+
+def test_the_help_follows_the_choices_of_the_command_line():
+    text = help_of("train", "model=mlp", "optimizer.lr=0.01")
+    assert "* model=mlp" in text
+    assert "model.hidden_dim=64" in text
+    assert "model.num_heads" not in text
+    assert "optimizer.lr=0.01 " in text
+    assert "* debug=fast" in help_of("train", "debug=fast")
