@@ -3,6 +3,7 @@
 Exit codes: 0 done; 2 the input or the configuration is wrong (a message, no traceback); 1 anything else.
 """
 
+import difflib
 import logging
 import os
 import re
@@ -67,7 +68,7 @@ def main() -> NoReturn:
         print(f"hemexp {__version__}")
         sys.exit(0)
     if name not in COMMANDS:
-        similar = get_close_matches(name.removesuffix(".py"), COMMANDS, n=1)
+        similar = difflib.get_close_matches(name.removesuffix(".py"), COMMANDS, n=1)
         advice = f"did you mean hemexp {similar[0]}?" if similar else f"the commands are {', '.join(COMMANDS)}"
         print(f"error: {name}: is not a command of hemexp; {advice}", file=sys.stderr)
         sys.exit(2)
