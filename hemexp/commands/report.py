@@ -4,6 +4,7 @@ from pathlib import Path
 
 from hemexp.config import ReportConfig
 from hemexp.errors import UserError
+from hemexp.files.result import CONCLUSIONS
 from hemexp.files.writing import write_text
 
 
@@ -38,7 +39,8 @@ def _render_run(cfg: ReportConfig) -> tuple[str, str]:
     from hemexp.report.run.read import read_run
 
     run = read_run(cfg.place)
-    return run.verdict, render(run, patients=cfg.report.patients)
+    conclusion = f"Conclusion: {CONCLUSIONS[run.result.conclusion]}"
+    return run.warning or conclusion, render(run, patients=cfg.report.patients)
 
 
 def _render_sweep(cfg: ReportConfig) -> tuple[str, str]:
@@ -46,10 +48,10 @@ def _render_sweep(cfg: ReportConfig) -> tuple[str, str]:
     from hemexp.report.sweep.figures import draw_sweep, figure_blocks
     from hemexp.report.sweep.files import read_sweep
     from hemexp.report.sweep.page import render_sweep
-    from hemexp.report.sweep.sections import told_counts
+    from hemexp.report.sweep.sections import status_counts
 
     sweep = read_sweep(cfg.place)
     key_effects = effects(sweep.ranked, sweep.swept, sweep.luck)
     figures = figure_blocks(draw_sweep(sweep, key_effects), sweep.path / "figures")
-    headline = f"{len(sweep.jobs)} jobs: {told_counts(sweep)}"
+    headline = f"{len(sweep.jobs)} jobs: {status_counts(sweep)}"
     return headline, render_sweep(sweep, key_effects, figures, cfg.report.patients)

@@ -1,4 +1,4 @@
-"""A run directory of made-up numbers, as train.py leaves it: every file that the page reads."""
+"""A run directory with invented numbers, with every file that the page reads."""
 
 import json
 from functools import cache
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.table_one import characteristics
+from hemexp.files.result import RunResult, check_result, write_result
 
 IDS = [f"sub{i:03d}" for i in range(1, 161)]
 ROLES = ["train"] * 60 + ["test"] * 40 + ["unused"] * 30 + ["unlabelled"] * 30
@@ -56,6 +57,11 @@ def _comparison() -> list[dict[str, Any]]:
     return rows
 
 
+def _optimism(apparent: float | None, optimism: float) -> dict[str, float | None]:
+    corrected = None if apparent is None else apparent - optimism
+    return {"apparent": apparent, "optimism": optimism, "corrected": corrected, "out_of_bag": 0.5}
+
+
 def result() -> dict[str, Any]:
     """Return result.json of a finished run with evaluation=full."""
     empty = {"value": None, "low": None, "high": None}
@@ -70,11 +76,13 @@ def result() -> dict[str, Any]:
               ("baseline_48h", "growth by at least 6 mL or 33 % within 48 h of the first scan", 25),
               ("absolute_12_5ml", "growth by at least 12.5 mL within 48 h of onset", 9)]  # fmt: skip
     return {
-        "status": "done", "verdict": "HONEST", "caveats": ["treatments_after_first_scan", "few_events_per_input"],
+        "schema_version": 1, "status": "done", "conclusion": "worse_than_baseline",
+        "verdict": "NO_LEAKAGE_FOUND", "caveats": ["treatments_after_first_scan", "few_events_per_input"],
         "config_hash": "6bf3972797a86733", "data_hash": "e07b56286abac9ec", "seed": 0, "seconds": 412.7,
         "data": {"kind": "workbook", "root": "cohort", "num_patients": 160, "findings": {"no_followup": 30}},
         "versions": {"python": "3.11.7", "hemexp": "0.2.0", "torch": "2.13.0", "pandas": "3.1.1"},
-        "num_features": 72, "input_group": "paper",
+        "num_features": 72, "tags": [], "epochs": 101, "best_epoch": 100, "best_loss": 0.001, "stopped_by": "stop_loss",
+        "best_possible_auroc": None, "input_group": "paper",
         "num_train": 60, "num_val": 0, "num_test": 40, "events_train": 12, "events_test": 11,
         "majority": 0, "prevalence_baseline": {"brier": 0.205, "log_loss": 0.6}, "metrics": metrics,
         "config": {
@@ -85,10 +93,12 @@ def result() -> dict[str, Any]:
         "flow": {"patients": 160, "unlabelled": {"no_followup": 30, "no_scan_in_window": 0},
                  "unused": 30, "train": 60, "val": 0, "test": 40},
         "label_definition": "growth by at least 6 mL or 33 % within 48 h of onset",
-        "cross_validation": {"num_folds": 5, "num_repeats": 20, "num_fits": 100, "num_patients": 100, "events": 23},
+        "cross_validation": {"patients": "labelled", "num_diverged": 0, "auprc_by_chance": 0.27,
+                             "num_folds": 5, "num_repeats": 20, "num_fits": 100, "num_patients": 100, "events": 23},
         "comparison": _comparison(),
         "claim": {"auroc": "not better than baseline", "brier": "worse than baseline",
-                  "worse_than": {"auroc": [], "brier": ["prevalence", "ridge2"]}},
+                  "worse_than": {"auroc": [], "brier": ["prevalence", "ridge2"]},
+                  "worse_before_holm": {"auroc": [], "brier": ["prevalence", "ridge2"]}},
         "calibration": {"cv": calibration, "test": calibration},
         "thresholds": [{"rule": rule, "threshold": at, "flagged": 12, "num_patients": 40, **rates}
                        for rule, at in (("fixed 0.5", 0.5), ("youden", 0.31), ("sensitivity 0.9", 0.08))],
@@ -98,12 +108,13 @@ def result() -> dict[str, Any]:
         "sample_size": {"num_patients": 60, "events": 12, "num_parameters": 72, "events_per_parameter": 12 / 72,
                         "required_patients": 6612, "required_events": 1323, "expected_shrinkage": 0.09,
                         "criteria": {"shrinkage": 6612, "optimism": 2711, "overall_risk": 246}, "adequate": False},
-        "uncertainty": {"num_patients": 40, "num_abstained": 31, "median_width": 0.33, "threshold": 0.31,
+        "uncertainty": {"num_patients": 40, "num_abstained": 31, "median_width": 0.33,
+                        "threshold": 0.31, "calibrated_threshold": 0.35,
                         "coverage_note": "Venn-Abers: one of the two ends is a calibrated risk"},
-        "optimism": {"num_refits": 200, "auroc": {"apparent": 1.0, "optimism": 0.42, "corrected": 0.58},
-                     "brier": {"apparent": 0.004, "optimism": -0.2, "corrected": 0.204},
-                     "calibration_slope": {"apparent": None, "optimism": 0.7, "corrected": 0.3}},
-        "instability": {"num_refits": 200, "mean_absolute_difference": 0.19, "median_interval_width": 0.71,
+        "optimism": {"num_refits": 200, "note": "", "auroc": _optimism(1.0, 0.42), "brier": _optimism(0.004, -0.2),
+                     "calibration_slope": _optimism(None, 0.7)},
+        "instability": {"num_refits": 200, "threshold": 0.31, "mean_absolute_difference": 0.19,
+                        "median_interval_width": 0.71,
                         "classification_instability": 0.22},
         "label_sensitivity": [{"label": name, "definition": words, "num_patients": 100, "events": events,
                                "auroc": score(0.55, 0.08) if events > 9 else empty,
@@ -111,7 +122,7 @@ def result() -> dict[str, Any]:
                                "is_run_label": name == "onset_48h", "note": "" if events > 9 else "too few"}
                               for name, words, events in labels],
         "attributions": {"method": "loss of AUROC when the input is shuffled", "rank_correlation": 0.11,
-                         "num_fits": 100, "top": ["HM_volume", "age"]},
+                         "num_fits": 100, "top": ["HM_volume", "age"], "clear": []},
     }  # fmt: skip
 
 
@@ -126,16 +137,19 @@ def _picture() -> bytes:
 
 
 def write_run(path: Path, changes: dict[str, Any] | None = None) -> Path:
-    """Write a run directory; `changes` of result.json, None to leave a block out."""
+    """Write a run directory; `changes` are fields of result.json, None for a field that has no value."""
     rng = np.random.default_rng(0)
     (path / "figures").mkdir(parents=True)
     (path / ".hydra").mkdir()
     (path / "checkpoints").mkdir()
     (path / "checkpoints" / "best.ckpt").write_bytes(b"weights")
-    content = {key: value for key, value in (result() | (changes or {})).items() if value is not None}
-    (path / "result.json").write_text(json.dumps(content), encoding="utf-8")
+    content = result() | (changes or {})
+    content = {key: value for key, value in content.items() if value is not None} | {
+        "metrics": content["metrics"] or {}
+    }
+    write_result(check_result(content, path / "result.json", RunResult), path / "result.json")
     if content["status"] == "done":
-        (path / "DONE").write_text("HONEST\n", encoding="utf-8")
+        (path / "DONE").write_text("NO_LEAKAGE_FOUND\n", encoding="utf-8")
     (path / ".hydra" / "overrides.yaml").write_text(
         "- data.root=cohort\n- evaluation=full\n- label=onset_48h\n", encoding="utf-8"
     )

@@ -1,8 +1,9 @@
-"""The page: what it says, what it must not say, and what it does with broken files."""
+"""The page of a run: its content, and its messages about damaged files."""
 
 import json
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from hemexp.commands.report import report
 from hemexp.config import ReportConfig
 from hemexp.config.compose import load_config
 from hemexp.errors import UserError
+from hemexp.files.result import CONCLUSIONS, EvaluationBlocks
 from hemexp.report.run.page import render
 from hemexp.report.run.read import read_run
+from hemexp.report.texts import load_texts
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +53,16 @@ def test_the_page_needs_nothing_else_and_names_no_patient(run: Path):
     text = words(html)
     order = ["What was predicted", "Patients", "Data quality", "Results in the test part", "cross-validation",
              "Comparison with the baselines", "Calibration", "Decisions", "Subgroups", "Uncertainty", "enough patients",
-             "Optimism", "Stability", "Other definitions", "leans on", "Limits", "TRIPOD", "reproduce"]  # fmt: skip
+             "Optimism", "Stability", "Other definitions", "Which inputs matter", "Limits", "TRIPOD",
+             "reproduce"]  # fmt: skip
     titles = re.findall(r"<h2>(.*?)<", html)
     assert len(titles) == len(order)
     assert all(part in title for part, title in zip(order, titles, strict=True))
     for said in (
-        "growth by at least 6 mL or 33 % within 48 h of onset", "48 hours, counted from symptom onset",
+        "growth by at least 6 mL or 33 % within 48 h of onset", "48 hours from symptom onset",
         "160 patients", "30 left out", "130 patients", "0.55 (0.49 to 0.61)", "6,612",
-        "not shown to be better than the baselines",
-        "worse than at least one baseline (prevalence, ridge2)",
+        "By AUROC the model is not shown to be better than the baselines",
+        "By Brier score the model is worse than at least one baseline (prevalence, ridge2)",
         "model − ridge2 −0.05 (−0.14 to 0.04) 0.400 1.000 no clear",
         "model − prevalence 0.033 (0.013 to 0.053) < 0.001 0.002 model worse", "too few", "apparent optimism corrected",
         "python train.py data.root=cohort evaluation=full label=onset_48h", "6bf3972797a86733", "hemexp 0.2.0",
@@ -66,9 +70,27 @@ def test_the_page_needs_nothing_else_and_names_no_patient(run: Path):
         assert said in text, said
 
 
-def test_headline_numbers_stand_beside_interval_baseline_verdict_and_caveats(run: Path):
+@pytest.mark.parametrize("conclusion", CONCLUSIONS)
+def test_the_conclusion_comes_first_and_the_verdict_is_one_quiet_line(conclusion: str, tmp_path: Path):
+    html = render(read_run(write_run(tmp_path / "run", {"conclusion": conclusion})), patients=False)
+    title, meaning = load_texts("texts")["conclusions"][conclusion]
+    assert f'<div class="banner {conclusion}"><strong>{title}</strong><p>{meaning}' in html
+    assert words(html).index(title) < words(html).index("This run trained")
+    assert html.count("No leakage found") == 1
+    assert "chip" not in html.partition("</style>")[2]
+    assert not re.search("HONEST|AUDIT|NO_LEAKAGE_FOUND", html)
+
+
+def test_the_conclusion_names_the_measure_and_the_better_baselines(run: Path):
+    text = words(render(read_run(run), patients=False))
+    assert (
+        "By Brier score (how right its risks are), it is worse than at least one baseline (prevalence, ridge2)" in text
+    )
+
+
+def test_headline_numbers_have_interval_baseline_and_caveats_beside_them(run: Path):
     html = render(read_run(run), patients=False)
-    cards = re.findall(r'<div class="card">(.*?)</div>\s*<span class="chip HONEST">HONEST', html, flags=re.DOTALL)
+    cards = re.findall(r'<div class="card">(.*?)</div>\s*</div>', html, flags=re.DOTALL)
     assert len(cards) == 3
     assert all("95 % interval" in card and "score" in card for card in cards)
     head = words(html[html.index('class="head"') : html.index("<nav")])
@@ -108,38 +130,43 @@ def test_everything_is_escaped(tmp_path: Path):
     assert "&lt;script&gt;" in html
 
 
-def test_an_unfinished_run_says_so_first_and_names_nobody(tmp_path: Path):
+def test_an_unfinished_run_says_so_first_and_names_no_patient(tmp_path: Path):
     changes = {"status": "failed", "verdict": "INCOMPLETE: patient sub007 has no scan", "metrics": None}
     run = write_run(tmp_path / "run", changes)
     text = words(render(read_run(run), patients=False))
     assert text.index("INCOMPLETE: patient [patient] has no scan") < text.index("This run trained")
-    assert "Nothing of what stands below is final" in text
+    assert "Nothing on this page is final" in text
     assert "sub007" in words(render(read_run(run), patients=True))
 
 
 def test_a_run_without_done_is_incomplete_whatever_it_says(tmp_path: Path):
     run = write_run(tmp_path / "run")
     (run / "DONE").unlink()
-    assert read_run(run).verdict.startswith("INCOMPLETE: the directory holds no DONE")
+    assert read_run(run).result.verdict.startswith("INCOMPLETE: the directory has no DONE file")
 
 
 def test_a_leak_is_named_wherever_scores_are(tmp_path: Path):
-    html = render(read_run(write_run(tmp_path / "run", {"verdict": "AUDIT: train_includes_test"})), patients=False)
-    assert html.count('<span class="chip AUDIT">AUDIT: train_includes_test</span>') == 3 + 11  # cards, scored sections
-    assert "inflated" in words(html)
+    html = render(read_run(write_run(tmp_path / "run", {"verdict": "LEAKAGE: train_includes_test"})), patients=False)
+    assert (
+        html.count('<span class="chip LEAKAGE">LEAKAGE: train_includes_test</span>') == 3 + 11
+    )  # cards, scored sections
+    assert "Its scores are too high" in words(html)
 
 
-@pytest.mark.parametrize("key", sorted(set(result()) - {"verdict", "config", "status"}))
-def test_any_block_may_be_missing(key: str, tmp_path: Path):
+OPTIONAL = [field.name for field in fields(EvaluationBlocks)] + ["metrics", "prevalence_baseline", "best_loss"]
+
+
+@pytest.mark.parametrize("key", OPTIONAL)
+def test_what_was_not_evaluated_may_be_missing(key: str, tmp_path: Path):
     assert "TRIPOD+AI" in render(read_run(write_run(tmp_path / "run", {key: None})), patients=True)
 
 
-def test_a_bare_run(tmp_path: Path):
-    (tmp_path / "result.json").write_text(
-        '{"verdict": "INCOMPLETE: running or killed", "config": {}}', encoding="utf-8"
-    )
-    text = words(render(read_run(tmp_path), patients=True))
-    assert "none is headlined" in text
+def test_a_run_without_evaluation(tmp_path: Path):
+    nothing = dict.fromkeys(OPTIONAL) | {"conclusion": "not_evaluated"}
+    run = write_run(tmp_path / "run", nothing)
+    text = words(render(read_run(run), patients=True))
+    assert "The model was not compared with the baselines" in text
+    assert "this page has no headline number" in text
     assert "Not examined in this run: repeated cross-validation" in text
 
 
@@ -160,14 +187,15 @@ def _change(**changes: Any) -> Callable[[Path], object]:
     ("spoil", "said"),
     [
         (_break("result.json", "{"), ["result.json"]),
-        (_break("result.json", '{"a": 1}'), ["result.json", "verdict"]),
-        (_change(metrics={"test/auroc": 0.9}), ["result.json", "metrics"]),
-        (_change(comparison=[{"model": "sacnn"}]), ["result.json", "comparison", "is_model", "missing"]),
+        (_break("result.json", '{"a": 1}'), ["result.json", "schema_version"]),
+        (_break("result.json", '{"schema_version": 1}'), ["result.json", "caveats"]),
+        (_change(metrics={"test/auroc": 0.9}), ["result.json", "metrics.test/auroc"]),
+        (_change(comparison=[{"model": "sacnn"}]), ["result.json", "comparison.0.is_model"]),
         (_change(thresholds={"rule": 1}), ["result.json", "thresholds"]),
-        (_change(sample_size={}, calibration={"cv": 1}), ["result.json", "calibration"]),
-        (_change(label_sensitivity=[3]), ["result.json", "label_sensitivity"]),
+        (_change(calibration={"cv": 1}), ["result.json", "calibration.cv"]),
+        (_change(label_sensitivity=[3]), ["result.json", "label_sensitivity.0"]),
         (_change(caveats=3), ["result.json", "caveats"]),
-        (_change(num_test="many"), ["result.json", "num_test", "many"]),
+        (_change(num_test="many"), ["result.json", "num_test"]),
         (_break("quality.csv", ""), ["quality.csv", "table"]),
         (_break("characteristics.csv", "variable,overall\nage,3\n"), ["characteristics.csv", "no expansion", "SMD"]),
         (
@@ -179,7 +207,7 @@ def _change(**changes: Any) -> Callable[[Path], object]:
         (_break(".hydra/overrides.yaml", "a: 1"), ["overrides.yaml", "list"]),
     ],
 )
-def test_broken_files_are_named(tmp_path: Path, spoil: Callable[[Path], object], said: list[str]):
+def test_a_damaged_file_is_named(tmp_path: Path, spoil: Callable[[Path], object], said: list[str]):
     run = write_run(tmp_path / "run")
     spoil(run)
     with pytest.raises(UserError) as refusal:
@@ -213,7 +241,7 @@ def test_the_command(run_command: Any, tmp_path: Path):
     run = write_run(tmp_path / "run")
     done = run_command("report.py", f"run_dir={run}")
     assert done.returncode == 0, done.stderr
-    assert "HONEST" in done.stdout
+    assert "Conclusion: worse than a baseline" in done.stdout
     assert (run / "report.html").is_file()
     assert sorted(path.name for path in next(tmp_path.glob("outputs/report/*")).iterdir()) == [".hydra", "report.log"]
     (run / "quality.csv").write_text("", encoding="utf-8")

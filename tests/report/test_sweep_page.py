@@ -195,8 +195,8 @@ def test_a_stopped_sweep_and_an_audit_say_so_first(tmp_path: Path):
     assert "16 finished, 1 interrupted, 1 never run" in words(stopped)
     sweep = write_sweep(tmp_path / "b")
     result = json.loads((sweep / "3" / "result.json").read_text(encoding="utf-8"))
-    (sweep / "3" / "result.json").write_text(json.dumps(result | {"verdict": "AUDIT: peeks"}), encoding="utf-8")
-    assert "1 jobs make a known mistake" in words(page(sweep))
+    (sweep / "3" / "result.json").write_text(json.dumps(result | {"verdict": "LEAKAGE: peeks"}), encoding="utf-8")
+    assert "In 1 jobs the test patients or the outcome influenced the training" in words(page(sweep))
 
 
 def test_how_to_make_it_again(tmp_path: Path):
@@ -226,7 +226,7 @@ def _json(**changes: Any) -> Callable[[Path], object]:
     ("spoil", "said"),
     [
         (_write("sweep.json", "{"), ["sweep.json", "cannot be read"]),
-        (_write("sweep.json", "[]"), ["sweep.json", "no keys"]),
+        (_write("sweep.json", "[]"), ["sweep.json", "JSON object"]),
         (_json(swept=[1]), ["sweep.json", "swept"]),
         (_json(swept={"model.width": ["1", "2"]}), ["leaderboard.csv", "no column model.width"]),
         (_json(winner={"job": 1}), ["sweep.json", "winner", "num_jobs"]),
@@ -265,7 +265,7 @@ def test_which_directory_is_meant(tmp_path: Path):
     for overrides, said in (
         ([], "or sweep_dir=SWEEP"),
         ([f"run_dir={run}", f"sweep_dir={sweep}"], "run_dir is set too"),
-        ([f"sweep_dir={tmp_path}"], "holds no leaderboard.csv$"),
+        ([f"sweep_dir={tmp_path}"], "does not hold leaderboard.csv$"),
         ([f"sweep_dir={run}"], f"leaderboard.csv; it is a run: give run_dir={run}"),
         ([f"run_dir={sweep}"], f"result.json; it is a sweep: give sweep_dir={sweep}"),
     ):

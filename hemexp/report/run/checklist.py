@@ -4,10 +4,10 @@ from typing import Any
 
 from hemexp.formatting import count
 from hemexp.report.blocks import Block, section, text
-from hemexp.report.run.headline import run_cards
+from hemexp.report.run.headline import claim_text, headline_numbers, model_name
 from hemexp.report.run.read import RunFiles
 from hemexp.report.run.reproduce import command
-from hemexp.report.texts import claim_words, load_texts
+from hemexp.report.texts import load_texts
 
 DONE, PARTLY, AUTHOR, NONE = "filled in", "partly", "author must fill", "does not apply"
 
@@ -43,81 +43,71 @@ def checklist_rows(run: RunFiles) -> list[dict[str, str]]:
 
 
 def _facts(run: RunFiles) -> dict[str, str]:
-    """Return what the files show, by the names that the checklist needs; empty where they do not."""
-    config = run.build("config", lambda block: {key: (block.get(key) or {}) for key in ("features", "model", "split")})
-    names = {key: str(part.get("name") or "") for key, part in (config or {}).items()}
-    size = run.build("sample_size", lambda block: {True: "enough", False: "too few"}.get(block["adequate"], ""))
-    described = run.tables.get("characteristics")
+    """Return what the files show, by the names that the checklist needs; empty where they show nothing."""
+    result, described, found = run.result, run.tables.get("characteristics"), run.tables.get("quality")
     treatments = described is not None and described["variable"].str.startswith("treatment").any()
-    found = run.tables.get("quality")
-    findings = (
-        len(found) if found is not None else run.build("data", lambda data: sum((data.get("findings") or {}).values()))
-    )
-    return {
-        "label": str(run.block("label_definition") or ""),
-        "data": run.build("data", lambda block: str(block["kind"])) or "",
-        "data_hash": str(run.result.get("data_hash") or "unknown"),
-        "flow": "there" if run.block("flow") else "",
-        "characteristics": "there" if described is not None else "",
-        "treatments": "there" if treatments else "",
-        "quality": count(findings) if findings is not None else "",
-        "sample_size": size or "",
-        "subgroups": "there" if run.block("subgroups") else "",
-        "thresholds": "there" if run.block("thresholds") else "",
-        "checkpoint": "there" if run.has_checkpoint else "",
-        "predictions": "there" if "predictions" in run.tables else "",
-        "claim": run.build("claim", _claim) or "",
-        "limits": "there",
-        "command": command(run) or "",
-        "hemexp": run.build("versions", lambda block: str(block.get("hemexp") or "")) or "",
-        "features": str(run.block("input_group") or names.get("features", "")),
-        "model": names.get("model", ""),
-        "preprocessing": run.build("config", _preprocessing) or "",
-        **_design(run, names.get("split", "")),
-        **_performance(run),
+    size = result.sample_size
+    facts = {
+        "label": result.label_definition,
+        "data": result.data.kind,
+        "data_hash": result.data_hash,
+        "flow": "shown",
+        "characteristics": "shown" if described is not None else "",
+        "treatments": "shown" if treatments else "",
+        "quality": count(len(found) if found is not None else sum(result.data.findings.values())),
+        "sample_size": "" if size is None else "enough" if size.adequate else "too few",
+        "subgroups": "shown" if result.subgroups else "",
+        "thresholds": "shown" if result.thresholds else "",
+        "checkpoint": "shown" if run.has_checkpoint else "",
+        "predictions": "shown" if "predictions" in run.tables else "",
+        "claim": "",
+        "limits": "shown",
+        "command": command(run),
+        "hemexp": result.versions.get("hemexp", ""),
+        "features": result.input_group,
+        "model": model_name(run),
+        "preprocessing": _preprocessing(result.config),
     }
+    if result.claim:
+        relations = (claim_text(result.claim.auroc), claim_text(result.claim.brier))
+        facts["claim"] = "by AUROC {}, by Brier score {}".format(*relations)
+    return facts | _design(run) | _performance(run)
 
 
 def _preprocessing(config: dict[str, Any]) -> str:
     clip = (config.get("features") or {}).get("clip")
     if clip is None or (config.get("model") or {}).get("name") in {"brain", "prevalence"}:  # raw values, or none
         return ""
-    return f"inputs scaled by mean and standard deviation of the training part, cut off at {clip:g} standard deviations"
+    return f"inputs scaled by mean and standard deviation of the training part, limited to {clip:g} standard deviations"
 
 
-def _claim(claim: dict[str, Any]) -> str:
-    return f"by AUROC {claim_words(claim['auroc'])}, by Brier score {claim_words(claim['brier'])}"
-
-
-def _design(run: RunFiles, split: str) -> dict[str, str]:
-    parts = {part: (run.result.get(f"num_{part}"), run.result.get(f"events_{part}")) for part in ("train", "test")}
-    there = [f"{count(n)} {part} ({count(e)} with expansion)" for part, (n, e) in parts.items() if None not in (n, e)]
-    folds = run.build("cross_validation", lambda b: f"{b['num_folds']}-fold cross-validation, {b['num_repeats']} times")
-    analyses = run.build("cross_validation", lambda b: f"{b['num_patients']} cross-validated ({b['events']})")
-    return {
-        "split": "; ".join(
-            ([f"split “{split}”: {', '.join(there)}"] if split and there else []) + ([folds] * bool(folds))
-        ),
-        "counts": ", ".join(there + ([analyses] * bool(analyses))),
-        "validation": folds or "no cross-validation",
-    }
+def _design(run: RunFiles) -> dict[str, str]:
+    result, design = run.result, run.result.cross_validation
+    counts = [
+        f"{count(result.num_train)} train ({count(result.events_train)} with expansion)",
+        f"{count(result.num_test)} test ({count(result.events_test)} with expansion)",
+    ]
+    split = f"split “{(result.config.get('split') or {}).get('name')}”: {', '.join(counts)}"
+    if design is None:
+        return {"split": split, "counts": ", ".join(counts), "validation": "no cross-validation"}
+    folds = f"{design.num_folds}-fold cross-validation, {design.num_repeats} times"
+    analyses = f"{design.num_patients} cross-validated ({design.events})"
+    return {"split": f"{split}; {folds}", "counts": ", ".join([*counts, analyses]), "validation": folds}
 
 
 def _performance(run: RunFiles) -> dict[str, str]:
-    scored: Any = run_cards(run)
+    result = run.result
     sections = {"cv/": "Results of cross-validation", "test/": "Results in the test part"}
-    metrics = run.block("metrics") or {}
-    shown = [title for key, title in sections.items() if any(str(name).startswith(key) for name in metrics)]
-    names = {
-        "calibration": "calibration",
-        "comparison": "corrected differences from baselines",
-        "subgroups": "subgroups",
-    }
-    more = [name for key, name in names.items() if run.block(key)]
-    more += ["net benefit"] if "decision_curve" in run.tables else []
+    shown = [title for key, title in sections.items() if any(name.startswith(key) for name in result.metrics)]
+    more = [
+        *(["calibration"] if result.calibration else []),
+        *(["corrected differences from baselines"] if result.comparison else []),
+        *(["subgroups"] if result.subgroups else []),
+        *(["net benefit"] if "decision_curve" in run.tables else []),
+    ]
     return {
-        "metrics": "there" if scored and shown else "",
+        "metrics": "shown" if headline_numbers(run) and shown else "",
         "measures": ", ".join(["AUROC, AUPRC, Brier score, log loss, accuracy with intervals", *more]),
-        "performance": ", ".join([*shown, *(["Subgroups"] if run.block("subgroups") else [])]),
-        "performance_left": "" if run.block("subgroups") else "key subgroups",
+        "performance": ", ".join([*shown, *(["Subgroups"] if result.subgroups else [])]),
+        "performance_left": "" if result.subgroups else "key subgroups",
     }

@@ -1,39 +1,43 @@
-"""Results that bear on single patients and decisions: calibration, net benefit, thresholds, subgroups, uncertainty."""
-
-from typing import Any
+"""Sections on risks and decisions: calibration, net benefit, thresholds, subgroups, single predictions."""
 
 import numpy as np
 
+from hemexp.files.result import CalibrationByStage, SubgroupScore, ThresholdScore, Uncertainty
 from hemexp.formatting import count, num, percent, score_text
 from hemexp.report.blocks import Block, section, table, text
 from hemexp.report.run.read import RunFiles, figure
 
 
 def calibration(run: RunFiles) -> Block | None:
-    """Return the section on whether risks can be taken at their word."""
-    shown = run.build("calibration", _calibration)
-    return section("calibration", "Calibration: are the risks right?", [shown, figure(run, "calibration")], scored=True)
+    """Return the section on the agreement of predicted and observed risks."""
+    blocks = [_calibration(run.result.calibration), figure(run, "calibration")]
+    return section("calibration", "Calibration: are the risks right?", blocks, scored=True)
 
 
-def _calibration(parts: dict[str, Any]) -> Block:
-    there = {name: parts[key] for key, name in (("cv", "cross-validation"), ("test", "test part")) if parts.get(key)}
-    ideal = {"intercept": "0", "slope": "1", "scaled_brier": "1"}
-    names = {"intercept": "calibration intercept", "slope": "calibration slope", "scaled_brier": "scaled Brier score"}
-    rows = [[names[key], *(score_text(part.get(key)) for part in there.values()), ideal[key]] for key in names]
-    rows.append(["mean predicted risk", *(percent(part.get("mean_risk")) for part in there.values()), "as observed"])
-    rows.append(["observed share of expansion", *(percent(part.get("observed")) for part in there.values()), ""])
+def _calibration(parts: CalibrationByStage | None) -> Block | None:
+    stages = {"cross-validation": parts.cv, "test part": parts.test} if parts else {}
+    known = {name: part for name, part in stages.items() if part}
+    if not known:
+        return None
+    rows = [
+        ["calibration intercept", *(score_text(part.intercept) for part in known.values()), "0"],
+        ["calibration slope", *(score_text(part.slope) for part in known.values()), "1"],
+        ["scaled Brier score", *(score_text(part.scaled_brier) for part in known.values()), "1"],
+        ["mean predicted risk", *(percent(part.mean_risk) for part in known.values()), "as observed"],
+        ["observed share of expansion", *(percent(part.observed) for part in known.values()), ""],
+    ]
     note = (
-        "Intercept below 0: risks too high on the whole. Slope below 1: high risks too high and low ones too low, the "
-        "mark of overfitting. Scaled Brier: share of uncertainty removed; below 0 is worse than the same risk for "
-        "everybody."
+        "Intercept below 0: the risks are too high on average. Slope below 1: high risks are too high and low risks "
+        "are too low, a sign of overfitting. Scaled Brier score: the share of uncertainty that the model removes; "
+        "below 0 is worse than the same risk for every patient."
     )
-    return table("Calibration (95 % interval)", ["", *there, "ideal"], rows, note)
+    return table("Calibration (95 % interval)", ["", *known, "ideal"], rows, note)
 
 
 def decisions(run: RunFiles) -> Block | None:
     """Return the section on decisions: net benefit and thresholds."""
-    blocks = [_net_benefit(run), figure(run, "decision_curve"), run.build("thresholds", _thresholds)]
-    return section("decisions", "Decisions: would acting on it help?", blocks, scored=True)
+    blocks = [_net_benefit(run), figure(run, "decision_curve"), _thresholds(run.result.thresholds)]
+    return section("decisions", "Decisions: would the model help?", blocks, scored=True)
 
 
 def _net_benefit(run: RunFiles) -> Block | None:
@@ -46,55 +50,51 @@ def _net_benefit(run: RunFiles) -> Block | None:
     rows = [[name, *(num(wide.iloc[i, j], 3) for j in near)] for i, name in enumerate(wide.index)]
     head = ["strategy", *(f"at {100 * grid[j]:.0f} %" for j in near)]
     note = (
-        "Expansions rightly treated for each patient, after subtracting false alarms weighed by the threshold: the "
-        "risk from which one would act. These curves have no intervals; small differences between them mean nothing."
+        "Correctly treated expansions per patient, minus false alarms weighted by the threshold. The threshold is the "
+        "risk from which one would treat. These curves have no intervals; ignore small differences between them."
     )
     return table("Net benefit at some thresholds", head, rows, note)
 
 
-def _thresholds(rows: list[dict[str, Any]]) -> Block:
-    cells = []
-    for row in rows:
-        flagged = f"{count(row['flagged'])} of {count(row['num_patients'])}"
-        measures = (score_text(row[key]) for key in ("sensitivity", "specificity", "ppv", "npv"))
-        cells.append([row["rule"], num(row["threshold"], 3), flagged, *measures])
+def _thresholds(rows: list[ThresholdScore]) -> Block | None:
+    cells = [
+        [row.rule, num(row.threshold, 3), f"{count(row.flagged)} of {count(row.num_patients)}",
+         *(score_text(score) for score in (row.sensitivity, row.specificity, row.ppv, row.npv))]
+        for row in rows
+    ]  # fmt: skip
     head = ["rule", "threshold", "flagged", "sensitivity", "specificity", "PPV", "NPV"]
     note = "Each threshold was fixed on the training part and scored on the test part (95 % interval)."
-    return table("Thresholds", head, cells, note)
+    return table("Thresholds", head, cells, note) if cells else None
 
 
 def subgroups(run: RunFiles) -> Block | None:
-    """Return the section on groups of patients."""
-    return section(
-        "subgroups", "Subgroups", [run.build("subgroups", _subgroups), figure(run, "subgroups")], scored=True
-    )
+    """Return the section on clinical subgroups."""
+    blocks = [_subgroups(run.result.subgroups), figure(run, "subgroups")]
+    return section("subgroups", "Subgroups", blocks, scored=True)
 
 
-def _subgroups(rows: list[dict[str, Any]]) -> Block:
-    cells = []
-    for row in rows:
-        name = row["subgroup"].replace(">=", "≥").replace("<=", "≤")
-        risks = (percent(row["mean_risk"]), percent(row["observed"]))
-        cells.append(
-            [name, count(row["num_patients"]), count(row["events"]), row["note"] or score_text(row["auroc"]), *risks]
-        )
+def _subgroups(rows: list[SubgroupScore]) -> Block | None:
+    cells = [
+        [row.subgroup.replace(">=", "≥").replace("<=", "≤"), count(row.num_patients), count(row.events),
+         row.note or score_text(row.auroc), percent(row.mean_risk), percent(row.observed)]
+        for row in rows
+    ]  # fmt: skip
     head = ["", "patients", "expansions", "AUROC (95 % interval)", "mean risk", "observed"]
-    return table(
-        "Scores by subgroup", head, cells, "“Too few”: too few of either outcome for a score that means anything."
-    )
+    note = "“Too few”: too few patients of one outcome for a meaningful score."
+    return table("Scores by subgroup", head, cells, note) if cells else None
 
 
 def uncertainty(run: RunFiles) -> Block | None:
-    """Return the section on how sure single predictions are."""
-    words = run.build("uncertainty", _uncertainty)
-    shown = [text(words) if words else None, figure(run, "uncertainty")]
-    return section("uncertainty", "Uncertainty of single predictions", shown, scored=True)
+    """Return the section on the uncertainty of single predictions."""
+    pairs = run.result.uncertainty
+    blocks = [text(_uncertainty(pairs)) if pairs else None, figure(run, "uncertainty")]
+    return section("uncertainty", "Uncertainty of single predictions", blocks, scored=True)
 
 
-def _uncertainty(block: dict[str, Any]) -> str:
-    note = str(block.get("coverage_note") or "").rstrip(".")
+def _uncertainty(pairs: Uncertainty) -> str:
+    note = pairs.coverage_note.rstrip(".")
     return (
-        f"Each of {count(block['num_patients'])} patients of the test part got a pair of calibrated risks; its "
-        f"median width is {num(block['median_width'])}. For {count(block['num_abstained'])} of them the model leaves "
-        f"the decision open.{f' {note}.' if note else ''}"
+        f"Each of {count(pairs.num_patients)} test patients got a corrected risk as a range; its median width is "
+        f"{num(pairs.median_width)}. For {count(pairs.num_abstained)} of them the range contains the threshold, so the "
+        f"model gives no decision.{f' {note}.' if note else ''}"
     )

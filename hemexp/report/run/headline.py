@@ -1,142 +1,19 @@
-"""The top of the page, the headline numbers and the summary in plain words; and what limits them."""
+"""The top of the page: conclusion, summary, headline numbers and verdict; and the limits at its end."""
 
 from typing import Any
 
+from hemexp.files.result import (
+    INCOMPLETE,
+    LEAKAGE,
+    NO_LEAKAGE,
+    NOT_EVALUATED,
+    ComparedModel,
+    Score,
+)
 from hemexp.formatting import count, num, score_text
 from hemexp.report.blocks import Block, bullets, section
-from hemexp.report.run.read import RunFiles
-from hemexp.report.texts import caveat, claim_words, load_texts, verdict_kind
-
-
-def summary(run: RunFiles) -> str:
-    """Return what was done and what came out, as one paragraph; a number stands beside its interval and baseline."""
-    model = run.build("config", lambda config: (config.get("model") or {}).get("name")) or "unnamed"
-    outcome = run.block("label_definition")
-    cards = run_cards(run)
-    parts = [
-        f"This run trained the model “{model}” to estimate each patient's risk of hematoma expansion after "
-        f"intracerebral hemorrhage{f', defined as {outcome},' if outcome else ''} and tried it on patients "
-        "that it had not seen.",
-        *(card["sentence"] for card in cards),
-    ]
-    if not cards:
-        parts.append("The files hold no score with both an interval and a baseline, so none is headlined here.")
-    claim = run.build("claim", lambda block: [claim_words(block[key]) for key in ("auroc", "brier")])
-    if claim:
-        parts.append(
-            f"By AUROC, which judges the ranking, it is {claim[0]}; by Brier score, which judges the risks, {claim[1]}."
-        )
-    size = run.build(
-        "sample_size",
-        lambda block: (
-            block["num_patients"],
-            block["required_patients"],
-            _adequate(block),
-        ),
-    )
-    if size and size[2] is False and size[1] is not None:
-        parts.append(
-            f"A model of this size wants {count(size[1])} patients to learn from; there were {count(size[0])}."
-        )
-    return " ".join([*parts, _VERDICTS[verdict_kind(run.verdict)]])
-
-
-def _adequate(block: dict[str, Any]) -> bool | None:
-    """Return whether there are enough patients; None where nothing is fitted to them."""
-    return block["adequate"] if block["num_parameters"] else None
-
-
-_VERDICTS = {
-    "HONEST": "Verdict: honest, which means that these numbers are fair estimates, whatever they say of the model.",
-    "AUDIT": "Verdict: an audit of a known mistake, so these numbers are inflated and no measure of performance.",
-    "INCOMPLETE": "Verdict: incomplete, so none of this is final.",
-}
-
-
-def run_cards(run: RunFiles) -> list[dict[str, str]]:
-    """Return the headline numbers: only those that have an interval and a baseline."""
-    found = run.build("metrics", lambda metrics: _cards(run, metrics)) or []
-    return [card for card in found if card]
-
-
-def _cards(run: RunFiles, metrics: dict[str, Any]) -> list[dict[str, str] | None]:
-    constant = run.build("prevalence_baseline", lambda block: num(block["brier"], 3)) or ""
-    stage, where, rival = "test", "the test part", ""
-    if _defined(metrics.get("cv/auroc")):
-        within = run.build("cross_validation", lambda block: block.get("patients") == "train")
-        stage, where = "cv", f"cross-validation{' within the training part' if within else ''}"
-        best = run.build("comparison", _best_baseline)
-        rival = f", and the best of the simple baselines, {best[0]}, {score_text(best[1])}" if best else ""
-        constant = run.build("comparison", _prevalence_brier) or ""
-    majority = metrics.get(f"{stage}/majority_accuracy")
-    return [
-        _card("AUROC", where, metrics.get(f"{stage}/auroc"), 2, "A coin scores 0.50" + rival),
-        _card("Brier score", where, metrics.get(f"{stage}/brier"), 3,
-              constant and f"Lower is better; the same risk for everybody scores {constant}"),
-        _card("accuracy", where, metrics.get(f"{stage}/accuracy"), 2,
-              f"Always giving the more frequent answer scores {score_text(majority)}" if _defined(majority) else ""),
-    ]  # fmt: skip
-
-
-def _defined(value: Any) -> bool:
-    return bool(value) and None not in (value["value"], value["low"], value["high"])
-
-
-def _card(name: str, where: str, value: Any, digits: int, baseline: str) -> dict[str, str] | None:
-    if not _defined(value) or not baseline:
-        return None
-    low, high = num(value["low"], digits), num(value["high"], digits)
-    shown, interval = num(value["value"], digits), f"95 % interval {low} to {high}"
-    return {
-        "name": f"{name[0].upper()}{name[1:]} in {where}",
-        "value": shown,
-        "interval": interval,
-        "baseline": f"{baseline}.",
-        "sentence": f"In {where} its {name} was {shown} ({interval}); {baseline[0].lower()}{baseline[1:]}.",
-    }
-
-
-def _best_baseline(rows: list[dict[str, Any]]) -> tuple[str, dict[str, Any]] | None:
-    known = [row for row in rows if not row["is_model"] and _defined(row["auroc"])]
-    best = max(known, key=lambda row: row["auroc"]["value"], default=None)
-    return (best["model"], best["auroc"]) if best else None
-
-
-def _prevalence_brier(rows: list[dict[str, Any]]) -> str | None:
-    return next(
-        (score_text(row["brier"], 3) for row in rows if row["model"] == "prevalence" and _defined(row["brier"])), None
-    )
-
-
-def limits(run: RunFiles) -> Block | None:
-    """Return what limits the conclusions, as far as the files show it."""
-    items = (
-        [] if verdict_kind(run.verdict) == "HONEST" else [load_texts("texts")["verdicts"][verdict_kind(run.verdict)]]
-    )
-    items += run.build("caveats", lambda codes: [caveat(code) for code in codes]) or []
-    if run.build("sample_size", _adequate) is False:
-        items.append("By the usual criteria for sample size there are too few patients for a model of this size.")
-    events, total = run.result.get("events_test"), run.result.get("num_test")
-    if events is not None and total is not None and min(events, total - events) < 100:
-        items.append(
-            f"The test part holds {count(events)} patients with expansion and {count(total - events)} without; fewer "
-            f"than 100 of either are too few to validate a model, as the width of the intervals shows."
-        )
-    lost = run.build("flow", lambda block: sum((block["unlabelled"] or {}).values()))
-    if lost:
-        items.append(
-            f"{count(lost)} patients without a known outcome are left out. If they differ from the others, the results "
-            f"do not carry over to them."
-        )
-    items.append(
-        "All patients come from the one cohort that the run read, training and test alike: there is no external "
-        "validation. The files do not say how many hospitals it comes from, nor whether it was collected prospectively."
-    )
-    absent = [name for key, name in _EXAMINED.items() if run.block(key) is None]
-    if absent:
-        items.append(f"Not examined in this run: {', '.join(absent)}.")
-    return section("limits", "Limits", [bullets(items)])
-
+from hemexp.report.run.read import RunFiles, verdict_kind
+from hemexp.report.texts import caveat_text, load_texts
 
 _EXAMINED = {
     "cross_validation": "repeated cross-validation",
@@ -144,10 +21,159 @@ _EXAMINED = {
     "calibration": "calibration",
     "thresholds": "decision thresholds",
     "subgroups": "subgroups",
-    "sample_size": "sample-size adequacy",
+    "sample_size": "sample size",
     "uncertainty": "uncertainty of single predictions",
     "optimism": "bootstrap optimism",
     "instability": "instability of predictions",
     "label_sensitivity": "other definitions of expansion",
-    "attributions": "attributions",
+    "attributions": "importance of the inputs",
 }
+
+
+def headline(run: RunFiles) -> dict[str, Any]:
+    """Return what the top of the page shows, by the names of the template."""
+    texts = load_texts("texts")
+    kind = verdict_kind(run.result.verdict)
+    title, text = texts["conclusions"][run.result.conclusion]
+    alarm = {"kind": kind, "title": run.result.verdict, "text": texts["verdicts"][kind]}
+    return {
+        "title": f"Prediction of hematoma expansion: {run.warning or title}",
+        "sub": "Report of one run of hemexp",
+        "source": "the run's directory",
+        "banner": {"kind": run.result.conclusion, "title": title, "text": " ".join([text, *_reasons(run)])},
+        "alarm": alarm if kind != NO_LEAKAGE else None,
+        "verdict": texts["verdicts"][kind] if kind == NO_LEAKAGE else "",
+        "warning": run.warning,
+        "kind": kind,
+        "summary": summary(run),
+        "cards": headline_numbers(run),
+        "caveats": [{"name": code.replace("_", " "), "text": caveat_text(code)} for code in run.result.caveats],
+        "no_caveats": "The run recorded no caveats.",
+    }
+
+
+def _reasons(run: RunFiles) -> list[str]:
+    """Return the conclusion by each measure, with the baselines that are better."""
+    claim = run.result.claim
+    if claim is None or run.result.conclusion == NOT_EVALUATED:
+        return []
+    return [
+        f"By {name}, it is {claim_text(relation)}{_listed(claim.worse_than.get(measure, []))}."
+        for measure, name, relation in (
+            ("auroc", "AUROC (how well it ranks the patients)", claim.auroc),
+            ("brier", "Brier score (how right its risks are)", claim.brier),
+        )
+    ]
+
+
+def claim_text(claim: str) -> str:
+    """Return a claim of result.json in plain words."""
+    return str(load_texts("texts")["claims"].get(claim, claim))
+
+
+def _listed(names: list[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""
+
+
+def summary(run: RunFiles) -> str:
+    """Return one paragraph on what was done; a number always has its interval and its baseline beside it."""
+    result, cards = run.result, headline_numbers(run)
+    parts = [
+        f"This run trained the model “{model_name(run)}” to estimate the risk of hematoma expansion after "
+        f"intracerebral hemorrhage, defined as {result.label_definition}. The model was then tested on patients who "
+        "were not used for training.",
+        *(card["sentence"] for card in cards),
+    ]
+    if not cards:
+        parts.append("No score has both an interval and a baseline, so this page has no headline number.")
+    size = result.sample_size
+    if size and size.num_parameters and not size.adequate:
+        parts.append(
+            f"A model of this size needs {count(size.required_patients)} patients for training; there were "
+            f"{count(size.num_patients)}."
+        )
+    return " ".join(parts)
+
+
+def model_name(run: RunFiles) -> str:
+    """Return the name of the run's model."""
+    return str((run.result.config.get("model") or {}).get("name") or "unnamed")
+
+
+def headline_numbers(run: RunFiles) -> list[dict[str, str]]:
+    """Return the headline numbers: only scores that have an interval and a baseline."""
+    result = run.result
+    stage, where, best = "test", "the test part", ""
+    constant = num(result.prevalence_baseline.brier, 3) if result.prevalence_baseline else ""
+    if _defined(result.metrics.get("cv/auroc")):
+        within = result.cross_validation is not None and result.cross_validation.patients == "train"
+        stage, where = "cv", f"cross-validation{' within the training part' if within else ''}"
+        baseline = _best_baseline(result.comparison)
+        best = f"; the best simple baseline, {baseline.model}, {score_text(baseline.auroc)}" if baseline else ""
+        constant = _prevalence_brier(result.comparison)
+    majority = result.metrics.get(f"{stage}/majority_accuracy")
+    cards = [
+        _card("AUROC", where, result.metrics.get(f"{stage}/auroc"), 2, f"Tossing a coin scores 0.50{best}"),
+        _card("Brier score", where, result.metrics.get(f"{stage}/brier"), 3,
+              f"Lower is better; the same risk for every patient scores {constant}" if constant else ""),
+        _card("accuracy", where, result.metrics.get(f"{stage}/accuracy"), 2,
+              f"Always giving the more frequent answer scores {score_text(majority)}" if _defined(majority) else ""),
+    ]  # fmt: skip
+    return [card for card in cards if card]
+
+
+def _defined(score: Score | None) -> bool:
+    return score is not None and None not in (score.value, score.low, score.high)
+
+
+def _card(name: str, where: str, score: Score | None, digits: int, baseline: str) -> dict[str, str] | None:
+    if score is None or not _defined(score) or not baseline:
+        return None
+    value, low, high = (num(number, digits) for number in (score.value, score.low, score.high))
+    interval = f"95 % interval {low} to {high}"
+    return {
+        "name": f"{name[0].upper()}{name[1:]} in {where}",
+        "value": value,
+        "interval": interval,
+        "baseline": f"{baseline}.",
+        "sentence": f"In {where} its {name} was {value} ({interval}); {baseline[0].lower()}{baseline[1:]}.",
+    }
+
+
+def _best_baseline(rows: list[ComparedModel]) -> ComparedModel | None:
+    known = [row for row in rows if not row.is_model and _defined(row.auroc)]
+    return max(known, key=lambda row: row.auroc.value or 0.0, default=None)
+
+
+def _prevalence_brier(rows: list[ComparedModel]) -> str:
+    known = (score_text(row.brier, 3) for row in rows if row.model == "prevalence" and _defined(row.brier))
+    return next(known, "")
+
+
+def limits(run: RunFiles) -> Block | None:
+    """Return the section on what limits the conclusions, as far as the files show it."""
+    result, kind = run.result, verdict_kind(run.result.verdict)
+    items = [load_texts("texts")["verdicts"][kind]] if kind in {LEAKAGE, INCOMPLETE} else []
+    items += [caveat_text(code) for code in result.caveats]
+    size = result.sample_size
+    if size and size.num_parameters and not size.adequate:
+        items.append("By the usual criteria for sample size, there are too few patients for a model of this size.")
+    events, others = result.events_test, result.num_test - result.events_test
+    if min(events, others) < 100:
+        items.append(
+            f"The test part has {count(events)} patients with expansion and {count(others)} without. Fewer than 100 "
+            "of either are too few to validate a model, as the width of the intervals shows."
+        )
+    if lost := sum(result.flow.unlabelled.values()):
+        items.append(
+            f"{count(lost)} patients without a known outcome are left out. If they differ from the others, the results "
+            "do not apply to them."
+        )
+    items.append(
+        "All patients come from one cohort, in training and in testing: there is no external validation. The files do "
+        "not say how many hospitals the cohort comes from, or whether it was collected prospectively."
+    )
+    missing = [name for key, name in _EXAMINED.items() if not getattr(result, key)]
+    if missing:
+        items.append(f"Not examined in this run: {', '.join(missing)}.")
+    return section("limits", "Limits", [bullets(items)])

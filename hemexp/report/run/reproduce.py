@@ -1,4 +1,4 @@
-"""How to make the run again."""
+"""The command that makes the run again."""
 
 import shlex
 from collections.abc import Sequence
@@ -8,35 +8,31 @@ from hemexp.report.blocks import Block, section, table, text
 from hemexp.report.run.read import RunFiles
 
 
-def command(run: RunFiles) -> str | None:
-    """Return the exact command of the run, None where its overrides are not there."""
-    return None if run.overrides is None else shlex.join(alone(run.overrides))
+def command(run: RunFiles) -> str:
+    """Return the exact command of the run; empty where its overrides are not known."""
+    return "" if run.overrides is None else shlex.join(single_run(run.overrides))
 
 
-def alone(overrides: Sequence[str]) -> list[str]:
-    """Return the command of a run by itself, into a new directory; of a sweep's job without search and place."""
+def single_run(overrides: Sequence[str]) -> list[str]:
+    """Return the command of a single run in a new directory; the search and the place of a sweep are left out."""
     left_out = ("output_dir=", "search=", "search.", "where=", "where.", "hydra.")
-    own = [each for each in overrides if not each.startswith(left_out)]
-    sweeps = any(each.startswith(("experiment=sweep_", "experiment=search_")) for each in own)
-    return ["python", "train.py", *own, *(["search=grid", "hydra.mode=RUN"] if sweeps else [])]
+    kept = [override for override in overrides if not override.startswith(left_out)]
+    sweeps = any(override.startswith(("experiment=sweep_", "experiment=search_")) for override in kept)
+    return ["python", "train.py", *kept, *(["search=grid", "hydra.mode=RUN"] if sweeps else [])]
 
 
 def reproduce(run: RunFiles) -> Block | None:
-    """Return the section with the command, what identifies the run, and the versions."""
-    versions = run.build("versions", lambda block: dict(block)) or {}
-    rows = [[name, run.result.get(key)] for name, key in _FACTS.items() if run.result.get(key) is not None]
-    seconds = run.result.get("seconds")
-    rows += [["computing time", f"{num(seconds, 0)} seconds"]] if isinstance(seconds, int | float) else []
-    rows += [[f"version of {name}", version] for name, version in versions.items()]
+    """Return the section with the command, the hashes and the versions."""
+    result = run.result
+    rows = [
+        ["hash of the configuration", result.config_hash],
+        ["hash of the data", result.data_hash],
+        ["seed", str(result.seed)],
+        ["status", result.status],
+        ["computing time", f"{num(result.seconds, 0)} seconds"],
+        *[[f"version of {name}", version] for name, version in result.versions.items()],
+    ]
     shown = command(run)
-    words = "This command makes the run again, in a new directory, with the same code, data and versions."
+    words = "This command makes the run again in a new directory, given the same code, data and versions."
     blocks = [text(words), {"kind": "code", "text": shown}] if shown else []
-    return section("reproduce", "How to reproduce this run", [*blocks, table("", ["", ""], rows) if rows else None])
-
-
-_FACTS = {
-    "hash of the configuration": "config_hash",
-    "hash of the data": "data_hash",
-    "seed": "seed",
-    "status": "status",
-}
+    return section("reproduce", "How to reproduce this run", [*blocks, table("", ["", ""], rows)])

@@ -9,7 +9,7 @@ from hemexp.formatting import bounds, count, num, ordinal, p_value, score_text
 from hemexp.report.blocks import Block, bullets, section, table, text
 from hemexp.report.sweep.effects import expected_maximum, luck_within
 from hemexp.report.sweep.files import SweepFiles, measure_name
-from hemexp.report.texts import caveat
+from hemexp.report.texts import caveat_text
 
 _WIDTH = 2 * 1.96  # standard errors in a 95 % interval
 _OUTCOME_KEYS = ("label", "data")  # to sweep them changes what is predicted, or for whom
@@ -27,7 +27,7 @@ def selection_rows(sweep: SweepFiles) -> list[tuple[str, dict[str, float | None]
         return []
     rows = [("as ranked", sweep.score(sweep.ranked.iloc[0]))]
     reevaluation = (sweep.block("winner", ("num_jobs", "score")) or {}).get("reevaluation")
-    return [*rows, ("the same settings on fresh folds", reevaluation)] if reevaluation else rows
+    return [*rows, ("the same settings on new folds", reevaluation)] if reevaluation else rows
 
 
 def winners_curse(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
@@ -153,7 +153,7 @@ def _nested_folds(sweep: SweepFiles, block: dict[str, Any]) -> list[Block]:
 
 def limits(sweep: SweepFiles) -> Block | None:
     """Return what the sweep cannot say."""
-    items = [caveat(code) for code, _ in sweep.caveats.most_common()]
+    items = [caveat_text(code) for code, _ in sweep.caveats.most_common()]
     jobs = sweep.ranked
     error = standard_error(jobs) if len(jobs) else float("nan")
     if len(jobs) > 1 and not np.isnan(error):

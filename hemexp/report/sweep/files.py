@@ -1,6 +1,5 @@
 """What a sweep's directory holds, for the page."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hemexp.errors import UserError
-from hemexp.files.result import METRIC_NAMES
+from hemexp.files.result import METRIC_NAMES, RunResult, load_json, read_result
 
 LUCK = ("seed", "split.fold")  # keys that no one would choose among: they are what a score varies with by chance
 _STAGES = {"cv": "cross-validated", "val": "validation part", "test": "test part"}
@@ -141,7 +140,7 @@ def read_sweep(path: Path) -> SweepFiles:
     Raises:
         UserError: a file is broken; the message names it and the rule.
     """
-    facts = _json(path / "sweep.json")
+    facts = load_json(path / "sweep.json")
     swept = facts.get("swept") or {}
     if not isinstance(swept, dict) or not all(isinstance(values, list) for values in swept.values()):
         raise UserError(f"{path / 'sweep.json'}: swept is not as train.py writes it: it holds no lists by key")
@@ -154,22 +153,12 @@ def read_sweep(path: Path) -> SweepFiles:
         facts=facts,
         jobs=jobs,
         swept=swept,
-        caveats=Counter(str(code) for result in results for code in result.get("caveats") or []),
-        verdicts=Counter(str(result.get("verdict", "")).partition(":")[0] for result in results),
+        caveats=Counter(code for result in results for code in result.caveats),
+        verdicts=Counter(result.verdict.partition(":")[0] for result in results),
         evaluated=frozenset(filter(None, map(_evaluated, results))),
         patient_ids=frozenset(_patients(path, jobs)),
         timeline=_timeline(timeline) if timeline.is_file() else None,
     )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: is not as train.py writes it: it holds no keys")
-    return content
 
 
 def _table(path: Path) -> pd.DataFrame:
@@ -210,17 +199,18 @@ def _numbers(path: Path, column: "pd.Series[str]") -> "pd.Series[float]":
         raise UserError(f"{path}: column {column.name} holds something that is no number: {error}") from None
 
 
-def _results(path: Path, jobs: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _results(path: Path, jobs: pd.DataFrame) -> Iterator[RunResult]:
     for folder in jobs["folder"]:
         if (path / folder / "result.json").is_file():
-            yield _json(path / folder / "result.json")
+            yield read_result(path / folder / "result.json", RunResult)
 
 
-def _evaluated(result: dict[str, Any]) -> str:
-    evaluation = (result.get("config") or {}).get("evaluation") or {}
+def _evaluated(result: RunResult) -> str:
+    """Return which patients a job's cross-validation divided; empty without cross-validation."""
+    evaluation = result.config.get("evaluation") or {}
     return "" if evaluation.get("name") == "off" else str(evaluation.get("patients") or "")
 
 
 def _patients(path: Path, jobs: pd.DataFrame) -> set[str]:
-    parts = [_json(each) for folder in jobs["folder"] if (each := path / folder / "splits.json").is_file()]
+    parts = [load_json(each) for folder in jobs["folder"] if (each := path / folder / "splits.json").is_file()]
     return {str(name) for part in parts for names in part.values() if isinstance(names, list) for name in names} - {""}

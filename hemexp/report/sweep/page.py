@@ -4,17 +4,19 @@ import shlex
 from typing import Any
 
 from hemexp import __version__
+from hemexp.files.result import INCOMPLETE, LEAKAGE
 from hemexp.formatting import bounds, count, num, score_text
 from hemexp.report.blocks import Block, section, table, text
 from hemexp.report.embed import read_overrides, without_ids
 from hemexp.report.html import to_html
-from hemexp.report.run.reproduce import alone
+from hemexp.report.run.reproduce import single_run
 from hemexp.report.sweep import choice
 from hemexp.report.sweep import sections as parts
 from hemexp.report.sweep.effects import Effect
 from hemexp.report.sweep.files import SweepFiles
 from hemexp.report.sweep.keys import key_effects
-from hemexp.report.texts import caveat
+from hemexp.report.sweep.sections import status_counts
+from hemexp.report.texts import caveat_text
 
 _ENDS = {
     "interrupted": "The sweep was stopped before its end. What stands below is what its finished jobs left.",
@@ -64,29 +66,27 @@ def render_sweep(sweep: SweepFiles, effects: list[Effect], figures: dict[str, Bl
 
 
 def _top(sweep: SweepFiles) -> dict[str, Any]:
-    status = str(sweep.facts.get("status", "unknown"))
-    told = parts.told_counts(sweep)
-    audits = sweep.verdicts["AUDIT"]
-    kind = "AUDIT" if audits else "SWEEP" if status == "done" else "INCOMPLETE"
-    verdict = f"SWEEP of {count(len(sweep.jobs))} jobs: {told}"
-    meaning = _CHOOSES if status == "done" else f"{_ENDS.get(status, '')} {_CHOOSES}".strip()
-    if audits:
-        meaning = f"{count(audits)} jobs make a known mistake on purpose; their scores are inflated. {meaning}"
+    status, leaks = str(sweep.facts.get("status", "unknown")), sweep.verdicts[LEAKAGE]
+    alarms = [f"In {count(leaks)} jobs the test patients or the outcome influenced the training."] if leaks else []
+    alarms += [_ENDS[status]] if status in _ENDS else []
+    kind = LEAKAGE if leaks else INCOMPLETE
+    counts = f"{count(len(sweep.jobs))} jobs: {status_counts(sweep)}"
     return {
         "title": f"Sweep of {count(len(sweep.jobs))} jobs: prediction of hematoma expansion",
         "sub": "Report of a sweep of hemexp",
         "source": "the sweep's directory",
-        "no_caveats": "The jobs recorded no caveats.",
-        "kind": kind,
-        "label": kind,
-        "verdict": verdict,
-        "meaning": meaning,
+        "banner": {"kind": "SWEEP", "title": f"Sweep of {counts}", "text": _CHOOSES},
+        "alarm": {"kind": kind, "title": "Read this first", "text": " ".join(alarms)} if alarms else None,
+        "verdict": "",
+        "warning": "",
+        "kind": kind if alarms else "SWEEP",
         "summary": _summary(sweep),
         "cards": _cards(sweep),
         "caveats": [
-            {"name": f"{code.replace('_', ' ')} ({count(number)} jobs)", "text": caveat(code)}
+            {"name": f"{code.replace('_', ' ')} ({count(number)} jobs)", "text": caveat_text(code)}
             for code, number in sweep.caveats.most_common()
         ],
+        "no_caveats": "The jobs recorded no caveats.",
     }
 
 
@@ -154,7 +154,7 @@ def _reproduce(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
         overrides = read_overrides(sweep.path / folder / ".hydra" / "overrides.yaml")
         if overrides is not None:
             blocks += [text("And this one the best job alone:"),
-                       {"kind": "code", "text": shlex.join(alone(overrides))}]  # fmt: skip
+                       {"kind": "code", "text": shlex.join(single_run(overrides))}]  # fmt: skip
             blocks.append(text(f"Its own page: python report.py run_dir={shlex.quote(str(sweep.path / folder))}"))
     rows = [["status", str(sweep.facts.get("status", "unknown"))]]
     if isinstance(sweep.facts.get("seconds"), int | float):

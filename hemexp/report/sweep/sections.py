@@ -34,14 +34,14 @@ def swept(sweep: SweepFiles) -> Block | None:
     rows = [["How settings were found", _SEARCHES.get(str(search.get("name")), str(search.get("name", "unknown")))]]
     rows.append(["What ranks the jobs", f"{_ranking(sweep)}. Test scores never do"])
     rows.append(["Where the jobs ran", str(where.get("name", "unknown"))])
-    rows.append(["Jobs", f"{count(len(sweep.jobs))}: {told_counts(sweep)}"])
+    rows.append(["Jobs", f"{count(len(sweep.jobs))}: {status_counts(sweep)}"])
     if sweep.facts.get("skipped"):
         rows.append(["Finished before this start", count(sweep.facts["skipped"])])
     shown = table("Swept keys", ["key", "values", "how many"], keys) if keys else text("No key has two values.", "note")
     return section("swept", "What was swept", [table("", ["", ""], rows), shown])
 
 
-def told_counts(sweep: SweepFiles) -> str:
+def status_counts(sweep: SweepFiles) -> str:
     """Return how many jobs ended how."""
     statuses = sweep.jobs["status"].value_counts()
     known = [name for name in _STATUS if name in statuses] + sorted(set(statuses.index) - set(_STATUS))
