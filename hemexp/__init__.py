@@ -29,7 +29,7 @@ __version__ = "0.2.0"
 
 _MODULES = {
     "ExpansionDataModule": "hemexp.data.datamodule",
-    "FitResult": "hemexp.training.loop",
+    "FitResult": "hemexp.training.member",
     "Member": "hemexp.training.member",
     "PredictConfig": "hemexp.config",
     "PrepareConfig": "hemexp.config",

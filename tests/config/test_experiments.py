@@ -10,7 +10,7 @@ from small import FAST
 
 from hemexp.config import BoostingConfig, TabularConfig, TrainConfig, config_hash
 from hemexp.config.compose import CONFIG_DIR, label_definitions, load_config, register_schemas
-from hemexp.report.run.reproduce import alone
+from hemexp.report.run.reproduce import single_run
 from hemexp.sweep.plan.grid import combinations
 from hemexp.sweep.plan.space import parse_space
 
@@ -93,8 +93,8 @@ def test_a_ready_sweep_runs_without_m(run_command: Any, workbooks: Path, tmp_pat
         ["model.kernel_size=5", "optimizer.lr=0.001"],
     ],
 )
-def test_the_page_tells_a_command_that_runs_one_job_of_a_sweep_alone(overrides: list[str]):
-    program, script, *arguments = alone(overrides)
+def test_the_page_gives_a_command_that_runs_one_job_of_a_sweep(overrides: list[str]):
+    program, script, *arguments = single_run(overrides)
     config = composed(*arguments)
     assert (program, script) == ("python", "train.py")
     assert config.hydra.mode is None or config.hydra.mode.name == "RUN"

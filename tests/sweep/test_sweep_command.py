@@ -59,7 +59,7 @@ def swept(workbooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["seed=0,1", "where.num_workers=0"], ["where.num_workers=0"]),
         (["seed=0,1", "where=gpus", "where.devices=[0,0]"], ["where.devices", "different"]),
         (["seed=0,1", "search.score=r2"], ["search.score=r2", "auroc"]),
-        (["seed=0,1", "hydra.sweep.subdir=x"], ["hydra.sweep.subdir=x", "numbers"]),
+        (["seed=0,1", "hydra.sweep.subdir=x"], ["hydra.sweep.subdir=x", "its number"]),
     ],
 )
 def test_a_sweep_with_a_mistake_is_refused_before_anything_is_written(

@@ -34,7 +34,7 @@ def test_an_interruption_of_the_evaluation_names_its_stage(
     monkeypatch.setattr(evaluate, "cross_validate", stop)
     options = [f"data.root={workbooks}", "trainer.progress_bar=false", "trainer.max_epochs=2"]
     with pytest.raises(
-        Interrupted, match=r"in the evaluation \(cross-validation\); the model itself is trained; .*res"
+        Interrupted, match=r"in the evaluation \(cross-validation\); the training of the model is complete; .*res"
     ):
         train(load_config(TrainConfig, options), tmp_path)
     verdict = json.loads((tmp_path / "result.json").read_text())["verdict"]
