@@ -19,7 +19,7 @@ def refitted(num_inputs: int, num_refits: int = 30) -> tuple[np.ndarray, ...]:
     counts = rng.multinomial(120, np.full(120, 1 / 120), size=num_refits)
 
     def fit(weights: np.ndarray) -> LogisticRegression:
-        return LogisticRegression(C=10).fit(x[train], y[train], sample_get_632plust=weights)
+        return LogisticRegression(C=10).fit(x[train], y[train], sample_weight=weights)
 
     model = fit(np.ones(120))
     refits = np.stack([fit(count).predict_proba(x[train])[:, 1] for count in counts])
