@@ -1,6 +1,6 @@
 """Check of the evaluation on simulated cohorts with a known truth.
 
-python benchmarks/simulation.py [--cohorts 400] [--patients 100] [--new-patients 100000] [--jobs 2]
+python benchmarks/simulation.py [--cohorts 400] [--patients 100] [--fresh 100000] [--jobs 2]
 
 Five tables: how often the intervals of repeated cross-validation contain the score of the fold models in new patients,
 with signal, with signal by the correction of Nadeau and Bengio alone, and without signal; the measured calibration of
@@ -157,19 +157,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cohorts", type=int, default=200)
     parser.add_argument("--patients", type=int, default=100)
-    parser.add_argument("--new-patients", type=int, default=100_000)
+    parser.add_argument("--fresh", type=int, default=100_000)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     size, count, jobs = options.patients, options.cohorts, options.jobs
-    _, risk = draw_patients(POPULATION, options.new_patients, _NEW_SEED)
+    _, risk = draw_patients(POPULATION, options.fresh, _NEW_SEED)
     print(f"{count} cohorts of {size} patients, prevalence 0.23; best possible AUROC {best_possible_auroc(risk):.3f}")
     ridge, weak = config("model=ridge2"), config("model=logistic", "model.C=0.01")
-    both = over_cohorts(lambda seed: cross_validated(ridge, size, options.new_patients, seed), count, jobs)
+    both = over_cohorts(lambda seed: cross_validated(ridge, size, options.fresh, seed), count, jobs)
     print_coverage("ridge2, 5-fold x 20", [scores for scores, _ in both])
     print_coverage("the same, Nadeau and Bengio alone", [corrected for _, corrected in both])
-    no_signal = over_cohorts(
-        lambda seed: cross_validated(weak, size, options.new_patients, seed, NO_SIGNAL), count, jobs
-    )
+    no_signal = over_cohorts(lambda seed: cross_validated(weak, size, options.fresh, seed, NO_SIGNAL), count, jobs)
     print_coverage("no signal: logistic, C=0.01", [scores for scores, _ in no_signal])
     print_coverage(f"the true risks in {_LARGE} patients", over_cohorts(calibrated, count, jobs))
     print("\n| no signal | better by AUROC | by Brier score | worse by AUROC | by Brier score |")
