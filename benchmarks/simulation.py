@@ -35,7 +35,7 @@ Array = np.ndarray[Any, Any]
 POPULATION = SyntheticDataConfig("synthetic", prevalence=0.23)
 NO_SIGNAL = SyntheticDataConfig("synthetic", prevalence=0.23, signal=0.0)
 INPUTS = ("log_volume", "log_hours", "systolic", "stroke_history", "age")
-_FRESH_SEED, _LARGE = 10**6, 1000
+_NEW_SEED, _LARGE = 10**6, 1000
 _CORRECTED = ("auroc", "brier", "log_loss")
 _GROUPS = 1000  # groups of new patients, each as large as a fold
 ScoreWithTruth = tuple[float, float, float, float]  # value, low, high and truth
@@ -60,14 +60,14 @@ def pipeline(patients: Any, labels: Array, cfg: TrainConfig, model: ModelConfig 
 
 
 def cross_validated(
-    cfg: TrainConfig, num_patients: int, num_fresh: int, seed: int, data: SyntheticDataConfig = POPULATION
+    cfg: TrainConfig, num_patients: int, num_new: int, seed: int, data: SyntheticDataConfig = POPULATION
 ) -> tuple[dict[str, ScoreWithTruth], dict[str, ScoreWithTruth]]:
     """Return the cross-validated scores of a model in one cohort: as in a run, and by the correction alone."""
     patients, _, labels = cohort(data, num_patients, seed)
     model = pipeline(patients, labels, cfg)
     folds = repeated_folds(labels, range(num_patients), 5, 20, seed)
     (validated,) = cross_validate([model], folds, cfg.trainer)
-    new_patients, _, outcomes = cohort(data, num_fresh, _FRESH_SEED)
+    new_patients, _, outcomes = cohort(data, num_new, _NEW_SEED)
     raw = input_table(new_patients, list(model.features)).to_numpy()
     truth = true_scores(validated, outcomes, [predictor.predict(raw) for predictor in validated.predictors])
     scores = {name: _add_truth(validated.score(name), value) for name, value in truth.items()}
@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     size, count, jobs = options.patients, options.cohorts, options.jobs
-    _, risk = draw_patients(POPULATION, options.fresh, _FRESH_SEED)
+    _, risk = draw_patients(POPULATION, options.fresh, _NEW_SEED)
     print(f"{count} cohorts of {size} patients, prevalence 0.23; best possible AUROC {best_possible_auroc(risk):.3f}")
     ridge, weak = config("model=ridge2"), config("model=logistic", "model.C=0.01")
     both = over_cohorts(lambda seed: cross_validated(ridge, size, options.fresh, seed), count, jobs)

@@ -113,7 +113,7 @@ class CrossValidated:
         return None if shares is None else standard_error(measure, shares, self.labels[self.indices])
 
 
-def corrected_t_test(values: Array, test_over_train: float, least_error: float | None = None) -> Difference:
+def corrected_t_test(values: Array, test_over_train: float, min_error: float | None = None) -> Difference:
     """Test the mean of the values of all folds against zero, after Nadeau and Bengio.
 
     The variance of the mean of J values with sample variance s² is estimated as ``(1/J + n_test/n_train) s²``.
@@ -121,7 +121,7 @@ def corrected_t_test(values: Array, test_over_train: float, least_error: float |
     Args:
         values: one for each fold.
         test_over_train: number of held-out patients divided by the number of training patients.
-        least_error: lower bound of the standard error; see `hemexp.evaluation.intervals`.
+        min_error: lower bound of the standard error; see `hemexp.evaluation.intervals`.
 
     Shape:
         values: (J,); with fewer than two values, or with a NaN, the result is undefined.
@@ -133,8 +133,8 @@ def corrected_t_test(values: Array, test_over_train: float, least_error: float |
         return Difference()
     mean = float(values.mean())
     error = float(np.sqrt((1 / len(values) + test_over_train) * values.var(ddof=1)))
-    if least_error is not None and least_error > error:  # false for NaN
-        error = least_error
+    if min_error is not None and min_error > error:  # false for NaN
+        error = min_error
     freedom = len(values) - 1
     reach = float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * error
     p_if_equal = 1.0 if abs(mean) < 1e-12 else 0.0  # p where all values are equal

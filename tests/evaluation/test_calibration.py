@@ -69,8 +69,8 @@ def test_scaled_brier_is_0_for_the_prevalence_and_1_for_the_outcomes_themselves(
 def test_the_slope_is_the_mean_of_the_slopes_of_the_repeats():
     y, p = draw(100, repeats=3, noise=0.5)
     once = np.ones((1, 100))
-    alone = [calibration_slope(y, row, once)[0] for row in p]
-    assert calibration(y, p).slope.value == pytest.approx(np.mean(alone))
+    slopes = [calibration_slope(y, row, once)[0] for row in p]
+    assert calibration(y, p).slope.value == pytest.approx(np.mean(slopes))
 
 
 def test_undefined_calibration_is_none():
