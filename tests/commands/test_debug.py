@@ -57,7 +57,7 @@ def test_eight_patients_are_overfitted_unless_all_weights_start_at_zero(workbook
         train(load_config(TrainConfig, [*options, "model.init=all_zeros"]), tmp_path / "inert")
     result = json.loads((tmp_path / "inert" / "result.json").read_text())
     assert result["status"] == "failed"
-    assert result["verdict"].startswith("INCOMPLETE: debug=overfit: the log loss of 8 patients")
+    assert result["verdict"].startswith("INCOMPLETE: debug=overfit: the log loss of 8 overfitted patients")
     assert (tmp_path / "inert" / "FAILED").is_file()
 
 
