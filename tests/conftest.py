@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from small import ROOT, STANDARD
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # test processes with several threads each slow each other down
+
 from hemexp.cohort.synthetic import write_workbooks
 from hemexp.config import SyntheticDataConfig, TrainConfig
 from hemexp.config.compose import load_config
