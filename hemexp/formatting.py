@@ -1,20 +1,26 @@
-"""Numbers in print, wherever they stand: on the terminal, in a figure, on the page."""
+"""Format numbers as text for the terminal, the figures and the page."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
-_BOUNDS = ("value", "low", "high")
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-def bounds(score: Any) -> tuple[float, float, float]:
+class ScoreLike(Protocol):
+    """A number with its interval; None where they are not defined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def bounds(score: ScoreLike | None) -> tuple[float, float, float]:
     """Return value, low and high of a score; NaN where it is not defined, which matplotlib leaves out."""
-    content = score if isinstance(score, Mapping) else vars(score) if score is not None else {}
-    value, low, high = (float("nan") if number is None else number for number in map(content.get, _BOUNDS))
+    numbers = (None, None, None) if score is None else (score.value, score.low, score.high)
+    value, low, high = (float("nan") if number is None else number for number in numbers)
     return value, low, high
 
 
-def interval_text(score: Any, digits: int = 2) -> str:
+def interval_text(score: ScoreLike | None, digits: int = 2) -> str:
     """Return a score with its 95 % interval: ``0.57 (0.46 to 0.68)``, in characters that every terminal has."""
     value, low, high = (_fixed(number, digits) for number in bounds(score))
     if value == "nan":
@@ -22,7 +28,7 @@ def interval_text(score: Any, digits: int = 2) -> str:
     return f"{value} (no interval)" if "nan" in (low, high) else f"{value} ({low} to {high})"
 
 
-def score_text(score: Any, digits: int = 2) -> str:
+def score_text(score: ScoreLike | None, digits: int = 2) -> str:
     """Return `interval_text` as a page has it: with a true minus, and no end of line within the interval."""
     return interval_text(score, digits).replace(" to ", f"{_NO_BREAK}to{_NO_BREAK}").replace("-", "−")
 
