@@ -14,7 +14,7 @@ class ScoreLike(Protocol):
 
 
 def bounds(score: ScoreLike | None) -> tuple[float, float, float]:
-    """Return value, low and high of a score; NaN where it is not defined, which matplotlib leaves out."""
+    """Return value, low and high of a score; NaN if not defined, because matplotlib does not draw NaN."""
     numbers = (None, None, None) if score is None else (score.value, score.low, score.high)
     value, low, high = (float("nan") if number is None else number for number in numbers)
     return value, low, high
@@ -29,17 +29,17 @@ def interval_text(score: ScoreLike | None, digits: int = 2) -> str:
 
 
 def score_text(score: ScoreLike | None, digits: int = 2) -> str:
-    """Return `interval_text` as a page has it: with a true minus, and no end of line within the interval."""
+    """Return `interval_text` for a page: with a true minus, and without a line break in the interval."""
     return interval_text(score, digits).replace(" to ", f"{_NO_BREAK}to{_NO_BREAK}").replace("-", "−")
 
 
 def num(value: Any, digits: int = 2) -> str:
-    """Return a number as a page has it; a dash where there is none."""
+    """Return a number for a page; a dash if it is not known."""
     return "–" if value is None or value != value else _fixed(float(value), digits).replace("-", "−")
 
 
 def percent(share: float | None) -> str:
-    """Return a share in print: ``23 %``; nothing known is a dash."""
+    """Return a share in percent, such as ``23 %``; a dash if it is not known."""
     return "–" if share is None or share != share else f"{100 * share:.0f} %"
 
 
@@ -49,7 +49,7 @@ def p_value(value: Any) -> str:
 
 
 def count(value: Any) -> str:
-    """Return a whole number with thousands apart; a dash where there is none."""
+    """Return a whole number with a comma between thousands; a dash if it is not known."""
     return "–" if value is None else f"{int(value):,}"
 
 

@@ -48,8 +48,8 @@ def test_the_report_writes_the_page_and_figures_and_changes_no_other_file(tmp_pa
     assert html.count("data:image/png;base64,") == len(names)
     assert not re.search(r"https?:|<script|<link|@import|url\(", html)
     assert "cpu 0" not in words(html)
-    order = ["What was swept", "Leaderboard", "Effect of each key", "All settings", "too optimistic", "Test scores", "Failures",
-             "Limits", "reproduce"]  # fmt: skip
+    order = ["What was swept", "Leaderboard", "Effect of each key", "All settings", "too optimistic", "Test scores",
+             "Failures", "Limits", "reproduce"]  # fmt: skip
     titles = re.findall(r"<h2>(.*?)<", html)
     assert len(titles) == len(order)
     assert all(some in title for some, title in zip(order, titles, strict=True))

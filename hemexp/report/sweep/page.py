@@ -83,7 +83,7 @@ def _top(sweep: SweepFiles) -> dict[str, Any]:
         "summary": _summary(sweep),
         "cards": _cards(sweep),
         "caveats": [
-            {"name": f"{code.replace('_', ' ')} ({count(number)} jobs)", "text": caveat_text(code)}
+            {"name": f"{code.replace('_', ' ').capitalize()} ({count(number)} jobs)", "text": caveat_text(code)}
             for code, number in sweep.caveats.most_common()
         ],
         "no_caveats": "The jobs recorded no caveats.",
