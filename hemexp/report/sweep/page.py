@@ -4,7 +4,7 @@ import shlex
 from typing import Any
 
 from hemexp import __version__
-from hemexp.files.result import INCOMPLETE, LEAKAGE, Score
+from hemexp.files.result import INCOMPLETE, LEAKAGE
 from hemexp.formatting import bounds, count, num, score_text
 from hemexp.report.blocks import Block, section, table, text
 from hemexp.report.embed import read_overrides, without_ids
@@ -96,17 +96,8 @@ def _summary(sweep: SweepFiles) -> str:
     if sweep.ranked.empty:
         return f"{words} None of them is ranked, so there is no best job."
     best = sweep.ranked.iloc[0]
-    rows = choice.selection_rows(sweep)
-    words += f" By {sweep.measure}, the best is job {count(best['job'])} ({best['overrides'] or 'as it is'})"
-    words += f", with {_shown(rows[0][1])}."
-    if len(rows) > 1:
-        words += f" On new folds, the same settings have {_shown(rows[1][1])}."
-    return words
-
-
-def _shown(score: Score) -> str:
-    value, low, high = (num(number, 3) for number in bounds(score))
-    return value if "–" in (low, high) else f"{value} (95 % interval {low} to {high})"
+    settings = best["overrides"] or "the default settings"
+    return f"{words} By {sweep.measure}, the best is job {count(best['job'])} ({settings})."
 
 
 def _cards(sweep: SweepFiles) -> list[dict[str, str]]:
