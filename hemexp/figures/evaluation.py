@@ -84,8 +84,8 @@ def calibration(labels: Array, probabilities: Array, curve: pd.DataFrame, scores
     axes.set(ylabel="observed share with expansion", ylim=(0, top))
     axes.set_title(
         "Calibration, cross-validated (95 % intervals)\n"
-        f"slope {interval_text(scores and scores.slope)}, ideal 1\n"
-        f"intercept {interval_text(scores and scores.intercept)}, ideal 0"
+        f"slope {interval_text(scores.slope if scores else None)}, ideal 1\n"
+        f"intercept {interval_text(scores.intercept if scores else None)}, ideal 0"
     )
     return figure
 

@@ -1,1 +1,1 @@
-"""A run's directory as one page that a clinician can read."""
+"""Pages about a run and about a sweep, for clinicians."""

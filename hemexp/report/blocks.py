@@ -1,10 +1,10 @@
-"""What a section of the page is made of."""
+"""Sections of a page and their blocks: texts, tables and lists."""
 
 from collections.abc import Sequence
 from typing import Any
 
 Block = dict[str, Any]
-_NARROW = 5  # characters of a first column that numbers the rows, and does not name them
+_NARROW = 5  # most characters of a first column that numbers the rows
 DIGITS = {"brier": 3, "log_loss": 3}
 
 
@@ -16,9 +16,9 @@ def text(words: str, tone: str = "") -> Block:
 def table(
     caption: str, head: Sequence[str], rows: Sequence[Sequence[Any]], note: str = "", strong: int = -1, folded: str = ""
 ) -> Block:
-    """Return a table; `strong` is the row to stand out, the first column names the rows.
+    """Return a table; the first column names the rows, and the row `strong` is in bold.
 
-    A `folded` one is under that line of text until a reader opens it.
+    A table with a text in `folded` is hidden below this text until a reader opens it.
     """
     cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
     narrow = all(len(row[0]) <= _NARROW for row in cells)
@@ -32,6 +32,6 @@ def bullets(items: Sequence[str]) -> Block:
 
 
 def section(anchor: str, title: str, blocks: Sequence[Block | None], scored: bool = False) -> Block | None:
-    """Return a section, None where nothing is in it; a `scored` one carries the verdict beside its title."""
-    there = [block for block in blocks if block]
-    return {"anchor": anchor, "title": title, "blocks": there, "scored": scored} if there else None
+    """Return a section, None if it is empty; a `scored` section shows the warning of the run beside its title."""
+    shown = [block for block in blocks if block]
+    return {"anchor": anchor, "title": title, "blocks": shown, "scored": scored} if shown else None

@@ -1,4 +1,4 @@
-"""Pictures as data URIs, and texts without patient ids."""
+"""Embed pictures in a page, read overrides, and remove patient ids from texts."""
 
 import base64
 import re
@@ -12,18 +12,8 @@ from omegaconf import OmegaConf
 from hemexp.errors import UserError
 
 _DATA_URI = "data:image/png;base64,"
-
-
-_PICTURE = {
-    b"IHDR",
-    b"PLTE",
-    b"tRNS",
-    b"sRGB",
-    b"gAMA",
-    b"pHYs",
-    b"IDAT",
-    b"IEND",
-}  # chunks; the rest is text and dates
+# The chunks of a PNG without texts and dates.
+_PICTURE = {b"IHDR", b"PLTE", b"tRNS", b"sRGB", b"gAMA", b"pHYs", b"IDAT", b"IEND"}
 
 
 def png_uri(path: Path) -> str:
@@ -36,15 +26,15 @@ def png_uri(path: Path) -> str:
         kept += content[place:end] if name in _PICTURE and end <= len(content) else b""
         place = end
     if not kept.endswith(b"IEND\xaeB`\x82"):
-        raise UserError(f"{path}: is not a whole PNG picture")
+        raise UserError(f"{path}: is not a complete PNG picture")
     return _DATA_URI + base64.b64encode(kept).decode()
 
 
 def read_overrides(path: Path) -> list[str] | None:
-    """Return the overrides of a run from Hydra's file, None where it is absent.
+    """Return the overrides of a run from the file of Hydra; None if the file does not exist.
 
     Raises:
-        UserError: it holds none.
+        UserError: the file does not hold a list of overrides.
     """
     if not path.is_file():
         return None
@@ -53,7 +43,7 @@ def read_overrides(path: Path) -> list[str] | None:
     except Exception as error:  # of YAML or of OmegaConf: many classes
         raise UserError(f"{path}: cannot be read as Hydra's overrides: {error}") from None
     if not isinstance(content, list):
-        raise UserError(f"{path}: cannot be read as Hydra's overrides: it holds no list")
+        raise UserError(f"{path}: cannot be read as Hydra's overrides: it must hold a list")
     return [str(override) for override in content]
 
 
@@ -61,15 +51,15 @@ def without_ids(content: Any, ids: Iterable[str], short_too: bool = False) -> An
     """Return a structure in which no text names a patient.
 
     Args:
-        content: text, lists and dictionaries; pictures stay as they are.
-        ids: the patients' names.
-        short_too: also those of fewer than five digits, which in most texts are numbers and no names.
+        content: texts, lists and dictionaries; pictures are not changed.
+        ids: the patient ids.
+        short_too: also remove ids of fewer than five digits. In most texts these are numbers, not patient ids.
     """
     words = "\n".join(_texts(content))
-    there = [name for name in ids if name in words and (short_too or not re.fullmatch(r"\d{1,4}", name))]
-    if not there:
+    shown = [name for name in ids if name in words and (short_too or not re.fullmatch(r"\d{1,4}", name))]
+    if not shown:
         return content
-    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(there, key=len, reverse=True)))})(?!\w)")
+    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(shown, key=len, reverse=True)))})(?!\w)")
 
     def clean(part: Any) -> Any:
         if isinstance(part, str):

@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def to_html(content: dict[str, Any]) -> str:
-    """Return the filled-in template; every name that it uses must be in `content`."""
+    """Return the template filled with `content`, which must have every name that the template uses."""
     environment = Environment(
         loader=PackageLoader("hemexp.report", "."),
         autoescape=True,

@@ -17,10 +17,10 @@ def load_texts(name: str) -> Any:
 
 
 def caveat_text(code: str) -> str:
-    """Return what a caveat means for a reader."""
+    """Return the explanation of a caveat."""
     return str(load_texts("texts")["caveats"].get(code) or CAVEATS.get(code) or f"Caveat: {code}.")
 
 
 def problem_text(code: str) -> str:
-    """Return what a data-quality problem means."""
+    """Return the explanation of a data-quality problem."""
     return str(load_texts("texts")["problems"].get(code) or code.replace("_", " "))

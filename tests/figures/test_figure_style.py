@@ -21,4 +21,4 @@ def test_scores_are_printed_with_their_intervals():
     assert (
         score_text(Score(value=-0.3, low=-0.5, high=0.1), 1) == "−0.3 (−0.5\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}0.1)"
     )
-    assert interval_text(NONE) == interval_text(None) == interval_text({"value": None}) == "not defined"
+    assert interval_text(NONE) == interval_text(None) == "not defined"

@@ -110,8 +110,8 @@ def test_a_line_joins_the_means_of_numbers_only(num_keys):
     assert shown[0].collections[0].get_offsets()[:, 1].tolist() == scores.tolist()
 
 
-def test_the_best_job_is_drawn_with_its_score_on_fresh_folds():
-    rows = [("as ranked", score(0.7)), ("the same settings on fresh folds", score(0.6))]
+def test_the_best_job_is_drawn_with_its_score_on_new_folds():
+    rows = [("as ranked", score(0.7)), ("the same settings on new folds", score(0.6))]
     figure = sweep.selection(rows, np.array([0.5, 0.6, 0.7]), MEASURE)
     text = drawn(figure)
     assert "0.700 (0.600 to 0.800)" in text

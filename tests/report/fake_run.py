@@ -128,7 +128,7 @@ def result() -> dict[str, Any]:
 
 @cache
 def _picture() -> bytes:
-    """Return a PNG that names a patient, where a program might."""
+    """Return a PNG with a patient id in a text chunk."""
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     figure.add_subplot().set(title="a figure", xlabel="x", ylabel="y")
     figure.savefig(content := BytesIO(), format="png", dpi=50, metadata={"Comment": IDS[0]})
@@ -137,7 +137,7 @@ def _picture() -> bytes:
 
 
 def write_run(path: Path, changes: dict[str, Any] | None = None) -> Path:
-    """Write a run directory; `changes` are fields of result.json, None for a field that has no value."""
+    """Write a run directory; `changes` are fields of result.json, None for a field without a value."""
     rng = np.random.default_rng(0)
     (path / "figures").mkdir(parents=True)
     (path / ".hydra").mkdir()

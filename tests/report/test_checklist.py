@@ -1,4 +1,4 @@
-"""The TRIPOD+AI checklist: complete, and never more than the files show."""
+"""The TRIPOD+AI checklist: it is complete and claims only facts from the files."""
 
 import string
 from pathlib import Path
@@ -16,13 +16,13 @@ ITEMS = (
 )
 
 
-def test_all_27_items_in_52_rows():
+def test_the_checklist_has_27_items_in_52_rows():
     rows = load_texts("tripod_ai")
     assert " ".join(row["item"] for row in rows) == ITEMS
     assert len({row["item"].rstrip(string.ascii_letters) for row in rows}) == 27
 
 
-def test_a_full_run_fills_what_it_can(tmp_path: Path):
+def test_a_full_run_fills_the_rows_that_its_files_support(tmp_path: Path):
     rows = {row["item"]: row for row in checklist_rows(read_run(write_run(tmp_path / "run")))}
     assert rows["12a"]["status"] == DONE
     assert "60 train (12 with expansion), 40 test (11 with expansion)" in rows["12a"]["filled"]
@@ -38,6 +38,6 @@ def test_a_full_run_fills_what_it_can(tmp_path: Path):
     ("item", "block"),
     [("10", "sample_size"), ("14", "subgroups"), ("15", "thresholds"), ("23a", "metrics"), ("25", "claim")],
 )
-def test_nothing_is_claimed_that_the_files_do_not_show(item: str, block: str, tmp_path: Path):
+def test_a_row_is_not_filled_without_its_file(item: str, block: str, tmp_path: Path):
     rows = checklist_rows(read_run(write_run(tmp_path / "run", {block: None})))
     assert next(row["status"] for row in rows if row["item"] == item) == AUTHOR

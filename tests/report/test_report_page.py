@@ -84,7 +84,8 @@ def test_the_conclusion_comes_first_and_the_verdict_is_one_quiet_line(conclusion
 def test_the_conclusion_names_the_measure_and_the_better_baselines(run: Path):
     text = words(render(read_run(run), patients=False))
     assert (
-        "By Brier score (how right its risks are), it is worse than at least one baseline (prevalence, ridge2)" in text
+        "By Brier score (how accurate its risks are), it is worse than at least one baseline (prevalence, ridge2)"
+        in text
     )
 
 

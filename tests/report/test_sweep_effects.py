@@ -1,4 +1,4 @@
-"""What a leaderboard says of its keys, against numbers worked out by hand."""
+"""The effects of keys in a leaderboard, compared with numbers calculated by hand."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ JOBS = pd.DataFrame(
 )  # fmt: skip
 
 
-def test_a_key_by_hand():
+def test_the_effect_of_a_key_equals_the_calculation_by_hand():
     found = effects(JOBS, SWEPT, ["seed"])
     assert [effect.key for effect in found] == ["a", "b", "seed"]  # by how far they reach, luck last
     values = found[0].values
@@ -36,11 +36,11 @@ def test_each_setting_counts_once_however_many_seeds_it_has():
     assert found["a"].values["mean"].tolist() == pytest.approx([(0.5 + 0.8) / 2, 0.5])
 
 
-def test_a_value_that_met_other_company_is_not_balanced():
+def test_a_value_with_other_settings_is_not_balanced():
     assert not effects(JOBS.drop(index=[2, 3]), SWEPT, ["seed"])[0].balanced
 
 
-def test_a_number_of_many_values_is_shown_in_four_groups_in_order():
+def test_a_number_with_many_values_is_shown_in_four_groups_in_order():
     scores = pd.DataFrame({"lr": [f"{0.001 * 1.5**i:.6f}" for i in range(12)], "score": np.arange(12.0)})
     (found,) = effects(scores, {"lr": list(scores["lr"])[::-1]}, [])
     assert found.values["num_jobs"].tolist() == [3, 3, 3, 3]
@@ -52,18 +52,18 @@ def test_a_key_with_one_value_left_has_no_effect():
     assert [effect.key for effect in effects(JOBS[:4], SWEPT, ["seed"])] == ["b", "seed"]
 
 
-def test_numbers_go_before_words_and_by_size():
+def test_numbers_are_sorted_by_size_and_before_words():
     assert in_order(["null", "1e-3", "100", "auto", "20"], ["auto", "null"]) == ["1e-3", "20", "100", "auto", "null"]
 
 
 @pytest.mark.parametrize(
     ("count", "steps"), [(1, 0), (2, 1 / np.sqrt(np.pi)), (3, 1.5 / np.sqrt(np.pi)), (18, 1.82003)]
 )
-def test_the_best_of_equal_jobs(count: int, steps: float):
+def test_the_expected_maximum_of_equal_jobs_is_known(count: int, steps: float):
     assert expected_maximum(count) == pytest.approx(steps, abs=1e-5)
 
 
-def test_luck_is_what_seeds_do_within_a_setting():
+def test_luck_is_the_spread_over_seeds_within_a_setting():
     assert luck_within(JOBS, ["a", "b"]) == pytest.approx(0.1)
     assert luck_within(JOBS, []) == pytest.approx(JOBS["score"].std())
     assert np.isnan(luck_within(JOBS, ["a", "b", "seed"]))

@@ -1,4 +1,4 @@
-"""A sweep's page: what it says, what it must not say, and what it does with broken files."""
+"""The page of a sweep: its sections, its texts, and the messages about damaged files."""
 
 import json
 import re
@@ -24,18 +24,18 @@ SEEDS = {"model.kernel_size": ["3", "5"], "seed": ["0", "1", "2"]}
 
 
 def page(path: Path, patients: bool = False) -> str:
-    """Return the page without its pictures, which `report` draws."""
+    """Return the page without its figures."""
     sweep = read_sweep(path)
     return render_sweep(sweep, effects(sweep.ranked, sweep.swept, sweep.luck), {}, patients)
 
 
 def part(html: str, anchor: str) -> str:
-    """Return what a reader sees in one section."""
-    (found,) = re.findall(rf'<section id="{anchor}">(.*?)</section>', html, flags=re.DOTALL)
-    return words(found)
+    """Return the text of one section."""
+    (html_part,) = re.findall(rf'<section id="{anchor}">(.*?)</section>', html, flags=re.DOTALL)
+    return words(html_part)
 
 
-def test_the_job_leaves_a_page_and_pictures_and_touches_nothing_else(tmp_path: Path):
+def test_the_report_writes_the_page_and_figures_and_changes_no_other_file(tmp_path: Path):
     sweep = write_sweep(tmp_path / "sweep")
     before = {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()}
     html = report(load_config(ReportConfig, [f"sweep_dir={sweep}"]), tmp_path / "out").read_text(encoding="utf-8")
@@ -48,14 +48,14 @@ def test_the_job_leaves_a_page_and_pictures_and_touches_nothing_else(tmp_path: P
     assert html.count("data:image/png;base64,") == len(names)
     assert not re.search(r"https?:|<script|<link|@import|url\(", html)
     assert "cpu 0" not in words(html)
-    order = ["What was swept", "Leaderboard", "What each key does", "All settings", "winner", "test part", "Failures",
-             "cannot say", "reproduce"]  # fmt: skip
+    order = ["What was swept", "Leaderboard", "Effect of each key", "All settings", "too optimistic", "Test scores",
+             "Failures", "Limits", "reproduce"]  # fmt: skip
     titles = re.findall(r"<h2>(.*?)<", html)
     assert len(titles) == len(order)
     assert all(some in title for some, title in zip(order, titles, strict=True))
 
 
-def test_the_leaderboard_is_in_order_and_test_scores_stand_apart(tmp_path: Path):
+def test_the_leaderboard_is_in_order_and_test_scores_have_their_own_section(tmp_path: Path):
     html = page(write_sweep(tmp_path / "sweep"))
     table = pd.read_csv(tmp_path / "sweep" / "leaderboard.csv")
     shown = part(html, "leaderboard")
@@ -68,62 +68,64 @@ def test_the_leaderboard_is_in_order_and_test_scores_stand_apart(tmp_path: Path)
     assert not tested.is_monotonic_decreasing
     assert f"{tested[0]:.3f} (" in part(html, "test-scores")
     assert "test" not in shown
-    assert "those of the test part among them" in part(html, "test-scores")
-    assert words(html).count("too good. A coin scores 0.50") == 1
+    assert "also those of the test part" in part(html, "test-scores")
+    assert words(html).count("Usually too optimistic. Chance: 0.50") == 1
     assert "Jobs without a rank" in shown
 
 
-def test_a_failure_is_named_with_its_log_and_no_patient(tmp_path: Path):
+def test_a_failed_job_is_shown_with_its_log_and_without_patient_ids(tmp_path: Path):
     sweep = write_sweep(tmp_path / "sweep")
     shown = part(page(sweep), "failures")
     assert "1 of 18 jobs" in shown
     assert "failed sheet 1, row 9: [patient] and [number] 7/train.log" in shown
-    assert "7 model.kernel_size=5 model.num_heads=1 optimizer.lr=3e-4" in shown  # numbers are no names there
+    assert "7 model.kernel_size=5 model.num_heads=1 optimizer.lr=3e-4" in shown  # numbers there are not patient ids
     assert "sub001 and 20310101000000" in part(page(sweep, patients=True), "failures")
     assert "sub001" not in page(sweep)
 
 
-def test_the_winner_s_curse_with_fresh_folds(tmp_path: Path):
+def test_the_score_of_the_best_job_on_new_folds_is_shown_with_its_optimism(tmp_path: Path):
     sweep = write_sweep(tmp_path / "sweep")
     shown = part(page(sweep), "curse")
     best = read_sweep(sweep).ranked.iloc[0]["score"]
     assert "best score of 17" in shown
     assert f"0.621 (0.551 to 0.691): worse by {best - 0.621:.3f}" in shown
-    assert "not that of the patients" in shown
-    assert "standard error typical here (0.036)" in shown
+    assert "Only new patients can show the rest" in shown
+    assert "typical standard error (0.036)" in shown
     assert f"expected {0.0357 * 1.7939:.3f} above" in shown  # the mean of the best of 17 standard normals
 
 
-def test_the_winner_s_curse_without_fresh_folds_and_where_lower_is_better(tmp_path: Path):
+def test_the_optimism_is_estimated_without_new_folds_if_lower_is_better(tmp_path: Path):
     winner = {"job": 0, "num_jobs": 17, "score": scored(0.17, 0.02)}
     shown = part(page(write_sweep(tmp_path / "sweep", ranked_by="cv/brier", winner=winner)), "curse")
-    assert "fresh folds, so this is all that is known" in shown
-    assert "below what they are all worth" in shown
+    assert "not evaluated again on new folds" in shown
+    assert "below their true score" in shown
     assert "worse by" not in shown
 
 
-def test_fresh_folds_that_score_better_are_not_called_luck(tmp_path: Path):
+def test_a_better_score_on_new_folds_is_not_called_optimism(tmp_path: Path):
     winner = {"num_jobs": 17, "score": {}, "reevaluation": scored(0.9, 0.05)}
-    assert re.search(r"better by 0\.\d{3}, so no luck", part(page(write_sweep(tmp_path / "s", winner=winner)), "curse"))
+    assert re.search(
+        r"better by 0\.\d{3}, so no optimism", part(page(write_sweep(tmp_path / "s", winner=winner)), "curse")
+    )
 
 
-def test_keys_without_and_with_seeds(tmp_path: Path):
+def test_the_effects_of_keys_are_separate_from_the_effect_of_seeds(tmp_path: Path):
     shown = part(page(write_sweep(tmp_path / "grid", lost={})), "effects")
     assert "No seed was swept" in shown
     assert "Not every value was tried" not in shown
     assert "Not every value was tried" in part(page(write_sweep(tmp_path / "lost")), "effects")
     sweep = write_sweep(tmp_path / "seeds", SEEDS, lost={})
     shown = part(page(sweep), "effects")
-    assert "seed varies chance alone" in shown
-    assert "its best value is no better a choice" in shown
+    assert "seed varies only chance" in shown
+    assert "its best value is not a better choice" in shown
     table = read_sweep(sweep).ranked.groupby("model.kernel_size")["score"].agg(["mean", "std"])
     for key, row in table.iterrows():
         assert f"{key} 3 {row['mean']:.3f} {row['std']:.3f}" in shown
     assert "differ by seed with" in part(page(sweep), "curse")
-    assert "those of the test part among them" in part(page(sweep), "test-scores")
+    assert "also those of the test part" in part(page(sweep), "test-scores")
 
 
-def test_what_a_sweep_cannot_say(tmp_path: Path):
+def test_the_limits_of_a_sweep_are_listed(tmp_path: Path):
     sweep = write_sweep(tmp_path / "sweep", {"label": ["onset_24h", "onset_48h", "onset_72h"]}, lost={})
     jobs = read_sweep(sweep).ranked
     near = int((jobs["score"][0] - jobs["score"] <= standard_error(jobs)).sum()) - 1
@@ -133,29 +135,29 @@ def test_what_a_sweep_cannot_say(tmp_path: Path):
     assert "The patients are simulated" in shown
 
 
-def test_a_search_is_told_by_its_winner_s_test_part(tmp_path: Path):
+def test_a_search_reports_the_test_part_of_its_winner(tmp_path: Path):
     nested = {"winner": 4, "test": {"auroc": scored(0.613, 0.1), "brier": scored(0.2, 0.03)}}
     sweep = write_sweep(tmp_path / "sweep", patients="train", nested=nested, status="done", search={"name": "random"})
     html = page(sweep)
     assert "chose job 4 without seeing the test part" in part(html, "nested")
     assert "0.61 (0.51 to 0.71)" in part(html, "nested")
-    assert "is an honest estimate" in part(html, "test-scores")
+    assert "is a fair estimate" in part(html, "test-scores")
     assert "settings drawn at random" in part(html, "swept")
     assert "within the training part; the highest is best" in part(html, "swept")
     assert re.findall(r'<div class="value">(.*?)<', html)[2] == "0.613"
     assert 'class="banner SWEEP"' in html
 
 
-def test_a_search_that_went_on_after_a_report_is_not_called_unseen(tmp_path: Path):
+def test_a_search_that_continued_after_a_report_has_an_optimistic_test_score(tmp_path: Path):
     nested = {"winner": 4, "test": {"auroc": scored(0.613, 0.1)}, "reports": 2}
     sweep = write_sweep(tmp_path / "sweep", patients="train", nested=nested, status="done", search={"name": "random"})
     html = page(sweep)
-    assert "this is the 2nd report" in part(html, "nested")
-    for claim in ("without seeing the test part", "Patients that the choice never saw", "is an honest estimate"):
+    assert "This is the 2nd report" in part(html, "nested")
+    for claim in ("without seeing the test part", "Patients that were not used for the choice", "is a fair estimate"):
         assert claim not in html
 
 
-def test_a_nested_cross_validation(tmp_path: Path):
+def test_a_nested_cross_validation_is_shown_fold_by_fold(tmp_path: Path):
     folds = [
         {"fold": i, "winner": i, "chosen_by": 0.65 + 0.01 * i, "test": 0.6, "overrides": f"lr={i}"} for i in (0, 1)
     ]
@@ -167,20 +169,20 @@ def test_a_nested_cross_validation(tmp_path: Path):
     assert "0.600 (0.500 to 0.700) (auroc, p < 0.001" in shown
     assert "on average 0.055 higher" in shown
     assert "1 1 0.660 0.600 lr=1" in shown
-    assert "honest estimate" not in part(page(sweep), "test-scores")
+    assert "fair estimate" not in part(page(sweep), "test-scores")
 
 
-def test_jobs_that_nothing_ranks(tmp_path: Path):
+def test_jobs_without_a_rank_have_no_best_job(tmp_path: Path):
     html = page(write_sweep(tmp_path / "sweep", ranked_by=None, winner=None, patients=""))
     assert "No job has a rank" in part(html, "leaderboard")
-    assert "none of them may be called the best" in words(html)
+    assert "there is no best job" in words(html)
     assert 'id="curse"' not in html
     assert 'id="effects"' not in html
     assert '<div class="card">' not in html
     assert "– 0 " in part(html, "test-scores")
 
 
-def test_a_long_leaderboard_is_folded_and_whole(tmp_path: Path):
+def test_a_long_leaderboard_is_folded_but_complete(tmp_path: Path):
     grid = {"a": [str(i) for i in range(40)], "model": ["sacnn", "cnn"]}
     html = page(write_sweep(tmp_path / "sweep", grid, lost={}))
     assert "The other 55 jobs" in part(html, "leaderboard")
@@ -188,7 +190,7 @@ def test_a_long_leaderboard_is_folded_and_whole(tmp_path: Path):
     assert "… and 29 more" in part(html, "swept")
 
 
-def test_a_stopped_sweep_and_an_audit_say_so_first(tmp_path: Path):
+def test_a_stopped_sweep_and_leakage_are_shown_first(tmp_path: Path):
     stopped = page(write_sweep(tmp_path / "a", lost={1: ("interrupted", ""), 2: ("missing", "")}, status="interrupted"))
     assert 'class="banner INCOMPLETE"' in stopped
     assert "stopped before its end" in words(stopped)
@@ -199,7 +201,7 @@ def test_a_stopped_sweep_and_an_audit_say_so_first(tmp_path: Path):
     assert "In 1 jobs the test patients or the outcome influenced the training" in words(page(sweep))
 
 
-def test_how_to_make_it_again(tmp_path: Path):
+def test_the_page_shows_how_to_run_the_sweep_again(tmp_path: Path):
     sweep = write_sweep(tmp_path / "sweep")
     shown = part(page(sweep), "reproduce")
     best = read_sweep(sweep).ranked.iloc[0]
@@ -208,7 +210,7 @@ def test_how_to_make_it_again(tmp_path: Path):
     assert f"run_dir={sweep / best['folder']}" in shown
 
 
-def test_everything_is_escaped(tmp_path: Path):
+def test_all_texts_are_escaped(tmp_path: Path):
     html = page(write_sweep(tmp_path / "sweep", lost={2: ("failed", "<script>alert(1)</script>")}))
     assert "<script" not in html
     assert "&lt;script&gt;" in html
@@ -223,7 +225,7 @@ def _json(**changes: Any) -> Callable[[Path], object]:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("damage", "message"),
     [
         (_write("sweep.json", "{"), ["sweep.json", "cannot be read"]),
         (_write("sweep.json", "[]"), ["sweep.json", "JSON object"]),
@@ -242,24 +244,24 @@ def _json(**changes: Any) -> Callable[[Path], object]:
         ),
     ],
 )
-def test_broken_files_are_named(tmp_path: Path, spoil: Callable[[Path], object], said: list[str]):
+def test_the_message_names_a_damaged_file(tmp_path: Path, damage: Callable[[Path], object], message: list[str]):
     sweep = write_sweep(tmp_path / "sweep")
-    spoil(sweep)
+    damage(sweep)
     with pytest.raises(UserError) as refusal:
         page(sweep)
-    assert all(word in str(refusal.value) for word in said), refusal.value
+    assert all(word in str(refusal.value) for word in message), refusal.value
 
 
-def test_a_word_where_a_score_should_be(tmp_path: Path):
+def test_the_message_names_the_column_of_a_score_that_is_not_a_number(tmp_path: Path):
     sweep = write_sweep(tmp_path / "sweep")
     table = pd.read_csv(sweep / "leaderboard.csv", dtype=str)
     table.loc[0, "cv/auroc"] = "much"
     table.to_csv(sweep / "leaderboard.csv", index=False)
-    with pytest.raises(UserError, match=r"column cv/auroc .* no number"):
+    with pytest.raises(UserError, match=r"column cv/auroc .* not a number"):
         read_sweep(sweep)
 
 
-def test_which_directory_is_meant(tmp_path: Path):
+def test_the_report_refuses_the_wrong_kind_of_directory(tmp_path: Path):
     sweep = write_sweep(tmp_path / "sweep", GRID)
     run = sweep / "0"
     for overrides, said in (
@@ -274,7 +276,7 @@ def test_which_directory_is_meant(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_the_command(run_command: Any, tmp_path: Path):
+def test_the_command_writes_the_page_of_a_sweep(run_command: Any, tmp_path: Path):
     sweep = write_sweep(tmp_path / "sweep")
     done = run_command("report.py", f"sweep_dir={sweep}")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The TRIPOD+AI checklist, filled in as far as the run's files go (Collins et al., BMJ 2024;385:e078378)."""
+"""The TRIPOD+AI checklist, filled in from the files of the run (Collins et al., BMJ 2024;385:e078378)."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def checklist(run: RunFiles) -> Block | None:
 
 
 def checklist_rows(run: RunFiles) -> list[dict[str, str]]:
-    """Return each row with its status, what the page shows, and what is left to the author."""
+    """Return each row with its status, the content of the page, and the part that the author must add."""
     known = _facts(run)
     rows = []
     for row in load_texts("tripod_ai"):
@@ -43,7 +43,7 @@ def checklist_rows(run: RunFiles) -> list[dict[str, str]]:
 
 
 def _facts(run: RunFiles) -> dict[str, str]:
-    """Return what the files show, by the names that the checklist needs; empty where they show nothing."""
+    """Return the facts in the files of the run, by the names in the checklist; an unknown fact is an empty text."""
     result, described, found = run.result, run.tables.get("characteristics"), run.tables.get("quality")
     treatments = described is not None and described["variable"].str.startswith("treatment").any()
     size = result.sample_size
@@ -76,7 +76,7 @@ def _facts(run: RunFiles) -> dict[str, str]:
 
 def _preprocessing(config: dict[str, Any]) -> str:
     clip = (config.get("features") or {}).get("clip")
-    if clip is None or (config.get("model") or {}).get("name") in {"brain", "prevalence"}:  # raw values, or none
+    if clip is None or (config.get("model") or {}).get("name") in {"brain", "prevalence"}:  # raw values, or no inputs
         return ""
     return f"inputs scaled by mean and standard deviation of the training part, limited to {clip:g} standard deviations"
 

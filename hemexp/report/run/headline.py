@@ -31,7 +31,7 @@ _EXAMINED = {
 
 
 def headline(run: RunFiles) -> dict[str, Any]:
-    """Return what the top of the page shows, by the names of the template."""
+    """Return the content of the top of the page, by the names of the template."""
     texts = load_texts("texts")
     kind = verdict_kind(run.result.verdict)
     title, text = texts["conclusions"][run.result.conclusion]
@@ -39,7 +39,7 @@ def headline(run: RunFiles) -> dict[str, Any]:
     return {
         "title": f"Prediction of hematoma expansion: {run.warning or title}",
         "sub": "Report of one run of hemexp",
-        "source": "the run's directory",
+        "source": "the run directory",
         "banner": {"kind": run.result.conclusion, "title": title, "text": " ".join([text, *_reasons(run)])},
         "alarm": alarm if kind != NO_LEAKAGE else None,
         "verdict": texts["verdicts"][kind] if kind == NO_LEAKAGE else "",
@@ -47,7 +47,9 @@ def headline(run: RunFiles) -> dict[str, Any]:
         "kind": kind,
         "summary": summary(run),
         "cards": headline_numbers(run),
-        "caveats": [{"name": code.replace("_", " "), "text": caveat_text(code)} for code in run.result.caveats],
+        "caveats": [
+            {"name": code.replace("_", " ").capitalize(), "text": caveat_text(code)} for code in run.result.caveats
+        ],
         "no_caveats": "The run recorded no caveats.",
     }
 
@@ -61,7 +63,7 @@ def _reasons(run: RunFiles) -> list[str]:
         f"By {name}, it is {claim_text(relation)}{_listed(claim.worse_than.get(measure, []))}."
         for measure, name, relation in (
             ("auroc", "AUROC (how well it ranks the patients)", claim.auroc),
-            ("brier", "Brier score (how right its risks are)", claim.brier),
+            ("brier", "Brier score (how accurate its risks are)", claim.brier),
         )
     ]
 
@@ -76,15 +78,14 @@ def _listed(names: list[str]) -> str:
 
 
 def summary(run: RunFiles) -> str:
-    """Return one paragraph on what was done; a number always has its interval and its baseline beside it."""
-    result, cards = run.result, headline_numbers(run)
+    """Return one paragraph on the model, the outcome and the number of patients."""
+    result = run.result
     parts = [
         f"This run trained the model “{model_name(run)}” to estimate the risk of hematoma expansion after "
         f"intracerebral hemorrhage, defined as {result.label_definition}. The model was then tested on patients who "
         "were not used for training.",
-        *(card["sentence"] for card in cards),
     ]
-    if not cards:
+    if not headline_numbers(run):
         parts.append("No score has both an interval and a baseline, so this page has no headline number.")
     size = result.sample_size
     if size and size.num_parameters and not size.adequate:
@@ -109,11 +110,11 @@ def headline_numbers(run: RunFiles) -> list[dict[str, str]]:
         within = result.cross_validation is not None and result.cross_validation.patients == "train"
         stage, where = "cv", f"cross-validation{' within the training part' if within else ''}"
         baseline = _best_baseline(result.comparison)
-        best = f"; the best simple baseline, {baseline.model}, {score_text(baseline.auroc)}" if baseline else ""
+        best = f"; the best simple baseline, {baseline.model}, scores {score_text(baseline.auroc)}" if baseline else ""
         constant = _prevalence_brier(result.comparison)
     majority = result.metrics.get(f"{stage}/majority_accuracy")
     cards = [
-        _card("AUROC", where, result.metrics.get(f"{stage}/auroc"), 2, f"Tossing a coin scores 0.50{best}"),
+        _card("AUROC", where, result.metrics.get(f"{stage}/auroc"), 2, f"Chance scores 0.50{best}"),
         _card("Brier score", where, result.metrics.get(f"{stage}/brier"), 3,
               f"Lower is better; the same risk for every patient scores {constant}" if constant else ""),
         _card("accuracy", where, result.metrics.get(f"{stage}/accuracy"), 2,
@@ -130,13 +131,11 @@ def _card(name: str, where: str, score: Score | None, digits: int, baseline: str
     if score is None or not _defined(score) or not baseline:
         return None
     value, low, high = (num(number, digits) for number in (score.value, score.low, score.high))
-    interval = f"95 % interval {low} to {high}"
     return {
         "name": f"{name[0].upper()}{name[1:]} in {where}",
         "value": value,
-        "interval": interval,
+        "interval": f"95 % interval {low} to {high}",
         "baseline": f"{baseline}.",
-        "sentence": f"In {where} its {name} was {value} ({interval}); {baseline[0].lower()}{baseline[1:]}.",
     }
 
 
@@ -151,7 +150,7 @@ def _prevalence_brier(rows: list[ComparedModel]) -> str:
 
 
 def limits(run: RunFiles) -> Block | None:
-    """Return the section on what limits the conclusions, as far as the files show it."""
+    """Return the section on the limits of the conclusions, from the files of the run."""
     result, kind = run.result, verdict_kind(run.result.verdict)
     items = [load_texts("texts")["verdicts"][kind]] if kind in {LEAKAGE, INCOMPLETE} else []
     items += [caveat_text(code) for code in result.caveats]

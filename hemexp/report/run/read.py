@@ -38,7 +38,7 @@ class RunFiles:
 
     @property
     def warning(self) -> str:
-        """The mark beside every score: the leak, or INCOMPLETE; empty where no leakage was found."""
+        """The warning beside every score: the leakage, or INCOMPLETE; empty if no leakage was found."""
         kind = verdict_kind(self.result.verdict)
         return "" if kind == NO_LEAKAGE else INCOMPLETE if kind == INCOMPLETE else self.result.verdict
 
@@ -105,7 +105,7 @@ def _ids(splits: Path, tables: Iterable[pd.DataFrame]) -> set[str]:
 
 
 def figure(run: RunFiles, name: str) -> Block | None:
-    """Return one of the run's figures with its explanation; None where the run has no such figure."""
+    """Return a figure of the run with its explanation; None if the run does not have this figure."""
     if name not in run.figures:
         return None
     title, explanation = load_texts("texts")["figures"][name]

@@ -9,7 +9,7 @@ from hemexp.report.run.read import RunFiles
 
 
 def command(run: RunFiles) -> str:
-    """Return the exact command of the run; empty where its overrides are not known."""
+    """Return the exact command of the run; empty if its overrides are not known."""
     return "" if run.overrides is None else shlex.join(single_run(run.overrides))
 
 

@@ -1,66 +1,67 @@
-"""What may be concluded from a sweep: how far the best is luck, what it is worth elsewhere, and what stays unknown."""
+"""Sections about the best job: its optimism, its score after the choice, and the limits of the sweep."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from hemexp.files.result import Score
 from hemexp.formatting import bounds, count, num, ordinal, p_value, score_text
 from hemexp.report.blocks import Block, bullets, section, table, text
 from hemexp.report.sweep.effects import expected_maximum, luck_within
-from hemexp.report.sweep.files import SweepFiles, measure_name
+from hemexp.report.sweep.files import SweepFiles, as_score, measure_name
 from hemexp.report.texts import caveat_text
 
 _WIDTH = 2 * 1.96  # standard errors in a 95 % interval
-_OUTCOME_KEYS = ("label", "data")  # to sweep them changes what is predicted, or for whom
+_OUTCOME_KEYS = ("label", "data")  # these keys change the outcome or the patients
 
 
 def standard_error(jobs: pd.DataFrame) -> float:
-    """Return a job's typical standard error, from the width of the intervals; NaN where there are none."""
+    """Return the typical standard error of a job, from the width of the intervals; NaN without intervals."""
     widths = (jobs["score_high"] - jobs["score_low"]).dropna()
     return float(widths.median()) / _WIDTH if len(widths) else float("nan")
 
 
-def selection_rows(sweep: SweepFiles) -> list[tuple[str, dict[str, float | None]]]:
-    """Return the best job's score as ranked, and where it was evaluated again, on fresh folds."""
+def selection_rows(sweep: SweepFiles) -> list[tuple[str, Score]]:
+    """Return the score that ranked the best job and, if it was evaluated again, its score on new folds."""
     if sweep.ranked.empty:
         return []
     rows = [("as ranked", sweep.score(sweep.ranked.iloc[0]))]
-    reevaluation = (sweep.block("winner", ("num_jobs", "score")) or {}).get("reevaluation")
-    return [*rows, ("the same settings on new folds", reevaluation)] if reevaluation else rows
+    again = (sweep.block("winner", ("num_jobs", "score")) or {}).get("reevaluation")
+    return [*rows, ("the same settings on new folds", as_score(again))] if again else rows
 
 
 def winners_curse(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
-    """Return the section on how far the best score is too good."""
+    """Return the section on the optimism of the best score."""
     jobs = sweep.ranked
     if len(jobs) < 2:
         return None
     rows = selection_rows(sweep)
     words = [
         f"Job {count(jobs.iloc[0]['job'])} has the best score of {count(len(jobs))}: {score_text(rows[0][1], 3)} "
-        f"({sweep.measure}). It is shown because it is the best, and a score chosen for being the best is too good: "
-        "the job was good, lucky, or both. An interval knows nothing of the choice."
+        f"({sweep.measure}). The best of many scores is usually too optimistic: the job may be good, lucky, or both. "
+        "The interval is not corrected for this choice."
     ]
     if len(rows) > 1:
-        words.append(_fresh_words(sweep, rows))
-    words.append(_expected_luck(sweep, jobs, fresh=len(rows) > 1))
-    return section("curse", f"The best of {count(len(jobs))}: the winner’s curse",
+        words.append(_new_folds_words(sweep, rows))
+    words.append(_expected_optimism(sweep, jobs, again=len(rows) > 1))
+    return section("curse", f"Is the best of {count(len(jobs))} scores too optimistic?",
                    [*map(text, words), figures.get("sweep_selection")])  # fmt: skip
 
 
-def _fresh_words(sweep: SweepFiles, rows: list[tuple[str, dict[str, float | None]]]) -> str:
+def _new_folds_words(sweep: SweepFiles, rows: list[tuple[str, Score]]) -> str:
     before, again = bounds(rows[0][1])[0], bounds(rows[1][1])[0]
     worse = (again - before) if sweep.lower_is_better else (before - again)
-    change = f"worse by {num(worse, 3)}" if worse > 0 else f"better by {num(-worse, 3)}, so no luck of the folds shows"
+    better = f"better by {num(-worse, 3)}, so no optimism from these folds is visible"
+    change = f"worse by {num(worse, 3)}" if worse > 0 else better
     return (
-        "The same settings, cross-validated again on fresh folds that had no part in the choice, score "
-        f"{score_text(rows[1][1], 3)}: {change}. This is the number to quote. Fresh folds of the same patients take "
-        "the luck of the folds away, not that of the patients: the job was chosen on these very patients, and only "
-        "new ones can tell how much of its lead is theirs."
+        "The same settings, cross-validated again on new folds that were not used for the choice, score "
+        f"{score_text(rows[1][1], 3)}: {change}. This is the number to quote. New folds remove the "
+        "luck of the folds, but the patients are the same. Only new patients can show the rest of the optimism."
     )
 
 
-def _expected_luck(sweep: SweepFiles, jobs: pd.DataFrame, fresh: bool) -> str:
+def _expected_optimism(sweep: SweepFiles, jobs: pd.DataFrame, again: bool) -> str:
     steps = expected_maximum(len(jobs))
     error, spread = standard_error(jobs), float(jobs["score"].std(ddof=1))
     within = luck_within(jobs, sweep.settings) if sweep.luck else float("nan")
@@ -68,82 +69,85 @@ def _expected_luck(sweep: SweepFiles, jobs: pd.DataFrame, fresh: bool) -> str:
     parts = []
     if not np.isnan(error):
         parts.append(
-            f"Were all {count(len(jobs))} jobs equally good and their errors independent, each with the standard "
-            f"error typical here ({num(error, 3)}), the best of them would be expected {num(error * steps, 3)} {side} "
-            "what they are all worth."
+            f"If all {count(len(jobs))} jobs were equally good and their errors independent, with the typical "
+            f"standard error ({num(error, 3)}), the best would be expected {num(error * steps, 3)} {side} "
+            "their true score."
         )
         if spread < error:
-            parts.append("These jobs share their patients and err together, so it is less here.")
+            parts.append("These jobs share their patients, so the difference is smaller here.")
     seeds = not np.isnan(within)
     what = f"Jobs of the same settings differ by {' and '.join(sweep.luck)}" if seeds else "The jobs’ scores differ"
     shown = within if seeds else spread
     parts.append(
-        f"{what} with a standard deviation of {num(shown, 3)}, and the best of {count(len(jobs))} equal jobs that "
-        f"spread so would be expected {num(shown * steps, 3)} {side} their "
+        f"{what} with a standard deviation of {num(shown, 3)}, and the best of {count(len(jobs))} equal jobs with "
+        f"this spread would be expected {num(shown * steps, 3)} {side} their "
         f"mean{'' if seeds else ', at most: part of the spread is true difference'}."
     )
-    if not fresh:
-        parts.append("Nobody evaluated the best again on fresh folds, so this is all that is known of its luck.")
+    if not again:
+        parts.append(
+            "The best job was not evaluated again on new folds, so its optimism is only known from this estimate."
+        )
     return " ".join(parts)
 
 
 def nested(sweep: SweepFiles) -> Block | None:
-    """Return the section on what the winner is worth where it was not chosen."""
+    """Return the section on the score of the chosen job in patients that were not used for the choice."""
     block = sweep.block("nested", ())
     if block is None:
         return None
     if "folds" in block:
         return section("nested", "Nested cross-validation: the search as a whole", _nested_folds(sweep, block))
-    found = sweep.block("nested", ("test", "winner")) or {}
+    choice = sweep.block("nested", ("test", "winner")) or {}
     words = (
-        f"The search chose job {count(found['winner'])} without seeing the test part. What that job scores there is "
-        "therefore not flattered by the choice; it is one split of the patients, and as uncertain as its interval "
-        "says."
+        f"The search chose job {count(choice['winner'])} without seeing the test part. What that job scores there is "
+        "therefore not made optimistic by the choice. It is from one split of the patients; the interval shows its "
+        "uncertainty."
     )
     if again := reported_again(sweep):
-        words = f"The search chose job {count(found['winner'])} within the training part. {again}"
+        words = f"The search chose job {count(choice['winner'])} within the training part. {again}"
     digits = {"auroc": 2, "auprc": 2}
-    rows = [[name.replace("_", " "), score_text(value, digits.get(name, 3))] for name, value in found["test"].items()]
+    rows = [
+        [name.replace("_", " "), score_text(as_score(score), digits.get(name, 3))]
+        for name, score in choice["test"].items()
+    ]
     return section("nested", "The chosen job in the test part",
                    [text(words), table("Test part", ["", "score (95 % interval)"], rows)])  # fmt: skip
 
 
 def reported_again(sweep: SweepFiles) -> str:
-    """Return what must be said of a search that went on after its test part was reported; empty where it did not."""
+    """Return a warning if the search continued after its test score was reported; otherwise an empty text."""
+    if sweep.num_reports < 2:
+        return ""
     return (
-        ""
-        if sweep.num_reports < 2
-        else (
-            "But it went on after its test part had been reported: this is the "
-            f"{ordinal(sweep.num_reports)} report, and who looks and goes on searching "
-            "chooses by the test part. The score may flatter."
-        )
+        "Continuing a search after seeing the test score makes that score optimistic. This is the "
+        f"{ordinal(sweep.num_reports)} report of the test score."
     )
 
 
-def nested_headline(sweep: SweepFiles) -> tuple[str, list[tuple[str, dict[str, float | None]]]]:
-    """Return what the nested result is called, and its score where there is one."""
+def nested_headline(sweep: SweepFiles) -> tuple[str, Score | None]:
+    """Return the name of the nested result, and its score if there is one."""
     block = sweep.block("nested", ()) or {}
     if "folds" in block:
-        return "The search as a whole, nested", [("", block)]
+        return "The search as a whole, nested", as_score(block)
     name = str((sweep.facts.get("search") or {}).get("score", "auroc"))
     score = (block.get("test") or {}).get(name)
-    return f"The chosen job: {measure_name(f'test/{name}')}", [("", score)] if score else []
+    return f"The chosen job: {measure_name(f'test/{name}')}", as_score(score) if score else None
 
 
 def _nested_folds(sweep: SweepFiles, block: dict[str, Any]) -> list[Block]:
     sweep.block("nested", ("score", "value", "low", "high"))
     rows = [
-        [str(each["fold"]), str(each["winner"]), num(each["chosen_by"], 3), num(each["test"], 3), each["overrides"]]
-        for each in block["folds"]
+        [str(fold["fold"]), str(fold["winner"]), num(fold["chosen_by"], 3), num(fold["test"], 3), fold["overrides"]]
+        for fold in block["folds"]
     ]
-    known = [each for each in block["folds"] if each["chosen_by"] is not None and each["test"] is not None]
-    drop = float(np.mean([each["chosen_by"] - each["test"] for each in known])) if known else float("nan")
+    pairs = [(fold["chosen_by"], fold["test"]) for fold in block["folds"]]
+    drops = [chosen_by - test for chosen_by, test in pairs if chosen_by is not None and test is not None]
+    drop = float(np.mean(drops)) if drops else float("nan")
     p = f", p {p_value(block['p'])} against no signal" if block.get("p") is not None else ""
     words = (
         f"In each of {count(len(rows))} folds the whole search ran on the other patients, and its winner was scored "
-        f"on the fold, which had no part in it. The mean of these scores, {score_text(block, 3)} "
-        f"({block['score'].replace('_', ' ')}{p}), is the honest worth of searching like this. The winners’ own "
+        f"on the fold, which was not used in the search. The mean of these scores, {score_text(as_score(block), 3)} "
+        f"({block['score'].replace('_', ' ')}{p}), is a fair estimate for this way of searching. The winners’ own "
         f"scores, as they were chosen, are on average {num(abs(drop), 3)} {'lower' if drop < 0 else 'higher'}. "
         f"{reported_again(sweep)}"
     )
@@ -152,7 +156,7 @@ def _nested_folds(sweep: SweepFiles, block: dict[str, Any]) -> list[Block]:
 
 
 def limits(sweep: SweepFiles) -> Block | None:
-    """Return what the sweep cannot say."""
+    """Return the section on the limits of the sweep."""
     items = [caveat_text(code) for code, _ in sweep.caveats.most_common()]
     jobs = sweep.ranked
     error = standard_error(jobs) if len(jobs) else float("nan")
@@ -160,7 +164,7 @@ def limits(sweep: SweepFiles) -> Block | None:
         near = int((abs(jobs["score"] - jobs.iloc[0]["score"]) <= error).sum()) - 1
         items.append(
             f"{count(near)} of the other {count(len(jobs) - 1)} ranked jobs are within one standard error of the "
-            "best. The ranking does not show that the first is better than those."
+            "best. The ranking does not show that the first job is better than these."
         )
     for key in sweep.swept:
         if key.partition(".")[0] in _OUTCOME_KEYS:
@@ -174,11 +178,10 @@ def limits(sweep: SweepFiles) -> Block | None:
             "One validation part ranked the jobs, without an interval: its few patients may favor any of them."
         )
     if sweep.luck and jobs[sweep.luck].drop_duplicates().shape[0] < 5:
-        items.append(f"Few values of {' and '.join(sweep.luck)}: the spread over them is itself uncertain.")
+        items.append(f"Few values of {' and '.join(sweep.luck)}: the spread over them is uncertain too.")
     if len(sweep.swept) > 1:
-        items.append("A mean over the other keys hides where two keys act together; the parallel picture may show it.")
+        items.append("A mean over the other keys can hide a combined effect of two keys; see the parallel coordinates.")
     items.append(
-        "Nothing outside the values tried is known, and all jobs learned from and were scored on the one cohort: "
-        "there is no external validation."
+        "Nothing is known about values that were not tried. All jobs used one cohort: there is no external validation."
     )
-    return section("limits", "What this sweep cannot say", [bullets(items)])
+    return section("limits", "Limits of this sweep", [bullets(items)])

@@ -1,4 +1,4 @@
-"""What each swept key does to the score, and how much of a best score is luck: computed from a leaderboard alone."""
+"""Compute the effect of each swept key on the score, and the share of chance in a best score."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,15 +15,16 @@ _NUM_BINS = 4
 
 @dataclass(frozen=True)
 class Effect:
-    """How the score goes with one key.
+    """The effect of one swept key on the score.
 
     Attributes:
         key: the swept key.
-        values: a row a value (or range of values): ``value, num_jobs, num_settings, mean, spread, luck``; the mean is
-            over settings, each taken once however many seeds it has; ``spread`` is the standard deviation over them,
-            ``luck`` the pooled one within a setting. NaN where there is one only.
-        places: of the jobs in the order of the leaderboard: the row of `values` that each belongs to.
-        balanced: every value was tried with the same other settings, so that their means can be compared.
+        values: one row for each value or range of values, with ``value, num_jobs, num_settings, mean, spread, luck``.
+            ``mean`` is over the settings; a setting counts once, however many seeds it has. ``spread`` is the standard
+            deviation over the settings, ``luck`` the pooled standard deviation within a setting. Both are NaN if there
+            is only one score.
+        places: the row of `values` for each job, in the order of the leaderboard.
+        balanced: every value was tried with the same other settings, so the means can be compared.
         ordered: the values are numbers.
     """
 
@@ -35,42 +36,41 @@ class Effect:
 
     @property
     def reach(self) -> float:
-        """How far apart the best and the worst value are on average."""
+        """The difference between the highest and the lowest mean."""
         return float(np.ptp(self.values["mean"])) if len(self.values) else 0.0
 
 
 def effects(jobs: pd.DataFrame, swept: dict[str, list[str]], luck: list[str]) -> list[Effect]:
-    """Return the effect of every swept key, the one that reaches furthest first and those of luck last.
+    """Return the effect of every swept key: the largest difference first, seeds and folds last.
 
     Args:
-        jobs: the ranked ones, with ``score`` and a column for each key.
+        jobs: the ranked jobs, with ``score`` and a column for each key.
         swept: the values of each key, in order.
-        luck: those of the keys that only vary what is chance.
+        luck: the swept keys that change a score only by chance.
     """
-    found = [_effect(jobs, key, swept, luck) for key in swept if jobs[key].nunique() > 1]
-    return sorted(found, key=lambda effect: (effect.key in luck, -effect.reach))
+    varied = [_effect(jobs, key, swept, luck) for key in swept if jobs[key].nunique() > 1]
+    return sorted(varied, key=lambda effect: (effect.key in luck, -effect.reach))
 
 
 def numbers(values: "pd.Series[str]") -> Array | None:
-    """Return values as numbers, None where one is none (``null`` and ``true`` are words)."""
+    """Return values as numbers; None if one of them is not a number, such as ``null`` or ``true``."""
     try:
-        found = values.astype(float).to_numpy()
+        array = values.astype(float).to_numpy()
     except ValueError:
         return None
-    return found if np.isfinite(found).all() else None
+    return array if np.isfinite(array).all() else None
 
 
 def expected_maximum(count: int) -> float:
-    """Return by how many standard deviations the best of so many equal, independent normal scores beats their mean."""
+    """Return the expected maximum of `count` independent standard normal scores."""
     grid = np.linspace(-10, 10, 20_001)
     return float(np.trapezoid(np.heaviside(grid, 0.5) - norm.cdf(grid) ** count, grid)) if count > 1 else 0.0
 
 
 def luck_within(jobs: pd.DataFrame, settings: list[str]) -> float:
-    """Return the pooled standard deviation of the score among jobs of the same settings; NaN where no two are."""
-    groups = (
-        [each["score"].to_numpy() for _, each in jobs.groupby(settings)] if settings else [jobs["score"].to_numpy()]
-    )
+    """Return the pooled standard deviation of the score within settings; NaN if every setting has one job."""
+    tables = [table for _, table in jobs.groupby(settings)] if settings else [jobs]
+    groups = [table["score"].to_numpy() for table in tables]
     free = sum(len(scores) - 1 for scores in groups)
     squares = sum(float(((scores - scores.mean()) ** 2).sum()) for scores in groups)
     return float(np.sqrt(squares / free)) if free else float("nan")
@@ -82,32 +82,31 @@ def _effect(jobs: pd.DataFrame, key: str, swept: dict[str, list[str]], luck: lis
     settings = [other for other in swept if other not in luck] if key not in luck else [*others, key]
     rows = []
     for place, name in enumerate(names):
-        there = jobs[places == place]
-        means = there.groupby(settings)["score"].mean() if settings else there["score"]
+        group = jobs[places == place]
+        means = group.groupby(settings)["score"].mean() if settings else group["score"]
         spread = float(means.std(ddof=1)) if len(means) > 1 else float("nan")
-        rows.append((name, len(there), len(means), float(means.mean()), spread, luck_within(there, settings)))
+        rows.append((name, len(group), len(means), float(means.mean()), spread, luck_within(group, settings)))
     columns = ["value", "num_jobs", "num_settings", "mean", "spread", "luck"]
-    company = [sorted(map(tuple, jobs.loc[places == place, others].to_numpy())) for place in range(len(names))]
-    balanced = all(each == company[0] for each in company)
+    combinations = [sorted(map(tuple, jobs.loc[places == place, others].to_numpy())) for place in range(len(names))]
+    balanced = all(combination == combinations[0] for combination in combinations)
     return Effect(key, pd.DataFrame(rows, columns=columns), places, balanced, numbers(jobs[key]) is not None)
 
 
 def _values(column: "pd.Series[str]", order: list[str]) -> tuple[list[str], Array]:
-    """Return what to call the values or groups of values of a key, and the group of each job."""
-    there = set(column)
+    """Return the names of the values or ranges of a key, and the number of the value or range of each job."""
     values = numbers(column)
-    if values is not None and len(there) > MOST_VALUES:
+    if values is not None and column.nunique() > MOST_VALUES:
         edges = np.unique(np.quantile(values, np.linspace(0, 1, _NUM_BINS + 1)[1:-1]))
         bins = np.searchsorted(edges, values, side="left")
         kept, places = np.unique(bins, return_inverse=True)
-        names = [f"{values[bins == each].min():.2g} to {values[bins == each].max():.2g}" for each in kept]
+        names = [f"{values[bins == number].min():.2g} to {values[bins == number].max():.2g}" for number in kept]
         return names, places
-    names = in_order(there, order)
+    names = in_order(column, order)
     return names, np.array([names.index(value) for value in column])
 
 
 def in_order(values: Iterable[str], given: Sequence[str]) -> list[str]:
-    """Return different values as an axis has them: numbers by size, then words as they were given."""
+    """Return the different values in the order of an axis: numbers by size, then words in the given order."""
 
     def place(value: str) -> tuple[bool, float, str]:
         number = numbers(pd.Series([value]))

@@ -1,4 +1,4 @@
-"""The pictures of a sweep's page: drawn from its leaderboard, left in ``figures/``, and as blocks of the page."""
+"""Draw the figures of a sweep from its leaderboard and save them in ``figures/``."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ from hemexp.report.texts import load_texts
 
 
 def draw_sweep(sweep: SweepFiles, effects: list[Effect]) -> dict[str, Figure]:
-    """Draw every picture that the leaderboard allows, by file name."""
+    """Return every figure that the leaderboard has the data for, by file name."""
     jobs, measure = sweep.ranked, sweep.measure
     drawings: dict[str, Callable[[], Figure]] = {}
     if len(jobs):
@@ -29,10 +29,10 @@ def draw_sweep(sweep: SweepFiles, effects: list[Effect]) -> dict[str, Figure]:
     if effects:
         scores = jobs["score"].to_numpy(dtype=float)
         panels = []
-        for each in effects:
-            means = each.values["mean"].to_numpy(dtype=float)
-            joined = each.ordered and each.key not in sweep.luck
-            panels.append((each.key, list(each.values["value"]), each.places, means, joined))
+        for effect in effects:
+            means = effect.values["mean"].to_numpy(dtype=float)
+            joined = effect.ordered and effect.key not in sweep.luck
+            panels.append((effect.key, list(effect.values["value"]), effect.places, means, joined))
         orders = {key: in_order(values, values) for key, values in sweep.swept.items()}
         varied = [key for key in sweep.swept if jobs[key].nunique() > 1]
         drawings["sweep_effects"] = lambda: draw.effects(panels, scores, measure)
@@ -48,13 +48,13 @@ def draw_sweep(sweep: SweepFiles, effects: list[Effect]) -> dict[str, Figure]:
 
 
 def figure_blocks(figures: dict[str, Figure], directory: Path) -> dict[str, Block]:
-    """Save figures into a directory, and return each as a block of the page with its reading aid."""
+    """Save figures in a directory and return each as a block of the page with its explanation."""
     directory.mkdir(parents=True, exist_ok=True)
     blocks: dict[str, Block] = {}
     for name, figure in figures.items():
         path = directory / f"{name}.png"
         with house_style():
             figure.savefig(path)
-        title, aid = load_texts("texts")["figures"][name]
-        blocks[name] = {"kind": "figure", "title": title, "aid": aid, "source": png_uri(path)}
+        title, explanation = load_texts("texts")["figures"][name]
+        blocks[name] = {"kind": "figure", "title": title, "aid": explanation, "source": png_uri(path)}
     return blocks

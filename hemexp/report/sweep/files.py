@@ -1,8 +1,8 @@
-"""What a sweep's directory holds, for the page."""
+"""Read and check the files of a sweep directory for the page."""
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,27 +12,27 @@ import numpy as np
 import pandas as pd
 
 from hemexp.errors import UserError
-from hemexp.files.result import METRIC_NAMES, RunResult, load_json, read_result
+from hemexp.files.result import METRIC_NAMES, RunResult, Score, load_json, read_result
 
-LUCK = ("seed", "split.fold")  # keys that no one would choose among: they are what a score varies with by chance
+LUCK = ("seed", "split.fold")  # keys that change a score only by chance
 _STAGES = {"cv": "cross-validated", "val": "validation part", "test": "test part"}
-_SERIAL = re.compile(r"(?<!\w)\d{8,}(?!\w)")  # a scan's, of a patient that no split names
+_SERIAL = re.compile(r"(?<!\w)\d{8,}(?!\w)")  # a scan serial, which may identify a patient
 
 
 @dataclass(frozen=True)
 class SweepFiles:
-    """A sweep as its files tell it.
+    """The content of a sweep directory.
 
     Attributes:
-        path: of the sweep.
-        facts: sweep.json.
-        jobs: leaderboard.csv: the ranked ones first, best first.
+        path: the sweep directory.
+        facts: the content of sweep.json.
+        jobs: the rows of leaderboard.csv: ranked jobs first, best first; then the others.
         swept: the values of each swept key, in order.
-        caveats: how many jobs recorded each.
-        verdicts: how many jobs each kind of verdict has.
-        evaluated: whom the jobs' cross-validation went over: ``labelled``, ``train``.
-        patient_ids: whom the page must not name.
-        timeline: timeline.csv, None where there is none.
+        caveats: number of jobs with each caveat.
+        verdicts: number of jobs with each kind of verdict.
+        evaluated: patients in the jobs' cross-validation: ``labelled``, ``train``.
+        patient_ids: ids that the page must not show.
+        timeline: the rows of timeline.csv; None if it does not exist.
     """
 
     path: Path
@@ -62,44 +62,45 @@ class SweepFiles:
 
     @property
     def measure(self) -> str:
-        """What ranked the jobs, in words; empty where nothing did."""
+        """Name of the score that ranked the jobs; empty if no score did."""
         return measure_name(str(self.facts.get("ranked_by") or ""))
 
     @property
     def test_untouched(self) -> bool | None:
-        """Whether the cross-validation that ranked the jobs left the test part alone; None where nobody knows."""
+        """Whether the cross-validation that ranked the jobs left the test part alone; None if unknown."""
         return self.evaluated == {"train"} if len(self.evaluated) == 1 else None
 
     @property
     def num_reports(self) -> int:
-        """How often the test part was reported while the search went on; 0 where it never was."""
+        """Number of times that the search has reported the test part."""
         return int((self.block("nested", ()) or {"reports": 0}).get("reports", 1))
 
     @property
     def settings(self) -> list[str]:
-        """The swept keys that one may choose among."""
+        """The swept keys that are real choices, without seeds and folds."""
         return [key for key in self.swept if key not in LUCK]
 
     def short(self, key: str) -> str:
-        """Return what heads the column of a swept key: its last part, where no other has the same."""
+        """Return the heading of a swept key: its last part if it is unique, else the whole key."""
         last = key.rpartition(".")[2]
         return last if sum(other.rpartition(".")[2] == last for other in self.swept) == 1 else key
 
     @property
     def luck(self) -> list[str]:
-        """The swept keys that only vary what is chance."""
+        """The swept keys that change a score only by chance."""
         return [key for key in self.swept if key in LUCK]
 
-    def scores(self, job: Any, metric: str) -> dict[str, float | None] | None:
-        """Return a job's metric such as ``cv/brier`` with its interval, None where the leaderboard has none."""
+    def scores(self, job: Any, metric: str) -> Score | None:
+        """Return a metric of a job, such as ``cv/brier``, with its interval; None if the leaderboard has none."""
         if metric not in self.jobs or np.isnan(job[metric]):
             return None
-        found = {"value": job[metric], "low": job.get(f"{metric}_low"), "high": job.get(f"{metric}_high")}
-        return {key: None if value is None or np.isnan(value) else float(value) for key, value in found.items()}
+        numbers = (job.get(name, np.nan) for name in (metric, f"{metric}_low", f"{metric}_high"))
+        value, low, high = (None if np.isnan(number) else float(number) for number in numbers)
+        return Score(value=value, low=low, high=high)
 
-    def score(self, job: Any) -> dict[str, float | None]:
+    def score(self, job: Any) -> Score:
         """Return the score that ranked a job."""
-        return self.scores(job, "score") or {"value": None, "low": None, "high": None}
+        return self.scores(job, "score") or Score()
 
     def block(self, key: str, needs: tuple[str, ...]) -> dict[str, Any] | None:
         """Return a block of sweep.json, None where it is empty.
@@ -116,6 +117,11 @@ class SweepFiles:
         return dict(block)
 
 
+def as_score(content: Mapping[str, Any]) -> Score:
+    """Return a score that was read from sweep.json."""
+    return Score(**{name: content.get(name) for name in ("value", "low", "high")})
+
+
 def measure_name(metric: str) -> str:
     """Return a metric in words: ``cv/auroc`` is ``AUROC, cross-validated``."""
     stage, _, name = metric.rpartition("/")
@@ -124,26 +130,24 @@ def measure_name(metric: str) -> str:
 
 
 def hide_serials(text: str) -> str:
-    """Return a job's message without scan serials, which name a patient."""
+    """Return a job's message without scan serials, which may identify a patient."""
     return _SERIAL.sub("[number]", text)
 
 
 COLUMNS = ["rank", "job", "folder", "status", "overrides", "score", "score_low", "score_high", "seconds", "message"]
-
-
 NUMBERS = ["rank", "job", "score", "score_low", "score_high", "seconds"]
 
 
 def read_sweep(path: Path) -> SweepFiles:
-    """Read a sweep's directory.
+    """Read a sweep directory.
 
     Raises:
-        UserError: a file is broken; the message names it and the rule.
+        UserError: a file is damaged; the message names the file and the rule.
     """
     facts = load_json(path / "sweep.json")
     swept = facts.get("swept") or {}
     if not isinstance(swept, dict) or not all(isinstance(values, list) for values in swept.values()):
-        raise UserError(f"{path / 'sweep.json'}: swept is not as train.py writes it: it holds no lists by key")
+        raise UserError(f"{path / 'sweep.json'}: swept is not as train.py writes it: it must hold a list for each key")
     swept = {str(key): [str(value) for value in values] for key, values in swept.items()}
     jobs = _leaderboard(path / "leaderboard.csv", list(swept))
     results = list(_results(path, jobs))
@@ -169,7 +173,7 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _leaderboard(path: Path, swept: list[str]) -> pd.DataFrame:
-    """Return the leaderboard with its numbers as such; swept values stay as they were written."""
+    """Return the leaderboard with its numbers as floats; swept values stay as they were written."""
     table = _table(path)
     absent = [name for name in [*COLUMNS, *swept] if name not in table]
     if absent:
@@ -178,7 +182,7 @@ def _leaderboard(path: Path, swept: list[str]) -> pd.DataFrame:
     for name in (*NUMBERS, *scored, *(name for name in ("best_loss", "epochs") if name in table)):
         table[name] = _numbers(path, table[name])
     if table["job"].isna().any():
-        raise UserError(f"{path}: row {int(table['job'].isna().argmax()) + 2}: a job without its number")
+        raise UserError(f"{path}: row {int(table['job'].isna().argmax()) + 2}: a job without a number")
     return table.sort_values("rank", kind="stable", na_position="last", ignore_index=True)
 
 
@@ -196,7 +200,7 @@ def _numbers(path: Path, column: "pd.Series[str]") -> "pd.Series[float]":
     try:
         return pd.to_numeric(column.replace("", None)).astype(float)
     except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: column {column.name} holds something that is no number: {error}") from None
+        raise UserError(f"{path}: column {column.name} holds a value that is not a number: {error}") from None
 
 
 def _results(path: Path, jobs: pd.DataFrame) -> Iterator[RunResult]:
@@ -212,5 +216,5 @@ def _evaluated(result: RunResult) -> str:
 
 
 def _patients(path: Path, jobs: pd.DataFrame) -> set[str]:
-    parts = [load_json(each) for folder in jobs["folder"] if (each := path / folder / "splits.json").is_file()]
+    parts = [load_json(file) for folder in jobs["folder"] if (file := path / folder / "splits.json").is_file()]
     return {str(name) for part in parts for names in part.values() if isinstance(names, list) for name in names} - {""}

@@ -1,4 +1,4 @@
-"""What each swept key does to the score, in words and tables."""
+"""The section about the effect of each swept key on the score."""
 
 from hemexp.formatting import count, num
 from hemexp.report.blocks import Block, section, table, text
@@ -8,36 +8,36 @@ from hemexp.report.sweep.files import SweepFiles
 _TOP = 10  # settings that are shown
 
 
-def key_effects(sweep: SweepFiles, found: list[Effect], figures: dict[str, Block]) -> Block | None:
-    """Return the section on what each swept key does to the score."""
-    if not found:
+def key_effects(sweep: SweepFiles, effects: list[Effect], figures: dict[str, Block]) -> Block | None:
+    """Return the section on the effect of each swept key."""
+    if not effects:
         return None
     words = [
         "For each key, the mean score of the jobs by value, over all values of the other keys, largest difference "
         f"first. The spread is a standard deviation over the other settings. {_luck_words(sweep)}"
     ]
-    if not all(effect.balanced for effect in found if effect.key not in sweep.luck):
+    if not all(effect.balanced for effect in effects if effect.key not in sweep.luck):
         words.append(
-            "Not every value was tried with the same other settings, so a mean may be owed to the company that its "
-            "value kept: read the differences as hints."
+            "Not every value was tried with the same other settings, so means may also differ because of the "
+            "other settings: read the differences as hints."
         )
-    tables = [_effect_table(sweep, effect) for effect in found]
+    tables = [_effect_table(sweep, effect) for effect in effects]
     blocks = [*map(text, words), figures.get("sweep_effects"), *tables, *_by_setting(sweep)]
-    return section("effects", "What each key does", blocks)
+    return section("effects", "Effect of each key", blocks)
 
 
 def _luck_words(sweep: SweepFiles) -> str:
     if not sweep.luck:
         return (
-            "No seed was swept, so nothing here says how far a score moves by chance when nothing but the seed "
-            "differs: a difference as small as that means nothing."
+            "No seed was swept, so it is not known how much a score changes by chance when only the seed differs. "
+            "Differences of that size mean nothing."
         )
-    parts = {"seed": "the seed decides first weights, folds and, where it is drawn, the split",
-             "split.fold": "the fold decides who trains and who tests"}  # fmt: skip
+    parts = {"seed": "the seed sets the first weights, the folds and a random split",
+             "split.fold": "the fold assigns patients to training and test"}  # fmt: skip
     names = f"{' and '.join(sweep.luck)} {'vary' if sweep.luck[1:] else 'varies'}"
     return (
-        f"{names} chance alone ({'; '.join(parts[key] for key in sweep.luck)}): each setting counts once, with its "
-        "mean over them, and the spread over them within a setting stands apart."
+        f"{names} only chance ({'; '.join(parts[key] for key in sweep.luck)}): each setting counts once, with its "
+        "mean over them, and the spread within a setting is shown separately."
     )
 
 
@@ -55,12 +55,12 @@ def _effect_table(sweep: SweepFiles, effect: Effect) -> Block:
          *([num(row.luck, 3)] if lucky else [])]
         for row in effect.values.itertuples()
     ]  # fmt: skip
-    note = "This key is chance: its best value is no better a choice." if chance else ""
+    note = "This key is chance: its best value is not a better choice." if chance else ""
     return table(effect.key, head, rows, note)
 
 
 def _by_setting(sweep: SweepFiles) -> list[Block]:
-    """Return the settings in the order of their means over what is chance, where that was swept."""
+    """Return a table of the settings in the order of their means over the seeds or folds, if these were swept."""
     if not sweep.luck or not sweep.settings or sweep.ranked.empty:
         return []
     groups = sweep.ranked.groupby(sweep.settings, sort=False)["score"].agg(["size", "mean", "std", "min", "max"])
@@ -71,7 +71,7 @@ def _by_setting(sweep: SweepFiles) -> list[Block]:
         reach = f"{num(row['min'], 3)} to {num(row['max'], 3)}"
         rows.append([*values, count(row["size"]), num(row["mean"], 3), num(row["std"], 3), reach])
     over = " and ".join(sweep.luck)
-    note = "This order, and not the single best job, is what to choose a setting by."
+    note = "Choose a setting by this order, not by the single best job."
     if len(groups) > _TOP:
         note += f" The best {_TOP} of {count(len(groups))} settings."
     head = [*map(sweep.short, sweep.settings), "jobs", "mean score", "spread", "lowest to highest"]

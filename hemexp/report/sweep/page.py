@@ -1,4 +1,4 @@
-"""The page about a sweep: the same template as a run's, filled from the sweep's directory."""
+"""The page of a sweep, with the template that the page of a run has."""
 
 import shlex
 from typing import Any
@@ -13,21 +13,21 @@ from hemexp.report.run.reproduce import single_run
 from hemexp.report.sweep import choice
 from hemexp.report.sweep import sections as parts
 from hemexp.report.sweep.effects import Effect
-from hemexp.report.sweep.files import SweepFiles
+from hemexp.report.sweep.files import SweepFiles, as_score
 from hemexp.report.sweep.keys import key_effects
 from hemexp.report.sweep.sections import status_counts
 from hemexp.report.texts import caveat_text
 
 _ENDS = {
-    "interrupted": "The sweep was stopped before its end. What stands below is what its finished jobs left.",
-    "running": "The sweep is running, or was killed. What stands below is what its finished jobs left when it was last "
-    "written.",
-    "failed": "Some jobs left no result; the others are ranked without them.",
+    "interrupted": "The sweep was stopped before its end. This page shows its finished jobs.",
+    "running": "The sweep is running, or was killed. This page shows its finished jobs.",
+    "failed": "Some jobs have no result; the others are ranked without them.",
 }
 _CHOOSES = (
-    "A sweep chooses among settings. Its best score is chosen for being the best, and so too good: quote what was "
-    "measured after the choice, not what made it."
+    "The best score of a sweep is usually too optimistic, because it was chosen for being the best. Quote a score that "
+    "was measured after the choice."
 )
+_CHOSEN, _NOT_CHOSEN = "chosen by this score", "not chosen by this score"
 
 
 def render_sweep(sweep: SweepFiles, effects: list[Effect], figures: dict[str, Block], patients: bool) -> str:
@@ -56,7 +56,7 @@ def render_sweep(sweep: SweepFiles, effects: list[Effect], figures: dict[str, Bl
         _reproduce(sweep, figures),
     ]
     content = _top(sweep) | {
-        "sections": [each for each in sections if each],
+        "sections": [block for block in sections if block],
         "version": __version__,
         "patients": patients,
     }
@@ -74,7 +74,7 @@ def _top(sweep: SweepFiles) -> dict[str, Any]:
     return {
         "title": f"Sweep of {count(len(sweep.jobs))} jobs: prediction of hematoma expansion",
         "sub": "Report of a sweep of hemexp",
-        "source": "the sweep's directory",
+        "source": "the sweep directory",
         "banner": {"kind": "SWEEP", "title": f"Sweep of {counts}", "text": _CHOOSES},
         "alarm": {"kind": kind, "title": "Read this first", "text": " ".join(alarms)} if alarms else None,
         "verdict": "",
@@ -83,7 +83,7 @@ def _top(sweep: SweepFiles) -> dict[str, Any]:
         "summary": _summary(sweep),
         "cards": _cards(sweep),
         "caveats": [
-            {"name": f"{code.replace('_', ' ')} ({count(number)} jobs)", "text": caveat_text(code)}
+            {"name": f"{code.replace('_', ' ').capitalize()} ({count(number)} jobs)", "text": caveat_text(code)}
             for code, number in sweep.caveats.most_common()
         ],
         "no_caveats": "The jobs recorded no caveats.",
@@ -92,75 +92,63 @@ def _top(sweep: SweepFiles) -> dict[str, Any]:
 
 def _summary(sweep: SweepFiles) -> str:
     keys = ", ".join(sweep.swept) or "no key"
-    words = f"{count(len(sweep.jobs))} jobs went through different values of {keys}."
+    words = f"{count(len(sweep.jobs))} jobs tried different values of {keys}."
     if sweep.ranked.empty:
-        return f"{words} None of them is ranked, so none of them may be called the best."
+        return f"{words} None of them is ranked, so there is no best job."
     best = sweep.ranked.iloc[0]
-    rows = choice.selection_rows(sweep)
-    words += f" By {sweep.measure}, the best is job {count(best['job'])} ({best['overrides'] or 'as it is'})"
-    words += f", with {_shown(rows[0][1])}."
-    if len(rows) > 1:
-        words += f" On fresh folds the same settings have {_shown(rows[1][1])}."
-    return words
-
-
-def _shown(score: dict[str, float | None]) -> str:
-    value, low, high = bounds(score)
-    interval = f" (95 % interval {num(low, 3)} to {num(high, 3)})" if low == low and high == high else ""
-    return f"{num(value, 3)}{interval}"
+    settings = best["overrides"] or "the default settings"
+    return f"{words} By {sweep.measure}, the best is job {count(best['job'])} ({settings})."
 
 
 def _cards(sweep: SweepFiles) -> list[dict[str, str]]:
-    """Return the best score beside its less flattering relatives; without an interval none is headlined."""
-    cards = []
-    found = [
-        (f"Best of {count(len(sweep.ranked))}: {sweep.measure}", choice.selection_rows(sweep)[:1],
-         "The score that chose it: too good.", "chosen by this score"),
-        (f"The same on fresh folds: {sweep.measure}", choice.selection_rows(sweep)[1:],
-         "Same patients, other folds, after the choice.", "not chosen by this score"),
-    ]  # fmt: skip
-    name, honest = choice.nested_headline(sweep)
-    found.append(
+    """Return the headline numbers, each with its interval: the best score, then the scores after the choice."""
+    best, again = ([score for _, score in choice.selection_rows(sweep)] + [None, None])[:2]
+    nested_name, nested = choice.nested_headline(sweep)
+    scores = [
+        (f"Best of {count(len(sweep.ranked))}: {sweep.measure}", best, "Usually too optimistic.", _CHOSEN),
         (
-            name,
-            honest,
-            choice.reported_again(sweep) or "Patients that the choice never saw.",
-            "not chosen by this score",
-        )
-    )
-    coin = " A coin scores 0.50." if "AUROC" in sweep.measure else ""
-    rival = (sweep.block("winner", ("num_jobs", "score")) or {}).get("baseline")
-    if rival:
-        coin += f" The best baseline on the folds that chose, {rival['model']}: {score_text(rival, 3)}."
-    for name, rows, words, chip in found:
-        for _, score in rows:
-            value, low, high = bounds(score)
-            if low == low and high == high:
-                cards.append({"name": name, "value": num(value, 3), "chip": chip, "baseline": words + coin,
-                              "interval": f"95 % interval {num(low, 3)} to {num(high, 3)}"})  # fmt: skip
+            f"The same on new folds: {sweep.measure}",
+            again,
+            "Same patients, other folds, after the choice.",
+            _NOT_CHOSEN,
+        ),
+        (
+            nested_name,
+            nested,
+            choice.reported_again(sweep) or "Patients that were not used for the choice.",
+            _NOT_CHOSEN,
+        ),
+    ]
+    reference = " Chance: 0.50." if "AUROC" in sweep.measure else ""
+    if baseline := (sweep.block("winner", ("num_jobs", "score")) or {}).get("baseline"):
+        best_baseline = f"{baseline['model']}: {score_text(as_score(baseline), 3)}"
+        reference += f" The best baseline on the folds of the choice, {best_baseline}."
+    cards = []
+    for name, score, words, chip in scores:
+        value, low, high = (num(number, 3) for number in bounds(score))
+        if "–" not in (low, high):
+            cards.append({"name": name, "value": value, "chip": chip, "baseline": words + reference,
+                          "interval": f"95 % interval {low} to {high}"})  # fmt: skip
     return cards
 
 
 def _reproduce(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
-    command = [str(each) for each in sweep.facts.get("command") or []]
+    command = [str(word) for word in sweep.facts.get("command") or []]
     blocks: list[Block | None] = []
     if command:
-        words = (
-            "This command made the sweep. Given the same hydra.sweep.dir again, it runs only what is missing or failed."
-        )
+        words = "This command made the sweep. With the same hydra.sweep.dir, it runs only the missing and failed jobs."
         blocks += [text(words), {"kind": "code", "text": shlex.join(["python", *command])}]
     if len(sweep.ranked):
         folder = str(sweep.ranked.iloc[0]["folder"])
         overrides = read_overrides(sweep.path / folder / ".hydra" / "overrides.yaml")
         if overrides is not None:
-            blocks += [text("And this one the best job alone:"),
+            blocks += [text("This command runs the best job only:"),
                        {"kind": "code", "text": shlex.join(single_run(overrides))}]  # fmt: skip
             blocks.append(text(f"Its own page: python report.py run_dir={shlex.quote(str(sweep.path / folder))}"))
     rows = [["status", str(sweep.facts.get("status", "unknown"))]]
     if isinstance(sweep.facts.get("seconds"), int | float):
         rows.append(["time from start to end", f"{num(sweep.facts['seconds'], 0)} seconds"])
-    together = float(sweep.jobs["seconds"].sum())
-    rows.append(["the jobs' own times together", f"{num(together, 0)} seconds"])
-    rows += [[f"version of {name}", str(each)] for name, each in (sweep.facts.get("versions") or {}).items()]
+    rows.append(["sum of the times of the jobs", f"{num(float(sweep.jobs['seconds'].sum()), 0)} seconds"])
+    rows += [[f"version of {name}", str(version)] for name, version in (sweep.facts.get("versions") or {}).items()]
     return section("reproduce", "How to reproduce this sweep",
                    [*blocks, table("", ["", ""], rows), figures.get("sweep_timeline")])  # fmt: skip

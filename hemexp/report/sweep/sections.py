@@ -1,4 +1,4 @@
-"""What was swept, how the jobs came out, what failed, and what the test part says of them."""
+"""Sections about the settings, the ranking, the test scores and the failed jobs of a sweep."""
 
 from typing import Any
 
@@ -15,24 +15,24 @@ _STATUS = {
     "done": "finished",
     "failed": "failed",
     "killed": "killed",
-    "timeout": "given up after too long",
-    "pruned": "ended early by the search, as unpromising",
+    "timeout": "stopped after the time limit",
+    "pruned": "stopped early by the search",
     "interrupted": "interrupted",
     "missing": "never run",
 }
 _SEARCHES = {
     "grid": "every combination of these values",
     "random": "settings drawn at random",
-    "tpe": "settings that a search (tree-structured Parzen estimator) proposed, learning from the jobs before",
+    "tpe": "settings proposed by a search (tree-structured Parzen estimator) that learns from the earlier jobs",
 }
 
 
 def swept(sweep: SweepFiles) -> Block | None:
-    """Return the section on what was tried, where, and what ranked it."""
+    """Return the section on the swept keys, the search and the ranking score."""
     keys = [[key, _listed(values), count(len(values))] for key, values in sweep.swept.items()]
     search, where = sweep.facts.get("search") or {}, sweep.facts.get("where") or {}
     rows = [["How settings were found", _SEARCHES.get(str(search.get("name")), str(search.get("name", "unknown")))]]
-    rows.append(["What ranks the jobs", f"{_ranking(sweep)}. Test scores never do"])
+    rows.append(["What ranks the jobs", f"{_ranking(sweep)}. Test scores do not rank the jobs"])
     rows.append(["Where the jobs ran", str(where.get("name", "unknown"))])
     rows.append(["Jobs", f"{count(len(sweep.jobs))}: {status_counts(sweep)}"])
     if sweep.facts.get("skipped"):
@@ -42,7 +42,7 @@ def swept(sweep: SweepFiles) -> Block | None:
 
 
 def status_counts(sweep: SweepFiles) -> str:
-    """Return how many jobs ended how."""
+    """Return the number of jobs by status."""
     statuses = sweep.jobs["status"].value_counts()
     known = [name for name in _STATUS if name in statuses] + sorted(set(statuses.index) - set(_STATUS))
     return ", ".join(f"{count(statuses[name])} {_STATUS.get(name, name)}" for name in known)
@@ -53,7 +53,7 @@ def leaderboard(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
     if sweep.ranked.empty:
         words = (
             "No job has a rank: none was cross-validated, and none had patients of the training part held out "
-            "(split.val_fraction). Scores of the test part report; choosing by them would make them training scores."
+            "(split.val_fraction). Test scores are not used to choose a job."
         )
         return section("leaderboard", "Leaderboard", [text(words, "warn"), *_unranked(sweep)])
     metric = str(sweep.facts.get("ranked_by") or "")
@@ -83,8 +83,8 @@ def _interval(sweep: SweepFiles) -> str:
     if str(sweep.facts.get("ranked_by") or "").startswith("cv/"):
         return (
             "In brackets, 95 % intervals: how far a score would move with other patients. Two jobs share patients, so "
-            "their difference is surer than the overlap of their intervals suggests; neither is corrected for "
-            "choosing the best."
+            "their difference is more certain than the overlap suggests. The intervals are not corrected for choosing "
+            "the best job."
         )
     return "The score of the validation part has no interval."
 
@@ -104,26 +104,26 @@ def _unranked(sweep: SweepFiles) -> list[Block]:
 
 
 def test_scores(sweep: SweepFiles) -> Block | None:
-    """Return the section on the test part, apart from everything that ranks."""
+    """Return the section on the scores of the test part, which are not used for the ranking."""
     metrics = [name for name in ("test/auroc", "test/brier") if name in sweep.jobs and sweep.jobs[name].notna().any()]
     done = sweep.ranked if len(sweep.ranked) else sweep.jobs
     done = done[done[metrics].notna().any(axis=1)] if metrics else done.iloc[:0]
     if done.empty:
         return None
     words = (
-        "The test part has no say in the ranking, and the rows stand in the order of the leaderboard: whoever picks "
-        "a job by its test score has trained on the test part, and has no honest number left. "
+        "Test scores are not used for the ranking; the rows are in the order of the leaderboard. Choosing a job by "
+        "its test score would make that score too optimistic. "
     )
-    told: dict[bool | None, str] = {
-        True: "The jobs were ranked within the training part alone, so the test score of the job ranked first is an "
-        "honest estimate; those of the others are there to be read, not to be chosen from.",
-        False: "The cross-validation that ranked the jobs went over all labelled patients, those of the test part "
-        "among them. So even the first job’s test score is no independent check of the choice.",
+    explanations: dict[bool | None, str] = {
+        True: "The jobs were ranked within the training part alone, so the test score of the job ranked first is a "
+        "fair estimate. Do not choose a job by the test scores of the others.",
+        False: "The cross-validation that ranked the jobs used all labeled patients, also those of the test part. "
+        "So even the test score of the first job is not an independent check of the choice.",
     }
     if sweep.num_reports > 1:
-        words += "The search went on after its test part had been reported, so not even the first job’s is untouched."
+        words += "The search continued after its test score was seen, so even the first job’s test score is optimistic."
     elif not sweep.luck or not sweep.test_untouched:
-        words += told.get(sweep.test_untouched, "")
+        words += explanations.get(sweep.test_untouched, "")
     else:
         words += "Where folds or seeds are swept, one job’s test patients may be another’s training patients. "
     head = ["rank", "job", *(measure_name(name).partition(",")[0] for name in metrics)]
@@ -136,18 +136,18 @@ def test_scores(sweep: SweepFiles) -> Block | None:
     blocks = [table("Test part, in the order of the leaderboard", head, rows[:SHOWN], "" if rows[SHOWN:] else note)]
     if rows[SHOWN:]:
         blocks.append(table("", head, rows[SHOWN:], note, folded=f"The other {count(len(rows) - SHOWN)} jobs"))
-    return section("test-scores", "The test part, which ranks nothing", [text(words), *blocks])
+    return section("test-scores", "Test scores (not used for the ranking)", [text(words), *blocks])
 
 
 def failures(sweep: SweepFiles, patients: bool) -> Block | None:
-    """Return the section on the jobs that were lost, each with why and where its log is."""
+    """Return the section on the jobs without a result: what happened, the message and the log."""
     lost = sweep.jobs[sweep.jobs["status"].isin(LOST)]
     if lost.empty:
         return None
     rows = [_lost(sweep, job, patients) for _, job in lost.iterrows()]
     words = (
-        f"{count(len(rows))} of {count(len(sweep.jobs))} jobs left no result. They are missing from every figure and "
-        "mean above. The command at the end of this page runs them again, and only them."
+        f"{count(len(rows))} of {count(len(sweep.jobs))} jobs have no result. They are not in the figures and means "
+        "above. The command at the end of this page runs only these jobs again."
     )
     head = ["job", "settings", "what happened", "message", "log"]
     return section("failures", "Failures", [text(words, "warn"), table("Jobs without a result", head, rows)])
