@@ -113,8 +113,8 @@ def _check_times(scans: pd.DataFrame, findings: RecordFindings) -> None:
     by_patient = scans.groupby("patient_id", sort=False)
     is_first = by_patient.cumcount() == 0
     for i in np.flatnonzero((since_first < 0) | ((since_first == 0) & ~is_first)):
-        serial, hours = _value(scans, i, "scan_serial"), f"{since_first[i]:.2f} hours"
-        message = f"follow-up {serial} is {hours} after the first scan; rule: above 0; correct the time"
+        serial, delay = _value(scans, i, "scan_serial"), f"{since_first[i]:.2f} hours"
+        message = f"follow-up {serial} is {delay} after the first scan; rule: above 0; correct the time"
         findings.error("follow_up_before_first", i, "scan_time", message, _value(scans, i, "scan_time"))
     previous = by_patient["hours_from_first_scan"].shift()
     for i in np.flatnonzero((since_first < previous) & (since_first > 0)):
