@@ -27,7 +27,6 @@ from hemexp.config import PredictConfig, ReportConfig, TrainConfig, config_hash
 from hemexp.config.compose import CONFIG_DIR, SCHEMAS, checked, register_schemas
 from hemexp.config.mistakes import explain_error
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, JobFailed, UserError
-from hemexp.files.run_directory import OutputDirectory, RunDirectory
 from hydra_plugins.hemexp_launcher import HemexpLauncher, HemexpSweeper
 
 COMMANDS = {
@@ -57,11 +56,8 @@ def main() -> NoReturn:
             sys.exit(0)
     if name in {"-h", "--help"}:
         lines = [f"  hemexp {name:8} {text}" for name, text in COMMANDS.items()]
-        print(
-            "\n".join(
-                ["usage: hemexp COMMAND [KEY=VALUE ...]", "", *lines, "", "hemexp COMMAND --help lists the keys."]
-            )
-        )
+        usage, advice = "usage: hemexp COMMAND [KEY=VALUE ...]", "hemexp COMMAND --help lists the keys."
+        print(usage, "", *lines, "", advice, sep="\n")
         sys.exit(0)
     if name == "--version":
         print(f"hemexp {__version__}")
@@ -136,11 +132,17 @@ def run_job(config: DictConfig) -> Any:
         JobFailed: a job of a sweep failed.
         KeyboardInterrupt: a job of a sweep was interrupted; the sweep ends too.
     """
+    from hemexp.files.run_directory import OutputDirectory, RunDirectory  # only here: --help does not need it
+
     cause: BaseException
     settings = HydraConfig.get()
     name, directory = settings.job.name, Path(settings.runtime.output_dir)
     try:
-        cfg = _checked_job(config, name, directory)
+        try:
+            cfg = checked(config, name)
+        except UserError as error:
+            RunDirectory(directory).fail("failed", str(error))
+            raise
         job = import_module(f"hemexp.commands.{name}")
         return getattr(job, name)(cfg, directory)
     except UserError as error:
@@ -165,15 +167,6 @@ def run_job(config: DictConfig) -> Any:
     raise JobFailed from cause
 
 
-def _checked_job(config: DictConfig, name: str, directory: Path) -> Any:
-    """Check the configuration of a job. If it is wrong, record the failure in the directory of the job."""
-    try:
-        return checked(config, name)
-    except UserError as error:
-        RunDirectory(directory).fail("failed", str(error))
-        raise
-
-
 class PreflightCheck(Callback):
     """Check the configuration, the device and the output directory before Hydra writes any file."""
 
@@ -188,10 +181,11 @@ class PreflightCheck(Callback):
 
 def _check_run(config: DictConfig) -> None:
     cfg = checked(config, config.hydra.job.name)
+    from hemexp.files.run_directory import OutputDirectory, RunDirectory  # only here: a wrong key does not need it
+
     directory = Path(OmegaConf.select(config, "hydra.run.dir"))
     if isinstance(cfg, TrainConfig):
-        run = RunDirectory(directory)
-        if run.open(cfg) == "done":
+        if RunDirectory(directory).open(cfg) == "done":
             print(f"{directory}: already done (config_hash {config_hash(cfg)}); no file was read or written")
             sys.exit(0)
         return

@@ -96,10 +96,8 @@ def _check_patients(scans: pd.DataFrame, findings: RecordFindings) -> None:
     by_patient = scans.groupby("patient_id", sort=False)
     expected = by_patient.cumcount()
     for i in np.flatnonzero(scans["scan_index"] != expected):
-        number = _value(scans, i, "scan_index")
-        message = (
-            f"scan_index is {number} in row {expected[i] + 1} of the patient; rule: 0, 1, 2, ...; correct the cell"
-        )
+        number, row = _value(scans, i, "scan_index"), expected[i] + 1
+        message = f"scan_index is {number} in row {row} of the patient; rule: 0, 1, 2, ...; correct the cell"
         findings.error("scan_index", i, "scan_index", message)
     first = by_patient[c.PATIENT_COLUMNS].transform("first")
     for name in c.PATIENT_COLUMNS:
@@ -115,10 +113,8 @@ def _check_times(scans: pd.DataFrame, findings: RecordFindings) -> None:
     by_patient = scans.groupby("patient_id", sort=False)
     is_first = by_patient.cumcount() == 0
     for i in np.flatnonzero((since_first < 0) | ((since_first == 0) & ~is_first)):
-        serial = _value(scans, i, "scan_serial")
-        message = (
-            f"follow-up {serial} is {since_first[i]:.2f} hours after the first scan; rule: above 0; correct the time"
-        )
+        serial, delay = _value(scans, i, "scan_serial"), f"{since_first[i]:.2f} hours"
+        message = f"follow-up {serial} is {delay} after the first scan; rule: above 0; correct the time"
         findings.error("follow_up_before_first", i, "scan_time", message, _value(scans, i, "scan_time"))
     previous = by_patient["hours_from_first_scan"].shift()
     for i in np.flatnonzero((since_first < previous) & (since_first > 0)):

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields
-from typing import SupportsIndex
+from typing import NoReturn, SupportsIndex
 
 import pandas as pd
+from xlsxwriter.utility import xl_col_to_name
 
 from hemexp.errors import UserError
 
@@ -30,12 +31,7 @@ CellLocator = Callable[[int, str], Cell]  # (record, column name) → the cell t
 
 def column_letter(index: int) -> str:
     """Return the spreadsheet letter of a 0-based column: 0 → A, 26 → AA."""
-    letters = ""
-    index += 1
-    while index:
-        index, rest = divmod(index - 1, 26)
-        letters = chr(65 + rest) + letters
-    return letters
+    return str(xl_col_to_name(index))
 
 
 SINGLE_CELL_PROBLEMS = frozenset({"not_a_number", "unknown_sex", "blood_pressure"})  # other cells can still be read
@@ -78,6 +74,16 @@ class Findings:
     def error(self, problem: str, cell: Cell, message: str, *, patient: object = "", value: object = "") -> None:
         """Add something that only the owner of the file can correct."""
         self._add("error", problem, cell, message, patient, value)
+
+    def fail(self, problem: str, cell: Cell, message: str) -> NoReturn:
+        """Add an error that ends the reading of a file.
+
+        Raises:
+            CohortError: lists the first ten errors.
+        """
+        self.error(problem, cell, message)
+        self.stop_on_errors()
+        raise AssertionError("an error was added")
 
     def _add(self, severity: str, problem: str, cell: Cell, message: str, patient: object, value: object) -> None:
         address = (cell.file, cell.sheet, cell.row, cell.column)

@@ -101,9 +101,8 @@ def _compare_first_serials(clinical: Records, scans: pd.DataFrame, findings: Fin
     firsts = scans[scans["scan_index"] == 0].set_index("patient_id")["scan_serial"]
     keys = zip(scans["scan_serial"], scans["patient_id"], scans["scan_index"], strict=True)
     description = {serial: f"{patient}'s scan number {index + 1}" for serial, patient, index in keys}
-    for i, (patient, stated) in enumerate(
-        zip(clinical.cells["patient_id"], clinical.cells["scan_serial"], strict=True)
-    ):
+    pairs = zip(clinical.cells["patient_id"], clinical.cells["scan_serial"], strict=True)
+    for i, (patient, stated) in enumerate(pairs):
         if stated is not None and stated != firsts[patient]:
             found = f"in Table 2 that is {description[stated]}" if stated in description else "Table 2 has no such scan"
             message = f"the first scan is {stated} here ({found}) and {firsts[patient]} in Table 2; Table 2 is used"

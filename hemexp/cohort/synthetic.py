@@ -79,20 +79,14 @@ def _tables(patients: pd.DataFrame, scans: pd.DataFrame, rng: np.random.Generato
     firsts = scans[scans["index"] == 0].set_index("patient")
 
     numbers: dict[str, Any] = {name: (rng.random(n) < share).astype(int) for name, share in _SHARES.items()}
-    numbers |= {"age": patients["age"], "stroke_history": patients["stroke_history"]}
-    numbers |= {
-        "mrs_before": rng.choice(4, n, p=[0.9, 0.05, 0.03, 0.02]),
-        "onset_to_first_scan": patients["onset_to_first_scan"],
-    }
-    outcome = rng.integers(0, 7, n)
-    numbers["mrs_90d"] = [
-        score if followed else None for score, followed in zip(outcome, patients["followed"], strict=True)
-    ]
+    numbers |= {name: patients[name] for name in ("age", "stroke_history", "onset_to_first_scan")}
+    numbers["mrs_before"] = rng.choice(4, n, p=[0.9, 0.05, 0.03, 0.02])
+    scores = zip(rng.integers(0, 7, n), patients["followed"], strict=True)
+    numbers["mrs_90d"] = [score if followed else None for score, followed in scores]
     values: dict[str, Any] = {header: numbers[name] for header, name in c.NUMBER_HEADERS.items()}
     values[c.SEX_HEADER] = np.where(rng.random(n) < 0.65, "男", "女")
-    values[c.PRESSURE_HEADER] = [
-        f"{s:.0f}/{d:.0f}" for s, d in zip(patients["systolic"], patients["diastolic"], strict=True)
-    ]
+    pressures = zip(patients["systolic"], patients["diastolic"], strict=True)
+    values[c.PRESSURE_HEADER] = [f"{systolic:.0f}/{diastolic:.0f}" for systolic, diastolic in pressures]
     values[c.PART_HEADER] = np.where(patients["followed"], c.TRAINING_MARK, "测试")
     values[c.SERIAL_HEADER] = firsts["serial"]
     rows = zip(*(values[header] for header in c.TABLE_1), strict=True)
@@ -110,9 +104,8 @@ def _tables(patients: pd.DataFrame, scans: pd.DataFrame, rng: np.random.Generato
     index: _Rows = [["ID", "重复次数", *(stage + kind for stage in stages for kind in ("时间点", "流水号"))]]
     for i in range(n):
         pairs = zip(scans_of[i]["time"], scans_of[i]["serial"], strict=True)
-        index.append(
-            [f"Hemo{i + 1:04d}", len(scans_of[i]), *(cell for time, serial in pairs for cell in (time, int(serial)))]
-        )
+        cells = (cell for time, serial in pairs for cell in (time, int(serial)))
+        index.append([f"Hemo{i + 1:04d}", len(scans_of[i]), *cells])
 
     radiomics = {"ED": _radiomics(scans, "ED_volume", 45.0, rng), "Hemo": _radiomics(scans, "HM_volume", 62.0, rng)}
     return {
@@ -171,10 +164,8 @@ def _radiomics(scans: pd.DataFrame, volume: str, density: float, rng: np.random.
 
 def _plant_errors(tables: dict[str, dict[str, _Rows]], num_patients: int) -> None:
     """Make the mistakes of the published workbooks; each is a warning, none changes an outcome."""
-    clinical, imaging = (
-        tables[file][sheet] for file, sheet in zip(list(tables)[:2], ("患者信息", "Data"), strict=True)
-    )
-    radiomics, index = tables[list(tables)[2]], tables[list(tables)[3]]["Sheet1"]
+    table_1, table_2, radiomics, index_table = tables.values()
+    clinical, imaging, index = table_1["患者信息"], table_2["Data"], index_table["Sheet1"]
     serial, pressure = (clinical[0].index(header) for header in (c.SERIAL_HEADER, c.PRESSURE_HEADER))
     clinical[2][serial] = imaging[1][1]  # the second patient's first scan is said to be the first patient's
     clinical[3][serial] = imaging[3][1 + 1 + len(c.LOCATION)]  # the third's is its own second scan

@@ -10,34 +10,30 @@ from hemexp.types import Array
 
 _INCLUDED_PARTS = ("train", "val", "test")
 COLUMNS = ["variable", "overall", "no expansion", "expansion", "missing", "SMD"]
-_NUMBERS = {  # column: name, decimals
+_VARIABLES = {  # column: name; decimals of a number, None for a share
     "age": ("age, years", 0),
+    "sex": ("sex: male", None),
     "mrs_before": ("mRS before the stroke", 0),
+    "hypertension": ("history: hypertension", None),
+    "stroke_history": ("history: stroke", None),
+    "diabetes": ("history: diabetes", None),
+    "atrial_fibrillation": ("history: atrial fibrillation", None),
+    "coronary_disease": ("history: coronary disease", None),
+    "smoking": ("history: smoking", None),
+    "alcohol": ("history: alcohol", None),
     "systolic": ("systolic blood pressure, mmHg", 0),
     "diastolic": ("diastolic blood pressure, mmHg", 0),
     "onset_to_first_scan": ("onset to first scan, hours", 1),
     "HM_volume": ("hematoma volume, mL", 1),
     "ED_volume": ("edema volume, mL", 1),
+    "ventricular_drainage": ("treatment: ventricular drainage", None),
+    "hemostasis": ("treatment: hemostasis", None),
+    "icp_lowering": ("treatment: ICP lowering", None),
+    "bp_lowering": ("treatment: blood pressure lowering", None),
+    "sedation": ("treatment: sedation, analgesia", None),
+    "antiemetic": ("treatment: antiemetic, stomach protection", None),
+    "neurotrophic": ("treatment: neurotrophic", None),
 }
-_SHARES = {
-    "sex": "sex: male",
-    "hypertension": "history: hypertension",
-    "stroke_history": "history: stroke",
-    "diabetes": "history: diabetes",
-    "atrial_fibrillation": "history: atrial fibrillation",
-    "coronary_disease": "history: coronary disease",
-    "smoking": "history: smoking",
-    "alcohol": "history: alcohol",
-    "ventricular_drainage": "treatment: ventricular drainage",
-    "hemostasis": "treatment: hemostasis",
-    "icp_lowering": "treatment: ICP lowering",
-    "bp_lowering": "treatment: blood pressure lowering",
-    "sedation": "treatment: sedation, analgesia",
-    "antiemetic": "treatment: antiemetic, stomach protection",
-    "neurotrophic": "treatment: neurotrophic",
-}
-_ORDER = ["age", "sex", "mrs_before", *list(_SHARES)[1:8], "systolic", "diastolic", "onset_to_first_scan",
-          "HM_volume", "ED_volume", *list(_SHARES)[8:]]  # fmt: skip
 _MILLILITERS = 1000  # volumes are in 10^-3 mL
 
 
@@ -64,14 +60,15 @@ def characteristics(patients: pd.DataFrame, expansion: pd.Series, parts: Sequenc
     groups = [np.full(len(outcome), True), outcome == 0, outcome == 1]
     counts = [str(int(group.sum())) for group in groups]
     rows: list[list[object]] = [["patients", *counts, 0, np.nan]]
-    for column in (name for name in _ORDER if name in table):
+    for column, (name, decimals) in _VARIABLES.items():
+        if column not in table:
+            continue
         values = table[column].to_numpy(dtype=float)
-        if column in _NUMBERS:
-            values = values / _MILLILITERS if column.endswith("_volume") else values
-            name, decimals = _NUMBERS[column]
-            rows.append(_row(name, values, groups, partial(_median, decimals=decimals)))
+        if decimals is None:
+            rows.append(_row(name, np.where(np.isnan(values), np.nan, values == 1), groups, _share))
         else:
-            rows.append(_row(_SHARES[column], np.where(np.isnan(values), np.nan, values == 1), groups, _share))
+            values = values / _MILLILITERS if column.endswith("_volume") else values
+            rows.append(_row(name, values, groups, partial(_median, decimals=decimals)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -9,12 +9,12 @@ import pandas as pd
 from hemexp.cohort import columns as c
 from hemexp.cohort.cells import numbers, serials, texts, times
 from hemexp.cohort.findings import SINGLE_CELL_PROBLEMS, Cell, CellLocator, Findings, RecordFindings, column_letter
+from hemexp.config import TIDY_FILES
 
 _AS_TEXT: Any = {
     "header": None, "dtype": str, "encoding": "utf-8-sig", "keep_default_na": False, "na_values": [""],
     "skip_blank_lines": False, "index_col": False,
 }  # fmt: skip
-_FILES = ("scans.csv", "scans.parquet")
 
 
 def read_tidy(root: Path, findings: Findings) -> tuple[pd.DataFrame, CellLocator]:
@@ -26,12 +26,11 @@ def read_tidy(root: Path, findings: Findings) -> tuple[pd.DataFrame, CellLocator
     Raises:
         CohortError: a column is missing, or cells are unusable.
     """
-    paths = [root / name for name in _FILES if (root / name).is_file()]
+    paths = [root / name for name in TIDY_FILES if (root / name).is_file()]
     if len(paths) != 1:
         names = " and ".join(path.name for path in paths) or "neither"
         message = f"found: {names}; rule: {root} holds either scans.csv or scans.parquet; add one or remove the other"
-        findings.error("file_missing", Cell("scans.csv"), message)
-        findings.stop_on_errors()
+        findings.fail("file_missing", Cell("scans.csv"), message)
     file = paths[0].name
     header, body = _read_table(paths[0], findings)
     rows = np.flatnonzero(body.notna().any(axis=1))  # blank lines are skipped; the row numbers of the file stay
@@ -61,7 +60,7 @@ def read_tidy(root: Path, findings: Findings) -> tuple[pd.DataFrame, CellLocator
 
 def is_simulated(root: Path) -> bool:
     """Return whether the table has the column that marks simulated patients."""
-    paths = [root / name for name in _FILES if (root / name).is_file()]
+    paths = [root / name for name in TIDY_FILES if (root / name).is_file()]
     return bool(paths) and c.SIMULATED in _read_table(paths[0], Findings())[0]
 
 
@@ -79,9 +78,7 @@ def _read_table(path: Path, findings: Findings) -> tuple[list[str], pd.DataFrame
         table = pd.read_csv(path, **_AS_TEXT).astype(object)
         return table.iloc[0].fillna("").tolist(), table.iloc[1:]
     except (ValueError, OSError, ImportError) as error:  # the parse errors of pandas and pyarrow are ValueErrors
-        findings.error("file_unreadable", Cell(path.name), f"cannot be read: {error}")
-        findings.stop_on_errors()
-        raise
+        findings.fail("file_unreadable", Cell(path.name), f"cannot be read: {error}")
 
 
 def _convert(cells: pd.DataFrame, locate: CellLocator, findings: Findings) -> pd.DataFrame:
@@ -91,18 +88,10 @@ def _convert(cells: pd.DataFrame, locate: CellLocator, findings: Findings) -> pd
     for i in np.flatnonzero(ids == ""):
         message = "the patient id is empty; rule: every row has a patient id; enter it"
         record_findings.error("patient_id_missing", i, "patient_id", message)
-    columns: dict[str, pd.Series] = {}
-    for name in c.SCAN_COLUMNS:
-        if name == "patient_id":
-            columns[name] = ids
-        elif name == "scan_serial":
-            columns[name] = serials(cells[name], record_findings)
-        elif name == "dataset_part":
-            columns[name] = texts(cells[name])
-        elif name == "scan_time":
-            columns[name] = times(cells[name], record_findings)
-        else:
-            columns[name] = numbers(cells[name], record_findings)
+    columns = {"patient_id": ids, "dataset_part": texts(cells["dataset_part"])}
+    converters = {"scan_serial": serials, "scan_time": times}
+    for name in (name for name in c.SCAN_COLUMNS if name not in columns):
+        columns[name] = converters.get(name, numbers)(cells[name], record_findings)
     for i in np.flatnonzero(columns["scan_serial"].isna()):
         message = "the scan serial is empty; rule: every scan has a serial; enter it"
         record_findings.error("serial_missing", i, "scan_serial", message)
@@ -112,4 +101,4 @@ def _convert(cells: pd.DataFrame, locate: CellLocator, findings: Findings) -> pd
         message = f"scan_index is {text!r}; rule: 0 for the first scan, then 1, 2, ...; correct the cell"
         record_findings.error("scan_index", i, "scan_index", message)
     findings.stop_on_errors(deferred=SINGLE_CELL_PROBLEMS)
-    return pd.DataFrame(columns).astype({"scan_index": "int64"})
+    return pd.DataFrame(columns)[c.SCAN_COLUMNS].astype({"scan_index": "int64"})

@@ -22,8 +22,7 @@ def read_clinical(sheet: Sheet, findings: Findings) -> Records:
     columns = find_columns(sheet, {**c.NUMBER_HEADERS, **text_headers, c.SERIAL_HEADER: "scan_serial"}, findings)
     if not header or 0 in columns.values():
         message = f"the first column is {header[0] if header else ''!r}; rule: it holds the patient ids; insert it"
-        findings.error("column_missing", Cell(sheet.file, sheet.name, 1), message)
-        findings.stop_on_errors()
+        findings.fail("column_missing", Cell(sheet.file, sheet.name, 1), message)
     if not header[0]:
         cell = Cell(sheet.file, sheet.name, 1, "A")
         findings.warn("header_missing", cell, "the first column has no header; it is read as the patient id")
@@ -75,8 +74,7 @@ def read_imaging(sheet: Sheet, findings: Findings) -> Records:
     starts = [i for i, text in enumerate(header) if re.fullmatch(r"首次检查流水号|随访\d+流水号", text)]
     if not header or header[0] != "ID" or not starts or header[starts[0]] != "首次检查流水号":
         rule = "rule: column A is ID, then 首次检查流水号 and 22 columns, then 随访1流水号 and so on"
-        findings.error("column_missing", Cell(sheet.file, sheet.name, 1), f"the header is incomplete; {rule}")
-        findings.stop_on_errors()
+        findings.fail("column_missing", Cell(sheet.file, sheet.name, 1), f"the header is incomplete; {rule}")
     _check_blocks(sheet, starts, findings)
     patients = sheet.records({"patient_id": 0})
     read_patient_ids(patients, findings)
@@ -143,8 +141,7 @@ def read_scan_times(sheet: Sheet, findings: Findings) -> Records:
     ]
     if not pairs or header[0] != "ID":
         rule = "rule: column A is ID, then 入院首次检查时间点, 入院首次检查流水号, 随访1时间点, 随访1流水号 and so on"
-        findings.error("column_missing", Cell(sheet.file, sheet.name, 1), f"the header is incomplete; {rule}")
-        findings.stop_on_errors()
+        findings.fail("column_missing", Cell(sheet.file, sheet.name, 1), f"the header is incomplete; {rule}")
     _warn_stray_cells(sheet, findings)
     frames = []
     for time_column, serial_column in pairs:
@@ -154,8 +151,7 @@ def read_scan_times(sheet: Sheet, findings: Findings) -> Records:
     cells = pd.concat(frames, ignore_index=True)
     if cells.empty:
         message = "there are no scan times below the header; rule: at least one; add the scan times"
-        findings.error("empty_table", Cell(sheet.file, sheet.name), message)
-        findings.stop_on_errors()
+        findings.fail("empty_table", Cell(sheet.file, sheet.name), message)
     column: dict[str, int | np.ndarray[Any, Any]] = {
         "patient_id": 0,
         "scan_time": cells.pop("time_column").to_numpy(),
@@ -208,8 +204,7 @@ def read_radiomics(book: dict[str, Sheet], tissue: str, findings: Findings) -> R
     file = first_sheet(book).file
     if tissue not in book:
         message = f"there is no sheet {tissue!r}; found: {', '.join(book)}; rule: the sheets are Hemo and ED; add it"
-        findings.error("sheet_missing", Cell(file), message)
-        findings.stop_on_errors()
+        findings.fail("sheet_missing", Cell(file), message)
     if tissue == "Hemo":
         for name in book.keys() - {"Hemo", "ED"}:
             findings.warn("unknown_sheet", Cell(file, name), "the sheet is not Hemo or ED; it is not read")

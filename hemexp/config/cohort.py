@@ -55,10 +55,7 @@ class LabelConfig(Section):
     PREFIX: ClassVar[str] = "label"
     name: str = key(REQUIRED, "name of the definition")
     absolute_ml: Optional[float] = key(
-        6.0,
-        "growth since the first scan that counts as expansion; null: not used",
-        above=0,
-        unit="mL",
+        6.0, "growth since the first scan that counts as expansion; null: not used", above=0, unit="mL"
     )
     relative: Optional[float] = key(
         0.33,
@@ -82,16 +79,10 @@ class LabelConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(
-            self.absolute_ml is not None or self.relative is not None,
-            "absolute_ml",
-            "a label needs label.absolute_ml (mL), label.relative (a fraction) or both",
-        )
-        self.require(
-            not self.intraventricular,
-            "intraventricular",
-            "needs new intraventricular blood on a later scan, which the tables do not hold",
-        )
+        rule = "a label needs label.absolute_ml (mL), label.relative (a fraction) or both"
+        self.require(self.absolute_ml is not None or self.relative is not None, "absolute_ml", rule)
+        rule = "needs new intraventricular blood on a later scan, which the tables do not hold"
+        self.require(not self.intraventricular, "intraventricular", rule)
 
     def describe(self) -> str:
         """Return the definition in words."""
@@ -99,10 +90,9 @@ class LabelConfig(Section):
         growth = [f"{self.absolute_ml:g} mL"] if self.absolute_ml is not None else []
         growth += [f"{100 * self.relative:g} %"] if self.relative is not None else []
         start = "onset" if self.clock == "onset" else "the first scan"
-        excluded = (
-            "; patients scanned again, but not within it, are left out" if self.no_scan_in_window == "exclude" else ""
-        )
-        return f"growth by {sign} {' or '.join(growth)} within {self.window_hours:g} h of {start}{excluded}"
+        text = f"growth by {sign} {' or '.join(growth)} within {self.window_hours:g} h of {start}"
+        excluded = "; patients scanned again, but not within it, are left out"
+        return text + excluded if self.no_scan_in_window == "exclude" else text
 
 
 @dataclass

@@ -141,9 +141,7 @@ class LogisticConfig(EstimatorConfig):
 
     NAMES: ClassVar[tuple[str, ...]] = ("logistic",)
     C: Optional[float] = key(
-        None,
-        "inverse strength of the penalty; null: chosen by cross-validation within the training part",
-        above=0,
+        None, "inverse strength of the penalty; null: chosen by cross-validation within the training part", above=0
     )
     l1_ratio: Optional[float] = key(
         0.0,

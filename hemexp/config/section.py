@@ -4,6 +4,7 @@ Each key is written once, as a field of its section: type, default, help, unit a
 """
 
 import math
+import operator
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -12,6 +13,7 @@ from typing import Any, ClassVar, get_args
 
 from hemexp.errors import UserError
 
+_COMPARE = {"at_least": operator.ge, "above": operator.gt, "at_most": operator.le, "below": operator.lt}
 REQUIRED = MISSING  # the default of a key that has none
 
 
@@ -46,18 +48,15 @@ class Key:
             return join_or(self.choices)
         if self.at_least is not None and self.at_most is not None:
             return f"{_text(self.at_least)} to {_text(self.at_most)}"
-        limits = {"at least": self.at_least, "above": self.above, "at most": self.at_most, "below": self.below}
-        return " and ".join(f"{words} {_text(limit)}" for words, limit in limits.items() if limit is not None)
+        return " and ".join(f"{name.replace('_', ' ')} {_text(limit)}" for name, limit in self._limits())
 
     def allows(self, value: Any) -> bool:
         """Return whether a value is legal."""
-        return (
-            (not self.choices or value in self.choices)
-            and (self.at_least is None or value >= self.at_least)
-            and (self.at_most is None or value <= self.at_most)
-            and (self.above is None or value > self.above)
-            and (self.below is None or value < self.below)
-        )
+        in_range = all(_COMPARE[name](value, limit) for name, limit in self._limits())
+        return in_range and (not self.choices or value in self.choices)
+
+    def _limits(self) -> Iterator[tuple[str, float]]:
+        return ((name, getattr(self, name)) for name in _COMPARE if getattr(self, name) is not None)
 
 
 def key(default: Any, help: str, **rules: Any) -> Any:
@@ -102,9 +101,8 @@ class Section:
         for item in fields(self):
             rules, value = get_key(item), getattr(self, item.name)
             if item.name == "name" and self.NAMES:
-                self.require(
-                    value in self.NAMES, "name", f"must be {join_or(self.NAMES)}; set it by {self.PREFIX}=NAME"
-                )
+                rule = f"must be {join_or(self.NAMES)}; set it by {self.PREFIX}=NAME"
+                self.require(value in self.NAMES, "name", rule)
             values = list(_leaves(value))
             finite = all(math.isfinite(leaf) for leaf in values if isinstance(leaf, float))
             self.require(finite, item.name, "must be a finite number")

@@ -49,11 +49,9 @@ class GPUsConfig(WhereConfig):
         super().__post_init__()
         names = self.devices
         listed = isinstance(names, list) and bool(names) and all(type(name) in {int, str} for name in names)
-        self.require(
-            names is None or (listed and len(set(map(str, names))) == len(names)),
-            "devices",
-            "must be a list of different GPUs (numbers or UUIDs, such as [0,2]), or null for all GPUs found",
-        )
+        legal = names is None or (listed and len(set(map(str, names))) == len(names))
+        rule = "must be a list of different GPUs (numbers or UUIDs, such as [0,2]), or null for all GPUs found"
+        self.require(legal, "devices", rule)
 
 
 @dataclass
@@ -130,8 +128,7 @@ class LoggerConfig(Section):
     NAMES: ClassVar[tuple[str, ...]] = ("tensorboard", "csv", "mlflow")
     name: str = key(REQUIRED, "name of the logger; it is set by logger=NAME")
     tracking_uri: Optional[str] = key(
-        None,
-        "MLflow server, such as http://HOST:5000; null: $MLFLOW_TRACKING_URI, if not set: files in outputs/mlruns",
+        None, "MLflow server, such as http://HOST:5000; null: $MLFLOW_TRACKING_URI, if not set: files in outputs/mlruns"
     )
     experiment_name: str = key("hemexp", "MLflow experiment that holds the runs")
 

@@ -62,14 +62,10 @@ class TrainerConfig(Section):
         super().__post_init__()
         one = type(self.devices) is int and self.devices == 1
         index = isinstance(self.devices, list) and len(self.devices) == 1 and type(self.devices[0]) is int
-        self.require(
-            one or index, "devices", "a run trains on one device: must be 1, or one GPU number in a list, such as [2]"
-        )
-        self.require(
-            one or self.accelerator not in {"cpu", "auto"},
-            "devices",
-            f"is the number of a GPU; with trainer.accelerator={self.accelerator} it must be 1",
-        )
+        rule = "a run trains on one device: must be 1, or one GPU number in a list, such as [2]"
+        self.require(one or index, "devices", rule)
+        rule = f"is the number of a GPU; with trainer.accelerator={self.accelerator} it must be 1"
+        self.require(one or self.accelerator not in {"cpu", "auto"}, "devices", rule)
         mps = self.accelerator == "mps" and self.precision == 64
         self.require(not mps, "precision", "must be 32 with trainer.accelerator=mps: an Apple GPU has no 64 bits")
 

@@ -58,15 +58,13 @@ class Brain(Estimator):
             X: (N, 3). Output: (N,).
         """
         volume, hours, stroke = X.T
-        points: Array = _points(volume / 1000, VOLUME_POINTS) + _points(hours, HOURS_POINTS)
-        points += RECURRENT_POINTS * (stroke >= 0.5)
-        return points
+        points = _points(volume / 1000, VOLUME_POINTS) + _points(hours, HOURS_POINTS)
+        return np.asarray(points + RECURRENT_POINTS * (stroke >= 0.5))
 
     def risk(self, X: Array) -> Array:
         """Return the published risk, interpolated linearly on the logit scale."""
         low, high = logit(RISKS)
-        risk: Array = expit(low + (high - low) * self.points(X) / MAX_POINTS)
-        return risk
+        return np.asarray(expit(low + (high - low) * self.points(X) / MAX_POINTS))
 
 
 def _points(values: Array, table: tuple[tuple[float, ...], tuple[int, ...]]) -> Array:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -16,26 +16,36 @@ from hemexp.errors import UserError
 from hemexp.models.estimator import Estimator, require, to_bytes, to_tensor
 from hemexp.types import Array
 
-EXTRA = "boosting"
-
 
 @dataclass(kw_only=True, eq=False)
 class Boosting(Estimator):
-    """Settings of the three packages. `booster` is the package's fitted model."""
+    """Settings of the three packages.
 
+    Attributes:
+        NAME: of the model and of its package.
+        booster: the package's fitted model.
+    """
+
+    NAME: ClassVar[str]
     num_trees: int
     learning_rate: float
     max_depth: int
     booster: Any = field(init=False, default=None)
+
+    @property
+    def package(self) -> Any:
+        """The package, which is imported here."""
+        return require(self.NAME, self.NAME, "boosting")
 
 
 @dataclass(kw_only=True, eq=False)
 class XGBoost(Boosting):
     """XGBoost with exact splits. With histograms, thresholds in the file would be values of single patients."""
 
+    NAME = "xgboost"
+
     def fit(self, X: Array, y: Array) -> Self:
         """Grow the trees."""
-        xgboost = require("xgboost", "xgboost", EXTRA)
         settings = {
             "objective": "binary:logistic",
             "tree_method": "exact",
@@ -45,14 +55,12 @@ class XGBoost(Boosting):
             "nthread": 1,
             "verbosity": 0,
         }
-        self.booster = xgboost.train(settings, xgboost.DMatrix(X, y, nthread=1), self.num_trees)
+        self.booster = self.package.train(settings, self.package.DMatrix(X, y, nthread=1), self.num_trees)
         return self
 
     def risk(self, X: Array) -> Array:
         """Return the booster's probabilities."""
-        xgboost = require("xgboost", "xgboost", EXTRA)
-        risk: Array = self.booster.predict(xgboost.DMatrix(X, nthread=1)).astype(np.float64)
-        return risk
+        return np.asarray(self.booster.predict(self.package.DMatrix(X, nthread=1)), dtype=np.float64)
 
     def content(self) -> dict[str, Any]:
         """Return the model file."""
@@ -60,8 +68,7 @@ class XGBoost(Boosting):
 
     def restore(self, content: Mapping[str, Any]) -> Self:
         """Read the model file."""
-        xgboost = require("xgboost", "xgboost", EXTRA)
-        self.booster = xgboost.Booster({"nthread": 1}, model_file=bytearray(to_bytes(content["booster"])))
+        self.booster = self.package.Booster({"nthread": 1}, model_file=bytearray(to_bytes(content["booster"])))
         return self
 
 
@@ -69,9 +76,10 @@ class XGBoost(Boosting):
 class LightGBM(Boosting):
     """LightGBM with at least 5 patients a leaf, similar to XGBoost; its default of 20 would prevent most splits."""
 
+    NAME = "lightgbm"
+
     def fit(self, X: Array, y: Array) -> Self:
         """Grow the trees."""
-        lightgbm = require("lightgbm", "lightgbm", EXTRA)
         settings = {
             "objective": "binary",
             "learning_rate": self.learning_rate,
@@ -84,13 +92,12 @@ class LightGBM(Boosting):
             "force_row_wise": True,  # otherwise it times two methods, which may sum in different orders
             "verbosity": -1,
         }
-        self.booster = lightgbm.train(settings, lightgbm.Dataset(X, y), self.num_trees)
+        self.booster = self.package.train(settings, self.package.Dataset(X, y), self.num_trees)
         return self
 
     def risk(self, X: Array) -> Array:
         """Return the booster's probabilities."""
-        risk: Array = self.booster.predict(X, num_threads=1)
-        return risk
+        return np.asarray(self.booster.predict(X, num_threads=1))
 
     def content(self) -> dict[str, Any]:
         """Return the model's text without the range of each input: its ends are values of single patients."""
@@ -100,7 +107,7 @@ class LightGBM(Boosting):
 
     def restore(self, content: Mapping[str, Any]) -> Self:
         """Read the model file."""
-        self.booster = require("lightgbm", "lightgbm", EXTRA).Booster(model_str=content["booster"])
+        self.booster = self.package.Booster(model_str=content["booster"])
         return self
 
 
@@ -112,12 +119,14 @@ class CatBoost(Boosting):
         UserError: all inputs are constant.
     """
 
+    NAME = "catboost"
+
     def fit(self, X: Array, y: Array) -> Self:
         """Grow the trees."""
-        catboost = require("catboost", "catboost", EXTRA)
+        package = self.package  # the error of a missing package comes first
         if not (X.max(axis=0) > X.min(axis=0)).any():
             raise UserError("model=catboost: inputs that vary=0; rule: at least 1")
-        self.booster = catboost.CatBoost(
+        self.booster = package.CatBoost(
             {
                 "loss_function": "Logloss",
                 "boost_from_average": True,
@@ -137,8 +146,7 @@ class CatBoost(Boosting):
 
     def risk(self, X: Array) -> Array:
         """Return the booster's probabilities."""
-        risk: Array = self.booster.predict(X, prediction_type="Probability", thread_count=1)[:, 1]
-        return risk
+        return np.asarray(self.booster.predict(X, prediction_type="Probability", thread_count=1)[:, 1])
 
     def content(self) -> dict[str, Any]:
         """Return the model file."""
@@ -149,6 +157,5 @@ class CatBoost(Boosting):
 
     def restore(self, content: Mapping[str, Any]) -> Self:
         """Read the model file."""
-        catboost = require("catboost", "catboost", EXTRA)
-        self.booster = catboost.CatBoost().load_model(blob=to_bytes(content["booster"]))
+        self.booster = self.package.CatBoost().load_model(blob=to_bytes(content["booster"]))
         return self

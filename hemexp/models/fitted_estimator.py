@@ -1,6 +1,7 @@
 """A fitted estimator with its preprocessing: raw values in, probabilities out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from hemexp.models.registry import build_estimator
 from hemexp.types import Array
 
 
+@dataclass(eq=False)
 class FittedEstimator:
     """An estimator and the preprocessing of its inputs. `FittedNetwork` has the same methods.
 
-    Args:
+    Attributes:
         model: name and settings of the estimator, as in ``conf/model``.
         features: names of the inputs, in order.
         label: the definition of the training labels.
@@ -25,16 +27,11 @@ class FittedEstimator:
         estimator: fitted to inputs that `inputs` prepared.
     """
 
-    def __init__(
-        self,
-        model: Mapping[str, Any],
-        features: Sequence[str],
-        label: Mapping[str, Any],
-        preprocessing: Preprocessing,
-        estimator: Estimator,
-    ) -> None:
-        self.model, self.features, self.label = dict(model), list(features), dict(label)
-        self.preprocessing, self.estimator = preprocessing, estimator
+    model: dict[str, Any]
+    features: list[str]
+    label: dict[str, Any]
+    preprocessing: Preprocessing
+    estimator: Estimator
 
     def inputs(self, raw: Array) -> Array:
         """Return the estimator's inputs: gaps filled and, unless it takes raw inputs, values scaled and clipped.
@@ -92,8 +89,7 @@ def fit_estimator(model: Any, training_set: TrainingSet, seed: int) -> FittedEst
     events, patients = int(training_set.labels.sum()), len(training_set.labels)
     if not estimator.allows_one_class and events in {0, patients}:
         raise UserError(f"model={model.name}: events={events} of {patients}; rule: patients with and without expansion")
-    fitted = FittedEstimator(
-        vars(model), training_set.features, training_set.label, training_set.preprocessing, estimator
-    )
+    features, label = list(training_set.features), dict(training_set.label)
+    fitted = FittedEstimator(dict(vars(model)), features, label, training_set.preprocessing, estimator)
     estimator.fit(fitted.inputs(training_set.inputs), training_set.labels)
     return fitted

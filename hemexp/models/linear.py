@@ -42,8 +42,7 @@ class Linear(Estimator):
 
     def risk(self, X: Array) -> Array:
         """Return ``expit`` of the linear predictor."""
-        risk: Array = expit(X @ self.coefficients + self.intercept)
-        return risk
+        return np.asarray(expit(X @ self.coefficients + self.intercept))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -92,14 +91,13 @@ class Logistic(Linear):
         if self.C is not None or num_folds < 2:
             return LogisticRegression(C=self.C or self.FALLBACK_C, l1_ratio=self.l1_ratio or 0.0, **settings).fit(X, y)
         lowest = -4 if self.l1_ratio == 0 else -2  # with a smaller C the lasso drops all inputs
+        folds = StratifiedKFold(num_folds, shuffle=True, random_state=self.seed).split(first, y[first])
         return LogisticRegressionCV(
             Cs=np.logspace(lowest, 1, 9),
             l1_ratios=list(self.L1_RATIOS) if self.l1_ratio is None else [self.l1_ratio],
             cv=[  # a bootstrap sample repeats patients: all copies go to the same side
                 (np.flatnonzero(np.isin(patient, train)), np.flatnonzero(np.isin(patient, test)))
-                for train, test in StratifiedKFold(num_folds, shuffle=True, random_state=self.seed).split(
-                    first, y[first]
-                )
+                for train, test in folds
             ],
             scoring="neg_log_loss",
             use_legacy_attributes=False,

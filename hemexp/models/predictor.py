@@ -21,9 +21,14 @@ def build_predictor(content: Mapping[str, Any]) -> Predictor:
 
 def save_predictor(predictor: Predictor, path: Path) -> None:
     """Write a checkpoint for `load_predictor`, completely or not at all."""
+    save_checkpoint({"networks": [predictor.content()]}, path)
+
+
+def save_checkpoint(state: dict[str, Any], path: Path) -> None:
+    """Write a file for `torch.load`, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    torch.save({"networks": [predictor.content()]}, partial)
+    torch.save(state, partial)
     partial.replace(path)
 
 

@@ -1,6 +1,7 @@
 """The paper's network and its two branches (paper, section 2.2 and figure 3)."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -127,47 +128,34 @@ class ParallelNetwork(nn.Module):
 
 
 class SACNN(ParallelNetwork):
-    """The paper's network: convolutions in parallel with self-attention."""
+    """The paper's network: convolutions in parallel with self-attention; `sizes` are those of `AttentionBranch`."""
 
     def __init__(
         self,
         num_features: int,
         kernel_size: int,
         channels: list[int],
-        num_heads: int,
-        embed_dim: int,
         hidden_dim: int,
         dropout: float = 0.0,
-        embedding: str = "shared",
+        **sizes: Any,
     ) -> None:
         conv = ConvolutionBranch(num_features, kernel_size, channels)
-        attention = AttentionBranch(num_features, num_heads, embed_dim, embedding)
+        attention = AttentionBranch(num_features, **sizes)
         super().__init__({"conv": conv, "attention": attention}, hidden_dim, dropout)
 
 
 class CNN(ParallelNetwork):
-    """Ablation: only the convolution branch."""
+    """Ablation: only the convolution branch; `sizes` are those of `ConvolutionBranch`."""
 
-    def __init__(
-        self, num_features: int, kernel_size: int, channels: list[int], hidden_dim: int, dropout: float = 0.0
-    ) -> None:
-        super().__init__({"conv": ConvolutionBranch(num_features, kernel_size, channels)}, hidden_dim, dropout)
+    def __init__(self, num_features: int, hidden_dim: int, dropout: float = 0.0, **sizes: Any) -> None:
+        super().__init__({"conv": ConvolutionBranch(num_features, **sizes)}, hidden_dim, dropout)
 
 
 class Attention(ParallelNetwork):
-    """Ablation: only the attention branch."""
+    """Ablation: only the attention branch; `sizes` are those of `AttentionBranch`."""
 
-    def __init__(
-        self,
-        num_features: int,
-        num_heads: int,
-        embed_dim: int,
-        hidden_dim: int,
-        dropout: float = 0.0,
-        embedding: str = "shared",
-    ) -> None:
-        attention = AttentionBranch(num_features, num_heads, embed_dim, embedding)
-        super().__init__({"attention": attention}, hidden_dim, dropout)
+    def __init__(self, num_features: int, hidden_dim: int, dropout: float = 0.0, **sizes: Any) -> None:
+        super().__init__({"attention": AttentionBranch(num_features, **sizes)}, hidden_dim, dropout)
 
 
 class MLP(ParallelNetwork):

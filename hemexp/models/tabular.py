@@ -105,9 +105,8 @@ class TabularNet(Estimator):
 
     def content(self) -> dict[str, Any]:
         """Return the weights in single precision, as they were trained."""
-        state = {
-            name: value.float() for name, value in self.net.state_dict().items()
-        }  # no rounding: they were trained in single precision
+        # no rounding: they were trained in single precision
+        state = {name: value.float() for name, value in self.net.state_dict().items()}
         return {"num_features": self.num_features, "state_dict": state}
 
     def restore(self, content: Mapping[str, Any]) -> Self:

@@ -70,9 +70,8 @@ class TreeEnsemble(Estimator):
             X: (N, F). Output: (N,).
         """
         X = X.astype(np.float32)  # scikit-learn compares in single precision
-        return np.concatenate(
-            [self._sum_batch(X[start : start + BATCH_SIZE]) for start in range(0, len(X), BATCH_SIZE)]
-        )
+        batches = (X[start : start + BATCH_SIZE] for start in range(0, len(X), BATCH_SIZE))
+        return np.concatenate([self._sum_batch(batch) for batch in batches])
 
     def _sum_batch(self, X: Array) -> Array:
         nodes = np.tile(self.roots, (len(X), 1))  # (N, T)
@@ -80,8 +79,7 @@ class TreeEnsemble(Estimator):
         for _ in range(self.depth):
             larger = X[rows, self.inputs[nodes]] > self.thresholds[nodes]
             nodes = self.branches[nodes, larger.astype(int)]
-        total: Array = self.values[nodes].sum(axis=1)
-        return total
+        return np.asarray(self.values[nodes].sum(axis=1))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -133,5 +131,4 @@ class GradientBoosting(TreeEnsemble):
 
     def risk(self, X: Array) -> Array:
         """Return ``expit`` of the prevalence's logit plus the sum of the trees' steps."""
-        risk: Array = expit(self.start + self.learning_rate * self.sum_trees(X))
-        return risk
+        return np.asarray(expit(self.start + self.learning_rate * self.sum_trees(X)))

@@ -217,9 +217,7 @@ class _CollapsedAttention:
 
         head_of = torch.eye(self.num_heads, dtype=x.dtype, device=x.device).repeat_interleave(self.head_dim, 0)
         values = torch.cat([v[:, :, :1] * head_of, v_b.unsqueeze(2)], dim=2)  # (M, E, H + 1)
-        token = batch_product(
-            w["out.weight"], values
-        )  # output of a token: H parts for the heads' means, and a constant
+        token = batch_product(w["out.weight"], values)  # its output: H parts for the heads' means, and a constant
         token = torch.cat([token[:, :, :-1], token[:, :, -1:] + w["out.bias"].unsqueeze(2)], dim=2)
         columns = hidden.reshape(members, -1, self.num_heads * self.head_dim)  # (M, D * F, E)
         folded = times_transposed(token.transpose(1, 2), columns)  # (M, H + 1, D * F)

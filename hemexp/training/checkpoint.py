@@ -11,6 +11,7 @@ import torch
 
 from hemexp.config import TrainerConfig, hashed_values
 from hemexp.errors import UserError
+from hemexp.models.predictor import save_checkpoint as save_checkpoint
 from hemexp.training.member import Member
 
 State = dict[str, Any]
@@ -46,11 +47,3 @@ def load_checkpoint(path: Path) -> State:
         return dict(torch.load(path, weights_only=True, map_location="cpu"))
     except Exception as error:  # torch.load raises many types for a damaged file
         raise UserError(f"{path}: cannot be read ({error}); choose a new directory") from None
-
-
-def save_checkpoint(state: State, path: Path) -> None:
-    """Write a file for `load_checkpoint`, completely or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)

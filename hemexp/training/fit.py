@@ -98,7 +98,7 @@ def _fit_networks(request: FitRequest, num_workers: int | None, group_size: int 
     """Train the members of a request, all of them networks, in groups of one shape."""
     members, trainer = request.members, request.trainer
     by_shape: dict[tuple[object, ...], list[int]] = {}
-    for number in sorted(range(len(members)), key=lambda i: _rates(members[i])):
+    for number in sorted(range(len(members)), key=lambda i: members[i].rates):
         by_shape.setdefault(get_shape(members[number], trainer), []).append(number)
     sizes = [group_size or _group_size(members[same_shape[0]], trainer) for same_shape in by_shape.values()]
     if num_workers is None:
@@ -124,10 +124,6 @@ def get_shape(member: Member, trainer: TrainerConfig) -> tuple[object, ...]:
     train, val = len(training_set.labels), len(training_set.val_labels)
     rows = -(-train // ROW_MULTIPLE) if trainer.batch_size is None else train
     return repr(asdict(member.model)), len(training_set.features), rows, -(-val // ROW_MULTIPLE)
-
-
-def _rates(member: Member) -> tuple[float, float]:
-    return member.optimizer.lr, member.optimizer.weight_decay
 
 
 def _divide(same_shape: list[int], size: int, num_workers: int) -> list[MemberGroup]:

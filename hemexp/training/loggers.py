@@ -37,7 +37,9 @@ def open_loggers(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> I
         TensorBoardLogger(directory, name="", version="tensorboard", default_hp_metric=False, purge_step=resumed_at)
     ]
     if cfg.logger.name == "csv":
-        loggers.append(_open_csv(directory, resumed_at))
+        shutil.rmtree(directory / "csv", ignore_errors=True)  # a new file: earlier epochs are logged again
+        loggers.append(CSVLogger(directory, name="", version="csv"))
+        _log_earlier_epochs(loggers[-1], directory, resumed_at)
     if cfg.logger.name == "mlflow":
         loggers.append(_open_mlflow(cfg, directory, resumed_at))
     try:
@@ -46,14 +48,6 @@ def open_loggers(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> I
         for logger in loggers:
             logger.finalize("failed")
         raise
-
-
-def _open_csv(directory: Path, resumed_at: int | None) -> CSVLogger:
-    """Return a logger that writes ``csv/``; it starts a new file, so that earlier epochs are logged again."""
-    shutil.rmtree(directory / "csv", ignore_errors=True)
-    logger = CSVLogger(directory, name="", version="csv")
-    _log_earlier_epochs(logger, directory, resumed_at)
-    return logger
 
 
 def _log_earlier_epochs(logger: Logger, directory: Path, resumed_at: int | None) -> None:
@@ -76,10 +70,8 @@ class BatchedMLFlowLogger(MLFlowLogger):
         from mlflow.entities import Metric
 
         now = int(1000 * time.time())
-        self._waiting = [
-            *getattr(self, "_waiting", []),
-            *(Metric(name, float(score), now, step or 0) for name, score in metrics.items()),
-        ]
+        scores = [Metric(name, float(score), now, step or 0) for name, score in metrics.items()]
+        self._waiting = [*getattr(self, "_waiting", []), *scores]
 
     def save(self) -> None:
         """Send the collected scores; Lightning calls this after every chunk."""

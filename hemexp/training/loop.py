@@ -15,7 +15,7 @@ from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfile
 
 from hemexp.config import TrainerConfig
 from hemexp.errors import Interrupted
-from hemexp.training.checkpoint import UNLOGGED, CheckpointMismatch, load_checkpoint, members_key, save_checkpoint
+from hemexp.training.checkpoint import UNLOGGED, CheckpointMismatch, load_checkpoint, save_checkpoint
 from hemexp.training.member import FitResult, Member
 from hemexp.training.recorder import ProgressCallback, Recorder, log_epoch
 from hemexp.training.task import ExpansionTask, GroupBatches
@@ -59,23 +59,18 @@ def fit_group(
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     memory: Any = torch.utils.deterministic
     fills_memory = memory.fill_uninitialized_memory
-    memory.fill_uninitialized_memory = (
-        False  # filling takes a fifth of an epoch, and all of the memory is written later
-    )
+    memory.fill_uninitialized_memory = False  # filling takes a fifth of an epoch; all memory is written later
     torch.set_num_threads(cfg.num_threads)
-    torch.set_flush_denormal(
-        True
-    )  # Adam's averages of inactive units become denormal, which is slow on some processors
+    torch.set_flush_denormal(True)  # Adam's averages of inactive units become denormal: slow on some processors
     try:
         task = ExpansionTask(members, cfg)
         task.keep_final_weights = bool(member_checkpoints)
-        flag = c_bool(False) if stop is None else stop
-        recorder = Recorder(cfg, checkpoint, members_key(members, cfg), history, report, flag)
+        recorder = Recorder(task, checkpoint, history, report, c_bool(False) if stop is None else stop)
         profile_dir = history.parent / "profile" if history else None
-        _train(task, recorder, list(loggers) if len(members) == 1 else [], profile_dir)
+        _train(recorder, list(loggers) if len(members) == 1 else [], profile_dir)
         for member, path in enumerate(member_checkpoints):
-            save_checkpoint(recorder.single_state(task, member), path)
-        return recorder.results(task)
+            save_checkpoint(recorder.single_state(member), path)
+        return recorder.results()
     finally:
         torch.set_flush_denormal(False)  # PyTorch's default; the earlier setting cannot be read
         torch.set_num_threads(threads)
@@ -83,8 +78,9 @@ def fit_group(
         memory.fill_uninitialized_memory = fills_memory
 
 
-def _train(task: ExpansionTask, recorder: Recorder, loggers: list[Logger], profile_dir: Path | None) -> None:
+def _train(recorder: Recorder, loggers: list[Logger], profile_dir: Path | None) -> None:
     """Train until all members have ended, from the recorder's checkpoint if it exists."""
+    task = recorder.task
     checkpoint = recorder.checkpoint if recorder.checkpoint and recorder.checkpoint.is_file() else None
     if checkpoint is not None:
         _restore(recorder, checkpoint, loggers)
@@ -129,7 +125,7 @@ def _restore(recorder: Recorder, checkpoint: Path, loggers: list[Logger]) -> Non
                 log_epoch(logger, {str(name): score for name, score in scores.items()}, epoch)
         save_checkpoint(saved, checkpoint)
     for ended in recorder.ended.values():
-        recorder.report(ended["epochs"], recorder.cfg.max_epochs - ended["epochs"], float("nan"))
+        recorder.report(ended["epochs"], recorder.task.cfg.max_epochs - ended["epochs"], float("nan"))
 
 
 def build_profiler(name: str | None, directory: Path | None) -> Profiler | None:

@@ -34,6 +34,11 @@ class Member:
     training_set: TrainingSet
     seed: int = 0
 
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Learning rate and weight decay."""
+        return self.optimizer.lr, self.optimizer.weight_decay
+
 
 @dataclass(frozen=True, eq=False)
 class FitResult:

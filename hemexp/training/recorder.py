@@ -11,7 +11,6 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
-from hemexp.config import TrainerConfig
 from hemexp.files.writing import write_csv
 from hemexp.training.checkpoint import UNLOGGED, State, members_key
 from hemexp.training.member import FitResult
@@ -26,24 +25,18 @@ class Recorder(Callback):
     """Record each chunk's scores, remove members that are done, save the state regularly, and stop the training.
 
     Args:
-        cfg: when to stop, and how often to save.
+        task: the networks of the group.
         checkpoint: the file of the state; None to save nothing.
-        key: of the members; see `members_key`.
         history: CSV file of the scores of a single member; None to write none.
         report: called after every chunk.
         stop: stops the training after the current chunk when true.
     """
 
     def __init__(
-        self,
-        cfg: TrainerConfig,
-        checkpoint: Path | None,
-        key: str,
-        history: Path | None,
-        report: ProgressCallback,
-        stop: c_bool,
+        self, task: ExpansionTask, checkpoint: Path | None, history: Path | None, report: ProgressCallback, stop: c_bool
     ) -> None:
-        self.cfg, self.checkpoint, self.key, self.report, self.stop = cfg, checkpoint, key, report, stop
+        self.task, self.checkpoint, self.report, self.stop = task, checkpoint, report, stop
+        self.key = members_key(task.members, task.cfg)
         self._history_file = history
         self._interrupts = InterruptHandler(stop)
         self.chunks: list[tuple[list[int], Curves]] = []  # indices of the members, and their scores (epochs, M)
@@ -61,9 +54,8 @@ class Recorder(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report the epochs of an earlier process, and replace the signal handlers that Lightning has just set."""
         self._interrupts.install()
-        task = _get_task(pl_module)
-        self._saved_epoch = task.epoch
-        self.report(task.epoch * len(set(task.member_indices) - set(self.ended)), 0, float("nan"))
+        self._saved_epoch = self.task.epoch
+        self.report(self.task.epoch * len(set(self.task.member_indices) - set(self.ended)), 0, float("nan"))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the signal handlers."""
@@ -77,7 +69,7 @@ class Recorder(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Record the chunk's scores, log those of a single member, and record the members that ended."""
-        task, curves = _get_task(pl_module), outputs
+        task, curves = self.task, outputs
         first = task.epoch - len(curves["train/loss"])
         self.chunks.append((task.member_indices, curves))
         if trainer.loggers:  # only a single member is logged
@@ -93,7 +85,7 @@ class Recorder(Callback):
                 continue
             trained += epochs - first
             if not running:
-                skipped += self.cfg.max_epochs - epochs
+                skipped += task.cfg.max_epochs - epochs
                 last_loss = float(curves["train/loss"][epochs - 1 - first, row])
                 self.ended[member] = {
                     "epochs": epochs,
@@ -110,37 +102,38 @@ class Recorder(Callback):
     def _stopped_by(self, epochs: int, last_loss: float) -> str:
         if not last_loss < float("inf"):
             return "diverged"
-        if self.cfg.stop_loss is not None and last_loss < self.cfg.stop_loss:
+        cfg = self.task.cfg
+        if cfg.stop_loss is not None and last_loss < cfg.stop_loss:
             return "stop_loss"
-        return "max_epochs" if epochs == self.cfg.max_epochs else "patience"
+        return "max_epochs" if epochs == cfg.max_epochs else "patience"
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Shrink the group when half of it is done; save the state or stop the training when it is time."""
-        task = _get_task(pl_module)
+        task = self.task
         rows = [row for row, running in enumerate(task.running.tolist()) if running]
-        fewest = 1 if self.cfg.num_threads == 1 else 2  # with several threads, BLAS sums a single member differently
+        fewest = 1 if task.cfg.num_threads == 1 else 2  # with several threads, BLAS sums a single member differently
         if 2 * len(rows) <= len(task.member_indices) and len(rows) >= fewest:
             task.shrink(rows)
         trainer.should_stop = not rows or self.stop.value
-        if self.checkpoint and (trainer.should_stop or task.epoch - self._saved_epoch >= self.cfg.checkpoint_every):
+        if self.checkpoint and (trainer.should_stop or task.epoch - self._saved_epoch >= task.cfg.checkpoint_every):
             trainer.save_checkpoint(self.checkpoint, weights_only=False)
             self._saved_epoch = task.epoch
             if self._history_file is not None and len(task.members) == 1:
                 write_csv(self.history(0), self._history_file)
 
-    def results(self, task: ExpansionTask) -> list[FitResult]:
+    def results(self) -> list[FitResult]:
         """Return the results of all members, in order."""
         names = ("epochs", "best_epoch", "best_loss", "stopped_by")
         return [
             FitResult(
-                task.network_content(member, ended["weights"]),
+                self.task.network_content(member, ended["weights"]),
                 history=self.history(member).iloc[: ended["epochs"]],
                 **{name: ended[name] for name in names},
             )
             for member, ended in sorted(self.ended.items())
         ]
 
-    def single_state(self, task: ExpansionTask, member: int) -> State:
+    def single_state(self, member: int) -> State:
         """Return the state that a member would have saved if it had been trained alone."""
         ended = dict(self.ended[member])
         final_weights = ended.pop("last")
@@ -151,10 +144,10 @@ class Recorder(Callback):
             remaining -= len(scores["train/loss"])
             if remaining <= 0:
                 break
-        key = members_key([task.members[member]], self.cfg)
+        key = members_key([self.task.members[member]], self.task.cfg)
         return {
             "callbacks": {self.state_key: {"key": key, "chunks": chunks, "ended": {0: ended}}},
-            "networks": [task.network_content(member, final_weights)],
+            "networks": [self.task.network_content(member, final_weights)],
             "present": [0],
             "num_epochs": ended["epochs"],
             UNLOGGED: True,
@@ -182,8 +175,3 @@ def log_epoch(logger: Logger, scores: dict[str, float], epoch: int) -> None:
         logger.experiment.file_writer.add_summary(Summary(value=values), epoch)
     else:
         logger.log_metrics(scores, step=epoch)
-
-
-def _get_task(module: LightningModule) -> ExpansionTask:
-    assert isinstance(module, ExpansionTask)
-    return module

@@ -65,15 +65,13 @@ class ExpansionTask(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return one Adam. Members with equal settings form one parameter of it; `weight_decay` is an L2 penalty."""
         groups = []
-        for (lr, weight_decay), rows in groupby(range(len(self.member_indices)), key=self._rates):
-            span = list(rows)
-            weights = self.net.weights.data[span[0] : span[-1] + 1]
+        start = 0
+        for (lr, weight_decay), same in groupby(self.members[i].rates for i in self.member_indices):
+            end = start + len(list(same))
+            weights = self.net.weights.data[start:end]
+            start = end
             groups.append({"params": [nn.Parameter(weights)], "lr": lr, "weight_decay": weight_decay})
         return torch.optim.Adam(groups, fused=True)
-
-    def _rates(self, row: int) -> tuple[float, float]:
-        optimizer = self.members[self.member_indices[row]].optimizer
-        return optimizer.lr, optimizer.weight_decay
 
     def training_step(self, batch: dict[str, PatientBatch], batch_idx: int) -> Curves:
         """Train for a chunk of epochs; return the scores of every member in each epoch."""
@@ -137,9 +135,7 @@ class ExpansionTask(LightningModule):
         if full is not None:
             yield patients, full, 1.0, self._dropout(generators, sizes, patients.labels.shape[1])
             return
-        orders = [
-            np.random.default_rng([self.members[i].seed, epoch]).permutation(sizes[0]) for i in self.member_indices
-        ]
+        orders = [np.random.default_rng([seed, epoch]).permutation(sizes[0]) for seed in self._seeds()]
         order = torch.from_numpy(np.stack(orders)).to(self.device)  # (M, N)
         for rows in torch.split(order, self.cfg.batch_size or sizes[0], dim=1):
             count = rows.shape[1]
@@ -153,14 +149,15 @@ class ExpansionTask(LightningModule):
     def _sizes(self) -> list[int]:
         return [len(self.members[i].training_set.labels) for i in self.member_indices]
 
+    def _seeds(self) -> list[int]:
+        return [self.members[i].seed for i in self.member_indices]
+
     def _generators(self, epoch: int) -> list[torch.Generator]:
         """Return a generator for each member, seeded by member and epoch: a resumed run draws the same."""
         if self.dropout == 0:
             return []
-        sequences = (np.random.SeedSequence([self.members[i].seed, epoch]) for i in self.member_indices)
-        return [
-            torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1)) for sequence in sequences
-        ]
+        states = (np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] for seed in self._seeds())
+        return [torch.Generator().manual_seed(int(state >> 1)) for state in states]
 
     def _dropout(self, generators: list[torch.Generator], sizes: list[int], length: int) -> Tensor | None:
         """Draw the dropout factors of the hidden layer (M, B, D), for each member from its generator."""
@@ -252,12 +249,8 @@ class ExpansionTask(LightningModule):
         weights = self.net.get_state(row.cpu())
         parts = {f"inputs.{k}": v for k, v in inputs.items()} | {f"net.{k}": v for k, v in weights.items()}
         training_set = member.training_set
-        return {
-            "model": asdict(member.model),
-            "features": list(training_set.features),
-            "label": training_set.label,
-            "state_dict": parts,
-        }
+        settings = {"model": asdict(member.model), "features": list(training_set.features), "label": training_set.label}
+        return {**settings, "state_dict": parts}
 
 
 class GroupBatches:
