@@ -10,10 +10,10 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from filelock import AcquireReturnProxy, FileLock, Timeout
+from filelock import FileLock, Timeout
 
 LOCKS_VARIABLE = "HEMEXP_LEASES"  # environment variable: another directory for the locks
 _POLL_INTERVAL = 0.05  # seconds between two attempts to lock a device that is in use
@@ -60,7 +60,7 @@ def lock_device(device: str, slots: int) -> Iterator[None]:
         yield
 
 
-def _lock_free_slot(directory: Path, name: str, slots: int) -> AcquireReturnProxy | None:
+def _lock_free_slot(directory: Path, name: str, slots: int) -> AbstractContextManager[object] | None:
     """Return the acquired lock of a free slot of a device; None where all slots are in use."""
     directory.mkdir(parents=True, exist_ok=True)
     for slot in range(slots):
