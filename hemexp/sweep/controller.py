@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +139,7 @@ class Sweep:
         with self.in_progress():
             self.start(unfinished, jobs)
             while self.num_running:
-                for event in self.backend.wait(1.0):
-                    self.handle(event)
+                self.handle_events()
 
     @contextmanager
     def in_progress(self) -> Iterator[None]:
@@ -158,25 +157,25 @@ class Sweep:
     def _stop(self) -> None:
         self.stopped = self.display.stopping = True
         self.display.print("stopping: running jobs save their state (press Ctrl-C again to end them at once)")
-        try:
+        with suppress(KeyboardInterrupt):
             self.backend.stop()
             while any(self.statuses[number].status == "missing" for number in self._running):
-                events = self.backend.wait(1.0)
-                for event in events:
-                    self.handle(event)
-                if not events and self.backend.idle:
+                if not self.handle_events() and self.backend.idle:
                     break
-        except KeyboardInterrupt:
-            pass
         self.backend.close()
 
-    def handle(self, event: ItemResult | Heartbeat) -> None:
-        """Record an event of the backend, and print the end of a job."""
-        numbers = tuple(job.number for job in event.item.jobs)
-        if isinstance(event, Heartbeat):
-            self.display.add_epochs(numbers, event.epochs)
-            return
-        self._item_results.append(event)
+    def handle_events(self) -> list[ItemResult | Heartbeat]:
+        """Wait at most a second for events of the backend, record them, print the ends of jobs; return the events."""
+        events = self.backend.wait(1.0)
+        for event in events:
+            if isinstance(event, Heartbeat):
+                self.display.add_epochs(tuple(job.number for job in event.item.jobs), event.epochs)
+            else:
+                self._item_results.append(event)
+                self._end_item(event)
+        return events
+
+    def _end_item(self, event: ItemResult) -> None:
         if event.item.kind == "job":
             self._end_job(event)
         elif event.item.kind == "batch":
@@ -263,20 +262,19 @@ class Sweep:
             return
         self.display.print(f"evaluating the best job, {job.title}, again on new folds")
         self.backend.submit([WorkItem("reevaluation", (job,))])
-        ended = False
         with self.in_progress():
-            while not ended:
-                for event in self.backend.wait(1.0):
-                    self.handle(event)
-                    ended = ended or isinstance(event, ItemResult)
+            while not any(isinstance(event, ItemResult) for event in self.handle_events()):
+                pass
 
     def _write_summary(self, status: str, extra: Mapping[str, Any] | None = None) -> tuple[Leaderboard, dict[str, Any]]:
         """Write leaderboard.csv and sweep.json for the current state; return the content of both."""
+        import pandas as pd
+
         self._summarized = time.monotonic()
         search = self.cfg.search
         board = rank(self.jobs, self.statuses, search.score, hide_test=search.name != "grid")
         if board.rows:
-            write_csv(board.table(), self.directory / LEADERBOARD)
+            write_csv(pd.DataFrame(board.rows), self.directory / LEADERBOARD)
         summary = {
             "status": status,
             "command": [Path(sys.argv[0]).name, *sys.argv[1:]],

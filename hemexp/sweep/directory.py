@@ -20,7 +20,6 @@ from hemexp.sweep.results.job_result import load_result
 SUMMARY, LEADERBOARD, TIMELINE, STALE = "sweep.json", "leaderboard.csv", "timeline.csv", ".stale"
 _CONFIG_HASH = Path(".hydra", "config_hash")  # identifies a directory before its job has written result.json
 _SWEEP_FILES = {SUMMARY, LEADERBOARD, "multirun.yaml", STALE, ".lock"}  # a directory with one of these holds a sweep
-_TIMELINE_COLUMNS = ("task", "jobs", "device", "started", "ended", "outcome")
 
 
 def open_sweep(directory: Path) -> OutputDirectory:
@@ -84,9 +83,10 @@ def _has_same_cohort(directory: Path, job: SweepJob, cohorts: dict[str, str]) ->
 
 
 def create_run_dir(job: SweepJob) -> None:
-    """Create the directory of a job, with its configuration hash and its ``.hydra/``."""
+    """Create the directory of a job, with its configuration hash and the files that Hydra writes for a single run."""
     write_text(job.directory / _CONFIG_HASH, f"{job.config_hash}\n")
-    job.write_hydra_files()
+    for name, text in job.hydra_files.items():
+        write_text(job.directory / ".hydra" / name, text)
 
 
 def record_failure(job: SweepJob, outcome: str, message: str) -> None:
@@ -142,12 +142,10 @@ def append_timeline(directory: Path, results: Sequence[ItemResult]) -> None:
     """Append the work items of this start to ``timeline.csv``."""
     path = directory / TIMELINE
     text = io.StringIO()
+    text.write(path.read_text(encoding="utf-8") if path.is_file() else "task,jobs,device,started,ended,outcome\n")
     writer = csv.writer(text, lineterminator="\n")
-    if not path.is_file():
-        writer.writerow(_TIMELINE_COLUMNS)
     for result in results:
         numbers = " ".join(str(job.number) for job in result.item.jobs)
         times = (round(result.started, 3), round(result.ended, 3))
         writer.writerow([result.item.kind, numbers, result.device, *times, result.outcome])
-    earlier = path.read_text(encoding="utf-8") if path.is_file() else ""
-    write_text(path, earlier + text.getvalue())
+    write_text(path, text.getvalue())

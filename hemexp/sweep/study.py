@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from hemexp.config import LOWER_IS_BETTER
 from hemexp.files.writing import write_json
@@ -58,9 +58,7 @@ class Study:
             self._study.tell(trial.number if waiting is None else waiting.number, state=TrialState.FAIL)
         for trial in self._study.get_trials(deepcopy=False):
             if "job" in trial.user_attrs:
-                number = int(trial.user_attrs["job"])
-                self._trials[number], self.values[number] = trial.number, dict(trial.params)
-                self.states[number] = trial.state
+                self._add_trial(int(trial.user_attrs["job"]), trial, trial.state)
 
     def ask(self) -> int | None:
         """Choose new settings; return the number of the new job, or None where all settings were tried."""
@@ -76,7 +74,7 @@ class Study:
             trial = self._study.ask(self._distributions)
             if space.overrides(trial.params) not in seen:
                 trial.set_user_attr("job", number)
-                self._add_trial(number, trial)
+                self._add_trial(number, trial, TrialState.RUNNING)
                 return number
             self._study.tell(trial, state=TrialState.FAIL)
         for values in distinct_draws(space, seed):
@@ -88,11 +86,10 @@ class Study:
     def retry(self, number: int, values: Mapping[str, Value]) -> None:
         """Start a trial of given settings."""
         self._study.enqueue_trial(dict(values), user_attrs={"job": number})
-        self._add_trial(number, self._study.ask(self._distributions))
+        self._add_trial(number, self._study.ask(self._distributions), TrialState.RUNNING)
 
-    def _add_trial(self, number: int, trial: optuna.Trial) -> None:
-        self._trials[number], self.values[number] = trial.number, dict(trial.params)
-        self.states[number] = TrialState.RUNNING
+    def _add_trial(self, number: int, trial: optuna.Trial | FrozenTrial, state: TrialState) -> None:
+        self._trials[number], self.values[number], self.states[number] = trial.number, dict(trial.params), state
 
     def write_trial_id(self, job: SweepJob) -> None:
         """Write the trial of a job into its directory, where its process reads it."""
@@ -171,8 +168,7 @@ def run_trials(search: Search, sweep: Sweep) -> None:
             sweep.display.num_jobs = max(num_jobs, len(sweep.jobs))
             if not sweep.num_running:
                 break
-            for event in sweep.backend.wait(1.0):
-                sweep.handle(event)
+            sweep.handle_events()
             running = _record_ended(running, studies, sweep)
     _record_ended(running, studies, sweep)
 

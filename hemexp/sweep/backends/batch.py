@@ -4,7 +4,6 @@ import hashlib
 import shutil
 import time
 from collections.abc import Sequence
-from itertools import groupby
 
 from hemexp.config import TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
@@ -23,18 +22,14 @@ def train_together(jobs: Sequence[SweepJob]) -> None:
         UserError: the cohort or the split of a job cannot be used.
         Interrupted: a signal came; the next call with the same jobs continues the training.
     """
-    untrained: list[tuple[SweepJob, Member]] = []
+    groups: dict[tuple[object, ...], list[tuple[SweepJob, Member]]] = {}  # by the shape of the network
     for job in jobs:
         run = RunDirectory(job.directory)
         if run.open(job.cfg) != "done" and not run.last.is_file():
-            untrained.append((job, build_member(job.cfg)))
-
-    def get_pair_shape(pair: tuple[SweepJob, Member]) -> tuple[object, ...]:
-        return get_shape(pair[1], pair[0].cfg.trainer)
-
-    untrained.sort(key=lambda pair: repr(get_pair_shape(pair)))
-    for _, pairs in groupby(untrained, key=get_pair_shape):
-        _train_group(list(pairs))
+            member = build_member(job.cfg)
+            groups.setdefault(get_shape(member, job.cfg.trainer), []).append((job, member))
+    for shape in sorted(groups, key=repr):
+        _train_group(groups[shape])
 
 
 def _train_group(pairs: Sequence[tuple[SweepJob, Member]]) -> None:

@@ -60,16 +60,18 @@ class ClusterBackend(ABC):
     Args:
         where: the time limits.
         directory: for the heartbeat files; it has the same path on every machine.
+        function: see `hemexp.sweep.backends.base.RUN_ITEM`.
     """
 
     capacity = 1
     poll_interval = 1.0  # seconds between two looks at the heartbeat files
+    query_interval = 20.0  # seconds between two queries to the cluster
 
-    def __init__(self, where: WhereConfig, directory: Path) -> None:
-        self.limits, self.directory = where, directory.absolute()
+    def __init__(self, where: WhereConfig, directory: Path, function: str) -> None:
+        self.limits, self.directory, self.function = where, directory.absolute(), function
         self.directory.mkdir(parents=True, exist_ok=True)
         self.items: list[RemoteItem] = []
-        self.stopped_at = 0.0
+        self.stopped_at, self.queried = 0.0, time.monotonic()
         self._pending_events: list[ItemResult | Heartbeat] = []
         self._numbers = count()
 

@@ -5,8 +5,8 @@ import os
 import signal
 import socket
 import time
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 
 from hemexp.files.writing import write_text
 from hemexp.hardware import CORES
@@ -37,8 +37,7 @@ def run_remote_item(
     writer = _HeartbeatWriter(heartbeat_file)
     with interrupt_on(_SIGNALS):
         try:
-            module, _, name = function.partition(":")
-            outcome: Outcome = getattr(import_module(module), name)(item, writer.add_epochs)
+            outcome: Outcome = resolve_name(function)(item, writer.add_epochs)
             return outcome
         except KeyboardInterrupt:  # during the import
             return "interrupted", ""

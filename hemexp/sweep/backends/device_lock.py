@@ -10,7 +10,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -29,7 +29,7 @@ def get_lock_directory() -> Path:
 
 
 @contextmanager
-def lock_device(device: str, slots: int) -> Iterator[int]:
+def lock_device(device: str, slots: int) -> Iterator[None]:
     """Wait until a slot of a device is free, and hold it.
 
     Args:
@@ -40,40 +40,30 @@ def lock_device(device: str, slots: int) -> Iterator[int]:
         OSError: no directory can hold the lock.
     """
     if not device:
-        yield 0
+        yield
         return
     name = re.sub(r"[^\w-]", "_", device)
-    directory, fallback = get_lock_directory(), _get_temporary_directory()
+    directory, user = get_lock_directory(), re.sub(r"[^0-9A-Za-z_-]", "_", getpass.getuser())
+    fallback = Path(tempfile.gettempdir()) / f"hemexp-devices-{user}"
     while True:
         try:
-            slot, lock = _find_free_slot(directory, name, slots)
+            lock = _lock_free_slot(directory, name, slots)
         except (OSError, NotImplementedError):  # the home directory is read-only, full, or does not support locks
             if directory == fallback:
                 raise
             directory = fallback
             continue
-        if lock is None:
-            time.sleep(_POLL_INTERVAL)
-            continue
-        try:
-            yield slot
-        finally:
-            lock.release()
-        return
+        if lock is not None:
+            break
+        time.sleep(_POLL_INTERVAL)
+    with lock:
+        yield
 
 
-def _find_free_slot(directory: Path, name: str, slots: int) -> tuple[int, FileLock | None]:
-    """Return a free slot of a device with its acquired lock; no lock where all slots are in use."""
+def _lock_free_slot(directory: Path, name: str, slots: int) -> AbstractContextManager[object] | None:
+    """Return the acquired lock of a free slot of a device; None where all slots are in use."""
     directory.mkdir(parents=True, exist_ok=True)
     for slot in range(slots):
-        lock = FileLock(directory / f"{name}.{slot}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        return slot, lock
-    return 0, None
-
-
-def _get_temporary_directory() -> Path:
-    return Path(tempfile.gettempdir()) / f"hemexp-devices-{re.sub(r'[^0-9A-Za-z_-]', '_', getpass.getuser())}"
+        with suppress(Timeout):
+            return FileLock(directory / f"{name}.{slot}.lock").acquire(timeout=0)
+    return None

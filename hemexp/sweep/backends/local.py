@@ -91,11 +91,8 @@ class Worker:
                 log.parent.mkdir(parents=True, exist_ok=True)
                 with log.open("ab") as lines:
                     lines.write(content)
-        self._listener.join()
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            with suppress(OSError):  # unsent data
-                pipe.close()
+        with suppress(OSError), self.process:  # closes the pipes, also where data was not sent
+            self._listener.join()
         return code
 
     def kill(self, reason: str) -> None:
@@ -119,8 +116,8 @@ class LocalBackend:
     def __init__(
         self, devices: Sequence[Device], where: WhereConfig, log: Path, function: str = RUN_ITEM, num_cores: int = 0
     ) -> None:
-        self.capacity, self.where, self.log, self.function = len(devices), where, log, function
-        self.num_cores = num_cores
+        self.capacity, self.where, self.function, self.num_cores = len(devices), where, function, num_cores
+        self.log: Path | None = log
         self._free = list(devices)[::-1]
         self._workers: list[Worker] = []
         self._waiting: list[tuple[bool, float, int, WorkItem]] = []
@@ -152,11 +149,9 @@ class LocalBackend:
             if left <= 0:
                 break
             with suppress(queue.Empty):
-                worker, message = self._messages.get(timeout=min(left, 0.5))
-                events += self._handle_message(worker, message)
+                events += self._handle_message(*self._messages.get(timeout=min(left, 0.5)))
                 while not self._messages.empty():
-                    worker, message = self._messages.get()
-                    events += self._handle_message(worker, message)
+                    events += self._handle_message(*self._messages.get())
             self._enforce_timeouts()
             self._dispatch()
         return events
@@ -177,17 +172,15 @@ class LocalBackend:
 
     def close(self) -> None:
         """End every worker."""
-        self._end_workers(self.log)
+        for worker in self._workers:
+            worker.kill("the sweep has ended")
+            worker.join(self.log)
+        self._workers.clear()
 
     def abandon(self) -> None:
         """End every worker of a sweep that did not begin, and write nothing."""
-        self._end_workers(None)
-
-    def _end_workers(self, log: Path | None) -> None:
-        for worker in self._workers:
-            worker.kill("the sweep has ended")
-            worker.join(log)
-        self._workers.clear()
+        self.log = None
+        self.close()
 
     def _handle_message(self, worker: Worker, message: Any) -> list[ItemResult | Heartbeat]:
         worker.last_heartbeat = time.time()

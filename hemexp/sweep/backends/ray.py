@@ -51,17 +51,14 @@ def connect(where: RayConfig) -> None:
 
     if ray.is_initialized():
         return
-    if where.address is not None:
+    options: dict[str, Any] = {"address": where.address}
+    if where.address:
         _check_address(where.address)
-    local_options: dict[str, Any] = {"object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
+    else:
+        options = {"address": "local", "object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        ray.init(
-            address=where.address or "local",
-            **({} if where.address else local_options),
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
+        ray.init(**options, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(f"where.address={where.address}: Ray does not answer there: {error}".splitlines()[0]) from None
     finally:
@@ -91,16 +88,13 @@ class RayBackend(ClusterBackend):
         function: see `hemexp.sweep.backends.base.RUN_ITEM`.
     """
 
-    query_interval = 20.0  # seconds between two looks at the nodes
-
     def __init__(self, where: RayConfig, directory: Path, accelerator: str, function: str = RUN_ITEM) -> None:
         import ray
 
-        super().__init__(where, directory / ".ray")
-        self._function = function
+        super().__init__(where, directory / ".ray", function)
         connect(where)
+        self._ray = ray  # an optional package, imported here only
         self._needs, self._ended, self._shortage = _get_needs(where, accelerator), set[Any](), ""
-        self._queried = time.monotonic()
         self.capacity = max(1, sum(_count_slots(node, self._needs) for node in _list_nodes()))
         self._run: Any = ray.remote(run_remote_item).options(
             name="hemexp", num_cpus=self._needs["CPU"], num_gpus=self._needs["GPU"], max_retries=0
@@ -110,42 +104,37 @@ class RayBackend(ClusterBackend):
         """Submit items; Ray starts them where resources are free."""
         cores = max(1, int(self._needs["CPU"]))
         for remote in items:
-            remote.handle = self._run.remote(remote.item, remote.heartbeat_file, Path.cwd(), cores, self._function)
+            remote.handle = self._run.remote(remote.item, remote.heartbeat_file, Path.cwd(), cores, self.function)
             self.items.append(remote)
 
     def sleep(self, seconds: float) -> None:
         """Wait until an item has ended."""
-        import ray
-
-        ray.wait([remote.handle for remote in self.items], timeout=seconds)
+        self._ray.wait([remote.handle for remote in self.items], timeout=seconds)
 
     def refresh(self) -> None:
         """Find the items that have ended, and check at times whether a node still has the resources of a job."""
-        import ray
-
         handles = [remote.handle for remote in self.items]
-        self._ended = set(ray.wait(handles, num_returns=len(handles), timeout=0)[0]) if handles else set()
-        if time.monotonic() - self._queried >= self.query_interval:
-            self._queried, self._shortage = time.monotonic(), _describe_shortage(self._needs)
+        self._ended = set(self._ray.wait(handles, num_returns=len(handles), timeout=0)[0]) if handles else set()
+        if time.monotonic() - self.queried >= self.query_interval:
+            self.queried, self._shortage = time.monotonic(), _describe_shortage(self._needs)
 
     def get_outcome(self, remote: RemoteItem) -> Outcome | None:
         """Return the outcome of an item, or the reason why its process ended."""
-        import ray
-
+        exceptions = self._ray.exceptions
         if remote.handle not in self._ended:
             if not self._shortage or remote.first_heartbeat:
                 return None
             self.kill(remote)  # or it would run unnoticed when a node comes back
             return "killed", self._shortage
         try:
-            outcome, message = ray.get(remote.handle)
-        except ray.exceptions.TaskCancelledError:
+            outcome, message = self._ray.get(remote.handle)
+        except exceptions.TaskCancelledError:
             outcome, message = "interrupted", ""
-        except ray.exceptions.RayTaskError as error:
+        except exceptions.RayTaskError as error:
             return "failed", str(error).strip().splitlines()[-1]
-        except ray.exceptions.OutOfMemoryError:
+        except exceptions.OutOfMemoryError:
             return "killed", "its process was ended by Ray: the node ran out of memory"
-        except ray.exceptions.RayError as error:
+        except exceptions.RayError as error:
             return "killed", f"its process or its node ended: {type(error).__name__}"
         if outcome == "interrupted" and not self.stopped_at:
             return "killed", "interrupted from outside the sweep"
@@ -153,23 +142,17 @@ class RayBackend(ClusterBackend):
 
     def interrupt(self, waiting: Sequence[RemoteItem], running: Sequence[RemoteItem]) -> None:
         """Cancel the waiting items, and interrupt the running ones."""
-        import ray
-
         for remote in (*waiting, *running):
-            ray.cancel(remote.handle)
+            self._ray.cancel(remote.handle)
 
     def kill(self, remote: RemoteItem) -> None:
         """End the process of an item."""
-        import ray
-
-        ray.cancel(remote.handle, force=True)
+        self._ray.cancel(remote.handle, force=True)
 
     def close(self) -> None:
         """End every remaining item, and disconnect from Ray."""
-        import ray
-
         super().close()
-        ray.shutdown()
+        self._ray.shutdown()
         with suppress(OSError):  # a killed item may still have written a heartbeat
             self.directory.rmdir()
 

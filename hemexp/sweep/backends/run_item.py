@@ -32,7 +32,7 @@ def run_item(item: WorkItem, add_epochs: AddEpochs = lambda epochs: None) -> Out
         path = first.directory.parent / ".logs" / f"{item.kind}-{first.number}.log"
     with _redirect_output(path, add_epochs), progress.report_epochs_to(add_epochs):
         try:
-            _RUN_KIND[item.kind](item)
+            _run(item)
         except (UserError, CheckFailed) as error:
             log.error("error: %s", error)
             return "failed", " ".join(str(error).split())
@@ -51,32 +51,25 @@ def run_item(item: WorkItem, add_epochs: AddEpochs = lambda epochs: None) -> Out
     return "done", ""
 
 
-def _run_job(item: WorkItem) -> None:
-    from hemexp.commands.train import train
+def _run(item: WorkItem) -> None:
+    job = item.jobs[0]
+    if item.kind == "batch":
+        from hemexp.sweep.backends.batch import train_together
 
-    (job,) = item.jobs
-    callback = None
-    if job.cfg.search.prune:
-        from hemexp.sweep.backends.pruning import build_score_callback
+        train_together(item.jobs)
+    elif item.kind == "reevaluation":
+        from hemexp.sweep.results.reevaluation import reevaluate
 
-        callback = build_score_callback(job)
-    train(job.cfg, job.directory, callback, job.settings)
+        reevaluate(job)
+    else:
+        from hemexp.commands.train import train
 
+        callback = None
+        if job.cfg.search.prune:
+            from hemexp.sweep.backends.pruning import build_score_callback
 
-def _run_batch(item: WorkItem) -> None:
-    from hemexp.sweep.backends.batch import train_together
-
-    train_together(item.jobs)
-
-
-def _run_reevaluation(item: WorkItem) -> None:
-    from hemexp.sweep.results.reevaluation import reevaluate
-
-    (job,) = item.jobs
-    reevaluate(job)
-
-
-_RUN_KIND = {"job": _run_job, "batch": _run_batch, "reevaluation": _run_reevaluation}
+            callback = build_score_callback(job)
+        train(job.cfg, job.directory, callback, job.settings)
 
 
 class _HeartbeatHandler(logging.Handler):

@@ -60,12 +60,10 @@ class SlurmBackend(ClusterBackend):
         function: see `hemexp.sweep.backends.base.RUN_ITEM`.
     """
 
-    query_interval = 20.0  # seconds between two queries to Slurm
     result_delay = 20.0  # seconds until a shared file system shows the result of a job
 
     def __init__(self, where: SlurmConfig, directory: Path, accelerator: str, function: str = RUN_ITEM) -> None:
-        super().__init__(where, directory / ".slurm")
-        self._function = function
+        super().__init__(where, directory / ".slurm", function)
         self.where, self.capacity = where, where.max_parallel
         level = os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")  # submitit would reconfigure logging
         from submitit import SlurmExecutor
@@ -74,7 +72,7 @@ class SlurmBackend(ClusterBackend):
             del os.environ["SUBMITIT_LOG_LEVEL"]
         self._executor = SlurmExecutor(folder=self.directory)
         self._executor.update_parameters(**build_parameters(where, accelerator))
-        self._submitted, self._queried = False, 0.0
+        self._submitted = False
         self._states: dict[str, str] = {}
         self._lost_since: dict[str, float] = {}
 
@@ -97,7 +95,7 @@ class SlurmBackend(ClusterBackend):
             try:
                 with self._executor.batch():
                     for remote in part:
-                        arguments = (remote.item, remote.heartbeat_file, directory, cores, self._function)
+                        arguments = (remote.item, remote.heartbeat_file, directory, cores, self.function)
                         remote.handle = self._executor.submit(run_remote_item, *arguments)
                 self.items += part
             except (FailedJobError, FailedSubmissionError) as error:
@@ -107,12 +105,12 @@ class SlurmBackend(ClusterBackend):
                     raise UserError(reason) from None
                 line = " ".join(reason.split())
                 self._pending_events += [ItemResult(remote.item, "failed", line, "", now, now) for remote in part]
-        self._queried = time.monotonic()
+        self.queried = time.monotonic()
 
     def refresh(self) -> None:
         """Query Slurm for the states of the jobs at times; a job that ends well leaves a result file earlier."""
-        if self.items and time.monotonic() - self._queried >= self.query_interval:
-            self._queried = time.monotonic()
+        if self.items and time.monotonic() - self.queried >= self.query_interval:
+            self.queried = time.monotonic()
             self.directory.chmod(self.directory.stat().st_mode)  # makes NFS reload the directory
             self._states |= query_states([remote.handle.job_id for remote in self.items])
 

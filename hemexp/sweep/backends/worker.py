@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from hemexp.hardware import CORES
@@ -69,9 +69,8 @@ def main(lock_name: str, slots: int, function: str) -> None:
     requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()
     try:
-        module, _, name = function.partition(":")
         gc.disable()  # the import takes a fifth less time without garbage collection
-        run_item = getattr(import_module(module), name)
+        run_item = resolve_name(function)
         gc.enable()
         parent.send("ready")
         while True:

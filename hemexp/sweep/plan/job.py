@@ -11,7 +11,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from hemexp.config import TrainConfig, config_hash
 from hemexp.config.compose import checked
 from hemexp.errors import UserError
-from hemexp.files.writing import write_text
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,6 @@ class SweepJob:
     def title(self) -> str:
         """The job number and its overrides, for messages."""
         return f"job {self.number}" + (f" ({' '.join(self.overrides)})" if self.overrides else "")
-
-    def write_hydra_files(self) -> None:
-        """Write ``.hydra/`` into the run directory, as Hydra does for a single run."""
-        for name, text in self.hydra_files.items():
-            write_text(self.directory / ".hydra" / name, text)
 
 
 def compose_job(

@@ -5,6 +5,7 @@ Scores within the training part choose the settings. The test part is used for t
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -100,10 +101,8 @@ class Search:
 
         Settings that break a rule are accepted here; a trial with them fails alone.
         """
-        try:
+        with suppress(UserError):
             self._compose(0, self.folds[0], values)
-        except UserError:
-            return
 
     def _check_bounds(self) -> None:
         """Refuse an interval with a bound outside the legal range, where the other settings break no rule."""

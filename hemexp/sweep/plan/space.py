@@ -1,5 +1,6 @@
 """The space of a search: the swept keys, each with its values or its interval."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,23 +14,14 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from hemexp.errors import UserError
 
 OUTER_FOLD = "split.fold"  # a swept split.fold is the outer loop of a nested cross-validation
-_NO_SCORE = "it does not change a score"
-_PATIENTS = "it decides which patients are scored, and scores of different patients cannot be compared"
-_NOT_SEARCHED = {
-    "where": _NO_SCORE,
-    "search": _NO_SCORE,
-    "logger": _NO_SCORE,
-    "tags": _NO_SCORE,
-    "output_dir": _NO_SCORE,
-    "trainer.accelerator": "it has one value for all jobs",
-    "trainer.devices": "it has one value for all jobs",
-    "evaluation": "all jobs must be evaluated in the same way",
-    "data": _PATIENTS,
-    "label": "it decides which outcome is scored, and scores of different outcomes cannot be compared",
-    "split": _PATIENTS,
-    "seed": "it decides the folds: the best of many seeds is luck",
-    "experiment": "it may set any key, including data, label and split",
-    "debug": "all jobs must be evaluated in the same way",
+_NOT_SEARCHED = {  # keys by the reason
+    "it does not change a score": ("where", "search", "logger", "tags", "output_dir"),
+    "it has one value for all jobs": ("trainer.accelerator", "trainer.devices"),
+    "all jobs must be evaluated in the same way": ("evaluation", "debug"),
+    "it decides which patients are scored, and scores of different patients cannot be compared": ("data", "split"),
+    "it decides which outcome is scored, and scores of different outcomes cannot be compared": ("label",),
+    "it decides the folds: the best of many seeds is luck": ("seed",),
+    "it may set any key, including data, label and split": ("experiment",),
 }
 _ALLOWED = (OUTER_FOLD, "split.val_fraction")
 
@@ -141,11 +133,7 @@ def parse_space(arguments: Sequence[str], params: Mapping[str, Any]) -> Space:
     """
     typed = OverridesParser.create().parse_overrides(list(arguments))
     given = {override.get_key_element().lstrip("+~") for override in typed}
-    constants = {None: "null", True: "true", False: "false"}
-    lines = [
-        f"{key}={constants.get(value, value) if isinstance(value, bool | None) else value}"
-        for key, value in params.items()
-    ]
+    lines = [f"{key}={json.dumps(value) if isinstance(value, bool | None) else value}" for key, value in params.items()]
     from_params = OverridesParser.create().parse_overrides(lines)
     overrides = [*(override for override in from_params if override.key_or_group not in given), *typed]
     swept = {override.get_key_element(): override for override in overrides if override.is_sweep_override()}
@@ -167,8 +155,8 @@ def parse_space(arguments: Sequence[str], params: Mapping[str, Any]) -> Space:
 
 def _check_key(override: Override) -> None:
     key = override.key_or_group
-    for name, reason in _NOT_SEARCHED.items():
-        if key not in _ALLOWED and (key == name or key.startswith((f"{name}.", f"{name}/"))):
+    for reason, names in _NOT_SEARCHED.items():
+        if key not in _ALLOWED and any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in names):
             raise UserError(f"{override.input_line}: {key} cannot be searched: {reason}; give one value")
 
 
@@ -194,13 +182,10 @@ def _parse_setting(override: Override) -> Choices | Interval:
 def _parse_values(override: Override) -> tuple[str, ...]:
     """Return the values of a choice or a range as written on the command line, without repetition."""
     value = override.value()
-    if isinstance(value, ChoiceSweep):
-        values = [Transformer.str(choice) for choice in value.list]
-    elif isinstance(value, RangeSweep):
-        values = [Transformer.str(number) for number in value.range()]
-    else:
+    if not isinstance(value, ChoiceSweep | RangeSweep):
         raise UserError(f"{override.input_line}: cannot be searched; give a list, range() or interval()")
-    return tuple(dict.fromkeys(map(str, values)))
+    values = value.list if isinstance(value, ChoiceSweep) else value.range()
+    return tuple(dict.fromkeys(str(Transformer.str(element)) for element in values))
 
 
 def _parse_folds(override: Override) -> tuple[int, ...]:

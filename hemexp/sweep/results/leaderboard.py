@@ -2,15 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hemexp.config import LOWER_IS_BETTER
 from hemexp.files.result import RunResult, Score
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.results.job_result import DONE, JobStatus, get_score, load_result
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Row = dict[str, Any]
 
@@ -38,12 +35,6 @@ class Leaderboard:
     def winner(self) -> Row | None:
         """The row of the best job; None where no job has a rank."""
         return next(iter(self.ranked), None)
-
-    def table(self) -> "pd.DataFrame":
-        """Return the leaderboard as a table; ``rank`` is empty for a job without a rank."""
-        import pandas as pd
-
-        return pd.DataFrame(self.rows)
 
 
 def get_row_score(row: Row) -> Score:
@@ -103,8 +94,7 @@ def _build_row(
     for name in metrics:
         metric = get_score(result, name)
         row |= {name: metric.value, f"{name}_low": metric.low, f"{name}_high": metric.high}
-    return {
-        **row,
+    return row | {
         **{name: getattr(result, name, None) for name in ("best_loss", "epochs", "seconds")},
         "device": status.device,
         "config_hash": job.config_hash,

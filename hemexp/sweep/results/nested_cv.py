@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemexp.config import LOWER_IS_BETTER, KFoldSplitConfig
+from hemexp.config import LOWER_IS_BETTER
 from hemexp.evaluation.cross_validation import corrected_t_test
 from hemexp.evaluation.intervals import patient_shares, standard_error
 from hemexp.files.result import RunResult
@@ -53,21 +53,15 @@ def report_test_part(
 
 def _score_winners(search: Search, jobs: Sequence[SweepJob], results: Results, is_first: bool) -> dict[str, Any]:
     score = search.base.search.score
-    folds = search.space.folds
-    winners = [
-        _find_winner([job for job in jobs if not folds or _get_fold(job) == fold], results, score)
-        for fold in (folds or (None,))
-    ]
-    known = [winner for winner in winners if winner is not None]
-    if len(known) < len(winners):
-        return {"nested": None}
-    if not folds:
-        return _report_one_split(known[0], results[known[0].number], score, is_first)
-    return _report_outer_folds(known, results, score)
-
-
-def _get_fold(job: SweepJob) -> int | None:
-    return job.cfg.split.fold if isinstance(job.cfg.split, KFoldSplitConfig) else None
+    winners: dict[int | None, SweepJob] = {}
+    for index, fold in enumerate(search.folds):
+        winner = _find_winner([job for job in jobs if job.number % len(search.folds) == index], results, score)
+        if winner is None:
+            return {"nested": None}
+        winners[fold] = winner
+    if None in winners:
+        return _report_one_split(winners[None], results[winners[None].number], score, is_first)
+    return _report_outer_folds(winners, results, score)
 
 
 def _find_winner(jobs: Sequence[SweepJob], results: Results, score: str) -> SweepJob | None:
@@ -90,20 +84,20 @@ def _report_one_split(winner: SweepJob, result: RunResult, score: str, is_first:
     return {"nested": {"winner": winner.number, "test": scores}, "notes": [note]}
 
 
-def _report_outer_folds(winners: Sequence[SweepJob], results: Results, score: str) -> dict[str, Any]:
+def _report_outer_folds(winners: Mapping[int | None, SweepJob], results: Results, score: str) -> dict[str, Any]:
     folds = [
         {
-            "fold": _get_fold(job),
+            "fold": fold,
             "winner": job.number,
             "chosen_by": get_score(results[job.number], f"cv/{score}").value,
             "test": get_score(results[job.number], f"test/{score}").value,
             "overrides": " ".join(job.overrides),
         }
-        for job in winners
+        for fold, job in winners.items()
     ]
     values = np.array([np.nan if fold["test"] is None else fold["test"] for fold in folds], dtype=float)
-    ratio = float(np.mean([results[job.number].num_test / results[job.number].num_train for job in winners]))
-    error = _estimate_patient_error(winners, score)
+    ratio = float(np.mean([results[job.number].num_test / results[job.number].num_train for job in winners.values()]))
+    error = _estimate_patient_error(list(winners.values()), score)
     mean = corrected_t_test(values, ratio, error)
     # the null hypothesis is an AUROC of 0.5; the other scores have no value without signal to test against
     p = corrected_t_test(values - 0.5, ratio, error).p if score == "auroc" else None

@@ -42,19 +42,17 @@ def build_summary(cfg: TrainConfig, jobs: Sequence[SweepJob], board: Leaderboard
         board: their leaderboard.
         directory: of the sweep.
     """
-    swept: dict[str, list[str]] = {}
+    swept: dict[str, dict[str, None]] = {}  # the different values of each key, in their order
     for job in jobs:
         for key, value in job.settings.items():
-            swept.setdefault(key, [])
-            if value not in swept[key]:
-                swept[key].append(value)
+            swept.setdefault(key, {})[value] = None
     packages = {name: version(name) for name in ("torch", "lightning", "hydra-core")}
     return {
         "ranked_by": board.ranked_by,
         "lower_is_better": board.lower_is_better,
         "search": asdict(cfg.search),
         "where": asdict(cfg.where),
-        "swept": {key: values for key, values in swept.items() if len(values) > 1},
+        "swept": {key: list(values) for key, values in swept.items() if len(values) > 1},
         "versions": {"python": python_version(), "hemexp": __version__, **packages},
         "winner": _build_winner(board, directory),
         "nested": None,
