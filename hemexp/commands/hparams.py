@@ -105,8 +105,7 @@ def build_hparams_summaries(hparams: Mapping[str, Any], metrics: Sequence[str]) 
             kind, start.hparams[name].string_value = api_pb2.DATA_TYPE_STRING, str(value)
         infos.append(api_pb2.HParamInfo(name=name, type=kind, differs=True))
     experiment = api_pb2.Experiment(
-        hparam_infos=infos,
-        metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=name)) for name in metrics],
+        hparam_infos=infos, metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=name)) for name in metrics]
     )
     end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS)
     contents = {

@@ -103,10 +103,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
         config_hash=trained.config_hash,
         data_hash=cohort.data_hash,
         data=DataSource(
-            kind=cfg.data.kind,
-            root=cfg.data.root,
-            num_patients=len(predictions),
-            findings=cohort.findings.counts(),
+            kind=cfg.data.kind, root=cfg.data.root, num_patients=len(predictions), findings=cohort.findings.counts()
         ),
         num_patients=len(predictions),
         num_train=int((predictions["role"] == "train").sum()),

@@ -57,10 +57,7 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
         config_hash=config_hash(cfg),
         data_hash=data.cohort.data_hash,
         data=DataSource(
-            kind=cfg.data.kind,
-            root=cfg.data.root,
-            num_patients=len(labels),
-            findings=data.cohort.findings.counts(),
+            kind=cfg.data.kind, root=cfg.data.root, num_patients=len(labels), findings=data.cohort.findings.counts()
         ),
         seed=cfg.seed,
         tags=cfg.tags,

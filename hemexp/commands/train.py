@@ -88,11 +88,7 @@ def train(
 
 
 def _train(
-    cfg: TrainConfig,
-    run: RunDirectory,
-    resume: bool,
-    callback: ScoreCallback | None,
-    swept: Mapping[str, str] | None,
+    cfg: TrainConfig, run: RunDirectory, resume: bool, callback: ScoreCallback | None, swept: Mapping[str, str] | None
 ) -> RunResult:
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
 

@@ -90,13 +90,10 @@ def venn_abers_interval(
     with np.errstate():  # the import of the library would turn off numpy's warnings everywhere
         from venn_abers import calc_p0p1, calc_probs
 
-    scores = (
-        calibration_probabilities.mean(axis=0) if calibration_probabilities.ndim == 2 else calibration_probabilities
-    )
+    scores = np.atleast_2d(calibration_probabilities).mean(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", RuntimeWarning
-        )  # the library divides by zero between equal points and drops the result
+        # the library divides by zero between equal points and drops the result
+        warnings.simplefilter("ignore", RuntimeWarning)
         below, above, distinct = calc_p0p1(_columns(scores), calibration_labels.astype(float))
         _, pair = calc_probs(below, above, distinct, _columns(probabilities))
     return np.asarray(pair[:, 0]), np.asarray(pair[:, 1])

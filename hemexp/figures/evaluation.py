@@ -31,9 +31,8 @@ def precision_recall(labels: Array, probabilities: Array, score: Score) -> Figur
     prevalence = float(labels.mean()) if len(labels) else 0.0
     if prevalence > 0:
         precision, recall, _ = precision_recall_curve(labels, probabilities)
-        best = (
-            pd.Series(precision[:-1]).groupby(recall[:-1]).max().drop(0.0, errors="ignore")
-        )  # as in the average precision
+        # as in the average precision
+        best = pd.Series(precision[:-1]).groupby(recall[:-1]).max().drop(0.0, errors="ignore")
         steps = np.r_[best.iloc[0], best]
         axes.step(np.r_[0, best.index], steps, where="pre", color=MODEL, linewidth=2, clip_on=False, zorder=3)
         axes.axhline(prevalence, color=GREY, linestyle="--", linewidth=1)

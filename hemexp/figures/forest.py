@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hemexp.figures.style import BASELINE, GREY, MODEL, SMALL, margin_text, new_axes
+from hemexp.figures.style import BASELINE, GREY, MODEL, SMALL, margin_text, new_axes, write_title
 from hemexp.files.result import ComparedModel, LabelScore, Score, SubgroupScore
 from hemexp.formatting import bounds, interval_text, percent
 
@@ -36,9 +36,7 @@ def comparison(rows: Sequence[ComparedModel]) -> Figure:
     _names(right, [""] * len(rows), heights)
     left.set_xlabel("AUROC: higher is better\n(dashed: chance)")
     right.set_xlabel("Brier score: lower is better\n(dashed: the same risk for every patient)")
-    figure.suptitle(
-        "The model and simple baselines, cross-validated (bars: 95 % intervals)", x=0.01, ha="left", fontsize=11
-    )
+    write_title(figure, "The model and simple baselines, cross-validated (bars: 95 % intervals)")
     return figure
 
 
@@ -63,11 +61,8 @@ def cv_auroc(scores: pd.DataFrame, rows: Sequence[ComparedModel]) -> Figure:
             axes.plot(folds.mean(), -row, "D", color="#222222", markeredgecolor="white", markersize=7, zorder=4)
         margin_text(axes, -row, interval_text(means.get(name)), bold=row == 0)
     axes.axvline(0.5, color=GREY, linestyle="--", linewidth=1)
-    axes.set_yticks(-np.arange(len(names)), names)
-    for tick in axes.get_yticklabels()[:1]:
-        tick.set_fontweight("bold")
+    _names(axes, names, [-float(row) for row in range(len(names))], [True])
     axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
     axes.set(xlim=(0, 1), ylim=(-len(names) + 0.4, 0.6), xlabel="AUROC in a fold's held-out patients (dashed: chance)")
     folds_each = int(scores.groupby("model").size().max()) if len(scores) else 0
     axes.set_title(f"AUROC in each of {folds_each} folds (diamonds: means; right: 95 % intervals)")
@@ -91,9 +86,8 @@ def subgroups(rows: Sequence[SubgroupScore]) -> Figure:
     for row, height in zip(rows, heights, strict=True):
         margin_text(axes, height, row.note or interval_text(row.auroc))
         margin_text(axes, height, f"{percent(row.mean_risk)} ({percent(row.observed)})", 118)
-    title = "Does the model work in every subgroup? (expansions/patients)"
     axes.set_xlabel("cross-validated AUROC, 95 % interval (dashed: chance)")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    write_title(figure, "Does the model work in every subgroup? (expansions/patients)")
     return figure
 
 
@@ -106,15 +100,9 @@ def label_sensitivity(rows: Sequence[LabelScore]) -> Figure:
     figure, axes = new_axes(7, 1.6 + 0.55 * max(len(rows), 1))
     heights = [-float(row) for row in range(len(rows))]
     model, ridge = [row.auroc for row in rows], [row.ridge2_auroc for row in rows]
-    _intervals(axes, model, [height + 0.14 for height in heights], [MODEL] * len(rows), label="this model")
-    _intervals(
-        axes,
-        ridge,
-        [height - 0.14 for height in heights],
-        [BASELINE] * len(rows),
-        label="ridge2: volume and hours alone",
-        marker="D",
-    )
+    above, below = [height + 0.14 for height in heights], [height - 0.14 for height in heights]
+    _intervals(axes, model, above, [MODEL] * len(rows), label="this model")
+    _intervals(axes, ridge, below, [BASELINE] * len(rows), label="ridge2: volume and hours alone", marker="D")
     _frame(axes, [*model, *ridge], 0.5, heights)
     is_run_label = [row.is_run_label for row in rows]
     definitions = [row.definition.removeprefix("growth by ").replace(" %", "\u00a0%") for row in rows]
@@ -128,9 +116,7 @@ def label_sensitivity(rows: Sequence[LabelScore]) -> Figure:
     for row, height, bold in zip(rows, heights, is_run_label, strict=True):
         margin_text(axes, height, row.note or interval_text(row.auroc), bold=bold)
     axes.set_xlabel("cross-validated AUROC, 95 % interval (dashed: chance)")
-    figure.suptitle(
-        "Does the result depend on the definition of expansion? (expansions/patients)", x=0.01, ha="left", fontsize=11
-    )
+    write_title(figure, "Does the result depend on the definition of expansion? (expansions/patients)")
     if axes.get_legend_handles_labels()[0]:
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=SMALL)
     return figure

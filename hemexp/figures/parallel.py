@@ -15,7 +15,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from hemexp.figures.style import SMALL, write_note
+from hemexp.figures.style import SMALL, write_note, write_title
 from hemexp.types import Array
 
 _FAN = 0.05  # of the height: range over which lines through the same value are spread
@@ -78,7 +78,7 @@ def parallel_coordinates(
     bar = figure.colorbar(ScalarMappable(shade, colors), ax=axes, orientation="horizontal", shrink=0.6, aspect=40)
     bar.set_label(f"{measure} ({'lower' if lower_is_better else 'higher'} is better)", fontsize=SMALL)
     bar.ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
-    figure.suptitle("One line for each job, colored by its score (black: the best)", x=0.01, ha="left", fontsize=11)
+    write_title(figure, "One line for each job, colored by its score (black: the best)")
     return figure
 
 

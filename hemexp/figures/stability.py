@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hemexp.cohort import columns as c
-from hemexp.figures.style import GREY, MODEL, OUTCOMES, SMALL, margin_text, new_axes, readable, write_note
+from hemexp.figures.style import GREY, MODEL, OUTCOMES, SMALL, margin_text, new_axes, readable, write_note, write_title
 from hemexp.formatting import percent
 from hemexp.types import Array
 
@@ -107,8 +107,7 @@ def attributions(table: pd.DataFrame, top: int = 15) -> Figure:
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel("loss of AUROC in held-out patients when the input is shuffled\n(lines: 95 % intervals)")
     axes.set_ylim(-max(len(table), 1) + 0.4, 0.6)
-    title = "Inputs that the predicted risk depends on (right: how often in the top ten)"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    write_title(figure, "Inputs that the predicted risk depends on (right: how often in the top ten)")
     return figure
 
 
@@ -147,12 +146,7 @@ def attention(maps: Array, names: list[str]) -> Figure:
         axes.tick_params(length=0, labelbottom=head + across >= num_heads)
     bar = figure.colorbar(image, ax=panels, extend="max" if maps.max() > most else "neither", shrink=0.8)
     bar.set_label(f"share of attention (equal shares: {1 / num_inputs:.3f})", fontsize=SMALL)
-    figure.suptitle(
-        "Attention of each input (row) to each input (column):\nmean over held-out patients",
-        x=0.01,
-        ha="left",
-        fontsize=11,
-    )
+    write_title(figure, "Attention of each input (row) to each input (column):\nmean over held-out patients")
     return figure
 
 

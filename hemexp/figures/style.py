@@ -55,6 +55,11 @@ def margin_text(axes: Axes, height: float, text: str, points: float = 8, bold: b
     )  # fmt: skip
 
 
+def write_title(figure: Figure, text: str, size: float = 11) -> None:
+    """Write the title at the left edge of the figure, above the labels of its rows."""
+    figure.suptitle(text, x=0.01, ha="left", fontsize=size)
+
+
 def stamp(figure: Figure, text: str) -> None:
     """Write a line below a figure, such as the verdict of an incomplete run: figures are shown without their run."""
     band = 0.17 / figure.get_figheight()  # inches

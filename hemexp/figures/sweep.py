@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hemexp.figures.style import BASELINE, GREY, MODEL, NO, SMALL, YES, margin_text, new_axes, write_note
+from hemexp.figures.style import BASELINE, GREY, MODEL, NO, SMALL, YES, margin_text, new_axes, write_note, write_title
 from hemexp.formatting import bounds, interval_text
 from hemexp.types import Array
 
@@ -51,7 +51,7 @@ def job_scores(jobs: pd.DataFrame, names: Sequence[str], header: str, measure: s
         axes.set(xlabel=f"{measure} ({note})", ylim=(-max(len(jobs), 1) + 0.4, 0.6))
     if not len(jobs):
         write_note(axes, "no job is ranked")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    write_title(figure, title, size=10)
     return figure
 
 
@@ -100,7 +100,7 @@ def effects(panels: Sequence[tuple[str, Sequence[str], Array, Array, bool]], sco
     if not panels:
         write_note(grid[0, 0], "no key has two values with a score")
     figure.supylabel(measure, fontsize=10)
-    figure.suptitle("Score for each value of each key\n(dots: jobs; diamonds: means)", x=0.01, ha="left", fontsize=11)
+    write_title(figure, "Score for each value of each key\n(dots: jobs; diamonds: means)")
     return figure
 
 
@@ -130,9 +130,7 @@ def selection(rows: Sequence[tuple[str, Any]], scores: Array, measure: str) -> F
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
     axes.set(xlabel=f"{measure} (bars: 95 % intervals)", ylim=(-len(rows) - 0.6, 0.6))
-    figure.suptitle(
-        f"The best of {len(scores)} jobs: its ranking score and less biased scores", x=0.01, ha="left", fontsize=11
-    )
+    write_title(figure, f"The best of {len(scores)} jobs: its ranking score and less biased scores")
     return figure
 
 
@@ -160,5 +158,5 @@ def timeline(tasks: pd.DataFrame) -> Figure:
     axes.set(xlabel=f"{name} since the first task began", ylim=(-max(len(devices), 1) + 0.4, 0.6))
     if len(tasks):
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=SMALL)
-    figure.suptitle("Tasks by device and time", x=0.01, ha="left", fontsize=11)
+    write_title(figure, "Tasks by device and time")
     return figure
