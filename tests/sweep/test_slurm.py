@@ -291,7 +291,7 @@ def test_a_sweep_runs_on_slurm_and_the_next_start_runs_only_the_lost_jobs(
     assert done.returncode == 1, done.stderr
     assert "2 done, 1 failed" in done.stdout
     assert [(tmp_path / "s" / number / "DONE").is_file() for number in "012"] == [True, True, False]
-    assert "optimizer.lr=1e+30: the training loss is no number" in (tmp_path / "s/2/train.log").read_text()
+    assert "optimizer.lr=1e+30: the training loss is NaN or infinite" in (tmp_path / "s/2/train.log").read_text()
     assert (tmp_path / "s/.slurm/1_2_0_log.out").is_file()
     assert fake_slurm.known("1_0")["options"]["array"] == "0-2%2"
     config = json.loads((tmp_path / "s/0/result.json").read_text())["config"]
