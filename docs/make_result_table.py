@@ -42,8 +42,8 @@ def list_fields(kind: type[Any], prefix: str = "") -> list[tuple[str, str, str]]
         rows.append((name, describe_type(hint), field.metadata["help"]))
         options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
         for option in options:
-            if is_dataclass(option):
-                rows += list_fields(option, f"{name}.")  # type: ignore[arg-type]
+            if isinstance(option, type) and is_dataclass(option):
+                rows += list_fields(option, f"{name}.")
             elif get_origin(option) is list and is_dataclass(get_args(option)[0]):
                 rows += list_fields(get_args(option)[0], f"{name}[].")
             elif get_origin(option) is dict and is_dataclass(get_args(option)[1]):

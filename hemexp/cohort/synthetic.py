@@ -175,7 +175,7 @@ def _plant_errors(tables: dict[str, dict[str, _Rows]], num_patients: int) -> Non
     for tissue in ("ED", "Hemo"):
         rows = radiomics[tissue]
         rows[1:] = [row for row in rows[1:] if row[1] != missing]
-        rows.append([None, rows[-1][1] + 10_000_000, *rows[-1][2:]])  # a scan of nobody
+        rows.append([None, rows[-1][1] + 10_000_000, *rows[-1][2:]])  # a scan without a patient
     radiomics["Sheet1"] = [["流水号"], *([feature] for feature in c.SHAPE)]
     imaging[4][3] *= 0.5  # location ratios that do not sum to 1
     imaging[4][4:13] = [0.0] * 9

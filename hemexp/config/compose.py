@@ -47,7 +47,7 @@ def register_schemas() -> None:
     """Register the schemas and the resolvers that the YAML files in ``conf/`` use."""
     store = ConfigStore.instance()
     # Hydra 1.3 copies the whole store each time it looks up a group, a hundred times for --help. No copy is changed.
-    setattr(ConfigStore, "__deepcopy__", lambda store, memo: store)  # noqa: B010
+    setattr(ConfigStore, "__deepcopy__", lambda store, memo: store)  # noqa: B010 - mypy refuses an assignment
     OmegaConf.register_new_resolver("cohort_name", _cohort_name, replace=True)
     OmegaConf.register_new_resolver("keys_help", _keys_help, replace=True)
     for group, nodes in _GROUPS.items():
@@ -109,7 +109,8 @@ def load_config(schema: type[T], overrides: list[str] | None = None) -> T:
 def label_definitions() -> dict[str, c.LabelConfig]:
     """Return every definition of expansion in ``conf/label``, by name."""
     files = sorted((CONFIG_DIR / "label").glob("*.yaml"))
-    return {path.stem: c.LabelConfig(**OmegaConf.to_container(OmegaConf.load(path))) for path in files}  # type: ignore[arg-type]
+    contents: dict[str, Any] = {path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in files}
+    return {name: c.LabelConfig(**content) for name, content in contents.items()}
 
 
 def list_keys(schema: type[Any]) -> list[str]:

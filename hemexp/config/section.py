@@ -77,7 +77,8 @@ def key(default: Any, help: str, **rules: Any) -> Any:
 
 def get_key(item: Field[Any]) -> Key:
     """Return the key that a section's field holds."""
-    return item.metadata["key"]  # type: ignore[no-any-return]
+    found: Key = item.metadata["key"]
+    return found
 
 
 def is_optional(item: Field[Any]) -> bool:

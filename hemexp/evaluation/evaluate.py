@@ -20,7 +20,7 @@ from hemexp.evaluation.cross_validation import MEASURED, CrossValidated, ScoreCa
 from hemexp.evaluation.decision import decision_curve
 from hemexp.evaluation.folds import Fold, evaluated_indices, repeated_folds, training_indices
 from hemexp.evaluation.label_sensitivity import label_sensitivity
-from hemexp.evaluation.pipeline import Pipeline, build_pipeline
+from hemexp.evaluation.pipeline import build_pipeline
 from hemexp.evaluation.sample_size import num_fitted_inputs, sample_size
 from hemexp.evaluation.subgroups import get_subgroups, subgroup_scores
 from hemexp.evaluation.uncertainty import single_patients
@@ -82,41 +82,173 @@ def evaluate(
         Interrupted: the process got a signal to end.
         Pruned: raised by `callback`.
     """
-    result = Evaluation()
     if cfg.evaluation.name == "off":
-        return result
-    pipeline = build_pipeline(cfg, data)
-    baselines = [build_pipeline(cfg, data, model) for model in BASELINES if model != cfg.model]
-    indices, training = evaluated_indices(cfg.evaluation, data), training_indices(data)
-    directories = {name: directory / name if directory else None for name in ("folds", "training", "refits", "labels")}
+        return Evaluation()
+    return _Stages(cfg, data, risks, directory).run(definitions, callback)
 
-    folds = repeated_folds(pipeline.labels, indices, cfg.evaluation.num_folds, cfg.evaluation.num_repeats, cfg.seed)
-    validated: dict[str, CrossValidated] = {}  # by name, the model of the run first
-    if folds:
-        counts = len(folds), len(folds) * len(baselines), len(baselines)
+
+class _Stages:
+    """The stages of the evaluation of one run.
+
+    Attributes:
+        result: all that the stages have found so far.
+        pipeline: of the run.
+        baselines: of the other models.
+        indices: patients of the cross-validation.
+        training: patients of the training part.
+        validated: the cross-validated models by name, the model of the run first; empty before the cross-validation.
+    """
+
+    def __init__(self, cfg: TrainConfig, data: ExpansionDataModule, risks: Array, directory: Path | None) -> None:
+        assert data.cohort is not None
+        self.result = Evaluation()
+        self.cfg, self.data, self.risks, self.directory = cfg, data, risks, directory
+        self.cohort, self.settings = data.cohort, cfg.evaluation
+        self.pipeline = build_pipeline(cfg, data)
+        self.baselines = [build_pipeline(cfg, data, model) for model in BASELINES if model != cfg.model]
+        self.indices, self.training = evaluated_indices(cfg.evaluation, data), training_indices(data)
+        self.validated: dict[str, CrossValidated] = {}
+
+    def run(self, definitions: Mapping[str, LabelConfig], callback: ScoreCallback | None) -> Evaluation:
+        """Run every stage that the configuration selects; see `evaluate`."""
+        result, settings = self.result, self.settings
+        folds = self._divide(self.indices, settings.num_repeats)
+        if folds:
+            self._cross_validate(folds, callback)
+        elif settings.num_repeats:
+            result.caveats.append("too_few_events_for_cross_validation")
+        self._compare_in_test_part()
+        self._describe_single_patients()
+        events = int(self.pipeline.labels[self.training].sum())
+        num_inputs = num_fitted_inputs(self.cfg.model, self.pipeline.features)
+        result.blocks.sample_size = sample_size(len(self.training), events, num_inputs)
+        if settings.num_refits:
+            self._refit()
+        if settings.label_repeats and folds:
+            self._vary_label(definitions)
+        if settings.permutations and folds:
+            log.info("attributions in the held-out patients of %d folds", len(folds))
+            importance = attributions(self.pipeline, self.validated[self.pipeline.name], settings.permutations)
+            if importance is not None:
+                result.blocks.attributions, result.tables["attributions"] = importance
+        return result
+
+    def _divide(self, indices: Sequence[int], num_repeats: int) -> list[Fold]:
+        return repeated_folds(self.pipeline.labels, indices, self.settings.num_folds, num_repeats, self.cfg.seed)
+
+    def _get_directory(self, stage: str) -> Path | None:
+        return self.directory / stage if self.directory else None
+
+    def _cross_validate(self, folds: list[Fold], callback: ScoreCallback | None) -> None:
+        """Add scores, calibration, subgroups and decision curves from the cross-validation."""
+        counts = len(folds), len(folds) * len(self.baselines), len(self.baselines)
         log.info("cross-validation: %d fits of the model, and %d fits of %d baselines in the same folds", *counts)
-        pipelines = [pipeline, *baselines]
+        pipelines, directory = [self.pipeline, *self.baselines], self._get_directory("folds")
         with _stage("cross-validation"):
-            results = cross_validate(pipelines, folds, cfg.trainer, directories["folds"], callback, cfg.search.score)
-        validated = {each.name: scores for each, scores in zip(pipelines, results, strict=True)}
-        _cross_validation(result, cfg, data, validated, indices)
-    elif cfg.evaluation.num_repeats:
-        result.caveats.append("too_few_events_for_cross_validation")
-    _test_part(result, cfg, data, risks, pipeline, baselines, validated)
-    _single_patients(result, cfg, data, risks, pipeline, validated.get(pipeline.name), directories["training"])
-    result.blocks.sample_size = sample_size(
-        len(training), int(pipeline.labels[training].sum()), num_fitted_inputs(cfg.model, pipeline.features)
-    )
-    if cfg.evaluation.num_refits:
-        _refits(result, cfg, data, pipeline, indices, directories["refits"])
-    if cfg.evaluation.label_repeats and folds:
-        _label_sensitivity(result, cfg, data, definitions, pipeline, baselines, validated, directories["labels"])
-    if cfg.evaluation.permutations and folds:
-        log.info("attributions in the held-out patients of %d folds", len(folds))
-        importance = attributions(pipeline, validated[pipeline.name], cfg.evaluation.permutations)
-        if importance is not None:
-            result.blocks.attributions, result.tables["attributions"] = importance
-    return result
+            results = cross_validate(pipelines, folds, self.cfg.trainer, directory, callback, self.cfg.search.score)
+        self.validated = {each.name: scores for each, scores in zip(pipelines, results, strict=True)}
+        result, settings, indices = self.result, self.settings, self.indices
+        name, model = next(iter(self.validated.items()))
+        labels, probabilities = model.labels[indices], model.probabilities[:, indices]
+        result.labels, result.probabilities = labels, probabilities
+        result.metrics = {f"cv/{measure}": model.score(measure) for measure in MEASURED}
+        if settings.patients == "train":
+            result.caveats.append("cross_validated_within_training")
+        if model.num_diverged:
+            result.caveats.append("folds_diverged")
+        result.blocks.cross_validation = CrossValidationSummary(
+            patients=settings.patients,
+            num_folds=settings.num_folds,
+            num_repeats=settings.num_repeats,
+            num_fits=len(model.folds),
+            num_patients=len(indices),
+            events=int(labels.sum()),
+            num_diverged=model.num_diverged,
+            auprc_by_chance=model.auprc_by_chance,
+        )
+        result.blocks.calibration = CalibrationByStage(cv=calibration(labels, probabilities, model.fold_numbers))
+        subgroups = get_subgroups(self.cohort.patients.iloc[list(indices)])
+        result.blocks.subgroups = subgroup_scores(subgroups, labels, probabilities, model.fold_numbers)
+        strategies = {each: self.validated[each].probabilities[:, indices] for each in dict.fromkeys([name, "ridge2"])}
+        scores = [each.scores.assign(model=baseline) for baseline, each in self.validated.items()]
+        result.tables["calibration_curve"] = smoothed_curve(labels, probabilities)
+        result.tables["decision_curve"] = decision_curve(labels, strategies)
+        result.tables["cv_predictions"] = out_of_fold(self.validated, self.data)
+        result.tables["cv_scores"] = pd.concat(scores, ignore_index=True)[["model", *model.scores.columns]]
+
+    def _compare_in_test_part(self) -> None:
+        """Fit the baselines to the training part and compare the model with them."""
+        test, blocks = self.data.split.indices("test"), self.result.blocks
+        labels = self.pipeline.labels[test]
+        members = [baseline.member(self.training, self.cfg.seed) for baseline in self.baselines]
+        tested = {self.pipeline.name: self.risks[test]}
+        for baseline, fit_result in zip(self.baselines, fit(members, self.cfg.trainer), strict=True):
+            tested[baseline.name] = fit_result.predictor().predict(baseline.raw[test])
+        blocks.comparison = compare(self.validated, labels, tested)
+        blocks.claim = claim(blocks.comparison)
+        blocks.calibration = blocks.calibration or CalibrationByStage()
+        blocks.calibration.test = calibration(labels, self.risks[test][None])
+
+    def _describe_single_patients(self) -> None:
+        """Add thresholds and the uncertainty of single patients, from cross-validation within the training part."""
+        result, settings, num_repeats = self.result, self.settings, self.settings.threshold_repeats
+        folds = self._divide(self.training, num_repeats)
+        if not folds:
+            if num_repeats:
+                result.caveats.append("too_few_events_for_thresholds")
+            return
+        if self.validated and settings.patients == "train" and settings.num_repeats >= num_repeats:
+            # the same folds and seeds are already fitted
+            within = self.validated[self.pipeline.name].first(num_repeats)
+        else:
+            log.info("thresholds and Venn-Abers pairs: %d fits within the training part", len(folds))
+            with _stage("cross-validation within the training part"):
+                directory = self._get_directory("training")
+                (within,) = cross_validate([self.pipeline], folds, self.cfg.trainer, directory)
+        blocks, tables = result.blocks, result.tables
+        blocks.thresholds, blocks.uncertainty, tables["uncertainty"] = single_patients(
+            self.data, self.pipeline.labels, self.risks, within
+        )
+
+    def _refit(self) -> None:
+        """Add optimism and instability from bootstrap refits."""
+        result, indices, num_refits = self.result, self.indices, self.settings.num_refits
+        labels = self.pipeline.labels[indices].astype(int)
+        events = int(labels.sum())
+        if min(events, len(indices) - events) < MIN_OUTCOMES:
+            result.caveats.append("too_few_events_for_refits")
+            return
+        log.info("optimism and instability: %d refits on bootstrap samples", num_refits)
+        threshold = result.blocks.uncertainty.threshold if result.blocks.uncertainty else 0.5
+        cfg, directory = self.cfg, self._get_directory("refits")
+        with _stage("bootstrap refits"):
+            refitted = bootstrap_refits(self.pipeline, indices, num_refits, cfg.seed, cfg.trainer, threshold, directory)
+        result.blocks.optimism, result.blocks.instability = refitted.optimism, refitted.instability
+        result.refits = (refitted.refits, refitted.risks)
+        ids = self.data.labels[["patient_id"]].iloc[list(indices)].reset_index(drop=True)
+        result.tables["instability"] = pd.concat([ids.assign(label=labels), refitted.table], axis=1)
+
+    def _vary_label(self, definitions: Mapping[str, LabelConfig]) -> None:
+        """Add the scores under other definitions of expansion."""
+        log.info("label sensitivity: %d definitions of expansion", len(definitions))
+        scans, num_repeats = self.cohort.scans, self.settings.label_repeats
+        labels = {
+            name: (label, label_patients(scans, label)["expansion"].to_numpy(dtype=float))
+            for name, label in definitions.items()
+        }
+        pipelines = [self.pipeline, *(baseline for baseline in self.baselines if baseline.name == "ridge2")]
+        with _stage("label sensitivity"):
+            self.result.blocks.label_sensitivity = label_sensitivity(
+                pipelines,
+                labels,
+                self.indices,
+                self.settings.num_folds,
+                num_repeats,
+                self.cfg.seed,
+                self.cfg.trainer,
+                [self.validated[each.name].first(num_repeats) for each in pipelines],
+                self._get_directory("labels"),
+            )
 
 
 @contextmanager
@@ -126,151 +258,6 @@ def _stage(name: str) -> Iterator[None]:
         yield
     except Interrupted:
         raise Interrupted(f"interrupted in the evaluation ({name}); the training of the model is complete") from None
-
-
-def _cross_validation(
-    result: Evaluation,
-    cfg: TrainConfig,
-    data: ExpansionDataModule,
-    validated: Mapping[str, CrossValidated],
-    indices: Sequence[int],
-) -> None:
-    """Add scores, calibration, subgroups and decision curves from the cross-validation."""
-    name, model = next(iter(validated.items()))
-    labels, probabilities = model.labels[indices], model.probabilities[:, indices]
-    result.labels, result.probabilities = labels, probabilities
-    result.metrics = {f"cv/{measure}": model.score(measure) for measure in MEASURED}
-    if cfg.evaluation.patients == "train":
-        result.caveats.append("cross_validated_within_training")
-    if model.num_diverged:
-        result.caveats.append("folds_diverged")
-    result.blocks.cross_validation = CrossValidationSummary(
-        patients=cfg.evaluation.patients,
-        num_folds=cfg.evaluation.num_folds,
-        num_repeats=cfg.evaluation.num_repeats,
-        num_fits=len(model.folds),
-        num_patients=len(indices),
-        events=int(labels.sum()),
-        num_diverged=model.num_diverged,
-        auprc_by_chance=model.auprc_by_chance,
-    )
-    result.blocks.calibration = CalibrationByStage(cv=calibration(labels, probabilities, model.fold_numbers))
-    assert data.cohort is not None
-    subgroups = get_subgroups(data.cohort.patients.iloc[list(indices)])
-    result.blocks.subgroups = subgroup_scores(subgroups, labels, probabilities, model.fold_numbers)
-    strategies = {each: validated[each].probabilities[:, indices] for each in dict.fromkeys([name, "ridge2"])}
-    scores = [each.scores.assign(model=baseline) for baseline, each in validated.items()]
-    result.tables["calibration_curve"] = smoothed_curve(labels, probabilities)
-    result.tables["decision_curve"] = decision_curve(labels, strategies)
-    result.tables["cv_predictions"] = out_of_fold(validated, data)
-    result.tables["cv_scores"] = pd.concat(scores, ignore_index=True)[["model", *model.scores.columns]]
-
-
-def _test_part(
-    result: Evaluation,
-    cfg: TrainConfig,
-    data: ExpansionDataModule,
-    risks: Array,
-    pipeline: Pipeline,
-    baselines: Sequence[Pipeline],
-    validated: Mapping[str, CrossValidated],
-) -> None:
-    """Fit the baselines to the training part and compare the model with them."""
-    test = data.split.indices("test")
-    labels = pipeline.labels[test]
-    fitted = fit([baseline.member(training_indices(data), cfg.seed) for baseline in baselines], cfg.trainer)
-    tested = {pipeline.name: risks[test]}
-    for baseline, fit_result in zip(baselines, fitted, strict=True):
-        tested[baseline.name] = fit_result.predictor().predict(baseline.raw[test])
-    result.blocks.comparison = compare(validated, labels, tested)
-    result.blocks.claim = claim(result.blocks.comparison)
-    result.blocks.calibration = result.blocks.calibration or CalibrationByStage()
-    result.blocks.calibration.test = calibration(labels, risks[test][None])
-
-
-def _single_patients(
-    result: Evaluation,
-    cfg: TrainConfig,
-    data: ExpansionDataModule,
-    risks: Array,
-    pipeline: Pipeline,
-    validated: CrossValidated | None,
-    directory: Path | None,
-) -> None:
-    """Add thresholds and the uncertainty of single patients, from cross-validation within the training part."""
-    evaluation, num_repeats = cfg.evaluation, cfg.evaluation.threshold_repeats
-    folds = repeated_folds(pipeline.labels, training_indices(data), evaluation.num_folds, num_repeats, cfg.seed)
-    if not folds:
-        if num_repeats:
-            result.caveats.append("too_few_events_for_thresholds")
-        return
-    if validated is not None and evaluation.patients == "train" and evaluation.num_repeats >= num_repeats:
-        within = validated.first(num_repeats)  # the same folds and seeds are already fitted
-    else:
-        log.info("thresholds and Venn-Abers pairs: %d fits within the training part", len(folds))
-        with _stage("cross-validation within the training part"):
-            (within,) = cross_validate([pipeline], folds, cfg.trainer, directory)
-    blocks = result.blocks
-    blocks.thresholds, blocks.uncertainty, table = single_patients(data, pipeline.labels, risks, within)
-    result.tables["uncertainty"] = table
-
-
-def _refits(
-    result: Evaluation,
-    cfg: TrainConfig,
-    data: ExpansionDataModule,
-    pipeline: Pipeline,
-    indices: Sequence[int],
-    directory: Path | None,
-) -> None:
-    """Add optimism and instability from bootstrap refits."""
-    labels = pipeline.labels[indices].astype(int)
-    events = int(labels.sum())
-    if min(events, len(indices) - events) < MIN_OUTCOMES:
-        result.caveats.append("too_few_events_for_refits")
-        return
-    num_refits = cfg.evaluation.num_refits
-    log.info("optimism and instability: %d refits on bootstrap samples", num_refits)
-    threshold = result.blocks.uncertainty.threshold if result.blocks.uncertainty else 0.5
-    with _stage("bootstrap refits"):
-        refitted = bootstrap_refits(pipeline, indices, num_refits, cfg.seed, cfg.trainer, threshold, directory)
-    result.blocks.optimism, result.blocks.instability = refitted.optimism, refitted.instability
-    result.refits = (refitted.refits, refitted.risks)
-    ids = data.labels[["patient_id"]].iloc[list(indices)].reset_index(drop=True)
-    result.tables["instability"] = pd.concat([ids.assign(label=labels), refitted.table], axis=1)
-
-
-def _label_sensitivity(
-    result: Evaluation,
-    cfg: TrainConfig,
-    data: ExpansionDataModule,
-    definitions: Mapping[str, LabelConfig],
-    pipeline: Pipeline,
-    baselines: Sequence[Pipeline],
-    validated: Mapping[str, CrossValidated],
-    directory: Path | None,
-) -> None:
-    """Add the scores under other definitions of expansion."""
-    log.info("label sensitivity: %d definitions of expansion", len(definitions))
-    assert data.cohort is not None
-    scans, num_repeats = data.cohort.scans, cfg.evaluation.label_repeats
-    labels = {
-        name: (label, label_patients(scans, label)["expansion"].to_numpy(dtype=float))
-        for name, label in definitions.items()
-    }
-    pipelines = [pipeline, *(baseline for baseline in baselines if baseline.name == "ridge2")]
-    with _stage("label sensitivity"):
-        result.blocks.label_sensitivity = label_sensitivity(
-            pipelines,
-            labels,
-            evaluated_indices(cfg.evaluation, data),
-            cfg.evaluation.num_folds,
-            num_repeats,
-            cfg.seed,
-            cfg.trainer,
-            [validated[each.name].first(num_repeats) for each in pipelines],
-            directory,
-        )
 
 
 def out_of_fold(validated: Mapping[str, CrossValidated], data: ExpansionDataModule) -> pd.DataFrame:

@@ -178,7 +178,7 @@ class ComparedModel(_Block):
 
 @dataclass(kw_only=True)
 class Claim(_Block):
-    """What may be said of the model against the baselines, by measure (auroc, brier)."""
+    """How the model compares with the baselines, by measure (auroc, brier)."""
 
     auroc: str = entry("better than baseline, not better than baseline or worse than baseline")
     brier: str = entry("the same by Brier score")
@@ -251,7 +251,7 @@ class Optimism(_Block):
 
 @dataclass(kw_only=True)
 class Instability(_Block):
-    """How much the risks of patients change when the model is refitted."""
+    """The change of the patients' risks when the model is refitted."""
 
     num_refits: int = entry("bootstrap refits")
     threshold: float = entry("threshold of risk for the classification")
@@ -287,13 +287,13 @@ class Attributions(_Block):
 
 @dataclass(kw_only=True)
 class EvaluationBlocks(_Block):
-    """What the evaluation adds to result.json; null or empty where it was not done."""
+    """The results of the evaluation in result.json; null or empty where a stage was not run."""
 
     cross_validation: CrossValidationSummary | None = entry("design of the cross-validation", default=None)
     calibration: CalibrationByStage | None = entry("calibration", default=None)
     subgroups: list[SubgroupScore] = entry("scores by subgroup", default_factory=list)
     comparison: list[ComparedModel] = entry("the model beside the baselines, the model first", default_factory=list)
-    claim: Claim | None = entry("what may be said against the baselines", default=None)
+    claim: Claim | None = entry("how the model compares with the baselines", default=None)
     thresholds: list[ThresholdScore] = entry("thresholds of risk", default_factory=list)
     uncertainty: Uncertainty | None = entry("Venn-Abers pairs", default=None)
     sample_size: SampleSize | None = entry("sample size", default=None)

@@ -1,6 +1,6 @@
 """The hash of a configuration: which values change it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ from hemexp.config import (
     resolve_data,
 )
 from hemexp.config.compose import load_config
-from hemexp.config.section import Section, key
+from hemexp.config.section import Key, Section, key
 
 
 @dataclass
@@ -31,7 +31,9 @@ class ExtendedOptimizerConfig(OptimizerConfig):
 class ExtendedTrainConfig(TrainConfig):
     """The configuration of a later version, with one more section."""
 
-    second_optimizer: OptimizerConfig = key(OptimizerConfig, "another optimizer")  # noqa: RUF009
+    second_optimizer: OptimizerConfig = field(
+        default_factory=OptimizerConfig, metadata={"key": Key("another optimizer")}
+    )
 
 
 def test_values_that_change_the_numbers_of_a_run_change_the_hash(workbooks: Path):

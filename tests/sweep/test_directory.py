@@ -13,7 +13,7 @@ from hemexp.cohort.load import load_cohort
 from hemexp.config import DataConfig, TrainConfig
 from hemexp.config.compose import load_config
 from hemexp.errors import UserError
-from hemexp.files.result import BETTER, LEAKAGE, WORSE, ComparedModel
+from hemexp.files.result import BETTER, CONCLUSIONS, LEAKAGE, WORSE, ComparedModel
 from hemexp.files.writing import write_csv
 from hemexp.sweep.controller import Sweep, get_ending_signals
 from hemexp.sweep.directory import create_run_dir, open_sweep, reconcile, record_failure
@@ -270,7 +270,7 @@ def test_the_notes_begin_with_the_conclusion_of_the_best_job_and_name_a_leak(tmp
         board = rank([job], {0: JobStatus("done")}, "auroc")
         return build_notes([job], board, build_summary(CFG, [job], board, tmp_path))[:2]
 
-    assert first_notes(conclusion=BETTER)[0] == "the best job, job 0, is better than every baseline"
+    assert first_notes(conclusion=BETTER)[0] == f"the best job, job 0, is {CONCLUSIONS[BETTER]}"
     conclusion, verdict = first_notes(conclusion=WORSE, verdict=f"{LEAKAGE}: test patients")
-    assert conclusion == "the best job, job 0, is worse than at least one baseline"
+    assert conclusion == "the best job, job 0, is worse than a baseline"
     assert verdict == "verdict of job 0: LEAKAGE: test patients"

@@ -9,19 +9,13 @@ from typing import Any
 
 from hemexp import __version__
 from hemexp.config import TrainConfig
-from hemexp.files.result import BETTER, NO_LEAKAGE, NOT_BETTER, NOT_EVALUATED, WORSE, RunResult, Score
+from hemexp.files.result import CONCLUSIONS, NO_LEAKAGE, RunResult, Score
 from hemexp.formatting import interval_text
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.results.job_result import DONE, get_score, load_result
 from hemexp.sweep.results.leaderboard import Leaderboard, get_row_score
 from hemexp.sweep.results.reevaluation import read_reevaluation
 
-_CONCLUSIONS = {
-    BETTER: "better than every baseline",
-    NOT_BETTER: "not better than every baseline",
-    WORSE: "worse than at least one baseline",
-    NOT_EVALUATED: "not compared with the baselines (evaluation=off)",
-}
 _OTHER_PATIENTS = "the scores are for different patients and cannot be compared"
 # keys that make a ranking meaningless where they differ between jobs: key, value, reason
 _NOT_COMPARABLE: tuple[tuple[str, Callable[[TrainConfig], object], str], ...] = (
@@ -157,7 +151,7 @@ def _describe_best(number: int, result: RunResult | None) -> list[str]:
     if result is None:
         return []
     verdict = [] if result.verdict == NO_LEAKAGE else [f"verdict of job {number}: {result.verdict}"]
-    conclusion = f"the best job, job {number}, is {_CONCLUSIONS.get(result.conclusion, result.conclusion)}"
+    conclusion = f"the best job, job {number}, is {CONCLUSIONS[result.conclusion]}"
     return [conclusion, *verdict, *claim_notes(result.claim)]
 
 
