@@ -184,7 +184,7 @@ def test_an_interrupted_evaluation_resumes_to_the_same_numbers(
 
     cfg = load_config(TrainConfig, [f"data.root={workbooks}", "trainer.progress_bar=false", *STANDARD])
     with monkeypatch.context() as patch:
-        patch.setattr(evaluation, "_single_patients", interrupt)
+        patch.setattr(evaluation._Stages, "_describe_single_patients", interrupt)
         with pytest.raises(Interrupted):
             train(cfg, tmp_path / "run")
     assert json.loads((tmp_path / "run" / "result.json").read_text())["verdict"].startswith("INCOMPLETE")
