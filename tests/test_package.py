@@ -86,13 +86,8 @@ def test_import_hemexp_imports_no_large_library():
 def test_every_public_name_can_be_imported():
     assert set(hemexp.__all__) <= set(dir(hemexp))
     assert all(getattr(hemexp, name).__name__ == name for name in hemexp.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+    with pytest.raises(AttributeError, match="nonsense"):
         hemexp.nonsense  # noqa: B018
-
-
-def test_python_and_the_type_checker_see_the_same_public_names():
-    source = (ROOT / "hemexp" / "__init__.py").read_text(encoding="utf-8")
-    assert all(f"from {hemexp._MODULES[name]} import {name} as {name}" in source for name in hemexp.__all__)
 
 
 def test_every_changelog_version_has_a_heading():

@@ -16,28 +16,19 @@ class DataConfig(Section):
     """The source of the cohort."""
 
     PREFIX: ClassVar[str] = "data"
-    kind: str = key(
-        REQUIRED, "kind of the cohort; it is set by data=KIND", choices=("auto", "synthetic", "workbook", "tidy")
-    )
-    root: Optional[str] = key(
-        None, "folder with the four workbooks, or with scans.csv or scans.parquet; null: the synthetic cohort"
-    )
+    kind: str = key(REQUIRED, "set by data=KIND", choices=("auto", "synthetic", "workbook", "tidy"))
+    root: Optional[str] = key(None, "folder with the four workbooks or scans.csv/.parquet; null: synthetic cohort")
 
 
 @dataclass
 class SyntheticDataConfig(DataConfig):
     """The synthetic cohort. With `kind` auto it is used where no `root` is given."""
 
-    num_patients: int = key(
-        100, "synthetic patients with follow-up scans, so with a known outcome", at_least=1, at_most=10**6
-    )
+    num_patients: int = key(100, "synthetic patients with a known outcome", at_least=1, at_most=10**6)
     num_unlabelled: int = key(60, "synthetic patients with a first scan only", at_least=0, at_most=10**6)
     prevalence: float = key(0.23, "expected share of synthetic patients with expansion", at_least=0.001, at_most=0.999)
     signal: float = key(
-        1.0,
-        "strength of the relation between inputs and outcome in the synthetic cohort: 0 none, 1 realistic, 4 strong",
-        at_least=0,
-        at_most=20,
+        1.0, "relation of the inputs to the outcome: 0 none, 1 realistic, 4 strong", at_least=0, at_most=20
     )
     seed: int = key(2024, "seed of the synthetic cohort; the key seed is the seed of the run", at_least=0)
     planted_errors: bool = key(False, "plant the errors of the published workbooks in the synthetic ones")
@@ -54,28 +45,17 @@ class LabelConfig(Section):
 
     PREFIX: ClassVar[str] = "label"
     name: str = key(REQUIRED, "name of the definition")
-    absolute_ml: Optional[float] = key(
-        6.0, "growth since the first scan that counts as expansion; null: not used", above=0, unit="mL"
-    )
+    absolute_ml: Optional[float] = key(6.0, "growth that counts as expansion; null: not used", above=0, unit="mL")
     relative: Optional[float] = key(
-        0.33,
-        "growth as a fraction of the first volume that counts as expansion (0.33: 33 %); null: not used",
-        above=0,
-        at_most=10,
+        0.33, "fraction of the first volume that counts as expansion; null: not used", above=0, at_most=10
     )
     window_hours: float = key(48.0, "time window in which a later scan counts", above=0, unit="hours")
-    clock: str = key(
-        "onset", "start of the time window: onset, or baseline (the first scan)", choices=("onset", "baseline")
-    )
+    clock: str = key("onset", "start of the window; baseline: the first scan", choices=("onset", "baseline"))
     inclusive: bool = key(True, "true: growth equal to a threshold counts (>=); false: growth must exceed it (>)")
     no_scan_in_window: str = key(
-        "negative",
-        "a patient with later scans but none in the window is negative (as in the paper) or excluded",
-        choices=("negative", "exclude"),
+        "negative", "a patient with later scans, but none in the window", choices=("negative", "exclude")
     )
-    intraventricular: bool = key(
-        False, "new intraventricular blood counts as expansion; true is refused, because the tables do not hold it"
-    )
+    intraventricular: bool = key(False, "new intraventricular blood counts too; true is refused: no table holds it")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -103,7 +83,7 @@ class FeaturesConfig(Section):
     name: str = key(REQUIRED, "name of the group of inputs; it is set by features=NAME")
     clip: float = key(
         10.0,
-        "largest distance of an input from its training mean; more extreme values are set to this distance",
+        "largest distance from the training mean; values beyond are set to it",
         above=0,
         unit="standard deviations",
     )
@@ -116,11 +96,7 @@ class SplitConfig(Section):
     PREFIX: ClassVar[str] = "split"
     name: str = key(REQUIRED, "name of the split; it is set by split=NAME")
     val_fraction: float = key(
-        0.0,
-        "share of the training part kept for validation (drawn at random); above 0, the best checkpoint has the lowest "
-        "loss on it",
-        at_least=0,
-        below=1,
+        0.0, "random share of the training part for validation, which then chooses the best epoch", at_least=0, below=1
     )
 
     def describe(self) -> str:

@@ -29,12 +29,7 @@ class TrainConfig(Section):
     search: SearchConfig = key(REQUIRED, "the way in which a sweep finds its settings", hashed=False)
     logger: LoggerConfig = key(REQUIRED, "the logger of the run", hashed=False)
     tags: list[str] = key([], "words to find the run by, in result.json, the leaderboard and the loggers", hashed=False)
-    seed: int = key(
-        0,
-        "seed of the first weights, the order of mini-batches, dropout and random splits",
-        at_least=0,
-        at_most=2**32 - 1,
-    )
+    seed: int = key(0, "seed of first weights, mini-batches, dropout and random splits", at_least=0, at_most=2**32 - 1)
     output_dir: str = key(REQUIRED, "directory for the files of the run; it must be new or hold this run", hashed=False)
     debug: DebugConfig = key(DebugConfig, "short runs that test the program")
 
@@ -55,13 +50,9 @@ class PrepareConfig(Section):
     data: DataConfig = key(REQUIRED, "the cohort")
     label: LabelConfig = key(REQUIRED, "the definition of hematoma expansion")
     imputation: Optional[str] = key(
-        None,
-        "previous_three: also write completed.csv, the table of the paper with every gap filled; null: do not write it",
-        choices=("previous_three",),
+        None, "also write completed.csv, the paper's table with every gap filled", choices=("previous_three",)
     )
-    output_dir: str = key(
-        REQUIRED, "directory for the tables; it must be new or hold the files of an earlier prepare.py"
-    )
+    output_dir: str = key(REQUIRED, "directory for the tables; new, or written by an earlier prepare.py")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,9 +65,7 @@ class PredictConfig(Section):
 
     data: DataConfig = key(REQUIRED, "the cohort of the new patients")
     run_dir: Optional[str] = key(None, "directory of a finished run of train.py; it is only read")
-    output_dir: str = key(
-        REQUIRED, "directory for the predictions; it must be new or hold the files of an earlier predict.py"
-    )
+    output_dir: str = key(REQUIRED, "directory for the predictions; new, or written by an earlier predict.py")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -94,9 +83,7 @@ class ReportOptions(Section):
     """The content of the page."""
 
     PREFIX: ClassVar[str] = "report"
-    patients: bool = key(
-        False, "show single patients too (ids, predictions, findings); do not give such a page to others"
-    )
+    patients: bool = key(False, "show single patients too (ids, risks, findings); then keep the page to yourself")
 
 
 @dataclass(kw_only=True)
@@ -105,9 +92,7 @@ class ReportConfig(Section):
 
     report: ReportOptions = key(ReportOptions, "the content of the page")
     run_dir: Optional[str] = key(None, "directory of a run of train.py; report.html is written into it")
-    sweep_dir: Optional[str] = key(
-        None, "directory of a sweep (train.py -m); report.html and figures/ are written into it"
-    )
+    sweep_dir: Optional[str] = key(None, "directory of a sweep; report.html and figures/ are written into it")
     output_dir: str = key(REQUIRED, "directory for report.log and .hydra/; the page is not written here")
 
     def __post_init__(self) -> None:

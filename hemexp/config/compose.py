@@ -1,6 +1,7 @@
 """Compose a configuration with Hydra and turn it into checked objects."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +44,7 @@ _GROUPS: dict[str, dict[str, type[Any]]] = {
 T = TypeVar("T")
 
 
+@cache
 def register_schemas() -> None:
     """Register the schemas and the resolvers that the YAML files in ``conf/`` use."""
     store = ConfigStore.instance()

@@ -31,20 +31,16 @@ class NetConfig(ModelConfig):
     hidden_dim: int = key(64, "width of the first fully connected layer", at_least=1, at_most=65536)
     dropout: float = key(0.0, "dropout rate before the last fully connected layer", at_least=0, below=1)
     init: str = key(
-        "default",
-        "first weights: default; zeros: convolution weights and biases are zero, as the paper says (these layers then "
-        "never change); all_zeros: every parameter is zero",
+        "default", "first weights; zeros: convolutions start at zero, as the paper says, and never change",
         choices=("default", "zeros", "all_zeros"),
-    )
+    )  # fmt: skip
 
 
 @dataclass
 class ConvolutionConfig(Section):
     """The convolution branch."""
 
-    kernel_size: int = key(
-        3, "width of both convolutions; an odd number, so that the length stays the same", at_least=1, at_most=999
-    )
+    kernel_size: int = key(3, "width of both convolutions; must be odd", at_least=1, at_most=999)
     channels: list[int] = key([16, 32], "channels of the first and the second convolution", at_least=1, at_most=65536)
 
     def __post_init__(self) -> None:
@@ -60,9 +56,7 @@ class SelfAttentionConfig(Section):
     num_heads: int = key(4, "attention heads; the number must divide model.embed_dim", at_least=1)
     embed_dim: int = key(16, "width of a token", at_least=1, at_most=65536)
     embedding: str = key(
-        "shared",
-        "vectors that turn an input into a token: shared (one for all inputs) or per_feature (one for each input)",
-        choices=("shared", "per_feature"),
+        "shared", "vectors that turn inputs into tokens: one for all, or one each", choices=("shared", "per_feature")
     )
 
     @property
@@ -144,10 +138,7 @@ class LogisticConfig(EstimatorConfig):
         None, "inverse strength of the penalty; null: chosen by cross-validation within the training part", above=0
     )
     l1_ratio: Optional[float] = key(
-        0.0,
-        "kind of the penalty: 0 ridge, 1 lasso, between them elastic net; null: chosen together with model.C",
-        at_least=0,
-        at_most=1,
+        0.0, "0 ridge, 1 lasso, between them elastic net; null: chosen together with model.C", at_least=0, at_most=1
     )
 
     def __post_init__(self) -> None:
@@ -194,9 +185,7 @@ class TabularConfig(EstimatorConfig):
     weight_decay: float = key(0.0003, "weight decay of AdamW", at_least=0)
     max_epochs: int = key(200, "longest training", at_least=1, unit="epochs")
     patience: int = key(16, "training stops after this long without a lower validation loss", at_least=1, unit="epochs")
-    val_fraction: float = key(
-        0.2, "share of the training part that is kept for validation, to decide when training stops", above=0, below=1
-    )
+    val_fraction: float = key(0.2, "share of the training part that decides when training stops", above=0, below=1)
 
 
 BASELINES: tuple[EstimatorConfig, ...] = (

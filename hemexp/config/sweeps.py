@@ -9,6 +9,7 @@ from hemexp.errors import UserError
 
 SCORES = ("auroc", "auprc", "brier", "log_loss", "accuracy")
 LOWER_IS_BETTER = ("brier", "log_loss")
+_SILENCE = "time without progress after which a job is stopped; null: never"
 
 
 @dataclass
@@ -17,10 +18,10 @@ class WhereConfig(Section):
 
     PREFIX: ClassVar[str] = "where"
     name: str = key(REQUIRED, "name of the place; it is set by where=NAME")
-    job_timeout: Optional[float] = key(None, "longest time of a job; null: no limit", above=0, unit="seconds")
-    silence_timeout: Optional[float] = key(
-        1800.0, "time without progress after which a job is stopped; null: never", above=0, unit="seconds"
+    job_timeout: Optional[float] = key(
+        None, "longest run of a job after its start; null: no limit", above=0, unit="seconds"
     )
+    silence_timeout: Optional[float] = key(1800.0, _SILENCE, above=0, unit="seconds")
 
 
 @dataclass
@@ -29,10 +30,7 @@ class LocalConfig(WhereConfig):
 
     NAMES: ClassVar[tuple[str, ...]] = ("local",)
     num_workers: Optional[int] = key(
-        None,
-        "worker processes; null: as many as CPU cores and memory (1 GiB each) allow, or one for each GPU",
-        at_least=1,
-        at_most=1024,
+        None, "worker processes; null: one for each GPU, or core with 1 GiB of memory", at_least=1, at_most=1024
     )
     batch: bool = key(True, "train networks of equal shape together; false: train every job separately")
 
@@ -58,12 +56,7 @@ class GPUsConfig(WhereConfig):
 class ClusterConfig(WhereConfig):
     """A cluster, where jobs may wait before they start."""
 
-    job_timeout: Optional[float] = key(
-        None, "longest time of a job, without the time it waits to start; null: no limit", above=0, unit="seconds"
-    )
-    silence_timeout: Optional[float] = key(
-        None, "time without progress after which a job is stopped; null: never", above=0, unit="seconds"
-    )
+    silence_timeout: Optional[float] = key(None, _SILENCE, above=0, unit="seconds")
 
 
 @dataclass
@@ -76,9 +69,7 @@ class SlurmConfig(ClusterConfig):
     time_minutes: int = key(240, "time after which Slurm stops a job", above=0, unit="minutes")
     memory_gb: float = key(8.0, "memory of a job", above=0, unit="GB")
     cpus_per_job: int = key(1, "CPU cores of a job", above=0)
-    gpus_per_job: Optional[int] = key(
-        None, "GPUs of a job; null: 1 if trainer.accelerator is a GPU, else 0", choices=(0, 1)
-    )
+    gpus_per_job: Optional[int] = key(None, "null: 1 if trainer.accelerator is a GPU, else 0", choices=(0, 1))
     max_parallel: int = key(64, "jobs that run at the same time", above=0)
     options: dict[str, Any] = key({}, "more options of sbatch, such as {qos: long, constraint: a100}")
 
@@ -88,15 +79,10 @@ class RayConfig(ClusterConfig):
     """A Ray cluster, or Ray on this machine."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("ray",)
-    address: Optional[str] = key(
-        None, "address of the cluster, such as auto or ray://HOST:10001; null: start Ray on this machine"
-    )
+    address: Optional[str] = key(None, "the cluster, such as auto or ray://HOST:10001; null: start Ray here")
     cpus_per_job: float = key(1.0, "CPU cores of a job", above=0)
     gpus_per_job: Optional[float] = key(
-        None,
-        "share of a GPU for a job, such as 0.5; null: 1 if trainer.accelerator is a GPU, else 0",
-        at_least=0,
-        at_most=1,
+        None, "such as 0.5 GPUs; null: 1 if trainer.accelerator is a GPU, else 0", at_least=0, at_most=1
     )
 
 
@@ -110,10 +96,7 @@ class SearchConfig(Section):
     score: str = key("auroc", "cross-validated score that ranks the jobs", choices=SCORES)
     num_trials: int = key(20, "number of settings that search=random and search=tpe try", at_least=1, at_most=100_000)
     seed: int = key(0, "seed of the random settings", at_least=0, at_most=2**32 - 1)
-    prune: bool = key(
-        False,
-        "stop a job early if its score after some repeats is worse than the median of earlier jobs (search=tpe only)",
-    )
+    prune: bool = key(False, "search=tpe only: stop a job whose score is worse than the median of earlier jobs")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,6 +5,8 @@ from typing import Any, ClassVar, Optional
 
 from hemexp.config.section import REQUIRED, Section, key
 
+_REPEATS = {"at_least": 0, "at_most": 10_000}
+
 
 @dataclass
 class OptimizerConfig(Section):
@@ -21,41 +23,23 @@ class TrainerConfig(Section):
 
     PREFIX: ClassVar[str] = "trainer"
     max_epochs: int = key(1000, "longest training", at_least=1, unit="epochs")
-    stop_loss: Optional[float] = key(
-        0.001, "training stops when the training loss is below this; null: never", at_least=0
-    )
+    stop_loss: Optional[float] = key(0.001, "training stops below this training loss; null: never", at_least=0)
     patience: Optional[int] = key(
-        None,
-        "training stops after this long without a lower loss (val/loss with a validation part, else train/loss); null: "
-        "never",
-        at_least=1,
-        unit="epochs",
+        None, "stop without a lower loss (val/loss if there is one) for so long; null: never", at_least=1, unit="epochs"
     )
     batch_size: Optional[int] = key(None, "patients in an optimizer step; null: all (full batch)", at_least=1)
     accelerator: str = key(
-        "cpu",
-        "device that trains: cpu, gpu or cuda (NVIDIA), mps (Apple), or auto (a GPU if there is one)",
-        choices=("cpu", "gpu", "cuda", "mps", "auto"),
+        "cpu", "gpu is NVIDIA, mps Apple, auto a GPU if there is one", choices=("cpu", "gpu", "cuda", "mps", "auto")
     )
     devices: Any = key(1, "1: one device; or the number of a GPU in a list, such as [2]")
-    num_threads: int = key(
-        1, "CPU threads; more than one does not help with a hundred patients", at_least=1, at_most=1024
-    )
-    precision: int = key(
-        32, "precision of the numbers; 64 is for comparison with other programs and is half as fast",
-        choices=(32, 64), unit="bits",
-    )  # fmt: skip
+    num_threads: int = key(1, "CPU threads; one is fastest with a hundred patients", at_least=1, at_most=1024)
+    precision: int = key(32, "64 is for comparison with other programs", choices=(32, 64), unit="bits")
     checkpoint_every: int = key(
-        200, "time between two saves of last.ckpt; an interrupted run loses at most this much",
-        at_least=1, unit="epochs", hashed=False,
-    )  # fmt: skip
+        200, "time between saves of last.ckpt; a killed run loses no more", at_least=1, unit="epochs", hashed=False
+    )
     progress_bar: bool = key(True, "show a progress bar on the terminal", hashed=False)
     profiler: Optional[str] = key(
-        None,
-        "measure where training spends its time, into profile/: simple (a table) or pytorch (a trace); null: do not "
-        "measure",
-        choices=("simple", "pytorch"),
-        hashed=False,
+        None, "write profile/: a table or a trace of the time", choices=("simple", "pytorch"), hashed=False
     )
 
     def __post_init__(self) -> None:
@@ -78,28 +62,11 @@ class EvaluationConfig(Section):
     NAMES: ClassVar[tuple[str, ...]] = ("off", "standard", "full")
     name: str = key(REQUIRED, "name of the evaluation; it is set by evaluation=NAME")
     num_folds: int = key(5, "folds of a cross-validation, stratified by outcome", at_least=2, at_most=100)
-    num_repeats: int = key(
-        20, "repeats of the cross-validation, each with new folds and seeds; 0: no cross-validation",
-        at_least=0, at_most=10_000,
-    )  # fmt: skip
-    threshold_repeats: int = key(
-        4,
-        "repeats of the cross-validation within the training part that gives thresholds and the risk range of each "
-        "patient (Venn-Abers); 0: none",
-        at_least=0,
-        at_most=10_000,
-    )
-    num_refits: int = key(
-        0, "refits on bootstrap samples, for optimism and instability; 0: none", at_least=0, at_most=10_000
-    )
-    label_repeats: int = key(
-        0, "repeats of the cross-validation with each other label; 0: none", at_least=0, at_most=10_000
-    )
-    permutations: int = key(
-        0, "permutations of each input in each fold, for attributions; 0: none", at_least=0, at_most=10_000
-    )
+    num_repeats: int = key(20, "repeats of the cross-validation, each with new folds and seeds", **_REPEATS)
+    threshold_repeats: int = key(4, "repeats within the training part, for thresholds and Venn-Abers pairs", **_REPEATS)
+    num_refits: int = key(0, "refits on bootstrap samples, for optimism and instability", **_REPEATS)
+    label_repeats: int = key(0, "repeats of the cross-validation with each other label", **_REPEATS)
+    permutations: int = key(0, "permutations of each input in each fold, for attributions", **_REPEATS)
     patients: str = key(
-        "labelled",
-        "patients in the cross-validation: labelled (training and test part) or train (the test part stays unused)",
-        choices=("labelled", "train"),
+        "labelled", "patients to cross-validate; train: the test part stays unused", choices=("labelled", "train")
     )

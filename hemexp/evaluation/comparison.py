@@ -86,12 +86,14 @@ def conclude(rows: Sequence[ComparedModel]) -> str:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return the p values after Holm's correction; a missing p value stays missing, but counts as a comparison."""
-    from statsmodels.stats.multitest import multipletests
+    """Return the p values after Holm's correction; a missing p value stays missing, but counts as a comparison.
 
-    if not p_values:
-        return []
-    adjusted = multipletests([1.0 if p is None else p for p in p_values], method="holm")[1]
+    statsmodels has it too, but collects all garbage of the process at each call.
+    """
+    values = np.array([1.0 if p is None else p for p in p_values])
+    order = np.argsort(values)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)), 1)
     return [None if p is None else float(after) for p, after in zip(p_values, adjusted, strict=True)]
 
 

@@ -1,6 +1,7 @@
 """Fit the members whose models are estimators, in parallel if the fits take long."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -9,14 +10,16 @@ from hemexp.config import BaselineConfig, FirthConfig, Ridge2Config
 from hemexp.hardware import max_workers
 from hemexp.models.fitted_estimator import fit_estimator
 from hemexp.training.member import FitResult, Member
-from hemexp.training.recorder import ProgressCallback
+
+if TYPE_CHECKING:  # the processes that fit import this module, and Lightning takes seconds
+    from hemexp.training.recorder import ProgressCallback
 
 _QUICK = (BaselineConfig, Ridge2Config, FirthConfig)  # fitted in milliseconds, faster than a process starts
 _MIN_PARALLEL = 4  # members; fewer are fitted in this process
 _MIN_PROBABILITY = 1e-15  # keeps the logarithm finite
 
 
-def fit_estimators(members: Sequence[Member], num_workers: int | None, report: ProgressCallback) -> list[FitResult]:
+def fit_estimators(members: Sequence[Member], num_workers: int | None, report: "ProgressCallback") -> list[FitResult]:
     """Fit every member's estimator to its training patients. Validation patients are not used.
 
     Args:

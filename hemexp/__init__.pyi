@@ -1,0 +1,14 @@
+from .commands.predict import predict as predict
+from .commands.prepare import prepare as prepare
+from .commands.train import train as train
+from .config import PredictConfig as PredictConfig
+from .config import PrepareConfig as PrepareConfig
+from .config import TrainConfig as TrainConfig
+from .config.compose import load_config as load_config
+from .data.datamodule import ExpansionDataModule as ExpansionDataModule
+from .data.training_set import build_training_set as build_training_set
+from .training.fit import fit as fit
+from .training.member import FitResult as FitResult
+from .training.member import Member as Member
+
+__version__: str
