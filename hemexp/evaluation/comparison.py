@@ -1,19 +1,24 @@
 """Comparison of the model with the baselines: corrected test on the same folds, DeLong's test on the test part."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import norm, rankdata
 
-from hemexp.evaluation.cross_validation import CrossValidated
 from hemexp.evaluation.metrics import CONFIDENCE, MEASURES, auroc, auroc_interval
 from hemexp.files.result import BETTER, NOT_BETTER, NOT_EVALUATED, WORSE, Claim, ComparedModel, Difference, Score
 from hemexp.types import Array
 
+if TYPE_CHECKING:  # predict.py compares too, and does not need Lightning, which takes seconds to import
+    from hemexp.evaluation.cross_validation import CrossValidated
+
 _GOOD_SIGN = {"auroc": 1, "brier": -1}  # the sign of a difference in favor of the model
 
 
-def compare(validated: Mapping[str, CrossValidated], labels: Array, tested: Mapping[str, Array]) -> list[ComparedModel]:
+def compare(
+    validated: Mapping[str, "CrossValidated"], labels: Array, tested: Mapping[str, Array]
+) -> list[ComparedModel]:
     """Return a row for each model: its scores, and the scores of the first model minus this model's.
 
     Args:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from hemexp.config import BaselineConfig, FirthConfig, Ridge2Config
+from hemexp.config import BaselineConfig, FirthConfig, LogisticConfig, ModelConfig, Ridge2Config
 from hemexp.hardware import max_workers
 from hemexp.models.fitted_estimator import fit_estimator
 from hemexp.training.member import FitResult, Member
@@ -14,7 +14,6 @@ from hemexp.training.member import FitResult, Member
 if TYPE_CHECKING:  # the processes that fit import this module, and Lightning takes seconds
     from hemexp.training.recorder import ProgressCallback
 
-_QUICK = (BaselineConfig, Ridge2Config, FirthConfig)  # fitted in milliseconds, faster than a process starts
 _MIN_PARALLEL = 4  # members; fewer are fitted in this process
 _MIN_PROBABILITY = 1e-15  # keeps the logarithm finite
 
@@ -38,13 +37,20 @@ def fit_estimators(members: Sequence[Member], num_workers: int | None, report: "
 
 
 def _fit_all(members: Sequence[Member], num_workers: int) -> Iterator[FitResult]:
-    slow = [member for member in members if not isinstance(member.model, _QUICK)]
+    slow = [member for member in members if not _is_quick(member.model)]
     if len(slow) < _MIN_PARALLEL or num_workers == 1:
         return map(_fit, members)
     from joblib import Parallel, delayed
 
     parallel = iter(Parallel(n_jobs=num_workers, return_as="generator")(delayed(_fit)(member) for member in slow))
-    return (_fit(member) if isinstance(member.model, _QUICK) else next(parallel) for member in members)
+    return (_fit(member) if _is_quick(member.model) else next(parallel) for member in members)
+
+
+def _is_quick(model: ModelConfig) -> bool:
+    """Return whether a fit takes milliseconds, less than the start of a process."""
+    if isinstance(model, LogisticConfig):
+        return model.C is not None  # else it is chosen by cross-validation
+    return isinstance(model, BaselineConfig | Ridge2Config | FirthConfig)
 
 
 def _fit(member: Member) -> FitResult:
