@@ -49,10 +49,12 @@ def test_configuration_is_checked_without_torch_or_pandas():
         (["-m", "seed=0,1", "output_dir=x"], ["output_dir=x", "hydra.sweep.dir"]),
         (["-m", "seed=0,1", "++output_dir=x"], ["output_dir=x", "hydra.sweep.dir"]),
         (["data=synthetic", "data.root=."], ["data.root"]),
-        (["-m", "seed=0,1", "trainer.accelerator=mps"], ["trainer.accelerator=mps"]),
+        pytest.param(
+            ["-m", "seed=0,1", "trainer.accelerator=mps"], ["trainer.accelerator=mps"], marks=pytest.mark.slow
+        ),
         (["-m", "seed=0,1", "model.kernel_size=4"], ["model.kernel_size=4"]),
         (["data.root=missing"], ["missing", "no such folder"]),
-        (["trainer.accelerator=mps"], ["trainer.accelerator=mps", "cpu"]),
+        pytest.param(["trainer.accelerator=mps"], ["trainer.accelerator=mps", "cpu"], marks=pytest.mark.slow),
     ],
 )
 def test_a_mistake_ends_with_2_a_message_and_no_trace(

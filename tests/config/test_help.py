@@ -23,7 +23,7 @@ SECTIONS = {
 GROUPS = sorted(folder.name for folder in CONFIG_DIR.iterdir() if folder.is_dir() and folder.name != "__pycache__")
 COMMANDS = [
     *((name, "") for name in SCHEMAS),
-    *(("train", f"model={path.stem}") for path in sorted((CONFIG_DIR / "model").glob("*.yaml"))),
+    *(("train", f"model={section.NAMES[0]}") for section in SECTIONS if section.PREFIX == "model" and section.NAMES),
     *(("train", override) for override in ("where=gpus", "where=slurm", "where=ray", "split=kfold", "data=workbook")),
 ]
 
@@ -46,8 +46,9 @@ def test_every_key_has_a_help_text(section: type[Section]):
         assert get_key(item).help, f"{section.__name__}.{item.name} has no help"
 
 
-def test_the_help_shows_every_key_of_every_section():
+def test_the_help_shows_every_key_of_every_section_and_fits_a_terminal():
     text = "\n".join(help_of(name, *filter(None, [override])) for name, override in COMMANDS)
+    assert max(map(len, text.splitlines())) <= 120
     shown = set(re.findall(r"^[* ] ([\w.]+)=", text, flags=re.MULTILINE))
     words = " ".join(text.split())
     for section in SECTIONS - {models.ConvolutionConfig, models.SelfAttentionConfig}:  # parts of networks
@@ -65,11 +66,6 @@ def test_the_help_shows_every_choice_with_its_help(group: str):
     for name, words in read_choices(CONFIG_DIR / group).items():
         assert words, f"the first line of conf/{group}/{name}.yaml is not a comment"
         assert f"{group}={name} {words}" in text
-
-
-@pytest.mark.parametrize(("name", "override"), COMMANDS)
-def test_the_lines_of_the_help_fit_a_terminal(name: str, override: str):
-    assert max(map(len, help_of(name, *filter(None, [override])).splitlines())) <= 120
 
 
 def test_the_help_shows_default_unit_and_range():

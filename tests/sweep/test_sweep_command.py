@@ -72,6 +72,7 @@ def test_a_sweep_with_a_mistake_is_refused_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_missing_gpu_is_refused_before_anything_is_written(run_command: Run, tmp_path: Path):
     import torch
 
