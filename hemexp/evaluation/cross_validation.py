@@ -79,7 +79,8 @@ class CrossValidated:
     def score(self, measure: str) -> Score:
         """Return the mean over folds with its interval, cut to the range of the score."""
         values = self.scores[measure].to_numpy()
-        mean = corrected_t_test(values, self._test_over_train, self._error(measure, self._shares(measure)))
+        error = standard_error(measure, self._shares(measure), self.labels[self.indices])
+        mean = corrected_t_test(values, self._test_over_train, error)
         if mean.value is None or mean.low is None or mean.high is None:
             return Score()
         low, high = max(0.0, mean.low), mean.high if measure == "log_loss" else min(1.0, mean.high)
@@ -91,8 +92,8 @@ class CrossValidated:
     def difference(self, other: "CrossValidated", measure: str) -> Difference:
         """Return the mean score of this model minus the other's on the same folds, with interval and p value."""
         values = self.scores[measure].to_numpy() - other.scores[measure].to_numpy()
-        shares, other_shares = self._shares(measure), other._shares(measure)
-        error = None if shares is None or other_shares is None else self._error(measure, shares - other_shares)
+        shares = self._shares(measure) - other._shares(measure)
+        error = standard_error(measure, shares, self.labels[self.indices])
         return corrected_t_test(values, self._test_over_train, error)
 
     def corrected(self, values: Array) -> Score:
@@ -104,13 +105,9 @@ class CrossValidated:
     def _test_over_train(self) -> float:
         return float((self.scores["num_test"] / self.scores["num_train"]).mean())
 
-    def _shares(self, measure: str) -> Array | None:
-        return patient_shares(
-            measure, self.labels[self.indices], self.probabilities[:, self.indices], self.fold_numbers
-        )
-
-    def _error(self, measure: str, shares: Array | None) -> float | None:
-        return None if shares is None else standard_error(measure, shares, self.labels[self.indices])
+    def _shares(self, measure: str) -> Array:
+        risks = self.probabilities[:, self.indices]
+        return patient_shares(measure, self.labels[self.indices], risks, self.fold_numbers)
 
 
 def corrected_t_test(values: Array, test_over_train: float, min_error: float | None = None) -> Difference:
@@ -121,7 +118,7 @@ def corrected_t_test(values: Array, test_over_train: float, min_error: float | N
     Args:
         values: one for each fold.
         test_over_train: number of held-out patients divided by the number of training patients.
-        min_error: lower bound of the standard error; see `hemexp.evaluation.intervals`.
+        min_error: lower bound of the standard error; not used where it is NaN; see `hemexp.evaluation.intervals`.
 
     Shape:
         values: (J,); with fewer than two values, or with a NaN, the result is undefined.
