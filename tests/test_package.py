@@ -83,6 +83,13 @@ def test_import_hemexp_imports_no_large_library():
     assert large.isdisjoint(done.stdout.split())
 
 
+@pytest.mark.slow
+def test_predict_and_the_processes_that_fit_estimators_start_without_lightning():
+    code = "import sys, hemexp.commands.predict, hemexp.training.estimators; print('lightning' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 def test_every_public_name_can_be_imported():
     assert set(hemexp.__all__) <= set(dir(hemexp))
     assert all(getattr(hemexp, name).__name__ == name for name in hemexp.__all__)

@@ -85,32 +85,28 @@ def _report_unconverted(cells: pd.Series, values: pd.Series, problem: str, rule:
 def serials(cells: pd.Series, findings: RecordFindings) -> pd.Series:
     """Return scan serials as text, blank cells as None; a serial that lost digits in a spreadsheet is an error."""
     name = str(cells.name)
-    converted: list[str | None] = []
-    for record, (value, blank) in enumerate(zip(cells, is_blank(cells), strict=True)):
-        text = None if blank else _serial(value)
-        if not blank and text is None:
-            message = (
-                f"{name} is {value!r}; rule: all digits of the serial, as text or a whole number; enter it as text"
-            )
-            findings.error("serial_unreadable", record, name, message, value)
-        elif text is not None and not re.fullmatch(r"\d{14}", text):
+    converted = [_serial(value) for value in cells]
+    for record in np.flatnonzero(~is_blank(cells)):
+        value, text = cells.iloc[record], converted[record]
+        if text is None:
+            rule = "all digits of the serial, as text or a whole number; enter it as text"
+            findings.error("serial_unreadable", record, name, f"{name} is {value!r}; rule: {rule}", value)
+        elif not re.fullmatch(r"\d{14}", text):
             message = f"{name} is {text}; rule: 14 digits, as in the published files; used unchanged"
             findings.warn("serial_format", record, name, message, text)
-        converted.append(text)
     return pd.Series(converted, index=cells.index, dtype=object, name=name)
 
 
 def _serial(value: object) -> str | None:
-    """Return a serial's text, or None where a spreadsheet has rounded it or changed its type."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
+    """Return a serial's text, or None where the cell is blank or a spreadsheet has rounded it or changed its type."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
         exact = math.isfinite(value) and float(value).is_integer() and abs(value) < 2**53
         return str(int(value)) if exact else None
     if not isinstance(value, str):
         return None
     text = re.sub(r"^(\d+)\.0+$", r"\1", value.strip())
-    return None if re.fullmatch(r"[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?", text) and not text.isdigit() else text
+    is_number = re.fullmatch(r"[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?", text) and not text.isdigit()
+    return None if is_number or not text else text
 
 
 def times(cells: pd.Series, findings: RecordFindings) -> pd.Series:

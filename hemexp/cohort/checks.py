@@ -13,8 +13,7 @@ MEASURABLE_ABOVE = 20.0  # 10^-3 mL: the published workbooks have no shape for v
 
 
 def _number(rule: str, check: pa.Check | None = None, nullable: bool = True) -> pa.Column:
-    checks = [] if check is None else [check]
-    return pa.Column(float, checks, nullable=nullable, description=rule)
+    return pa.Column(float, check, nullable=nullable, description=rule)
 
 
 def _within(low: float, high: float, unit: str = "") -> pa.Column:

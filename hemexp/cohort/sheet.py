@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort.cells import Records, is_blank
-from hemexp.cohort.findings import Cell, Findings, column_letter
+from hemexp.cohort.cells import Records, texts
+from hemexp.cohort.findings import Cell, Findings, RecordFindings, column_letter
 
 
 @dataclass
@@ -42,13 +42,16 @@ def first_sheet(book: dict[str, Sheet]) -> Sheet:
     return next(iter(book.values()))
 
 
-def find_columns(sheet: Sheet, names: dict[str, str], findings: Findings) -> dict[str, int]:
+def find_columns(
+    sheet: Sheet, names: dict[str, str], findings: Findings, rule: str = "row 1 has this header"
+) -> dict[str, int]:
     """Find the column of each header; a header that is missing or occurs twice is an error.
 
     Args:
         sheet: the worksheet.
         names: our column name for each header text.
         findings: collects the errors.
+        rule: for the message about a missing column.
 
     Returns:
         The 0-based column of each of our names.
@@ -62,46 +65,53 @@ def find_columns(sheet: Sheet, names: dict[str, str], findings: Findings) -> dic
         if len(columns) == 1:
             found[name] = columns[0]
             continue
-        problem, message = "column_missing", f"there is no column {text!r}; rule: row 1 has this header; add it"
+        problem, message = "column_missing", f"there is no column {text!r}; rule: {rule}; add it"
         if columns:
-            letters = ", ".join(map(column_letter, columns))
-            problem, message = "column_doubled", f"column {text!r} occurs twice: {letters}; remove or rename one"
+            problem, letters = "column_doubled", ", ".join(map(column_letter, columns))
+            message = f"column {text!r} occurs twice: {letters}; rule: once; remove or rename one"
         findings.error(problem, Cell(sheet.file, sheet.name, 1), message)
     if len(found) < len(names):
         findings.stop_on_errors()
     return found
 
 
-def read_patient_ids(records: Records, findings: Findings) -> None:
-    """Convert the patient ids to text; an id that is blank or occurs twice is an error."""
-    ids = records.cells["patient_id"]
-    records.cells["patient_id"] = ids.astype(str).str.strip().where(~is_blank(ids), "")
-    first_row: dict[str, int | None] = {}
-    for i, patient in enumerate(records.cells["patient_id"]):
-        cell = records.locate(i, "patient_id")
-        if not patient:
-            message = "the patient id is empty; rule: every row has a patient id; enter it"
-            findings.error("patient_id_missing", cell, message)
-        elif patient in first_row:
-            message = f"patient {patient} is also in row {first_row[patient]}; rule: one row a patient; remove one"
-            findings.error("duplicate_patient", cell, message, patient=patient)
-        first_row.setdefault(patient, cell.row)
-    if records.cells.empty:
+def read_patient_ids(records: Records, findings: Findings) -> RecordFindings:
+    """Convert the patient ids to text; an id that is blank is an error.
+
+    Returns:
+        The findings about these records, each with its patient.
+    """
+    ids = texts(records.cells["patient_id"]).fillna("")
+    records.cells["patient_id"] = ids
+    record_findings = RecordFindings(ids, records.locate, findings)
+    for i in np.flatnonzero(ids == ""):
+        message = "the patient id is empty; rule: every row has a patient id; enter it"
+        record_findings.error("patient_id_missing", i, "patient_id", message)
+    return record_findings
+
+
+def read_patients(records: Records, findings: Findings) -> RecordFindings:
+    """Convert the patient ids of a table with a row a patient; an id that is blank or occurs twice is an error.
+
+    Returns:
+        The findings about these records, each with its patient.
+    """
+    record_findings, ids = read_patient_ids(records, findings), records.cells["patient_id"]
+    for i in np.flatnonzero(ids.duplicated() & (ids != "")):
+        row = records.row[ids.eq(ids[i]).argmax()] + 1
+        message = f"patient {ids[i]} is also in row {row}; rule: one row a patient; remove one"
+        record_findings.error("duplicate_patient", i, "patient_id", message)
+    if ids.empty:
         message = "there are no rows below the header; rule: at least one patient; add the patients"
         findings.error("empty_table", Cell(records.file, records.sheet), message)
+    return record_findings
 
 
 def check_unique_serials(records: Records, findings: Findings) -> None:
     """Check that every scan serial occurs once."""
-    first: dict[str, Cell] = {}
-    for i, serial in enumerate(records.cells["scan_serial"]):
-        if serial is None:
-            continue
-        cell = records.locate(i, "scan_serial")
-        if serial in first:
-            other = f"{first[serial].column}{first[serial].row}"
-            message = (
-                f"scan serial {serial} is also in cell {other}; rule: every serial occurs once; correct one of them"
-            )
-            findings.error("duplicate_serial", cell, message, value=serial)
-        first.setdefault(serial, cell)
+    serials = records.cells["scan_serial"]
+    for i in np.flatnonzero(serials.duplicated() & serials.notna()):
+        first = records.locate(int(serials.eq(serials[i]).argmax()), "scan_serial")
+        message = f"scan serial {serials[i]} is also in cell {first.column}{first.row}; rule: every serial occurs once"
+        cell = records.locate(int(i), "scan_serial")
+        findings.error("duplicate_serial", cell, f"{message}; correct one of them", value=serials[i])

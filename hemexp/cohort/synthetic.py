@@ -191,6 +191,4 @@ def _write(path: Path, sheets: dict[str, _Rows]) -> None:
         for name, rows in sheets.items():
             sheet = book.add_worksheet(name)
             for i, row in enumerate(rows):
-                for j, cell in enumerate(row):
-                    if cell is not None and cell != "":
-                        sheet.write(i, j, cell)
+                sheet.write_row(i, 0, row)  # None and "" leave a cell empty

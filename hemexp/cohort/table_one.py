@@ -1,7 +1,6 @@
 """Table one: the characteristics of the patients by outcome."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -65,26 +64,23 @@ def characteristics(patients: pd.DataFrame, expansion: pd.Series, parts: Sequenc
             continue
         values = table[column].to_numpy(dtype=float)
         if decimals is None:
-            rows.append(_row(name, np.where(np.isnan(values), np.nan, values == 1), groups, _share))
-        else:
-            values = values / _MILLILITERS if column.endswith("_volume") else values
-            rows.append(_row(name, values, groups, partial(_median, decimals=decimals)))
+            values = np.where(np.isnan(values), np.nan, values == 1)
+        elif column.endswith("_volume"):
+            values = values / _MILLILITERS
+        known = [values[group & ~np.isnan(values)] for group in groups]
+        cells = [_format(each, decimals) for each in known]
+        rows.append([name, *cells, int(np.isnan(values).sum()), _standardized_difference(known[2], known[1])])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _row(name: str, values: Array, groups: list[Array], format_values: Callable[[Array], str]) -> list[object]:
-    known = [values[group & ~np.isnan(values)] for group in groups]
-    cells = [format_values(values) if len(values) else "" for values in known]
-    return [name, *cells, int(np.isnan(values).sum()), _standardized_difference(known[2], known[1])]
-
-
-def _median(values: Array, decimals: int) -> str:
+def _format(values: Array, decimals: int | None) -> str:
+    """Return median (quartiles), or count (percent) without `decimals`; empty without values."""
+    if len(values) == 0:
+        return ""
+    if decimals is None:
+        return f"{int(values.sum())} ({100 * values.mean():.0f} %)"
     low, middle, high = (f"{number:.{decimals}f}" for number in np.quantile(values, [0.25, 0.5, 0.75]))
     return f"{middle} ({low} to {high})"
-
-
-def _share(values: Array) -> str:
-    return f"{int(values.sum())} ({100 * values.mean():.0f} %)"
 
 
 def _standardized_difference(yes: Array, no: Array) -> float:

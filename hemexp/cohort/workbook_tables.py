@@ -10,7 +10,7 @@ import pandas as pd
 from hemexp.cohort import columns as c
 from hemexp.cohort.cells import Records, is_blank, numbers, serials, texts, times
 from hemexp.cohort.findings import Cell, Findings, RecordFindings, column_letter
-from hemexp.cohort.sheet import Sheet, check_unique_serials, find_columns, first_sheet, read_patient_ids
+from hemexp.cohort.sheet import Sheet, check_unique_serials, find_columns, first_sheet, read_patients
 
 SCAN_COUNT = "重复次数"
 
@@ -27,9 +27,8 @@ def read_clinical(sheet: Sheet, findings: Findings) -> Records:
         cell = Cell(sheet.file, sheet.name, 1, "A")
         findings.warn("header_missing", cell, "the first column has no header; it is read as the patient id")
     records = sheet.records({"patient_id": 0, **columns})
-    read_patient_ids(records, findings)
+    record_findings = read_patients(records, findings)
     cells = records.cells
-    record_findings = RecordFindings(cells["patient_id"], records.locate, findings)
     for name in c.NUMBER_HEADERS.values():
         cells[name] = numbers(cells[name], record_findings)
     cells["scan_serial"] = serials(cells["scan_serial"], record_findings)
@@ -77,7 +76,7 @@ def read_imaging(sheet: Sheet, findings: Findings) -> Records:
         findings.fail("column_missing", Cell(sheet.file, sheet.name, 1), f"the header is incomplete; {rule}")
     _check_blocks(sheet, starts, findings)
     patients = sheet.records({"patient_id": 0})
-    read_patient_ids(patients, findings)
+    read_patients(patients, findings)
     ids = patients.cells["patient_id"]
     frames, previous_blank = [], None
     for k, start in enumerate(starts):

@@ -52,17 +52,11 @@ def attributions(
             for fold, predictor in zip(validated.folds, validated.predictors, strict=True)
         ]
     )  # (J, F): J folds, F inputs
-    scores = [validated.corrected(column) for column in by_fold.T]
     ranks = (-by_fold).argsort(axis=1).argsort(axis=1)
-    table = pd.DataFrame(
-        {
-            "feature": pipeline.features,
-            "importance": [score.value for score in scores],
-            "low": [score.low for score in scores],
-            "high": [score.high for score in scores],
-            "top10_share": ((ranks < _TOP) & (by_fold > 0)).mean(axis=0),
-        }
-    ).sort_values("importance", ascending=False, kind="stable", ignore_index=True)
+    scores = pd.DataFrame([vars(validated.corrected(column)) for column in by_fold.T], index=pipeline.features)
+    scores["top10_share"] = ((ranks < _TOP) & (by_fold > 0)).mean(axis=0)
+    table = scores.rename(columns={"value": "importance"}).rename_axis("feature").reset_index()
+    table = table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
     repeats = np.array([fold.repeat for fold in validated.folds])
     by_repeat = pd.DataFrame({repeat: by_fold[repeats == repeat].mean(axis=0) for repeat in np.unique(repeats)})
     summary = Attributions(

@@ -1,6 +1,6 @@
 """Comparison of the model with the baselines: corrected test on the same folds, DeLong's test on the test part."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,20 +30,22 @@ def compare(
         labels and each of `tested`: (N,).
     """
     model, *_ = tested
-    rows = [ComparedModel(model=name, is_model=name == model) for name in tested]
-    for row in rows:
-        row.test_auroc = _test_auroc(labels, tested[row.model])
+    rows = []
+    for name, risks in tested.items():
+        row = ComparedModel(model=name, is_model=name == model, test_auroc=_test_auroc(labels, risks))
         if validated:
             for measure in MEASURES:
-                setattr(row, measure, validated[row.model].score(measure))
-        if validated and not row.is_model:
-            row.auroc_difference = validated[model].difference(validated[row.model], "auroc")
-            row.brier_difference = validated[model].difference(validated[row.model], "brier")
-        if not row.is_model:
-            row.test_auroc_difference = delong_test(labels, tested[model], tested[row.model])
-    _add_holm(row.auroc_difference for row in rows)
-    _add_holm(row.brier_difference for row in rows)
-    _add_holm(row.test_auroc_difference for row in rows)
+                setattr(row, measure, validated[name].score(measure))
+        if validated and name != model:
+            for measure in _GOOD_SIGN:
+                setattr(row, f"{measure}_difference", validated[model].difference(validated[name], measure))
+        if name != model:
+            row.test_auroc_difference = delong_test(labels, tested[model], risks)
+        rows.append(row)
+    for measure in ("auroc", "brier", "test_auroc"):
+        differences = _get_differences(rows, measure).values()
+        for difference, adjusted in zip(differences, holm([each.p for each in differences]), strict=True):
+            difference.p_holm = adjusted
     return rows
 
 
@@ -100,12 +102,6 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     adjusted = np.empty_like(values)
     adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)), 1)
     return [None if p is None else float(after) for p, after in zip(p_values, adjusted, strict=True)]
-
-
-def _add_holm(differences: Iterable[Difference | None]) -> None:
-    known = [difference for difference in differences if difference is not None]
-    for difference, adjusted in zip(known, holm([each.p for each in known]), strict=True):
-        difference.p_holm = adjusted
 
 
 def _get_differences(rows: Sequence[ComparedModel], measure: str) -> dict[str, Difference]:

@@ -18,7 +18,7 @@ from scipy.stats import t as student
 from hemexp.config import TrainerConfig
 from hemexp.evaluation.folds import Fold
 from hemexp.evaluation.intervals import patient_shares, standard_error
-from hemexp.evaluation.metrics import CONFIDENCE, MEASURES, RANKING, auprc_by_chance, exact_interval
+from hemexp.evaluation.metrics import CONFIDENCE, MEASURES, auprc_by_chance, exact_interval, score_points
 from hemexp.evaluation.pipeline import Pipeline
 from hemexp.files.result import Difference, Score
 from hemexp.models.predictor import Predictor
@@ -79,7 +79,8 @@ class CrossValidated:
     def score(self, measure: str) -> Score:
         """Return the mean over folds with its interval, cut to the range of the score."""
         values = self.scores[measure].to_numpy()
-        mean = corrected_t_test(values, self._test_over_train, self._error(measure, self._shares(measure)))
+        error = standard_error(measure, self._shares(measure), self.labels[self.indices])
+        mean = corrected_t_test(values, self._test_over_train, error)
         if mean.value is None or mean.low is None or mean.high is None:
             return Score()
         low, high = max(0.0, mean.low), mean.high if measure == "log_loss" else min(1.0, mean.high)
@@ -91,8 +92,8 @@ class CrossValidated:
     def difference(self, other: "CrossValidated", measure: str) -> Difference:
         """Return the mean score of this model minus the other's on the same folds, with interval and p value."""
         values = self.scores[measure].to_numpy() - other.scores[measure].to_numpy()
-        shares, other_shares = self._shares(measure), other._shares(measure)
-        error = None if shares is None or other_shares is None else self._error(measure, shares - other_shares)
+        shares = self._shares(measure) - other._shares(measure)
+        error = standard_error(measure, shares, self.labels[self.indices])
         return corrected_t_test(values, self._test_over_train, error)
 
     def corrected(self, values: Array) -> Score:
@@ -104,13 +105,9 @@ class CrossValidated:
     def _test_over_train(self) -> float:
         return float((self.scores["num_test"] / self.scores["num_train"]).mean())
 
-    def _shares(self, measure: str) -> Array | None:
-        return patient_shares(
-            measure, self.labels[self.indices], self.probabilities[:, self.indices], self.fold_numbers
-        )
-
-    def _error(self, measure: str, shares: Array | None) -> float | None:
-        return None if shares is None else standard_error(measure, shares, self.labels[self.indices])
+    def _shares(self, measure: str) -> Array:
+        risks = self.probabilities[:, self.indices]
+        return patient_shares(measure, self.labels[self.indices], risks, self.fold_numbers)
 
 
 def corrected_t_test(values: Array, test_over_train: float, min_error: float | None = None) -> Difference:
@@ -121,7 +118,7 @@ def corrected_t_test(values: Array, test_over_train: float, min_error: float | N
     Args:
         values: one for each fold.
         test_over_train: number of held-out patients divided by the number of training patients.
-        min_error: lower bound of the standard error; see `hemexp.evaluation.intervals`.
+        min_error: lower bound of the standard error; not used where it is NaN; see `hemexp.evaluation.intervals`.
 
     Shape:
         values: (J,); with fewer than two values, or with a NaN, the result is undefined.
@@ -165,33 +162,19 @@ def cross_validate(
         Pruned: raised by `callback`.
     """
     done: list[FitResult] = []
+    scores: list[float] = []
     if callback is not None:
-        done = _fit_by_repeat(pipelines[0], folds, trainer, directory, callback, callback_score)
+        for repeat in sorted({fold.repeat for fold in folds}):
+            in_repeat = [fold for fold in folds if fold.repeat == repeat]
+            members = [pipelines[0].member(fold.train.tolist(), fold.seed) for fold in in_repeat]
+            fitted = fit(members, trainer, directory=directory and directory / f"repeat-{repeat}")
+            scores += score_folds(pipelines[0], in_repeat, fitted).scores[callback_score].tolist()
+            done += fitted
+            callback(repeat + 1, float(np.mean(scores)))
     members = [pipeline.member(fold.train.tolist(), fold.seed) for pipeline in pipelines for fold in folds]
     results = [*done, *fit(members[len(done) :], trainer, directory=directory)]
     batches = (results[start : start + len(folds)] for start in range(0, len(results), len(folds)))
     return [score_folds(pipeline, list(folds), batch) for pipeline, batch in zip(pipelines, batches, strict=True)]
-
-
-def _fit_by_repeat(
-    pipeline: Pipeline,
-    folds: Sequence[Fold],
-    trainer: TrainerConfig,
-    directory: Path | None,
-    callback: ScoreCallback,
-    callback_score: str,
-) -> list[FitResult]:
-    """Fit a pipeline repeat by repeat and call `callback` with the mean score so far after each repeat."""
-    results: list[FitResult] = []
-    values: list[float] = []
-    for repeat in sorted({fold.repeat for fold in folds}):
-        in_repeat = [fold for fold in folds if fold.repeat == repeat]
-        members = [pipeline.member(fold.train.tolist(), fold.seed) for fold in in_repeat]
-        fitted = fit(members, trainer, directory=None if directory is None else directory / f"repeat-{repeat}")
-        values += score_folds(pipeline, in_repeat, fitted).scores[callback_score].tolist()
-        results += fitted
-        callback(repeat + 1, float(np.mean(values)))
-    return results
 
 
 def score_folds(pipeline: Pipeline, folds: list[Fold], results: Sequence[FitResult]) -> CrossValidated:
@@ -218,9 +201,5 @@ def score_folds(pipeline: Pipeline, folds: list[Fold], results: Sequence[FitResu
 
 def score_once(y: Array, risks: Array, majority: int) -> dict[str, float]:
     """Return the scores of one set of predictions without intervals; NaN where a score is not defined."""
-    weights = np.ones((1, len(y)))
-    scores = {"accuracy": float(((risks > 0.5) == (y == 1)).mean()), "majority_accuracy": float((y == majority).mean())}
-    for name, measure in MEASURES.items():
-        defined = name not in RANKING or 0 < y.sum() < len(y)
-        scores[name] = float(measure(y, risks, weights)[0]) if defined else float("nan")
-    return scores
+    correct = {"accuracy": (risks > 0.5) == (y == 1), "majority_accuracy": y == majority}
+    return {name: float(hits.mean()) for name, hits in correct.items()} | score_points(y, risks)

@@ -237,17 +237,10 @@ class _Stages:
             for name, label in definitions.items()
         }
         pipelines = [self.pipeline, *(baseline for baseline in self.baselines if baseline.name == "ridge2")]
+        done = [self.validated[each.name].first(num_repeats) for each in pipelines]
         with _stage("label sensitivity"):
             self.result.blocks.label_sensitivity = label_sensitivity(
-                pipelines,
-                labels,
-                self.indices,
-                self.settings.num_folds,
-                num_repeats,
-                self.cfg.seed,
-                self.cfg.trainer,
-                [self.validated[each.name].first(num_repeats) for each in pipelines],
-                self._get_directory("labels"),
+                pipelines, labels, self.indices, num_repeats, done, self._get_directory("labels")
             )
 
 

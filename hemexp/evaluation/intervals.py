@@ -48,8 +48,8 @@ def placements(y: Array, p: Array, fold_numbers: Array) -> tuple[Array, Array]:
     return share, count
 
 
-def patient_shares(measure: str, y: Array, probabilities: Array, fold_numbers: Array) -> Array | None:
-    """Return the contribution of each patient to a score, averaged over repeats; None if the score cannot be divided.
+def patient_shares(measure: str, y: Array, probabilities: Array, fold_numbers: Array) -> Array:
+    """Return the contribution of each patient to a score, averaged over repeats; NaN if the score cannot be divided.
 
     Shape:
         y: (N,); probabilities, fold_numbers: (R, N); output: (N,).
@@ -61,11 +61,13 @@ def patient_shares(measure: str, y: Array, probabilities: Array, fold_numbers: A
         known = np.isfinite(by_repeat)
         total = np.where(known, by_repeat, 0.0).sum(0)
         return np.asarray(np.divide(total, known.sum(0), out=np.full(len(y), np.nan), where=known.any(0)))
-    return None
+    return np.full(len(y), np.nan)
 
 
 def standard_error(measure: str, shares: Array, y: Array) -> float:
     """Return the standard error of a score, or of a difference of scores, from the contributions of the patients.
+
+    It is NaN where fewer than two contributions are known.
 
     Shape:
         shares, y: (N,).

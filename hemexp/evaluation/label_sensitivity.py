@@ -5,7 +5,7 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
-from hemexp.config import LabelConfig, TrainerConfig
+from hemexp.config import LabelConfig
 from hemexp.evaluation.cross_validation import CrossValidated, score_folds
 from hemexp.evaluation.folds import Fold, repeated_folds
 from hemexp.evaluation.pipeline import Pipeline
@@ -20,10 +20,7 @@ def label_sensitivity(
     pipelines: Sequence[Pipeline],
     definitions: Mapping[str, tuple[LabelConfig, Array]],
     indices: Sequence[int],
-    num_folds: int,
     num_repeats: int,
-    seed: int,
-    trainer: TrainerConfig,
     done: Sequence[CrossValidated],
     directory: Path | None = None,
 ) -> list[LabelScore]:
@@ -33,13 +30,11 @@ def label_sensitivity(
         pipelines: of the run and of the ridge; one pipeline if the model of the run is the ridge.
         definitions: by name, each with its labels (N,).
         indices: table positions of the patients; patients without an outcome under a definition are left out of it.
-        num_folds: of each repeat.
         num_repeats: for each definition.
-        seed: of the folds.
-        trainer: see `hemexp.training.fit`.
         done: the cross-validation of `pipelines` under the definition of the run.
         directory: see `hemexp.training.fit`.
     """
+    cfg = pipelines[0].cfg
     rows: list[LabelScore] = []
     planned: list[tuple[LabelScore, list[Pipeline], list[Fold]]] = []
     for name, (label, labels) in definitions.items():
@@ -57,7 +52,7 @@ def label_sensitivity(
         if row.is_run_label:
             _add_scores(row, done)
         elif min(events, len(known) - events) >= _MIN_OUTCOMES:
-            folds = repeated_folds(labels, known, num_folds, num_repeats, seed)
+            folds = repeated_folds(labels, known, cfg.evaluation.num_folds, num_repeats, cfg.seed)
             if folds:
                 planned.append((row, [pipeline.labelled(labels, asdict(label)) for pipeline in pipelines], folds))
     members = [
@@ -66,7 +61,7 @@ def label_sensitivity(
         for pipeline in relabeled
         for fold in folds
     ]
-    results = iter(fit(members, trainer, directory=directory))
+    results = iter(fit(members, cfg.trainer, directory=directory))
     for row, relabeled, folds in planned:
         _add_scores(row, [score_folds(each, folds, list(islice(results, len(folds)))) for each in relabeled])
     return rows

@@ -42,16 +42,29 @@ def score_predictions(labels: Array, probabilities: Array, majority: int, prefix
     correct = {"accuracy": (probabilities > 0.5) == (y == 1), "majority_accuracy": y == majority}
     scores = {f"{prefix}{name}": proportion(hits) for name, hits in correct.items()}
     resampled = _bootstrap(y, probabilities) if len(y) else {}
-    for name, measure in MEASURES.items():
-        defined = len(y) > 0 and (name not in RANKING or 0 < y.sum() < len(y))
-        value = float(measure(y, probabilities, np.ones((1, len(y))))[0]) if defined else None
-        low, high = None, None
-        if value is not None and name == "auroc":
-            low, high = auroc_interval(value, int(y.sum()), int(len(y) - y.sum()))
-        elif value is not None:
-            low, high = _percentiles(resampled[name], len(y))
-        scores[f"{prefix}{name}"] = Score(value=value, low=low, high=high)
+    for name, value in score_points(y, probabilities).items():
+        score = scores[f"{prefix}{name}"] = Score()
+        if np.isnan(value):
+            continue
+        score.value = value
+        if name == "auroc":
+            score.low, score.high = auroc_interval(value, int(y.sum()), int(len(y) - y.sum()))
+        else:
+            score.low, score.high = _percentiles(resampled[name], len(y))
     return scores
+
+
+def score_points(y: Array, p: Array) -> dict[str, float]:
+    """Return auroc, auprc, brier and log_loss without intervals; NaN where a score is not defined.
+
+    Shape:
+        y, p: (N,).
+    """
+    has_both, weights = 0 < y.sum() < len(y), np.ones((1, len(y)))
+    return {
+        name: float(measure(y, p, weights)[0]) if has_both or (len(y) and name not in RANKING) else float("nan")
+        for name, measure in MEASURES.items()
+    }
 
 
 def auprc_by_chance(num_events: int, num_patients: int) -> float:
@@ -77,8 +90,8 @@ def prevalence_scores(labels: Array, share: float) -> PrevalenceBaseline:
     """
     if len(labels) == 0:
         return PrevalenceBaseline(brier=None, log_loss=None)
-    y, risks, weights = labels.astype(float), np.full(len(labels), share), np.ones((1, len(labels)))
-    return PrevalenceBaseline(brier=float(brier(y, risks, weights)[0]), log_loss=float(log_loss(y, risks, weights)[0]))
+    scores = score_points(labels.astype(float), np.full(len(labels), share))
+    return PrevalenceBaseline(brier=scores["brier"], log_loss=scores["log_loss"])
 
 
 def auroc(y: Array, p: Array, weights: Array) -> Array:

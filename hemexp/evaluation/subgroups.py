@@ -84,7 +84,6 @@ def _get_auroc(y: Array, risks: Array, fold_numbers: Array) -> Score:
     share, pairs = (np.array(values)[:, y == 1] for values in zip(*by_repeat, strict=True))
     value = float(np.nansum(share * pairs) / pairs.sum()) if pairs.sum() else None
     shares = patient_shares("auroc", y, risks, fold_numbers)
-    assert shares is not None
     reach = float(norm.ppf((1 + CONFIDENCE) / 2)) * standard_error("auroc", shares, y)
     if value is None or not np.isfinite(reach):
         return Score(value=value)

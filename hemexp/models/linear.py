@@ -46,19 +46,10 @@ class Linear(Estimator):
 
 
 @dataclass(kw_only=True, eq=False)
-class Unpenalized(Linear):
-    """Plain logistic regression, for one input."""
-
-    def solve(self, X: Array, y: Array) -> Any:
-        """Return the maximum of the likelihood."""
-        return LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8, max_iter=1000).fit(X, y)
-
-
-@dataclass(kw_only=True, eq=False)
 class Ridge(Linear):
-    """Logistic regression with an L2 penalty; `C` is its inverse."""
+    """Logistic regression with an L2 penalty; `C` is its inverse. Without `C` there is no penalty."""
 
-    C: float
+    C: float = np.inf
 
     def solve(self, X: Array, y: Array) -> Any:
         """Return the maximum of the penalized likelihood."""

@@ -10,7 +10,7 @@ from hemexp.errors import UserError
 from hemexp.models.baselines import Brain, Prevalence
 from hemexp.models.boosting import CatBoost, LightGBM, XGBoost
 from hemexp.models.estimator import Estimator
-from hemexp.models.linear import Firth, Logistic, Ridge, Unpenalized
+from hemexp.models.linear import Firth, Logistic, Ridge
 from hemexp.models.sacnn import CNN, MLP, SACNN, Attention, ParallelNetwork
 from hemexp.models.tabular import FTTransformer, TabM
 from hemexp.models.trees import GradientBoosting, RandomForest
@@ -19,8 +19,8 @@ NETWORKS: dict[str, Callable[..., ParallelNetwork]] = {"sacnn": SACNN, "cnn": CN
 
 ESTIMATORS: dict[str, type[Estimator]] = {
     "prevalence": Prevalence,
-    "volume": Unpenalized,
-    "hours": Unpenalized,
+    "volume": Ridge,
+    "hours": Ridge,
     "brain": Brain,
     "ridge2": Ridge,
     "logistic": Logistic,

@@ -76,7 +76,7 @@ class TabularNet(Estimator):
         lowest, best, waited = math.inf, copy.deepcopy(self.net.state_dict()), 0
         for _ in range(self.max_epochs):
             self.net.train()
-            for batch in _batches(torch.randperm(len(train[0])), BATCH_SIZE):
+            for batch in torch.split(torch.randperm(len(train[0])), BATCH_SIZE):
                 optimizer.zero_grad()
                 logits = self.logits(train[0][batch])  # (B, K)
                 targets = train[1][batch][:, None].expand_as(logits)
@@ -100,7 +100,7 @@ class TabularNet(Estimator):
     def risk(self, X: Array) -> Array:
         """Return the mean probability of the K networks."""
         with _one_thread():
-            parts = [self._probabilities(part) for part in _batches(torch.tensor(X), 256)]
+            parts = [self._probabilities(part) for part in torch.split(torch.tensor(X), 256)]
         return torch.cat(parts).numpy()
 
     def content(self) -> dict[str, Any]:
@@ -158,10 +158,6 @@ class FTTransformer(TabularNet):
         """Return the logits: (B, F) → (B, K)."""
         logits: Tensor = self.net(x, None)
         return logits
-
-
-def _batches(rows: Tensor, size: int) -> list[Tensor]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def _draw_validation(X: Array, y: Array, fraction: float, seed: int) -> Array:

@@ -1,7 +1,9 @@
-"""Fit the members whose models are estimators, in parallel if the fits take long."""
+"""Fit the members whose models are estimators, in parallel if the fits take long.
+
+The processes that fit import this module, so it does not import Lightning, which takes seconds.
+"""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,32 +13,21 @@ from hemexp.hardware import max_workers
 from hemexp.models.fitted_estimator import fit_estimator
 from hemexp.training.member import FitResult, Member
 
-if TYPE_CHECKING:  # the processes that fit import this module, and Lightning takes seconds
-    from hemexp.training.recorder import ProgressCallback
-
 _MIN_PARALLEL = 4  # members; fewer are fitted in this process
 _MIN_PROBABILITY = 1e-15  # keeps the logarithm finite
 
 
-def fit_estimators(members: Sequence[Member], num_workers: int | None, report: "ProgressCallback") -> list[FitResult]:
-    """Fit every member's estimator to its training patients. Validation patients are not used.
+def fit_estimators(members: Sequence[Member], num_workers: int | None) -> Iterator[FitResult]:
+    """Fit every member's estimator to its training patients, one by one. Validation patients are not used.
 
     Args:
         members: with estimators as models.
         num_workers: processes; by default one for each CPU core, and at most one for each GiB of memory.
-        report: called after every fit.
 
     Raises:
         UserError: a package is missing, or a model cannot be fitted to its patients.
     """
-    results = []
-    for result in _fit_all(members, num_workers or max_workers(1)):
-        report(1, 0, result.best_loss)
-        results.append(result)
-    return results
-
-
-def _fit_all(members: Sequence[Member], num_workers: int) -> Iterator[FitResult]:
+    num_workers = num_workers or max_workers(1)
     slow = [member for member in members if not _is_quick(member.model)]
     if len(slow) < _MIN_PARALLEL or num_workers == 1:
         return map(_fit, members)

@@ -90,7 +90,9 @@ def fit(
         chosen = [members[number] for number in others]
         title = f"fitting {f'{len(chosen)} models' if len(chosen) > 1 else chosen[0].model.name}"
         with EpochBar(title, len(chosen), trainer.progress_bar, unit="fits") as bar:
-            results |= zip(others, fit_estimators(chosen, num_workers, bar.advance), strict=True)
+            for number, result in zip(others, fit_estimators(chosen, num_workers), strict=True):
+                bar.advance(1, 0, result.best_loss)
+                results[number] = result
     return [results[number] for number in range(len(members))]
 
 

@@ -70,13 +70,6 @@ class InterruptHandler:
         self.flag = flag
         self._previous: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> "InterruptHandler":
-        self.install()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.restore()
-
     def install(self) -> None:
         """Install the signal handlers in the main thread of the main process. A worker leaves signals to its parent."""
 
@@ -87,7 +80,9 @@ class InterruptHandler:
         if threading.current_thread() is threading.main_thread() and parent_process() is None:
             self._previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def restore(self) -> None:
+    def restore(self, *_: object) -> None:
         """Restore the earlier handlers."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+
+    __enter__, __exit__ = install, restore

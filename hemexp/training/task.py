@@ -64,13 +64,13 @@ class ExpansionTask(LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return one Adam. Members with equal settings form one parameter of it; `weight_decay` is an L2 penalty."""
-        groups = []
-        start = 0
-        for (lr, weight_decay), same in groupby(self.members[i].rates for i in self.member_indices):
-            end = start + len(list(same))
-            weights = self.net.weights.data[start:end]
-            start = end
-            groups.append({"params": [nn.Parameter(weights)], "lr": lr, "weight_decay": weight_decay})
+        same_rates = groupby(self.members[i].rates for i in self.member_indices)
+        rates, counts = zip(*((key, len(list(same))) for key, same in same_rates), strict=True)
+        parts = torch.split(self.net.weights.data, list(counts))
+        groups = [
+            {"params": [nn.Parameter(weights)], "lr": lr, "weight_decay": weight_decay}
+            for weights, (lr, weight_decay) in zip(parts, rates, strict=True)
+        ]
         return torch.optim.Adam(groups, fused=True)
 
     def training_step(self, batch: dict[str, PatientBatch], batch_idx: int) -> Curves:
@@ -100,8 +100,6 @@ class ExpansionTask(LightningModule):
         self, epoch: int, batch: dict[str, PatientBatch], full: Weights | None, val: Weights | None
     ) -> dict[str, Tensor]:
         """Take the steps of an epoch. Training scores are computed before a step, validation scores after the last."""
-        optimizer = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, torch.optim.Optimizer)
         scores: dict[str, Tensor] = {}
         updated = False
         for patients, inputs, share, noise in self._steps(epoch, batch["train"], full):
@@ -115,7 +113,7 @@ class ExpansionTask(LightningModule):
             if share == 1 and self.monitor == "train/loss":
                 self._update_best(epoch, scores["train/loss"])  # the loss of the weights before the step
                 updated = True
-            self._step(optimizer)
+            self._step()
         if val is not None:
             with torch.no_grad():
                 logits = self.net(val)
@@ -170,14 +168,14 @@ class ExpansionTask(LightningModule):
             factors[row, :size] = (torch.rand(size, width, generator=generator) >= rate).to(dtype) / (1 - rate)
         return factors.to(self.device)
 
-    def _step(self, optimizer: torch.optim.Optimizer) -> None:
+    def _step(self) -> None:
         """Take an optimizer step with the gradient of `net.weights`, split into the optimizer's parameters."""
         assert self.net.weights.grad is not None
-        start = 0
-        for group in optimizer.param_groups:
-            (rows,) = group["params"]
-            rows.grad = self.net.weights.grad[start : start + len(rows)]
-            start += len(rows)
+        optimizer = self.trainer.optimizers[0]
+        parameters = _get_parameters(optimizer)
+        gradients = torch.split(self.net.weights.grad, [len(parameter) for parameter in parameters])
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
         optimizer.step()
 
     def _update_best(self, epoch: int, loss: Tensor) -> None:
@@ -207,21 +205,18 @@ class ExpansionTask(LightningModule):
 
     def shrink(self, rows: list[int]) -> None:
         """Remove all rows except `rows`: the removed members are done."""
-        old = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(old, torch.optim.Optimizer)
-        states = [old.state[group["params"][0]] for group in old.param_groups]
-        moments = {name: torch.cat([state[name] for state in states])[rows] for name in ("exp_avg", "exp_avg_sq")}
+        (old,) = self.trainer.optimizers
+        states = [old.state[parameter] for parameter in _get_parameters(old)]
         self._select_rows(rows)
         new = self.configure_optimizers()
-        start = 0
-        for group in new.param_groups:
-            (parameter,) = group["params"]
-            span = slice(start, start + len(parameter))
-            new.state[parameter] = {
-                "step": states[0]["step"].clone(),
-                **{name: moment[span].clone() for name, moment in moments.items()},
-            }
-            start = span.stop
+        parameters = _get_parameters(new)
+        for parameter in parameters:
+            new.state[parameter] = {"step": states[0]["step"].clone()}
+        for name in ("exp_avg", "exp_avg_sq"):
+            moments = torch.cat([state[name] for state in states])[rows]
+            parts = torch.split(moments, [len(parameter) for parameter in parameters])
+            for parameter, moment in zip(parameters, parts, strict=True):
+                new.state[parameter][name] = moment.clone()
         self.trainer.optimizers = [new]
 
     def _select_rows(self, rows: list[int]) -> None:
@@ -245,10 +240,10 @@ class ExpansionTask(LightningModule):
     def network_content(self, index: int, row: Tensor) -> dict[str, Any]:
         """Return the content of a checkpoint of a member with the weights `row` (P,); see `FittedNetwork.content`."""
         member = self.members[index]
-        inputs = build_input_layer(member.training_set, row.dtype).state_dict()
+        training_set = member.training_set
+        inputs = build_input_layer(training_set, row.dtype).state_dict()
         weights = self.net.get_state(row.cpu())
         parts = {f"inputs.{k}": v for k, v in inputs.items()} | {f"net.{k}": v for k, v in weights.items()}
-        training_set = member.training_set
         settings = {"model": asdict(member.model), "features": list(training_set.features), "label": training_set.label}
         return {**settings, "state_dict": parts}
 
@@ -273,6 +268,10 @@ class GroupBatches:
                 self._batch["val"] = build_batch(training_sets, "val_", dtype)
             self._members = members
         yield self._batch
+
+
+def _get_parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _init_network(member: Member) -> Any:

@@ -41,7 +41,7 @@ def test_the_brier_score_is_the_mean_of_the_patients_losses():
     shares = patient_shares("brier", y, p, np.zeros((3, 50)))
     assert shares.mean() == pytest.approx(np.mean([brier_score_loss(y, row) for row in p]))
     assert standard_error("brier", shares, y) == pytest.approx(stats.sem(shares))
-    assert patient_shares("auprc", y, p, np.zeros((3, 50))) is None
+    assert np.isnan(patient_shares("auprc", y, p, np.zeros((3, 50)))).all()
 
 
 def test_an_exact_interval_is_clopper_and_pearsons_and_accepts_a_fraction_of_a_patient():

@@ -45,7 +45,7 @@ def test_every_label_definition_gets_a_row(make_pipeline: Callable[..., Pipeline
     folds = repeated_folds(pipeline.labels, range(80), 5, 2, seed=0)
     done = cross_validate([pipeline, pipeline], folds, pipeline.cfg.trainer)
     chosen = {name: (definitions[name], values) for name, values in labels.items()}
-    scores = label_sensitivity([pipeline, pipeline], chosen, range(80), 5, 2, 0, pipeline.cfg.trainer, done)
+    scores = label_sensitivity([pipeline, pipeline], chosen, range(80), 2, done)
     rows = {row.label: row for row in scores}
     assert [row.is_run_label for row in rows.values()] == [True, False, False]
     assert rows["onset_48h"].auroc == done[0].score("auroc")
