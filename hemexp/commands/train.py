@@ -12,9 +12,10 @@ import torch
 from lightning.pytorch.loggers import Logger
 from matplotlib.figure import Figure
 
+from hemexp.commands.console import print_summary
 from hemexp.commands.debug import check_overfit, get_verdict
 from hemexp.commands.log_result import log_result
-from hemexp.commands.run_metadata import log_start, print_summary, start_result, write_cohort
+from hemexp.commands.run_metadata import log_start, start_result, write_cohort
 from hemexp.config import NetConfig, TrainConfig
 from hemexp.config.compose import label_definitions
 from hemexp.data.datamodule import ExpansionDataModule
@@ -124,7 +125,7 @@ def _train(
     shutil.rmtree(run.path / "checkpoints" / "evaluation", ignore_errors=True)
 
     if cfg.debug.name == "off":
-        print_summary(result, run)
+        print_summary(result, run.path)
     else:
         log.info("%s; files in %s", result.verdict, run.path)
     if cfg.trainer.profiler is not None:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from hemexp.report.texts import load_texts
+
 Block = dict[str, Any]
 _NARROW = 5  # most characters of a first column that numbers the rows
 DIGITS = {"brier": 3, "log_loss": 3}
@@ -29,6 +31,12 @@ def table(
 def bullets(items: Sequence[str]) -> Block:
     """Return a list of sentences."""
     return {"kind": "list", "items": list(items)}
+
+
+def picture(name: str, source: str) -> Block:
+    """Return the figure `name` with its explanation, if there is one; `source` is a data URI."""
+    title, explanation = load_texts("texts")["figures"].get(name, (name, ""))
+    return {"kind": "figure", "title": title, "aid": explanation, "source": source}
 
 
 def section(anchor: str, title: str, blocks: Sequence[Block | None], scored: bool = False) -> Block | None:

@@ -1,4 +1,4 @@
-"""Embed pictures in a page, read overrides, and remove patient ids from texts."""
+"""Embed pictures in a page, and remove patient ids from its texts."""
 
 import base64
 import re
@@ -6,8 +6,6 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-from omegaconf import OmegaConf
 
 from hemexp.errors import UserError
 
@@ -28,23 +26,6 @@ def png_uri(path: Path) -> str:
     if not kept.endswith(b"IEND\xaeB`\x82"):
         raise UserError(f"{path}: is not a complete PNG picture")
     return _DATA_URI + base64.b64encode(kept).decode()
-
-
-def read_overrides(path: Path) -> list[str] | None:
-    """Return the overrides of a run from the file of Hydra; None if the file does not exist.
-
-    Raises:
-        UserError: the file does not hold a list of overrides.
-    """
-    if not path.is_file():
-        return None
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(path))
-    except Exception as error:  # of YAML or of OmegaConf: many classes
-        raise UserError(f"{path}: cannot be read as Hydra's overrides: {error}") from None
-    if not isinstance(content, list):
-        raise UserError(f"{path}: cannot be read as Hydra's overrides: it must hold a list")
-    return [str(override) for override in content]
 
 
 def without_ids(content: Any, ids: Iterable[str], short_too: bool = False) -> Any:

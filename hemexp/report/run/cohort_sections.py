@@ -81,7 +81,7 @@ def _table_one(run: RunFiles) -> Block | None:
     if found is None:
         return None
     names = ["variable", "overall", "no expansion", "expansion", "missing"]
-    rows = [[*row[names].fillna("–"), num(row["SMD"])] for _, row in found.iterrows()]
+    rows = [[*row[names].replace("", "–"), num(row["SMD"])] for _, row in found.iterrows()]
     note = (
         "Patients of the training and test parts at their first scan. Median (quartiles) or number (percent of the "
         "known values). SMD: standardized mean difference, expansion minus no expansion; values beyond ±0.1 are often "
@@ -119,9 +119,7 @@ def single_patients(run: RunFiles) -> Block | None:
     found = run.tables.get("quality")
     if found is not None and len(found):
         head = ["patient", "problem", "file", "sheet", "cell", "value", "message"]
-        shown = found.fillna("")
-        shown["cell"] = shown["column"] + shown["row"]
-        shown["problem"] = shown["problem"].str.replace("_", " ")
+        shown = found.assign(cell=found["column"] + found["row"], problem=found["problem"].str.replace("_", " "))
         rows = shown[["patient_id", *head[1:]]].to_numpy().tolist()
         blocks.append(table("Data-quality findings with their cells", head, rows))
     return section("single", "Single patients", blocks)

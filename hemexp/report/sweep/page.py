@@ -7,7 +7,8 @@ from hemexp import __version__
 from hemexp.files.result import INCOMPLETE, LEAKAGE
 from hemexp.formatting import bounds, count, num, score_text
 from hemexp.report.blocks import Block, section, table, text
-from hemexp.report.embed import read_overrides, without_ids
+from hemexp.report.embed import without_ids
+from hemexp.report.files import read_overrides
 from hemexp.report.html import to_html
 from hemexp.report.run.reproduce import single_run
 from hemexp.report.sweep import choice
@@ -38,9 +39,6 @@ def render_sweep(sweep: SweepFiles, effects: list[Effect], figures: dict[str, Bl
         effects: of its keys.
         figures: by name, as blocks.
         patients: leave messages as they are; otherwise no text on the page names a patient.
-
-    Raises:
-        UserError: a block of sweep.json is not as train.py writes it.
     """
     picture = figures.get("sweep_parallel")
     sections = [
@@ -120,7 +118,7 @@ def _cards(sweep: SweepFiles) -> list[dict[str, str]]:
         ),
     ]
     reference = " Chance: 0.50." if "AUROC" in sweep.measure else ""
-    if baseline := (sweep.block("winner", ("num_jobs", "score")) or {}).get("baseline"):
+    if baseline := sweep.winner.get("baseline"):
         best_baseline = f"{baseline['model']}: {score_text(as_score(baseline), 3)}"
         reference += f" The best baseline on the folds of the choice, {best_baseline}."
     cards = []

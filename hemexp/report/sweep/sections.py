@@ -56,8 +56,7 @@ def leaderboard(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
             "(split.val_fraction). Test scores are not used to choose a job."
         )
         return section("leaderboard", "Leaderboard", [text(words, "warn"), *_unranked(sweep)])
-    metric = str(sweep.facts.get("ranked_by") or "")
-    brier = [] if metric == "cv/brier" or "cv/brier" not in sweep.jobs else ["cv/brier"]
+    brier = [] if sweep.ranked_by == "cv/brier" or "cv/brier" not in sweep.jobs else ["cv/brier"]
     head = [
         "rank",
         "job",
@@ -80,7 +79,7 @@ def leaderboard(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
 
 
 def _interval(sweep: SweepFiles) -> str:
-    if str(sweep.facts.get("ranked_by") or "").startswith("cv/"):
+    if sweep.ranked_by.startswith("cv/"):
         return (
             "In brackets, 95 % intervals: how far a score would move with other patients. Two jobs share patients, so "
             "their difference is more certain than the overlap suggests. The intervals are not corrected for choosing "
@@ -162,11 +161,10 @@ def _lost(sweep: SweepFiles, job: "pd.Series[Any]", patients: bool) -> list[str]
 
 
 def _ranking(sweep: SweepFiles) -> str:
-    ranked_by = str(sweep.facts.get("ranked_by") or "")
-    if not ranked_by:
+    if not sweep.ranked_by:
         return "nothing: no job was cross-validated or had a validation part"
     best = "the lowest is best" if sweep.lower_is_better else "the highest is best"
-    inside = " within the training part" if sweep.test_untouched and ranked_by.startswith("cv/") else ""
+    inside = " within the training part" if sweep.test_untouched and sweep.ranked_by.startswith("cv/") else ""
     return f"{sweep.measure}{inside}; {best}"
 
 
