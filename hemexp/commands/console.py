@@ -13,14 +13,8 @@ from hemexp.formatting import interval_text, num, percent
 
 _WIDTH = 120  # columns, at least: a table that wraps cannot be read
 _OPTIMISM = {"apparent": "apparent", "corrected": "Harrell's", "out_of_bag": "out of bag", "corrected_632plus": ".632+"}
+Result = RunResult | PredictionResult
 _STAGES = {"cv": "cross-validation (95 % interval)", "test": "test part (95 % interval)"}
-_CV_COLUMNS = (
-    ("AUROC", "auroc"),
-    ("model minus baseline", "auroc_difference"),
-    ("Brier score", "brier"),
-    ("model minus baseline", "brier_difference"),
-)
-_TEST_COLUMNS = (("AUROC", "test_auroc"), ("model minus baseline", "test_auroc_difference"))
 
 
 def print_summary(result: RunResult, directory: Path) -> None:
@@ -28,25 +22,27 @@ def print_summary(result: RunResult, directory: Path) -> None:
     print(_conclusion_text(result.conclusion, result.claim))
     if result.claim:
         title = "model and baselines on the same folds (95 % interval)"
-        _print_models(result.verdict, title, result.comparison, _CV_COLUMNS, claim_notes(result.claim))
+        _print_models(
+            result, title, result.comparison, {"AUROC": "auroc", "Brier score": "brier"}, claim_notes(result.claim)
+        )
     _print_test_comparison(result)
     title = f"{result.num_test} test patients, {result.events_test} with expansion"
-    by_chance = {}
+    cv_chance = None
     if design := result.cross_validation:
         title += f"; {design.num_patients} in cross-validation, {design.events} with expansion"
-        by_chance["cv"] = design.auprc_by_chance
+        cv_chance = design.auprc_by_chance
 
     notes = _score_notes(result, "these test patients")
     if result.best_possible_auroc is not None:
         notes.append(f"the best possible AUROC in this synthetic population is {result.best_possible_auroc:.3f}")
     if calibration := result.calibration:
-        notes += _calibration_notes("cross-validation", calibration.cv)
-        notes += [] if calibration.cv else _calibration_notes("the test part", calibration.test)
+        in_test = _calibration_notes("the test part", calibration.test)
+        notes += _calibration_notes("cross-validation", calibration.cv) or in_test
     notes += _stability_notes(result)
     epochs = "" if result.stopped_by == "fitted" else f"{result.epochs} epochs, best {result.best_epoch}; "
     seconds = f"{epochs}{result.seconds:.0f} s in all"
     files = f"files in {directory}; report.py run_dir={directory} writes a page about them"
-    _print_scores(result, title, [*notes, *_caveat_notes(result), seconds, files], _STAGES, by_chance)
+    _print_scores(result, title, [*notes, *_caveat_notes(result), seconds, files], _STAGES, cv_chance)
 
 
 def print_prediction_summary(result: PredictionResult, directory: Path) -> None:
@@ -71,15 +67,11 @@ def print_prediction_summary(result: PredictionResult, directory: Path) -> None:
         notes.append("fewer than 100 patients of each outcome: too few for a validation")
     title = f"{result.num_test} patients with known outcome, {result.events_test} with expansion"
     columns = {"test": "these patients (95 % interval)"}
-    _print_scores(result, title, [*notes, *_caveat_notes(result), files], columns, {})
+    _print_scores(result, title, [*notes, *_caveat_notes(result), files], columns)
 
 
 def _print_scores(
-    result: RunResult | PredictionResult,
-    title: str,
-    notes: Sequence[str],
-    columns: Mapping[str, str],
-    by_chance: Mapping[str, float],
+    result: Result, title: str, notes: Sequence[str], columns: Mapping[str, str], cv_chance: float | None = None
 ) -> None:
     """Print the scores with their intervals, one column for each stage, then the notes and the verdict.
 
@@ -88,9 +80,9 @@ def _print_scores(
         title: of the table.
         notes: lines below the table.
         columns: the title of each stage.
-        by_chance: the AUPRC of a random ranking in stages other than the test part.
+        cv_chance: the AUPRC of a random ranking in cross-validation.
     """
-    chance = {**by_chance, "test": auprc_by_chance(result.events_test, result.num_test)}
+    chance = {"cv": cv_chance, "test": auprc_by_chance(result.events_test, result.num_test)}
     stages = [stage for stage in columns if any(key.startswith(f"{stage}/") for key in result.metrics)]
     table = _new_table(result.verdict, title, [columns[stage] for stage in stages])
     for name, text in results.METRIC_NAMES.items():
@@ -106,25 +98,21 @@ def _print_scores(
     print_table(table, [*notes, verdict])
 
 
-def _print_test_comparison(result: RunResult | PredictionResult) -> None:
+def _print_test_comparison(result: Result) -> None:
     """Print the AUROC of the model and of the baselines in the same test patients."""
     known = [row for row in result.comparison if row.test_auroc.value is not None]
     if len(known) > 1:
         title = "AUROC in the same test patients (95 % interval, of differences by DeLong's method)"
-        _print_models(result.verdict, title, known, _TEST_COLUMNS, [])
+        _print_models(result, title, known, {"AUROC": "test_auroc"})
 
 
 def _print_models(
-    verdict: str,
-    title: str,
-    rows: Sequence[results.ComparedModel],
-    columns: Sequence[tuple[str, str]],
-    notes: Sequence[str],
+    result: Result, title: str, rows: list[results.ComparedModel], measures: dict[str, str], notes: Sequence[str] = ()
 ) -> None:
-    """Print a table with the model and the baselines; `columns` are titles and fields of a row."""
-    table = _new_table(verdict, title, [name for name, _ in columns])
+    """Print the scores of the model and the baselines with the differences; `measures` are names and fields of rows."""
+    table = _new_table(result.verdict, title, [text for name in measures for text in (name, "model minus baseline")])
     for row in rows:
-        scores = [getattr(row, field) for _, field in columns]
+        scores = [getattr(row, field + end) for field in measures.values() for end in ("", "_difference")]
         cells = ["" if score is None else interval_text(score, 3) for score in scores]
         table.add_row(row.model, *cells, style="bold" if row.is_model else None)
     print_table(table, notes)
@@ -158,7 +146,7 @@ def _conclusion_text(conclusion: str, claim: results.Claim | None) -> str:
     return f"{text}: {'; '.join(parts)}" if parts else text
 
 
-def _caveat_notes(result: RunResult | PredictionResult) -> list[str]:
+def _caveat_notes(result: Result) -> list[str]:
     """Return a line with the code and the meaning of each caveat."""
     return [f"caveat {code}: {results.CAVEATS.get(code, '')}" for code in result.caveats]
 
@@ -229,7 +217,7 @@ def _interval_width_note(score: Score, num_patients: int, events: int) -> str:
     return f"{num_patients} patients, {events} with expansion: the interval of the AUROC is {width:.2f} {text}"
 
 
-def _score_notes(result: RunResult | PredictionResult, patients: str) -> list[str]:
+def _score_notes(result: Result, patients: str) -> list[str]:
     """Return lines that compare the test scores with trivial predictions; `patients` is who was scored, in words."""
     accuracy, majority, auroc = (result.metrics[f"test/{name}"] for name in ("accuracy", "majority_accuracy", "auroc"))
     notes = []

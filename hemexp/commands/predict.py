@@ -1,6 +1,5 @@
 """Predict the risk of every patient of a cohort, with a finished run and raw files."""
 
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -16,7 +15,6 @@ from hemexp.commands.console import print_prediction_summary
 from hemexp.config import BaselineConfig, LabelConfig, PredictConfig
 from hemexp.data.features import input_table
 from hemexp.data.split import patient_keys
-from hemexp.errors import UserError
 from hemexp.evaluation.calibration import calibration
 from hemexp.evaluation.comparison import compare
 from hemexp.evaluation.metrics import prevalence_scores, score_predictions
@@ -28,6 +26,7 @@ from hemexp.files.result import (
     DataSource,
     PredictionResult,
     RunResult,
+    load_json,
     write_result,
 )
 from hemexp.files.run_directory import RunDirectory
@@ -67,7 +66,8 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     cohort = load_cohort(cfg.data)
     labels = label_patients(cohort.scans, LabelConfig(**predictor.label))
     raw = input_table(cohort.patients, predictor.features).to_numpy()
-    earlier_roles = _find_roles(cohort.patients, run_roles)
+    keys = patient_keys(cohort.patients)
+    earlier_roles = [next((run_roles[key] for key in names if key in run_roles), None) for names in keys]
     predictions = pd.DataFrame(
         {
             "patient_id": labels["patient_id"],
@@ -121,27 +121,12 @@ def _convert_caveats(trained: RunResult) -> list[str]:
 def _read_roles(run: RunDirectory) -> dict[str, str]:
     """Return the role in the run for each key of a patient; empty where the run's fingerprint is missing."""
     path = run.path / "fingerprint.json"
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read as the fingerprint of a run: {error}") from None
+    return load_json(path) if path.is_file() else {}
 
 
-def _find_roles(patients: pd.DataFrame, run_roles: dict[str, str]) -> list[str | None]:
-    """Return the role that each patient had in the run, None for a patient who was not in it."""
-    return [next((run_roles[key] for key in keys if key in run_roles), None) for keys in patient_keys(patients)]
-
-
-def _assign_roles(earlier_roles: Sequence[str | None], expansion: pd.Series) -> list[str]:
-    roles = []
-    for earlier, outcome in zip(earlier_roles, expansion, strict=True):
-        role = earlier or "test"
-        if role != "train":
-            role = "unlabelled" if pd.isna(outcome) else "test" if role == "unlabelled" else role
-        roles.append(role)
-    return roles
+def _assign_roles(earlier_roles: Sequence[str | None], expansion: "pd.Series[float]") -> "pd.Series[str]":
+    roles = pd.Series([role or "test" for role in earlier_roles], expansion.index).replace("unlabelled", "test")
+    return roles.mask(expansion.isna() & (roles != "train"), "unlabelled")
 
 
 def _compare_with_brain(patients: pd.DataFrame, outcomes: Array, risks: Array, model: str) -> list[ComparedModel]:

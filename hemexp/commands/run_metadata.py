@@ -88,18 +88,12 @@ def log_start(cfg: TrainConfig, result: RunResult, resume: bool) -> None:
     """Log the label, the split, and the patients and inputs that the run starts with."""
     source = "a synthetic cohort" if cfg.data.root is None else f"{cfg.data.root} ({cfg.data.kind})"
     log.info("expansion: %s; split: %s", cfg.label.describe(), cfg.split.describe())
-    log.info(
-        "%s: %d patients, %d inputs; train %d (%d events), test %d (%d events), unused %d, unlabelled %d",
-        source,
-        result.data.num_patients,
-        result.num_features,
-        result.num_train,
-        result.events_train,
-        result.num_test,
-        result.events_test,
-        result.flow.unused,
-        sum(result.flow.unlabelled.values()),
+    parts = (
+        f"train {result.num_train} ({result.events_train} events), "
+        f"test {result.num_test} ({result.events_test} events), "
+        f"unused {result.flow.unused}, unlabelled {sum(result.flow.unlabelled.values())}"
     )
+    log.info("%s: %d patients, %d inputs; %s", source, result.data.num_patients, result.num_features, parts)
     if counts := result.data.findings:
         log.info("%d data-quality warnings of %d kinds: prepare.py lists each cell", sum(counts.values()), len(counts))
     if resume:

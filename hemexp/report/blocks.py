@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from hemexp.formatting import ScoreLike, bounds, num
 from hemexp.report.texts import load_texts
 
 Block = dict[str, Any]
@@ -43,3 +44,11 @@ def section(anchor: str, title: str, blocks: Sequence[Block | None], scored: boo
     """Return a section, None if it is empty; a `scored` section shows the warning of the run beside its title."""
     shown = [block for block in blocks if block]
     return {"anchor": anchor, "title": title, "blocks": shown, "scored": scored} if shown else None
+
+
+def card(name: str, score: ScoreLike | None, digits: int, baseline: str) -> dict[str, str] | None:
+    """Return a headline number; None without an interval or without a baseline to compare it with."""
+    value, low, high = (num(number, digits) for number in bounds(score))
+    if "–" in (value, low, high) or not baseline:
+        return None
+    return {"name": name, "value": value, "interval": f"95 % interval {low} to {high}", "baseline": baseline}

@@ -35,7 +35,7 @@ def read_table(
         values = pd.to_numeric(table[name], errors="coerce").astype(float)
         wrong = table[name][values.isna() & (table[name] != "")]
         if len(wrong):
-            raise UserError(f"{path}: row {wrong.index[0] + 2}, column {name}: {wrong.iloc[0]!r} is not a number")
+            raise UserError(f"{path}: row {wrong.index[0] + 2}, column {name} holds {wrong.iloc[0]!r}, not a number")
         table[name] = values
     return table
 

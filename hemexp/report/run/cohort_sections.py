@@ -126,11 +126,8 @@ def single_patients(run: RunFiles) -> Block | None:
 
 
 def _predictions(test: pd.DataFrame) -> Block:
-    outcomes = {1.0: "expansion", 0.0: "no expansion"}
-    with_range = "low" in test
-    head = ["patient", "risk", *(["corrected risk, range"] if with_range else []), "outcome"]
-    rows = []
-    for _, row in test.iterrows():
-        span = [f"{num(row['low'])} to {num(row['high'])}"] if with_range else []
-        rows.append([row["patient_id"], num(row["probability"]), *span, outcomes.get(row["label"], "unknown")])
-    return table("Test patients, highest risk first", head, rows)
+    columns = {"patient": test["patient_id"], "risk": test["probability"].map(num)}
+    if "low" in test:
+        columns["corrected risk, range"] = test["low"].map(num) + " to " + test["high"].map(num)
+    columns["outcome"] = test["label"].map({1.0: "expansion", 0.0: "no expansion"}).fillna("unknown")
+    return table("Test patients, highest risk first", list(columns), pd.DataFrame(columns).to_numpy().tolist())

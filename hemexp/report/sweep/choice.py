@@ -18,15 +18,14 @@ _OUTCOME_KEYS = ("label", "data")  # these keys change the outcome or the patien
 
 def standard_error(jobs: pd.DataFrame) -> float:
     """Return the typical standard error of a job, from the width of the intervals; NaN without intervals."""
-    widths = (jobs["score_high"] - jobs["score_low"]).dropna()
-    return float(widths.median()) / _WIDTH if len(widths) else float("nan")
+    return float((jobs["score_high"] - jobs["score_low"]).median()) / _WIDTH
 
 
 def selection_rows(sweep: SweepFiles) -> list[tuple[str, Score]]:
     """Return the score that ranked the best job and, if it was evaluated again, its score on new folds."""
     if sweep.ranked.empty:
         return []
-    rows = [("as ranked", sweep.score(sweep.ranked.iloc[0]))]
+    rows = [("as ranked", sweep.scores(sweep.ranked.iloc[0], "score"))]
     again = sweep.winner.get("reevaluation")
     return [*rows, ("the same settings on new folds", as_score(again))] if again else rows
 

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from hemexp.errors import UserError
@@ -101,17 +100,9 @@ class SweepFiles:
         """The swept keys that change a score only by chance."""
         return [key for key in self.swept if key in LUCK]
 
-    def scores(self, job: Any, metric: str) -> Score | None:
-        """Return a metric of a job, such as ``cv/brier``, with its interval; None if the leaderboard has none."""
-        if metric not in self.jobs or np.isnan(job[metric]):
-            return None
-        numbers = (job.get(name, np.nan) for name in (metric, f"{metric}_low", f"{metric}_high"))
-        value, low, high = (None if np.isnan(number) else float(number) for number in numbers)
-        return Score(value=value, low=low, high=high)
-
-    def score(self, job: Any) -> Score:
-        """Return the score that ranked a job."""
-        return self.scores(job, "score") or Score()
+    def scores(self, job: Any, metric: str) -> Score:
+        """Return a metric of a job, such as ``cv/brier``, with its interval; None or NaN where it is not known."""
+        return Score(value=job.get(metric), low=job.get(f"{metric}_low"), high=job.get(f"{metric}_high"))
 
 
 def as_score(content: Mapping[str, Any]) -> Score:
