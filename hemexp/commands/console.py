@@ -1,87 +1,129 @@
 """Summaries that a command prints at its end."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from hemexp.files.result import (
-    BETTER,
-    CAVEATS,
-    CONCLUSIONS,
-    METRIC_NAMES,
-    NO_LEAKAGE,
-    NOT_EVALUATED,
-    Calibration,
-    Claim,
-    ComparedModel,
-    LabelScore,
-    PrevalenceBaseline,
-    RunResult,
-    Score,
-)
+from hemexp.evaluation.metrics import auprc_by_chance
+from hemexp.files import result as results
+from hemexp.files.result import PredictionResult, RunResult, Score
 from hemexp.formatting import interval_text, num, percent
 
 _WIDTH = 120  # columns, at least: a table that wraps cannot be read
 _OPTIMISM = {"apparent": "apparent", "corrected": "Harrell's", "out_of_bag": "out of bag", "corrected_632plus": ".632+"}
-STAGES = {"cv": "cross-validation (95 % interval)", "test": "test part (95 % interval)"}
+Result = RunResult | PredictionResult
+_STAGES = {"cv": "cross-validation (95 % interval)", "test": "test part (95 % interval)"}
 
 
-def print_scores(
-    title: str,
-    metrics: Mapping[str, Score],
-    by_chance: Mapping[str, float | None],
-    notes: Sequence[str],
-    columns: Mapping[str, str] = STAGES,
+def print_summary(result: RunResult, directory: Path) -> None:
+    """Print the conclusion of a run, the scores with their caveats, and last the verdict."""
+    print(_conclusion_text(result.conclusion, result.claim))
+    if result.claim:
+        title = "model and baselines on the same folds (95 % interval)"
+        _print_models(
+            result, title, result.comparison, {"AUROC": "auroc", "Brier score": "brier"}, claim_notes(result.claim)
+        )
+    _print_test_comparison(result)
+    title = f"{result.num_test} test patients, {result.events_test} with expansion"
+    cv_chance = None
+    if design := result.cross_validation:
+        title += f"; {design.num_patients} in cross-validation, {design.events} with expansion"
+        cv_chance = design.auprc_by_chance
+
+    notes = _score_notes(result, "these test patients")
+    if result.best_possible_auroc is not None:
+        notes.append(f"the best possible AUROC in this synthetic population is {result.best_possible_auroc:.3f}")
+    if calibration := result.calibration:
+        in_test = _calibration_notes("the test part", calibration.test)
+        notes += _calibration_notes("cross-validation", calibration.cv) or in_test
+    notes += _stability_notes(result)
+    epochs = "" if result.stopped_by == "fitted" else f"{result.epochs} epochs, best {result.best_epoch}; "
+    seconds = f"{epochs}{result.seconds:.0f} s in all"
+    files = f"files in {directory}; report.py run_dir={directory} writes a page about them"
+    _print_scores(result, title, [*notes, *_caveat_notes(result), seconds, files], _STAGES, cv_chance)
+
+
+def print_prediction_summary(result: PredictionResult, directory: Path) -> None:
+    """Print the conclusion of the run, the scores of the patients that it was not trained on, and last the verdict."""
+    files = f"{result.num_patients} patients predicted; files in {directory}"
+    if result.num_test == 0:
+        print(f"no outcome is known of a patient that the run was not trained on: no scores\n{files}")
+        return
+    print(f"{_conclusion_text(result.conclusion, None)} (in the run that trained the model)")
+    _print_test_comparison(result)
+    notes = _score_notes(result, "these patients")
+    notes.append(_interval_width_note(result.metrics["test/auroc"], result.num_test, result.events_test))
+    notes += _calibration_notes("these patients", result.calibration.test)
+    notes.append(f"{result.num_test - result.num_own_test} of these patients are new to the run")
+    if result.num_own_test:
+        notes.append(
+            f"{result.num_own_test} of these patients are the run's own test part: this is not an external test"
+        )
+    if result.num_train:
+        notes.append(f"{result.num_train} patients of the run's own training part are predicted but not scored")
+    if min(result.events_test, result.num_test - result.events_test) < 100:
+        notes.append("fewer than 100 patients of each outcome: too few for a validation")
+    title = f"{result.num_test} patients with known outcome, {result.events_test} with expansion"
+    columns = {"test": "these patients (95 % interval)"}
+    _print_scores(result, title, [*notes, *_caveat_notes(result), files], columns)
+
+
+def _print_scores(
+    result: Result, title: str, notes: Sequence[str], columns: Mapping[str, str], cv_chance: float | None = None
 ) -> None:
-    """Print the scores with their intervals, one column for each stage, then the notes.
+    """Print the scores with their intervals, one column for each stage, then the notes and the verdict.
 
     Args:
+        result: with the scores.
         title: of the table.
-        metrics: of result.json.
-        by_chance: the AUPRC of a random ranking, by stage.
         notes: lines below the table.
         columns: the title of each stage.
+        cv_chance: the AUPRC of a random ranking in cross-validation.
     """
-    stages = [stage for stage in columns if any(key.startswith(f"{stage}/") for key in metrics)]
-    table = new_table(title, "", *(columns[stage] for stage in stages))
-    for name, text in METRIC_NAMES.items():
-        table.add_row(text, *(interval_text(metrics.get(f"{stage}/{name}"), 3) for stage in stages))
+    chance = {"cv": cv_chance, "test": auprc_by_chance(result.events_test, result.num_test)}
+    stages = [stage for stage in columns if any(key.startswith(f"{stage}/") for key in result.metrics)]
+    table = _new_table(result.verdict, title, [columns[stage] for stage in stages])
+    for name, text in results.METRIC_NAMES.items():
+        table.add_row(text, *(interval_text(result.metrics.get(f"{stage}/{name}"), 3) for stage in stages))
         if name == "auprc":
-            table.add_row("  ranking at random", *(num(by_chance.get(stage), 3) for stage in stages))
-    print_table(table, notes)
+            table.add_row("  ranking at random", *(num(chance.get(stage), 3) for stage in stages))
+    verdict = f"Verdict: {result.verdict}"
+    if result.verdict == results.NO_LEAKAGE:
+        verdict = (
+            "No leakage found: the test patients did not influence the training. "
+            "Whether the model is good is answered above."
+        )
+    print_table(table, [*notes, verdict])
 
 
-def print_comparison(verdict: str, rows: Sequence[ComparedModel], notes: Sequence[str]) -> None:
-    """Print the model and the baselines, scored on the same folds, then the notes."""
-    title = title_with_verdict(verdict, "model and baselines on the same folds (95 % interval)")
-    table = new_table(title, "", "AUROC", "model minus baseline", "Brier score", "model minus baseline")
+def _print_test_comparison(result: Result) -> None:
+    """Print the AUROC of the model and of the baselines in the same test patients."""
+    known = [row for row in result.comparison if row.test_auroc.value is not None]
+    if len(known) > 1:
+        title = "AUROC in the same test patients (95 % interval, of differences by DeLong's method)"
+        _print_models(result, title, known, {"AUROC": "test_auroc"})
+
+
+def _print_models(
+    result: Result, title: str, rows: list[results.ComparedModel], measures: dict[str, str], notes: Sequence[str] = ()
+) -> None:
+    """Print the scores of the model and the baselines with the differences; `measures` are names and fields of rows."""
+    table = _new_table(result.verdict, title, [text for name in measures for text in (name, "model minus baseline")])
     for row in rows:
-        scores = (row.auroc, row.auroc_difference, row.brier, row.brier_difference)
+        scores = [getattr(row, field + end) for field in measures.values() for end in ("", "_difference")]
         cells = ["" if score is None else interval_text(score, 3) for score in scores]
         table.add_row(row.model, *cells, style="bold" if row.is_model else None)
     print_table(table, notes)
 
 
-def print_test_comparison(verdict: str, rows: Sequence[ComparedModel]) -> None:
-    """Print the AUROC of the model and of the baselines in the same test patients."""
-    known = [row for row in rows if row.test_auroc.value is not None]
-    if len(known) < 2:
-        return
-    title = "AUROC in the same test patients (95 % interval, of differences by DeLong's method)"
-    table = new_table(title_with_verdict(verdict, title), "", "AUROC", "model minus baseline")
-    for row in known:
-        difference = row.test_auroc_difference
-        cells = [interval_text(row.test_auroc, 3), "" if difference is None else interval_text(difference, 3)]
-        table.add_row(row.model, *cells, style="bold" if row.is_model else None)
-    print_table(table, [])
-
-
-def new_table(title: str, *columns: str) -> Table:
-    """Return an empty table; all columns but the first hold numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
-    for number, name in enumerate(columns):
-        table.add_column(name, justify="right" if number else "left", no_wrap=number > 0)
+def _new_table(verdict: str, title: str, columns: Sequence[str]) -> Table:
+    """Return a table with a first column of names; a verdict of leakage or of an incomplete run is in the title."""
+    title = title if verdict == results.NO_LEAKAGE else f"{verdict}: {title}"
+    table = Table("", title=title, title_justify="left", title_style="bold", header_style="dim")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
@@ -93,25 +135,10 @@ def print_table(table: Table, notes: Sequence[str]) -> None:
         console.print(note, markup=False)
 
 
-def title_with_verdict(verdict: str, title: str) -> str:
-    """Return the title of a table; a verdict of leakage or of an incomplete run comes first."""
-    return title if verdict == NO_LEAKAGE else f"{verdict}: {title}"
-
-
-def verdict_note(verdict: str) -> str:
-    """Return the verdict in plain words, as the last line of a summary."""
-    if verdict != NO_LEAKAGE:
-        return f"Verdict: {verdict}"
-    return (
-        "No leakage found: the test patients did not influence the training. "
-        "Whether the model is good is answered above."
-    )
-
-
-def conclusion_text(conclusion: str, claim: Claim | None) -> str:
+def _conclusion_text(conclusion: str, claim: results.Claim | None) -> str:
     """Return whether the model is any good, as the first line of a summary."""
-    text = f"Conclusion: {CONCLUSIONS[conclusion]}"
-    if claim is None or conclusion in (BETTER, NOT_EVALUATED):
+    text = f"Conclusion: {results.CONCLUSIONS[conclusion]}"
+    if claim is None or conclusion in (results.BETTER, results.NOT_EVALUATED):
         return text
     names = {"auroc": "AUROC", "brier": "Brier score"}
     worse = {name: claim.worse_than.get(measure, []) for measure, name in names.items()}
@@ -119,12 +146,12 @@ def conclusion_text(conclusion: str, claim: Claim | None) -> str:
     return f"{text}: {'; '.join(parts)}" if parts else text
 
 
-def caveat_notes(caveats: Sequence[str]) -> list[str]:
+def _caveat_notes(result: Result) -> list[str]:
     """Return a line with the code and the meaning of each caveat."""
-    return [f"caveat {code}: {CAVEATS.get(code, '')}" for code in caveats]
+    return [f"caveat {code}: {results.CAVEATS.get(code, '')}" for code in result.caveats]
 
 
-def claim_notes(claim: Claim | None) -> list[str]:
+def claim_notes(claim: results.Claim | None) -> list[str]:
     """Return how the model compares with the baselines, a line for each measure."""
     if claim is None:
         return []
@@ -140,7 +167,7 @@ def claim_notes(claim: Claim | None) -> list[str]:
     return notes
 
 
-def stability_notes(result: RunResult) -> list[str]:
+def _stability_notes(result: RunResult) -> list[str]:
     """Return the main numbers of ``evaluation=full``, a line for each block."""
     notes = []
     if optimism := result.optimism:
@@ -167,12 +194,12 @@ def stability_notes(result: RunResult) -> list[str]:
     return notes
 
 
-def _label_text(row: LabelScore) -> str:
+def _label_text(row: results.LabelScore) -> str:
     ridge2 = f", ridge2 {interval_text(row.ridge2_auroc, 3)}" if row.ridge2_auroc != row.auroc else ""
     return f"{row.label} {interval_text(row.auroc, 3)}{ridge2}"
 
 
-def calibration_notes(patients: str, calibration: Calibration | None) -> list[str]:
+def _calibration_notes(patients: str, calibration: results.Calibration | None) -> list[str]:
     """Return a line on how well predicted risks agree with observed outcomes in these patients."""
     if calibration is None:
         return []
@@ -181,7 +208,7 @@ def calibration_notes(patients: str, calibration: Calibration | None) -> list[st
     return [f"calibration in {patients}: intercept {intercept}, ideal 0; slope {slope}, ideal 1; {shares}"]
 
 
-def interval_width_note(score: Score, num_patients: int, events: int) -> str:
+def _interval_width_note(score: Score, num_patients: int, events: int) -> str:
     """Return a line on how precise an AUROC of these patients is."""
     if score.low is None or score.high is None:
         return f"{num_patients} patients, {events} with expansion: the AUROC is not defined"
@@ -190,16 +217,11 @@ def interval_width_note(score: Score, num_patients: int, events: int) -> str:
     return f"{num_patients} patients, {events} with expansion: the interval of the AUROC is {width:.2f} {text}"
 
 
-def score_notes(metrics: Mapping[str, Score], baseline: PrevalenceBaseline | None, patients: str) -> list[str]:
-    """Return lines that compare the test scores with trivial predictions.
-
-    Args:
-        metrics: with the ``test/`` scores.
-        baseline: scores of the training prevalence.
-        patients: the patients who were scored, in words.
-    """
-    accuracy, majority, auroc = (metrics[f"test/{name}"] for name in ("accuracy", "majority_accuracy", "auroc"))
+def _score_notes(result: Result, patients: str) -> list[str]:
+    """Return lines that compare the test scores with trivial predictions; `patients` is who was scored, in words."""
+    accuracy, majority, auroc = (result.metrics[f"test/{name}"] for name in ("accuracy", "majority_accuracy", "auroc"))
     notes = []
+    baseline = result.prevalence_baseline
     if baseline and baseline.brier is not None and baseline.log_loss is not None:
         values = f"Brier {baseline.brier:.3f}, log loss {baseline.log_loss:.3f}"
         notes.append(f"giving every patient the share of expansion in the training part would score {values}")

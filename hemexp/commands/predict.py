@@ -1,6 +1,5 @@
 """Predict the risk of every patient of a cohort, with a finished run and raw files."""
 
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -12,24 +11,13 @@ import pandas as pd
 
 from hemexp.cohort.labels import label_patients
 from hemexp.cohort.load import load_cohort
-from hemexp.commands.console import (
-    calibration_notes,
-    caveat_notes,
-    conclusion_text,
-    interval_width_note,
-    print_scores,
-    print_test_comparison,
-    score_notes,
-    title_with_verdict,
-    verdict_note,
-)
+from hemexp.commands.console import print_prediction_summary
 from hemexp.config import BaselineConfig, LabelConfig, PredictConfig
 from hemexp.data.features import input_table
 from hemexp.data.split import patient_keys
-from hemexp.errors import UserError
 from hemexp.evaluation.calibration import calibration
 from hemexp.evaluation.comparison import compare
-from hemexp.evaluation.metrics import auprc_by_chance, prevalence_scores, score_predictions
+from hemexp.evaluation.metrics import prevalence_scores, score_predictions
 from hemexp.files.result import (
     INCOMPLETE,
     RESULT,
@@ -38,6 +26,7 @@ from hemexp.files.result import (
     DataSource,
     PredictionResult,
     RunResult,
+    load_json,
     write_result,
 )
 from hemexp.files.run_directory import RunDirectory
@@ -77,7 +66,8 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     cohort = load_cohort(cfg.data)
     labels = label_patients(cohort.scans, LabelConfig(**predictor.label))
     raw = input_table(cohort.patients, predictor.features).to_numpy()
-    earlier_roles = _find_roles(cohort.patients, run_roles)
+    keys = patient_keys(cohort.patients)
+    earlier_roles = [next((run_roles[key] for key in names if key in run_roles), None) for names in keys]
     predictions = pd.DataFrame(
         {
             "patient_id": labels["patient_id"],
@@ -118,7 +108,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     )
     write_csv(predictions, directory / "predictions.csv")
     write_result(result, directory / RESULT)
-    _print_summary(result, directory)
+    print_prediction_summary(result, directory)
     return result
 
 
@@ -131,27 +121,12 @@ def _convert_caveats(trained: RunResult) -> list[str]:
 def _read_roles(run: RunDirectory) -> dict[str, str]:
     """Return the role in the run for each key of a patient; empty where the run's fingerprint is missing."""
     path = run.path / "fingerprint.json"
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read as the fingerprint of a run: {error}") from None
+    return load_json(path) if path.is_file() else {}
 
 
-def _find_roles(patients: pd.DataFrame, run_roles: dict[str, str]) -> list[str | None]:
-    """Return the role that each patient had in the run, None for a patient who was not in it."""
-    return [next((run_roles[key] for key in keys if key in run_roles), None) for keys in patient_keys(patients)]
-
-
-def _assign_roles(earlier_roles: Sequence[str | None], expansion: pd.Series) -> list[str]:
-    roles = []
-    for earlier, outcome in zip(earlier_roles, expansion, strict=True):
-        role = earlier or "test"
-        if role != "train":
-            role = "unlabelled" if pd.isna(outcome) else "test" if role == "unlabelled" else role
-        roles.append(role)
-    return roles
+def _assign_roles(earlier_roles: Sequence[str | None], expansion: "pd.Series[float]") -> "pd.Series[str]":
+    roles = pd.Series([role or "test" for role in earlier_roles], expansion.index).replace("unlabelled", "test")
+    return roles.mask(expansion.isna() & (roles != "train"), "unlabelled")
 
 
 def _compare_with_brain(patients: pd.DataFrame, outcomes: Array, risks: Array, model: str) -> list[ComparedModel]:
@@ -163,29 +138,3 @@ def _compare_with_brain(patients: pd.DataFrame, outcomes: Array, risks: Array, m
     brain = build_estimator(0, **vars(_BRAIN)).predict_proba(items[known])[:, 1]
     rows = compare({}, outcomes[known], {model: risks[known], _BRAIN.name: brain})
     return [replace(row, num_patients=int(known.sum())) for row in rows]
-
-
-def _print_summary(result: PredictionResult, directory: Path) -> None:
-    files = f"{result.num_patients} patients predicted; files in {directory}"
-    if result.num_test == 0:
-        print(f"no outcome is known of a patient that the run was not trained on: no scores\n{files}")
-        return
-    print(f"{conclusion_text(result.conclusion, None)} (in the run that trained the model)")
-    print_test_comparison(result.verdict, result.comparison)
-    notes = score_notes(result.metrics, result.prevalence_baseline, "these patients")
-    notes.append(interval_width_note(result.metrics["test/auroc"], result.num_test, result.events_test))
-    notes += calibration_notes("these patients", result.calibration.test)
-    notes.append(f"{result.num_test - result.num_own_test} of these patients are new to the run")
-    if result.num_own_test:
-        notes.append(
-            f"{result.num_own_test} of these patients are the run's own test part: this is not an external test"
-        )
-    if result.num_train:
-        notes.append(f"{result.num_train} patients of the run's own training part are predicted but not scored")
-    if min(result.events_test, result.num_test - result.events_test) < 100:
-        notes.append("fewer than 100 patients of each outcome: too few for a validation")
-    notes += [*caveat_notes(result.caveats), files, verdict_note(result.verdict)]
-    title = f"{result.num_test} patients with known outcome, {result.events_test} with expansion"
-    by_chance = {"test": auprc_by_chance(result.events_test, result.num_test)}
-    columns = {"test": "these patients (95 % interval)"}
-    print_scores(title_with_verdict(result.verdict, title), result.metrics, by_chance, notes, columns)

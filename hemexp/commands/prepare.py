@@ -68,8 +68,7 @@ def _print_summary(cohort: Cohort, labels: pd.DataFrame, cfg: PrepareConfig, dir
     console.print(
         f"expansion, {cfg.label.describe()}: {events} yes, {known - events} no, {len(labels) - known} unknown"
     )
-    best_auroc = cohort.best_auroc_under(cfg.label)
-    if best_auroc is not None:
+    if (best_auroc := cohort.best_auroc_under(cfg.label)) is not None:
         console.print(f"the best possible AUROC in this synthetic population is {best_auroc:.3f}")
     table = Table(title="data-quality warnings", title_justify="left", title_style="bold", header_style="dim")
     for name in ("problem", "cells", "first example"):

@@ -45,13 +45,13 @@ def _render_run(cfg: ReportConfig) -> tuple[str, str]:
 
 def _render_sweep(cfg: ReportConfig) -> tuple[str, str]:
     from hemexp.report.sweep.effects import effects
-    from hemexp.report.sweep.figures import draw_sweep, figure_blocks
+    from hemexp.report.sweep.figures import draw_sweep
     from hemexp.report.sweep.files import read_sweep
     from hemexp.report.sweep.page import render_sweep
     from hemexp.report.sweep.sections import status_counts
 
     sweep = read_sweep(cfg.place)
     key_effects = effects(sweep.ranked, sweep.swept, sweep.luck)
-    figures = figure_blocks(draw_sweep(sweep, key_effects), sweep.path / "figures")
+    figures = draw_sweep(sweep, key_effects)
     headline = f"{len(sweep.jobs)} jobs: {status_counts(sweep)}"
     return headline, render_sweep(sweep, key_effects, figures, cfg.report.patients)

@@ -1,4 +1,4 @@
-"""The result of a run before it trains, the files about its cohort, and its printed summary."""
+"""The result of a run before it trains, and the files about its cohort."""
 
 import logging
 from dataclasses import asdict
@@ -7,24 +7,10 @@ from platform import python_version
 
 from hemexp import __version__
 from hemexp.cohort.table_one import characteristics
-from hemexp.commands.console import (
-    calibration_notes,
-    caveat_notes,
-    claim_notes,
-    conclusion_text,
-    print_comparison,
-    print_scores,
-    print_test_comparison,
-    score_notes,
-    stability_notes,
-    title_with_verdict,
-    verdict_note,
-)
 from hemexp.config import NetConfig, TrainConfig, config_hash
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.features import feature_caveats
 from hemexp.data.split import patient_keys
-from hemexp.evaluation.metrics import auprc_by_chance
 from hemexp.evaluation.sample_size import num_fitted_inputs
 from hemexp.files.result import DataSource, PatientFlow, RunResult
 from hemexp.files.run_directory import RunDirectory
@@ -102,46 +88,13 @@ def log_start(cfg: TrainConfig, result: RunResult, resume: bool) -> None:
     """Log the label, the split, and the patients and inputs that the run starts with."""
     source = "a synthetic cohort" if cfg.data.root is None else f"{cfg.data.root} ({cfg.data.kind})"
     log.info("expansion: %s; split: %s", cfg.label.describe(), cfg.split.describe())
-    log.info(
-        "%s: %d patients, %d inputs; train %d (%d events), test %d (%d events), unused %d, unlabelled %d",
-        source,
-        result.data.num_patients,
-        result.num_features,
-        result.num_train,
-        result.events_train,
-        result.num_test,
-        result.events_test,
-        result.flow.unused,
-        sum(result.flow.unlabelled.values()),
+    parts = (
+        f"train {result.num_train} ({result.events_train} events), "
+        f"test {result.num_test} ({result.events_test} events), "
+        f"unused {result.flow.unused}, unlabelled {sum(result.flow.unlabelled.values())}"
     )
+    log.info("%s: %d patients, %d inputs; %s", source, result.data.num_patients, result.num_features, parts)
     if counts := result.data.findings:
         log.info("%d data-quality warnings of %d kinds: prepare.py lists each cell", sum(counts.values()), len(counts))
     if resume:
         log.info("resuming from checkpoints/last.ckpt")
-
-
-def print_summary(result: RunResult, run: RunDirectory) -> None:
-    """Print the conclusion, the scores with their caveats, and last the verdict."""
-    print(conclusion_text(result.conclusion, result.claim))
-    if result.claim:
-        print_comparison(result.verdict, result.comparison, claim_notes(result.claim))
-    print_test_comparison(result.verdict, result.comparison)
-    title = f"{result.num_test} test patients, {result.events_test} with expansion"
-    by_chance = {"test": auprc_by_chance(result.events_test, result.num_test)}
-    if design := result.cross_validation:
-        title += f"; {design.num_patients} in cross-validation, {design.events} with expansion"
-        by_chance["cv"] = design.auprc_by_chance
-
-    notes = score_notes(result.metrics, result.prevalence_baseline, "these test patients")
-    if result.best_possible_auroc is not None:
-        notes.append(f"the best possible AUROC in this synthetic population is {result.best_possible_auroc:.3f}")
-    if calibration := result.calibration:
-        notes += calibration_notes("cross-validation", calibration.cv)
-        notes += [] if calibration.cv else calibration_notes("the test part", calibration.test)
-    notes += stability_notes(result)
-    notes += caveat_notes(result.caveats)
-    epochs = "" if result.stopped_by == "fitted" else f"{result.epochs} epochs, best {result.best_epoch}; "
-    notes.append(f"{epochs}{result.seconds:.0f} s in all")
-    notes.append(f"files in {run.path}; report.py run_dir={run.path} writes a page about them")
-    notes.append(verdict_note(result.verdict))
-    print_scores(title_with_verdict(result.verdict, title), result.metrics, by_chance, notes)

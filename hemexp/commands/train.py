@@ -12,9 +12,10 @@ import torch
 from lightning.pytorch.loggers import Logger
 from matplotlib.figure import Figure
 
+from hemexp.commands.console import print_summary
 from hemexp.commands.debug import check_overfit, get_verdict
 from hemexp.commands.log_result import log_result
-from hemexp.commands.run_metadata import log_start, print_summary, start_result, write_cohort
+from hemexp.commands.run_metadata import log_start, start_result, write_cohort
 from hemexp.config import NetConfig, TrainConfig
 from hemexp.config.compose import label_definitions
 from hemexp.data.datamodule import ExpansionDataModule
@@ -24,7 +25,6 @@ from hemexp.evaluation.cross_validation import ScoreCallback
 from hemexp.evaluation.evaluate import evaluate
 from hemexp.evaluation.folds import check_folds
 from hemexp.evaluation.metrics import prevalence_scores, score_predictions
-from hemexp.evaluation.pipeline import Pipeline, build_pipeline
 from hemexp.figures.gallery import attention_figures, evaluation_figures
 from hemexp.figures.run import run_figures
 from hemexp.files.result import RunResult
@@ -95,7 +95,6 @@ def _train(
     data = ExpansionDataModule.from_config(cfg)
     data.setup()
     check_folds(cfg, data)
-    pipeline = build_pipeline(cfg, data)
 
     result = start_result(cfg, data)
     if resume and run.result().data_hash != result.data_hash:
@@ -113,7 +112,7 @@ def _train(
         resumed_at = load_checkpoint(run.last)["num_epochs"] if isinstance(cfg.model, NetConfig) else 0
     with open_loggers(cfg, run.path, resumed_at) as loggers:
         fitted, predictor = _fit(cfg, run, data, loggers, resume)
-        result, figures = _evaluate(cfg, run, pipeline, data, fitted, predictor, result, callback)
+        result, figures = _evaluate(cfg, run, data, fitted, predictor, result, callback)
         if isinstance(predictor, FittedNetwork):
             board: Any = loggers[0]
             board.experiment.add_graph(predictor, torch.zeros(1, len(data.features), dtype=predictor.dtype))
@@ -124,7 +123,7 @@ def _train(
     shutil.rmtree(run.path / "checkpoints" / "evaluation", ignore_errors=True)
 
     if cfg.debug.name == "off":
-        print_summary(result, run)
+        print_summary(result, run.path)
     else:
         log.info("%s; files in %s", result.verdict, run.path)
     if cfg.trainer.profiler is not None:
@@ -161,7 +160,6 @@ def _fit(
 def _evaluate(
     cfg: TrainConfig,
     run: RunDirectory,
-    pipeline: Pipeline,
     data: ExpansionDataModule,
     fitted: FitResult,
     predictor: Predictor,
@@ -170,15 +168,14 @@ def _evaluate(
 ) -> tuple[RunResult, dict[str, Figure]]:
     """Score the model, write ``predictions.csv`` and the tables, and return the completed result and the figures."""
     risks = predictor.predict(data.raw)
-    predictions = data.labels[["patient_id"]].assign(
-        role=data.split.roles, label=data.labels["expansion"], probability=risks
-    )
+    outcomes = data.labels["expansion"].to_numpy(dtype=float)
+    predictions = data.labels[["patient_id"]].assign(role=data.split.roles, label=outcomes, probability=risks)
     write_csv(predictions, run.path / "predictions.csv")
     if cfg.debug.num_patients:
-        check_overfit(cfg.debug, pipeline.labels[data.fitted_indices], risks[data.fitted_indices])
+        check_overfit(cfg.debug, outcomes[data.fitted_indices], risks[data.fitted_indices])
 
     test = data.split.indices("test")
-    metrics = score_predictions(pipeline.labels[test], risks[test], majority=result.majority)
+    metrics = score_predictions(outcomes[test], risks[test], majority=result.majority)
     labels = {
         name: replace(label, no_scan_in_window=cfg.label.no_scan_in_window)
         for name, label in label_definitions().items()
@@ -188,7 +185,7 @@ def _evaluate(
     for name, table in evaluation.tables.items():
         write_csv(table, run.path / f"{name}.csv")
 
-    figures = run_figures(fitted.history, fitted.best_epoch, pipeline.labels[test], risks[test], metrics)
+    figures = run_figures(fitted.history, fitted.best_epoch, outcomes[test], risks[test], metrics)
     figures |= evaluation_figures(evaluation)
     if isinstance(predictor, FittedNetwork):
         figures |= attention_figures(predictor, data.raw[test])
@@ -199,7 +196,7 @@ def _evaluate(
         verdict=get_verdict(cfg),
         caveats=[*result.caveats, *evaluation.caveats],
         metrics=metrics | evaluation.metrics,
-        prevalence_baseline=prevalence_scores(pipeline.labels[test], data.prevalence),
+        prevalence_baseline=prevalence_scores(outcomes[test], data.prevalence),
         epochs=fitted.epochs,
         best_epoch=fitted.best_epoch,
         best_loss=fitted.best_loss,

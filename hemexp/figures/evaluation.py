@@ -116,9 +116,8 @@ def decision_curve(table: pd.DataFrame) -> Figure:
     else:
         write_note(axes, "no decision curve")
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-    axes.set(
-        xlabel="threshold: risk from which a patient is treated", ylabel="net benefit (true positives per patient)"
-    )
+    axes.set_xlabel("threshold: risk from which a patient is treated")
+    axes.set_ylabel("net benefit (true positives per patient)")
     axes.set_title("Decision curve: does treatment by the model help? (cross-validated)")
     return figure
 
@@ -141,9 +140,8 @@ def risk_by_outcome(labels: Array, probabilities: Array, title: str) -> Figure:
     shares = {outcome: np.histogram(values, bins)[0] / max(len(values), 1) for outcome, values in risks.items()}
     highest = max(share.max() for share in shares.values()) or 1
     for outcome, color, _ in OUTCOMES:
-        axes.bar(
-            bins[:-1], 0.7 * shares[outcome] / highest, np.diff(bins), outcome, align="edge", color=color, alpha=0.55
-        )
+        heights = 0.7 * shares[outcome] / highest
+        axes.bar(bins[:-1], heights, np.diff(bins), outcome, align="edge", color=color, alpha=0.55)
         if len(risks[outcome]):
             axes.plot([np.median(risks[outcome])] * 2, [outcome, outcome + 0.78], color=color, linewidth=2.5)
     counts = [int((labels == outcome).sum()) for outcome in (0, 1)]

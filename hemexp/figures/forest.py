@@ -1,6 +1,6 @@
 """Forest plots: scores with their intervals, one below the other."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from textwrap import fill
 
 import numpy as np
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hemexp.figures.style import BASELINE, GREY, MODEL, SMALL, margin_text, new_axes, write_title
+from hemexp.figures.style import BASELINE, GREY, MODEL, SMALL, margin_text, name_rows, new_axes, write_title
 from hemexp.files.result import ComparedModel, LabelScore, Score, SubgroupScore
 from hemexp.formatting import bounds, interval_text, percent
 
@@ -22,18 +22,17 @@ def comparison(rows: Sequence[ComparedModel]) -> Figure:
     """
     figure = Figure(figsize=(7, 1.5 + 0.34 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2)
-    heights = [-float(row) for row in range(len(rows))]
     colors = [MODEL if row.is_model else GREY for row in rows]
     prevalence = next((bounds(row.brier)[0] for row in rows if row.model == "prevalence"), float("nan"))
     panels = ((left, "auroc", 0.5, 2, 0.2), (right, "brier", prevalence, 3, 0.06))
     for axes, key, reference, digits, least in panels:
         scores = [getattr(row, key) for row in rows]
-        _intervals(axes, scores, heights, colors)
-        _frame(axes, scores, reference, heights, least)
-        for row, score, height in zip(rows, scores, heights, strict=True):
-            margin_text(axes, height, interval_text(score, digits), bold=row.is_model)
-    _names(left, [row.model for row in rows], heights, [row.is_model for row in rows])
-    _names(right, [""] * len(rows), heights)
+        _intervals(axes, scores, colors)
+        _frame(axes, scores, reference, least)
+        for place, (row, score) in enumerate(zip(rows, scores, strict=True)):
+            margin_text(axes, -place, interval_text(score, digits), bold=row.is_model)
+    name_rows(left, [row.model for row in rows], size=10, grid=True, bold=[row.is_model for row in rows])
+    name_rows(right, [""] * len(rows), grid=True)
     left.set_xlabel("AUROC: higher is better\n(dashed: chance)")
     right.set_xlabel("Brier score: lower is better\n(dashed: the same risk for every patient)")
     write_title(figure, "The model and simple baselines, cross-validated (bars: 95 % intervals)")
@@ -53,17 +52,15 @@ def cv_auroc(scores: pd.DataFrame, rows: Sequence[ComparedModel]) -> Figure:
     rng = np.random.default_rng(0)
     for row, name in enumerate(names):
         folds = scores.loc[scores["model"] == name, "auroc"].dropna().to_numpy(dtype=float)
+        heights = rng.uniform(-0.25, 0.25, len(folds)) - row
         color = GREY if row else MODEL
-        axes.scatter(
-            folds, rng.uniform(-0.25, 0.25, len(folds)) - row, s=12, color=color, alpha=0.4, linewidths=0, clip_on=False
-        )
+        axes.scatter(folds, heights, s=12, color=color, alpha=0.4, linewidths=0, clip_on=False)
         if len(folds):
             axes.plot(folds.mean(), -row, "D", color="#222222", markeredgecolor="white", markersize=7, zorder=4)
         margin_text(axes, -row, interval_text(means.get(name)), bold=row == 0)
     axes.axvline(0.5, color=GREY, linestyle="--", linewidth=1)
-    _names(axes, names, [-float(row) for row in range(len(names))], [True])
-    axes.grid(visible=False, axis="y")
-    axes.set(xlim=(0, 1), ylim=(-len(names) + 0.4, 0.6), xlabel="AUROC in a fold's held-out patients (dashed: chance)")
+    name_rows(axes, names, size=10, bold=[True])
+    axes.set(xlim=(0, 1), xlabel="AUROC in a fold's held-out patients (dashed: chance)")
     folds_each = int(scores.groupby("model").size().max()) if len(scores) else 0
     axes.set_title(f"AUROC in each of {folds_each} folds (diamonds: means; right: 95 % intervals)")
     return figure
@@ -76,16 +73,16 @@ def subgroups(rows: Sequence[SubgroupScore]) -> Figure:
         rows: ``subgroups`` of result.json.
     """
     figure, axes = new_axes(7, 1.3 + 0.36 * max(len(rows), 1))
-    heights = [-float(row) for row in range(len(rows))]
     scores = [row.auroc for row in rows]
-    _intervals(axes, scores, heights, [GREY if row.note else MODEL for row in rows])
-    _frame(axes, scores, 0.5, heights)
-    _names(axes, [fill(f"{row.subgroup} ({row.events}/{row.num_patients})", 32) for row in rows], heights)
+    _intervals(axes, scores, [GREY if row.note else MODEL for row in rows])
+    _frame(axes, scores, 0.5)
+    names = [fill(f"{row.subgroup} ({row.events}/{row.num_patients})", 32) for row in rows]
+    name_rows(axes, names, size=10, grid=True)
     margin_text(axes, 0.9, "AUROC")
     margin_text(axes, 0.9, "mean risk\n(observed)", 118)
-    for row, height in zip(rows, heights, strict=True):
-        margin_text(axes, height, row.note or interval_text(row.auroc))
-        margin_text(axes, height, f"{percent(row.mean_risk)} ({percent(row.observed)})", 118)
+    for place, row in enumerate(rows):
+        margin_text(axes, -place, row.note or interval_text(row.auroc))
+        margin_text(axes, -place, f"{percent(row.mean_risk)} ({percent(row.observed)})", 118)
     axes.set_xlabel("cross-validated AUROC, 95 % interval (dashed: chance)")
     write_title(figure, "Does the model work in every subgroup? (expansions/patients)")
     return figure
@@ -98,23 +95,17 @@ def label_sensitivity(rows: Sequence[LabelScore]) -> Figure:
         rows: ``label_sensitivity`` of result.json; the definition of the run is printed bold.
     """
     figure, axes = new_axes(7, 1.6 + 0.55 * max(len(rows), 1))
-    heights = [-float(row) for row in range(len(rows))]
     model, ridge = [row.auroc for row in rows], [row.ridge2_auroc for row in rows]
-    above, below = [height + 0.14 for height in heights], [height - 0.14 for height in heights]
-    _intervals(axes, model, above, [MODEL] * len(rows), label="this model")
-    _intervals(axes, ridge, below, [BASELINE] * len(rows), label="ridge2: volume and hours alone", marker="D")
-    _frame(axes, [*model, *ridge], 0.5, heights)
-    is_run_label = [row.is_run_label for row in rows]
-    definitions = [row.definition.removeprefix("growth by ").replace(" %", "\u00a0%") for row in rows]
-    names = [
-        f"{row.label} ({row.events}/{row.num_patients})\n{fill(definition, 32)}"
-        for row, definition in zip(rows, definitions, strict=True)
-    ]
-    _names(axes, names, heights, is_run_label)
-    axes.tick_params(axis="y", labelsize=8)
+    _intervals(axes, model, [MODEL] * len(rows), 0.14, "this model")
+    _intervals(axes, ridge, [BASELINE] * len(rows), -0.14, "ridge2: volume and hours alone", "D")
+    _frame(axes, [*model, *ridge], 0.5)
     margin_text(axes, 0.9, "this model")
-    for row, height, bold in zip(rows, heights, is_run_label, strict=True):
-        margin_text(axes, height, row.note or interval_text(row.auroc), bold=bold)
+    names = []
+    for place, row in enumerate(rows):
+        definition = row.definition.removeprefix("growth by ").replace(" %", "\u00a0%")
+        names.append(f"{row.label} ({row.events}/{row.num_patients})\n{fill(definition, 32)}")
+        margin_text(axes, -place, row.note or interval_text(row.auroc), bold=row.is_run_label)
+    name_rows(axes, names, size=8, grid=True, bold=[row.is_run_label for row in rows])
     axes.set_xlabel("cross-validated AUROC, 95 % interval (dashed: chance)")
     write_title(figure, "Does the result depend on the definition of expansion? (expansions/patients)")
     if axes.get_legend_handles_labels()[0]:
@@ -123,38 +114,25 @@ def label_sensitivity(rows: Sequence[LabelScore]) -> Figure:
 
 
 def _intervals(
-    axes: Axes,
-    scores: Iterable[Score | None],
-    heights: Iterable[float],
-    colors: Iterable[str],
-    label: str = "",
-    marker: str = "o",
+    axes: Axes, scores: Sequence[Score], colors: Sequence[str], shift: float = 0.0, label: str = "", marker: str = "o"
 ) -> None:
-    for score, height, color in zip(scores, heights, colors, strict=True):
+    """Draw each score with its interval, one below the other; `shift` moves them up."""
+    for place, (score, color) in enumerate(zip(scores, colors, strict=True)):
         value, low, high = bounds(score)
         if value == value:
-            axes.plot([low, high], [height, height], color=color, linewidth=1.8)
-            axes.plot(value, height, marker, color=color, markersize=6, label=label)
+            axes.plot([low, high], [shift - place] * 2, color=color, linewidth=1.8)
+            axes.plot(value, shift - place, marker, color=color, markersize=6, label=label)
             label = ""  # one entry in the legend
 
 
-def _frame(
-    axes: Axes, scores: Iterable[Score | None], reference: float, heights: Sequence[float], least: float = 0.2
-) -> None:
+def _frame(axes: Axes, scores: Sequence[Score], reference: float, least: float = 0.2) -> None:
     """Fit the horizontal axis to the intervals and the reference."""
     numbers = np.array([*(number for score in scores for number in bounds(score)), reference])
     numbers = numbers[np.isfinite(numbers)]
     low, high = (numbers.min(), numbers.max()) if len(numbers) else (0.0, 1.0)
     margin = max(0.06 * (high - low), (least - high + low) / 2, 0.01)
-    axes.set(xlim=(max(low - margin, -0.01), min(high + margin, 1.01)), ylim=(min([*heights, 0]) - 0.6, 0.6))
+    axes.set_xlim(max(low - margin, -0.01), min(high + margin, 1.01))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter("{x:g}")
     if np.isfinite(reference):
         axes.axvline(reference, color=GREY, linestyle="--", linewidth=1, zorder=1)
-
-
-def _names(axes: Axes, names: Sequence[str], heights: Sequence[float], bold: Sequence[bool] = ()) -> None:
-    axes.set_yticks(heights, names)
-    axes.tick_params(axis="y", length=0)
-    for tick, strong in zip(axes.get_yticklabels(), bold, strict=False):
-        tick.set_fontweight("bold" if strong else "normal")

@@ -1,7 +1,5 @@
 """Figures of an evaluation and of a network's attention, by file name."""
 
-from collections.abc import Callable
-
 import torch
 from matplotlib.figure import Figure
 
@@ -16,28 +14,28 @@ from hemexp.types import Array
 def evaluation_figures(evaluated: Evaluation) -> dict[str, Figure]:
     """Draw the parts of the evaluation that were done."""
     tables, blocks, labels, risks = evaluated.tables, evaluated.blocks, evaluated.labels, evaluated.probabilities
-    drawings: dict[str, Callable[[], Figure]] = {}
-    if labels is not None and risks is not None:
-        drawings["cv_auroc"] = lambda: forest.cv_auroc(tables["cv_scores"], blocks.comparison)
-        drawings["comparison"] = lambda: forest.comparison(blocks.comparison)
-        drawings["calibration"] = lambda: evaluation.calibration(
-            labels, risks, tables["calibration_curve"], blocks.calibration.cv if blocks.calibration else None
-        )
-        drawings["decision_curve"] = lambda: evaluation.decision_curve(tables["decision_curve"])
-        drawings["cv_risk"] = lambda: evaluation.risk_by_outcome(labels, risks, "Risk by outcome, cross-validated")
-        drawings["subgroups"] = lambda: forest.subgroups(blocks.subgroups)
-    if "uncertainty" in tables:
-        drawings["uncertainty"] = lambda: stability.uncertainty(tables["uncertainty"])
-    if evaluated.refits is not None:
-        refits, whole = evaluated.refits
-        outcome = tables["instability"]["label"].to_numpy()
-        drawings["instability"] = lambda: stability.instability(whole, refits, outcome)
-    if "attributions" in tables:
-        drawings["attributions"] = lambda: stability.attributions(tables["attributions"])
-    if blocks.label_sensitivity:
-        drawings["label_sensitivity"] = lambda: forest.label_sensitivity(blocks.label_sensitivity)
+    figures: dict[str, Figure] = {}
     with house_style():
-        return {name: draw() for name, draw in drawings.items()}
+        if labels is not None and risks is not None:
+            figures["cv_auroc"] = forest.cv_auroc(tables["cv_scores"], blocks.comparison)
+            figures["comparison"] = forest.comparison(blocks.comparison)
+            figures["calibration"] = evaluation.calibration(
+                labels, risks, tables["calibration_curve"], blocks.calibration.cv if blocks.calibration else None
+            )
+            figures["decision_curve"] = evaluation.decision_curve(tables["decision_curve"])
+            figures["cv_risk"] = evaluation.risk_by_outcome(labels, risks, "Risk by outcome, cross-validated")
+            figures["subgroups"] = forest.subgroups(blocks.subgroups)
+        if "uncertainty" in tables:
+            figures["uncertainty"] = stability.uncertainty(tables["uncertainty"])
+        if evaluated.refits is not None:
+            refits, whole = evaluated.refits
+            outcome = tables["instability"]["label"].to_numpy()
+            figures["instability"] = stability.instability(whole, refits, outcome)
+        if "attributions" in tables:
+            figures["attributions"] = stability.attributions(tables["attributions"])
+        if blocks.label_sensitivity:
+            figures["label_sensitivity"] = forest.label_sensitivity(blocks.label_sensitivity)
+    return figures
 
 
 def attention_figures(net: FittedNetwork, raw: Array) -> dict[str, Figure]:

@@ -1,6 +1,6 @@
 """Parallel coordinates: one line for each job, through its value of every swept key to its score."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 from typing import Any
@@ -82,15 +82,32 @@ def parallel_coordinates(
     return figure
 
 
-def _scale(column: "pd.Series[str]", order: Sequence[str]) -> _Scale:
+def numbers(values: "pd.Series[str]") -> Array | None:
+    """Return values as numbers; None if one of them is not a number, such as ``null`` or ``true``."""
     try:
-        values = column.astype(float).to_numpy()
+        array = values.astype(float).to_numpy()
     except ValueError:
-        values = np.array([np.nan])
-    if np.isfinite(values).all():
+        return None
+    return array if np.isfinite(array).all() else None
+
+
+def in_order(values: Iterable[str], given: Sequence[str]) -> list[str]:
+    """Return the different values in the order of an axis: numbers by size, then words in the given order."""
+
+    def place(value: str) -> tuple[bool, float, str]:
+        number = numbers(pd.Series([value]))
+        if number is not None:
+            return False, float(number[0]), value
+        return True, float(given.index(value) if value in given else len(given)), value
+
+    return sorted(set(values), key=place)
+
+
+def _scale(column: "pd.Series[str]", order: Sequence[str]) -> _Scale:
+    values = numbers(column)
+    if values is not None:
         return _number_scale(values)
-    names = [name for name in dict.fromkeys(order) if name in set(column)]
-    names += sorted(set(column) - set(names))
+    names = in_order(column, order)
     step = 1 / max(len(names) - 1, 1)
     heights = np.array([names.index(value) * step for value in column])
     return _Scale(heights, [(place * step, name) for place, name in enumerate(names)], fans=True)
@@ -105,27 +122,19 @@ def _number_scale(values: Array) -> _Scale:
         return ((np.log10(value) if log else value) - low) / (high - low)
 
     few = len(distinct) <= _MOST_TICKS and (len(distinct) < 2 or np.diff(height(distinct)).min() > 0.06)
-    if few:
-        ticks = distinct
-    elif log:
-        subs = (1.0,) if high - low >= 2 else (1.0, 2.0, 5.0)
-        ticks = np.array(LogLocator(subs=subs).tick_values(distinct[0], distinct[-1]))
-    else:
-        ticks = np.array(MaxNLocator(nbins=5).tick_values(distinct[0], distinct[-1]))
+    subs = (1.0,) if high - low >= 2 else (1.0, 2.0, 5.0)
+    locator = LogLocator(subs=subs) if log else MaxNLocator(nbins=5)
+    ticks = distinct if few else locator.tick_values(distinct[0], distinct[-1])
     inside = [tick for tick in ticks if (tick > 0 or not log) and -1e-9 <= height(tick) <= 1 + 1e-9]
     return _Scale(height(values), [(float(height(tick)), f"{tick:g}") for tick in inside], len(distinct) < len(values))
 
 
 def _score_scale(scores: Array, lower_is_better: bool) -> _Scale:
     low, high = _span(scores)
-    sign = -1 if lower_is_better else 1
-    base = high if lower_is_better else low
+    bottom, top = (high, low) if lower_is_better else (low, high)
     ticks = [tick for tick in MaxNLocator(nbins=5).tick_values(low, high) if low <= tick <= high]
-    return _Scale(
-        sign * (scores - base) / (high - low),
-        [(sign * (tick - base) / (high - low), f"{tick:g}") for tick in ticks],
-        fans=False,
-    )
+    heights = (scores - bottom) / (top - bottom)
+    return _Scale(heights, [((tick - bottom) / (top - bottom), f"{tick:g}") for tick in ticks], fans=False)
 
 
 def _span(values: Array) -> tuple[float, float]:

@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hemexp.cohort import columns as c
-from hemexp.figures.style import GREY, MODEL, OUTCOMES, SMALL, margin_text, new_axes, readable, write_note, write_title
+from hemexp.figures import style
+from hemexp.figures.style import GREY, MODEL, OUTCOMES, SMALL, readable
 from hemexp.formatting import percent
 from hemexp.types import Array
 
@@ -23,7 +24,7 @@ def uncertainty(table: pd.DataFrame) -> Figure:
     Args:
         table: ``uncertainty.csv``.
     """
-    figure, axes = new_axes(7, 4.2)
+    figure, axes = style.new_axes(7, 4.2)
     test = table[table["role"] == "test"].dropna(subset=["probability"]).sort_values("probability", kind="stable")
     place = np.arange(len(test))
     abstains = test["abstains"].to_numpy(dtype=bool)
@@ -40,7 +41,7 @@ def uncertainty(table: pd.DataFrame) -> Figure:
     if len(test):
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=SMALL)
     else:
-        write_note(axes, "no test patients")
+        style.write_note(axes, "no test patients")
     axes.set_xticks([])  # without patient ids: the figure is shown in the report
     axes.grid(visible=False, axis="x")
     axes.set(xlim=(-0.7, max(len(test), 1) - 0.3), ylim=(0, 1), ylabel="risk of expansion")
@@ -59,7 +60,7 @@ def instability(probability: Array, refits: Array, labels: Array) -> Figure:
     Shape:
         probability, labels: (N,); refits: (B, N), fitted to bootstrap samples.
     """
-    figure, axes = new_axes(5.4, 5.7)
+    figure, axes = style.new_axes(5.4, 5.7)
     for outcome, color, name in OUTCOMES:
         rows = labels == outcome
         risks = np.broadcast_to(probability[rows], refits[:, rows].shape)
@@ -91,23 +92,18 @@ def attributions(table: pd.DataFrame, top: int = 15) -> Figure:
         top: inputs drawn at most.
     """
     table = table.dropna(subset=["importance"]).head(top)
-    figure, axes = new_axes(7, 1.4 + 0.34 * max(len(table), 3))
+    figure, axes = style.new_axes(7, 1.4 + 0.34 * max(len(table), 3))
     heights = [-float(row) for row in range(len(table))]
     axes.barh(heights, table["importance"], color=MODEL, alpha=0.75, height=0.62)
     axes.hlines(heights, table["low"], table["high"], color="#222222", linewidth=1.3)
-    axes.set_yticks(
-        heights, [fill(readable(name), 30, max_lines=2, placeholder="…") for name in table["feature"]], fontsize=SMALL
-    )
+    style.name_rows(axes, [fill(readable(name), 30, max_lines=2, placeholder="…") for name in table["feature"]])
     for height, share in zip(heights, table["top10_share"], strict=True):
-        margin_text(axes, height, f"in {percent(share)} of fits")
+        style.margin_text(axes, height, f"in {percent(share)} of fits")
     if table.empty:
-        write_note(axes, "no input has an importance")
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
+        style.write_note(axes, "no input has an importance")
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel("loss of AUROC in held-out patients when the input is shuffled\n(lines: 95 % intervals)")
-    axes.set_ylim(-max(len(table), 1) + 0.4, 0.6)
-    write_title(figure, "Inputs that the predicted risk depends on (right: how often in the top ten)")
+    style.write_title(figure, "Inputs that the predicted risk depends on (right: how often in the top ten)")
     return figure
 
 
@@ -146,7 +142,7 @@ def attention(maps: Array, names: list[str]) -> Figure:
         axes.tick_params(length=0, labelbottom=head + across >= num_heads)
     bar = figure.colorbar(image, ax=panels, extend="max" if maps.max() > most else "neither", shrink=0.8)
     bar.set_label(f"share of attention (equal shares: {1 / num_inputs:.3f})", fontsize=SMALL)
-    write_title(figure, "Attention of each input (row) to each input (column):\nmean over held-out patients")
+    style.write_title(figure, "Attention of each input (row) to each input (column):\nmean over held-out patients")
     return figure
 
 

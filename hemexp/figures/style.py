@@ -1,6 +1,7 @@
 """Common style of the figures, and saving them as PNG."""
 
 import re
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,18 @@ def margin_text(axes: Axes, height: float, text: str, points: float = 8, bold: b
         text, (1, height), (points, 0), ("axes fraction", "data"), "offset points",
         va="center", fontsize=SMALL, fontweight=weight, annotation_clip=False,
     )  # fmt: skip
+
+
+def name_rows(
+    axes: Axes, names: Sequence[str], size: float = SMALL, grid: bool = False, bold: Sequence[bool] = ()
+) -> None:
+    """Write the names of rows at the heights 0, -1, …, and fit the vertical axis to the rows."""
+    axes.set_yticks(-np.arange(len(names)), names, fontsize=size)
+    axes.set_ylim(-max(len(names), 1) + 0.4, 0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=grid, axis="y")
+    for tick, strong in zip(axes.get_yticklabels(), bold, strict=False):
+        tick.set_fontweight("bold" if strong else "normal")
 
 
 def write_title(figure: Figure, text: str, size: float = 11) -> None:

@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hemexp.figures.style import BASELINE, GREY, MODEL, NO, SMALL, YES, margin_text, new_axes, write_note, write_title
+from hemexp.figures import style
+from hemexp.figures.style import BASELINE, GREY, MODEL, NO, SMALL, YES
 from hemexp.formatting import bounds, interval_text
 from hemexp.types import Array
 
@@ -32,26 +33,24 @@ def job_scores(jobs: pd.DataFrame, names: Sequence[str], header: str, measure: s
     title = f"Score of every job, best first: {measure}"
     note = "bars: 95 % intervals" if np.isfinite(low).any() else "no intervals"
     if len(jobs) > _MOST_NAMED:
-        figure, axes = new_axes(6.4, 3.8)
+        figure, axes = style.new_axes(6.4, 3.8)
         axes.vlines(places + 1, low, high, colors="#cfd4dc", linewidth=max(0.6, 240 / len(jobs) / 2))
         axes.scatter(places + 1, values, c=colors, s=np.where(places == 0, 36, 9), zorder=3, linewidths=0)
         axes.set(xlabel=f"rank ({note})", ylabel=measure, xlim=(0, len(jobs) + 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     else:
-        figure, axes = new_axes(6.4, 1.3 + 0.27 * max(len(jobs), 2))
+        figure, axes = style.new_axes(6.4, 1.3 + 0.27 * max(len(jobs), 2))
         axes.hlines(-places, low, high, colors=colors, linewidth=1.8)
         axes.scatter(values, -places, c=colors, s=30, zorder=3)
-        axes.set_yticks(-places, [shorten(name, 46, placeholder=" …") for name in names], fontsize=SMALL)
+        style.name_rows(axes, [shorten(name, 46, placeholder=" …") for name in names])
         for place in range(len(jobs)):
-            margin_text(axes, -float(place), f"{values[place]:.3f}", bold=place == 0)
+            style.margin_text(axes, -float(place), f"{values[place]:.3f}", bold=place == 0)
         title += f"\n{fill(header, 84)}"
-        axes.grid(visible=False, axis="y")
-        axes.tick_params(axis="y", length=0)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
-        axes.set(xlabel=f"{measure} ({note})", ylim=(-max(len(jobs), 1) + 0.4, 0.6))
+        axes.set_xlabel(f"{measure} ({note})")
     if not len(jobs):
-        write_note(axes, "no job is ranked")
-    write_title(figure, title, size=10)
+        style.write_note(axes, "no job is ranked")
+    style.write_title(figure, title, size=10)
     return figure
 
 
@@ -74,33 +73,27 @@ def effects(panels: Sequence[tuple[str, Sequence[str], Array, Array, bool]], sco
     rng = np.random.default_rng(0)
     for axes, panel in zip(grid.flat, panels, strict=False):
         key, values, places, means, ordered = panel
-        axes.scatter(
-            places + rng.uniform(-0.16, 0.16, len(places)),
-            scores,
-            s=float(np.clip(600 / max(len(scores), 1), 6, 24)),
-            color=NO,
-            alpha=0.5,
-            linewidths=0,
-        )
+        size = float(np.clip(600 / max(len(scores), 1), 6, 24))
+        spread = rng.uniform(-0.16, 0.16, len(places))
+        axes.scatter(places + spread, scores, s=size, color=NO, alpha=0.5, linewidths=0)
         if ordered:
             axes.plot(np.arange(len(means)), means, color="#222222", linewidth=1, zorder=3)
         axes.plot(np.arange(len(means)), means, "D", color="#222222", markeredgecolor="white", markersize=7, zorder=4)
         width = max(6, int({1: 88, 2: 40, 3: 24}[across] / max(len(values), 1)))
         crowded = any(len(value) > width for value in values)
         texts = [shorten(value, 22, placeholder=" …") if " " in value else value[:22] for value in values]
-        axes.set_xticks(np.arange(len(values)), texts, fontsize=SMALL)
-        axes.tick_params(axis="x", rotation=35 if crowded else 0, length=0)
-        for tick in axes.get_xticklabels() if crowded else ():
-            tick.set(ha="right", rotation_mode="anchor")
+        slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+        axes.set_xticks(np.arange(len(values)), texts, fontsize=SMALL, **slanted)
+        axes.tick_params(axis="x", length=0)
         axes.grid(visible=False, axis="x")
         axes.set_xlim(-0.5, len(values) - 0.5)
         axes.set_title(key, fontsize=10)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     if not panels:
-        write_note(grid[0, 0], "no key has two values with a score")
+        style.write_note(grid[0, 0], "no key has two values with a score")
     figure.supylabel(measure, fontsize=10)
-    write_title(figure, "Score for each value of each key\n(dots: jobs; diamonds: means)")
+    style.write_title(figure, "Score for each value of each key\n(dots: jobs; diamonds: means)")
     return figure
 
 
@@ -115,7 +108,7 @@ def selection(rows: Sequence[tuple[str, Any]], scores: Array, measure: str) -> F
     Shape:
         scores: (N,).
     """
-    figure, axes = new_axes(6.4, 1.7 + 0.5 * len(rows))
+    figure, axes = style.new_axes(6.4, 1.7 + 0.5 * len(rows))
     rng = np.random.default_rng(0)
     axes.scatter(scores, rng.uniform(-0.2, 0.2, len(scores)), s=14, color=GREY, alpha=0.5, linewidths=0)
     colors = [YES, MODEL, MODEL, MODEL]
@@ -123,14 +116,11 @@ def selection(rows: Sequence[tuple[str, Any]], scores: Array, measure: str) -> F
         value, low, high = bounds(score)
         axes.plot([low, high], [-place, -place], color=color, linewidth=2)
         axes.plot(value, -place, "o", color=color, markersize=7)
-        margin_text(axes, -place, interval_text(score, 3), bold=place == 1)
-    names = [f"all {len(scores)} jobs", *(fill(name, 24) for name, _ in rows)]
-    axes.set_yticks(-np.arange(len(names)), names, fontsize=SMALL)
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
+        style.margin_text(axes, -place, interval_text(score, 3), bold=place == 1)
+    style.name_rows(axes, [f"all {len(scores)} jobs", *(fill(name, 24) for name, _ in rows)])
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
-    axes.set(xlabel=f"{measure} (bars: 95 % intervals)", ylim=(-len(rows) - 0.6, 0.6))
-    write_title(figure, f"The best of {len(scores)} jobs: its ranking score and less biased scores")
+    axes.set_xlabel(f"{measure} (bars: 95 % intervals)")
+    style.write_title(figure, f"The best of {len(scores)} jobs: its ranking score and less biased scores")
     return figure
 
 
@@ -141,7 +131,7 @@ def timeline(tasks: pd.DataFrame) -> Figure:
         tasks: ``task, device, started, ended, outcome``; times in seconds.
     """
     devices = sorted(tasks["device"].unique())
-    figure, axes = new_axes(6.4, 1.3 + 0.3 * max(len(devices), 2))
+    figure, axes = style.new_axes(6.4, 1.3 + 0.3 * max(len(devices), 2))
     begin = float(tasks["started"].min()) if len(tasks) else 0.0
     unit, name = (60.0, "minutes") if len(tasks) and tasks["ended"].max() - begin > 300 else (1.0, "seconds")
     for kind in dict.fromkeys(tasks["outcome"]):
@@ -151,12 +141,10 @@ def timeline(tasks: pd.DataFrame) -> Figure:
         axes.barh(rows, spans, left=(part["started"] - begin) / unit, height=0.7, label=kind,
                   color=_OUTCOMES.get(kind, YES), edgecolor="white", linewidth=0.4)  # fmt: skip
     if not len(tasks):
-        write_note(axes, "no task has run")
-    axes.set_yticks(-np.arange(len(devices)), [shorten(device, 30, placeholder=" …") for device in devices])
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
-    axes.set(xlabel=f"{name} since the first task began", ylim=(-max(len(devices), 1) + 0.4, 0.6))
+        style.write_note(axes, "no task has run")
+    style.name_rows(axes, [shorten(device, 30, placeholder=" …") for device in devices], size=10)
+    axes.set_xlabel(f"{name} since the first task began")
     if len(tasks):
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=SMALL)
-    write_title(figure, "Tasks by device and time")
+    style.write_title(figure, "Tasks by device and time")
     return figure

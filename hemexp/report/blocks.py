@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from hemexp.formatting import ScoreLike, bounds, num
+from hemexp.report.texts import load_texts
+
 Block = dict[str, Any]
 _NARROW = 5  # most characters of a first column that numbers the rows
 DIGITS = {"brier": 3, "log_loss": 3}
@@ -31,7 +34,21 @@ def bullets(items: Sequence[str]) -> Block:
     return {"kind": "list", "items": list(items)}
 
 
+def picture(name: str, source: str) -> Block:
+    """Return the figure `name` with its explanation, if there is one; `source` is a data URI."""
+    title, explanation = load_texts("texts")["figures"].get(name, (name, ""))
+    return {"kind": "figure", "title": title, "aid": explanation, "source": source}
+
+
 def section(anchor: str, title: str, blocks: Sequence[Block | None], scored: bool = False) -> Block | None:
     """Return a section, None if it is empty; a `scored` section shows the warning of the run beside its title."""
     shown = [block for block in blocks if block]
     return {"anchor": anchor, "title": title, "blocks": shown, "scored": scored} if shown else None
+
+
+def card(name: str, score: ScoreLike | None, digits: int, baseline: str) -> dict[str, str] | None:
+    """Return a headline number; None without an interval or without a baseline to compare it with."""
+    value, low, high = (num(number, digits) for number in bounds(score))
+    if "–" in (value, low, high) or not baseline:
+        return None
+    return {"name": name, "value": value, "interval": f"95 % interval {low} to {high}", "baseline": baseline}

@@ -1,13 +1,11 @@
-"""Embed pictures in a page, read overrides, and remove patient ids from texts."""
+"""Embed pictures in a page, and remove patient ids from its texts."""
 
 import base64
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
-
-from omegaconf import OmegaConf
 
 from hemexp.errors import UserError
 
@@ -30,24 +28,7 @@ def png_uri(path: Path) -> str:
     return _DATA_URI + base64.b64encode(kept).decode()
 
 
-def read_overrides(path: Path) -> list[str] | None:
-    """Return the overrides of a run from the file of Hydra; None if the file does not exist.
-
-    Raises:
-        UserError: the file does not hold a list of overrides.
-    """
-    if not path.is_file():
-        return None
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(path))
-    except Exception as error:  # of YAML or of OmegaConf: many classes
-        raise UserError(f"{path}: cannot be read as Hydra's overrides: {error}") from None
-    if not isinstance(content, list):
-        raise UserError(f"{path}: cannot be read as Hydra's overrides: it must hold a list")
-    return [str(override) for override in content]
-
-
-def without_ids(content: Any, ids: Iterable[str], short_too: bool = False) -> Any:
+def without_ids(content: Any, ids: Collection[str], short_too: bool = False) -> Any:
     """Return a structure in which no text names a patient.
 
     Args:
@@ -55,25 +36,12 @@ def without_ids(content: Any, ids: Iterable[str], short_too: bool = False) -> An
         ids: the patient ids.
         short_too: also remove ids of fewer than five digits. In most texts these are numbers, not patient ids.
     """
-    words = "\n".join(_texts(content))
-    shown = [name for name in ids if name in words and (short_too or not re.fullmatch(r"\d{1,4}", name))]
-    if not shown:
+    if isinstance(content, dict):
+        return {key: without_ids(value, ids, short_too) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [without_ids(part, ids, short_too) for part in content]
+    if not isinstance(content, str) or content.startswith(_DATA_URI):
         return content
-    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(shown, key=len, reverse=True)))})(?!\w)")
-
-    def clean(part: Any) -> Any:
-        if isinstance(part, str):
-            return part if part.startswith(_DATA_URI) else pattern.sub("[patient]", part)
-        if isinstance(part, dict):
-            return {key: clean(value) for key, value in part.items()}
-        return [clean(value) for value in part] if isinstance(part, list | tuple) else part
-
-    return clean(content)
-
-
-def _texts(content: Any) -> Iterable[str]:
-    if isinstance(content, str):
-        yield "" if content.startswith(_DATA_URI) else content
-    elif isinstance(content, dict | list | tuple):
-        for part in content.values() if isinstance(content, dict) else content:
-            yield from _texts(part)
+    shown = [name for name in ids if name in content and (short_too or not re.fullmatch(r"\d{1,4}", name))]
+    pattern = "|".join(map(re.escape, sorted(shown, key=len, reverse=True)))
+    return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", "[patient]", content) if shown else content

@@ -199,7 +199,7 @@ def test_a_damaged_file_of_a_run_is_named(finished_run: Path, workbooks: Path, t
     cfg = load_config(PredictConfig, [f"run_dir={run}", f"data.root={workbooks}"])
     damages = {
         "checkpoints/best.ckpt": "cannot be loaded",
-        "fingerprint.json": "cannot be read",
+        "fingerprint.json": "does not hold a JSON object",
         "result.json": "has no schema_version",
     }
     for name, words in damages.items():

@@ -237,7 +237,7 @@ def _json(**changes: Any) -> Callable[[Path], object]:
         (_write("leaderboard.csv", ""), ["leaderboard.csv", "table"]),
         (_write("leaderboard.csv", "rank,job\n1,2\n"), ["leaderboard.csv", "no column folder"]),
         (_write("0/result.json", "{"), ["result.json"]),
-        (_write("timeline.csv", "task,device\n"), ["timeline.csv", "no column started"]),
+        (_write("timeline.csv", "task,device\n"), ["timeline.csv", "no column outcome, started"]),
         (
             _write("timeline.csv", "task,device,started,ended,outcome\njob,cpu,soon,2,done\n"),
             ["timeline.csv", "started"],

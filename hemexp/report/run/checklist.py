@@ -37,8 +37,8 @@ def checklist_rows(run: RunFiles) -> list[dict[str, str]]:
             status = PARTLY if left else DONE
         else:
             status = AUTHOR
-        rows.append({"item": row["item"], "part": row["part"], "asks": row["asks"], "status": status,
-                     "filled": filled, "left": left})  # fmt: skip
+        asked = {key: row[key] for key in ("item", "part", "asks")}
+        rows.append({**asked, "status": status, "filled": filled, "left": left})
     return rows
 
 
@@ -46,7 +46,7 @@ def _facts(run: RunFiles) -> dict[str, str]:
     """Return the facts in the files of the run, by the names in the checklist; an unknown fact is an empty text."""
     result, described, found = run.result, run.tables.get("characteristics"), run.tables.get("quality")
     treatments = described is not None and described["variable"].str.startswith("treatment").any()
-    size = result.sample_size
+    size, claim = result.sample_size, result.claim
     facts = {
         "label": result.label_definition,
         "data": result.data.kind,
@@ -60,7 +60,7 @@ def _facts(run: RunFiles) -> dict[str, str]:
         "thresholds": "shown" if result.thresholds else "",
         "checkpoint": "shown" if run.has_checkpoint else "",
         "predictions": "shown" if "predictions" in run.tables else "",
-        "claim": "",
+        "claim": f"by AUROC {claim_text(claim.auroc)}, by Brier score {claim_text(claim.brier)}" if claim else "",
         "limits": "shown",
         "command": command(run),
         "hemexp": result.versions.get("hemexp", ""),
@@ -68,9 +68,6 @@ def _facts(run: RunFiles) -> dict[str, str]:
         "model": model_name(run),
         "preprocessing": _preprocessing(result.config),
     }
-    if result.claim:
-        relations = (claim_text(result.claim.auroc), claim_text(result.claim.brier))
-        facts["claim"] = "by AUROC {}, by Brier score {}".format(*relations)
     return facts | _design(run) | _performance(run)
 
 

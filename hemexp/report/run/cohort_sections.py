@@ -81,7 +81,7 @@ def _table_one(run: RunFiles) -> Block | None:
     if found is None:
         return None
     names = ["variable", "overall", "no expansion", "expansion", "missing"]
-    rows = [[*row[names].fillna("–"), num(row["SMD"])] for _, row in found.iterrows()]
+    rows = [[*row[names].replace("", "–"), num(row["SMD"])] for _, row in found.iterrows()]
     note = (
         "Patients of the training and test parts at their first scan. Median (quartiles) or number (percent of the "
         "known values). SMD: standardized mean difference, expansion minus no expansion; values beyond ±0.1 are often "
@@ -119,20 +119,15 @@ def single_patients(run: RunFiles) -> Block | None:
     found = run.tables.get("quality")
     if found is not None and len(found):
         head = ["patient", "problem", "file", "sheet", "cell", "value", "message"]
-        shown = found.fillna("")
-        shown["cell"] = shown["column"] + shown["row"]
-        shown["problem"] = shown["problem"].str.replace("_", " ")
+        shown = found.assign(cell=found["column"] + found["row"], problem=found["problem"].str.replace("_", " "))
         rows = shown[["patient_id", *head[1:]]].to_numpy().tolist()
         blocks.append(table("Data-quality findings with their cells", head, rows))
     return section("single", "Single patients", blocks)
 
 
 def _predictions(test: pd.DataFrame) -> Block:
-    outcomes = {1.0: "expansion", 0.0: "no expansion"}
-    with_range = "low" in test
-    head = ["patient", "risk", *(["corrected risk, range"] if with_range else []), "outcome"]
-    rows = []
-    for _, row in test.iterrows():
-        span = [f"{num(row['low'])} to {num(row['high'])}"] if with_range else []
-        rows.append([row["patient_id"], num(row["probability"]), *span, outcomes.get(row["label"], "unknown")])
-    return table("Test patients, highest risk first", head, rows)
+    columns = {"patient": test["patient_id"], "risk": test["probability"].map(num)}
+    if "low" in test:
+        columns["corrected risk, range"] = test["low"].map(num) + " to " + test["high"].map(num)
+    columns["outcome"] = test["label"].map({1.0: "expansion", 0.0: "no expansion"}).fillna("unknown")
+    return table("Test patients, highest risk first", list(columns), pd.DataFrame(columns).to_numpy().tolist())

@@ -74,14 +74,9 @@ def instability(run: RunFiles) -> Block | None:
 
 
 def _instability(block: Instability) -> str:
-    points, width, flips = (
-        num(100 * number, 1)
-        for number in (
-            block.mean_absolute_difference,
-            block.median_interval_width,
-            block.classification_instability,
-        )
-    )
+    points = num(100 * block.mean_absolute_difference, 1)
+    width = num(100 * block.median_interval_width, 1)
+    flips = num(100 * block.classification_instability, 1)
     return (
         f"The pipeline was fitted again on {count(block.num_refits)} bootstrap samples of the patients. The risk of a "
         f"patient changed by {points} percentage points on average. The median range of the risks is {width} points "
@@ -114,10 +109,10 @@ def attributions(run: RunFiles) -> Block | None:
     block, found = run.result.attributions, run.tables.get("attributions")
     shown = None
     if found is not None and len(found):
-        rows = [
-            [readable(row["feature"]), _importance(row["importance"], row["low"], row["high"]), num(row["top10_share"])]
-            for row in found.head(15).to_dict("records")
-        ]
+        rows = []
+        for row in found.head(15).to_dict("records"):
+            importance = Score(value=row["importance"], low=row["low"], high=row["high"])
+            rows.append([readable(row["feature"]), score_text(importance, 3), num(row["top10_share"])])
         note = (
             "“In the top 10”: the share of fits in which the input was among the ten most important ones and "
             "shuffling it lowered the score."
@@ -128,15 +123,11 @@ def attributions(run: RunFiles) -> Block | None:
     return section("attributions", "Which inputs matter", blocks, scored=True)
 
 
-def _importance(value: float, low: float, high: float) -> str:
-    return score_text(Score(value=value, low=low, high=high), 3)
-
-
 def _attributions(block: Attributions) -> str:
-    agreement = (
-        " The order of importance has a rank correlation between the repeats of the cross-validation of "
+    words = f"Method: {block.method}, over {count(block.num_fits)} fits."
+    if block.rank_correlation is None:
+        return words
+    return (
+        f"{words} The order of importance has a rank correlation between the repeats of the cross-validation of "
         f"{num(block.rank_correlation)} (1: always the same order)."
-        if block.rank_correlation is not None
-        else ""
     )
-    return f"Method: {block.method}, over {count(block.num_fits)} fits.{agreement}"

@@ -2,16 +2,9 @@
 
 from typing import Any
 
-from hemexp.files.result import (
-    INCOMPLETE,
-    LEAKAGE,
-    NO_LEAKAGE,
-    NOT_EVALUATED,
-    ComparedModel,
-    Score,
-)
+from hemexp.files.result import INCOMPLETE, LEAKAGE, NO_LEAKAGE, NOT_EVALUATED, Claim, Score
 from hemexp.formatting import count, num, score_text
-from hemexp.report.blocks import Block, bullets, section
+from hemexp.report.blocks import Block, bullets, card, section
 from hemexp.report.run.read import RunFiles, verdict_kind
 from hemexp.report.texts import caveat_text, load_texts
 
@@ -59,12 +52,10 @@ def _reasons(run: RunFiles) -> list[str]:
     claim = run.result.claim
     if claim is None or run.result.conclusion == NOT_EVALUATED:
         return []
+    texts = claim_texts(claim)
     return [
-        f"By {name}, it is {claim_text(relation)}{_listed(claim.worse_than.get(measure, []))}."
-        for measure, name, relation in (
-            ("auroc", "AUROC (how well it ranks the patients)", claim.auroc),
-            ("brier", "Brier score (how accurate its risks are)", claim.brier),
-        )
+        f"By AUROC (how well it ranks the patients), it is {texts['auroc']}.",
+        f"By Brier score (how accurate its risks are), it is {texts['brier']}.",
     ]
 
 
@@ -73,8 +64,11 @@ def claim_text(claim: str) -> str:
     return str(load_texts("texts")["claims"].get(claim, claim))
 
 
-def _listed(names: list[str]) -> str:
-    return f" ({', '.join(names)})" if names else ""
+def claim_texts(claim: Claim) -> dict[str, str]:
+    """Return the claim by each measure in plain words, with the baselines that are better."""
+    texts = {"auroc": claim_text(claim.auroc), "brier": claim_text(claim.brier)}
+    worse = {measure: ", ".join(claim.worse_than.get(measure, [])) for measure in texts}
+    return {measure: f"{text} ({worse[measure]})" if worse[measure] else text for measure, text in texts.items()}
 
 
 def summary(run: RunFiles) -> str:
@@ -109,44 +103,26 @@ def headline_numbers(run: RunFiles) -> list[dict[str, str]]:
     if _defined(result.metrics.get("cv/auroc")):
         within = result.cross_validation is not None and result.cross_validation.patients == "train"
         stage, where = "cv", f"cross-validation{' within the training part' if within else ''}"
-        baseline = _best_baseline(result.comparison)
-        best = f"; the best simple baseline, {baseline.model}, scores {score_text(baseline.auroc)}" if baseline else ""
-        constant = _prevalence_brier(result.comparison)
+        constant = ""
+        if known := [row for row in result.comparison if not row.is_model and _defined(row.auroc)]:
+            baseline = max(known, key=lambda row: row.auroc.value or 0.0)
+            best = f"; the best simple baseline, {baseline.model}, scores {score_text(baseline.auroc)}"
+        for row in result.comparison:
+            if row.model == "prevalence" and _defined(row.brier):
+                constant = score_text(row.brier, 3)
     majority = result.metrics.get(f"{stage}/majority_accuracy")
     cards = [
-        _card("AUROC", where, result.metrics.get(f"{stage}/auroc"), 2, f"Chance scores 0.50{best}"),
-        _card("Brier score", where, result.metrics.get(f"{stage}/brier"), 3,
-              f"Lower is better; the same risk for every patient scores {constant}" if constant else ""),
-        _card("accuracy", where, result.metrics.get(f"{stage}/accuracy"), 2,
-              f"Always giving the more frequent answer scores {score_text(majority)}" if _defined(majority) else ""),
+        card(f"AUROC in {where}", result.metrics.get(f"{stage}/auroc"), 2, f"Chance scores 0.50{best}."),
+        card(f"Brier score in {where}", result.metrics.get(f"{stage}/brier"), 3,
+             f"Lower is better; the same risk for every patient scores {constant}." if constant else ""),
+        card(f"Accuracy in {where}", result.metrics.get(f"{stage}/accuracy"), 2,
+             f"Always giving the more frequent answer scores {score_text(majority)}." if _defined(majority) else ""),
     ]  # fmt: skip
-    return [card for card in cards if card]
+    return [shown for shown in cards if shown]
 
 
 def _defined(score: Score | None) -> bool:
     return score is not None and None not in (score.value, score.low, score.high)
-
-
-def _card(name: str, where: str, score: Score | None, digits: int, baseline: str) -> dict[str, str] | None:
-    if score is None or not _defined(score) or not baseline:
-        return None
-    value, low, high = (num(number, digits) for number in (score.value, score.low, score.high))
-    return {
-        "name": f"{name[0].upper()}{name[1:]} in {where}",
-        "value": value,
-        "interval": f"95 % interval {low} to {high}",
-        "baseline": f"{baseline}.",
-    }
-
-
-def _best_baseline(rows: list[ComparedModel]) -> ComparedModel | None:
-    known = [row for row in rows if not row.is_model and _defined(row.auroc)]
-    return max(known, key=lambda row: row.auroc.value or 0.0, default=None)
-
-
-def _prevalence_brier(rows: list[ComparedModel]) -> str:
-    known = (score_text(row.brier, 3) for row in rows if row.model == "prevalence" and _defined(row.brier))
-    return next(known, "")
 
 
 def limits(run: RunFiles) -> Block | None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from hemexp import __version__
 from hemexp.files.result import INCOMPLETE
 from hemexp.report.blocks import Block, section
 from hemexp.report.embed import without_ids
@@ -40,11 +39,9 @@ def render(run: RunFiles, patients: bool) -> str:
     sections = [made for make in _SECTIONS if (made := make(run))]
     if patients and (made := cohort.single_patients(run)):
         sections.append(made)
-    content = headline(run) | {"sections": sections, "version": __version__, "patients": patients}
-    if not patients:
-        content = without_ids(content, run.patient_ids)
+    content = headline(run) | {"sections": sections}
+    if not patients and verdict_kind(run.result.verdict) == INCOMPLETE:
         # The verdict of an unfinished run quotes an error message, where a short number may be a patient id.
-        short_too = verdict_kind(run.result.verdict) == INCOMPLETE
         for key in ("alarm", "title"):
-            content[key] = without_ids(content[key], run.patient_ids, short_too=short_too)
-    return to_html(content)
+            content[key] = without_ids(content[key], run.patient_ids, short_too=True)
+    return to_html(content, run.patient_ids, patients)

@@ -6,7 +6,7 @@ from hemexp.evaluation.metrics import auprc_by_chance
 from hemexp.files.result import METRIC_NAMES, Claim, ComparedModel, Difference
 from hemexp.formatting import num, p_value, score_text
 from hemexp.report.blocks import DIGITS, Block, section, table, text
-from hemexp.report.run.headline import claim_text
+from hemexp.report.run.headline import claim_texts
 from hemexp.report.run.read import RunFiles, figure
 
 _CORRECTED = "Intervals and p are corrected for the overlap of the folds (Nadeau and Bengio)."
@@ -75,23 +75,20 @@ def comparison(run: RunFiles) -> Block | None:
     """Return the section that compares the model with the baselines."""
     result = run.result
     words = text(_claim_words(result.claim)) if result.claim else None
-    tables = _comparison_tables(result.comparison) if result.comparison else []
-    blocks = [words, *tables, figure(run, "comparison")]
+    blocks = [words, *_comparison_tables(result.comparison), figure(run, "comparison")]
     return section("comparison", "Comparison with the baselines", blocks, scored=True)
 
 
 def _claim_words(claim: Claim) -> str:
-    parts = []
-    for key, name, relation in (("auroc", "By AUROC", claim.auroc), ("brier", "By Brier score", claim.brier)):
-        worse = ", ".join(claim.worse_than.get(key, []))
-        parts.append(f"{name} the model is {claim_text(relation)}{f' ({worse})' if worse else ''}.")
+    texts = claim_texts(claim)
+    words = f"By AUROC the model is {texts['auroc']}. By Brier score the model is {texts['brier']}."
     rule = (
         "“Better” means that the whole interval of the difference is on the good side, for every baseline. “Worse” "
         "means that it is on the bad side for at least one baseline, after Holm's correction for testing all of them. "
         "The baselines: prevalence gives every patient the same risk; volume and hours use one input each; brain is "
         "the partial BRAIN score with its published weights; ridge2 is fitted to volume and hours."
     )
-    return " ".join([*parts, rule])
+    return f"{words} {rule}"
 
 
 def _model_row(rows: list[ComparedModel]) -> int:

@@ -18,16 +18,15 @@ _OUTCOME_KEYS = ("label", "data")  # these keys change the outcome or the patien
 
 def standard_error(jobs: pd.DataFrame) -> float:
     """Return the typical standard error of a job, from the width of the intervals; NaN without intervals."""
-    widths = (jobs["score_high"] - jobs["score_low"]).dropna()
-    return float(widths.median()) / _WIDTH if len(widths) else float("nan")
+    return float((jobs["score_high"] - jobs["score_low"]).median()) / _WIDTH
 
 
 def selection_rows(sweep: SweepFiles) -> list[tuple[str, Score]]:
     """Return the score that ranked the best job and, if it was evaluated again, its score on new folds."""
     if sweep.ranked.empty:
         return []
-    rows = [("as ranked", sweep.score(sweep.ranked.iloc[0]))]
-    again = (sweep.block("winner", ("num_jobs", "score")) or {}).get("reevaluation")
+    rows = [("as ranked", sweep.scores(sweep.ranked.iloc[0], "score"))]
+    again = sweep.winner.get("reevaluation")
     return [*rows, ("the same settings on new folds", as_score(again))] if again else rows
 
 
@@ -92,12 +91,11 @@ def _expected_optimism(sweep: SweepFiles, jobs: pd.DataFrame, again: bool) -> st
 
 def nested(sweep: SweepFiles) -> Block | None:
     """Return the section on the score of the chosen job in patients that were not used for the choice."""
-    block = sweep.block("nested", ())
-    if block is None:
+    choice = sweep.nested
+    if not choice:
         return None
-    if "folds" in block:
-        return section("nested", "Nested cross-validation: the search as a whole", _nested_folds(sweep, block))
-    choice = sweep.block("nested", ("test", "winner")) or {}
+    if "folds" in choice:
+        return section("nested", "Nested cross-validation: the search as a whole", _nested_folds(sweep, choice))
     words = (
         f"The search chose job {count(choice['winner'])} without seeing the test part. What that job scores there is "
         "therefore not made optimistic by the choice. It is from one split of the patients; the interval shows its "
@@ -126,16 +124,14 @@ def reported_again(sweep: SweepFiles) -> str:
 
 def nested_headline(sweep: SweepFiles) -> tuple[str, Score | None]:
     """Return the name of the nested result, and its score if there is one."""
-    block = sweep.block("nested", ()) or {}
-    if "folds" in block:
-        return "The search as a whole, nested", as_score(block)
+    if "folds" in sweep.nested:
+        return "The search as a whole, nested", as_score(sweep.nested)
     name = str((sweep.facts.get("search") or {}).get("score", "auroc"))
-    score = (block.get("test") or {}).get(name)
+    score = sweep.nested.get("test", {}).get(name)
     return f"The chosen job: {measure_name(f'test/{name}')}", as_score(score) if score else None
 
 
 def _nested_folds(sweep: SweepFiles, block: dict[str, Any]) -> list[Block]:
-    sweep.block("nested", ("score", "value", "low", "high"))
     rows = [
         [str(fold["fold"]), str(fold["winner"]), num(fold["chosen_by"], 3), num(fold["test"], 3), fold["overrides"]]
         for fold in block["folds"]
@@ -173,7 +169,7 @@ def limits(sweep: SweepFiles) -> Block | None:
                 "answer different questions, and the ranking among them means little; Brier score and log loss "
                 "depend on how frequent the outcome is."
             )
-    if sweep.lower_is_better and str(sweep.facts.get("ranked_by")) == "val/loss":
+    if sweep.lower_is_better and sweep.ranked_by == "val/loss":
         items.append(
             "One validation part ranked the jobs, without an interval: its few patients may favor any of them."
         )

@@ -1,12 +1,12 @@
 """Compute the effect of each swept key on the score, and the share of chance in a best score."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from hemexp.figures.parallel import in_order, numbers
 from hemexp.types import Array
 
 MOST_VALUES = 8  # a number with more values than these is shown in four groups
@@ -52,15 +52,6 @@ def effects(jobs: pd.DataFrame, swept: dict[str, list[str]], luck: list[str]) ->
     return sorted(varied, key=lambda effect: (effect.key in luck, -effect.reach))
 
 
-def numbers(values: "pd.Series[str]") -> Array | None:
-    """Return values as numbers; None if one of them is not a number, such as ``null`` or ``true``."""
-    try:
-        array = values.astype(float).to_numpy()
-    except ValueError:
-        return None
-    return array if np.isfinite(array).all() else None
-
-
 def expected_maximum(count: int) -> float:
     """Return the expected maximum of `count` independent standard normal scores."""
     grid = np.linspace(-10, 10, 20_001)
@@ -103,15 +94,3 @@ def _values(column: "pd.Series[str]", order: list[str]) -> tuple[list[str], Arra
         return names, places
     names = in_order(column, order)
     return names, np.array([names.index(value) for value in column])
-
-
-def in_order(values: Iterable[str], given: Sequence[str]) -> list[str]:
-    """Return the different values in the order of an axis: numbers by size, then words in the given order."""
-
-    def place(value: str) -> tuple[bool, float, str]:
-        number = numbers(pd.Series([value]))
-        if number is not None:
-            return False, float(number[0]), value
-        return True, float(given.index(value) if value in given else len(given)), value
-
-    return sorted(set(values), key=place)

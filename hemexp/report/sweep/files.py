@@ -2,20 +2,21 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from hemexp.errors import UserError
 from hemexp.files.result import METRIC_NAMES, RunResult, Score, load_json, read_result
+from hemexp.report.files import read_patient_ids, read_table
 
 LUCK = ("seed", "split.fold")  # keys that change a score only by chance
 _STAGES = {"cv": "cross-validated", "val": "validation part", "test": "test part"}
+_NESTED = {True: ("score", "value", "low", "high"), False: ("test", "winner")}  # needed with and without folds
 _SERIAL = re.compile(r"(?<!\w)\d{8,}(?!\w)")  # a scan serial, which may identify a patient
 
 
@@ -26,6 +27,8 @@ class SweepFiles:
     Attributes:
         path: the sweep directory.
         facts: the content of sweep.json.
+        winner: the best job in it; empty if no job is ranked.
+        nested: the result of nested cross-validation in it, or of one split; empty if there is none.
         jobs: the rows of leaderboard.csv: ranked jobs first, best first; then the others.
         swept: the values of each swept key, in order.
         caveats: number of jobs with each caveat.
@@ -37,6 +40,8 @@ class SweepFiles:
 
     path: Path
     facts: dict[str, Any]
+    winner: dict[str, Any]
+    nested: dict[str, Any]
     jobs: pd.DataFrame
     swept: dict[str, list[str]]
     caveats: Counter[str]
@@ -61,9 +66,14 @@ class SweepFiles:
         return bool(self.facts.get("lower_is_better"))
 
     @property
+    def ranked_by(self) -> str:
+        """The metric that ranked the jobs, such as ``cv/auroc``; empty if no score did."""
+        return str(self.facts.get("ranked_by") or "")
+
+    @property
     def measure(self) -> str:
         """Name of the score that ranked the jobs; empty if no score did."""
-        return measure_name(str(self.facts.get("ranked_by") or ""))
+        return measure_name(self.ranked_by)
 
     @property
     def test_untouched(self) -> bool | None:
@@ -73,7 +83,7 @@ class SweepFiles:
     @property
     def num_reports(self) -> int:
         """Number of times that the search has reported the test part."""
-        return int((self.block("nested", ()) or {"reports": 0}).get("reports", 1))
+        return int(self.nested.get("reports", 1)) if self.nested else 0
 
     @property
     def settings(self) -> list[str]:
@@ -90,31 +100,9 @@ class SweepFiles:
         """The swept keys that change a score only by chance."""
         return [key for key in self.swept if key in LUCK]
 
-    def scores(self, job: Any, metric: str) -> Score | None:
-        """Return a metric of a job, such as ``cv/brier``, with its interval; None if the leaderboard has none."""
-        if metric not in self.jobs or np.isnan(job[metric]):
-            return None
-        numbers = (job.get(name, np.nan) for name in (metric, f"{metric}_low", f"{metric}_high"))
-        value, low, high = (None if np.isnan(number) else float(number) for number in numbers)
-        return Score(value=value, low=low, high=high)
-
-    def score(self, job: Any) -> Score:
-        """Return the score that ranked a job."""
-        return self.scores(job, "score") or Score()
-
-    def block(self, key: str, needs: tuple[str, ...]) -> dict[str, Any] | None:
-        """Return a block of sweep.json, None where it is empty.
-
-        Raises:
-            UserError: it is not as train.py writes it.
-        """
-        block = self.facts.get(key)
-        if not block:
-            return None
-        absent = [name for name in needs if not isinstance(block, dict) or name not in block]
-        if absent:
-            raise UserError(f"{self.path / 'sweep.json'}: {key} is not as train.py writes it: {absent[0]} is missing")
-        return dict(block)
+    def scores(self, job: Any, metric: str) -> Score:
+        """Return a metric of a job, such as ``cv/brier``, with its interval; None or NaN where it is not known."""
+        return Score(value=job.get(metric), low=job.get(f"{metric}_low"), high=job.get(f"{metric}_high"))
 
 
 def as_score(content: Mapping[str, Any]) -> Score:
@@ -134,8 +122,9 @@ def hide_serials(text: str) -> str:
     return _SERIAL.sub("[number]", text)
 
 
-COLUMNS = ["rank", "job", "folder", "status", "overrides", "score", "score_low", "score_high", "seconds", "message"]
+TEXTS = ["folder", "status", "overrides", "message"]
 NUMBERS = ["rank", "job", "score", "score_low", "score_high", "seconds"]
+METRICS = ("cv/", "test/", "val/")
 
 
 def read_sweep(path: Path) -> SweepFiles:
@@ -149,72 +138,45 @@ def read_sweep(path: Path) -> SweepFiles:
     if not isinstance(swept, dict) or not all(isinstance(values, list) for values in swept.values()):
         raise UserError(f"{path / 'sweep.json'}: swept is not as train.py writes it: it must hold a list for each key")
     swept = {str(key): [str(value) for value in values] for key, values in swept.items()}
-    jobs = _leaderboard(path / "leaderboard.csv", list(swept))
-    results = list(_results(path, jobs))
+    jobs = _read_leaderboard(path / "leaderboard.csv", list(swept))
+    folders = [path / folder for folder in jobs["folder"]]
+    files = [folder / "result.json" for folder in folders]
+    results = [read_result(file, RunResult) for file in files if file.is_file()]
     timeline = path / "timeline.csv"
+    columns = (["task", "device", "outcome"], ["started", "ended"])
     return SweepFiles(
         path=path,
         facts=facts,
+        winner=_check_block(path, facts, "winner", ("num_jobs", "score")),
+        nested=_check_block(path, facts, "nested", _NESTED["folds" in (facts.get("nested") or ())]),
         jobs=jobs,
         swept=swept,
         caveats=Counter(code for result in results for code in result.caveats),
         verdicts=Counter(result.verdict.partition(":")[0] for result in results),
         evaluated=frozenset(filter(None, map(_evaluated, results))),
-        patient_ids=frozenset(_patients(path, jobs)),
-        timeline=_timeline(timeline) if timeline.is_file() else None,
+        patient_ids=frozenset(read_patient_ids(folder / "splits.json" for folder in folders)),
+        timeline=read_table(timeline, *columns) if timeline.is_file() else None,
     )
 
 
-def _table(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise UserError(f"{path}: cannot be read as a table: {error}") from None
+def _check_block(path: Path, facts: dict[str, Any], key: str, needs: tuple[str, ...]) -> dict[str, Any]:
+    """Return a block of sweep.json, empty if there is none."""
+    block = facts.get(key) or {}
+    absent = [name for name in needs if not isinstance(block, dict) or name not in block]
+    if block and absent:
+        raise UserError(f"{path / 'sweep.json'}: {key} is not as train.py writes it: {absent[0]} is missing")
+    return block
 
 
-def _leaderboard(path: Path, swept: list[str]) -> pd.DataFrame:
-    """Return the leaderboard with its numbers as floats; swept values stay as they were written."""
-    table = _table(path)
-    absent = [name for name in [*COLUMNS, *swept] if name not in table]
-    if absent:
-        raise UserError(f"{path}: is not as train.py writes it: no column {', '.join(absent)}")
-    scored = [name for name in map(str, table) if name.startswith(("cv/", "test/", "val/"))]
-    for name in (*NUMBERS, *scored, *(name for name in ("best_loss", "epochs") if name in table)):
-        table[name] = _numbers(path, table[name])
+def _read_leaderboard(path: Path, swept: list[str]) -> pd.DataFrame:
+    """Return the leaderboard in the order of the ranks; swept values stay as they were written."""
+    table = read_table(path, [*TEXTS, *swept], NUMBERS, METRICS)
     if table["job"].isna().any():
         raise UserError(f"{path}: row {int(table['job'].isna().argmax()) + 2}: a job without a number")
     return table.sort_values("rank", kind="stable", na_position="last", ignore_index=True)
-
-
-def _timeline(path: Path) -> pd.DataFrame:
-    table = _table(path)
-    absent = [name for name in ("task", "device", "started", "ended", "outcome") if name not in table]
-    if absent:
-        raise UserError(f"{path}: is not as train.py writes it: no column {', '.join(absent)}")
-    for name in ("started", "ended"):
-        table[name] = _numbers(path, table[name])
-    return table
-
-
-def _numbers(path: Path, column: "pd.Series[str]") -> "pd.Series[float]":
-    try:
-        return pd.to_numeric(column.replace("", None)).astype(float)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: column {column.name} holds a value that is not a number: {error}") from None
-
-
-def _results(path: Path, jobs: pd.DataFrame) -> Iterator[RunResult]:
-    for folder in jobs["folder"]:
-        if (path / folder / "result.json").is_file():
-            yield read_result(path / folder / "result.json", RunResult)
 
 
 def _evaluated(result: RunResult) -> str:
     """Return which patients a job's cross-validation divided; empty without cross-validation."""
     evaluation = result.config.get("evaluation") or {}
     return "" if evaluation.get("name") == "off" else str(evaluation.get("patients") or "")
-
-
-def _patients(path: Path, jobs: pd.DataFrame) -> set[str]:
-    parts = [load_json(file) for folder in jobs["folder"] if (file := path / folder / "splits.json").is_file()]
-    return {str(name) for part in parts for names in part.values() if isinstance(names, list) for name in names} - {""}

@@ -42,18 +42,15 @@ def _luck_words(sweep: SweepFiles) -> str:
 
 
 def _effect_table(sweep: SweepFiles, effect: Effect) -> Block:
-    spread = not effect.values["spread"].isna().all()
-    lucky = not effect.values["luck"].isna().all()
     best = effect.values["mean"].min() if sweep.lower_is_better else effect.values["mean"].max()
     chance = effect.key in sweep.luck
-    head = ["value", "jobs", "mean score", "from the best value"]
-    head += [f"spread over {'all' if chance else 'other'} settings"] if spread else []
-    head += [f"spread over {' and '.join(sweep.luck)}"] if lucky else []
+    spreads = {"spread": f"over {'all' if chance else 'other'} settings", "luck": f"over {' and '.join(sweep.luck)}"}
+    known = [name for name in spreads if effect.values[name].notna().any()]
+    head = ["value", "jobs", "mean score", "from the best value", *(f"spread {spreads[name]}" for name in known)]
     rows = [
-        [row.value, count(row.num_jobs), num(row.mean, 3), num(row.mean - best, 3),
-         *([num(row.spread, 3)] if spread else []),
-         *([num(row.luck, 3)] if lucky else [])]
-        for row in effect.values.itertuples()
+        [row["value"], count(row["num_jobs"]), num(row["mean"], 3), num(row["mean"] - best, 3),
+         *(num(row[name], 3) for name in known)]
+        for _, row in effect.values.iterrows()
     ]  # fmt: skip
     note = "This key is chance: its best value is not a better choice." if chance else ""
     return table(effect.key, head, rows, note)

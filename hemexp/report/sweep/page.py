@@ -3,11 +3,10 @@
 import shlex
 from typing import Any
 
-from hemexp import __version__
 from hemexp.files.result import INCOMPLETE, LEAKAGE
-from hemexp.formatting import bounds, count, num, score_text
-from hemexp.report.blocks import Block, section, table, text
-from hemexp.report.embed import read_overrides, without_ids
+from hemexp.formatting import count, num, score_text
+from hemexp.report.blocks import Block, card, section, table, text
+from hemexp.report.files import read_overrides
 from hemexp.report.html import to_html
 from hemexp.report.run.reproduce import single_run
 from hemexp.report.sweep import choice
@@ -27,7 +26,6 @@ _CHOOSES = (
     "The best score of a sweep is usually too optimistic, because it was chosen for being the best. Quote a score that "
     "was measured after the choice."
 )
-_CHOSEN, _NOT_CHOSEN = "chosen by this score", "not chosen by this score"
 
 
 def render_sweep(sweep: SweepFiles, effects: list[Effect], figures: dict[str, Block], patients: bool) -> str:
@@ -38,16 +36,12 @@ def render_sweep(sweep: SweepFiles, effects: list[Effect], figures: dict[str, Bl
         effects: of its keys.
         figures: by name, as blocks.
         patients: leave messages as they are; otherwise no text on the page names a patient.
-
-    Raises:
-        UserError: a block of sweep.json is not as train.py writes it.
     """
-    picture = figures.get("sweep_parallel")
     sections = [
         parts.swept(sweep),
         parts.leaderboard(sweep, figures),
         key_effects(sweep, effects, figures),
-        section("parallel", "All settings at once", [picture]),
+        section("parallel", "All settings at once", [figures.get("sweep_parallel")]),
         choice.winners_curse(sweep, figures),
         choice.nested(sweep),
         parts.test_scores(sweep),
@@ -55,14 +49,8 @@ def render_sweep(sweep: SweepFiles, effects: list[Effect], figures: dict[str, Bl
         choice.limits(sweep),
         _reproduce(sweep, figures),
     ]
-    content = _top(sweep) | {
-        "sections": [block for block in sections if block],
-        "version": __version__,
-        "patients": patients,
-    }
-    if not patients:
-        content = without_ids(content, sweep.patient_ids)
-    return to_html(content)
+    content = _top(sweep) | {"sections": [block for block in sections if block]}
+    return to_html(content, sweep.patient_ids, patients)
 
 
 def _top(sweep: SweepFiles) -> dict[str, Any]:
@@ -104,32 +92,19 @@ def _cards(sweep: SweepFiles) -> list[dict[str, str]]:
     """Return the headline numbers, each with its interval: the best score, then the scores after the choice."""
     best, again = ([score for _, score in choice.selection_rows(sweep)] + [None, None])[:2]
     nested_name, nested = choice.nested_headline(sweep)
+    unseen = choice.reported_again(sweep) or "Patients that were not used for the choice."
     scores = [
-        (f"Best of {count(len(sweep.ranked))}: {sweep.measure}", best, "Usually too optimistic.", _CHOSEN),
-        (
-            f"The same on new folds: {sweep.measure}",
-            again,
-            "Same patients, other folds, after the choice.",
-            _NOT_CHOSEN,
-        ),
-        (
-            nested_name,
-            nested,
-            choice.reported_again(sweep) or "Patients that were not used for the choice.",
-            _NOT_CHOSEN,
-        ),
+        (f"Best of {count(len(sweep.ranked))}: {sweep.measure}", best, "Usually too optimistic."),
+        (f"The same on new folds: {sweep.measure}", again, "Same patients, other folds, after the choice."),
+        (nested_name, nested, unseen),
     ]
     reference = " Chance: 0.50." if "AUROC" in sweep.measure else ""
-    if baseline := (sweep.block("winner", ("num_jobs", "score")) or {}).get("baseline"):
+    if baseline := sweep.winner.get("baseline"):
         best_baseline = f"{baseline['model']}: {score_text(as_score(baseline), 3)}"
         reference += f" The best baseline on the folds of the choice, {best_baseline}."
-    cards = []
-    for name, score, words, chip in scores:
-        value, low, high = (num(number, 3) for number in bounds(score))
-        if "–" not in (low, high):
-            cards.append({"name": name, "value": value, "chip": chip, "baseline": words + reference,
-                          "interval": f"95 % interval {low} to {high}"})  # fmt: skip
-    return cards
+    cards = [card(name, score, 3, words + reference) for name, score, words in scores]
+    chips = ["chosen by this score", "not chosen by this score", "not chosen by this score"]
+    return [shown | {"chip": chip} for shown, chip in zip(cards, chips, strict=True) if shown]
 
 
 def _reproduce(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:

@@ -55,32 +55,35 @@ def leaderboard(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
             "No job has a rank: none was cross-validated, and none had patients of the training part held out "
             "(split.val_fraction). Test scores are not used to choose a job."
         )
-        return section("leaderboard", "Leaderboard", [text(words, "warn"), *_unranked(sweep)])
-    metric = str(sweep.facts.get("ranked_by") or "")
-    brier = [] if metric == "cv/brier" or "cv/brier" not in sweep.jobs else ["cv/brier"]
-    head = [
-        "rank",
-        "job",
-        *map(sweep.short, sweep.swept),
-        sweep.measure.partition(",")[0],
-        *("Brier score" for _ in brier),
-        "seconds",
-    ]
+        return section("leaderboard", "Leaderboard", [text(words, "warn"), _unranked(sweep)])
+    brier = [] if sweep.ranked_by == "cv/brier" or "cv/brier" not in sweep.jobs else ["cv/brier"]
+    names = map(_short_name, (sweep.ranked_by, *brier))
     rows = [
-        [count(job["rank"]), count(job["job"]), *(job[key] for key in sweep.swept), score_text(sweep.score(job), 3),
-         *(score_text(sweep.scores(job, name), 3) for name in brier), num(job["seconds"], 0)]
+        [count(job["rank"]), count(job["job"]), *job[list(sweep.swept)],
+         *(score_text(sweep.scores(job, name), 3) for name in ("score", *brier)), num(job["seconds"], 0)]
         for _, job in sweep.ranked.iterrows()
     ]  # fmt: skip
     note = f"{'Lower' if sweep.lower_is_better else 'Higher'} is better. {_interval(sweep)}"
     caption = f"Jobs, best first by {sweep.measure}"
-    blocks = [table(caption, head, rows[:SHOWN], "" if rows[SHOWN:] else note, strong=0)]
-    if rows[SHOWN:]:
-        blocks.append(table("", head, rows[SHOWN:], note, folded=f"The other {count(len(rows) - SHOWN)} jobs"))
-    return section("leaderboard", "Leaderboard", [*blocks, figures.get("sweep_scores"), *_unranked(sweep)])
+    head = ["rank", "job", *map(sweep.short, sweep.swept), *names, "seconds"]
+    blocks = _folded(caption, head, rows, note, strong=0)
+    return section("leaderboard", "Leaderboard", [*blocks, figures.get("sweep_scores"), _unranked(sweep)])
+
+
+def _short_name(metric: str) -> str:
+    return measure_name(metric).partition(",")[0]
+
+
+def _folded(caption: str, head: list[str], rows: list[list[str]], note: str, strong: int = -1) -> list[Block]:
+    """Return a table of the first rows, and a folded table of the others."""
+    if len(rows) <= SHOWN:
+        return [table(caption, head, rows, note, strong)]
+    others = table("", head, rows[SHOWN:], note, folded=f"The other {count(len(rows) - SHOWN)} jobs")
+    return [table(caption, head, rows[:SHOWN], strong=strong), others]
 
 
 def _interval(sweep: SweepFiles) -> str:
-    if str(sweep.facts.get("ranked_by") or "").startswith("cv/"):
+    if sweep.ranked_by.startswith("cv/"):
         return (
             "In brackets, 95 % intervals: how far a score would move with other patients. Two jobs share patients, so "
             "their difference is more certain than the overlap suggests. The intervals are not corrected for choosing "
@@ -89,18 +92,17 @@ def _interval(sweep: SweepFiles) -> str:
     return "The score of the validation part has no interval."
 
 
-def _unranked(sweep: SweepFiles) -> list[Block]:
+def _unranked(sweep: SweepFiles) -> Block | None:
     if sweep.unranked.empty:
-        return []
+        return None
     rows = [
         [count(job["job"]), *(job[key] for key in sweep.swept), _STATUS.get(job["status"], job["status"]),
          num(job["seconds"], 0)]
         for _, job in sweep.unranked.iterrows()
     ]  # fmt: skip
     folded = f"The {count(len(rows))} jobs without a rank" if len(rows) > SHOWN else ""
-    return [
-        table("Jobs without a rank", ["job", *map(sweep.short, sweep.swept), "status", "seconds"], rows, folded=folded)
-    ]
+    head = ["job", *map(sweep.short, sweep.swept), "status", "seconds"]
+    return table("Jobs without a rank", head, rows, folded=folded)
 
 
 def test_scores(sweep: SweepFiles) -> Block | None:
@@ -126,16 +128,14 @@ def test_scores(sweep: SweepFiles) -> Block | None:
         words += explanations.get(sweep.test_untouched, "")
     else:
         words += "Where folds or seeds are swept, one job’s test patients may be another’s training patients. "
-    head = ["rank", "job", *(measure_name(name).partition(",")[0] for name in metrics)]
+    head = ["rank", "job", *map(_short_name, metrics)]
     rows = [
         [count(job["rank"]) if job["rank"] == job["rank"] else "–", count(job["job"]),
          *(score_text(sweep.scores(job, name), 3) for name in metrics)]
         for _, job in done.iterrows()
     ]  # fmt: skip
-    note = "In brackets, 95 % intervals."
-    blocks = [table("Test part, in the order of the leaderboard", head, rows[:SHOWN], "" if rows[SHOWN:] else note)]
-    if rows[SHOWN:]:
-        blocks.append(table("", head, rows[SHOWN:], note, folded=f"The other {count(len(rows) - SHOWN)} jobs"))
+    caption = "Test part, in the order of the leaderboard"
+    blocks = _folded(caption, head, rows, "In brackets, 95 % intervals.")
     return section("test-scores", "Test scores (not used for the ranking)", [text(words), *blocks])
 
 
@@ -162,11 +162,10 @@ def _lost(sweep: SweepFiles, job: "pd.Series[Any]", patients: bool) -> list[str]
 
 
 def _ranking(sweep: SweepFiles) -> str:
-    ranked_by = str(sweep.facts.get("ranked_by") or "")
-    if not ranked_by:
+    if not sweep.ranked_by:
         return "nothing: no job was cross-validated or had a validation part"
     best = "the lowest is best" if sweep.lower_is_better else "the highest is best"
-    inside = " within the training part" if sweep.test_untouched and ranked_by.startswith("cv/") else ""
+    inside = " within the training part" if sweep.test_untouched and sweep.ranked_by.startswith("cv/") else ""
     return f"{sweep.measure}{inside}; {best}"
 
 
