@@ -229,7 +229,8 @@ def test_a_killed_job_and_a_slow_one_do_not_affect_the_others_and_run_again(tmp_
     begun_at = time.monotonic()
     alone = run_command("train.py", "trainer.max_epochs=5", *ALONE[:-1], "output_dir=alone")
     assert alone.returncode == 0, alone.stderr
-    timeout = max(10, round(4 * (time.monotonic() - begun_at)))  # the other jobs keep within it, however slow the machine
+    # the other jobs keep within it, however slow the machine
+    timeout = max(10, round(4 * (time.monotonic() - begun_at)))
     process = start(ENDLESS, *ALONE, f"where.job_timeout={timeout}", "where.num_workers=2", cwd=tmp_path)
     begun = tmp_path / "s" / "1" / "result.json"
     wait_for(begun.is_file, process)
