@@ -145,12 +145,9 @@ def run_job(config: DictConfig) -> Any:
             raise
         job = import_module(f"hemexp.commands.{name}")
         return getattr(job, name)(cfg, directory)
-    except UserError as error:
+    except (UserError, CheckFailed) as error:
         log.error("error: %s", error)
-        cause, code = error, 2
-    except CheckFailed as error:
-        log.error("error: %s", error)
-        cause, code = error, 1
+        cause, code = error, 2 if isinstance(error, UserError) else 1
     except (Interrupted, KeyboardInterrupt) as stop:
         if settings.mode == RunMode.MULTIRUN:  # else Hydra's launcher starts the next job
             log.error("%s", str(stop).split(RESUMES)[0] or "interrupted")

@@ -17,6 +17,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from hemexp.errors import JobFailed
+
 
 @dataclass
 class LauncherConf:
@@ -69,19 +71,28 @@ class HemexpSweeper(Sweeper):
         self.other_launcher = None if isinstance(launcher, HemexpLauncher) else launcher
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run the sweep that the arguments of the command line describe."""
+        """Run the sweep that the arguments of the command line describe.
+
+        Raises:
+            UserError: the configuration of a job or of the search is wrong; nothing was written.
+            JobFailed: at least one job did not finish.
+        """
         assert self.config is not None
         loader, params = self.context.config_loader, dict(self.params)
         try:
             if self.config.search.name == "grid":
                 from hemexp.sweep.run_grid import sweep_grid
 
-                return sweep_grid(self.config, loader, arguments, params, self.other_launcher)
-            from hemexp.sweep.run_search import search
+                done = sweep_grid(self.config, loader, arguments, params, self.other_launcher)
+            else:
+                from hemexp.sweep.plan.search import Search
+                from hemexp.sweep.run_search import run_search
 
-            return search(self.config, loader, arguments, params)
+                done = run_search(Search(self.config, loader, arguments, params))
         except ValueError as error:  # Hydra's own code raises it for a wrong command line
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
+        if not done:
+            raise JobFailed
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="hemexp", node=LauncherConf, provider="hemexp")

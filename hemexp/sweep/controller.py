@@ -59,7 +59,6 @@ class Sweep:
         self.stopped = False
         self._item_results: list[ItemResult] = []
         self._devices = read_devices(directory)
-        self._running: set[int] = set()
         self._began = self._summarized = time.monotonic()
         self.backend: Backend = backend or build_backend(cfg, directory)
         self.display = ProgressDisplay()
@@ -67,19 +66,20 @@ class Sweep:
     def add_finished(self, jobs: Sequence[SweepJob]) -> None:
         """Add jobs that ended in an earlier start, each with the status in its result.json."""
         self.num_skipped += len(jobs)
-        self.display.num_ended += len(jobs)
-        self.display.num_jobs += len(jobs)
         for job in jobs:
+            self.display.add_finished(job.number)
             result = load_result(job.directory)
             status = DONE if result is None else result.status
             self._add(job, JobStatus(status, device=self._devices.get(job.config_hash, "")))
 
-    def add_invalid(self, job: SweepJob, reason: str) -> None:
-        """Add a job with a configuration that breaks a rule: it has failed without a start."""
-        self._add(job, JobStatus("failed", reason))
-        self.display.num_jobs += 1
-        self.display.add_job(job.number, 0)
-        self.display.end_job(job.number, job.title, "failed", reason)
+    def add_invalid(self, jobs: Sequence[SweepJob]) -> list[SweepJob]:
+        """Add those jobs that break a rule: they have failed without a start. Return the other jobs."""
+        for job in jobs:
+            if job.invalid:
+                self._add(job, JobStatus("failed", job.invalid))
+                self.display.add_job(job.number, 0)
+                self.display.end_job(job.number, job.title, "failed", job.invalid)
+        return [job for job in jobs if not job.invalid]
 
     def start(self, jobs: Sequence[SweepJob], all_jobs: Sequence[SweepJob] = ()) -> None:
         """Create the directories of jobs and submit the jobs; jobs of equal shape are trained in batches.
@@ -92,9 +92,7 @@ class Sweep:
         for job in jobs:
             create_run_dir(job)
             self._add(job, JobStatus())
-            self._running.add(job.number)
             self.display.add_job(job.number, count_epochs(job.cfg))
-        self.display.num_jobs += len(jobs)
         self._write_summary("running")
         batches = self._build_batches(jobs, all_jobs)
         batched = {job.number for batch in batches for job in batch.jobs}
@@ -124,7 +122,7 @@ class Sweep:
     @property
     def num_running(self) -> int:
         """The number of jobs that were started and have not ended."""
-        return len(self._running)
+        return sum(status.status == "missing" for status in self.statuses.values())
 
     def run_all(self, jobs: Sequence[SweepJob]) -> None:
         """Run the jobs of a sweep that are not done, and wait until all have ended."""
@@ -159,7 +157,7 @@ class Sweep:
         self.display.print("stopping: running jobs save their state (press Ctrl-C again to end them at once)")
         with suppress(KeyboardInterrupt):
             self.backend.stop()
-            while any(self.statuses[number].status == "missing" for number in self._running):
+            while self.num_running:
                 if not self.handle_events() and self.backend.idle:
                     break
         self.backend.close()
@@ -204,7 +202,6 @@ class Sweep:
         if outcome in LOST and (outcome != "failed" or not (job.directory / "FAILED").is_file()):
             record_failure(job, outcome, message)
         self.statuses[job.number] = JobStatus(outcome, message, result.device)
-        self._running.discard(job.number)
         if time.monotonic() - self._summarized > _SUMMARY_INTERVAL:
             self._write_summary("running")
         text = format_score(job, self.cfg.search.score) if outcome == DONE else message or "the next start continues"
@@ -212,18 +209,17 @@ class Sweep:
             text += f" (log: {job.directory / 'train.log'})"
         self.display.end_job(job.number, job.title, outcome, text)
 
-    def finish(self, extra: Mapping[str, Any] | None = None) -> bool:
+    def finish(self, nested: Mapping[str, Any] | None = None, notes: Sequence[str] = ()) -> bool:
         """Write leaderboard.csv and sweep.json, and print the ranking.
 
         Args:
-            extra: more entries of sweep.json; the lines in ``notes`` are printed with the ranking instead.
+            nested: the entry of sweep.json about the test part of a search.
+            notes: more lines to print with the ranking.
 
         Returns:
             Whether every job was done.
         """
-        entries = dict(extra or {})
-        notes = list(entries.pop("notes", []))
-        board, _ = self._write_summary("running", entries)
+        board, _ = self._write_summary("running", nested)
         try:
             self._reevaluate_best(board)
         except (RuntimeError, UserError) as error:  # the results of the jobs are complete without it
@@ -234,7 +230,7 @@ class Sweep:
         if not unfinished:
             shutil.rmtree(self.directory / BATCHES, ignore_errors=True)
         status = "interrupted" if self.stopped else "failed" if unfinished else DONE
-        board, summary = self._write_summary(status, entries)
+        board, summary = self._write_summary(status, nested)
         print_leaderboard(board, [*build_notes(self.jobs, board, summary), *notes])
         self._print_totals(unfinished, summary)
         self._lock.release()
@@ -258,7 +254,7 @@ class Sweep:
         if best is None or not by_folds or len(board.ranked) < 2 or self.stopped or find_incomparable(self.jobs, board):
             return
         job = next(job for job in self.jobs if job.number == best["job"])
-        if read_reevaluation(self.directory, load_result(job.directory)) is not None:
+        if read_reevaluation(self.directory, board.results[job.number]) is not None:
             return
         self.display.print(f"evaluating the best job, {job.title}, again on new folds")
         self.backend.submit([WorkItem("reevaluation", (job,))])
@@ -266,7 +262,9 @@ class Sweep:
             while not any(isinstance(event, ItemResult) for event in self.handle_events()):
                 pass
 
-    def _write_summary(self, status: str, extra: Mapping[str, Any] | None = None) -> tuple[Leaderboard, dict[str, Any]]:
+    def _write_summary(
+        self, status: str, nested: Mapping[str, Any] | None = None
+    ) -> tuple[Leaderboard, dict[str, Any]]:
         """Write leaderboard.csv and sweep.json for the current state; return the content of both."""
         import pandas as pd
 
@@ -279,10 +277,10 @@ class Sweep:
             "status": status,
             "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
             **build_summary(self.cfg, self.jobs, board, self.directory),
+            "nested": nested,
             "counts": dict(Counter(job_status.status for job_status in self.statuses.values())),
             "skipped": self.num_skipped,
             "seconds": round(time.monotonic() - self._began, 2),
-            **(extra or {}),
         }
         write_json(self.directory / SUMMARY, summary)
         return board, summary

@@ -20,9 +20,9 @@ class ProgressDisplay:
     """Progress over all jobs: a bar on a terminal, one line for each job elsewhere."""
 
     def __init__(self) -> None:
-        self.num_jobs = self.num_ended = self.num_failed = 0  # jobs that were done earlier are included
+        self.num_failed = 0
         self.stopping = False
-        self._costs: dict[int, int] = {}  # epochs of each job
+        self._costs: dict[int, int] = {}  # epochs of each job; 0 for a job that was done earlier
         self._alone: dict[int, float] = {}  # epochs trained by the job itself
         self._batched: dict[int, float] = {}  # epochs trained in a batch
         self._ended: set[int] = set()
@@ -37,7 +37,6 @@ class ProgressDisplay:
         console = Console(file=sys.stderr)
         self._progress = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
         self._bar = self._progress.add_task("", total=1.0, jobs="", left="")
-        self._draw()
 
     def __enter__(self) -> "ProgressDisplay":
         self._draw()
@@ -51,6 +50,11 @@ class ProgressDisplay:
         """Add a job with the number of epochs that it is going to train."""
         self._costs.setdefault(number, epochs)
 
+    def add_finished(self, number: int) -> None:
+        """Add a job that ended in an earlier start."""
+        self._costs[number] = 0
+        self._ended.add(number)
+
     def add_epochs(self, numbers: tuple[int, ...], epochs: int) -> None:
         """Add epochs that were trained for these jobs."""
         trained = self._batched if len(numbers) > 1 else self._alone
@@ -60,12 +64,11 @@ class ProgressDisplay:
 
     def end_job(self, number: int, title: str, status: str, message: str) -> None:
         """Print the end of a job."""
-        self.num_ended += 1
         self._ended.add(number)
         self.num_failed += status in LOST
         self._draw()
         text = message if status == DONE else f"{status.upper()}: {message}"
-        self.print(f"[{self.num_ended}/{self.num_jobs}] {title}: {text}{self._format_time_left('; ')}")
+        self.print(f"[{len(self._ended)}/{len(self._costs)}] {title}: {text}{self._format_time_left('; ')}")
 
     def print(self, line: str) -> None:
         """Print a line above the bar."""
@@ -98,7 +101,7 @@ class ProgressDisplay:
 
     def _draw(self) -> None:
         failed = f", {self.num_failed} failed" if self.num_failed else ""
-        jobs = f"{self.num_ended} of {self.num_jobs} jobs{failed}"
+        jobs = f"{len(self._ended)} of {len(self._costs)} jobs{failed}"
         self._progress.update(self._bar, completed=self.share, jobs=jobs, left=self._format_time_left())
 
 

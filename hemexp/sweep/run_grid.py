@@ -10,9 +10,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hemexp.errors import JobFailed
+from hemexp.sweep.backends.base import Backend
 from hemexp.sweep.backends.devices import start_workers
-from hemexp.sweep.backends.local import LocalBackend
 from hemexp.sweep.controller import Sweep
 from hemexp.sweep.plan.grid import combinations
 from hemexp.sweep.plan.job import SweepJob, compose_job
@@ -20,7 +19,9 @@ from hemexp.sweep.plan.job import SweepJob, compose_job
 _MANY_JOBS = 50  # the check of fewer jobs takes a few seconds and needs no message
 
 
-def sweep_grid(config: DictConfig, loader: Any, arguments: Sequence[str], params: dict[str, Any], launcher: Any) -> Any:
+def sweep_grid(
+    config: DictConfig, loader: Any, arguments: Sequence[str], params: dict[str, Any], launcher: Any
+) -> bool:
     """Check every job of a grid, then run all jobs.
 
     Args:
@@ -30,9 +31,11 @@ def sweep_grid(config: DictConfig, loader: Any, arguments: Sequence[str], params
         params: see `combinations`.
         launcher: a launcher other than hemexp's; it runs the jobs itself after the same checks.
 
+    Returns:
+        Whether every job was done.
+
     Raises:
         UserError: the configuration of a job is wrong; nothing was written.
-        JobFailed: at least one job did not finish.
     """
     job_overrides = combinations(config, arguments, params)
     shared = set.intersection(*map(set, job_overrides))
@@ -40,7 +43,7 @@ def sweep_grid(config: DictConfig, loader: Any, arguments: Sequence[str], params
         print(f"checking {len(job_overrides)} configurations", file=sys.stderr)
     directory = Path(config.hydra.sweep.dir)
     jobs: list[SweepJob] = []
-    workers: LocalBackend | None = None
+    workers: Backend | None = None
     with ExitStack() as on_refusal:
         for number, overrides in enumerate(job_overrides):
             varied = [override for override in overrides if override not in shared]
@@ -49,18 +52,14 @@ def sweep_grid(config: DictConfig, loader: Any, arguments: Sequence[str], params
             except (HydraException, OmegaConfBaseException) as error:  # a wrong type, an unknown key
                 raise type(error)(f"job {number} ({' '.join(varied)}): {error}") from error.__cause__
             if number == 0 and launcher is None:
-                workers = start_workers(jobs[0].cfg, directory, len(job_overrides))
-                if workers is not None:
-                    on_refusal.callback(workers.abandon)
-        if launcher is None:
-            sweep = Sweep(directory, jobs[0].cfg, workers)
-            on_refusal.pop_all()  # from here on the sweep ends its workers
-    if launcher is not None:
-        directory.mkdir(parents=True, exist_ok=True)
-        for job_return in launcher.launch(job_overrides, initial_job_idx=0):
-            _ = job_return.return_value  # raises the exception of the job
-        return
+                workers = start_workers(jobs[0].cfg, directory, len(job_overrides), on_refusal)
+        if launcher is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+            for job_return in launcher.launch(job_overrides, initial_job_idx=0):
+                _ = job_return.return_value  # raises the exception of the job
+            return True
+        sweep = Sweep(directory, jobs[0].cfg, workers)
+        on_refusal.pop_all()  # from here on the sweep ends its workers
     OmegaConf.save(config, sweep.directory / "multirun.yaml")
     sweep.run_all(jobs)
-    if not sweep.finish():
-        raise JobFailed
+    return sweep.finish()

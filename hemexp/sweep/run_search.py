@@ -1,26 +1,13 @@
 """Run a search: random settings, or settings that TPE proposes, then report the test part."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import islice
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from hemexp.errors import JobFailed
 from hemexp.sweep.controller import Sweep
 from hemexp.sweep.plan.job import SweepJob
-from hemexp.sweep.plan.search import InvalidJob, Search, distinct_draws
-
-
-def search(config: DictConfig, loader: Any, arguments: Sequence[str], params: Mapping[str, Any] | None) -> None:
-    """Run the search that ``search=`` names; see `Search` for the arguments.
-
-    Raises:
-        UserError: this cannot be searched; nothing was written.
-        JobFailed: at least one job did not finish.
-    """
-    if not run_search(Search(config, loader, arguments, params)):
-        raise JobFailed
+from hemexp.sweep.plan.search import Search, distinct_draws
 
 
 def run_search(search: Search) -> bool:
@@ -34,22 +21,16 @@ def run_search(search: Search) -> bool:
     OmegaConf.save(search.config, sweep.directory / "multirun.yaml")
     search.write_identity()
     if is_random:
-        for job in jobs:
-            if isinstance(job, InvalidJob):
-                sweep.add_invalid(job, job.reason)
-        sweep.run_all([job for job in jobs if not isinstance(job, InvalidJob)])
+        sweep.run_all(sweep.add_invalid(jobs))
     else:
         from hemexp.sweep.study import run_trials  # Optuna is an optional package
 
         run_trials(search, sweep)
-    return sweep.finish(report_test_part(search, sweep.jobs, sweep.statuses, sweep.stopped))
+    return sweep.finish(*report_test_part(search, sweep.jobs, sweep.statuses, sweep.stopped))
 
 
 def _draw_jobs(search: Search) -> list[SweepJob]:
     options = search.base.search
-    draws = zip(range(options.num_trials), distinct_draws(search.space, options.seed), strict=False)
-    return [
-        search.build_job(search.get_job_number(trial, fold_index), values)
-        for trial, values in draws
-        for fold_index in range(len(search.folds))
-    ]
+    draws = islice(distinct_draws(search.space, options.seed), options.num_trials)
+    values_of_jobs = [values for values in draws for _ in search.folds]
+    return [search.build_job(number, values) for number, values in enumerate(values_of_jobs)]

@@ -21,7 +21,7 @@ from hemexp.sweep.controller import Sweep
 from hemexp.sweep.directory import reconcile
 from hemexp.sweep.plan.cost import count_epochs
 from hemexp.sweep.plan.job import SweepJob
-from hemexp.sweep.plan.search import InvalidJob, Search, distinct_draws
+from hemexp.sweep.plan.search import Search, distinct_draws
 from hemexp.sweep.plan.space import Interval, Space, Value
 from hemexp.sweep.results.job_result import DONE, get_score, load_result
 
@@ -46,25 +46,23 @@ class Study:
             load_if_exists=True,
         )
         self._distributions = _build_distributions(search.space)
-        self._trials: dict[int, int] = {}  # the number of the last trial of each job
-        self.values: dict[int, dict[str, Value]] = {}  # the settings of each job
-        self.states: dict[int, TrialState] = {}
-        self._load_trials()
-
-    def _load_trials(self) -> None:
-        """Read the trials of earlier starts; a trial that had not ended counts as failed."""
+        # a trial of an earlier start that had not ended counts as failed
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING)):
-            waiting = self._study.ask() if trial.state == TrialState.WAITING else None
+            waiting = self._study.ask(self._distributions) if trial.state == TrialState.WAITING else None
             self._study.tell(trial.number if waiting is None else waiting.number, state=TrialState.FAIL)
-        for trial in self._study.get_trials(deepcopy=False):
-            if "job" in trial.user_attrs:
-                self._add_trial(int(trial.user_attrs["job"]), trial, trial.state)
+
+    @property
+    def trials(self) -> dict[int, FrozenTrial]:
+        """The last trial of each job, by job number."""
+        trials = self._study.get_trials(deepcopy=False)
+        return {trial.user_attrs["job"]: trial for trial in trials if "job" in trial.user_attrs}
 
     def ask(self) -> int | None:
         """Choose new settings; return the number of the new job, or None where all settings were tried."""
-        number = self.search.get_job_number(len(self.values), self.fold_index)
+        trials = self.trials
+        number = len(trials) * len(self.search.folds) + self.fold_index
         seed, space = self.search.base.search.seed, self.search.space
-        seen = {space.overrides(values) for values in self.values.values()}
+        seen = {space.overrides(trial.params) for trial in trials.values()}
         if len(seen) >= space.size:
             return None
         for attempt in range(_NUM_ATTEMPTS):
@@ -74,7 +72,6 @@ class Study:
             trial = self._study.ask(self._distributions)
             if space.overrides(trial.params) not in seen:
                 trial.set_user_attr("job", number)
-                self._add_trial(number, trial, TrialState.RUNNING)
                 return number
             self._study.tell(trial, state=TrialState.FAIL)
         for values in distinct_draws(space, seed):
@@ -86,15 +83,11 @@ class Study:
     def retry(self, number: int, values: Mapping[str, Value]) -> None:
         """Start a trial of given settings."""
         self._study.enqueue_trial(dict(values), user_attrs={"job": number})
-        self._add_trial(number, self._study.ask(self._distributions), TrialState.RUNNING)
-
-    def _add_trial(self, number: int, trial: optuna.Trial | FrozenTrial, state: TrialState) -> None:
-        self._trials[number], self.values[number], self.states[number] = trial.number, dict(trial.params), state
+        self._study.ask(self._distributions)
 
     def write_trial_id(self, job: SweepJob) -> None:
         """Write the trial of a job into its directory, where its process reads it."""
-        trial = self._study.get_trials(deepcopy=False)[self._trials[job.number]]
-        write_json(job.directory / TRIAL, {"study": self.name, "trial_id": trial._trial_id})
+        write_json(job.directory / TRIAL, {"study": self.name, "trial_id": self.trials[job.number]._trial_id})
 
     def tell(self, number: int, status: str, score: float | None) -> None:
         """Record the end of a job. The first record stays: an interruption may cause a second one."""
@@ -102,8 +95,7 @@ class Study:
             state = TrialState.COMPLETE
         else:
             state, score = TrialState.PRUNED if status == "pruned" else TrialState.FAIL, None
-        trial = self._study.tell(self._trials[number], score, state=state, skip_if_finished=True)
-        self.states[number] = trial.state
+        self._study.tell(self.trials[number].number, score, state=state, skip_if_finished=True)
 
 
 def _build_distributions(space: Space) -> dict[str, BaseDistribution]:
@@ -135,24 +127,20 @@ def run_trials(search: Search, sweep: Sweep) -> None:
     """
     repair_journal(search.directory)
     studies = [Study(search, fold_index) for fold_index in range(len(search.folds))]
-    known = [search.build_job(number, values) for study in studies for number, values in sorted(study.values.items())]
-    valid = [job for job in known if not isinstance(job, InvalidJob)]
+    known = {number: trial for study in studies for number, trial in sorted(study.trials.items())}
+    jobs = [search.build_job(number, trial.params) for number, trial in known.items()]
+    valid = [job for job in jobs if not job.invalid]
     reconcile(sweep.directory, valid)
     ended = [job for job in valid if _has_ended(job)]
     unfinished = [job for job in valid if job not in ended]
     sweep.add_finished(ended)
-    for job in known:
-        if isinstance(job, InvalidJob):
-            sweep.add_invalid(job, job.reason)
+    sweep.add_invalid(jobs)
     for job in ended:
-        study = _get_study(job, studies)
-        if study.states[job.number] not in {TrialState.COMPLETE, TrialState.PRUNED}:
-            study.retry(job.number, study.values[job.number])
-            _record(study, job, sweep)
-    running: list[SweepJob] = []  # jobs with an end that the study does not know yet
-    num_jobs = search.base.search.num_trials * len(studies)
-    for number in range(num_jobs):
+        if known[job.number].state not in {TrialState.COMPLETE, TrialState.PRUNED}:
+            _get_study(job, studies).retry(job.number, known[job.number].params)
+    for number in range(search.base.search.num_trials * len(studies)):
         sweep.display.add_job(number, count_epochs(search.base))
+    _record_ended(studies, sweep)
     with sweep.in_progress():
         while True:
             while sweep.num_running < sweep.backend.capacity:
@@ -160,17 +148,16 @@ def run_trials(search: Search, sweep: Sweep) -> None:
                 if next_job is None:
                     break
                 study = _get_study(next_job, studies)
-                if study.states[next_job.number] != TrialState.RUNNING:
-                    study.retry(next_job.number, study.values[next_job.number])
+                trial = study.trials[next_job.number]
+                if trial.state != TrialState.RUNNING:
+                    study.retry(next_job.number, trial.params)
                 study.write_trial_id(next_job)
                 sweep.start([next_job])
-                running.append(next_job)
-            sweep.display.num_jobs = max(num_jobs, len(sweep.jobs))
             if not sweep.num_running:
                 break
             sweep.handle_events()
-            running = _record_ended(running, studies, sweep)
-    _record_ended(running, studies, sweep)
+            _record_ended(studies, sweep)
+    _record_ended(studies, sweep)
 
 
 def _has_ended(job: SweepJob) -> bool:
@@ -184,24 +171,21 @@ def _get_study(job: SweepJob, studies: list[Study]) -> Study:
 
 def _ask_for_job(search: Search, studies: list[Study], sweep: Sweep) -> SweepJob | None:
     """Return a new job of the study with the fewest jobs; None where every study has all its jobs."""
-    for study in sorted(studies, key=lambda study: len(study.values)):
-        while len(study.values) < search.base.search.num_trials and (number := study.ask()) is not None:
-            job = search.build_job(number, study.values[number])
-            if not isinstance(job, InvalidJob):
+    for study in sorted(studies, key=lambda study: len(study.trials)):
+        while len(study.trials) < search.base.search.num_trials and (number := study.ask()) is not None:
+            job = search.build_job(number, study.trials[number].params)
+            if sweep.add_invalid([job]):
                 return job
             study.tell(number, "failed", None)
-            sweep.add_invalid(job, job.reason)
     return None
 
 
-def _record_ended(jobs: list[SweepJob], studies: list[Study], sweep: Sweep) -> list[SweepJob]:
-    """Record the jobs that have ended in their study; return the others."""
-    ended = [job for job in jobs if sweep.statuses[job.number].status != "missing"]
-    for job in ended:
-        _record(_get_study(job, studies), job, sweep)
-    return [job for job in jobs if job not in ended]
-
-
-def _record(study: Study, job: SweepJob, sweep: Sweep) -> None:
-    score = get_score(load_result(job.directory), f"cv/{job.cfg.search.score}")
-    study.tell(job.number, sweep.statuses[job.number].status, score.value)
+def _record_ended(studies: list[Study], sweep: Sweep) -> None:
+    """Record in the studies the jobs that have ended since the last call."""
+    ended = {job.number: job for job in sweep.jobs if sweep.statuses[job.number].status != "missing"}
+    for study in studies:
+        for number, trial in study.trials.items():
+            if trial.state == TrialState.RUNNING and number in ended:
+                job = ended[number]
+                score = get_score(load_result(job.directory), f"cv/{job.cfg.search.score}")
+                study.tell(number, sweep.statuses[number].status, score.value)

@@ -224,7 +224,7 @@ def test_tpe_draws_where_earlier_settings_scored_well(prepare: Callable[..., Sea
     study, distances = Study(search, 0), []
     for number in range(60):
         assert study.ask() == number
-        distances.append(abs(np.log10(study.values[number][C])))
+        distances.append(abs(np.log10(study.trials[number].params[C])))
         study.tell(number, "done", sign * distances[-1])
     assert np.mean(distances[20:]) < 1.0  # drawn at random, their mean would be 1.5, with a standard error of 0.14
 
@@ -236,11 +236,9 @@ def test_the_first_record_of_a_trial_stays(prepare: Callable[..., Search]):
     study = Study(search, 0)
     number = study.ask()
     study.tell(number, "done", 0.7)
-    for state in (study.states[number], TrialState.RUNNING):  # interrupted after, or during the first record
-        study.states[number] = state
-        study.tell(number, "killed", None)
-        assert study.states[number] == TrialState.COMPLETE
-    assert Study(search, 0).states == {number: TrialState.COMPLETE}
+    study.tell(number, "killed", None)
+    for same in (study, Study(search, 0)):
+        assert {job: trial.state for job, trial in same.trials.items()} == {number: TrialState.COMPLETE}
 
 
 @pytest.mark.usefixtures("fast_composition")

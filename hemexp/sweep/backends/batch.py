@@ -5,7 +5,6 @@ import shutil
 import time
 from collections.abc import Sequence
 
-from hemexp.config import TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.files.run_directory import RunDirectory
 from hemexp.sweep.backends.base import BATCHES
@@ -26,7 +25,9 @@ def train_together(jobs: Sequence[SweepJob]) -> None:
     for job in jobs:
         run = RunDirectory(job.directory)
         if run.open(job.cfg) != "done" and not run.last.is_file():
-            member = build_member(job.cfg)
+            data = ExpansionDataModule.from_config(job.cfg)
+            data.setup()
+            member = Member(job.cfg.model, job.cfg.optimizer, data.training_set, job.cfg.seed)
             groups.setdefault(get_shape(member, job.cfg.trainer), []).append((job, member))
     for shape in sorted(groups, key=repr):
         _train_group(groups[shape])
@@ -44,10 +45,3 @@ def _train_group(pairs: Sequence[tuple[SweepJob, Member]]) -> None:
     for checkpoint in checkpoints:
         save_checkpoint({**load_checkpoint(checkpoint), SHARED_SECONDS: seconds}, checkpoint)
     shutil.rmtree(directory, ignore_errors=True)
-
-
-def build_member(cfg: TrainConfig) -> Member:
-    """Return the member that a run of this configuration trains."""
-    data = ExpansionDataModule.from_config(cfg)
-    data.setup()
-    return Member(cfg.model, cfg.optimizer, data.training_set, cfg.seed)

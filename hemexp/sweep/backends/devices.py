@@ -1,7 +1,7 @@
 """Build the backend that ``where=`` names, and find the devices of this machine."""
 
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from hemexp.config import GPUsConfig, LocalConfig, RayConfig, SlurmConfig, TrainConfig
@@ -60,7 +60,7 @@ def build_backend(cfg: TrainConfig, directory: Path) -> Backend:
     return LocalBackend(devices, where, directory / ".logs" / "workers.log", num_cores=num_shared)
 
 
-def start_workers(cfg: TrainConfig, directory: Path, num_jobs: int) -> LocalBackend | None:
+def start_workers(cfg: TrainConfig, directory: Path, num_jobs: int, on_refusal: ExitStack) -> Backend | None:
     """Start the workers of a new sweep on this machine while its jobs are still being checked.
 
     Args:
@@ -68,6 +68,7 @@ def start_workers(cfg: TrainConfig, directory: Path, num_jobs: int) -> LocalBack
         directory: of the sweep; nothing is written there. One that exists may hold all results already, and starts no
             workers.
         num_jobs: to be run.
+        on_refusal: gets a callback that ends the workers.
 
     Raises:
         UserError: the backend is not available.
@@ -77,11 +78,8 @@ def start_workers(cfg: TrainConfig, directory: Path, num_jobs: int) -> LocalBack
         return None
     backend = build_backend(cfg, directory)
     assert isinstance(backend, LocalBackend)
-    try:
-        backend.warm_up(num_jobs)
-    except BaseException:
-        backend.abandon()
-        raise
+    on_refusal.callback(backend.abandon)
+    backend.warm_up(num_jobs)
     return backend
 
 

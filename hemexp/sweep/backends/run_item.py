@@ -72,27 +72,22 @@ def _run(item: WorkItem) -> None:
         train(job.cfg, job.directory, callback, job.settings)
 
 
-class _HeartbeatHandler(logging.Handler):
-    """Send a heartbeat for every line in the log."""
-
-    def __init__(self, add_epochs: AddEpochs) -> None:
-        super().__init__()
-        self.add_epochs = add_epochs
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.add_epochs(0)
-
-
 @contextmanager
 def _redirect_output(path: Path, add_epochs: AddEpochs) -> Iterator[None]:
     """Send the log, printed text, and the output of a crashing interpreter to a file."""
+
+    def send_heartbeat(record: logging.LogRecord) -> bool:
+        add_epochs(0)
+        return True  # every line goes to the file
+
     path.parent.mkdir(parents=True, exist_ok=True)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     with path.open("a", encoding="utf-8", buffering=1) as lines:
         handler = logging.StreamHandler(lines)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        root.handlers[:] = [handler, _HeartbeatHandler(add_epochs)]
+        handler.addFilter(send_heartbeat)
+        root.handlers[:] = [handler]
         root.setLevel(logging.INFO)
         with redirect_stdout(lines), redirect_stderr(lines), _redirect_descriptors(lines.fileno()):
             try:

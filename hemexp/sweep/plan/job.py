@@ -23,6 +23,7 @@ class SweepJob:
         overrides: the overrides that differ between jobs, as ``key=value``.
         cfg: the checked configuration.
         hydra_files: the content of each file of ``.hydra/``, by name.
+        invalid: the rule that the configuration breaks; such a job counts as failed and has no directory.
     """
 
     number: int
@@ -30,11 +31,12 @@ class SweepJob:
     overrides: tuple[str, ...]
     cfg: TrainConfig
     hydra_files: dict[str, str]
+    invalid: str = ""
 
     @property
     def config_hash(self) -> str:
-        """The hash of the configuration; it does not depend on the job number."""
-        return config_hash(self.cfg)
+        """The hash of the configuration, which does not depend on the job number; empty for an invalid job."""
+        return "" if self.invalid else config_hash(self.cfg)
 
     @property
     def settings(self) -> dict[str, str]:
@@ -48,7 +50,7 @@ class SweepJob:
 
 
 def compose_job(
-    config: DictConfig, loader: Any, overrides: Sequence[str], number: int, varied: Sequence[str] | None = None
+    config: DictConfig, loader: Any, overrides: Sequence[str], number: int, varied: Sequence[str]
 ) -> SweepJob:
     """Compose one job of a sweep and check its whole configuration.
 
@@ -57,13 +59,12 @@ def compose_job(
         loader: Hydra's config loader.
         overrides: all overrides of the job.
         number: of the job.
-        varied: the overrides that differ between jobs; by default all.
+        varied: the overrides that differ between jobs.
 
     Raises:
         UserError: the configuration breaks a rule; the message begins with the job and its overrides.
     """
-    names = filter_overrides(list(overrides if varied is None else varied))
-    varied = [override for override in names if not override.startswith("hydra.")]
+    varied = filter_overrides(list(varied))
     directory = Path(config.hydra.sweep.dir) / str(number)
     try:
         composed = loader.load_sweep_config(config, list(overrides))
@@ -73,12 +74,10 @@ def compose_job(
         cfg = checked(composed, "train")
     except UserError as error:
         raise UserError(f"job {number} ({' '.join(varied)}): {error}") from None
-    run_config = composed.copy()
-    with open_dict(run_config):
-        hydra = run_config.pop("hydra")
+    keys = [key for key in composed if key != "hydra"]
     files = {
-        "config.yaml": OmegaConf.to_yaml(run_config),
-        "hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})),
+        "config.yaml": OmegaConf.to_yaml(OmegaConf.masked_copy(composed, keys)),
+        "hydra.yaml": OmegaConf.to_yaml(OmegaConf.masked_copy(composed, "hydra")),
         "overrides.yaml": OmegaConf.to_yaml(composed.hydra.overrides.task),
     }
     return SweepJob(number, directory, tuple(varied), cfg, files)

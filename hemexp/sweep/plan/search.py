@@ -6,7 +6,6 @@ Scores within the training part choose the settings. The test part is used for t
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,18 +25,6 @@ from hemexp.sweep.plan.space import OUTER_FOLD, Interval, Space, Value, parse_sp
 IDENTITY = "search.json"
 _TRAINING_PART_ONLY = "evaluation.patients=train"
 _MAX_REPEATED_DRAWS = 1000  # draws in a row without a new setting, after which the space counts as exhausted
-
-
-@dataclass(frozen=True)
-class InvalidJob(SweepJob):
-    """A job with a configuration that breaks a rule: it counts as failed and has no directory."""
-
-    reason: str = ""
-
-    @property
-    def config_hash(self) -> str:
-        """Empty: the job has no valid configuration."""
-        return ""
 
 
 class Search:
@@ -63,8 +50,10 @@ class Search:
         self._check_options(config)
         # each fold of the outer loop has its separate search
         self.folds: tuple[int | None, ...] = self.space.folds or (None,)
+        # Hydra raises for an unknown key or a wrong type; settings that break a rule fail alone, as a trial
         for values in self.space.corners():
-            self._check_types(values)
+            with suppress(UserError):
+                self._compose(0, self.folds[0], values)
         self._check_bounds()
         # the number of finished jobs at each report of the test part
         self.reports: list[int] = self._read_reports()
@@ -96,24 +85,19 @@ class Search:
         if search.name == "tpe" and find_spec("optuna") is None:
             raise UserError('search=tpe: needs optuna, which is not installed; pip install "hemexp[search]"')
 
-    def _check_types(self, values: Mapping[str, Value]) -> None:
-        """Compose settings once: Hydra raises for an unknown key or a wrong type.
-
-        Settings that break a rule are accepted here; a trial with them fails alone.
-        """
-        with suppress(UserError):
-            self._compose(0, self.folds[0], values)
-
     def _check_bounds(self) -> None:
-        """Refuse an interval with a bound outside the legal range, where the other settings break no rule."""
+        """Refuse an interval with a bound outside the legal range, where the other settings break no rule.
+
+        The first settings hold the lower bound of every interval, so that only the upper bounds are left to check.
+        """
         first = self.space.corners()[0]
-        if isinstance(self.build_job(0, first), InvalidJob):
+        if self.build_job(0, first).invalid:
             return
         for key, setting in self.space.settings.items():
             if isinstance(setting, Interval) and not setting.is_integer:
-                for bound in (setting.low, setting.high):
-                    if isinstance(job := self.build_job(0, {**first, key: bound}), InvalidJob):
-                        raise UserError(f"{key}={setting}: {job.reason}")
+                reason = self.build_job(0, {**first, key: setting.high}).invalid
+                if reason:
+                    raise UserError(f"{key}={setting}: {reason}")
 
     def _read_reports(self) -> list[int]:
         """Return the reports of this search so far; refuse a directory that holds another search."""
@@ -122,7 +106,7 @@ class Search:
         except (OSError, ValueError):
             return []
         reports: list[int] = earlier.pop("reports", [])
-        before, now = _flatten(earlier), _flatten(self.identity)
+        before, now = _flatten(earlier), _flatten(json.loads(json.dumps(self.identity)))
         differences = [
             f"{key}={before.get(key, 'default')} there, {now.get(key, 'default')} here"
             for key in sorted(before.keys() | now.keys())
@@ -155,26 +139,18 @@ class Search:
         """Write ``search.json``: the identity of this search and its reports, for the next start."""
         write_json(self.directory / IDENTITY, {**self.identity, "reports": self.reports})
 
-    def get_job_number(self, trial: int, fold_index: int) -> int:
-        """Return the number of a job.
+    def build_job(self, number: int, values: Mapping[str, Value]) -> SweepJob:
+        """Compose a job; where it breaks a rule, `invalid` holds the message.
 
         Consecutive numbers go to different outer folds, so that more trials do not change existing numbers.
-
-        Args:
-            trial: number within the search of the fold, from 0.
-            fold_index: position of the fold among the outer folds, from 0.
         """
-        return trial * len(self.folds) + fold_index
-
-    def build_job(self, number: int, values: Mapping[str, Value]) -> SweepJob:
-        """Compose a job; a job that breaks a rule is an `InvalidJob`."""
         fold = self.folds[number % len(self.folds)]
         try:
             return self._compose(number, fold, values)
         except (UserError, HydraException, OmegaConfBaseException) as error:
             reason = str(error).splitlines()[0]
             overrides = tuple(self._get_overrides(fold, values))
-            return InvalidJob(number, self.directory / str(number), overrides, self.base, {}, reason)
+            return SweepJob(number, self.directory / str(number), overrides, self.base, {}, reason)
 
     def _compose(self, number: int, fold: int | None, values: Mapping[str, Value]) -> SweepJob:
         varied = self._get_overrides(fold, values)
@@ -199,12 +175,8 @@ def distinct_draws(space: Space, seed: int) -> Iterator[dict[str, Value]]:
             yield values
 
 
-def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:
+def _flatten(values: dict[str, Any]) -> dict[str, Any]:
     """Return the leaves of nested dictionaries by their dotted keys."""
-    if not isinstance(values, dict):
-        return {prefix: json.loads(json.dumps(values))}
-    return {
-        name: leaf
-        for key, inner in values.items()
-        for name, leaf in _flatten(inner, f"{prefix}.{key}".strip(".")).items()
-    }
+    import pandas as pd
+
+    return dict(pd.json_normalize(values).astype(object).iloc[0])

@@ -20,11 +20,13 @@ class Leaderboard:
         rows: the rows of leaderboard.csv.
         ranked_by: ``cv/…``, ``val/loss``, or None where no score can rank.
         lower_is_better: for the score that ranks.
+        results: the result.json of each job, by job number; None where there is none.
     """
 
     rows: list[Row] = field(default_factory=list)
     ranked_by: str | None = None
     lower_is_better: bool = False
+    results: Mapping[int, RunResult | None] = field(default_factory=dict)
 
     @property
     def ranked(self) -> list[Row]:
@@ -58,10 +60,10 @@ def rank(
     ranked_by: str | None = f"cv/{score}"
     scores = {job.number: get_score(results[job.number], f"cv/{score}") for job in done}
     if not any(job_score.value is not None for job_score in scores.values()):
-        has_validation_part = done and all(job.cfg.split.val_fraction > 0 for job in done)
-        ranked_by = "val/loss" if has_validation_part else None
-        scores = {job.number: Score(value=getattr(results[job.number], "best_loss", None)) for job in done}
-        scores = scores if has_validation_part else {}
+        ranked_by, scores = None, {}
+        if done and all(job.cfg.split.val_fraction > 0 for job in done):
+            ranked_by = "val/loss"
+            scores = {job.number: Score(value=getattr(results[job.number], "best_loss", None)) for job in done}
     lower = ranked_by == "val/loss" or score in LOWER_IS_BETTER
     keys = list(dict.fromkeys(key for job in jobs for key in job.settings))
     names = list(dict.fromkeys(name for result in results.values() if result for name in result.metrics))
@@ -74,7 +76,7 @@ def rank(
     ranked.sort(key=lambda row: (row["score"] if lower else -row["score"], row["job"]))
     for position, row in enumerate(ranked, start=1):
         row["rank"] = position
-    return Leaderboard([*ranked, *(row for row in rows if row["score"] is None)], ranked_by, lower)
+    return Leaderboard([*ranked, *(row for row in rows if row["score"] is None)], ranked_by, lower, results)
 
 
 def _build_row(
@@ -87,13 +89,10 @@ def _build_row(
         "status": status.status,
         "overrides": " ".join(job.overrides),
         **{key: job.settings.get(key) for key in keys},
-        "score": score.value,
-        "score_low": score.low,
-        "score_high": score.high,
     }
-    for name in metrics:
-        metric = get_score(result, name)
-        row |= {name: metric.value, f"{name}_low": metric.low, f"{name}_high": metric.high}
+    scores = {"score": score} | {name: get_score(result, name) for name in metrics}
+    for name, entry in scores.items():
+        row |= {name: entry.value, f"{name}_low": entry.low, f"{name}_high": entry.high}
     return row | {
         **{name: getattr(result, name, None) for name in ("best_loss", "epochs", "seconds")},
         "device": status.device,

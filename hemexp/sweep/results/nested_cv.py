@@ -7,23 +7,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemexp.config import LOWER_IS_BETTER
 from hemexp.evaluation.cross_validation import corrected_t_test
 from hemexp.evaluation.intervals import patient_shares, standard_error
 from hemexp.files.result import RunResult
 from hemexp.formatting import interval_text, ordinal
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.plan.search import Search
-from hemexp.sweep.results.job_result import DONE, JobStatus, get_score, load_result
+from hemexp.sweep.results.job_result import DONE, JobStatus, get_score
+from hemexp.sweep.results.leaderboard import Leaderboard, rank
 
+Nested = dict[str, Any]
 Results = Mapping[int, RunResult]
 _NOT_ENDED = ("missing", "interrupted")
 
 
 def report_test_part(
     search: Search, jobs: Sequence[SweepJob], statuses: Mapping[int, JobStatus], stopped: bool
-) -> dict[str, Any]:
-    """Return the entry ``nested`` of sweep.json, and ``notes`` to print; count the report.
+) -> tuple[Nested | None, list[str]]:
+    """Return the entry ``nested`` of sweep.json, and notes to print; count the report.
 
     Args:
         search: the plan of the search.
@@ -32,47 +33,43 @@ def report_test_part(
         stopped: whether the user stopped the search.
     """
     if stopped or any(status.status in _NOT_ENDED for status in statuses.values()):
-        return {"nested": None, "notes": ["the test part is reported once the search is complete"]}
+        return None, ["the test part is reported once the search is complete"]
     done = [job for job in jobs if statuses[job.number].status == DONE]
     # without new jobs the last report is repeated, not counted again
     reports = search.reports if search.reports[-1:] == [len(done)] else [*search.reports, len(done)]
     num_reports = len(reports)
-    results = {job.number: result for job in done if (result := load_result(job.directory)) is not None}
-    content = _score_winners(search, done, results, is_first=num_reports == 1)
-    if content["nested"] is None:
-        return content
+    board = rank(done, statuses, search.base.search.score)
+    nested, notes = _score_winners(search, done, board, is_first=num_reports == 1)
+    if nested is None:
+        return None, []
     search.reports = reports
     search.write_identity()
     if num_reports > 1:
-        content["notes"].append(
+        notes.append(
             f"this is the {ordinal(num_reports)} report of the test part: continuing a search after seeing the test "
             "score makes that score optimistic"
         )
-    return content | {"nested": {**content["nested"], "reports": num_reports}}
+    return {**nested, "reports": num_reports}, notes
 
 
-def _score_winners(search: Search, jobs: Sequence[SweepJob], results: Results, is_first: bool) -> dict[str, Any]:
+def _score_winners(
+    search: Search, jobs: Sequence[SweepJob], board: Leaderboard, is_first: bool
+) -> tuple[Nested | None, list[str]]:
     score = search.base.search.score
-    winners: dict[int | None, SweepJob] = {}
-    for index, fold in enumerate(search.folds):
-        winner = _find_winner([job for job in jobs if job.number % len(search.folds) == index], results, score)
-        if winner is None:
-            return {"nested": None}
-        winners[fold] = winner
+    best: dict[int, int] = {}  # the number of the best job, by position of the fold
+    for row in board.ranked if board.ranked_by == f"cv/{score}" else []:
+        best.setdefault(row["job"] % len(search.folds), row["job"])
+    if len(best) < len(search.folds):
+        return None, []
+    by_number = {job.number: job for job in jobs}
+    winners = {fold: by_number[best[index]] for index, fold in enumerate(search.folds)}
+    results = {number: result for number, result in board.results.items() if result is not None}
     if None in winners:
         return _report_one_split(winners[None], results[winners[None].number], score, is_first)
     return _report_outer_folds(winners, results, score)
 
 
-def _find_winner(jobs: Sequence[SweepJob], results: Results, score: str) -> SweepJob | None:
-    """Return the job with the best cross-validated score within the training part; the first of equal ones."""
-    sign = 1 if score in LOWER_IS_BETTER else -1
-    values = [(get_score(results.get(job.number), f"cv/{score}").value, job) for job in jobs]
-    ranked = [(sign * value, job.number, job) for value, job in values if value is not None]
-    return min(ranked)[2] if ranked else None
-
-
-def _report_one_split(winner: SweepJob, result: RunResult, score: str, is_first: bool) -> dict[str, Any]:
+def _report_one_split(winner: SweepJob, result: RunResult, score: str, is_first: bool) -> tuple[Nested, list[str]]:
     scores = {
         name.removeprefix("test/"): asdict(value) for name, value in result.metrics.items() if name.startswith("test/")
     }
@@ -81,10 +78,12 @@ def _report_one_split(winner: SweepJob, result: RunResult, score: str, is_first:
         f"{winner.title} was chosen within the training part; on {test_part}: "
         f"{score} {interval_text(result.metrics[f'test/{score}'], 3)}"
     )
-    return {"nested": {"winner": winner.number, "test": scores}, "notes": [note]}
+    return {"winner": winner.number, "test": scores}, [note]
 
 
-def _report_outer_folds(winners: Mapping[int | None, SweepJob], results: Results, score: str) -> dict[str, Any]:
+def _report_outer_folds(
+    winners: Mapping[int | None, SweepJob], results: Results, score: str
+) -> tuple[Nested, list[str]]:
     folds = [
         {
             "fold": fold,
@@ -108,7 +107,7 @@ def _report_outer_folds(winners: Mapping[int | None, SweepJob], results: Results
         f"{score} {interval_text(mean, 3)}"
     )
     content = {"score": score, "value": mean.value, "low": mean.low, "high": mean.high, "p": p, "folds": folds}
-    return {"nested": content, "notes": [note] if mean.value is not None else []}
+    return content, [note] if mean.value is not None else []
 
 
 def _estimate_patient_error(winners: Sequence[SweepJob], score: str) -> float | None:

@@ -3,7 +3,6 @@
 The difference from the first score shows how much of the lead was due to the folds.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -69,11 +68,11 @@ def read_reevaluation(directory: Path, result: RunResult | None) -> Reevaluation
     Returns:
         None where there is no file, or where it is for another configuration or another cohort.
     """
+    from pydantic import TypeAdapter
+
     try:
-        content = json.loads((directory / REEVALUATION).read_text(encoding="utf-8"))
-        metrics = {name: Score(**score) for name, score in content.pop("metrics").items()}
-        reevaluation = Reevaluation(**content, metrics=metrics)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        reevaluation = TypeAdapter(Reevaluation).validate_json((directory / REEVALUATION).read_bytes())
+    except (OSError, ValueError):
         return None
     is_same = result and (reevaluation.config_hash, reevaluation.data_hash) == (result.config_hash, result.data_hash)
     return reevaluation if is_same else None

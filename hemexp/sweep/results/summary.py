@@ -49,7 +49,6 @@ def build_summary(cfg: TrainConfig, jobs: Sequence[SweepJob], board: Leaderboard
         "swept": {key: list(values) for key, values in swept.items() if len(values) > 1},
         "versions": {"python": python_version(), "hemexp": __version__, **packages},
         "winner": _build_winner(board, directory),
-        "nested": None,
     }
 
 
@@ -57,7 +56,7 @@ def _build_winner(board: Leaderboard, directory: Path) -> dict[str, Any] | None:
     best = board.winner
     if best is None:
         return None
-    result = load_result(directory / best["folder"])
+    result = board.results[best["job"]]
     winner = {
         "job": best["job"],
         "folder": best["folder"],
@@ -120,8 +119,7 @@ def build_notes(jobs: Sequence[SweepJob], board: Leaderboard, summary: Mapping[s
             "(split.val_fraction=0); scores of the test part never rank"
         ]
     ranked_jobs = [job for job in jobs if any(row["job"] == job.number for row in board.ranked)]
-    results = {job.number: load_result(job.directory) for job in ranked_jobs}
-    notes = _describe_best(winner["job"], results[winner["job"]])
+    notes = _describe_best(winner["job"], board.results[winner["job"]])
     if baseline := winner["baseline"]:
         notes.append(
             f"the best baseline on the same folds is {baseline['model']}: {board.ranked_by} {_format_score(baseline)}"
@@ -133,7 +131,8 @@ def build_notes(jobs: Sequence[SweepJob], board: Leaderboard, summary: Mapping[s
             "the cross-validation that ranks the jobs includes the patients of the test part: a test score is not an "
             "independent check of the choice (evaluation.patients=train leaves these patients out)"
         )
-    if len({repr(result and sorted(result.versions.items())) for result in results.values()}) > 1:
+    results = [board.results[job.number] for job in ranked_jobs]
+    if len({repr(result and sorted(result.versions.items())) for result in results}) > 1:
         notes.append("versions differ between jobs: some ran with another version of Python, hemexp or its packages")
     if winner["num_jobs"] > 1:
         text = f"the best of {winner['num_jobs']} jobs looks better than it is, on average"
