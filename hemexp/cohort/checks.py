@@ -176,18 +176,14 @@ def _warn_empty_cells(table: pd.DataFrame, names: list[str], problem: str, findi
 def _warn_unusual(scans: pd.DataFrame, firsts: pd.DataFrame, findings: RecordFindings) -> None:
     sums = firsts[c.RATIOS["HM"]].sum(axis=1)
     for i in firsts.index[((sums - 1).abs() > 0.01) & (firsts["HM_volume"] > 0)]:
-        message = (
-            f"the hematoma ratios of the first scan sum to {sums[i]:.3f}; rule: 1, within 1 %; they are used unchanged"
-        )
+        message = f"the hematoma ratios of the first scan sum to {sums[i]:.3f}; rule: 1, within 1 %; used unchanged"
         findings.warn("ratio_sum", i, c.RATIOS["HM"][0], message, round(sums[i], 4))
     marks = firsts["dataset_part"]
     if marks.eq(c.TRAINING_MARK).any():
         known = (marks.eq(c.TRAINING_MARK) | marks.str.startswith(c.TEST_MARK)).fillna(False).astype(bool)
         for i in firsts.index[~known]:
             value = _value(firsts, i, "dataset_part")
-            message = (
-                f"dataset_part is {value!r}; only {c.TRAINING_MARK} is used for training and test; not this patient"
-            )
+            message = f"dataset_part is {value!r}; only patients marked {c.TRAINING_MARK} train and test"
             findings.warn("dataset_part", i, "dataset_part", message, value)
     for volume, tissue in (("HM_volume", "Hemo"), ("ED_volume", "ED")):
         voxels = f"{tissue}_original_shape_VoxelVolume"

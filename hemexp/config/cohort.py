@@ -27,9 +27,7 @@ class SyntheticDataConfig(DataConfig):
     num_patients: int = key(100, "synthetic patients with a known outcome", at_least=1, at_most=10**6)
     num_unlabelled: int = key(60, "synthetic patients with a first scan only", at_least=0, at_most=10**6)
     prevalence: float = key(0.23, "expected share of synthetic patients with expansion", at_least=0.001, at_most=0.999)
-    signal: float = key(
-        1.0, "relation of the inputs to the outcome: 0 none, 1 realistic, 4 strong", at_least=0, at_most=20
-    )
+    signal: float = key(1.0, "relation of inputs to outcome: 0 none, 1 realistic, 4 strong", at_least=0, at_most=20)
     seed: int = key(2024, "seed of the synthetic cohort; the key seed is the seed of the run", at_least=0)
     planted_errors: bool = key(False, "plant the errors of the published workbooks in the synthetic ones")
 
@@ -81,12 +79,7 @@ class FeaturesConfig(Section):
 
     PREFIX: ClassVar[str] = "features"
     name: str = key(REQUIRED, "name of the group of inputs; it is set by features=NAME")
-    clip: float = key(
-        10.0,
-        "largest distance from the training mean; values beyond are set to it",
-        above=0,
-        unit="standard deviations",
-    )
+    clip: float = key(10.0, "largest distance from the training mean; values beyond are set to it", above=0, unit="SD")
 
 
 @dataclass
@@ -148,22 +141,18 @@ def resolve_data(data: DataConfig) -> DataConfig:
                 f"data.{name}={getattr(data, name)}: is a key of the synthetic cohort, but the cohort is read from "
                 f"data.root={data.root}; remove one of the two"
             )
-    root = Path(data.root)
+    root, place = Path(data.root), f"data.root={data.root}"
     if not root.is_dir():
         problem = "is a file; give the folder that holds it" if root.is_file() else "there is no such folder"
-        raise UserError(f"data.root={data.root}: {problem}")
+        raise UserError(f"{place}: {problem}")
     tidy = [name for name in TIDY_FILES if (root / name).is_file()]
     workbooks = sorted(path.name for prefix in WORKBOOKS.values() for path in root.glob(f"{prefix}*.xls*"))
     kind = data.kind
     if kind == "auto":
         if tidy and workbooks:
-            raise UserError(
-                f"data.root={data.root}: holds {tidy[0]} and {workbooks[0]}; choose data=tidy or data=workbook"
-            )
+            raise UserError(f"{place}: holds {tidy[0]} and {workbooks[0]}; choose data=tidy or data=workbook")
         if not tidy and not workbooks:
             books = ", ".join(f"{prefix}*.xlsx" for prefix in WORKBOOKS.values())
-            raise UserError(
-                f"data.root={data.root}: holds neither the four workbooks ({books}) nor {' or '.join(TIDY_FILES)}"
-            )
+            raise UserError(f"{place}: holds neither the four workbooks ({books}) nor {' or '.join(TIDY_FILES)}")
         kind = "tidy" if tidy else "workbook"
     return DataConfig(kind=kind, root=str(root.resolve()))

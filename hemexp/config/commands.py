@@ -98,10 +98,7 @@ class ReportConfig(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.run_dir is None and self.sweep_dir is None:
-            raise UserError(
-                "run_dir is not set: give run_dir=RUN, the directory of a run of train.py, or sweep_dir=SWEEP, the "
-                "directory of a sweep"
-            )
+            raise UserError("run_dir is not set: give run_dir=RUN (a run of train.py) or sweep_dir=SWEEP (a sweep)")
         if self.run_dir is not None and self.sweep_dir is not None:
             raise UserError(f"sweep_dir={self.sweep_dir}: run_dir is set too; a page is about one of them")
         is_run, is_sweep = ((self.place / name).is_file() for name in ("result.json", "leaderboard.csv"))

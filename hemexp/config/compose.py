@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hemexp import config as c
+from hemexp.config.section import Section
 from hemexp.hardware import check_device
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -21,40 +22,24 @@ SCHEMAS: dict[str, type[Any]] = {
     "predict": c.PredictConfig,
     "report": c.ReportConfig,
 }
-_GROUPS: dict[str, dict[str, type[Any]]] = {
-    "schema": {**SCHEMAS, "evaluation": c.EvaluationConfig, "search": c.SearchConfig, "logger": c.LoggerConfig},
-    "schema/where": {"local": c.LocalConfig, "gpus": c.GPUsConfig, "slurm": c.SlurmConfig, "ray": c.RayConfig},
-    "schema/data": {"synthetic": c.SyntheticDataConfig, "files": c.DataConfig},
-    "schema/split": {"fraction": c.FractionSplitConfig, "kfold": c.KFoldSplitConfig},
-    "schema/model": {
-        "sacnn": c.SACNNConfig,
-        "cnn": c.CNNConfig,
-        "attention": c.AttentionConfig,
-        "mlp": c.MLPConfig,
-        "baseline": c.BaselineConfig,
-        "ridge2": c.Ridge2Config,
-        "logistic": c.LogisticConfig,
-        "firth": c.FirthConfig,
-        "random_forest": c.ForestConfig,
-        "boosting": c.BoostingConfig,
-        "tabular": c.TabularConfig,
-    },
-}
 
 T = TypeVar("T")
 
 
 @cache
 def register_schemas() -> None:
-    """Register the schemas and the resolvers that the YAML files in ``conf/`` use."""
+    """Register the resolvers and the schemas that the YAML files in ``conf/`` use: ``schema/cnn`` is `CNNConfig`."""
     store = ConfigStore.instance()
     # Hydra 1.3 copies the whole store each time it looks up a group, a hundred times for --help. No copy is changed.
     setattr(ConfigStore, "__deepcopy__", lambda store, memo: store)  # noqa: B010 - mypy refuses an assignment
     OmegaConf.register_new_resolver("cohort_name", _cohort_name, replace=True)
     OmegaConf.register_new_resolver("keys_help", _keys_help, replace=True)
-    for group, nodes in _GROUPS.items():
-        for name, node in nodes.items():
-            store.store(group=group, name=name, node=node)
+    for section in _list_subclasses(Section):
+        store.store(group="schema", name=section.__name__.removesuffix("Config").lower(), node=section)
+
+
+def _list_subclasses(section: type[Section]) -> list[type[Section]]:
+    return [found for child in section.__subclasses__() for found in (child, *_list_subclasses(child))]
 
 
 def _cohort_name(root: str | None) -> str:

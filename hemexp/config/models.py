@@ -56,7 +56,7 @@ class SelfAttentionConfig(Section):
     num_heads: int = key(4, "attention heads; the number must divide model.embed_dim", at_least=1)
     embed_dim: int = key(16, "width of a token", at_least=1, at_most=65536)
     embedding: str = key(
-        "shared", "vectors that turn inputs into tokens: one for all, or one each", choices=("shared", "per_feature")
+        "shared", "embedding vectors: the same for all inputs, or one each", choices=("shared", "per_feature")
     )
 
     @property
@@ -135,7 +135,7 @@ class LogisticConfig(EstimatorConfig):
 
     NAMES: ClassVar[tuple[str, ...]] = ("logistic",)
     C: Optional[float] = key(
-        None, "inverse strength of the penalty; null: chosen by cross-validation within the training part", above=0
+        None, "inverse penalty; null: chosen by cross-validation within the training part", above=0
     )
     l1_ratio: Optional[float] = key(
         0.0, "0 ridge, 1 lasso, between them elastic net; null: chosen together with model.C", at_least=0, at_most=1

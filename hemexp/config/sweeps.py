@@ -18,9 +18,7 @@ class WhereConfig(Section):
 
     PREFIX: ClassVar[str] = "where"
     name: str = key(REQUIRED, "name of the place; it is set by where=NAME")
-    job_timeout: Optional[float] = key(
-        None, "longest run of a job after its start; null: no limit", above=0, unit="seconds"
-    )
+    job_timeout: Optional[float] = key(None, "longest run of a job; null: no limit", above=0, unit="seconds")
     silence_timeout: Optional[float] = key(1800.0, _SILENCE, above=0, unit="seconds")
 
 

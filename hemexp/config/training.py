@@ -67,6 +67,4 @@ class EvaluationConfig(Section):
     num_refits: int = key(0, "refits on bootstrap samples, for optimism and instability", **_REPEATS)
     label_repeats: int = key(0, "repeats of the cross-validation with each other label", **_REPEATS)
     permutations: int = key(0, "permutations of each input in each fold, for attributions", **_REPEATS)
-    patients: str = key(
-        "labelled", "patients to cross-validate; train: the test part stays unused", choices=("labelled", "train")
-    )
+    patients: str = key("labelled", "patients cross-validated; train: not the test part", choices=("labelled", "train"))

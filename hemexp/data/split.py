@@ -78,7 +78,7 @@ def split_patients(patients: pd.DataFrame, expansion: pd.Series, split: SplitCon
     eligible = np.flatnonzero(known & marked if marked.any() else known)
     if len(eligible) == 0:
         raise UserError(
-            "no patient to train on has a known outcome; rule: follow-up scans, and the mark 训练 where marks are used"
+            "no patient to train on has a known outcome; rule: later scans, and the mark 训练 if marks are used"
         )
     in_train = _assign_train(labels[eligible], split, seed)
     parts = np.where(known, "unused", "unlabelled").astype(object)
@@ -92,11 +92,11 @@ def split_patients(patients: pd.DataFrame, expansion: pd.Series, split: SplitCon
 def _assign_train(labels: Array, split: SplitConfig, seed: int) -> Array:
     """Return which of the patients train, (N,) of bool; the others test."""
     n = len(labels)
-    if split.name == "paper" and isinstance(split, FractionSplitConfig):
+    if isinstance(split, FractionSplitConfig) and split.name == "paper":
         return np.arange(n) < int(np.floor(round(split.train_fraction * n, 9)))
-    if split.name == "stratified" and isinstance(split, FractionSplitConfig):
+    if isinstance(split, FractionSplitConfig):
         return ~_stratified_draw(labels, 1 - split.train_fraction, seed, "split.train_fraction")
-    if split.name == "kfold" and isinstance(split, KFoldSplitConfig):
+    if isinstance(split, KFoldSplitConfig):
         from sklearn.model_selection import StratifiedKFold
 
         smallest = int(min((labels == 0).sum(), (labels == 1).sum()))
@@ -192,11 +192,7 @@ def overfit_subset(labels: Array, indices: Sequence[int], num_patients: int) -> 
 def _check_parts(labels: Array, parts: Array) -> None:
     train, test = labels[parts == "train"], labels[parts == "test"]
     if len(train) == 0 or len(test) == 0:
-        raise UserError(
-            f"{len(train)} patients to train on and {len(test)} to test on; rule: at least one in each part"
-        )
+        raise UserError(f"{len(train)} patients to train on, {len(test)} to test on; rule: at least one in each part")
     if train.min() == train.max():
         only = "expansion" if train[0] == 1 else "no expansion"
-        raise UserError(
-            f"the training part holds one class only: all {len(train)} patients have {only}; rule: both outcomes"
-        )
+        raise UserError(f"the training part holds one class only: all {len(train)} patients have {only}; rule: both")

@@ -299,9 +299,7 @@ class EvaluationBlocks(_Block):
     sample_size: SampleSize | None = entry("sample size", default=None)
     optimism: Optimism | None = entry("bootstrap optimism (evaluation=full)", default=None)
     instability: Instability | None = entry("instability of the risks (evaluation=full)", default=None)
-    label_sensitivity: list[LabelScore] = entry(
-        "scores under every definition of expansion (evaluation=full)", default_factory=list
-    )
+    label_sensitivity: list[LabelScore] = entry("scores under every label (evaluation=full)", default_factory=list)
     attributions: Attributions | None = entry("importance of the inputs (evaluation=full)", default=None)
 
 
@@ -312,14 +310,10 @@ class RunResult(EvaluationBlocks):
     schema_version: int = entry("version of this format", default=SCHEMA_VERSION)
     status: str = entry("running, done, failed, interrupted or pruned", default="running")
     conclusion: str = entry(
-        "whether the model is any good: better_than_baselines, not_better_than_baselines, worse_than_baseline or "
-        "not_evaluated",
-        default=NOT_EVALUATED,
+        "better_than_baselines, not_better_than_baselines, worse_than_baseline or not_evaluated", default=NOT_EVALUATED
     )
     verdict: str = entry(
-        "NO_LEAKAGE_FOUND, LEAKAGE: <which> or INCOMPLETE: <why>: whether the test patients or the outcome "
-        "influenced the fit",
-        default=f"{INCOMPLETE}: running or killed",
+        "NO_LEAKAGE_FOUND, LEAKAGE: <which> or INCOMPLETE: <why>", default=f"{INCOMPLETE}: running or killed"
     )
     caveats: list[str] = entry("codes of what a reader must know")
     config_hash: str = entry("hash of the configuration values that differ from the defaults")
@@ -347,9 +341,7 @@ class RunResult(EvaluationBlocks):
     epochs: int | None = entry("epochs trained; 1 for a model without epochs", default=None)
     best_epoch: int | None = entry("epoch of the best weights", default=None)
     best_loss: float | None = entry("loss of the best weights", default=None)
-    stopped_by: str | None = entry(
-        "stop_loss, patience, max_epochs, or fitted for a model without epochs", default=None
-    )
+    stopped_by: str | None = entry("stop_loss, patience, max_epochs, or fitted (no epochs)", default=None)
     config: dict[str, Any] = entry("the composed configuration")
 
 

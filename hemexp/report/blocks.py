@@ -1,10 +1,14 @@
-"""Sections of a page and their blocks: texts, tables and lists."""
+"""Sections of a page, their blocks (texts, tables, lists, pictures), and the fixed texts in YAML files."""
 
 from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
+from omegaconf import OmegaConf
+
+from hemexp.files.result import CAVEATS
 from hemexp.formatting import ScoreLike, bounds, num
-from hemexp.report.texts import load_texts
 
 Block = dict[str, Any]
 _NARROW = 5  # most characters of a first column that numbers the rows
@@ -52,3 +56,20 @@ def card(name: str, score: ScoreLike | None, digits: int, baseline: str) -> dict
     if "–" in (value, low, high) or not baseline:
         return None
     return {"name": name, "value": value, "interval": f"95 % interval {low} to {high}", "baseline": baseline}
+
+
+@cache
+def load_texts(name: str) -> Any:
+    """Return the content of one of the YAML files of this package."""
+    source = files("hemexp.report").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    return OmegaConf.to_container(OmegaConf.create(source))
+
+
+def caveat_text(code: str) -> str:
+    """Return the explanation of a caveat."""
+    return str(load_texts("texts")["caveats"].get(code) or CAVEATS.get(code) or f"Caveat: {code}.")
+
+
+def problem_text(code: str) -> str:
+    """Return the explanation of a data-quality problem."""
+    return str(load_texts("texts")["problems"].get(code) or code.replace("_", " "))

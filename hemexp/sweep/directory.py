@@ -32,9 +32,7 @@ def open_sweep(directory: Path) -> OutputDirectory:
     try:
         names = {path.name for path in directory.iterdir()} if directory.exists() else set()
         if names and not names & _SWEEP_FILES:
-            raise UserError(
-                f"hydra.sweep.dir={directory}: holds files that do not belong to a sweep; choose a new directory"
-            )
+            raise UserError(f"hydra.sweep.dir={directory}: holds files that do not belong to a sweep; choose a new one")
         output.lock()
     except UserError as error:
         raise UserError(str(error).replace("output_dir=", "hydra.sweep.dir=")) from None

@@ -55,7 +55,7 @@ def fit(
 
     Raises:
         Interrupted: a signal came; `directory` holds the state.
-        UserError: the device is not available, a single member needs more memory than there is, or `directory` holds
+        UserError: the device is not available, a member needs more memory than there is, or `directory` holds
             the state of other members.
 
     Example:

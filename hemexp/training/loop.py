@@ -115,9 +115,7 @@ def _restore(recorder: Recorder, checkpoint: Path, loggers: list[Logger]) -> Non
     saved = load_checkpoint(checkpoint)
     state = saved["callbacks"][recorder.state_key]
     if state["key"] != recorder.key:
-        raise CheckpointMismatch(
-            f"{checkpoint}: the checkpoint is of other members or settings; choose another directory"
-        )
+        raise CheckpointMismatch(f"{checkpoint}: is of other members or settings; choose another directory")
     recorder.load_state_dict(state)
     if loggers and saved.pop(UNLOGGED, False):  # this member was trained together with others
         for epoch, scores in enumerate(recorder.history(0).drop(columns="epoch").to_dict("records")):

@@ -109,9 +109,7 @@ def fit_in_processes(
                         pool.shutdown(cancel_futures=True)
                         raise
                 if waiting and not ready.is_set():
-                    raise RuntimeError(
-                        "worker processes do not start; rule: a script must call fit under __name__ == '__main__'"
-                    )
+                    raise RuntimeError("worker processes do not start; rule: call fit under __name__ == '__main__'")
     finally:
         writer.send(None)
         listener.join()
@@ -154,9 +152,7 @@ def _split_out_of_memory(group: MemberGroup, error: Exception) -> list[MemberGro
     if not isinstance(error, MemoryError) and not any(message in str(error).lower() for message in messages):
         raise error
     if len(group) == 1:
-        raise UserError(
-            f"a single member needs more memory than there is: {error}; set a smaller trainer.batch_size"
-        ) from error
+        raise UserError(f"a member needs more memory than there is: {error}; reduce trainer.batch_size") from error
     return _split(group)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from fake_run import write_run
 
+from hemexp.report.blocks import load_texts
 from hemexp.report.run.checklist import AUTHOR, DONE, NONE, PARTLY, checklist_rows
 from hemexp.report.run.read import read_run
-from hemexp.report.texts import load_texts
 
 ITEMS = (
     "1 2 3a 3b 3c 4 5a 5b 6a 6b 6c 7 8a 8b 8c 9a 9b 9c 10 11 12a 12b 12c 12d 12e 12f 12g 13 14 15 16 17 "

@@ -16,9 +16,9 @@ from hemexp.config import ReportConfig
 from hemexp.config.compose import load_config
 from hemexp.errors import UserError
 from hemexp.files.result import CONCLUSIONS, EvaluationBlocks
+from hemexp.report.blocks import load_texts
 from hemexp.report.run.page import render
 from hemexp.report.run.read import read_run
-from hemexp.report.texts import load_texts
 
 
 @pytest.fixture(scope="module")

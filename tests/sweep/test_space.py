@@ -61,7 +61,7 @@ def test_the_command_line_takes_precedence_over_the_params_of_an_experiment():
         (["experiment=paper,admission"], "experiment cannot be searched: it may set any key"),
         (["+experiment=paper,admission"], "experiment cannot be searched"),
         (["debug=fast,overfit"], "debug cannot be searched"),
-        (["model.C=1,2", "split=kfold", "split.fold=interval(0,2)"], "outer loop must be numbers"),
+        (["model.C=1,2", "split=kfold", "split.fold=interval(0,2)"], "outer folds must be numbers"),
     ],
 )
 def test_keys_and_values_that_cannot_be_searched_are_refused(arguments: list[str], words: str):

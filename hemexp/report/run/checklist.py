@@ -3,11 +3,10 @@
 from typing import Any
 
 from hemexp.formatting import count
-from hemexp.report.blocks import Block, section, text
+from hemexp.report.blocks import Block, load_texts, section, text
 from hemexp.report.run.headline import claim_text, headline_numbers, model_name
 from hemexp.report.run.read import RunFiles
 from hemexp.report.run.reproduce import command
-from hemexp.report.texts import load_texts
 
 DONE, PARTLY, AUTHOR, NONE = "filled in", "partly", "author must fill", "does not apply"
 

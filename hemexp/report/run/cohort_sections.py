@@ -3,9 +3,8 @@
 import pandas as pd
 
 from hemexp.formatting import count, num
-from hemexp.report.blocks import Block, section, table, text
+from hemexp.report.blocks import Block, problem_text, section, table, text
 from hemexp.report.run.read import RunFiles
-from hemexp.report.texts import problem_text
 
 _CLOCKS = {"onset": "symptom onset", "baseline": "the first scan"}
 _REASONS = {

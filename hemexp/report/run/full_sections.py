@@ -98,9 +98,7 @@ def _labels(rows: list[LabelScore]) -> Block | None:
     ]  # fmt: skip
     strong = next((number for number, row in enumerate(rows) if row.is_run_label), -1)
     head = ["definition", "patients", "expansions", "model, AUROC", "ridge2, AUROC"]
-    note = (
-        "Cross-validated AUROC (95 % interval); ridge2 uses only volume and hours. In bold: the definition of this run."
-    )
+    note = "Cross-validated AUROC (95 % interval); ridge2 uses only volume and hours. In bold: this run's label."
     return table("The same model under each definition", head, cells, note, strong) if cells else None
 
 

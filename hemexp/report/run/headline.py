@@ -4,9 +4,8 @@ from typing import Any
 
 from hemexp.files.result import INCOMPLETE, LEAKAGE, NO_LEAKAGE, NOT_EVALUATED, Claim, Score
 from hemexp.formatting import count, num, score_text
-from hemexp.report.blocks import Block, bullets, card, section
+from hemexp.report.blocks import Block, bullets, card, caveat_text, load_texts, section
 from hemexp.report.run.read import RunFiles, verdict_kind
-from hemexp.report.texts import caveat_text, load_texts
 
 _EXAMINED = {
     "cross_validation": "repeated cross-validation",

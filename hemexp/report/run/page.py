@@ -5,8 +5,7 @@ from dataclasses import replace
 
 from hemexp.files.result import INCOMPLETE
 from hemexp.report.blocks import Block, section
-from hemexp.report.embed import without_ids
-from hemexp.report.html import to_html
+from hemexp.report.html import to_html, without_ids
 from hemexp.report.run import cohort_sections as cohort
 from hemexp.report.run import decision_sections as decision
 from hemexp.report.run import full_sections as full

@@ -7,10 +7,9 @@ import pandas as pd
 
 from hemexp.cohort.table_one import COLUMNS as CHARACTERISTICS
 from hemexp.files.result import INCOMPLETE, NO_LEAKAGE, RunResult, read_result
-from hemexp.report.blocks import Block, picture
-from hemexp.report.embed import png_uri
+from hemexp.report.blocks import Block, load_texts, picture
 from hemexp.report.files import read_overrides, read_patient_ids, read_table
-from hemexp.report.texts import load_texts
+from hemexp.report.html import png_uri
 
 TABLES: dict[str, tuple[list[str], list[str]]] = {  # text columns, number columns
     "predictions": (["patient_id", "role"], ["label", "probability"]),

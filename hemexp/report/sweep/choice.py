@@ -7,10 +7,9 @@ import pandas as pd
 
 from hemexp.files.result import Score
 from hemexp.formatting import bounds, count, num, ordinal, p_value, score_text
-from hemexp.report.blocks import Block, bullets, section, table, text
+from hemexp.report.blocks import Block, bullets, caveat_text, section, table, text
 from hemexp.report.sweep.effects import expected_maximum, luck_within
 from hemexp.report.sweep.files import SweepFiles, as_score, measure_name
-from hemexp.report.texts import caveat_text
 
 _WIDTH = 2 * 1.96  # standard errors in a 95 % interval
 _OUTCOME_KEYS = ("label", "data")  # these keys change the outcome or the patients
@@ -170,9 +169,7 @@ def limits(sweep: SweepFiles) -> Block | None:
                 "depend on how frequent the outcome is."
             )
     if sweep.lower_is_better and sweep.ranked_by == "val/loss":
-        items.append(
-            "One validation part ranked the jobs, without an interval: its few patients may favor any of them."
-        )
+        items.append("One validation part ranked the jobs, without an interval: its few patients may favor any.")
     if sweep.luck and jobs[sweep.luck].drop_duplicates().shape[0] < 5:
         items.append(f"Few values of {' and '.join(sweep.luck)}: the spread over them is uncertain too.")
     if len(sweep.swept) > 1:

@@ -4,7 +4,7 @@ from hemexp.figures import sweep as draw
 from hemexp.figures.parallel import parallel_coordinates
 from hemexp.figures.style import house_style
 from hemexp.report.blocks import Block, picture
-from hemexp.report.embed import png_uri
+from hemexp.report.html import png_uri
 from hemexp.report.sweep.choice import selection_rows
 from hemexp.report.sweep.effects import Effect
 from hemexp.report.sweep.files import SweepFiles

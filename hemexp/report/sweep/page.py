@@ -5,7 +5,7 @@ from typing import Any
 
 from hemexp.files.result import INCOMPLETE, LEAKAGE
 from hemexp.formatting import count, num, score_text
-from hemexp.report.blocks import Block, card, section, table, text
+from hemexp.report.blocks import Block, card, caveat_text, section, table, text
 from hemexp.report.files import read_overrides
 from hemexp.report.html import to_html
 from hemexp.report.run.reproduce import single_run
@@ -15,7 +15,6 @@ from hemexp.report.sweep.effects import Effect
 from hemexp.report.sweep.files import SweepFiles, as_score
 from hemexp.report.sweep.keys import key_effects
 from hemexp.report.sweep.sections import status_counts
-from hemexp.report.texts import caveat_text
 
 _ENDS = {
     "interrupted": "The sweep was stopped before its end. This page shows its finished jobs.",

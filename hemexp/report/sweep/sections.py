@@ -6,7 +6,7 @@ import pandas as pd
 
 from hemexp.formatting import count, num, score_text
 from hemexp.report.blocks import Block, section, table, text
-from hemexp.report.embed import without_ids
+from hemexp.report.html import without_ids
 from hemexp.report.sweep.files import SweepFiles, hide_serials, measure_name
 
 SHOWN = 25  # rows of a leaderboard before the rest is folded

@@ -93,9 +93,7 @@ def find_devices(cfg: TrainConfig) -> list[Device]:
     if isinstance(where, GPUsConfig):
         available = _list_gpus() if trainer.accelerator in _GPU_ACCELERATORS else []
         if not available and where.devices is None:
-            raise UserError(
-                f"where=gpus: trainer.accelerator={trainer.accelerator} finds no GPU on this machine; use where=local"
-            )
+            raise UserError(f"where=gpus: trainer.accelerator={trainer.accelerator} finds no GPU here; use where=local")
         ids = [_find_gpu(str(name), available, where) for name in where.devices or available]
         return _build_gpu_devices(ids * where.jobs_per_device, where.jobs_per_device, available)
     assert isinstance(where, LocalConfig)
@@ -117,9 +115,7 @@ def _find_gpu(name: str, available: list[str], where: GPUsConfig) -> str:
     uuids = _read_uuids(available)
     if not name.isdecimal() and (not uuids or _identify_gpu(name, uuids) in uuids.values()):
         return name
-    raise UserError(
-        f"where.devices={where.devices}: no GPU {name} on this machine; choose among {', '.join(available)}"
-    )
+    raise UserError(f"where.devices={where.devices}: no GPU {name} on this machine; it has {', '.join(available)}")
 
 
 def _build_gpu_devices(ids: list[str], slots: int, available: list[str]) -> list[Device]:

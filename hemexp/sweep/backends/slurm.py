@@ -45,9 +45,7 @@ def check(where: SlurmConfig, accelerator: str) -> None:
         raise UserError(f"where=slurm: {', '.join(missing)} not found on the PATH; start the sweep on a login node")
     for key in where.options:
         if key.replace("-", "_") in _RESERVED_OPTIONS:
-            raise UserError(
-                f"where.options={{{key}: ...}}: hemexp sets this option; see the keys of train.py where=slurm --help"
-            )
+            raise UserError(f"where.options={{{key}: ...}}: hemexp sets this option; see train.py where=slurm --help")
 
 
 class SlurmBackend(ClusterBackend):

@@ -32,12 +32,9 @@ def combinations(config: DictConfig, arguments: Sequence[str], params: dict[str,
         key = override.key_or_group
         if override.is_interval_sweep():
             raise UserError(
-                f"{override.input_line}: a grid cannot sweep an interval; give a list of values, or add search=random "
-                "or search=tpe"
+                f"{override.input_line}: a grid cannot sweep an interval; list values, or add search=random (or tpe)"
             )
         if override.is_sweep_override() and any(key == name or key.startswith(f"{name}.") for name in _NOT_SWEPT):
-            raise UserError(
-                f"{override.input_line}: {key} cannot be swept: it has one value for the whole sweep; give one value"
-            )
+            raise UserError(f"{override.input_line}: {key} cannot be swept: give one value for the whole sweep")
     (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
     return [list(job_overrides) for job_overrides in batch]

@@ -64,9 +64,7 @@ class Search:
             raise UserError("hydra/sweeper=hemexp: starts a search; give search=random or search=tpe with it")
         launcher = config.hydra.runtime.choices.get("hydra/launcher")
         if launcher != "hemexp":
-            raise UserError(
-                f"hydra/launcher={launcher}: search={search.name} cannot use another launcher; choose where= instead"
-            )
+            raise UserError(f"hydra/launcher={launcher}: is not for search={search.name}; choose where= instead")
         if evaluation.name == "off" or evaluation.num_repeats == 0:
             key = "evaluation=off" if evaluation.name == "off" else "evaluation.num_repeats=0"
             raise UserError(f"{key}: search={search.name} chooses by cross-validation; give evaluation=standard")

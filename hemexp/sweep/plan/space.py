@@ -139,9 +139,7 @@ def parse_space(arguments: Sequence[str], params: Mapping[str, Any]) -> Space:
     swept = {override.get_key_element(): override for override in overrides if override.is_sweep_override()}
     outer = swept.pop(OUTER_FOLD, None)
     if not swept:
-        raise UserError(
-            "a search needs a key to choose; sweep one, such as model.kernel_size=3,5,7 or optimizer.lr=interval(0,1)"
-        )
+        raise UserError("a search needs a key to choose; sweep one, such as optimizer.lr=interval(0,1)")
     for override in swept.values():
         _check_key(override)
     settings = {key: _parse_setting(override) for key, override in sorted(swept.items())}
@@ -190,7 +188,5 @@ def _parse_values(override: Override) -> tuple[str, ...]:
 
 def _parse_folds(override: Override) -> tuple[int, ...]:
     if override.is_interval_sweep() or not all(value.isdecimal() for value in _parse_values(override)):
-        raise UserError(
-            f"{override.input_line}: the folds of the outer loop must be numbers, such as {OUTER_FOLD}=0,1,2,3,4"
-        )
+        raise UserError(f"{override.input_line}: outer folds must be numbers, such as {OUTER_FOLD}=0,1,2,3,4")
     return tuple(map(int, _parse_values(override)))

@@ -110,7 +110,7 @@ def _report_outer_folds(
     return content, [note] if mean.value is not None else []
 
 
-def _estimate_patient_error(winners: Sequence[SweepJob], score: str) -> float | None:
+def _estimate_patient_error(winners: Sequence[SweepJob], score: str) -> float:
     """Return the standard error due to the number of patients; see `hemexp.evaluation.intervals`."""
     tables = [
         pd.read_csv(job.directory / "predictions.csv", dtype={"patient_id": str})
@@ -121,5 +121,4 @@ def _estimate_patient_error(winners: Sequence[SweepJob], score: str) -> float | 
     table = pd.concat(tables)
     labels = table["label"].to_numpy(dtype=float)
     risks, folds = table["probability"].to_numpy()[None], table["fold"].to_numpy()[None]
-    shares = patient_shares(score, labels, risks, folds)
-    return None if shares is None else standard_error(score, shares, labels)
+    return standard_error(score, patient_shares(score, labels, risks, folds), labels)

@@ -96,9 +96,7 @@ def find_incomparable(jobs: Sequence[SweepJob], board: Leaderboard) -> list[str]
         if len({repr(get_value(cfg)) for cfg in cfgs}) > 1
     ]
     if board.ranked_by == "val/loss" and len({cfg.split.val_fraction for cfg in cfgs}) > 1:
-        reasons.append(
-            "split.val_fraction differs between jobs: the losses are for different patients and cannot be compared"
-        )
+        reasons.append("split.val_fraction differs between jobs: losses of different patients are not comparable")
     return reasons
 
 
