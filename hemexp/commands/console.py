@@ -1,5 +1,6 @@
 """Summaries that a command prints at its end."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -39,10 +40,11 @@ def print_summary(result: RunResult, directory: Path) -> None:
         in_test = _calibration_notes("the test part", calibration.test)
         notes += _calibration_notes("cross-validation", calibration.cv) or in_test
     notes += _stability_notes(result)
-    epochs = "" if result.stopped_by == "fitted" else f"{result.epochs} epochs, best {result.best_epoch}; "
-    seconds = f"{epochs}{result.seconds:.0f} s in all"
-    files = f"files in {directory}; report.py run_dir={directory} writes a page about them"
-    _print_scores(result, title, [*notes, *_caveat_notes(result), seconds, files], _STAGES, cv_chance)
+    time = f"{result.seconds:.0f} s in all"
+    if result.best_epoch is not None and result.stopped_by != "fitted":
+        time = f"{result.epochs} epochs, the best is number {result.best_epoch + 1}; {time}"
+    files = f"files in {directory}; for a page about them: python report.py run_dir={shlex.quote(str(directory))}"
+    _print_scores(result, title, [*notes, *_caveat_notes(result), time, files], _STAGES, cv_chance)
 
 
 def print_prediction_summary(result: PredictionResult, directory: Path) -> None:
@@ -65,7 +67,7 @@ def print_prediction_summary(result: PredictionResult, directory: Path) -> None:
         notes.append(f"{result.num_train} patients of the run's own training part are predicted but not scored")
     if min(result.events_test, result.num_test - result.events_test) < 100:
         notes.append("fewer than 100 patients of each outcome: too few for a validation")
-    title = f"{result.num_test} patients with known outcome, {result.events_test} with expansion"
+    title = f"{result.num_test} patients scored, {result.events_test} with expansion"
     columns = {"test": "these patients (95 % interval)"}
     _print_scores(result, title, [*notes, *_caveat_notes(result), files], columns)
 
@@ -91,10 +93,7 @@ def _print_scores(
             table.add_row("  ranking at random", *(num(chance.get(stage), 3) for stage in stages))
     verdict = f"Verdict: {result.verdict}"
     if result.verdict == results.NO_LEAKAGE:
-        verdict = (
-            "No leakage found: the test patients did not influence the training. "
-            "Whether the model is good is answered above."
-        )
+        verdict = "No leakage found: the test patients did not influence the training. The conclusion is above."
     print_table(table, [*notes, verdict])
 
 
@@ -213,7 +212,7 @@ def _interval_width_note(score: Score, num_patients: int, events: int) -> str:
     if score.low is None or score.high is None:
         return f"{num_patients} patients, {events} with expansion: the AUROC is not defined"
     width = score.high - score.low
-    text = "wide: every value in it agrees with these patients" if width > 0.1 else "narrow"
+    text = "wide: too few patients for a precise AUROC" if width > 0.1 else "narrow"
     return f"{num_patients} patients, {events} with expansion: the interval of the AUROC is {width:.2f} {text}"
 
 

@@ -14,7 +14,7 @@ class DebugConfig(Section):
     NAMES: ClassVar[tuple[str, ...]] = ("off", "fast", "overfit", "profile")
     name: str = key("off", "name of the debug preset; it is set by debug=NAME")
     num_patients: int = key(0, "training patients that the model must overfit; 0: do not test this", at_least=0)
-    must_reach: float = key(0.05, "largest log loss of these patients at the end; above it the run fails", above=0)
+    must_reach: float = key(0.05, "the run fails if the final mean log loss of these patients is above this", above=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -25,9 +25,8 @@ def build_help(config: DictConfig, schema: type[Section], folder: Path) -> str:
     items = {item.name: item for item in fields(schema)}
     sections = [name for name, item in items.items() if _is_section(item)]
     lines = [
-        "Set a key as KEY=VALUE. The values below are those of this command line; other choices have other keys, for "
-        "example",
-        "model=mlp --help. A star (*) marks the choice in use.",
+        "Set a key as KEY=VALUE. The values below are those of this command line.",
+        "A star (*) marks the choice in use. Other choices have other keys: add --help to them, too.",
         "",
         "== General ==",
         *_format_section(config, schema),

@@ -44,7 +44,8 @@ def _suggest(unknown: str, keys: list[str]) -> str:
     """
     if unknown in keys:
         return f"{unknown} is a key of another choice of {unknown.partition('.')[0]}="
-    similar = get_close_matches(unknown, keys, n=3)
+    last = {key.rpartition(".")[2]: key for key in keys}
+    similar = get_close_matches(unknown, keys, cutoff=0.8) or [last[name] for name in get_close_matches(unknown, last)]
     return f"did you mean {' or '.join(similar)}?" if similar else "--help shows all keys"
 
 

@@ -31,7 +31,7 @@ class NetConfig(ModelConfig):
     hidden_dim: int = key(64, "width of the first fully connected layer", at_least=1, at_most=65536)
     dropout: float = key(0.0, "dropout rate before the last fully connected layer", at_least=0, below=1)
     init: str = key(
-        "default", "first weights; zeros: convolutions start at zero, as the paper says, and never change",
+        "default", "first weights; zeros: convolutions at 0, as in the paper; all_zeros: all at 0; these never learn",
         choices=("default", "zeros", "all_zeros"),
     )  # fmt: skip
 
@@ -56,7 +56,7 @@ class SelfAttentionConfig(Section):
     num_heads: int = key(4, "attention heads; the number must divide model.embed_dim", at_least=1)
     embed_dim: int = key(16, "width of a token", at_least=1, at_most=65536)
     embedding: str = key(
-        "shared", "embedding vectors: the same for all inputs, or one each", choices=("shared", "per_feature")
+        "shared", "vectors of a token: the same for all inputs, or one each", choices=("shared", "per_feature")
     )
 
     @property

@@ -28,7 +28,7 @@ class LocalConfig(WhereConfig):
 
     NAMES: ClassVar[tuple[str, ...]] = ("local",)
     num_workers: Optional[int] = key(
-        None, "worker processes; null: one for each GPU, or core with 1 GiB of memory", at_least=1, at_most=1024
+        None, "processes; null: one for each GPU, or else for each core and 1 GiB of memory", at_least=1, at_most=1024
     )
     batch: bool = key(True, "train networks of equal shape together; false: train every job separately")
 

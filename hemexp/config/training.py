@@ -25,7 +25,7 @@ class TrainerConfig(Section):
     max_epochs: int = key(1000, "longest training", at_least=1, unit="epochs")
     stop_loss: Optional[float] = key(0.001, "training stops below this training loss; null: never", at_least=0)
     patience: Optional[int] = key(
-        None, "stop without a lower loss (val/loss if there is one) for so long; null: never", at_least=1, unit="epochs"
+        None, "stop after this long without a lower loss (val/loss if any); null: never", at_least=1, unit="epochs"
     )
     batch_size: Optional[int] = key(None, "patients in an optimizer step; null: all (full batch)", at_least=1)
     accelerator: str = key(
@@ -35,7 +35,11 @@ class TrainerConfig(Section):
     num_threads: int = key(1, "CPU threads; one is fastest with a hundred patients", at_least=1, at_most=1024)
     precision: int = key(32, "64 is for comparison with other programs", choices=(32, 64), unit="bits")
     checkpoint_every: int = key(
-        200, "time between saves of last.ckpt; a killed run loses no more", at_least=1, unit="epochs", hashed=False
+        200,
+        "time between saves of last.ckpt; a killed run repeats this",
+        at_least=1,
+        unit="epochs",
+        hashed=False,
     )
     progress_bar: bool = key(True, "show a progress bar on the terminal", hashed=False)
     profiler: Optional[str] = key(
@@ -67,4 +71,4 @@ class EvaluationConfig(Section):
     num_refits: int = key(0, "refits on bootstrap samples, for optimism and instability", **_REPEATS)
     label_repeats: int = key(0, "repeats of the cross-validation with each other label", **_REPEATS)
     permutations: int = key(0, "permutations of each input in each fold, for attributions", **_REPEATS)
-    patients: str = key("labelled", "patients cross-validated; train: not the test part", choices=("labelled", "train"))
+    patients: str = key("labelled", "patients to cross-validate; train: training part", choices=("labelled", "train"))

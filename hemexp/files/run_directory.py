@@ -65,7 +65,7 @@ _held: list[FileLock] = []  # keeps each lock until the process ends, also when 
 
 
 class RunDirectory(OutputDirectory):
-    """The directory of a run of ``train.py``; the README lists its files."""
+    """The directory of a run of ``train.py``; docs/files.md lists its files."""
 
     _began = _earlier = 0.0  # seconds: the start of this process, and the computing time of earlier ones
     best = property(lambda self: self.path / "checkpoints" / "best.ckpt")

@@ -1,4 +1,4 @@
-"""Build a model from its name and settings in ``conf/model``. A new model is one entry here and one YAML file."""
+"""Build a model from its name and its settings in ``conf/model``."""
 
 from collections.abc import Callable
 from typing import Any

@@ -3,9 +3,9 @@
 import shlex
 from typing import Any
 
-from hemexp.files.result import INCOMPLETE, LEAKAGE
+from hemexp.files.result import CONCLUSIONS, INCOMPLETE, LEAKAGE
 from hemexp.formatting import count, num, score_text
-from hemexp.report.blocks import Block, card, caveat_text, section, table, text
+from hemexp.report.blocks import Block, card, caveat_text, load_texts, section, table, text
 from hemexp.report.files import read_overrides
 from hemexp.report.html import to_html
 from hemexp.report.run.reproduce import single_run
@@ -57,12 +57,14 @@ def _top(sweep: SweepFiles) -> dict[str, Any]:
     alarms = [f"In {count(leaks)} jobs the test patients or the outcome influenced the training."] if leaks else []
     alarms += [_ENDS[status]] if status in _ENDS else []
     kind = LEAKAGE if leaks else INCOMPLETE
-    counts = f"{count(len(sweep.jobs))} jobs: {status_counts(sweep)}"
+    conclusion = sweep.winner.get("conclusion")
+    title = load_texts("texts")["conclusions"][conclusion][0] if conclusion in CONCLUSIONS else "No job is ranked"
+    banner = {"kind": conclusion, "title": f"The best job. {title}", "text": _CHOOSES}
     return {
         "title": f"Sweep of {count(len(sweep.jobs))} jobs: prediction of hematoma expansion",
         "sub": "Report of a sweep of hemexp",
         "source": "the sweep directory",
-        "banner": {"kind": "SWEEP", "title": f"Sweep of {counts}", "text": _CHOOSES},
+        "banner": banner,
         "alarm": {"kind": kind, "title": "Read this first", "text": " ".join(alarms)} if alarms else None,
         "verdict": "",
         "warning": "",
@@ -79,7 +81,7 @@ def _top(sweep: SweepFiles) -> dict[str, Any]:
 
 def _summary(sweep: SweepFiles) -> str:
     keys = ", ".join(sweep.swept) or "no key"
-    words = f"{count(len(sweep.jobs))} jobs tried different values of {keys}."
+    words = f"{count(len(sweep.jobs))} jobs ({status_counts(sweep)}) tried different values of {keys}."
     if sweep.ranked.empty:
         return f"{words} None of them is ranked, so there is no best job."
     best = sweep.ranked.iloc[0]

@@ -63,7 +63,7 @@ def leaderboard(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
          *(score_text(sweep.scores(job, name), 3) for name in ("score", *brier)), num(job["seconds"], 0)]
         for _, job in sweep.ranked.iterrows()
     ]  # fmt: skip
-    note = f"{'Lower' if sweep.lower_is_better else 'Higher'} is better. {_interval(sweep)}"
+    note = f"{sweep.measure}: {'lower' if sweep.lower_is_better else 'higher'} is better. {_interval(sweep)}"
     caption = f"Jobs, best first by {sweep.measure}"
     head = ["rank", "job", *map(sweep.short, sweep.swept), *names, "seconds"]
     blocks = _folded(caption, head, rows, note, strong=0)

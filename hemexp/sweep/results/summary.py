@@ -62,6 +62,7 @@ def _build_winner(board: Leaderboard, directory: Path) -> dict[str, Any] | None:
         "folder": best["folder"],
         "num_jobs": len(board.ranked),
         "score": asdict(get_row_score(best)),
+        "conclusion": None if result is None else result.conclusion,
         "baseline": _find_best_baseline(result, board),
     }
     reevaluation = read_reevaluation(directory, result)
