@@ -6,7 +6,6 @@ Exit codes: 0 done; 2 the input or the configuration is wrong (a message, no tra
 import difflib
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -24,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hemexp import __version__
 from hemexp.config import PredictConfig, ReportConfig, TrainConfig, config_hash
-from hemexp.config.compose import CONFIG_DIR, SCHEMAS, checked, register_schemas
+from hemexp.config.compose import CONFIG_DIR, SCHEMAS, checked, quote_paths, register_schemas
 from hemexp.config.mistakes import explain_error
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, JobFailed, UserError
 from hydra_plugins.hemexp_launcher import HemexpLauncher, HemexpSweeper
@@ -35,7 +34,6 @@ COMMANDS = {
     "predict": "predict for the patients of a cohort with a finished run",
     "report": "write a page about a run or a sweep",
 }
-PATH_KEYS = ("data.root", "run_dir", "sweep_dir", "output_dir", "hydra.sweep.dir", "hydra.run.dir")
 
 log = logging.getLogger(__name__)
 
@@ -97,31 +95,6 @@ def command(name: str) -> NoReturn:
         print("interrupted", file=sys.stderr)
         sys.exit(1)
     sys.exit(0)
-
-
-def quote_paths(arguments: list[str]) -> list[str]:
-    """Quote folder names and expand ``~``; Hydra's grammar does not allow Chinese characters or parentheses.
-
-    In a sweep, a comma separates two folders, except in the directory of the sweep.
-    """
-    sweep = bool({"-m", "--multirun"} & set(arguments))
-    quoted = []
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key in PATH_KEYS:
-            names = value.split(",") if sweep and not key.startswith("hydra.") else [value]
-            argument = f"{key}={','.join(map(_quote, names))}"
-        quoted.append(argument)
-    return quoted
-
-
-def _quote(name: str) -> str:
-    if name.startswith("~"):
-        name = os.path.expanduser(name)  # noqa: PTH111 - keeps an unknown ~user
-    if re.fullmatch(r"[\w/\\.:~%@+$ -]*", name, flags=re.ASCII) or name.startswith(("'", '"')):
-        return name
-    escaped = re.sub(r'(\\*)"', r'\1\1\\"', name)  # Hydra reads backslashes before a quote as escapes
-    return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
 
 
 def run_job(config: DictConfig) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from small import FAST, ROOT, STANDARD
 
-from hemexp.cli import quote_paths
+from hemexp.config.compose import quote_paths
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -14,7 +14,8 @@ from hemexp.cohort.load import load_cohort
 from hemexp.commands.console import print_prediction_summary
 from hemexp.config import BaselineConfig, LabelConfig, PredictConfig
 from hemexp.data.features import input_table
-from hemexp.data.split import patient_keys
+from hemexp.data.split import PARTS, patient_keys
+from hemexp.errors import UserError
 from hemexp.evaluation.calibration import calibration
 from hemexp.evaluation.comparison import compare
 from hemexp.evaluation.metrics import prevalence_scores, score_predictions
@@ -121,7 +122,11 @@ def _convert_caveats(trained: RunResult) -> list[str]:
 def _read_roles(run: RunDirectory) -> dict[str, str]:
     """Return the role in the run for each key of a patient; empty where the run's fingerprint is missing."""
     path = run.path / "fingerprint.json"
-    return load_json(path) if path.is_file() else {}
+    roles = load_json(path) if path.is_file() else {}
+    for key, role in roles.items():
+        if role not in PARTS:
+            raise UserError(f"{path}: {key}: holds {role!r}; rule: one of {', '.join(PARTS)}")
+    return roles
 
 
 def _assign_roles(earlier_roles: Sequence[str | None], expansion: "pd.Series[float]") -> "pd.Series[str]":

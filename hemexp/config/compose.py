@@ -1,5 +1,6 @@
 """Compose a configuration with Hydra and turn it into checked objects."""
 
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hemexp import config as c
 from hemexp.config.section import Section
+from hemexp.errors import UserError
 from hemexp.hardware import check_device
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -23,6 +25,7 @@ SCHEMAS: dict[str, type[Any]] = {
     "report": c.ReportConfig,
 }
 
+PATH_KEYS = ("data.root", "run_dir", "sweep_dir", "output_dir", "hydra.sweep.dir", "hydra.run.dir")
 T = TypeVar("T")
 
 
@@ -65,7 +68,7 @@ def typed(config: DictConfig, schema: type[T]) -> T:
     content.pop("hydra", None)
     built = OmegaConf.to_object(content)
     if not isinstance(built, schema):
-        raise TypeError(f"the composed configuration is {type(built).__name__}, not {schema.__name__}")
+        raise UserError("hydra.job.name: cannot be set: it is the name of the command")
     return built
 
 
@@ -93,6 +96,31 @@ def load_config(schema: type[T], overrides: list[str] | None = None) -> T:
     return typed(_compose(schema, overrides or []), schema)
 
 
+def quote_paths(arguments: list[str]) -> list[str]:
+    """Quote folder names and expand ``~``; Hydra's grammar does not allow Chinese characters or parentheses.
+
+    In a sweep, a comma separates two folders, except in the directory of the sweep.
+    """
+    sweep = bool({"-m", "--multirun"} & set(arguments))
+    quoted = []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key in PATH_KEYS:
+            names = value.split(",") if sweep and not key.startswith("hydra.") else [value]
+            argument = f"{key}={','.join(map(_quote, names))}"
+        quoted.append(argument)
+    return quoted
+
+
+def _quote(name: str) -> str:
+    if name.startswith("~"):
+        name = os.path.expanduser(name)  # noqa: PTH111 - keeps an unknown ~user
+    if re.fullmatch(r"[\w/\\.:~%@+$ -]*", name, flags=re.ASCII) or name.startswith(("'", '"')):
+        return name
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', name)  # Hydra reads backslashes before a quote as escapes
+    return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
+
+
 def label_definitions() -> dict[str, c.LabelConfig]:
     """Return every definition of expansion in ``conf/label``, by name."""
     files = sorted((CONFIG_DIR / "label").glob("*.yaml"))
@@ -112,6 +140,8 @@ def list_keys(schema: type[Any]) -> list[str]:
 
 def _compose(schema: type[Any], overrides: list[str]) -> DictConfig:
     register_schemas()
-    name = next(name for name, known in SCHEMAS.items() if known is schema)
+    name = next((name for name, known in SCHEMAS.items() if known is schema), None)
+    if name is None:
+        raise UserError(f"{schema!r}: is not a schema; rule: one of {', '.join(c.__name__ for c in SCHEMAS.values())}")
     with initialize_config_dir(config_dir=str(CONFIG_DIR), version_base="1.3"):
-        return compose(config_name=name, overrides=overrides)
+        return compose(config_name=name, overrides=quote_paths(overrides))

@@ -107,6 +107,8 @@ class Section:
             values = list(_leaves(value))
             finite = all(math.isfinite(leaf) for leaf in values if isinstance(leaf, float))
             self.require(finite, item.name, "must be a finite number")
+            nested = isinstance(value, list) and any(isinstance(each, list | dict) for each in value)
+            self.require(not nested, item.name, "each must be a single value, not a list")
             every = "each must be" if isinstance(value, list) else "must be"
             unit = f" {rules.unit}" if rules.unit else ""
             null = " or null" if is_optional(item) else ""

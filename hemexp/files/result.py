@@ -10,11 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
+from annotated_types import Interval
+
+from hemexp.config import EvaluationConfig, FeaturesConfig, LabelConfig, ModelConfig, SplitConfig
 from hemexp.errors import UserError
 from hemexp.files.writing import write_json
 
+Count = Annotated[int, Interval(ge=0, le=10**9)]
 SCHEMA_VERSION = 1
 RESULT = "result.json"
 STATUSES = ("running", "done", "failed", "interrupted", "pruned")
@@ -89,20 +93,20 @@ class DataSource(_Block):
 
     kind: str = entry("synthetic, workbook or tidy")
     root: str | None = entry("absolute path of the folder; null for a synthetic cohort")
-    num_patients: int = entry("patients in the cohort, labeled or not")
-    findings: dict[str, int] = entry("number of data-quality findings of each kind")
+    num_patients: Count = entry("patients in the cohort, labeled or not")
+    findings: dict[str, Count] = entry("number of data-quality findings of each kind")
 
 
 @dataclass(kw_only=True)
 class PatientFlow(_Block):
     """The number of patients in each part of the split."""
 
-    patients: int = entry("patients in the cohort")
-    unlabelled: dict[str, int] = entry("patients without a known outcome, by reason")
-    unused: int = entry("patients with a known outcome who take no part")
-    train: int = entry("patients in the training part, without the validation part")
-    val: int = entry("patients in the validation part")
-    test: int = entry("patients in the test part")
+    patients: Count = entry("patients in the cohort")
+    unlabelled: dict[str, Count] = entry("patients without a known outcome, by reason")
+    unused: Count = entry("patients with a known outcome who take no part")
+    train: Count = entry("patients in the training part, without the validation part")
+    val: Count = entry("patients in the validation part")
+    test: Count = entry("patients in the test part")
 
 
 @dataclass(kw_only=True)
@@ -118,12 +122,12 @@ class CrossValidationSummary(_Block):
     """The design of the repeated cross-validation."""
 
     patients: str = entry("labelled (training and test parts) or train (training part alone)")
-    num_folds: int = entry("folds of each repeat")
-    num_repeats: int = entry("repeats, each with another division into folds")
-    num_fits: int = entry("fits of the model: folds times repeats")
-    num_patients: int = entry("patients who are divided into folds")
-    events: int = entry("patients among them with expansion")
-    num_diverged: int = entry("fits whose training loss ended as NaN or infinite")
+    num_folds: Count = entry("folds of each repeat")
+    num_repeats: Count = entry("repeats, each with another division into folds")
+    num_fits: Count = entry("fits of the model: folds times repeats")
+    num_patients: Count = entry("patients who are divided into folds")
+    events: Count = entry("patients among them with expansion")
+    num_diverged: Count = entry("fits whose training loss ended as NaN or infinite")
     auprc_by_chance: float = entry("mean AUPRC of the folds under random ranking")
 
 
@@ -151,8 +155,8 @@ class SubgroupScore(_Block):
     """The cross-validated AUROC within a clinical subgroup."""
 
     subgroup: str = entry("name: value")
-    num_patients: int = entry("patients in the subgroup")
-    events: int = entry("patients among them with expansion")
+    num_patients: Count = entry("patients in the subgroup")
+    events: Count = entry("patients among them with expansion")
     auroc: Score = entry("AUROC over pairs of patients held out in the same fold")
     mean_risk: float | None = entry("mean predicted risk")
     observed: float | None = entry("observed share of expansion")
@@ -173,7 +177,7 @@ class ComparedModel(_Block):
     brier_difference: Difference | None = entry("Brier score of the model minus this one's", default=None)
     test_auroc: Score = entry("AUROC in the test part", default_factory=Score)
     test_auroc_difference: Difference | None = entry("the difference in the test part, DeLong's test", default=None)
-    num_patients: int | None = entry("patients compared, where not all could be (predict.py)", default=None)
+    num_patients: Count | None = entry("patients compared, where not all could be (predict.py)", default=None)
 
 
 @dataclass(kw_only=True)
@@ -192,8 +196,8 @@ class ThresholdScore(_Block):
 
     rule: str = entry("fixed 0.5, youden or sensitivity 0.9")
     threshold: float = entry("patients with at least this risk are flagged")
-    flagged: int = entry("test patients flagged")
-    num_patients: int = entry("test patients")
+    flagged: Count = entry("test patients flagged")
+    num_patients: Count = entry("test patients")
     sensitivity: Score = entry("share of expansions that are flagged")
     specificity: Score = entry("share of other patients who are not flagged")
     ppv: Score = entry("positive predictive value")
@@ -204,8 +208,8 @@ class ThresholdScore(_Block):
 class Uncertainty(_Block):
     """The Venn-Abers pairs of the test patients."""
 
-    num_patients: int = entry("test patients")
-    num_abstained: int = entry("test patients whose pair contains the threshold")
+    num_patients: Count = entry("test patients")
+    num_abstained: Count = entry("test patients whose pair contains the threshold")
     median_width: float | None = entry("median width of the pairs")
     threshold: float = entry("Youden's threshold")
     calibrated_threshold: float = entry("the threshold on the scale of the pairs")
@@ -216,14 +220,14 @@ class Uncertainty(_Block):
 class SampleSize(_Block):
     """The sample size that Riley's criteria ask for (BMJ 2020;368:m441)."""
 
-    num_patients: int = entry("patients in the training part")
-    events: int = entry("patients among them with expansion")
-    num_parameters: int = entry("candidate parameters, without the intercept")
+    num_patients: Count = entry("patients in the training part")
+    events: Count = entry("patients among them with expansion")
+    num_parameters: Count = entry("candidate parameters, without the intercept")
     events_per_parameter: float | None = entry("events for each parameter")
-    required_patients: int = entry("patients required by the strictest criterion")
-    required_events: int = entry("events among as many patients")
+    required_patients: Count = entry("patients required by the strictest criterion")
+    required_events: Count = entry("events among as many patients")
     expected_shrinkage: float = entry("expected shrinkage factor; at least 0.9 is wanted")
-    criteria: dict[str, int] = entry("patients required by each criterion")
+    criteria: dict[str, Count] = entry("patients required by each criterion")
     adequate: bool = entry("whether there are enough patients")
 
 
@@ -242,7 +246,7 @@ class OptimismOf(_Block):
 class Optimism(_Block):
     """The optimism of the apparent scores, from bootstrap refits."""
 
-    num_refits: int = entry("bootstrap refits")
+    num_refits: Count = entry("bootstrap refits")
     auroc: OptimismOf = entry("of the AUROC")
     brier: OptimismOf = entry("of the Brier score")
     calibration_slope: OptimismOf = entry("of the calibration slope")
@@ -253,7 +257,7 @@ class Optimism(_Block):
 class Instability(_Block):
     """The change of the patients' risks when the model is refitted."""
 
-    num_refits: int = entry("bootstrap refits")
+    num_refits: Count = entry("bootstrap refits")
     threshold: float = entry("threshold of risk for the classification")
     mean_absolute_difference: float = entry("mean absolute change of a patient's risk")
     median_interval_width: float = entry("median width of the interval with 95 % of the refits")
@@ -266,8 +270,8 @@ class LabelScore(_Block):
 
     label: str = entry("name of the definition")
     definition: str = entry("the definition in words")
-    num_patients: int = entry("patients with a known outcome under it")
-    events: int = entry("patients among them with expansion")
+    num_patients: Count = entry("patients with a known outcome under it")
+    events: Count = entry("patients among them with expansion")
     is_run_label: bool = entry("whether it is the definition of the run")
     auroc: Score = entry("AUROC of the model", default_factory=Score)
     ridge2_auroc: Score = entry("AUROC of the two-variable ridge", default_factory=Score)
@@ -280,7 +284,7 @@ class Attributions(_Block):
 
     method: str = entry("how importance is measured")
     rank_correlation: float | None = entry("mean rank correlation of the importances between two repeats")
-    num_fits: int = entry("fits that were measured")
+    num_fits: Count = entry("fits that were measured")
     top: list[str] = entry("the ten most important inputs")
     clear: list[str] = entry("inputs whose interval lies above zero")
 
@@ -303,6 +307,17 @@ class EvaluationBlocks(_Block):
     attributions: Attributions | None = entry("importance of the inputs (evaluation=full)", default=None)
 
 
+@dataclass
+class _Config:
+    """The part of a run's configuration that a reader of result.json uses."""
+
+    label: LabelConfig | None = None
+    features: FeaturesConfig | None = None
+    split: SplitConfig | None = None
+    evaluation: EvaluationConfig | None = None
+    model: ModelConfig | None = None
+
+
 @dataclass(kw_only=True)
 class RunResult(EvaluationBlocks):
     """result.json of a run of train.py."""
@@ -322,11 +337,11 @@ class RunResult(EvaluationBlocks):
     tags: list[str] = entry("words to find the run by")
     versions: dict[str, str] = entry("versions of Python, hemexp and its main packages")
     seconds: float = entry("computing time of the run in seconds", default=0.0)
-    num_train: int = entry("patients in the training part")
-    num_val: int = entry("patients in the validation part")
-    num_test: int = entry("patients in the test part")
-    events_train: int = entry("training patients with expansion")
-    events_test: int = entry("test patients with expansion")
+    num_train: Count = entry("patients in the training part")
+    num_val: Count = entry("patients in the validation part")
+    num_test: Count = entry("patients in the test part")
+    events_train: Count = entry("training patients with expansion")
+    events_test: Count = entry("test patients with expansion")
     metrics: dict[str, Score] = entry(
         "test/… and cv/… with accuracy, majority_accuracy, auroc, auprc, brier and log_loss", default_factory=dict
     )
@@ -334,11 +349,11 @@ class RunResult(EvaluationBlocks):
     majority: int = entry("the more frequent outcome in the training part, 1 or 0")
     label_definition: str = entry("the definition of expansion in words")
     input_group: str = entry("the group of inputs")
-    num_features: int = entry("number of inputs")
+    num_features: Count = entry("number of inputs")
     flow: PatientFlow = entry("patients in each part")
     data: DataSource = entry("the cohort that was read")
     best_possible_auroc: float | None = entry("AUROC of the true risk in a synthetic population", default=None)
-    epochs: int | None = entry("epochs trained; 1 for a model without epochs", default=None)
+    epochs: Count | None = entry("epochs trained; 1 for a model without epochs", default=None)
     best_epoch: int | None = entry("epoch of the best weights", default=None)
     best_loss: float | None = entry("loss of the best weights", default=None)
     stopped_by: str | None = entry("stop_loss, patience, max_epochs, or fitted (no epochs)", default=None)
@@ -359,11 +374,11 @@ class PredictionResult(_Block):
     data_hash: str = entry("hash of the scans that were predicted")
     data: DataSource = entry("the cohort that was read")
     seconds: float = entry("computing time in seconds")
-    num_patients: int = entry("patients predicted")
-    num_train: int = entry("patients among them that the model was trained on: never scored")
-    num_test: int = entry("patients scored")
-    num_own_test: int = entry("patients among those scored who were the run's own test part")
-    events_test: int = entry("patients scored with expansion")
+    num_patients: Count = entry("patients predicted")
+    num_train: Count = entry("patients among them that the model was trained on: never scored")
+    num_test: Count = entry("patients scored")
+    num_own_test: Count = entry("patients among those scored who were the run's own test part")
+    events_test: Count = entry("patients scored with expansion")
     metrics: dict[str, Score] = entry("test/… scores with intervals")
     prevalence_baseline: PrevalenceBaseline = entry("scores of the run's training prevalence")
     comparison: list[ComparedModel] = entry("the model beside the partial BRAIN score, AUROC only")
@@ -420,15 +435,9 @@ def check_result(content: Mapping[str, Any], path: Path, kind: type[Result]) -> 
             f"{path}: schema_version is {version!r}; this version of hemexp reads {SCHEMA_VERSION}; "
             "use the version that wrote the file"
         )
-    from pydantic import ValidationError
-
-    try:
-        result: Result = _build_reader(kind is RunResult).validate_json(json.dumps(content), strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise UserError(f"{path}: {place}: {first['msg']}{more}; rule: a file as hemexp wrote it") from None
+    result: Result = _parse(content, path, kind)
+    if isinstance(result, RunResult):
+        _parse(result.config, path, _Config, "config.")
     for name in ("status", "conclusion", "verdict", "seconds", "metrics"):  # have a default until the run has ended
         if name not in content:
             raise UserError(f"{path}: {name}: is missing; rule: a file as hemexp wrote it")
@@ -441,11 +450,26 @@ def check_result(content: Mapping[str, Any], path: Path, kind: type[Result]) -> 
     return result
 
 
+def _parse(content: Mapping[str, Any], path: Path, kind: Any, prefix: str = "") -> Any:
+    """Return the content of a file as a dataclass; `prefix` is the place of the content in the file."""
+    from pydantic import ValidationError
+
+    try:
+        return _build_reader(kind).validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    except UserError as error:  # of a section of the configuration
+        problem, more = str(error), ""
+    raise UserError(f"{path}: {prefix}{problem}{more}; rule: a file as hemexp wrote it")
+
+
 @cache
-def _build_reader(is_run: bool) -> Any:
+def _build_reader(kind: Any) -> Any:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(RunResult if is_run else PredictionResult)
+    return TypeAdapter(kind)
 
 
 def _check_value(path: Path, name: str, value: Any, allowed: Sequence[Any]) -> None:

@@ -208,6 +208,9 @@ def test_a_damaged_file_of_a_run_is_named(finished_run: Path, workbooks: Path, t
         with pytest.raises(UserError, match=f"{name}: .*{words}"):
             predict(cfg, tmp_path / "out")
         (run / name).write_bytes(whole)
+    (run / "fingerprint.json").write_text('{"0123456789abcdef": "banana"}')
+    with pytest.raises(UserError, match=r"fingerprint\.json: 0123456789abcdef: holds 'banana'; rule: one of train, "):
+        predict(cfg, tmp_path / "out")
     (run / "fingerprint.json").unlink()
     assert predict(cfg, tmp_path / "out").verdict.startswith("INCOMPLETE: the run's fingerprint.json is missing")
 

@@ -98,6 +98,30 @@ def test_a_value_that_the_format_does_not_allow_is_named(
         read(tmp_path / "result.json", content | {name: value})
 
 
+@pytest.mark.parametrize(("name", "value"), [("num_test", 10**400), ("events_train", -1), ("seconds", "1 h")])
+def test_an_impossible_number_is_named(name: str, value: Any, content: dict[str, Any], tmp_path: Path):
+    with pytest.raises(UserError, match=rf"result\.json: {name}: Input should be .*rule: "):
+        read(tmp_path / "result.json", content | {name: value})
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "message"),
+    [
+        ("model", "sacnn", "config.model: Input should be"),
+        ("label", {"name": "a", "window_hours": [48]}, "config.label.window_hours: Input should be"),
+        ("label", {"name": "a", "window_hours": -1}, "config.label.window_hours=-1.0: must be above 0"),
+        ("features", {"name": "paper", "clip": 10**400}, "config.features.clip=inf: must be a finite number"),
+        ("split", -1, "config.split: Input should be"),
+        ("evaluation", {"name": "standard", "patients": 1}, "config.evaluation.patients: Input should be"),
+    ],
+)
+def test_an_edited_configuration_is_named(
+    section: str, value: Any, message: str, content: dict[str, Any], tmp_path: Path
+):
+    with pytest.raises(UserError, match=rf"result\.json: {message}"):
+        read(tmp_path / "result.json", content | {"config": content["config"] | {section: value}})
+
+
 def replace_loss(text: str, number: str) -> str:
     before, _, after = text.partition('"best_loss": ')
     return f'{before}"best_loss": {number}{after[after.index(",") :]}'

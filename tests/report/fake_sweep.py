@@ -33,7 +33,7 @@ def sweep_json(**changes: Any) -> dict[str, Any]:
         "seconds": 61.5,
         "versions": {"hemexp": "0.2.0"},
         "winner": {"job": 4, "folder": "4", "num_jobs": 17, "score": scored(0.66, 0.07),
-                   "reevaluation": scored(0.621, 0.07), "fold_seed": 9},
+                   "conclusion": "not_better_than_baselines", "reevaluation": scored(0.621, 0.07), "fold_seed": 9},
         "nested": None,
     } | changes  # fmt: skip
 
@@ -88,7 +88,7 @@ def write_sweep(
     for _, job in table[table["status"] == "done"].iterrows():
         folder = path / job["folder"]
         (folder / ".hydra").mkdir(parents=True)
-        config = {"evaluation": {"name": "standard", "patients": patients}}
+        config = {"evaluation": {"name": "standard", "patients": patients}} if patients else {}
         job_result = result() | {"caveats": list(caveats), "config": config}
         (folder / "result.json").write_text(json.dumps(job_result), encoding="utf-8")
         (folder / "splits.json").write_text(json.dumps({"train": IDS}), encoding="utf-8")

@@ -145,7 +145,7 @@ def test_a_search_reports_the_test_part_of_its_winner(tmp_path: Path):
     assert "settings drawn at random" in part(html, "swept")
     assert "within the training part; the highest is best" in part(html, "swept")
     assert re.findall(r'<div class="value">(.*?)<', html)[2] == "0.613"
-    assert 'class="banner SWEEP"' in html
+    assert 'class="banner not_better_than_baselines"><strong>Best job: the model is not shown to be better' in html
 
 
 def test_a_search_that_continued_after_a_report_has_an_optimistic_test_score(tmp_path: Path):

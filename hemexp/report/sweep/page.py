@@ -57,14 +57,14 @@ def _top(sweep: SweepFiles) -> dict[str, Any]:
     alarms = [f"In {count(leaks)} jobs the test patients or the outcome influenced the training."] if leaks else []
     alarms += [_ENDS[status]] if status in _ENDS else []
     kind = LEAKAGE if leaks else INCOMPLETE
-    conclusion = sweep.winner.get("conclusion")
-    title = load_texts("texts")["conclusions"][conclusion][0] if conclusion in CONCLUSIONS else "No job is ranked"
-    banner = {"kind": conclusion, "title": f"The best job. {title}", "text": _CHOOSES}
+    conclusion, title = sweep.winner.get("conclusion"), f"Sweep of {count(len(sweep.jobs))} jobs"
+    if conclusion in CONCLUSIONS:
+        title = f"Best job: {load_texts('texts')['conclusions'][conclusion][0].lower()}"
     return {
         "title": f"Sweep of {count(len(sweep.jobs))} jobs: prediction of hematoma expansion",
         "sub": "Report of a sweep of hemexp",
         "source": "the sweep directory",
-        "banner": banner,
+        "banner": {"kind": conclusion, "title": title, "text": _CHOOSES},
         "alarm": {"kind": kind, "title": "Read this first", "text": " ".join(alarms)} if alarms else None,
         "verdict": "",
         "warning": "",
