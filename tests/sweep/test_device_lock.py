@@ -85,5 +85,5 @@ def test_the_ids_of_an_allocation_are_respected(two_gpus: list[str], monkeypatch
 def test_accelerator_auto_uses_the_gpus_of_this_machine(two_gpus: list[str]):
     assert find_lock_names(GPUsConfig("gpus"), "auto") == [f"gpu-{uuid}" for uuid in UUIDS]
     two_gpus.clear()
-    with pytest.raises(UserError, match="finds no GPU on this machine"):
+    with pytest.raises(UserError, match="finds no GPU here"):
         find_lock_names(GPUsConfig("gpus"), "auto")
