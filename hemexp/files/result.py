@@ -381,8 +381,8 @@ class PredictionResult(_Block):
     events_test: Count = entry("patients scored with expansion")
     metrics: dict[str, Score] = entry("test/… scores with intervals")
     prevalence_baseline: PrevalenceBaseline = entry("scores of the run's training prevalence")
-    comparison: list[ComparedModel] = entry("the model beside the partial BRAIN score, AUROC only")
-    calibration: CalibrationByStage = entry("calibration in the patients scored")
+    comparison: list[ComparedModel] = entry("the model beside the partial BRAIN score; only test_auroc fields")
+    calibration: CalibrationByStage = entry("calibration in the patients scored, as test")
 
 
 Result = TypeVar("Result", RunResult, PredictionResult)
