@@ -86,8 +86,8 @@ def _interval(sweep: SweepFiles) -> str:
     if sweep.ranked_by.startswith("cv/"):
         return (
             "In brackets, 95 % intervals: how far a score would move with other patients. All jobs use the same "
-            "patients, so overlapping intervals do not mean that two jobs are equally good. The intervals are not corrected for choosing "
-            "the best job."
+            "patients, so overlapping intervals do not mean that two jobs are equally good. The intervals are not "
+            "corrected for choosing the best job."
         )
     return "The score of the validation part has no interval."
 
