@@ -60,9 +60,7 @@ def print_prediction_summary(result: PredictionResult, directory: Path) -> None:
     notes += _calibration_notes("these patients", result.calibration.test)
     notes.append(f"{result.num_test - result.num_own_test} of these patients are new to the run")
     if result.num_own_test:
-        notes.append(
-            f"{result.num_own_test} of these patients are the run's own test part: this is not an external test"
-        )
+        notes.append(f"{result.num_own_test} of these patients are the run's own test part: not an external test")
     if result.num_train:
         notes.append(f"{result.num_train} patients of the run's own training part are predicted but not scored")
     if min(result.events_test, result.num_test - result.events_test) < 100:

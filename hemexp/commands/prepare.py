@@ -12,7 +12,7 @@ from hemexp.cohort.findings import CohortError
 from hemexp.cohort.labels import check_follow_up, label_patients
 from hemexp.cohort.load import Cohort, load_cohort
 from hemexp.config import PrepareConfig
-from hemexp.data.preprocessing import fill_from_previous
+from hemexp.data.imputation import fill_from_previous
 from hemexp.errors import UserError
 from hemexp.files.writing import write_csv
 

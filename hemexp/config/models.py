@@ -134,9 +134,7 @@ class LogisticConfig(EstimatorConfig):
     """Penalized logistic regression. Null values are chosen by cross-validation within the training part."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("logistic",)
-    C: Optional[float] = key(
-        None, "inverse penalty; null: chosen by cross-validation within the training part", above=0
-    )
+    C: Optional[float] = key(None, "inverse penalty; null: chosen by cross-validation in the training part", above=0)
     l1_ratio: Optional[float] = key(
         0.0, "0 ridge, 1 lasso, between them elastic net; null: chosen together with model.C", at_least=0, at_most=1
     )

@@ -77,9 +77,7 @@ def split_patients(patients: pd.DataFrame, expansion: pd.Series, split: SplitCon
     marked = (patients["dataset_part"] == TRAINING_MARK).to_numpy()
     eligible = np.flatnonzero(known & marked if marked.any() else known)
     if len(eligible) == 0:
-        raise UserError(
-            "no patient to train on has a known outcome; rule: later scans, and the mark 训练 if marks are used"
-        )
+        raise UserError("no patient to train on has a known outcome; rule: later scans, and the mark 训练 if used")
     in_train = _assign_train(labels[eligible], split, seed)
     parts = np.where(known, "unused", "unlabelled").astype(object)
     parts[eligible] = np.where(in_train, "train", "test")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hemexp.data.preprocessing import Preprocessing, fit_preprocessing
+from hemexp.data.imputation import Preprocessing, fit_preprocessing
 from hemexp.errors import UserError
 from hemexp.types import Array
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hemexp.data.preprocessing import Preprocessing
+from hemexp.data.imputation import Preprocessing
 from hemexp.data.training_set import TrainingSet
 from hemexp.errors import UserError
 from hemexp.models.estimator import Estimator

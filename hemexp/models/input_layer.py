@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from hemexp.data.preprocessing import Preprocessing
+from hemexp.data.imputation import Preprocessing
 
 
 class InputLayer(nn.Module):

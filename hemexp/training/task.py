@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from hemexp.config import NetConfig, SelfAttentionConfig, TrainerConfig
 from hemexp.models.registry import build_network
 from hemexp.training.batched_network import BatchedNetwork, Weights
+from hemexp.training.loss import auroc, cross_entropy
 from hemexp.training.member import Member
 from hemexp.training.patient_batch import ROW_MULTIPLE, PatientBatch, build_batch, build_input_layer
 
@@ -104,7 +105,7 @@ class ExpansionTask(LightningModule):
         updated = False
         for patients, inputs, share, noise in self._steps(epoch, batch["train"], full):
             logits = self.net(inputs, noise)  # (M, B, 2)
-            loss = _losses(logits, patients)  # (M,)
+            loss = cross_entropy(logits, patients)  # (M,)
             self.net.weights.grad = None
             torch.autograd.backward(loss.sum())  # the sum, not the mean: the gradient of a member must not depend on M
             hits = (logits[:, :, 1] > logits[:, :, 0]) == patients.labels.bool()
@@ -117,7 +118,7 @@ class ExpansionTask(LightningModule):
         if val is not None:
             with torch.no_grad():
                 logits = self.net(val)
-            scores["val/loss"] = _losses(logits, batch["val"])
+            scores["val/loss"] = cross_entropy(logits, batch["val"])
             scores["val/logits"] = logits[:, :, 1] - logits[:, :, 0]
         if not updated:
             self._update_best(epoch, scores[self.monitor])
@@ -278,30 +279,3 @@ def _init_network(member: Member) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(member.seed)
         return build_network(len(member.training_set.features), **asdict(member.model))
-
-
-def _losses(logits: Tensor, patients: PatientBatch) -> Tensor:
-    """Return the mean cross entropy of each member, (M,)."""
-    losses = F.cross_entropy(logits.flatten(0, 1), patients.labels.flatten(), reduction="none")
-    return patients.mean(losses.view_as(patients.labels))
-
-
-def auroc(scores: Tensor, labels: Tensor, real: Tensor) -> Tensor:
-    """Return the AUROC of each epoch and member. Ties count half; NaN if a class is missing.
-
-    Args:
-        scores: the higher, the more likely is expansion.
-        labels: 1 or 0.
-        real: False for padding.
-
-    Shape:
-        scores: (E, M, V); labels, real: (M, V). Output: (E, M).
-    """
-    scores = scores.masked_fill(~real, torch.inf)
-    ordered = scores.sort(dim=2).values.contiguous()
-    below, upto = (torch.searchsorted(ordered, scores.contiguous(), side=side) for side in ("left", "right"))
-    ranks = (below + upto + 1).double() / 2
-    positive, negative = real & (labels == 1), real & (labels == 0)
-    counts = positive.sum(1), negative.sum(1)
-    area = ((ranks * positive).sum(2) - counts[0] * (counts[0] + 1) / 2) / (counts[0] * counts[1])
-    return area.masked_fill(scores.isnan().any(2), torch.nan).to(scores.dtype)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from hemexp.data.preprocessing import Preprocessing, fit_preprocessing
+from hemexp.data.imputation import Preprocessing, fit_preprocessing
 from hemexp.errors import UserError
 from hemexp.models.input_layer import InputLayer
 from hemexp.models.registry import build_network

@@ -25,10 +25,11 @@ from hemexp.models.registry import build_network
 from hemexp.training.checkpoint import members_key
 from hemexp.training.fit import fit, get_shape
 from hemexp.training.loop import fit_group
+from hemexp.training.loss import auroc
 from hemexp.training.member import FitResult, Member
 from hemexp.training.patient_batch import build_input_layer
 from hemexp.training.recorder import Recorder
-from hemexp.training.task import ExpansionTask, GroupBatches, auroc
+from hemexp.training.task import ExpansionTask, GroupBatches
 
 Make = Callable[..., list[Member]]
 

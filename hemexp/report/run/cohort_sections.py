@@ -7,10 +7,7 @@ from hemexp.report.blocks import Block, problem_text, section, table, text
 from hemexp.report.run.read import RunFiles
 
 _CLOCKS = {"onset": "symptom onset", "baseline": "the first scan"}
-_REASONS = {
-    "no_followup": "no scan after the first",
-    "no_scan_in_window": "no later scan within the window",
-}
+_REASONS = {"no_followup": "no scan after the first", "no_scan_in_window": "no later scan within the window"}
 
 
 def outcome(run: RunFiles) -> Block | None:

@@ -82,9 +82,7 @@ def _expected_optimism(sweep: SweepFiles, jobs: pd.DataFrame, again: bool) -> st
         f"mean{'' if seeds else ', at most: part of the spread is true difference'}."
     )
     if not again:
-        parts.append(
-            "The best job was not evaluated again on new folds, so its optimism is only known from this estimate."
-        )
+        parts.append("The best job was not evaluated again on new folds, so only this estimate shows its optimism.")
     return " ".join(parts)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hemexp.data.preprocessing import fill_from_previous, fit_preprocessing, mean_of_last
+from hemexp.data.imputation import fill_from_previous, fit_preprocessing, mean_of_last
 
 NAN = np.nan
 
