@@ -114,7 +114,7 @@ class ExpansionTask(LightningModule):
             if share == 1 and self.monitor == "train/loss":
                 self._update_best(epoch, scores["train/loss"])  # the loss of the weights before the step
                 updated = True
-            self._step()
+            self._step(self.trainer.optimizers[0])
         if val is not None:
             with torch.no_grad():
                 logits = self.net(val)
@@ -169,10 +169,9 @@ class ExpansionTask(LightningModule):
             factors[row, :size] = (torch.rand(size, width, generator=generator) >= rate).to(dtype) / (1 - rate)
         return factors.to(self.device)
 
-    def _step(self) -> None:
+    def _step(self, optimizer: torch.optim.Optimizer) -> None:
         """Take an optimizer step with the gradient of `net.weights`, split into the optimizer's parameters."""
         assert self.net.weights.grad is not None
-        optimizer = self.trainer.optimizers[0]
         parameters = _get_parameters(optimizer)
         gradients = torch.split(self.net.weights.grad, [len(parameter) for parameter in parameters])
         for parameter, gradient in zip(parameters, gradients, strict=True):
