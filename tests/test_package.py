@@ -93,8 +93,7 @@ def test_predict_and_the_processes_that_fit_estimators_start_without_lightning()
 def test_every_public_name_can_be_imported():
     assert set(hemexp.__all__) <= set(dir(hemexp))
     assert all(getattr(hemexp, name).__name__ == name for name in hemexp.__all__)
-    with pytest.raises(AttributeError, match="nonsense"):
-        hemexp.nonsense  # noqa: B018
+    assert not hasattr(hemexp, "nonsense")
 
 
 def test_every_changelog_version_has_a_heading():

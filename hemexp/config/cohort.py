@@ -27,7 +27,7 @@ class SyntheticDataConfig(DataConfig):
     num_patients: int = key(100, "synthetic patients with a known outcome", at_least=1, at_most=10**6)
     num_unlabelled: int = key(60, "synthetic patients with a first scan only", at_least=0, at_most=10**6)
     prevalence: float = key(0.23, "expected share of synthetic patients with expansion", at_least=0.001, at_most=0.999)
-    signal: float = key(1.0, "strength of inputs as predictors: 0 none, 1 realistic, 4 strong", at_least=0, at_most=20)
+    signal: float = key(1.0, "strength of the inputs' effect: 0 none, 1 realistic, 4 strong", at_least=0, at_most=20)
     seed: int = key(2024, "seed of the synthetic cohort; the key seed is the seed of the run", at_least=0)
     planted_errors: bool = key(False, "plant the errors of the published workbooks in the synthetic ones")
 
@@ -45,14 +45,14 @@ class LabelConfig(Section):
     name: str = key(REQUIRED, "name of the definition")
     absolute_ml: Optional[float] = key(6.0, "growth that counts as expansion; null: not used", above=0, unit="mL")
     relative: Optional[float] = key(
-        0.33, "fraction of the first volume that counts as expansion; null: not used", above=0, at_most=10
+        0.33, "growth that counts, as a fraction of the first volume; null: not used", above=0, at_most=10
     )
     window_hours: float = key(48.0, "time window in which a later scan counts", above=0, unit="hours")
     clock: str = key("onset", "start of the window; baseline: the first scan", choices=("onset", "baseline"))
     inclusive: bool = key(True, "true: growth equal to a threshold counts (>=); false: growth must exceed it (>)")
     no_scan_in_window: str = key(
         "negative",
-        "patient scanned only after the window; exclude: left out",
+        "later scans, but none in the window: no expansion, or left out",
         choices=("negative", "exclude"),
     )
     intraventricular: bool = key(False, "new intraventricular blood counts too; true is refused: no table holds it")
@@ -81,7 +81,9 @@ class FeaturesConfig(Section):
 
     PREFIX: ClassVar[str] = "features"
     name: str = key(REQUIRED, "name of the group of inputs; it is set by features=NAME")
-    clip: float = key(10.0, "scaled inputs are limited to plus or minus this many", above=0, unit="SD")
+    clip: float = key(
+        10.0, "largest distance of an input from its training mean; larger ones are cut", above=0, unit="SD"
+    )
 
 
 @dataclass

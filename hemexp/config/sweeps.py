@@ -18,7 +18,9 @@ class WhereConfig(Section):
 
     PREFIX: ClassVar[str] = "where"
     name: str = key(REQUIRED, "name of the place; it is set by where=NAME")
-    job_timeout: Optional[float] = key(None, "longest run of a job; null: no limit", above=0, unit="seconds")
+    job_timeout: Optional[float] = key(
+        None, "longest run of a job, without waiting; null: no limit", above=0, unit="seconds"
+    )
     silence_timeout: Optional[float] = key(1800.0, _SILENCE, above=0, unit="seconds")
 
 
@@ -67,7 +69,9 @@ class SlurmConfig(ClusterConfig):
     time_minutes: int = key(240, "time after which Slurm stops a job", above=0, unit="minutes")
     memory_gb: float = key(8.0, "memory of a job", above=0, unit="GB")
     cpus_per_job: int = key(1, "CPU cores of a job", above=0)
-    gpus_per_job: Optional[int] = key(None, "null: 1 if trainer.accelerator is a GPU, else 0", choices=(0, 1))
+    gpus_per_job: Optional[int] = key(
+        None, "GPUs of a job; null: 1 if the accelerator is a GPU, else 0", choices=(0, 1)
+    )
     max_parallel: int = key(64, "jobs that run at the same time", above=0)
     options: dict[str, Any] = key({}, "more options of sbatch, such as {qos: long, constraint: a100}")
 
@@ -80,7 +84,7 @@ class RayConfig(ClusterConfig):
     address: Optional[str] = key(None, "the cluster, such as auto or ray://HOST:10001; null: start Ray here")
     cpus_per_job: float = key(1.0, "CPU cores of a job", above=0)
     gpus_per_job: Optional[float] = key(
-        None, "such as 0.5 GPUs; null: 1 if trainer.accelerator is a GPU, else 0", at_least=0, at_most=1
+        None, "GPUs of a job, such as 0.5; null: 1 if the accelerator is a GPU, else 0", at_least=0, at_most=1
     )
 
 

@@ -182,7 +182,7 @@ class ComparedModel(_Block):
 
 @dataclass(kw_only=True)
 class Claim(_Block):
-    """How the model compares with the baselines, by measure (auroc, brier)."""
+    """The comparison of the model with the baselines, by measure (auroc, brier)."""
 
     auroc: str = entry("better than baseline, not better than baseline or worse than baseline")
     brier: str = entry("the same by Brier score")
