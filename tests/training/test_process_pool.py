@@ -213,7 +213,7 @@ def test_a_script_without_a_main_guard_gets_an_error_message(tmp_path: Path):
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode != 0
-    assert "a script must call fit under __name__ == '__main__'" in done.stderr
+    assert "call fit under __name__ == '__main__'" in done.stderr
     assert "Exception in thread" not in done.stderr
 
 
