@@ -15,11 +15,14 @@ ARGUMENTS = {
     "nested.py": ["--repeats", "1", "--inner-repeats", "1", "--candidates", "ridge2", "firth, minimal", "prevalence"],
     "sweep.py": ["--epochs", "2", "--jobs", "2", "--fits", "3", "--rival-jobs", "1"],
 }
+LONG = {"commands.py", "sweep.py"}  # they also run the rival's processes
 TABLES = {"one_run.py": 1, "group.py": 4, "commands.py": 1, "nested.py": 1, "sweep.py": 2, "simulation.py": 5}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ARGUMENTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.nightly if name in LONG else ()) for name in ARGUMENTS]
+)
 def test_a_benchmark_runs_and_prints_its_tables(name: str):
     command = [sys.executable, str(ROOT / "benchmarks" / name), *ARGUMENTS[name]]
     environment = {key: value for key, value in os.environ.items() if key != "HEMEXP_COHORT"}

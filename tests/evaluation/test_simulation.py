@@ -18,6 +18,7 @@ def hits(cohorts: list[dict[str, tuple[float, float, float, float]]], name: str)
     return int(((low <= truth) & (truth <= high)).sum())
 
 
+@pytest.mark.nightly
 def test_intervals_of_cross_validation_contain_the_score_of_the_fold_models_in_100_000_new_patients():
     cfg = simulation.config("model=ridge2")
     both = simulation.over_cohorts(lambda seed: simulation.cross_validated(cfg, 100, 100_000, seed), COHORTS, 2)
@@ -35,6 +36,7 @@ def test_the_true_risks_are_measured_as_calibrated():
     assert min(hits(results, "slope"), hits(results, "intercept")) >= 88
 
 
+@pytest.mark.nightly
 def test_a_model_without_signal_is_rarely_called_better_than_baseline():
     cfg = simulation.config("model=logistic", "model.C=0.01")
     claims = simulation.over_cohorts(lambda seed: simulation.claims(cfg, 100, seed), 40, 2)

@@ -499,7 +499,7 @@ def test_a_search_from_the_command_line_continues_after_a_kill_and_does_not_use_
     assert not set(seen) & set(parts["test"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_networks_that_do_not_learn_are_pruned(run_command: Callable[..., Any], tmp_path: Path):
     """The lowest learning rate is 1e-9: the network does not change, and its running score is low."""
     data = ["data=synthetic", "data.num_patients=80", "data.signal=4", "features=admission", "model=mlp"]
