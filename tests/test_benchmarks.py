@@ -8,6 +8,7 @@ import pytest
 from small import ROOT
 
 ARGUMENTS = {
+    "cohort.py": ["--patients", "200"],
     "one_run.py": ["--epochs", "3", "--rounds", "1"],
     "group.py": ["--epochs", "2", "--rounds", "1", "--members", "1", "2"],
     "simulation.py": ["--cohorts", "2", "--fresh", "1000", "--jobs", "1"],
@@ -16,7 +17,15 @@ ARGUMENTS = {
     "sweep.py": ["--epochs", "2", "--jobs", "2", "--fits", "3", "--rival-jobs", "1"],
 }
 LONG = {"commands.py", "sweep.py"}  # they also run the rival's processes
-TABLES = {"one_run.py": 1, "group.py": 4, "commands.py": 1, "nested.py": 1, "sweep.py": 2, "simulation.py": 5}
+TABLES = {
+    "cohort.py": 1,
+    "one_run.py": 1,
+    "group.py": 4,
+    "commands.py": 1,
+    "nested.py": 1,
+    "sweep.py": 2,
+    "simulation.py": 5,
+}
 
 
 @pytest.mark.slow

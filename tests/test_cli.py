@@ -53,7 +53,7 @@ def test_configuration_is_checked_without_torch_or_pandas():
             ["-m", "seed=0,1", "trainer.accelerator=mps"], ["trainer.accelerator=mps"], marks=pytest.mark.slow
         ),
         (["-m", "seed=0,1", "model.kernel_size=4"], ["model.kernel_size=4"]),
-        (["data.root=missing"], ["missing", "no such folder"]),
+        (["data.root=missing"], ["missing", "no such file or folder"]),
         pytest.param(["trainer.accelerator=mps"], ["trainer.accelerator=mps", "cpu"], marks=pytest.mark.slow),
     ],
 )

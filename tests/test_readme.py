@@ -10,10 +10,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from cohort.hospital import draw_scans
 from small import FAST, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 USAGE = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
+OWN_DATA = (ROOT / "docs" / "your-own-data.md").read_text(encoding="utf-8")
 PYTHON = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 RUN_BY_CI = [  # they install, or run the test suite
     "pip install -c constraints.txt -e . && python train.py",
@@ -105,6 +107,15 @@ def test_the_commands_of_the_usage_page_run_in_order(tmp_path: Path):
     assert (tmp_path / "outputs" / "ridge" / "DONE").is_file()
     assert len(list(tmp_path.glob("outputs/models/*/DONE"))) == 12
     assert len(list(tmp_path.glob("outputs/sweeps/*/*/DONE"))) == 4
+
+
+@pytest.mark.slow
+def test_three_commands_go_from_a_spreadsheet_to_a_report(tmp_path: Path):
+    table = draw_scans(60)[["patient", "time", "onset", "age", "sex", "ml"]]
+    table.columns = ["Patient", "CT time", "Onset", "Age", "Sex", "Hematoma volume (mL)"]
+    table.to_excel(tmp_path / "registry.xlsx", index=False)
+    run_in_order(commands(OWN_DATA), tmp_path)
+    assert (tmp_path / "run" / "report.html").is_file()
 
 
 @pytest.mark.slow

@@ -2,10 +2,10 @@
 
 The flow is files → tables → labels → findings and table one:
 
-- files: `workbook` and `workbook_tables` read the published workbooks (`sheet`, `cells`) and `merge` joins them;
-  `tidy` reads scans.csv; `synthetic` writes workbooks of simulated patients (`population`).
-- tables: `load` reads a cohort, `checks` checks it; `columns` holds the column names.
-- labels: `labels` says which patients had hematoma expansion.
+- files: `reading` makes one table of scans from any files; `synthetic` writes workbooks of simulated patients
+  (`population`), and `template` blank workbooks.
+- tables: `load` reads a cohort, `checks` checks it; `columns` and ``columns.yaml`` are the data dictionary.
+- labels: `labels` says which patients had the outcome; `find_column` finds a column that the user names.
 - findings: `findings` collects errors and warnings, each with its cell.
 - table one: `table_one` describes the patients by outcome.
 """

@@ -1,195 +1,344 @@
 """Check the table of scans, whatever files it was read from: the range of each column, then rules between rows."""
 
+from collections.abc import Callable, Iterable
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.findings import CellLocator, Findings, RecordFindings
 
 MEASURABLE_ABOVE = 20.0  # 10^-3 mL: the published workbooks have no shape for volumes up to this
-
-
-def _number(rule: str, check: pa.Check | None = None, nullable: bool = True) -> pa.Column:
-    return pa.Column(float, check, nullable=nullable, description=rule)
-
-
-def _within(low: float, high: float, unit: str = "") -> pa.Column:
-    return _number(f"{low:g} to {high:g}{unit}", pa.Check.in_range(low, high))
-
-
-def _one_of(*values: float) -> pa.Column:
-    return _number(" or ".join(f"{value:g}" for value in values), pa.Check.isin(values))
-
-
-PATIENTS = pa.DataFrameSchema(
-    {
-        "age": _within(0, 120, " years"),
-        "sex": _one_of(1, 2),
-        "mrs_before": _one_of(*range(6)),
-        **{name: _one_of(0, 1) for name in c.HISTORY + c.TREATMENTS},
-        "systolic": _within(40, 350, " mmHg"),
-        "diastolic": _within(10, 250, " mmHg"),
-        "onset_to_first_scan": _within(0, 720, " hours"),
-        "mrs_90d": _one_of(*range(7)),
-    }
-)
-SCANS = pa.DataFrameSchema(
-    {
-        "scan_serial": pa.Column(str, unique=True, description="each serial once"),
-        "hours_from_first_scan": _number("given", nullable=False),
-        "scan_time": pa.Column("datetime64[us]", nullable=False, description="given"),
-        **{
-            name: _number("given, 0 to 2000 mL (in 10^-3 mL)", pa.Check.in_range(0, 2e6), nullable=False)
-            for name in c.VOLUMES
-        },
-        **{name: _within(0, 1) for names in c.RATIOS.values() for name in names},
-        **{name: _number("a number") for names in c.RADIOMICS.values() for name in names},
-    }
-)
+_MOST_MISSING_VOLUMES = 0.2  # a larger share is a property of the cohort, not an error of single cells
+_MOST_VALUES = 7  # a message names up to so many legal values one by one
+_TOLERANCE = 0.01  # hours
+_SMALL_COHORT = 10  # patients; below it, a column may be constant by chance
+_KEYS = {"patient_id", "scan_serial", "scan_index", "scan_time", "hours_from_onset", "hours_from_first_scan"}
 
 
 def check_scans(scans: pd.DataFrame, locate: CellLocator, findings: Findings) -> None:
-    """Check a cohort's scans and add a finding for every cell that breaks a rule.
+    """Check a cohort's scans and add findings for the cells that break a rule, one for a column where they are many.
+
+    Args:
+        scans: a row a scan, labels 0 ... n-1. Columns that the cohort does not have are left out.
+        locate: from (row, column) to the cell in the file.
+        findings: receives the findings.
 
     Raises:
         CohortError: any finding is an error, here or while the files were read.
     """
     record_findings = RecordFindings(scans["patient_id"], locate, findings)
     firsts = scans[scans["scan_index"] == 0]
-    _check_schema(PATIENTS, firsts, record_findings)
-    _check_schema(SCANS, scans, record_findings)
-    _check_patients(scans, record_findings)
+    patient = pd.factorize(scans["patient_id"])[0]
+    _check_times(scans, patient, record_findings)
+    _check_values(scans, firsts, record_findings)
+    _check_volumes(scans, record_findings)
+    _check_serials(scans, record_findings)
+    _check_patients(scans, patient, record_findings)
     _check_pressure(firsts, record_findings)
     _check_unit(firsts, record_findings)
-    _check_times(scans, record_findings)
     findings.stop_on_errors()
-    _warn_missing(scans, firsts, record_findings)
+    empty = _warn_empty_columns(scans, record_findings)
+    _warn_constant_columns(firsts, record_findings)
+    _warn_unknown_hours(scans, record_findings)
+    _warn_missing(scans.drop(columns=empty), firsts.drop(columns=empty), record_findings)
     _warn_unusual(scans, firsts, record_findings)
 
 
-def _check_schema(schema: pa.DataFrameSchema, table: pd.DataFrame, findings: RecordFindings) -> None:
-    try:
-        schema.validate(table, lazy=True)
-    except pa.errors.SchemaErrors as errors:
-        cases = errors.failure_cases
-    else:
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _get_rule(column: c.Column) -> tuple[str, Callable[[pd.Series], pd.Series]] | None:
+    """Return the rule of a column's values in words and as a test; None for texts and for numbers of any size."""
+    low, high = column.range or ((0.0, 1.0) if column.kind == "yes_no" else (-np.inf, np.inf))
+    if column.kind in {"yes_no", "sex", "whole"} and np.isfinite(high):
+        values = range(int(low), int(high) + 1)
+        words = f"a whole number from {low:g} to {high:g}"
+        return " or ".join(map(str, values)) if len(values) <= _MOST_VALUES else words, lambda x: x.isin(values)
+    if column.kind not in {"number", "volume", "hours"} or not np.isfinite(high):
+        return None
+    words = f"{low:g} to {high:g}{f' {column.unit}' if column.unit else ''}"
+    if column.kind == "volume":
+        words = f"given, {low / 1000:g} to {high / 1000:g} mL (in 10^-3 mL)"
+    return words, lambda x: x.between(low, high)
+
+
+def _check_values(scans: pd.DataFrame, firsts: pd.DataFrame, findings: RecordFindings) -> None:
+    """Check every known column by its kind and its range; those of patients at the first scan."""
+    for column in _known(scans):
+        rule, table = _get_rule(column), firsts if column.of == "patient" else scans
+        if rule:
+            values = table[column.name]
+            _report_values(table.index[values.notna() & ~rule[1](values)], values, rule[0], findings)
+
+
+def _known(scans: pd.DataFrame) -> list[c.Column]:
+    return [column for name, column in c.known_columns().items() if name in scans]
+
+
+def _report_values(rows: pd.Index, values: pd.Series, rule: str, findings: RecordFindings) -> None:
+    name = str(values.name)
+
+    def message(i: int) -> str:
+        state = "empty, or its formula failed" if pd.isna(values[i]) else _number(values[i])
+        return f"{name} is {state}; rule: {rule}; correct the cell"
+
+    findings.each("error", "out_of_range", rows, name, message, lambda i: _number(values[i]))
+
+
+def _check_volumes(scans: pd.DataFrame, findings: RecordFindings) -> None:
+    """Check that hematoma volumes are given; where many are not, that is one warning."""
+    if "HM_volume" not in scans:
         return
-    for case in cases.itertuples():
-        name, value = str(case.column), case.failure_case
-        problem = "duplicate_serial" if case.check == "field_uniqueness" else "out_of_range"
-        shown = f"{value:g}" if isinstance(value, float) else value
-        state = "empty, or its formula failed" if pd.isna(value) else shown
-        message = f"{name} is {state}; rule: {schema.columns[name].description}; correct the cell"
-        findings.error(problem, int(case.index), name, message, shown)
+    volumes = scans["HM_volume"]
+    missing = volumes.isna()
+    if missing.mean() < _MOST_MISSING_VOLUMES:
+        rule = _get_rule(c.known_columns()["HM_volume"])
+        _report_values(scans.index[missing], volumes, rule[0] if rule else "", findings)
+    elif not missing.all():
+        message = f"HM_volume is empty in {missing.sum()} of {len(scans)} scans; their growth is unknown"
+        _warn_once("volume_missing", scans.index[missing], "HM_volume", message, findings)
 
 
-def _value(table: pd.DataFrame, record: Any, name: str) -> Any:
-    return table.at[record, name]
+def _check_serials(scans: pd.DataFrame, findings: RecordFindings) -> None:
+    serials = scans["scan_serial"]
+    given = serials.notna() & (serials != "")
+    rows = scans.index[serials.duplicated() & given]
+
+    def message(i: int) -> str:
+        first = findings.locate(int(serials.eq(serials[i]).to_numpy().argmax()), "scan_serial")
+        where = f"in cell {first.column}{first.row}" if first.column else f"in row {first.row}"
+        return f"scan_serial is {serials[i]}, as {where}; rule: each serial once; correct one of them"
+
+    findings.each("error", "duplicate_serial", rows, "scan_serial", message, serials.get)
 
 
-def _check_patients(scans: pd.DataFrame, findings: RecordFindings) -> None:
+def _check_patients(scans: pd.DataFrame, patient: np.ndarray[Any, Any], findings: RecordFindings) -> None:
     """Check that a patient's scans are numbered 0, 1, 2, ... and that its own columns agree in all of its scans."""
-    by_patient = scans.groupby("patient_id", sort=False)
-    expected = by_patient.cumcount()
-    for i in np.flatnonzero(scans["scan_index"] != expected):
-        number, row = _value(scans, i, "scan_index"), expected[i] + 1
-        message = f"scan_index is {number} in row {row} of the patient; rule: 0, 1, 2, ...; correct the cell"
-        findings.error("scan_index", i, "scan_index", message)
-    first = by_patient[c.PATIENT_COLUMNS].transform("first")
-    for name in c.PATIENT_COLUMNS:
-        differs = (scans[name] != first[name]) & ~(scans[name].isna() & first[name].isna())
-        for i in np.flatnonzero(differs):
-            value = _value(scans, i, name)
-            message = f"{name} is {value}, but {_value(first, i, name)} at the first scan; rule: one value a patient"
-            findings.error("inconsistent_patient", i, name, f"{message}; correct one of the cells", value)
+    numbers, expected = scans["scan_index"], scans.groupby(patient).cumcount()
+
+    def wrong_number(i: int) -> str:
+        position = expected[i] + 1
+        return f"scan_index is {numbers[i]} in row {position} of the patient; rule: 0, 1, 2, ...; correct the cell"
+
+    findings.each("error", "scan_index", np.flatnonzero(numbers != expected), "scan_index", wrong_number)
+    first_row = np.flatnonzero(expected == 0)[patient]  # patients are numbered in the order of their first rows
+    names = [column.name for column in _known(scans) if column.of == "patient" and column.name != "patient_id"]
+    for name in names:
+        values = scans[name]
+        first = values.iloc[first_row].set_axis(scans.index)
+        differs = (values != first) & ~(values.isna() & first.isna())
+
+        def two_values(i: int, name: str = name, values: pd.Series = values, first: pd.Series = first) -> str:
+            message = f"{name} is {values[i]}, but {first[i]} at the first scan; rule: one value a patient"
+            return f"{message}; correct one of the cells"
+
+        findings.each("error", "inconsistent_patient", np.flatnonzero(differs), name, two_values, values.get)
 
 
-def _check_times(scans: pd.DataFrame, findings: RecordFindings) -> None:
-    since_first = scans["hours_from_first_scan"]
-    by_patient = scans.groupby("patient_id", sort=False)
+def _check_times(scans: pd.DataFrame, patient: np.ndarray[Any, Any], findings: RecordFindings) -> None:
+    """Check that hours agree with times, and that every later scan is after the first."""
+    since_first, times, serials = scans["hours_from_first_scan"], scans["scan_time"], scans["scan_serial"]
+    column = "scan_time" if times.notna().any() else "hours_from_first_scan"
+    by_patient = since_first.groupby(patient)
     is_first = by_patient.cumcount() == 0
-    for i in np.flatnonzero((since_first < 0) | ((since_first == 0) & ~is_first)):
-        serial, delay = _value(scans, i, "scan_serial"), f"{since_first[i]:.2f} hours"
-        message = f"follow-up {serial} is {delay} after the first scan; rule: above 0; correct the time"
-        findings.error("follow_up_before_first", i, "scan_time", message, _value(scans, i, "scan_time"))
-    previous = by_patient["hours_from_first_scan"].shift()
-    for i in np.flatnonzero((since_first < previous) & (since_first > 0)):
-        message = "the scan is earlier than the one before it in the table; its time is used, not its position"
-        findings.warn("follow_up_order", i, "scan_time", message)
-    first_times = scans[is_first].set_index("patient_id")["scan_time"]
-    times = scans["scan_time"] - scans["patient_id"].map(first_times)
-    for name, expected, source in (
-        ("hours_from_first_scan", times.dt.total_seconds() / 3600, "from scan_time"),
-        ("hours_from_onset", scans["onset_to_first_scan"] + since_first, "onset_to_first_scan + hours_from_first_scan"),
-    ):
-        hours = scans[name]
-        for i in np.flatnonzero(((hours - expected).abs() > 0.01) | (hours.isna() & expected.notna())):
-            message = f"{name} is {hours[i]:.3f}; rule: {expected[i]:.3f} ({source}); correct one of the cells"
-            findings.error("hours_disagree", i, name, message)
+
+    def before_first(i: int) -> str:
+        delay = f"{since_first[i]:.2f} hours after the first scan"
+        return f"follow-up {serials[i]} is {delay}; rule: above 0; correct the time"
+
+    early = (since_first < 0) | ((since_first == 0) & ~is_first)
+    findings.each("error", "follow_up_before_first", np.flatnonzero(early), column, before_first, times.get)
+    disordered = (since_first < by_patient.shift()) & (since_first > 0)
+    message = "the scan is earlier than the one before it in the table; its time is used, not its position"
+    findings.each("warning", "follow_up_order", np.flatnonzero(disordered), column, lambda i: message)
+    first_times = times.iloc[np.flatnonzero(is_first)[patient]].set_axis(scans.index)
+    between = (times - first_times).dt.total_seconds() / 3600
+    between = between.where(since_first.notna())
+    if times.dropna().dt.second.eq(0).all():  # a spreadsheet may have shown and saved the minutes only
+        between = _warn_lost_seconds(since_first, between, findings)
+    _compare_hours(since_first, between, "from scan_time", findings)
+    if "onset_to_first_scan" in scans:
+        expected = scans["onset_to_first_scan"] + since_first
+        source = "onset_to_first_scan + hours_from_first_scan"
+        _compare_hours(scans["hours_from_onset"], expected, source, findings)
+
+
+def _warn_lost_seconds(hours: pd.Series, expected: pd.Series, findings: RecordFindings) -> pd.Series:
+    """Warn of hours that differ by less than a minute from times without seconds; return those to compare further."""
+    lost = (hours - expected).abs().between(_TOLERANCE, 1 / 60, inclusive="right")
+    message = f"the seconds of scan_time were lost: {lost.sum()} cells differ from hours_from_first_scan, which is used"
+    _warn_once("seconds_lost", hours.index[lost], "scan_time", message, findings)
+    return expected.mask(lost)
+
+
+def _compare_hours(hours: pd.Series, expected: pd.Series, source: str, findings: RecordFindings) -> None:
+    name = str(hours.name)
+    wrong = ((hours - expected).abs() > _TOLERANCE) | (hours.isna() & expected.notna())
+
+    def message(i: int) -> str:
+        state = "empty" if pd.isna(hours[i]) else f"{hours[i]:.3f}"
+        return f"{name} is {state}; rule: {expected[i]:.3f} ({source}); correct one of the cells"
+
+    findings.each("error", "hours_disagree", np.flatnonzero(wrong), name, message)
 
 
 def _check_pressure(firsts: pd.DataFrame, findings: RecordFindings) -> None:
-    for i in firsts.index[firsts["systolic"] <= firsts["diastolic"]]:
-        value = f"{_value(firsts, i, 'systolic'):g}/{_value(firsts, i, 'diastolic'):g}"
-        message = f"blood pressure is {value}; rule: systolic is above diastolic; correct the cell"
-        findings.error("blood_pressure", i, "systolic", message, value)
+    if not {"systolic", "diastolic"} <= set(firsts):
+        return
+    systolic, diastolic = firsts["systolic"], firsts["diastolic"]
+
+    def value(i: int) -> str:
+        return f"{systolic[i]:g}/{diastolic[i]:g}"
+
+    def message(i: int) -> str:
+        return f"blood pressure is {value(i)}; rule: systolic is above diastolic; correct the cell"
+
+    findings.each("error", "blood_pressure", firsts.index[systolic <= diastolic], "systolic", message, value)
 
 
 def _check_unit(firsts: pd.DataFrame, findings: RecordFindings) -> None:
     """Check the unit: a median first volume below half a milliliter means that the volumes were written in mL."""
-    median = firsts["HM_volume"].median()
+    median = firsts["HM_volume"].median() if "HM_volume" in firsts else np.nan
     if 0 < median < 500:
         message = (
             f"the median HM_volume of the first scans is {median:g}, which is {median / 1000:g} mL; "
             "rule: volumes are in 10^-3 mL; if these are mL, multiply them by 1000"
         )
-        add = findings.findings.error if len(firsts) >= 10 else findings.findings.warn
+        add = findings.findings.error if len(firsts) >= _SMALL_COHORT else findings.findings.warn
         add("volume_unit", findings.locate(int(firsts.index[0]), "HM_volume"), message, value=median)
 
 
+def _warn_once(
+    problem: str, rows: Iterable[Any], column: str, message: str, findings: RecordFindings, value: object = ""
+) -> None:
+    """Add one warning about all of these rows, at the cell of the first."""
+    records = [int(row) for row in rows]
+    if records:
+        cell, patient = findings.locate(records[0], column), findings.patients[records[0]]
+        findings.findings.add("warning", problem, cell, message, patient, value, repeat(cell, len(records) - 1))
+
+
+def _warn_empty_columns(scans: pd.DataFrame, findings: RecordFindings) -> list[str]:
+    """Warn of the columns without any value, and return them."""
+    empty = [str(name) for name in scans.columns[scans.isna().all()] if name not in _KEYS]
+    if empty:
+        text = "1 column is empty" if len(empty) == 1 else f"{len(empty)} columns are empty"
+        message = f"{text}: {', '.join(empty)}; they cannot be inputs"
+        findings.findings.add("warning", "empty_columns", findings.locate(0, empty[0]), message, value=len(empty))
+    return empty
+
+
+def _warn_constant_columns(firsts: pd.DataFrame, findings: RecordFindings) -> None:
+    inputs = [column.name for column in _known(firsts) if column.is_input]
+    table = firsts[inputs]
+    constant = [name for name in inputs if table[name].max() == table[name].min()]
+    if constant and len(firsts) >= _SMALL_COHORT:
+        message = f"the same value in every patient's first scan: {', '.join(constant)}; as inputs they say nothing"
+        row = int(firsts.index[0])
+        findings.findings.add("warning", "constant_column", findings.locate(row, constant[0]), message)
+
+
+def _warn_unknown_hours(scans: pd.DataFrame, findings: RecordFindings) -> None:
+    """Warn of scans at an unknown time: it decides whether a scan is within the time window of a label."""
+    no_time = scans["hours_from_first_scan"].isna() & (scans["scan_index"] > 0)
+    no_onset = scans["hours_from_onset"].isna() & ~no_time
+    for rows, name, reason in (
+        (no_time, "hours_from_first_scan", "the scan or the first scan has no date with a time of day"),
+        (no_onset, "hours_from_onset", "the time of onset or of the first scan is unknown"),
+    ):
+        number = f"{rows.sum()} of {len(scans)} scans"
+        message = f"{name} is unknown for {number}: {reason}; a label that depends on it is unknown"
+        _warn_once("hours_unknown", scans.index[rows], name, message, findings)
+
+
 def _warn_missing(scans: pd.DataFrame, firsts: pd.DataFrame, findings: RecordFindings) -> None:
-    for tissue, volume in (("Hemo", "HM_volume"), ("ED", "ED_volume")):
-        names = c.RADIOMICS[tissue]
-        absent = scans[names].isna()
-        for i in np.flatnonzero(absent.all(axis=1)):
-            size, scan = _value(scans, i, volume), _value(scans, i, "scan_serial")
-            problem, reason = "radiomics_missing", "imputed where they are inputs"
-            if size <= MEASURABLE_ABOVE:
-                problem, reason = "radiomics_empty", "too small to measure"
-            message = f"scan {scan} has no {tissue} shape and grey levels; {volume} is {size / 1000:g} mL: {reason}"
-            findings.warn(problem, i, volume, message, size)
-        _warn_empty_cells(scans[absent.any(axis=1) & ~absent.all(axis=1)], names, "missing_value", findings)
-    _warn_empty_cells(scans, [*c.RATIOS["HM"], *c.RATIOS["ED"]], "missing_value", findings)
-    _warn_empty_cells(firsts, [*c.CLINICAL, "onset_to_first_scan"], "missing_value", findings)
-    _warn_empty_cells(firsts, ["mrs_90d"], "mrs_90d_missing", findings)
+    """Warn of missing inputs, treatments and outcomes."""
+    radiomics = set()
+    for tissue, volume in zip(("Hemo", "ED"), c.VOLUMES, strict=True):
+        names = [name for name in c.RADIOMICS[tissue] if name in scans]
+        radiomics |= set(names)
+        if names:
+            absent = scans[names].isna().all(axis=1)
+            _warn_no_radiomics(scans[absent], tissue, volume if volume in scans else names[0], findings)
+            for name in names:
+                _warn_empty_cells(scans[name][~absent], "missing_value", findings)
+    for column in _known(scans):
+        if column.name in _KEYS | radiomics | {"HM_volume"} or column.known not in {"first_scan", "treatment", "later"}:
+            continue
+        if column.known == "later":
+            if column.name == "mrs_90d":
+                _warn_empty_cells(firsts[column.name], "mrs_90d_missing", findings)
+        else:
+            table = scans if column.role == "imaging" else firsts
+            _warn_empty_cells(table[column.name], "missing_value", findings)
 
 
-def _warn_empty_cells(table: pd.DataFrame, names: list[str], problem: str, findings: RecordFindings) -> None:
+def _warn_no_radiomics(scans: pd.DataFrame, tissue: str, volume: str, findings: RecordFindings) -> None:
+    """Warn of scans without radiomics: expected where the volume is too small to measure."""
+    sizes, serials = scans[volume], scans["scan_serial"]
+    small = (sizes <= MEASURABLE_ABOVE) & (volume in c.VOLUMES)
+    what = f"no {tissue} shape and grey levels"
+    for problem, reason, rows in (
+        ("radiomics_missing", "imputed where they are inputs", scans.index[~small]),
+        ("radiomics_empty", "too small to measure", scans.index[small]),
+    ):
+
+        def message(i: int, reason: str = reason) -> str:
+            size = f"; {volume} is {sizes[i] / 1000:g} mL" if volume in c.VOLUMES else ""
+            return f"scan {serials[i]} has {what}{size}: {reason}"
+
+        findings.each("warning", problem, rows, volume, message, sizes.get, f"the scans have {what}: {reason}")
+
+
+def _warn_empty_cells(values: pd.Series, problem: str, findings: RecordFindings) -> None:
+    name, rows = str(values.name), values.index[values.isna()]
     use = "it is never an input" if problem == "mrs_90d_missing" else "it is imputed where it is an input"
-    for i, j in zip(*np.nonzero(table[names].isna().to_numpy()), strict=True):
-        findings.warn(problem, table.index[i], names[j], f"{names[j]} is empty, or its formula failed; {use}")
+    message = f"{name} is empty, or its formula failed; {use}"
+    findings.each("warning", problem, rows, name, lambda i: message)
 
 
 def _warn_unusual(scans: pd.DataFrame, firsts: pd.DataFrame, findings: RecordFindings) -> None:
-    sums = firsts[c.RATIOS["HM"]].sum(axis=1)
-    for i in firsts.index[((sums - 1).abs() > 0.01) & (firsts["HM_volume"] > 0)]:
-        message = f"the hematoma ratios of the first scan sum to {sums[i]:.3f}; rule: 1, within 1 %; used unchanged"
-        findings.warn("ratio_sum", i, c.RATIOS["HM"][0], message, round(sums[i], 4))
-    marks = firsts["dataset_part"]
+    if {"HM_volume", *c.RATIOS["HM"]} <= set(scans):
+        sums = firsts[c.RATIOS["HM"]].sum(axis=1)
+        rule = "rule: 1, within 1 %; used unchanged"
+        findings.each(
+            "warning",
+            "ratio_sum",
+            firsts.index[((sums - 1).abs() > 0.01) & (firsts["HM_volume"] > 0)],
+            c.RATIOS["HM"][0],
+            lambda i: f"the hematoma ratios of the first scan sum to {sums[i]:.3f}; {rule}",
+            lambda i: round(sums[i], 4),
+            f"the hematoma ratios of the first scan do not sum to 1; {rule}",
+        )
+    marks = firsts["dataset_part"] if "dataset_part" in firsts else pd.Series(dtype=object)
     if marks.eq(c.TRAINING_MARK).any():
         known = (marks.eq(c.TRAINING_MARK) | marks.str.startswith(c.TEST_MARK)).fillna(False).astype(bool)
-        for i in firsts.index[~known]:
-            value = _value(firsts, i, "dataset_part")
-            message = f"dataset_part is {value!r}; only patients marked {c.TRAINING_MARK} train and test"
-            findings.warn("dataset_part", i, "dataset_part", message, value)
-    for volume, tissue in (("HM_volume", "Hemo"), ("ED_volume", "ED")):
+        rule = f"only patients marked {c.TRAINING_MARK} train and test"
+        rows = marks.index[~known]
+        findings.each(
+            "warning",
+            "dataset_part",
+            rows,
+            "dataset_part",
+            lambda i: f"dataset_part is {marks[i]!r}; {rule}",
+            marks.get,
+        )
+    for volume, tissue in zip(c.VOLUMES, ("Hemo", "ED"), strict=True):
         voxels = f"{tissue}_original_shape_VoxelVolume"
-        ratio = scans[volume] / scans[voxels]
-        for i in np.flatnonzero((ratio < 0.1) | (ratio > 100)):
-            value = _value(scans, i, volume)
-            sizes = f"{volume} is {value:g} and {voxels} is {_value(scans, i, voxels):g}"
-            message = f"{sizes}; usually it is 1.5 to 10 times as large; it is used unchanged"
-            findings.warn("volume_mismatch", i, volume, message, value)
+        if {volume, voxels} <= set(scans):
+            _warn_mismatch(scans[volume], scans[voxels], findings)
+
+
+def _warn_mismatch(volumes: pd.Series, voxels: pd.Series, findings: RecordFindings) -> None:
+    ratio = volumes / voxels
+    usual = "usually it is 1.5 to 10 times as large; it is used unchanged"
+
+    def message(i: int) -> str:
+        return f"{volumes.name} is {volumes[i]:g} and {voxels.name} is {voxels[i]:g}; {usual}"
+
+    rows = np.flatnonzero((ratio < 0.1) | (ratio > 100))
+    findings.each("warning", "volume_mismatch", rows, str(volumes.name), message, volumes.get)

@@ -1,6 +1,15 @@
-"""Column names of our tables and the headers of the published workbooks that they are read from."""
+"""Column names of our tables, what each column is, and the headers of the published workbooks."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 SIMULATED = "simulated"  # the last column of the tables of simulated patients
+SIMULATED_COMMENT = "simulated by hemexp: no real patient"  # in the properties of their workbooks
+EXAMPLE_IDS = ("EXAMPLE", "示例")  # patient ids of the example rows of the template; they are not read
 
 HISTORY_HEADERS = {
     "高血压病史": "hypertension",
@@ -66,3 +75,65 @@ PATIENT_COLUMNS = [*CLINICAL, "onset_to_first_scan", "mrs_90d", "dataset_part"]
 IMAGING = [*LOCATION, *RADIOMICS["Hemo"], *RADIOMICS["ED"]]
 SCAN_COLUMNS = [*SCAN_KEYS, *PATIENT_COLUMNS, *IMAGING]
 TEXT_COLUMNS = ["patient_id", "scan_serial", "dataset_part"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that hemexp knows; ``columns.yaml`` describes the attributes."""
+
+    name: str
+    meaning: str
+    chinese: str
+    kind: str
+    of: str
+    role: str
+    unit: str = ""
+    units: tuple[tuple[str, float], ...] = ()
+    known: str = ""
+    range: tuple[float, float] | None = None
+    example: Any = None
+    synonyms: tuple[str, ...] = ()
+
+    @property
+    def is_input(self) -> bool:
+        """Whether a model may use it: it is known at the first scan, and is not a treatment."""
+        return self.known == "first_scan"
+
+
+@cache
+def known_columns() -> dict[str, Column]:
+    """Return every known column by name, in the order of the data dictionary."""
+    content = yaml.load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
+    found = {name: _build_column(name, values) for name, values in content.items()}
+    position = list(found).index("ED_volume") + 1
+    names = list(found)
+    for name in [*names[:position], *_imaging(), *names[position:]]:
+        found[name] = found.pop(name) if name in found else _imaging()[name]
+    return found
+
+
+def _build_column(name: str, values: dict[str, Any]) -> Column:
+    limits, units = values.pop("range", None), tuple(values.pop("units", {}).items())
+    synonyms = tuple(str(text) for text in values.pop("synonyms", ()))
+    return Column(name, range=tuple(limits) if limits else None, units=units, synonyms=synonyms, **values)
+
+
+@cache
+def _imaging() -> dict[str, Column]:
+    """Return the columns of territories and radiomics; their headers are their names."""
+    columns = {}
+
+    def add(name: str, meaning: str, chinese: str, limits: tuple[float, float] | None = None) -> None:
+        columns[name] = Column(
+            name, meaning, chinese, "number", of="scan", role="imaging", known="first_scan", range=limits
+        )
+
+    for tissue, (english, chinese) in {"HM": ("hematoma", "血肿"), "ED": ("edema", "水肿")}.items():
+        for name in RATIOS[tissue]:
+            place = name.removeprefix(f"{tissue}_").removesuffix("_Ratio").replace("_", " ")
+            add(name, f"Share of the {english} in {place}", f"{chinese}{place}比例", (0, 1))
+    for tissue, (english, chinese) in {"Hemo": ("hematoma", "血肿"), "ED": ("edema", "水肿")}.items():
+        for name in RADIOMICS[tissue]:
+            feature = name.rpartition("_")[2]
+            add(name, f"PyRadiomics {feature} of the {english}", f"{chinese}{feature}")
+    return columns

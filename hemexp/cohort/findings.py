@@ -1,7 +1,9 @@
 """Data-quality findings: each names a cell of a file and says what is wrong or worth knowing (quality.csv)."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass, fields
+from itertools import repeat
 from typing import NoReturn, SupportsIndex
 
 import pandas as pd
@@ -37,9 +39,13 @@ def column_letter(index: int) -> str:
 SINGLE_CELL_PROBLEMS = frozenset({"not_a_number", "unknown_sex", "blood_pressure"})  # other cells can still be read
 
 
+MOST_SINGLE = 3  # more cells of a column with the same problem are one finding
+MOST_SHOWN = 5  # cells or values in the message of such a finding
+
+
 @dataclass(frozen=True)
 class Finding:
-    """A row of quality.csv."""
+    """A row of quality.csv: one cell, or the first of `count` cells with the same problem in the same column."""
 
     severity: str
     problem: str
@@ -50,6 +56,7 @@ class Finding:
     patient_id: str
     value: str
     message: str
+    count: int = 1
 
 
 class CohortError(UserError):
@@ -69,11 +76,11 @@ class Findings:
 
     def warn(self, problem: str, cell: Cell, message: str, *, patient: object = "", value: object = "") -> None:
         """Add something that hemexp handles as the message says."""
-        self._add("warning", problem, cell, message, patient, value)
+        self.add("warning", problem, cell, message, patient, value)
 
     def error(self, problem: str, cell: Cell, message: str, *, patient: object = "", value: object = "") -> None:
         """Add something that only the owner of the file can correct."""
-        self._add("error", problem, cell, message, patient, value)
+        self.add("error", problem, cell, message, patient, value)
 
     def fail(self, problem: str, cell: Cell, message: str) -> NoReturn:
         """Add an error that ends the reading of a file.
@@ -85,13 +92,33 @@ class Findings:
         self.stop_on_errors()
         raise AssertionError("an error was added")
 
-    def _add(self, severity: str, problem: str, cell: Cell, message: str, patient: object, value: object) -> None:
-        address = (cell.file, cell.sheet, cell.row, cell.column)
-        if cell.column and address in self._cells_with_errors:
-            return  # one error for a cell is enough: further problems follow from it
+    @property
+    def has_errors(self) -> bool:
+        """Whether any cell has an error."""
+        return bool(self._cells_with_errors)
+
+    def has_error(self, cell: Cell) -> bool:
+        """Return whether the cell already has an error; further problems follow from it and are not added."""
+        return bool(cell.column) and (cell.file, cell.sheet, cell.row, cell.column) in self._cells_with_errors
+
+    def add(
+        self,
+        severity: str,
+        problem: str,
+        cell: Cell,
+        message: str,
+        patient: object = "",
+        value: object = "",
+        others: Iterable[Cell] | None = None,
+    ) -> None:
+        """Add a finding of the severity ``error`` or ``warning``; `others` are further cells that it is about."""
+        if self.has_error(cell):
+            return
+        cells = [cell, *(others or ())]
         if severity == "error":
-            self._cells_with_errors.add(address)
-        self.rows.append(Finding(severity, problem, *address, str(patient), str(value), message))
+            self._cells_with_errors.update((each.file, each.sheet, each.row, each.column) for each in cells)
+        address = (cell.file, cell.sheet, cell.row, cell.column)
+        self.rows.append(Finding(severity, problem, *address, str(patient), str(value), message, len(cells)))
 
     def frame(self) -> pd.DataFrame:
         """Return the table of quality.csv, errors first."""
@@ -101,9 +128,11 @@ class Findings:
         return table.astype({"row": "Int64"})
 
     def counts(self) -> dict[str, int]:
-        """Return the number of findings of each problem, in alphabetical order."""
-        problems = [finding.problem for finding in self.rows]
-        return {problem: problems.count(problem) for problem in sorted(set(problems))}
+        """Return the number of cells with each problem, in alphabetical order."""
+        cells: Counter[str] = Counter()
+        for finding in self.rows:
+            cells[finding.problem] += finding.count
+        return dict(sorted(cells.items()))
 
     def stop_on_errors(self, deferred: frozenset[str] = frozenset()) -> None:
         """Raise an exception if any finding is an error.
@@ -146,3 +175,48 @@ class RecordFindings:
         """Add something that only the owner of the file can correct."""
         cell = self.locate(int(record), column)
         self.findings.error(problem, cell, message, patient=self.patients[int(record)], value=value)
+
+    def each(
+        self,
+        severity: str,
+        problem: str,
+        records: Iterable[SupportsIndex],
+        column: str,
+        message: Callable[[int], str],
+        value: Callable[[int], object] = lambda record: "",
+        summary: str = "",
+    ) -> None:
+        """Add a finding for each of a few records, or one for all of them where there are many.
+
+        Args:
+            severity: ``error`` or ``warning``.
+            problem: a short code.
+            records: of the table.
+            column: name of the column.
+            message: the message of one record.
+            value: the value of one record, for quality.csv.
+            summary: what is wrong and the rule, for all records together; by default the message of the first one.
+        """
+        rows = [int(record) for record in records]
+        if self.findings.has_errors:
+            rows = [row for row in rows if not self.findings.has_error(self.locate(row, column))]
+        if len(rows) <= MOST_SINGLE:
+            for row in rows:
+                cell = self.locate(row, column)
+                self.findings.add(severity, problem, cell, message(row), self.patients[row], value(row))
+            return
+        first = [self.locate(row, column) for row in rows[:MOST_SHOWN]]
+        places = ", ".join([f"{cell.column}{cell.row}" for cell in first] + ["..."] * (len(rows) > MOST_SHOWN))
+        text = f"{len(rows)} cells ({places}): {summary or message(rows[0])}"
+        # only errors need the place of every cell: other findings about it are then left out
+        others = (
+            (self.locate(row, column) for row in rows[1:]) if severity == "error" else repeat(first[0], len(rows) - 1)
+        )
+        self.findings.add(severity, problem, first[0], text, self.patients[rows[0]], value(rows[0]), others)
+
+
+def count_values(values: "pd.Series") -> str:
+    """Return the most frequent values with their counts, such as ``'M' (270), 'F' (191)``."""
+    counts = values.astype(str).str.slice(0, 40).value_counts()
+    shown = [f"{value!r} ({count})" for value, count in counts.head(MOST_SHOWN).items()]
+    return ", ".join(shown) + (f" and {len(counts) - MOST_SHOWN} more" if len(counts) > MOST_SHOWN else "")

@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from hemexp.cohort import tidy, workbook
 from hemexp.cohort.checks import check_scans
-from hemexp.cohort.columns import TEXT_COLUMNS
+from hemexp.cohort.columns import SCAN_KEYS, SIMULATED, TEXT_COLUMNS
 from hemexp.cohort.findings import CellLocator, Findings
-from hemexp.config import DataConfig, LabelConfig, SyntheticDataConfig
-from hemexp.files.writing import to_csv
+from hemexp.cohort.reading.assemble import assemble
+from hemexp.cohort.reading.files import find_files, read_sheets
+from hemexp.cohort.reading.headers import holds_text
+from hemexp.cohort.reading.mapping import Mapping, OpenQuestions, read_mapping
+from hemexp.cohort.reading.match import apply_answers, is_used, match_sheets
+from hemexp.cohort.reading.published import check_columns, check_tidy, check_workbooks
+from hemexp.config import DataConfig, GrowthLabelConfig, LabelConfig, SyntheticDataConfig
 
 
 @dataclass
@@ -27,6 +32,8 @@ class Cohort:
         locate: from (row, column) of `scans` to the cell in the file.
         best_auroc: the AUROC of the true risk, where the cohort is synthetic.
         is_simulated: whether its files are marked as simulated.
+        own_inputs: columns of `scans` that the mapping names as the user's own inputs.
+        mapping: which column of which file holds what.
     """
 
     scans: pd.DataFrame
@@ -34,6 +41,8 @@ class Cohort:
     locate: CellLocator
     best_auroc: float | None = None
     is_simulated: bool = False
+    own_inputs: tuple[str, ...] = ()
+    mapping: Mapping | None = None
 
     @cached_property
     def patients(self) -> pd.DataFrame:
@@ -42,7 +51,7 @@ class Cohort:
 
     def best_auroc_under(self, label: LabelConfig) -> float | None:
         """Return the AUROC of the true risk if the cohort is synthetic and was made for this label, else None."""
-        if self.best_auroc is None:
+        if self.best_auroc is None or not isinstance(label, GrowthLabelConfig):
             return None
         from hemexp.cohort.population import LABEL_RULE
 
@@ -51,8 +60,17 @@ class Cohort:
 
     @cached_property
     def data_hash(self) -> str:
-        """16 hex digits of the scans' content; workbooks and the scans.csv made from them have the same hash."""
-        return hashlib.sha256(to_csv(self.scans).encode()).hexdigest()[:16]
+        """16 hexadecimal digits of the scans; workbooks and the scans.csv made from them have the same hash."""
+        digest = hashlib.sha256()
+        for name, column in self.scans.items():
+            digest.update(f"{name}\n".encode())
+            if pd.api.types.is_float_dtype(column):
+                digest.update((column.to_numpy() + 0.0).tobytes())  # -0 and 0 are the same
+            elif isinstance(column.dtype, np.dtype) and column.dtype.kind in "iM":
+                digest.update(column.to_numpy().astype("int64").tobytes())
+            else:
+                digest.update("\x1f".join(column.fillna("").astype(str)).encode())
+        return digest.hexdigest()[:16]
 
 
 _last_loaded: list[tuple[object, Cohort]] = []  # at most one: the jobs of a sweep read the same files one after another
@@ -86,29 +104,55 @@ def _copy(cohort: Cohort) -> Cohort:
 
 
 def _file_states(data: DataConfig) -> list[tuple[str, int, int]]:
-    """Return name, modification time and size of every file in the cohort's folder."""
+    """Return name, modification time and size of every file that the cohort may be read from."""
     if isinstance(data, SyntheticDataConfig):
         return []
-    stats = [(path.name, path.stat()) for path in sorted(Path(str(data.root)).iterdir())]
+    root = Path(str(data.root))
+    paths = [root] if root.is_file() else sorted(root.iterdir())
+    stats = [(path.name, path.stat()) for path in [*paths, *([Path(data.mapping)] if data.mapping else [])]]
     return [(name, stat.st_mtime_ns, stat.st_size) for name, stat in stats]
 
 
 def _load(data: DataConfig, keep_workbooks: Path | None) -> Cohort:
     if not isinstance(data, SyntheticDataConfig):
-        return _read(Path(str(data.root)), data.kind)
+        return _read(data)
     from hemexp.cohort.synthetic import write_workbooks
 
     with tempfile.TemporaryDirectory() as folder:
         root = keep_workbooks or Path(folder)
         best_auroc = write_workbooks(data, root)
-        return _read(root, "workbook", best_auroc)
+        return _read(DataConfig("workbook", str(root)), best_auroc)
 
 
-def _read(root: Path, kind: str, best_auroc: float | None = None) -> Cohort:
+def _read(data: DataConfig, best_auroc: float | None = None) -> Cohort:
     findings = Findings()
-    kinds = {"tidy": (tidy.read_tidy, tidy.is_simulated), "workbook": (workbook.read_workbooks, workbook.is_simulated)}
-    read, is_simulated = kinds[kind]
-    scans, locate = read(root, findings)
-    scans = scans.astype(dict.fromkeys(TEXT_COLUMNS, "str"))
-    check_scans(scans, locate, findings)
-    return Cohort(scans, findings, locate, best_auroc, is_simulated(root))
+    sheets = read_sheets(find_files(Path(str(data.root)), data.kind, findings), holds_text, findings)
+    findings.stop_on_errors(deferred=frozenset({"formula_not_calculated"}))
+    if data.kind == "workbook":
+        check_workbooks(sheets, findings)
+    given = read_mapping(Path(data.mapping)) if data.mapping else None
+    if given:
+        apply_answers(given)
+    mapping = match_sheets(sheets, data.kind, given)
+    if mapping.open_questions:
+        raise OpenQuestions(mapping)
+    by_place = {(sheet.file, sheet.name): sheet for sheet in sheets}
+    tables = []
+    for table in mapping.tables:
+        sheet = by_place[table.file, table.sheet]
+        if is_used(table):
+            tables.append((sheet, table))
+        else:
+            message = "the table has no patient id or scan serial beside a column that hemexp knows; it is not read"
+            findings.warn("unknown_sheet", sheet.place, message)
+    if data.kind == "workbook":
+        check_columns(tables, findings)
+    elif data.kind == "tidy":
+        check_tidy(tables, findings)
+    assembled = assemble(tables, data.kind, findings)
+    types = {name: "str" for name in TEXT_COLUMNS if name in assembled.scans}
+    scans = assembled.scans.astype(types).copy()
+    check_scans(scans, assembled.locate, findings)
+    scans = scans[[name for name in scans if name in SCAN_KEYS or scans[name].notna().any()]]
+    is_simulated = any(sheet.simulated or SIMULATED in sheet.header for sheet in sheets)
+    return Cohort(scans, findings, assembled.locate, best_auroc, is_simulated, assembled.own_inputs, mapping)

@@ -9,8 +9,8 @@ import pandas as pd
 import xlsxwriter
 
 from hemexp.cohort import columns as c
+from hemexp.cohort.columns import SIMULATED_COMMENT
 from hemexp.cohort.population import LABEL_RULE, draw_admissions, population_parameters, true_risk
-from hemexp.cohort.workbook import SIMULATED
 from hemexp.config import SyntheticDataConfig
 
 _Rows = list[list[Any]]
@@ -187,7 +187,7 @@ def _plant_errors(tables: dict[str, dict[str, _Rows]], num_patients: int) -> Non
 def _write(path: Path, sheets: dict[str, _Rows]) -> None:
     options = {"constant_memory": True, "default_date_format": "yyyy/m/d h:mm:ss"}
     with xlsxwriter.Workbook(str(path), options) as book:
-        book.set_properties({"created": dt.datetime(2031, 1, 1), "comments": SIMULATED})
+        book.set_properties({"created": dt.datetime(2031, 1, 1), "comments": SIMULATED_COMMENT})
         for name, rows in sheets.items():
             sheet = book.add_worksheet(name)
             for i, row in enumerate(rows):

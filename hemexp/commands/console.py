@@ -7,9 +7,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from hemexp.cohort.find_column import describe_left_out, list_columns
 from hemexp.evaluation.metrics import auprc_by_chance
 from hemexp.files import result as results
-from hemexp.files.result import PredictionResult, RunResult, Score
+from hemexp.files.result import PredictionResult, RunResult, Score, describe_brain, get_wording
 from hemexp.formatting import interval_text, num, percent
 
 _WIDTH = 120  # columns, at least: a table that wraps cannot be read
@@ -36,6 +37,11 @@ def print_summary(result: RunResult, directory: Path) -> None:
     notes = _score_notes(result, "these test patients")
     if result.best_possible_auroc is not None:
         notes.append(f"the best possible AUROC in this synthetic population is {result.best_possible_auroc:.3f}")
+    if result.left_out_inputs:
+        notes.append(f"columns not used as inputs: {describe_left_out(result.left_out_inputs)}")
+    if result.left_out_baselines:
+        notes.append(f"baselines left out: {describe_left_out(result.left_out_baselines)}")
+    notes += _brain_notes(result)
     if calibration := result.calibration:
         in_test = _calibration_notes("the test part", calibration.test)
         notes += _calibration_notes("cross-validation", calibration.cv) or in_test
@@ -50,8 +56,9 @@ def print_summary(result: RunResult, directory: Path) -> None:
 def print_prediction_summary(result: PredictionResult, directory: Path) -> None:
     """Print the conclusion of the run, the scores of the patients that it was not trained on, and last the verdict."""
     files = f"{result.num_patients} patients predicted; files in {directory}"
+    gaps = _gap_notes(result)
     if result.num_test == 0:
-        print(f"no outcome is known of a patient that the run was not trained on: no scores\n{files}")
+        print("\n".join(["no outcome is known of a patient that the run was not trained on: no scores", *gaps, files]))
         return
     print(f"{_conclusion_text(result.conclusion, None)} (in the run that trained the model)")
     _print_test_comparison(result)
@@ -61,6 +68,7 @@ def print_prediction_summary(result: PredictionResult, directory: Path) -> None:
     notes.append(f"{result.num_test - result.num_own_test} of these patients are new to the run")
     if result.num_own_test:
         notes.append(f"{result.num_own_test} of these patients are the run's own test part: not an external test")
+    notes += gaps + _brain_notes(result)
     if result.num_train:
         notes.append(f"{result.num_train} patients of the run's own training part are predicted but not scored")
     if min(result.events_test, result.num_test - result.events_test) < 100:
@@ -82,9 +90,10 @@ def _print_scores(
         columns: the title of each stage.
         cv_chance: the AUPRC of a random ranking in cross-validation.
     """
+    wording = get_wording(result)
     chance = {"cv": cv_chance, "test": auprc_by_chance(result.events_test, result.num_test)}
     stages = [stage for stage in columns if any(key.startswith(f"{stage}/") for key in result.metrics)]
-    table = _new_table(result.verdict, title, [columns[stage] for stage in stages])
+    table = _new_table(result.verdict, wording(title), [columns[stage] for stage in stages])
     for name, text in results.METRIC_NAMES.items():
         table.add_row(text, *(interval_text(result.metrics.get(f"{stage}/{name}"), 3) for stage in stages))
         if name == "auprc":
@@ -92,7 +101,7 @@ def _print_scores(
     verdict = f"Verdict: {result.verdict}"
     if result.verdict == results.NO_LEAKAGE:
         verdict = "No leakage found: the test patients did not influence the training. The conclusion is above."
-    print_table(table, [*notes, verdict])
+    print_table(table, [*map(wording, notes), verdict])
 
 
 def _print_test_comparison(result: Result) -> None:
@@ -141,6 +150,19 @@ def _conclusion_text(conclusion: str, claim: results.Claim | None) -> str:
     worse = {name: claim.worse_than.get(measure, []) for measure, name in names.items()}
     parts = [f"by {name} worse than {', '.join(models)}" for name, models in worse.items() if models]
     return f"{text}: {'; '.join(parts)}" if parts else text
+
+
+def _gap_notes(result: PredictionResult) -> list[str]:
+    """Return a line on the inputs of the model without a value in all or in some of the patients."""
+    absent = [name for name, number in result.missing_inputs.items() if number == result.num_patients]
+    parts = [f"of no patient: {list_columns(absent)}"] if absent else []
+    if others := len(result.missing_inputs) - len(absent):
+        parts.append(f"of some patients: {others} inputs (missing_inputs in result.json)")
+    return [f"inputs of the model without a value, filled as gaps: {'; '.join(parts)}"] if parts else []
+
+
+def _brain_notes(result: Result) -> list[str]:
+    return [describe_brain(result.brain_missing_items)] if result.brain_missing_items else []
 
 
 def _caveat_notes(result: Result) -> list[str]:

@@ -11,8 +11,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from hemexp.commands.hparams import build_hparams_summaries, get_hparams, rank_metrics, select_hparams
 from hemexp.config import TrainConfig
-from hemexp.figures.style import save_png, stamp
-from hemexp.files.result import NO_LEAKAGE, RunResult
+from hemexp.figures.style import change_words, save_png, stamp
+from hemexp.files.result import NO_LEAKAGE, RunResult, get_wording
 from hemexp.formatting import interval_text
 
 
@@ -37,6 +37,8 @@ def log_result(
     board, *others = loggers
     assert isinstance(board, TensorBoardLogger)
     for name, figure in figures.items():
+        if result.has_own_outcome:
+            change_words(figure, get_wording(result))
         if result.verdict != NO_LEAKAGE:
             stamp(figure, f"verdict: {result.verdict}")
         path = directory / "figures" / f"{name}.png"

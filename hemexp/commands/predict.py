@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort.labels import label_patients
+from hemexp.cohort.labels import can_label, label_patients, without_label
 from hemexp.cohort.load import load_cohort
 from hemexp.commands.console import print_prediction_summary
-from hemexp.config import BaselineConfig, LabelConfig, PredictConfig
-from hemexp.data.features import input_table
+from hemexp.config import BaselineConfig, PredictConfig, build_label
+from hemexp.data.features import fixed_inputs, input_table
 from hemexp.data.split import PARTS, patient_keys
 from hemexp.errors import UserError
 from hemexp.evaluation.calibration import calibration
@@ -32,6 +32,7 @@ from hemexp.files.result import (
 )
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv
+from hemexp.models.baselines import list_missing_items
 from hemexp.models.predictor import load_predictor
 from hemexp.models.registry import build_estimator
 from hemexp.types import Array
@@ -65,7 +66,12 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     predictor = load_predictor(run.best)
     run_roles = _read_roles(run)
     cohort = load_cohort(cfg.data)
-    labels = label_patients(cohort.scans, LabelConfig(**predictor.label))
+    label = build_label(predictor.label)
+    labels = without_label(cohort.scans)
+    if can_label(cohort.scans, label, cohort.mapping):
+        labels = label_patients(cohort.scans, label, cohort.mapping)
+    else:
+        log.info("the cohort does not hold the outcome (%s): no scores", label.describe())
     raw = input_table(cohort.patients, predictor.features).to_numpy()
     keys = patient_keys(cohort.patients)
     earlier_roles = [next((run_roles[key] for key in names if key in run_roles), None) for names in keys]
@@ -85,6 +91,9 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
         caveats.append("one_outcome_in_test")
     if cohort.is_simulated:
         caveats.append("synthetic_cohort")
+    comparison, brain_missing_items = _compare_with_brain(
+        cohort.patients.iloc[test.index], outcomes, risks, predictor.model["name"]
+    )
     no_fingerprint = f"{INCOMPLETE}: the run's fingerprint.json is missing, training patients may be scored"
     result = PredictionResult(
         conclusion=trained.conclusion,
@@ -102,7 +111,9 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
         num_own_test=sum(earlier_roles[row] == "test" for row in test.index),
         events_test=int(outcomes.sum()),
         metrics=metrics,
-        comparison=_compare_with_brain(cohort.patients.iloc[test.index], outcomes, risks, predictor.model["name"]),
+        comparison=comparison,
+        brain_missing_items=brain_missing_items,
+        missing_inputs=_count_missing(predictor.features, raw),
         calibration=CalibrationByStage(test=calibration(outcomes, risks[None])),
         prevalence_baseline=prevalence_scores(outcomes, trained.events_train / trained.num_train),
         seconds=round(time.perf_counter() - started, 2),
@@ -134,12 +145,26 @@ def _assign_roles(earlier_roles: Sequence[str | None], expansion: "pd.Series[flo
     return roles.mask(expansion.isna() & (roles != "train"), "unlabelled")
 
 
-def _compare_with_brain(patients: pd.DataFrame, outcomes: Array, risks: Array, model: str) -> list[ComparedModel]:
-    """Compare the model with the one baseline that needs no fit, in the patients with its three items known."""
-    items = input_table(patients, list(_BRAIN.inputs or ())).to_numpy()
+def _count_missing(features: Sequence[str], raw: Array) -> dict[str, int]:
+    """Return the inputs with gaps and the number of patients without a value."""
+    counts = zip(features, np.isnan(raw).sum(axis=0).tolist(), strict=True)
+    return {name: count for name, count in counts if count}
+
+
+def _compare_with_brain(
+    patients: pd.DataFrame, outcomes: Array, risks: Array, model: str
+) -> tuple[list[ComparedModel], dict[str, int]]:
+    """Compare the model with the one baseline that needs no fit, in the patients with its items known.
+
+    Returns:
+        The rows of the comparison, and the items of the score that the cohort does not have.
+    """
+    names, empty = fixed_inputs(_BRAIN, patients)
+    items = input_table(patients, names).to_numpy()
     known = np.isfinite(items).all(axis=1)
-    if model == _BRAIN.name or not known.any():
-        return []
-    brain = build_estimator(0, **vars(_BRAIN)).predict_proba(items[known])[:, 1]
-    rows = compare({}, outcomes[known], {model: risks[known], _BRAIN.name: brain})
-    return [replace(row, num_patients=int(known.sum())) for row in rows]
+    if model == _BRAIN.name or empty or not known.any():
+        return [], {}
+    brain = build_estimator(0, **vars(_BRAIN))
+    brain.features = tuple(names)
+    rows = compare({}, outcomes[known], {model: risks[known], _BRAIN.name: brain.predict_proba(items[known])[:, 1]})
+    return [replace(row, num_patients=int(known.sum())) for row in rows], list_missing_items(names)

@@ -1,81 +1,164 @@
-"""Read, check, merge and label a cohort; no training."""
+"""Read, check, merge and label a cohort; no training. Or write blank workbooks."""
 
 import logging
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from hemexp.cohort import columns as c
-from hemexp.cohort.findings import CohortError
+from hemexp.cohort.findings import CohortError, Findings
 from hemexp.cohort.labels import check_follow_up, label_patients
 from hemexp.cohort.load import Cohort, load_cohort
-from hemexp.config import PrepareConfig
+from hemexp.cohort.reading.mapping import UNUSED, Mapping, OpenQuestions
+from hemexp.cohort.template import write_templates
+from hemexp.config import GrowthLabelConfig, PrepareConfig
 from hemexp.data.imputation import fill_from_previous
 from hemexp.errors import UserError
-from hemexp.files.writing import write_csv
+from hemexp.files.writing import write_csv, write_text
 
+MOST_SHOWN = 10  # rows of the table of warnings
 log = logging.getLogger(__name__)
 
 
-def prepare(cfg: PrepareConfig, directory: Path | str) -> Cohort:
-    """Write ``scans.csv``, ``patients.csv``, ``labels.csv`` and ``quality.csv`` of a cohort.
+def prepare(cfg: PrepareConfig, directory: Path | str) -> Cohort | None:
+    """Write ``scans.csv``, ``patients.csv``, ``labels.csv``, ``quality.csv`` and ``mapping.yaml`` of a cohort.
 
     A synthetic cohort also gets its four ``workbooks/``; ``imputation=previous_three`` adds the paper's
-    ``completed.csv``.
+    ``completed.csv``. Where the cohort has no volumes, ``labels.csv`` is left out. With ``template=DIR`` only the
+    blank workbooks are written, and there is no cohort.
 
     Raises:
-        UserError: the directory holds another kind of cohort.
+        UserError: the directory holds another kind of cohort; or a question about the files is open, and
+            ``mapping.yaml`` holds it.
         CohortError: the files have errors; only ``quality.csv`` is written.
     """
+    if cfg.template is not None:
+        _write_templates(Path(cfg.template))
+        return None
     directory = Path(directory)
     if cfg.data.kind != "synthetic" and (directory / "workbooks").exists():
         raise UserError(f"output_dir={directory}: holds the workbooks of a synthetic cohort; choose a new directory")
     for name in ("scans.csv", "patients.csv", "labels.csv", "completed.csv", "quality.csv"):
         (directory / name).unlink(missing_ok=True)  # of an earlier call: old and new tables must not be mixed
+    cohort = _load(cfg, directory)
+    labels, why_not = None, ""
     try:
-        cohort = load_cohort(cfg.data, keep_workbooks=directory / "workbooks")
-    except CohortError as error:
-        write_csv(error.findings.frame(), directory / "quality.csv")
-        raise CohortError(f"{error}\nall findings: {directory / 'quality.csv'}", error.findings) from error
-    labels = label_patients(cohort.scans, cfg.label)
-    check_follow_up(labels, cohort.scans, cfg.label, cohort.locate, cohort.findings)
+        labels = label_patients(cohort.scans, cfg.label, cohort.mapping)
+        check_follow_up(labels, cohort.scans, cfg.label, cohort.locate, cohort.findings, cohort.mapping)
+        write_csv(labels, directory / "labels.csv")
+    except UserError as error:
+        if not isinstance(cfg.label, GrowthLabelConfig):
+            raise
+        why_not = str(error)
     for name, table in (("scans", cohort.scans), ("patients", cohort.patients)):
         mark = pd.Series(1, table.index, name=c.SIMULATED)  # later readers must know that the patients are simulated
         write_csv(pd.concat([table, mark], axis=1) if cohort.is_simulated else table, directory / f"{name}.csv")
-    write_csv(labels, directory / "labels.csv")
     if cfg.imputation == "previous_three":
         write_csv(_completed(cohort.scans), directory / "completed.csv")
-    write_csv(cohort.findings.frame(), directory / "quality.csv")
-    _print_summary(cohort, labels, cfg, directory)
+    write_csv(cohort.findings.frame(), directory / "quality.csv", for_excel=True)
+    if cfg.data.kind == "mapped" and cohort.mapping:
+        _print_mapping(cohort.mapping)
+    _print_summary(cohort, cfg)
+    if labels is None:
+        log.warning("labels.csv is not written: %s", why_not)
+    else:
+        _print_labels(cohort, labels, cfg)
+    _print_warnings(cohort.findings)
+    Console(soft_wrap=True, highlight=False).print(
+        f"files in {directory}; quality.csv lists each warning with its cell", markup=False
+    )
+    return cohort
+
+
+def _write_templates(directory: Path) -> None:
+    for path in write_templates(directory):
+        print(path)
+    print("Fill one of them in, then run python prepare.py data.root=FILE")
+
+
+def _load(cfg: PrepareConfig, directory: Path) -> Cohort:
+    """Read the cohort; write its mapping, or what is open or wrong in the files."""
+    path = directory / "mapping.yaml"
+    is_given = cfg.data.mapping is not None and path.resolve() == Path(cfg.data.mapping).resolve()
+    if not is_given:
+        path.unlink(missing_ok=True)
+    try:
+        cohort = load_cohort(cfg.data, keep_workbooks=directory / "workbooks")
+    except OpenQuestions as error:
+        write_text(path, error.mapping.to_yaml())
+        raise UserError(f"{error}\n  here: data.mapping={path}") from None
+    except CohortError as error:
+        write_csv(error.findings.frame(), directory / "quality.csv", for_excel=True)
+        raise CohortError(f"{error}\nall findings: {directory / 'quality.csv'}", error.findings) from error
+    if cohort.mapping and not is_given:  # the user's own file keeps its comments
+        write_text(path, cohort.mapping.to_yaml())
     return cohort
 
 
 def _completed(scans: pd.DataFrame) -> pd.DataFrame:
     """Fill every gap of the inputs with the mean of the three observed values before it in the table (paper, 3.1)."""
-    inputs = [*c.CLINICAL, *c.IMAGING]
+    inputs = [name for name in (*c.CLINICAL, *c.IMAGING) if name in scans]
     filled = pd.DataFrame(fill_from_previous(scans[inputs].to_numpy(dtype=float)), columns=inputs, index=scans.index)
     log.info("completed.csv: %d gaps filled", int(scans[inputs].isna().sum().sum() - filled.isna().sum().sum()))
-    return scans.drop(columns=inputs).join(filled)[c.SCAN_COLUMNS]
+    return scans.drop(columns=inputs).join(filled)[list(scans.columns)]
 
 
-def _print_summary(cohort: Cohort, labels: pd.DataFrame, cfg: PrepareConfig, directory: Path) -> None:
+def _print_mapping(mapping: Mapping) -> None:
+    """Print a table for each table of the mapping: which column holds what, and how sure that is."""
+    known, console = c.known_columns(), Console(highlight=False)
+    for entry in mapping.tables:
+        if all(column.means == UNUSED for column in entry.columns):
+            console.print(f"{entry.place}: not used; no column is recognized", markup=False)
+            continue
+        table = _new_table(f"{entry.place}: a row is a {entry.rows}")
+        for name in ("column", "means", "unit", "examples", "how sure"):
+            is_short = name == "examples"
+            table.add_column(name, no_wrap=is_short, max_width=20 if is_short else None)
+        for column in entry.columns:
+            meaning = known[column.means].meaning if column.means in known else column.means
+            scan = f", scan {column.scan + 1}" if column.scan is not None else ""
+            codes = ", ".join(f"{value} = {code}" for value, code in (column.values or {}).items())
+            unit = codes or column.unit or column.dates or ""
+            cells = (column.column or column.letter, meaning + scan, unit, ", ".join(column.examples), column.sure)
+            table.add_row(*map(escape, cells), style="dim" if column.means == UNUSED else None)
+        console.print(table)
+
+
+def _print_summary(cohort: Cohort, cfg: PrepareConfig) -> None:
+    source = cfg.data.root or "a synthetic cohort"
+    text = f"{source}: {len(cohort.scans)} scans of {len(cohort.patients)} patients"
+    Console(soft_wrap=True, highlight=False).print(text, markup=False)
+
+
+def _print_labels(cohort: Cohort, labels: pd.DataFrame, cfg: PrepareConfig) -> None:
     console = Console(soft_wrap=True, highlight=False)
     events, known = int((labels["expansion"] == 1).sum()), int(labels["expansion"].notna().sum())
-    source = cfg.data.root or "a synthetic cohort"
-    console.print(f"{source}: {len(cohort.scans)} scans of {len(labels)} patients", markup=False)
-    console.print(
-        f"expansion, {cfg.label.describe()}: {events} yes, {known - events} no, {len(labels) - known} unknown"
-    )
+    name = "expansion" if isinstance(cfg.label, GrowthLabelConfig) else "outcome"
+    counts = f"{events} yes, {known - events} no, {len(labels) - known} unknown"
+    console.print(f"{name}, {cfg.label.describe()}: {counts}", markup=False)
     if (best_auroc := cohort.best_auroc_under(cfg.label)) is not None:
         console.print(f"the best possible AUROC in this synthetic population is {best_auroc:.3f}")
-    table = Table(title="data-quality warnings", title_justify="left", title_style="bold", header_style="dim")
+
+
+def _print_warnings(findings: Findings) -> None:
+    """Print the most frequent kinds of warnings, each with its first cell."""
+    if not findings.rows:
+        return
+    table = _new_table("data-quality warnings")
     for name in ("problem", "cells", "first example"):
         table.add_column(name, justify="right" if name == "cells" else "left")
-    for problem, count in cohort.findings.counts().items():
-        first = next(finding for finding in cohort.findings.rows if finding.problem == problem)
+    counts = sorted(findings.counts().items(), key=lambda item: -item[1])
+    for problem, count in counts[:MOST_SHOWN]:
+        first = next(finding for finding in findings.rows if finding.problem == problem)
         place = f"{first.patient_id or first.file} {first.column}{first.row or ''}".strip()
-        table.add_row(problem, str(count), f"{place}: {first.message}")
+        table.add_row(problem, str(count), escape(f"{place}: {first.message}"))
+    if len(counts) > MOST_SHOWN:
+        table.caption = f"and {len(counts) - MOST_SHOWN} more kinds; see quality.csv"
     Console(highlight=False).print(table)
-    console.print(f"files in {directory}; quality.csv lists each warning with its cell", markup=False)
+
+
+def _new_table(title: str) -> Table:
+    return Table(title=escape(title), title_justify="left", title_style="bold", header_style="dim")

@@ -6,15 +6,16 @@ from importlib.metadata import version
 from platform import python_version
 
 from hemexp import __version__
+from hemexp.cohort.find_column import list_columns
 from hemexp.cohort.table_one import characteristics
-from hemexp.config import NetConfig, TrainConfig, config_hash
+from hemexp.config import ColumnLabelConfig, NetConfig, TrainConfig, config_hash
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.features import feature_caveats
 from hemexp.data.split import patient_keys
 from hemexp.evaluation.sample_size import num_fitted_inputs
 from hemexp.files.result import DataSource, PatientFlow, RunResult
 from hemexp.files.run_directory import RunDirectory
-from hemexp.files.writing import write_csv, write_json
+from hemexp.files.writing import write_csv, write_json, write_text
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,9 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
         caveats.append("inert_init")
     if data.cohort.is_simulated:
         caveats.append("synthetic_cohort")
+    own_outcome = isinstance(cfg.label, ColumnLabelConfig)
+    if own_outcome:
+        caveats.append("own_outcome")
     if cfg.debug.name != "off":
         caveats.append("debug")
     flow = count_patients(data)
@@ -54,13 +58,15 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
         if cfg.model.inputs is None
         else f"of the model: {', '.join(data.features) or 'none'}",
         num_features=len(data.features),
+        inputs=data.features,
+        left_out_inputs=data.left_out,
         num_train=flow.train,
         num_val=flow.val,
         num_test=flow.test,
         events_train=int(train.sum()),
         events_test=int(test.sum()),
         majority=int(train.mean() > 0.5),
-        best_possible_auroc=data.cohort.best_auroc_under(cfg.label),
+        best_possible_auroc=None if own_outcome else data.cohort.best_auroc_under(cfg.label),
         config=asdict(cfg),
     )
 
@@ -77,8 +83,10 @@ def write_cohort(run: RunDirectory, data: ExpansionDataModule) -> None:
     """Write the parts of the split, the data-quality findings, table one and the fingerprint of the patients."""
     assert data.cohort is not None
     write_json(run.path / "splits.json", data.split.ids())
-    write_csv(data.cohort.findings.frame(), run.path / "quality.csv")
-    table = characteristics(data.cohort.patients, data.labels["expansion"], data.split.parts)
+    write_csv(data.cohort.findings.frame(), run.path / "quality.csv", for_excel=True)
+    if data.cohort.mapping:
+        write_text(run.path / "mapping.yaml", data.cohort.mapping.to_yaml())
+    table = characteristics(data.cohort.patients, data.labels["expansion"], data.split.parts, data.cohort.own_inputs)
     write_csv(table, run.path / "characteristics.csv")
     keys = zip(patient_keys(data.cohort.patients), data.split.roles, strict=True)
     write_json(run.path / "fingerprint.json", {key: role for patient, role in keys for key in patient})
@@ -87,13 +95,15 @@ def write_cohort(run: RunDirectory, data: ExpansionDataModule) -> None:
 def log_start(cfg: TrainConfig, result: RunResult, resume: bool) -> None:
     """Log the label, the split, and the patients and inputs that the run starts with."""
     source = "a synthetic cohort" if cfg.data.root is None else f"{cfg.data.root} ({cfg.data.kind})"
-    log.info("expansion: %s; split: %s", cfg.label.describe(), cfg.split.describe())
+    log.info("outcome: %s; split: %s", cfg.label.describe(), cfg.split.describe())
     parts = (
         f"train {result.num_train} ({result.events_train} events), "
         f"test {result.num_test} ({result.events_test} events), "
         f"unused {result.flow.unused}, unlabelled {sum(result.flow.unlabelled.values())}"
     )
     log.info("%s: %d patients, %d inputs; %s", source, result.data.num_patients, result.num_features, parts)
+    if cfg.features.name in {"available", "columns"} and cfg.model.inputs is None:
+        log.info("inputs: %s", list_columns(result.inputs))
     if counts := result.data.findings:
         log.info("%d data-quality warnings of %d kinds: prepare.py lists each cell", sum(counts.values()), len(counts))
     if resume:

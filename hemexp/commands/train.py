@@ -16,7 +16,7 @@ from hemexp.commands.console import print_summary
 from hemexp.commands.debug import check_overfit, get_verdict
 from hemexp.commands.log_result import log_result
 from hemexp.commands.run_metadata import log_start, start_result, write_cohort
-from hemexp.config import NetConfig, TrainConfig
+from hemexp.config import GrowthLabelConfig, LabelConfig, NetConfig, TrainConfig
 from hemexp.config.compose import label_definitions
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, Pruned, UserError
@@ -176,10 +176,10 @@ def _evaluate(
 
     test = data.split.indices("test")
     metrics = score_predictions(outcomes[test], risks[test], majority=result.majority)
-    labels = {
-        name: replace(label, no_scan_in_window=cfg.label.no_scan_in_window)
-        for name, label in label_definitions().items()
-    }
+    labels: dict[str, LabelConfig] = dict(label_definitions())
+    if isinstance(cfg.label, GrowthLabelConfig):
+        rule = cfg.label.no_scan_in_window
+        labels = {name: replace(label, no_scan_in_window=rule) for name, label in label_definitions().items()}
     labels[cfg.label.name] = cfg.label
     evaluation = evaluate(cfg, data, risks, labels, run.path / "checkpoints" / "evaluation", callback)
     for name, table in evaluation.tables.items():

@@ -1,13 +1,15 @@
 """The cohort, the outcome, the inputs and the split."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import ClassVar, Optional
+from typing import Any, ClassVar, Optional
 
 from hemexp.config.section import REQUIRED, Section, key
 from hemexp.errors import UserError
 
 TIDY_FILES = ("scans.csv", "scans.parquet")
+TABLE_TYPES = (".xlsx", ".xlsm", ".xls", ".ods", ".csv", ".tsv", ".txt", ".parquet")
 WORKBOOKS = {"clinical": "表1", "imaging": "表2", "radiomics": "表3", "times": "附表1"}
 
 
@@ -16,8 +18,9 @@ class DataConfig(Section):
     """The source of the cohort."""
 
     PREFIX: ClassVar[str] = "data"
-    kind: str = key(REQUIRED, "set by data=KIND", choices=("auto", "synthetic", "workbook", "tidy"))
-    root: Optional[str] = key(None, "folder with the four workbooks, or with scans.csv or scans.parquet")
+    kind: str = key(REQUIRED, "set by data=KIND", choices=("auto", "synthetic", "workbook", "tidy", "mapped"))
+    root: Optional[str] = key(None, "a table of the hospital (Excel, CSV, Parquet), or a folder with its tables")
+    mapping: Optional[str] = key(None, "mapping.yaml that says which column of the files holds what")
 
 
 @dataclass
@@ -39,10 +42,20 @@ class SyntheticDataConfig(DataConfig):
 
 @dataclass
 class LabelConfig(Section):
-    """A definition of hematoma expansion: growth of the volume since the first scan, within a time window."""
+    """The outcome: what the model learns to predict."""
 
     PREFIX: ClassVar[str] = "label"
     name: str = key(REQUIRED, "name of the definition")
+
+    def describe(self) -> str:
+        """Return the definition in words."""
+        return self.name
+
+
+@dataclass
+class GrowthLabelConfig(LabelConfig):
+    """A definition of hematoma expansion: growth of the volume since the first scan, within a time window."""
+
     absolute_ml: Optional[float] = key(6.0, "growth that counts as expansion; null: not used", above=0, unit="mL")
     relative: Optional[float] = key(
         0.33, "growth that counts, as a fraction of the first volume; null: not used", above=0, at_most=10
@@ -76,6 +89,35 @@ class LabelConfig(Section):
 
 
 @dataclass
+class ColumnLabelConfig(LabelConfig):
+    """An outcome that a column of the file holds. Without `positive` and `at_least` the column holds 1/0 or yes/no."""
+
+    NAMES: ClassVar[tuple[str, ...]] = ("column",)
+    column: str = key("", "column of the outcome: a header of the file, or one of our names")
+    positive: Optional[str] = key(None, "value of the column that means yes; every other value means no")
+    at_least: Optional[float] = key(None, "smallest number that means yes, such as 3 for the mRS")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(
+            bool(self.column), "column", "must not be empty; give the column of the outcome, label.column=NAME"
+        )
+        one = self.positive is None or self.at_least is None
+        self.require(one, "at_least", f"label.positive={self.positive} is set too; give one of the two")
+
+    def describe(self) -> str:
+        """Return the definition in words."""
+        if self.at_least is not None:
+            return f"{self.column} is at least {self.at_least:g}, as the file states it"
+        return f"{self.column} is {self.positive or 'yes'}, as the file states it"
+
+
+def build_label(values: Mapping[str, Any]) -> LabelConfig:
+    """Return the label of a checkpoint or of a file, from its values by key."""
+    return ColumnLabelConfig(**values) if "column" in values else GrowthLabelConfig(**values)
+
+
+@dataclass
 class FeaturesConfig(Section):
     """The inputs of the model."""
 
@@ -84,6 +126,28 @@ class FeaturesConfig(Section):
     clip: float = key(
         10.0, "largest distance of an input from its training mean; larger ones are cut", above=0, unit="SD"
     )
+
+
+@dataclass
+class AvailableFeaturesConfig(FeaturesConfig):
+    """Every column that is known at the first scan and has enough values."""
+
+    NAMES: ClassVar[tuple[str, ...]] = ("available",)
+    min_share: float = key(
+        0.8, "share of the training patients in which a column must have a value", at_least=0, at_most=1
+    )
+
+
+@dataclass
+class ColumnsFeaturesConfig(FeaturesConfig):
+    """A list of columns."""
+
+    NAMES: ClassVar[tuple[str, ...]] = ("columns",)
+    columns: list[str] = key([], "columns to use, by the headers of the file or our names, such as [age,HM_volume,gcs]")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(bool(self.columns), "columns", "must not be empty; give a list, such as [age,HM_volume,gcs]")
 
 
 @dataclass
@@ -130,33 +194,48 @@ def resolve_data(data: DataConfig) -> DataConfig:
     """Return the data config with its kind found and its root made absolute.
 
     Raises:
-        UserError: the folder is missing, it holds both kinds of files or neither, or data=synthetic has a root.
+        UserError: the path is missing, its kind cannot be told, or data=synthetic has a root.
     """
     if data.root is None:
-        if data.kind in {"workbook", "tidy"}:
-            raise UserError(f"data.root is not set: data={data.kind} reads a folder, give data.root=DIR")
+        if data.kind not in {"auto", "synthetic"} or data.mapping is not None:
+            raise UserError("data.root is not set: give data.root=PATH, a file or a folder")
         return replace(data, kind="synthetic")
     if data.kind == "synthetic":
         raise UserError(f"data.root={data.root}: data=synthetic does not read a folder; remove one of the two")
     if isinstance(data, SyntheticDataConfig):
-        default = SyntheticDataConfig(data.kind, data.root)
+        default = SyntheticDataConfig(data.kind, data.root, data.mapping)
         for name in (item.name for item in fields(data) if getattr(data, item.name) != getattr(default, item.name)):
             raise UserError(
                 f"data.{name}={getattr(data, name)}: is a key of the synthetic cohort, but the cohort is read from "
                 f"data.root={data.root}; remove one of the two"
             )
     root, place = Path(data.root), f"data.root={data.root}"
-    if not root.is_dir():
-        problem = "is a file; give the folder that holds it" if root.is_file() else "there is no such folder"
-        raise UserError(f"{place}: {problem}")
-    tidy = [name for name in TIDY_FILES if (root / name).is_file()]
-    workbooks = sorted(path.name for prefix in WORKBOOKS.values() for path in root.glob(f"{prefix}*.xls*"))
-    kind = data.kind
+    if not root.exists():
+        raise UserError(f"{place}: there is no such file or folder")
+    kind, found = data.kind, _find_kinds(root)
     if kind == "auto":
-        if tidy and workbooks:
-            raise UserError(f"{place}: holds {tidy[0]} and {workbooks[0]}; choose data=tidy or data=workbook")
-        if not tidy and not workbooks:
-            books = ", ".join(f"{prefix}*.xlsx" for prefix in WORKBOOKS.values())
-            raise UserError(f"{place}: holds neither the four workbooks ({books}) nor {' or '.join(TIDY_FILES)}")
-        kind = "tidy" if tidy else "workbook"
-    return DataConfig(kind=kind, root=str(root.resolve()))
+        if {"tidy", "workbook"} <= set(found):
+            raise UserError(
+                f"{place}: holds {found['tidy']} and {found['workbook']}; choose data=tidy or data=workbook"
+            )
+        if not found:
+            raise UserError(f"{place}: holds no table; rule: a file of the type {', '.join(TABLE_TYPES)}")
+        kind = next(iter(found))
+    if data.mapping is not None and not Path(data.mapping).is_file():
+        raise UserError(f"data.mapping={data.mapping}: there is no such file; prepare.py writes it")
+    mapping = str(Path(data.mapping).resolve()) if data.mapping else None
+    return DataConfig(kind=kind, root=str(root.resolve()), mapping=mapping)
+
+
+def _find_kinds(root: Path) -> dict[str, str]:
+    """Return the kinds of cohort that a file or a folder may hold, most special first, each with a file of it."""
+    paths = [root] if root.is_file() else sorted(root.iterdir())
+    tables = [
+        path.name for path in paths if path.suffix.lower() in TABLE_TYPES and not path.name.startswith(("~$", "."))
+    ]
+    kinds = {
+        "tidy": [name for name in tables if name in TIDY_FILES],
+        "workbook": [name for name in tables if name.startswith(tuple(WORKBOOKS.values())) and ".xls" in name],
+        "mapped": tables,
+    }
+    return {kind: names[0] for kind, names in kinds.items() if names}

@@ -52,10 +52,15 @@ class PrepareConfig(Section):
     imputation: Optional[str] = key(
         None, "also write completed.csv, the paper's table with every gap filled", choices=("previous_three",)
     )
+    template: Optional[str] = key(None, "folder for blank workbooks in English and Chinese; no cohort is read then")
     output_dir: str = key(REQUIRED, "directory for the tables; new, or written by an earlier prepare.py")
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.template is not None:
+            self.require(not Path(self.template).is_file(), "template", "is a file; give a folder")
+            rule = "a call writes blank workbooks or reads a cohort; remove template or data.root"
+            self.require(self.data.root is None, "template", rule)
         self.data = resolve_data(self.data)
 
 

@@ -25,7 +25,10 @@ SCHEMAS: dict[str, type[Any]] = {
     "report": c.ReportConfig,
 }
 
-PATH_KEYS = ("data.root", "run_dir", "sweep_dir", "output_dir", "hydra.sweep.dir", "hydra.run.dir")
+PATH_KEYS = (
+    "data.root", "data.mapping", "template", "run_dir", "sweep_dir", "output_dir", "hydra.sweep.dir", "hydra.run.dir",
+)  # fmt: skip
+_TEXT_KEYS = ("label.column", "label.positive")  # headers and cells of a file, in any language
 T = TypeVar("T")
 
 
@@ -97,7 +100,7 @@ def load_config(schema: type[T], overrides: list[str] | None = None) -> T:
 
 
 def quote_paths(arguments: list[str]) -> list[str]:
-    """Quote folder names and expand ``~``; Hydra's grammar does not allow Chinese characters or parentheses.
+    """Quote folder names and headers, and expand ``~``; Hydra's grammar refuses Chinese characters and parentheses.
 
     In a sweep, a comma separates two folders, except in the directory of the sweep.
     """
@@ -108,6 +111,10 @@ def quote_paths(arguments: list[str]) -> list[str]:
         if key in PATH_KEYS:
             names = value.split(",") if sweep and not key.startswith("hydra.") else [value]
             argument = f"{key}={','.join(map(_quote, names))}"
+        elif key in _TEXT_KEYS:
+            argument = f"{key}={_quote(value)}"
+        elif key == "features.columns" and re.fullmatch(r"\[[^\[\]'\"]+\]", value):
+            argument = f"{key}=[{','.join(_quote(name.strip()) for name in value[1:-1].split(','))}]"
         quoted.append(argument)
     return quoted
 
@@ -121,11 +128,15 @@ def _quote(name: str) -> str:
     return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
 
 
-def label_definitions() -> dict[str, c.LabelConfig]:
-    """Return every definition of expansion in ``conf/label``, by name."""
+def label_definitions() -> dict[str, c.GrowthLabelConfig]:
+    """Return every definition of expansion in ``conf/label``, by name; an outcome that a file holds is not one."""
     files = sorted((CONFIG_DIR / "label").glob("*.yaml"))
     contents: dict[str, Any] = {path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in files}
-    return {name: c.LabelConfig(**content) for name, content in contents.items()}
+    del contents["column"]
+    return {
+        name: c.GrowthLabelConfig(**{key: value for key, value in content.items() if key != "defaults"})
+        for name, content in contents.items()
+    }
 
 
 def list_keys(schema: type[Any]) -> list[str]:

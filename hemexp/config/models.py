@@ -109,7 +109,10 @@ class EstimatorConfig(ModelConfig):
 
 @dataclass
 class BaselineConfig(EstimatorConfig):
-    """The baselines without settings: prevalence, first volume, hours from onset, partial BRAIN score."""
+    """The baselines without settings: prevalence, first volume, hours from onset, BRAIN score.
+
+    The BRAIN score also uses its other items where the cohort has them; see `hemexp.data.features.fixed_inputs`.
+    """
 
     NAMES: ClassVar[tuple[str, ...]] = ("prevalence", "volume", "hours", "brain")
     INPUTS: ClassVar[dict[str, tuple[str, ...]]] = {

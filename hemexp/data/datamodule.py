@@ -5,16 +5,18 @@ from dataclasses import asdict
 from typing import Self
 
 import numpy as np
+import pandas as pd
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, TensorDataset
 
-from hemexp.cohort.labels import check_follow_up, label_patients
+from hemexp.cohort.labels import check_follow_up, get_outcome_column, label_patients
 from hemexp.cohort.load import Cohort, load_cohort
-from hemexp.config import DataConfig, FeaturesConfig, LabelConfig, SplitConfig, TrainConfig
-from hemexp.data.features import feature_names, input_table
+from hemexp.config import DataConfig, FeaturesConfig, LabelConfig, ModelConfig, SplitConfig, TrainConfig
+from hemexp.data.features import Inputs, choose_inputs, fixed_inputs, input_table
 from hemexp.data.split import draw_validation, overfit_subset, split_patients
 from hemexp.data.training_set import TrainingSet, build_training_set
+from hemexp.errors import UserError
 from hemexp.types import Array
 
 
@@ -23,12 +25,12 @@ class ExpansionDataModule(LightningDataModule):
 
     Args:
         data: the cohort's files, or a synthetic cohort.
-        label: the definition of hematoma expansion.
-        features: the group of inputs, and the clipping of scaled inputs.
+        label: the outcome.
+        features: the choice of inputs, and the clipping of scaled inputs.
         split: the division into parts.
         seed: of the random divisions.
         batch_size: patients in a mini-batch of `train_dataloader`; None for the full batch.
-        inputs: names of the inputs of a model that does not use `features`.
+        model: may have fixed inputs, which it uses instead of `features`.
         num_patients: train on this many patients only, as in ``debug=overfit``; 0 for all.
 
     Attributes:
@@ -36,6 +38,7 @@ class ExpansionDataModule(LightningDataModule):
         labels: one row a patient, as `hemexp.cohort.labels.label_patients` returns it.
         split: the part of every patient.
         features: names of the inputs.
+        left_out: columns that are not used as inputs, with the reason.
         raw: (N, F) inputs of all patients in table order, NaN where a value is missing.
         fitted_indices: table indices of the patients in `training_set`, validation patients included.
         training_set: the training and validation patients of the run, imputed once.
@@ -49,6 +52,8 @@ class ExpansionDataModule(LightningDataModule):
         (30, 72)
     """
 
+    features: list[str]
+    left_out: dict[str, str]
     fitted_indices: list[int]
     training_set: TrainingSet
 
@@ -60,12 +65,12 @@ class ExpansionDataModule(LightningDataModule):
         split: SplitConfig,
         seed: int = 0,
         batch_size: int | None = None,
-        inputs: Sequence[str] | None = None,
+        model: ModelConfig | None = None,
         num_patients: int = 0,
     ) -> None:
         super().__init__()
-        self.features = feature_names(features.name) if inputs is None else list(inputs)
         self.data_config, self.label_config, self.split_config, self.clip = data, label, split, features.clip
+        self.features_config, self.model_config = features, model
         self.seed, self.batch_size, self.num_patients = seed, batch_size, num_patients
         self.cohort: Cohort | None = None
 
@@ -73,29 +78,49 @@ class ExpansionDataModule(LightningDataModule):
     def from_config(cls, cfg: TrainConfig) -> Self:
         """Return the data module of a run."""
         parts = (cfg.data, cfg.label, cfg.features, cfg.split)
-        return cls(*parts, cfg.seed, cfg.trainer.batch_size, cfg.model.inputs, cfg.debug.num_patients)
+        return cls(*parts, cfg.seed, cfg.trainer.batch_size, cfg.model, cfg.debug.num_patients)
 
     def setup(self, stage: str | None = None) -> None:
         """Read and prepare the cohort. A second call does nothing.
 
         Raises:
-            UserError: the files have errors, or a part would be empty or hold one class only.
+            UserError: the files have errors, a part would be empty or hold one class only, or inputs are missing.
         """
         if self.cohort is not None:
             return
         cohort = load_cohort(self.data_config)
-        self.labels = label_patients(cohort.scans, self.label_config)
-        check_follow_up(self.labels, cohort.scans, self.label_config, cohort.locate, cohort.findings)
+        self.labels = label_patients(cohort.scans, self.label_config, cohort.mapping)
+        check_follow_up(self.labels, cohort.scans, self.label_config, cohort.locate, cohort.findings, cohort.mapping)
         self.split = split_patients(cohort.patients, self.labels["expansion"], self.split_config, self.seed)
-        self.raw = input_table(cohort.patients, self.features).to_numpy()
         train, val = np.asarray(self.split.indices("train")), np.asarray(self.split.indices("val"), dtype=int)
         self.fitted_indices = [*train.tolist(), *val.tolist()]
+        inputs = self._choose_inputs(cohort)
+        self.features, self.left_out = inputs.names, inputs.left_out
+        self.raw = input_table(cohort.patients, self.features).to_numpy()
         if self.num_patients:
             labels = self.labels["expansion"].to_numpy()
             self.fitted_indices = overfit_subset(labels, self.fitted_indices, self.num_patients)
             train, val = draw_validation(labels, self.fitted_indices, self.split_config.val_fraction, self.seed)
         self.training_set = self.build_training_set(train, val)
         self.cohort = cohort
+
+    def _choose_inputs(self, cohort: Cohort) -> Inputs:
+        model = self.model_config
+        if model is None or model.inputs is None:
+            outcome = get_outcome_column(cohort.scans, self.label_config, cohort.mapping)
+            return choose_inputs(cohort, self.features_config, self.fitted_indices, outcome)
+        names, empty = fixed_inputs(model, self.get_training_patients(cohort))
+        if empty:
+            raise UserError(
+                f"model={model.name}: needs {', '.join(empty)}, which has no value in the training part; rule: the "
+                "inputs of this model are fixed; choose another model"
+            )
+        return Inputs(names)
+
+    def get_training_patients(self, cohort: Cohort) -> pd.DataFrame:
+        """Return the first scans of the training part, without the column that holds the outcome."""
+        outcome = get_outcome_column(cohort.scans, self.label_config, cohort.mapping)
+        return cohort.patients.iloc[self.fitted_indices].drop(columns=[outcome] if outcome else [])
 
     def build_training_set(self, train: Sequence[int] | Array, val: Sequence[int] | Array = ()) -> TrainingSet:
         """Build the training set of another division of the same patients, such as a fold.

@@ -1,10 +1,19 @@
-"""Groups of model inputs: columns of a patient's first scan, in a fixed order."""
+"""Inputs of a model: columns of a patient's first scan, in a fixed order."""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from hemexp.cohort import columns as c
+from hemexp.cohort.find_column import MOST_NAMED, describe_left_out, find_column, list_columns, suggest
+from hemexp.cohort.load import Cohort
+from hemexp.config import AvailableFeaturesConfig, ColumnsFeaturesConfig, FeaturesConfig, ModelConfig
 from hemexp.errors import UserError
+
+log = logging.getLogger(__name__)
 
 _HOURS = "onset_to_first_scan"
 _BEFORE_TREATMENT = [name for name in c.CLINICAL if name not in c.TREATMENTS]
@@ -15,39 +24,209 @@ GROUPS: dict[str, list[str]] = {
     "minimal": ["log_volume", "log_hours"],
     "all": [*c.CLINICAL, _HOURS, *c.LOCATION, *c.RADIOMICS["Hemo"], *c.RADIOMICS["ED"]],
 }
-_FLOOR_ML, _FLOOR_HOURS = 0.01, 0.1  # smaller than any measured value; keep the logarithms finite
+_LOGARITHMS = {  # of a column in a unit, not below a value that is smaller than any measured one
+    "log_volume": ("HM_volume", 1000, 0.01),
+    "log_hours": (_HOURS, 1, 0.1),
+}
+MOST_LEVELS = 10  # of a column of texts
+NO_VALUE = "no value in the training part"
+_BRAIN_ITEMS = (  # beside the fixed inputs of the BRAIN score: columns, the first one with values is used
+    ("warfarin", "anticoagulation"),
+    ("ventricular_blood",),
+)
+
+
+@dataclass
+class Inputs:
+    """The inputs of a run.
+
+    Attributes:
+        names: in order.
+        left_out: columns that are not used, with the reason.
+    """
+
+    names: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def feature_names(group: str) -> list[str]:
-    """Return the names of a group's inputs, in order.
+    """Return the names of the inputs of a fixed group, in order.
 
     Raises:
         UserError: there is no such group.
     """
     if group not in GROUPS:
-        raise UserError(f"features.name={group}: must be one of {', '.join(GROUPS)}")
+        raise UserError(f"features.name={group}: must be one of {', '.join([*GROUPS, 'available', 'columns'])}")
     return GROUPS[group]
 
 
-def input_table(patients: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+def choose_inputs(cohort: Cohort, features: FeaturesConfig, train: Sequence[int], outcome: str | None = None) -> Inputs:
+    """Return the inputs of a run. Only the patients of the training part decide which columns have enough values.
+
+    Args:
+        cohort: with all patients.
+        features: the choice of inputs.
+        train: table indices of the training part, validation patients included.
+        outcome: the column that holds the outcome, which is never an input.
+
+    Raises:
+        UserError: a column is not in the cohort or cannot be an input, or there is no input at all.
+    """
+    key, training = f"features={features.name}", cohort.patients.iloc[list(train)]
+    if isinstance(features, ColumnsFeaturesConfig):
+        names = list(dict.fromkeys(_find_input(name, cohort, outcome) for name in features.columns))
+        least, refuses = 0.0, True
+    elif isinstance(features, AvailableFeaturesConfig):
+        known = [name for name, column in c.known_columns().items() if column.is_input]
+        names = [name for name in [*known, *cohort.own_inputs] if name in training and name != outcome]
+        least, refuses = features.min_share, False
+    else:
+        names = [name for name in feature_names(features.name) if get_column(name) != outcome]
+        _require_columns(names, training, key)
+        least, refuses = 0.0, True
+    inputs = Inputs()
+    for name in names:
+        levels, reason = _check_column(training, name, least)
+        if not reason:
+            inputs.names += levels
+        elif refuses and reason != NO_VALUE:
+            raise UserError(f"{key}: {name} has {reason}")
+        else:
+            inputs.left_out[name] = reason
+    if not inputs.names:
+        raise UserError(
+            f"{key}: no column is left as an input; {describe_left_out(inputs.left_out) or 'none is there'}"
+        )
+    if inputs.left_out:
+        log.info("inputs left out: %s", describe_left_out(inputs.left_out))
+    return inputs
+
+
+def fixed_inputs(model: ModelConfig, training: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Return the inputs of a model with fixed inputs, and those that it needs but that have no value in training.
+
+    The BRAIN score needs the volume only: it uses each of its other items where the cohort has it.
+
+    Args:
+        model: with fixed inputs.
+        training: the patients of the training part.
+    """
+    names = list(model.inputs or ())
+    empty = [get_column(name) for name in names if not has_values(training, name)]
+    if model.name != "brain":
+        return names, empty
+    more = [next((name for name in item if has_values(training, name)), None) for item in _BRAIN_ITEMS]
+    used = [name for name in names if name not in empty]
+    return [*used, *(name for name in more if name)], [name for name in empty if name == "HM_volume"]
+
+
+def has_values(patients: pd.DataFrame, name: str) -> bool:
+    """Return whether any of the patients has a value of an input."""
+    column = get_column(name)
+    return column in patients and bool(patients[column].notna().any())
+
+
+def get_column(name: str, columns: Collection[str] = ()) -> str:
+    """Return the column that an input is computed from: of ``name=level``, ``name`` if it is one of `columns`."""
+    if name in _LOGARITHMS:
+        return _LOGARITHMS[name][0]
+    ends = [place for place, character in enumerate(name) if character == "="] if name not in columns else []
+    return next((name[:end] for end in ends if name[:end] in columns), name)
+
+
+def input_table(patients: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Return the inputs in their own units, before imputation and scaling.
 
     Args:
         patients: one row a patient: the first scan.
-        names: of inputs in `GROUPS`. ``log_volume`` is the natural logarithm of the volume in mL, ``log_hours`` of the
-            hours from onset to the first scan.
+        names: of columns. ``log_volume`` is the natural logarithm of the volume in mL, ``log_hours`` of the hours from
+            onset to the first scan. ``name=level`` is 1 where the text column has this level, else 0.
 
     Shape:
-        Output: (N, F), float64, NaN where a value is missing.
+        Output: (N, F), float64, NaN where a value is missing or the column is absent.
+
+    Raises:
+        UserError: a column of numbers holds text.
     """
-    derived = {
-        "log_volume": np.log(np.maximum(patients["HM_volume"] / 1000, _FLOOR_ML)),
-        "log_hours": np.log(np.maximum(patients[_HOURS], _FLOOR_HOURS)),
-    }
-    columns = {name: derived.get(name, patients.get(name)) for name in names}
-    return pd.DataFrame(columns, index=patients.index).astype("float64")
+    columns = {name: _compute(patients, name) for name in names}
+    return pd.DataFrame(columns, index=patients.index, dtype="float64")
 
 
-def feature_caveats(names: list[str]) -> list[str]:
+def feature_caveats(names: Sequence[str]) -> list[str]:
     """Return the caveats of a set of inputs, as codes for result.json."""
-    return ["treatments_after_first_scan"] if set(names) & set(c.TREATMENTS) else []
+    treatments = {name for name, column in c.known_columns().items() if column.known == "treatment"}
+    return ["treatments_after_first_scan"] if set(names) & treatments else []
+
+
+def _compute(patients: pd.DataFrame, name: str) -> pd.Series:
+    column = get_column(name, patients.columns)
+    if column not in patients:
+        return pd.Series(np.nan, patients.index)
+    if name in _LOGARITHMS:
+        _, unit, least = _LOGARITHMS[name]
+        return pd.Series(np.log(np.maximum(patients[column] / unit, least)))
+    if name == column:
+        try:
+            return patients[name].astype("float64")
+        except ValueError as error:
+            raise UserError(f"column {name}: holds text ({error}); rule: this input is a number") from None
+    level = name.removeprefix(f"{column}=")
+    texts = _as_text(patients[column])
+    return (texts == level).astype("float64").mask(texts.isna())
+
+
+def _as_text(values: pd.Series) -> pd.Series:
+    """Return the levels of a column as texts: ``1`` for 1.0."""
+    return values.map(lambda value: f"{value:g}" if isinstance(value, float) else str(value).strip(), "ignore")
+
+
+def _check_column(training: pd.DataFrame, name: str, least: float) -> tuple[list[str], str]:
+    """Return the inputs that a column becomes, and the reason why it is not an input; empty if it is one."""
+    column = get_column(name, training.columns)
+    share = float(training[column].notna().mean())
+    if share == 0:
+        return [], NO_VALUE
+    if share < least:
+        return [], f"a value in {100 * share:.0f} % of the training part; features.min_share is {least:g}"
+    if name != column or pd.api.types.is_numeric_dtype(training[column]):
+        return [name], ""
+    levels = sorted(_as_text(training[column]).dropna().unique())
+    if len(levels) > MOST_LEVELS:
+        return [], f"{len(levels)} different texts in the training part; rule: at most {MOST_LEVELS}"
+    return [f"{name}={level}" for level in levels], ""
+
+
+def _find_input(name: str, cohort: Cohort, outcome: str | None) -> str:
+    """Return the input that a user names.
+
+    Raises:
+        UserError: there is no such column, or it cannot be an input.
+    """
+    present = list(cohort.scans.columns)
+    inputs = [each for each in present if each not in c.known_columns() or c.known_columns()[each].known]
+    column = name if name in _LOGARITHMS else find_column(name, present, cohort.mapping)
+    if column == "hours_from_onset" and _HOURS in present:
+        column = _HOURS  # the same hours at the first scan
+    if column is None or get_column(column) not in present:
+        raise UserError(f"features.columns: the cohort has no column {name}; {suggest(name, inputs)}")
+    known = c.known_columns().get(column)
+    if column == outcome:
+        raise UserError(f"features.columns: {name} is the outcome (label.column); rule: the outcome is never an input")
+    if known is not None and known.known not in {"first_scan", "treatment"}:
+        problem = "is known only later" if known.known == "later" else "is an id, or a time of a scan"
+        raise UserError(f"features.columns: {name} {problem}; rule: an input is known at the first scan; remove it")
+    return column
+
+
+def _require_columns(names: Sequence[str], patients: pd.DataFrame, key: str) -> None:
+    """Refuse a fixed group where the cohort lacks some of its columns.
+
+    Raises:
+        UserError: names and counts them.
+    """
+    absent = [name for name in names if get_column(name) not in patients]
+    if absent:
+        raise UserError(
+            f"{key}: {len(absent)} of its {len(names)} columns are not in the cohort "
+            f"({list_columns(absent, MOST_NAMED)}); use features=available"
+        )

@@ -13,6 +13,10 @@ from hemexp.errors import UserError
 from hemexp.types import Array
 
 PARTS = ("train", "val", "test", "unused", "unlabelled")
+_MEASURED = [  # recognize a patient where the cohort does not have the territories
+    "age", "sex", "systolic", "diastolic", "onset_to_first_scan", "HM_volume", "ED_volume", "glucose", "platelets",
+]  # fmt: skip
+_LEAST_KNOWN = 5
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,27 @@ class Split:
         return ["train" if part == "val" else part for part in self.parts]
 
 
-def patient_keys(patients: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return two hashes for each patient: of the first scan's serial, and of its measurements to six digits.
+def patient_keys(patients: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return hashes for each patient: of the first scan's serial, and of its measurements to six digits.
 
     Each hash recognizes the patient in another file, even under another id. Neither reveals the patient's identity.
+    A serial that begins with the patient's id may be made up from it, and another hospital may use the same: then the
+    measurements are part of its hash. Fewer than `_LEAST_KNOWN` measurements do not recognize a patient.
     """
-    scans = ["|".join(f"{value:.6g}" for value in row) for row in patients[LOCATION].to_numpy(dtype=float).tolist()]
-    return [
-        (_short_hash(serial), _short_hash(scan)) for serial, scan in zip(patients["scan_serial"], scans, strict=True)
-    ]
+    if set(LOCATION) <= set(patients) and patients[LOCATION].notna().any(axis=None):
+        rows = patients[LOCATION].to_numpy(dtype=float).tolist()
+        scans = ["|".join(f"{value:.6g}" for value in row) for row in rows]
+        counts = [len(LOCATION)] * len(rows)
+    else:
+        names = [name for name in _MEASURED if name in patients]
+        rows = patients[names].to_numpy(dtype=float).tolist()
+        known = [[f"{n}={value:.6g}" for n, value in zip(names, row, strict=True) if value == value] for row in rows]
+        scans, counts = ["|".join(row) for row in known], [len(row) for row in known]
+    keys = []
+    for name, serial, scan, count in zip(patients["patient_id"], patients["scan_serial"], scans, counts, strict=True):
+        text = f"{serial}|{scan}" if str(serial).startswith(str(name)) else serial
+        keys.append((_short_hash(text), *([_short_hash(scan)] if count >= _LEAST_KNOWN else [])))
+    return keys
 
 
 def _short_hash(text: str) -> str:
@@ -64,7 +80,7 @@ def split_patients(patients: pd.DataFrame, expansion: pd.Series, split: SplitCon
     all patients with an outcome are divided.
 
     Args:
-        patients: one row a patient, in table order, with ``patient_id`` and ``dataset_part``.
+        patients: one row a patient, in table order, with ``patient_id`` and, if the cohort has it, ``dataset_part``.
         expansion: 1, 0 or NaN for each patient.
         split: ``paper`` (sequential), ``stratified`` or ``kfold``.
         seed: of the random divisions.
@@ -74,10 +90,13 @@ def split_patients(patients: pd.DataFrame, expansion: pd.Series, split: SplitCon
     """
     labels = expansion.to_numpy()
     known = ~np.isnan(labels)
-    marked = (patients["dataset_part"] == TRAINING_MARK).to_numpy()
+    marked = (patients["dataset_part"] == TRAINING_MARK).to_numpy() if "dataset_part" in patients else known & False
     eligible = np.flatnonzero(known & marked if marked.any() else known)
     if len(eligible) == 0:
-        raise UserError("no patient to train on has a known outcome; rule: later scans, and the mark 训练 if used")
+        raise UserError(
+            "no patient to train on has a known outcome; rule: later scans, and the mark 训练 if used; for an outcome "
+            "that the file holds give label=column label.column=NAME"
+        )
     in_train = _assign_train(labels[eligible], split, seed)
     parts = np.where(known, "unused", "unlabelled").astype(object)
     parts[eligible] = np.where(in_train, "train", "test")

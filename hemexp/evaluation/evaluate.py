@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from hemexp.cohort.labels import label_patients
-from hemexp.config import BASELINES, LabelConfig, TrainConfig
+from hemexp.cohort.find_column import describe_left_out
+from hemexp.cohort.labels import can_label, label_patients
+from hemexp.config import LabelConfig, TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.errors import Interrupted
 from hemexp.evaluation.attributions import attributions
@@ -20,11 +21,12 @@ from hemexp.evaluation.cross_validation import MEASURED, CrossValidated, ScoreCa
 from hemexp.evaluation.decision import decision_curve
 from hemexp.evaluation.folds import Fold, evaluated_indices, repeated_folds, training_indices
 from hemexp.evaluation.label_sensitivity import label_sensitivity
-from hemexp.evaluation.pipeline import build_pipeline
+from hemexp.evaluation.pipeline import build_pipeline, choose_baselines
 from hemexp.evaluation.sample_size import num_fitted_inputs, sample_size
 from hemexp.evaluation.subgroups import get_subgroups, subgroup_scores
 from hemexp.evaluation.uncertainty import single_patients
 from hemexp.files.result import CalibrationByStage, CrossValidationSummary, EvaluationBlocks, Score
+from hemexp.models.baselines import list_missing_items
 from hemexp.training.fit import fit
 from hemexp.types import Array
 
@@ -70,7 +72,7 @@ def evaluate(
         cfg: of the run.
         data: after setup.
         risks: of all patients, from the model of the run.
-        definitions: definitions of expansion by name, for label sensitivity.
+        definitions: definitions of the outcome by name, for label sensitivity.
         directory: for the state of groups of networks, from which the same call resumes.
         callback: gets the mean ``search.score`` of the model after every repeat of the cross-validation.
 
@@ -105,13 +107,20 @@ class _Stages:
         self.cfg, self.data, self.risks, self.directory = cfg, data, risks, directory
         self.cohort, self.settings = data.cohort, cfg.evaluation
         self.pipeline = build_pipeline(cfg, data)
-        self.baselines = [build_pipeline(cfg, data, model) for model in BASELINES if model != cfg.model]
+        models, left_out = choose_baselines(cfg, data)
+        self.baselines = [build_pipeline(cfg, data, model) for model in models]
+        self.result.blocks.left_out_baselines = left_out
+        brain = next((each for each in [self.pipeline, *self.baselines] if each.model.name == "brain"), None)
+        if brain is not None:
+            self.result.blocks.brain_missing_items = list_missing_items(brain.features)
         self.indices, self.training = evaluated_indices(cfg.evaluation, data), training_indices(data)
         self.validated: dict[str, CrossValidated] = {}
 
     def run(self, definitions: Mapping[str, LabelConfig], callback: ScoreCallback | None) -> Evaluation:
         """Run every stage that the configuration selects; see `evaluate`."""
         result, settings = self.result, self.settings
+        if result.blocks.left_out_baselines:
+            log.info("baselines left out: %s", describe_left_out(result.blocks.left_out_baselines))
         folds = self._divide(self.indices, settings.num_repeats)
         if folds:
             self._cross_validate(folds, callback)
@@ -169,7 +178,11 @@ class _Stages:
         result.blocks.calibration = CalibrationByStage(cv=calibration(labels, probabilities, model.fold_numbers))
         subgroups = get_subgroups(self.cohort.patients.iloc[list(indices)])
         result.blocks.subgroups = subgroup_scores(subgroups, labels, probabilities, model.fold_numbers)
-        strategies = {each: self.validated[each].probabilities[:, indices] for each in dict.fromkeys([name, "ridge2"])}
+        strategies = {
+            each: self.validated[each].probabilities[:, indices]
+            for each in dict.fromkeys([name, "ridge2"])
+            if each in self.validated
+        }
         scores = [each.scores.assign(model=baseline) for baseline, each in self.validated.items()]
         result.tables["calibration_curve"] = smoothed_curve(labels, probabilities)
         result.tables["decision_curve"] = decision_curve(labels, strategies)
@@ -230,12 +243,13 @@ class _Stages:
 
     def _vary_label(self, definitions: Mapping[str, LabelConfig]) -> None:
         """Add the scores under other definitions of expansion."""
-        log.info("label sensitivity: %d definitions of expansion", len(definitions))
-        scans, num_repeats = self.cohort.scans, self.settings.label_repeats
+        scans, mapping, num_repeats = self.cohort.scans, self.cohort.mapping, self.settings.label_repeats
         labels = {
-            name: (label, label_patients(scans, label)["expansion"].to_numpy(dtype=float))
+            name: (label, label_patients(scans, label, mapping)["expansion"].to_numpy(dtype=float))
             for name, label in definitions.items()
+            if can_label(scans, label, mapping)
         }
+        log.info("label sensitivity: %d definitions of the outcome", len(labels))
         pipelines = [self.pipeline, *(baseline for baseline in self.baselines if baseline.name == "ridge2")]
         done = [self.validated[each.name].first(num_repeats) for each in pipelines]
         with _stage("label sensitivity"):

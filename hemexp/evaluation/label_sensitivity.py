@@ -27,7 +27,7 @@ def label_sensitivity(
     """Cross-validate the model and the two-variable ridge under every definition of expansion.
 
     Args:
-        pipelines: of the run and of the ridge; one pipeline if the model of the run is the ridge.
+        pipelines: of the run and of the ridge; one pipeline if the model of the run is the ridge, or without ridge.
         definitions: by name, each with its labels (N,).
         indices: table positions of the patients; patients without an outcome under a definition are left out of it.
         num_repeats: for each definition.
@@ -50,7 +50,7 @@ def label_sensitivity(
         )
         rows.append(row)
         if row.is_run_label:
-            _add_scores(row, done)
+            _add_scores(row, pipelines, done)
         elif min(events, len(known) - events) >= _MIN_OUTCOMES:
             folds = repeated_folds(labels, known, cfg.evaluation.num_folds, num_repeats, cfg.seed)
             if folds:
@@ -63,9 +63,12 @@ def label_sensitivity(
     ]
     results = iter(fit(members, cfg.trainer, directory=directory))
     for row, relabeled, folds in planned:
-        _add_scores(row, [score_folds(each, folds, list(islice(results, len(folds)))) for each in relabeled])
+        validated = [score_folds(each, folds, list(islice(results, len(folds)))) for each in relabeled]
+        _add_scores(row, pipelines, validated)
     return rows
 
 
-def _add_scores(row: LabelScore, validated: Sequence[CrossValidated]) -> None:
-    row.auroc, row.ridge2_auroc, row.note = validated[0].score("auroc"), validated[-1].score("auroc"), ""
+def _add_scores(row: LabelScore, pipelines: Sequence[Pipeline], validated: Sequence[CrossValidated]) -> None:
+    row.auroc, row.note = validated[0].score("auroc"), ""
+    if pipelines[-1].model.name == "ridge2":  # it is left out where the cohort has no volumes or no hours
+        row.ridge2_auroc = validated[-1].score("auroc")

@@ -6,7 +6,7 @@ from typing import Any
 
 from hemexp.config import BASELINES, ModelConfig, NetConfig, TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
-from hemexp.data.features import input_table
+from hemexp.data.features import fixed_inputs, input_table
 from hemexp.data.split import draw_validation
 from hemexp.data.training_set import build_training_set
 from hemexp.training.member import Member
@@ -62,6 +62,26 @@ class Pipeline:
         return replace(self, labels=labels, label=label)
 
 
+def choose_baselines(cfg: TrainConfig, data: ExpansionDataModule) -> tuple[list[ModelConfig], dict[str, str]]:
+    """Return the baselines to compare the run's model with, and those that are left out, with the reason.
+
+    Args:
+        cfg: the run's configuration.
+        data: after `setup`.
+    """
+    assert data.cohort is not None
+    training = data.get_training_patients(data.cohort)
+    baselines: list[ModelConfig] = []
+    left_out = {}
+    for model in BASELINES:
+        _, empty = fixed_inputs(model, training)
+        if empty:
+            left_out[model.name] = f"no value of {' and '.join(empty)} in the training part"
+        elif model != cfg.model:
+            baselines.append(model)
+    return baselines, left_out
+
+
 def build_pipeline(cfg: TrainConfig, data: ExpansionDataModule, model: ModelConfig | None = None) -> Pipeline:
     """Return the pipeline of the run's model, or of another model on the same patients.
 
@@ -73,7 +93,7 @@ def build_pipeline(cfg: TrainConfig, data: ExpansionDataModule, model: ModelConf
     assert data.cohort is not None
     features, raw = data.features, data.raw
     if model is not None and model.inputs is not None:
-        features = list(model.inputs)
+        features, _ = fixed_inputs(model, data.get_training_patients(data.cohort))
         raw = input_table(data.cohort.patients, features).to_numpy()
     labels = data.labels["expansion"].to_numpy(dtype=float)
     return Pipeline(cfg, model or cfg.model, tuple(features), raw, labels, asdict(cfg.label))

@@ -13,17 +13,21 @@ MIN_PATIENTS = 10  # of either outcome; an AUROC of fewer patients is too imprec
 
 
 def get_subgroups(patients: pd.DataFrame) -> dict[str, Array]:
-    """Return a mask of the patients in each subgroup, by ``name: value``.
+    """Return a mask of the patients in each subgroup, by ``name: value``; without the subgroups that have no patient.
 
     A patient with a missing value is in none of the subgroups of this variable.
 
     Args:
-        patients: a row for each patient, with the columns ``sex``, ``age``, ``HM_volume`` (10^-3 mL),
-            ``onset_to_first_scan`` (hours) and ``hypertension``.
+        patients: a row for each patient, with ``sex``, ``age``, ``HM_volume`` (10^-3 mL), ``onset_to_first_scan``
+            (hours) and ``hypertension``, as far as the cohort has these columns.
     """
+    gaps = pd.Series(np.nan, patients.index)
     columns = ["sex", "age", "HM_volume", "onset_to_first_scan", "hypertension"]
-    sex, age, volume, hours, hypertension = (pd.to_numeric(patients[name]).to_numpy(float) for name in columns)
-    return {
+    sex, age, volume, hours, hypertension = (pd.to_numeric(patients.get(c, gaps)).to_numpy(float) for c in columns)
+    known = {
+        "sex": sex, "age": age, "volume": volume, "onset to scan": hours, "hypertension": hypertension,
+    }  # fmt: skip
+    masks = {
         # Sex and Gender Equity in Research (Heidari et al., Research Integrity and Peer Review 2016;1:2)
         "sex: male": sex == 1,
         "sex: female": sex == 2,
@@ -40,6 +44,7 @@ def get_subgroups(patients: pd.DataFrame) -> dict[str, Array]:
         "hypertension: yes": hypertension == 1,
         "hypertension: no": hypertension == 0,
     }
+    return {name: mask for name, mask in masks.items() if not np.isnan(known[name.partition(":")[0]]).all()}
 
 
 def subgroup_scores(

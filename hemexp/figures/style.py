@@ -1,7 +1,7 @@
 """Common style of the figures, and saving them as PNG."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
 
 NO, YES, GREY = "#3b6fb6", "#c8442c", "#8a8a8a"  # outcomes; GREY: references
 OUTCOMES = ((0, NO, "no expansion"), (1, YES, "expansion"))
@@ -85,6 +86,17 @@ def stamp(figure: Figure, text: str) -> None:
 def write_note(axes: Axes, text: str, height: float = 0.55) -> None:
     """Write into the axes why there is nothing to draw."""
     axes.text(0.5, height, text, transform=axes.transAxes, ha="center", va="center", color=GREY)
+
+
+def change_words(figure: Figure, change: Callable[[str], str]) -> None:
+    """Change every text of a figure, as for an outcome other than expansion."""
+    for text in figure.findobj(Text):
+        text.set_text(change(text.get_text()))
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        labels = [label.get_text() for label in axis.get_ticklabels()]
+        changed = [change(label) for label in labels]
+        if changed != labels:  # the names of rows, which are written again when the figure is drawn
+            axis.set_ticks(axis.get_ticklocs(), changed)
 
 
 def readable(name: str) -> str:

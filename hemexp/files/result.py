@@ -6,7 +6,7 @@ null. New optional fields keep `SCHEMA_VERSION`; a changed meaning or a removed 
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,14 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from annotated_types import Interval
 
-from hemexp.config import EvaluationConfig, FeaturesConfig, LabelConfig, ModelConfig, SplitConfig
+from hemexp.config import (
+    ColumnLabelConfig,
+    EvaluationConfig,
+    FeaturesConfig,
+    GrowthLabelConfig,
+    ModelConfig,
+    SplitConfig,
+)
 from hemexp.errors import UserError
 from hemexp.files.writing import write_json
 
@@ -47,6 +54,7 @@ CAVEATS = {
     "inert_init": "model.init is zeros or all_zeros: weights that start at zero do not learn",
     "synthetic_cohort": "the patients are simulated",
     "trained_on_synthetic": "the model was trained on simulated patients",
+    "own_outcome": "the outcome is the file's own: hemexp did not check it against the scans",
     "debug": "a debug run tests the program: its scores mean nothing",
     "folds_diverged": "in some folds the training loss became NaN or infinite; their best earlier weights are used",
     "cross_validated_within_training": "cross-validation divides only the training part: fewer patients to learn from",
@@ -57,6 +65,21 @@ CAVEATS = {
     "too_few_events_for_cross_validation": "too few expansions for every fold: no cross-validation, so the main "
     "scores are missing",
 }
+
+
+_BRAIN_MISSING = (
+    "items of the BRAIN score that the cohort does not have, with the points (of 24) that each can add; they count 0"
+)
+
+
+_WORDS = (  # about an outcome of the file, instead of those about expansion; the first ones first
+    ("hematoma expansion after intracerebral hemorrhage", "the outcome"),
+    ("Hematoma expansion means", "The outcome means"),
+    ("hematoma expansion", "the outcome"),
+    ("of expansion", "of the outcome"),
+    ("with expansion", "with the outcome"),
+    ("expansion", "outcome"),
+)
 
 
 def entry(text: str, **options: Any) -> Any:
@@ -91,8 +114,8 @@ class Difference(Score):
 class DataSource(_Block):
     """The cohort that was read."""
 
-    kind: str = entry("synthetic, workbook or tidy")
-    root: str | None = entry("absolute path of the folder; null for a synthetic cohort")
+    kind: str = entry("synthetic, workbook, tidy or mapped")
+    root: str | None = entry("absolute path of the file or folder; null for a synthetic cohort")
     num_patients: Count = entry("patients in the cohort, labeled or not")
     findings: dict[str, Count] = entry("number of data-quality findings of each kind")
 
@@ -305,17 +328,34 @@ class EvaluationBlocks(_Block):
     instability: Instability | None = entry("instability of the risks (evaluation=full)", default=None)
     label_sensitivity: list[LabelScore] = entry("scores under every label (evaluation=full)", default_factory=list)
     attributions: Attributions | None = entry("importance of the inputs (evaluation=full)", default=None)
+    left_out_baselines: dict[str, str] = entry(
+        "baselines that the cohort has no inputs for, with the reason", default_factory=dict
+    )
+    brain_missing_items: dict[str, int] = entry(_BRAIN_MISSING, default_factory=dict)
 
 
 @dataclass
 class _Config:
     """The part of a run's configuration that a reader of result.json uses."""
 
-    label: LabelConfig | None = None
     features: FeaturesConfig | None = None
     split: SplitConfig | None = None
     evaluation: EvaluationConfig | None = None
     model: ModelConfig | None = None
+
+
+@dataclass
+class _GrowthLabel:
+    """The label of a run whose outcome is a definition of expansion."""
+
+    label: GrowthLabelConfig | None = None
+
+
+@dataclass
+class _ColumnLabel:
+    """The label of a run whose outcome is a column of the file."""
+
+    label: ColumnLabelConfig
 
 
 @dataclass(kw_only=True)
@@ -347,9 +387,13 @@ class RunResult(EvaluationBlocks):
     )
     prevalence_baseline: PrevalenceBaseline | None = entry("scores of the training prevalence", default=None)
     majority: int = entry("the more frequent outcome in the training part, 1 or 0")
-    label_definition: str = entry("the definition of expansion in words")
+    label_definition: str = entry("the definition of the outcome in words")
     input_group: str = entry("the group of inputs")
     num_features: Count = entry("number of inputs")
+    inputs: list[str] = entry("names of the inputs, in order", default_factory=list)
+    left_out_inputs: dict[str, str] = entry(
+        "columns that are not used as inputs, with the reason", default_factory=dict
+    )
     flow: PatientFlow = entry("patients in each part")
     data: DataSource = entry("the cohort that was read")
     best_possible_auroc: float | None = entry("AUROC of the true risk in a synthetic population", default=None)
@@ -358,6 +402,12 @@ class RunResult(EvaluationBlocks):
     best_loss: float | None = entry("loss of the best weights", default=None)
     stopped_by: str | None = entry("stop_loss, patience, max_epochs, or fitted (no epochs)", default=None)
     config: dict[str, Any] = entry("the composed configuration")
+
+    @property
+    def has_own_outcome(self) -> bool:
+        """Whether the outcome is a column of the file, not a definition of expansion."""
+        label = self.config.get("label")
+        return isinstance(label, dict) and "column" in label
 
 
 @dataclass(kw_only=True)
@@ -381,11 +431,41 @@ class PredictionResult(_Block):
     events_test: Count = entry("patients scored with expansion")
     metrics: dict[str, Score] = entry("test/… scores with intervals")
     prevalence_baseline: PrevalenceBaseline = entry("scores of the run's training prevalence")
-    comparison: list[ComparedModel] = entry("the model beside the partial BRAIN score; only test_auroc fields")
+    comparison: list[ComparedModel] = entry("the model beside the BRAIN score; only test_auroc fields")
     calibration: CalibrationByStage = entry("calibration in the patients scored, as test")
+    missing_inputs: dict[str, Count] = entry(
+        "inputs of the model that have no value, with the number of patients; they count as gaps", default_factory=dict
+    )
+    brain_missing_items: dict[str, int] = entry(_BRAIN_MISSING, default_factory=dict)
 
 
 Result = TypeVar("Result", RunResult, PredictionResult)
+
+
+def describe_brain(missing: Mapping[str, int]) -> str:
+    """Return in words which items of the BRAIN score are missing, and what that costs."""
+    items = " and ".join(f"{name.replace('_', ' ')} ({points} points)" for name, points in missing.items())
+    return (
+        f"the BRAIN score is partial: the cohort does not have {items}, which count 0 of at most 24 points; the risk "
+        "of a patient who has one of them is too low"
+    )
+
+
+def get_wording(result: RunResult | PredictionResult) -> Callable[[str], str]:
+    """Return the function that changes a text about expansion into one about the outcome of this result.
+
+    It changes nothing where the outcome is a definition of expansion, or a column of that name.
+    """
+    definition = result.label_definition if isinstance(result, RunResult) else ""
+    if "own_outcome" not in result.caveats or "expansion" in definition:
+        return str
+
+    def change(text: str) -> str:
+        for word, other in _WORDS:
+            text = text.replace(word, other)
+        return text
+
+    return change
 
 
 def write_result(result: RunResult | PredictionResult, path: Path) -> None:
@@ -438,6 +518,7 @@ def check_result(content: Mapping[str, Any], path: Path, kind: type[Result]) -> 
     result: Result = _parse(content, path, kind)
     if isinstance(result, RunResult):
         _parse(result.config, path, _Config, "config.")
+        _parse(result.config, path, _ColumnLabel if result.has_own_outcome else _GrowthLabel, "config.")
     for name in ("status", "conclusion", "verdict", "seconds", "metrics"):  # have a default until the run has ended
         if name not in content:
             raise UserError(f"{path}: {name}: is missing; rule: a file as hemexp wrote it")

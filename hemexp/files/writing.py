@@ -33,6 +33,6 @@ def to_csv(table: "pd.DataFrame") -> str:
     return str(text)
 
 
-def write_csv(table: "pd.DataFrame", path: Path) -> None:
-    """Write a table as `to_csv` gives it."""
-    write_text(path, to_csv(table))
+def write_csv(table: "pd.DataFrame", path: Path, *, for_excel: bool = False) -> None:
+    """Write a table as `to_csv` gives it; `for_excel` adds the mark by which Excel knows that the text is UTF-8."""
+    write_text(path, ("\ufeff" if for_excel else "") + to_csv(table))

@@ -1,11 +1,13 @@
 """Two baselines: the training prevalence, and the published BRAIN score, which is not fitted to these patients."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import numpy as np
 from scipy.special import expit, logit
 
+from hemexp.config import BaselineConfig
 from hemexp.models.estimator import Estimator
 from hemexp.types import Array
 
@@ -31,17 +33,31 @@ class Prevalence(Estimator):
 # Wang et al., Stroke 2015;46:376-381, doi 10.1161/STROKEAHA.114.006910: points from 0 to 24.
 VOLUME_POINTS = ((10.0, 20.0), (0, 5, 7))  # mL: up to 10, up to 20, more
 HOURS_POINTS = ((1.0, 2.0, 3.0, 4.0, 5.0), (5, 4, 3, 2, 1, 0))  # onset to scan: up to 1, ..., up to 5, more
-RECURRENT_POINTS = 4  # an earlier hemorrhage; the tables record an earlier stroke of any kind, which is used instead
 RISKS = (0.034, 0.858)  # published at 0 and at 24 points
-MAX_POINTS = 24  # includes warfarin (6) and blood in the ventricles (2); the tables hold neither, so both count 0 here
+MAX_POINTS = 24
+ITEM_POINTS = {  # the most points of each item, by the columns that may hold it
+    ("HM_volume",): 7,
+    ("stroke_history",): 4,  # an earlier hemorrhage; the tables record an earlier stroke of any kind, used instead
+    ("warfarin", "anticoagulation"): 6,  # warfarin; where the tables record any anticoagulation, it is used instead
+    ("ventricular_blood",): 2,
+    ("onset_to_first_scan",): 5,
+}
+
+
+def list_missing_items(features: Sequence[str]) -> dict[str, int]:
+    """Return the items of the BRAIN score that are not among the inputs, with the points that each can add.
+
+    They count 0, so that the risk of a patient who has one of them is too low.
+    """
+    return {columns[0]: points for columns, points in ITEM_POINTS.items() if not set(columns) & set(features)}
 
 
 @dataclass(kw_only=True, eq=False)
 class Brain(Estimator):
-    """The partial BRAIN score with its published points and risks.
+    """The BRAIN score with its published points and risks; an item that is not among the inputs counts 0.
 
-    The inputs are the first volume (10^-3 mL), the hours from onset to the first scan, and previous stroke (1 or 0). A
-    filled gap may lie between 0 and 1 and counts as a previous stroke from 0.5.
+    The inputs, by name, are the first volume (10^-3 mL), the hours from onset to the first scan, and 1 or 0 for the
+    other items. A filled gap may lie between 0 and 1 and counts as 1 from 0.5.
     """
 
     takes_raw_inputs: ClassVar[bool] = True
@@ -52,14 +68,20 @@ class Brain(Estimator):
         return self
 
     def points(self, X: Array) -> Array:
-        """Return the points of the three items.
+        """Return the points of the items that are among the inputs.
 
         Shape:
-            X: (N, 3). Output: (N,).
+            X: (N, F). Output: (N,).
         """
-        volume, hours, stroke = X.T
-        points = _points(volume / 1000, VOLUME_POINTS) + _points(hours, HOURS_POINTS)
-        return np.asarray(points + RECURRENT_POINTS * (stroke >= 0.5))
+        total = np.zeros(len(X), dtype=int)
+        for name, values in zip(self.features or BaselineConfig.INPUTS["brain"], X.T, strict=True):
+            if name == "HM_volume":
+                total += _points(values / 1000, VOLUME_POINTS)
+            elif name == "onset_to_first_scan":
+                total += _points(values, HOURS_POINTS)
+            else:
+                total += next(most for columns, most in ITEM_POINTS.items() if name in columns) * (values >= 0.5)
+        return total
 
     def risk(self, X: Array) -> Array:
         """Return the published risk, interpolated linearly on the logit scale."""

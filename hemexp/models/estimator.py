@@ -3,7 +3,7 @@
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, ClassVar, Self
 
@@ -24,12 +24,14 @@ class Estimator(ABC):
         allows_one_class: it can be fitted to patients who all have the same outcome.
         fitted_names: names of the attributes, plain values and arrays, that `fit` sets and prediction needs.
         seed: of all random draws; below 2**32.
+        features: names of the inputs, in order; `FittedEstimator` sets them.
     """
 
     takes_raw_inputs: ClassVar[bool] = False
     allows_one_class: ClassVar[bool] = False
     fitted_names: ClassVar[tuple[str, ...]] = ()
     seed: int = 0
+    features: tuple[str, ...] = field(init=False, default=())
 
     @abstractmethod
     def fit(self, X: Array, y: Array) -> Self:

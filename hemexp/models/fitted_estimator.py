@@ -33,6 +33,9 @@ class FittedEstimator:
     preprocessing: Preprocessing
     estimator: Estimator
 
+    def __post_init__(self) -> None:
+        self.estimator.features = tuple(self.features)
+
     def inputs(self, raw: Array) -> Array:
         """Return the estimator's inputs: gaps filled and, unless it takes raw inputs, values scaled and clipped.
 

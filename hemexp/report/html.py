@@ -3,7 +3,7 @@
 import base64
 import re
 import struct
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +58,19 @@ def without_ids(content: Any, ids: Collection[str], short_too: bool = False) -> 
         ids: the patient ids.
         short_too: also remove ids of fewer than five digits. In most texts these are numbers, not patient ids.
     """
+
+    def change(text: str) -> str:
+        shown = [name for name in ids if name in text and (short_too or not re.fullmatch(r"\d{1,4}", name))]
+        pattern = "|".join(map(re.escape, sorted(shown, key=len, reverse=True)))
+        return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", "[patient]", text) if shown else text
+
+    return map_texts(content, change)
+
+
+def map_texts(content: Any, change: Callable[[str], str]) -> Any:
+    """Return a structure with every text changed; pictures and the keys of dictionaries are not changed."""
     if isinstance(content, dict):
-        return {key: without_ids(value, ids, short_too) for key, value in content.items()}
+        return {key: map_texts(value, change) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [without_ids(part, ids, short_too) for part in content]
-    if not isinstance(content, str) or content.startswith(_DATA_URI):
-        return content
-    shown = [name for name in ids if name in content and (short_too or not re.fullmatch(r"\d{1,4}", name))]
-    pattern = "|".join(map(re.escape, sorted(shown, key=len, reverse=True)))
-    return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", "[patient]", content) if shown else content
+        return [map_texts(part, change) for part in content]
+    return change(content) if isinstance(content, str) and not content.startswith(_DATA_URI) else content

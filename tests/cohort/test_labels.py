@@ -4,10 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hemexp.cohort.labels import label_patients
-from hemexp.config import LabelConfig
+from hemexp.cohort.findings import Cell, Findings
+from hemexp.cohort.labels import can_label, check_follow_up, label_patients, without_label
+from hemexp.cohort.reading.mapping import ColumnMapping, Mapping, TableMapping
+from hemexp.config import ColumnLabelConfig, GrowthLabelConfig
+from hemexp.errors import UserError
 
-DEFAULT = LabelConfig("onset_48h", absolute_ml=6.0, relative=0.33, window_hours=48, clock="onset")
+DEFAULT = GrowthLabelConfig("onset_48h", absolute_ml=6.0, relative=0.33, window_hours=48, clock="onset")
 
 
 def patient(*scans: tuple[float, float], onset: float = 2.0, name: str = "p") -> pd.DataFrame:
@@ -25,7 +28,7 @@ def patient(*scans: tuple[float, float], onset: float = 2.0, name: str = "p") ->
     )
 
 
-def outcome(scans: pd.DataFrame, label: LabelConfig = DEFAULT) -> tuple[float, str]:
+def outcome(scans: pd.DataFrame, label: GrowthLabelConfig = DEFAULT) -> tuple[float, str]:
     row = label_patients(scans, label).iloc[0]
     return row["expansion"], row["reason"]
 
@@ -103,3 +106,117 @@ def test_each_patient_is_labeled_separately_in_table_order():
     assert table["patient_id"].tolist() == ["b", "a"]
     assert table["expansion"].tolist() == [1, 0]
     assert table["first_scan_serial"].tolist() == ["b0", "a0"]
+
+
+def test_the_table_names_the_scan_that_decided_and_its_growth():
+    scans = patient((0, 10_000), (5, 11_000), (9, 14_000), (20, 30_000), name="a")
+    scans = pd.concat([scans, patient((0, 30_000), (5, 31_000), (9, 30_500), (80, 90_000), name="b")])
+    scans = pd.concat([scans, patient((0, 30_000), (60, 90_000), name="c")], ignore_index=True)
+    table = label_patients(scans, DEFAULT)
+    assert table["reason"].tolist() == ["expanded", "no_growth", "no_scan_in_window"]
+    assert table["deciding_scan_serial"].tolist()[:2] == ["a2", "b1"]  # the first grown; the most grown in the window
+    assert table["growth_ml"].tolist()[:2] == [4.0, 1.0]
+    assert table["growth_percent"].tolist()[:2] == [40.0, 3.3]
+    assert table.loc[2, ["growth_ml", "growth_percent", "deciding_scan_serial"]].isna().all()
+
+
+def test_an_unknown_time_leaves_the_label_unknown_only_where_it_would_decide():
+    unknown = np.nan
+    assert outcome(patient((0, 30_000), (5, 30_000), (unknown, 31_000))) == (0, "no_growth")
+    assert outcome(patient((0, 30_000), (5, 40_000), (unknown, 31_000))) == (1, "expanded")
+    for scans in (patient((0, 30_000), (5, 30_000), (unknown, 40_000)), patient((0, 30_000), (unknown, 30_000))):
+        expansion, reason = outcome(scans)
+        assert np.isnan(expansion)
+        assert reason == "time_unknown"
+
+
+def test_a_missing_volume_leaves_the_label_unknown():
+    for scans in (
+        patient((0, np.nan), (5, 40_000), (9, 90_000)),  # the first scan: a later one does not replace it
+        patient((0, 30_000), (5, 30_000), (9, np.nan)),
+    ):
+        expansion, reason = outcome(scans)
+        assert np.isnan(expansion)
+        assert reason == "volume_unknown"
+    assert outcome(patient((0, 30_000), (5, 40_000), (9, np.nan))) == (1, "expanded")
+    assert outcome(patient((0, 30_000), (5, 30_000), (99, np.nan))) == (0, "no_growth")  # after the window
+
+
+def two_patients(values: list[object], column: str = "result") -> pd.DataFrame:
+    """Return the scans of patients p0, p1, ... with one value each."""
+    scans = [patient((0, 30_000), (5, 30_000), name=f"p{i}").assign(**{column: v}) for i, v in enumerate(values)]
+    return pd.concat(scans, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "keys", "expected"),
+    [
+        ([1.0, 0.0, np.nan], {}, [1, 0, np.nan]),
+        (["Yes", "no", "否"], {}, [1, 0, 0]),
+        (["dead", "alive", None], {"positive": "DEAD"}, [1, 0, np.nan]),
+        ([2.0, 1.0, 2.0], {"positive": "2"}, [1, 0, 1]),
+        ([3.0, 2.0, 6.0], {"at_least": 3}, [1, 0, 1]),
+        (["3", "2", None], {"at_least": 3}, [1, 0, np.nan]),
+    ],
+)
+def test_a_column_of_the_file_can_be_the_outcome(values: list[object], keys: dict[str, object], expected: list[float]):
+    table = label_patients(two_patients(values), ColumnLabelConfig("column", "result", **keys))
+    np.testing.assert_array_equal(table["expansion"], expected)
+    reasons = {1: "outcome_yes", 0: "outcome_no"}
+    assert table["reason"].tolist() == [reasons.get(each, "outcome_unknown") for each in expected]
+    assert table[["hours_to_expansion", "growth_ml", "deciding_scan_serial"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("name", ["mrs_90d", "mRS 90d", "90-day mRS", "90天mRS"])
+def test_the_outcome_is_found_by_its_header_in_any_spelling(name: str):
+    table = label_patients(two_patients([4.0, 1.0], "mrs_90d"), ColumnLabelConfig("column", name, at_least=3))
+    assert table["expansion"].tolist() == [1, 0]
+
+
+def test_a_header_of_the_file_is_found_by_the_mapping():
+    columns = [ColumnMapping(column="Endpunkt", means="death")]
+    mapping = Mapping(tables=[TableMapping(file="a.xlsx", columns=columns)])
+    label = ColumnLabelConfig("column", "endpunkt")
+    assert label_patients(two_patients(["yes", "no"], "death"), label, mapping)["expansion"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("column", "keys", "words"),
+    [
+        ("expanded", {}, ["label.column=expanded", "no such column", "there are: ", "result"]),
+        ("result", {}, ["it holds 'good' (2), 'bad' (1)", "rule: 1 or 0, or yes or no", "label.positive"]),
+        ("result", {"at_least": 1}, ["it holds 'good' (2), 'bad' (1)", "label.at_least needs numbers"]),
+    ],
+)
+def test_an_outcome_that_cannot_be_read_is_refused_with_what_is_there(
+    column: str, keys: dict[str, object], words: list[str]
+):
+    with pytest.raises(UserError) as error:
+        label_patients(two_patients(["good", "bad", "good"]), ColumnLabelConfig("column", column, **keys))
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_a_value_that_no_patient_has_is_refused_where_patients_are_needed():
+    scans, label = two_patients(["good", "bad"]), ColumnLabelConfig("column", "result", positive="dead")
+    labels = label_patients(scans, label)  # the patients to predict may all be without the outcome
+    with pytest.raises(UserError, match=r"no patient has the outcome \(result is dead.*holds 'good' \(1\), 'bad'"):
+        check_follow_up(labels, scans, label, lambda record, column: Cell("a.xlsx"), Findings())
+
+
+def test_a_growth_label_needs_volumes_and_names_columns_that_look_like_an_outcome():
+    scans = two_patients([1.0, 0.0], "mrs_90d").drop(columns="HM_volume")
+    with pytest.raises(UserError, match=r"label=onset_48h: needs hematoma volumes.*label\.column=NAME.*holds mrs_90d"):
+        label_patients(scans, DEFAULT)
+    assert not can_label(scans, DEFAULT)
+    assert can_label(scans, ColumnLabelConfig("column", "mrs_90d"))
+    assert not can_label(scans, ColumnLabelConfig("column", "result"))
+    assert without_label(scans)["expansion"].isna().all()
+
+
+def test_patients_without_a_known_label_are_one_finding_for_each_reason():
+    scans = pd.concat([patient((0, 30_000), name=f"p{i}") for i in range(5)], ignore_index=True)
+    findings = Findings()
+    labels = label_patients(scans, DEFAULT)
+    check_follow_up(labels, scans, DEFAULT, lambda record, column: Cell("a.xlsx", "", record + 2, "B"), findings)
+    assert findings.counts() == {"no_followup": 5}
+    assert len(findings.rows) == 1

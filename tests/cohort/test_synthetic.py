@@ -71,7 +71,7 @@ def test_planted_errors_become_findings_and_change_no_outcome(tmp_path: Path):
         "blood_pressure_spaces",
         "radiomics_missing",
         "radiomics_unknown_serial",
-        "unknown_sheet",
+        "unread_sheet",
         "ratio_sum",
         "scan_count",
         "stray_cells",

@@ -43,3 +43,31 @@ def test_groups_without_patients_have_empty_cells():
     assert none["overall"].tolist() == ["0", ""]
     one = characteristics(patients, pd.Series([0.0, 0.0]), ["train"] * 2)
     assert one.iloc[1].drop("SMD").tolist() == ["age, years", "50 (50 to 50)", "50 (50 to 50)", "", 1]
+
+
+def test_extra_columns_and_own_inputs_are_rows_and_empty_columns_are_not():
+    patients = pd.DataFrame(
+        {
+            "systolic": [np.nan] * 4,
+            "surgery": [1.0, 0, 0, 0],
+            "gcs": [15.0, 14, 9, 3],
+            "glucose": [5.5, 7.25, 8, 6],
+            "ivh_volume": [0.0, 1_000, 2_000, 3_000],
+            "spot_sign": [1.0, 0, np.nan, 0],
+            "Lactate": [1.5, 2.5, 3.5, 4.5],
+            "Centre": ["A", "B", "A", None],
+            "unused": [1.0, 2, 3, 4],
+        }
+    )
+    table = characteristics(patients, pd.Series([0.0, 0, 1, 1]), ["train"] * 4, ["Lactate", "Centre"])
+    assert dict(zip(table["variable"], table["overall"], strict=True)) == {
+        "patients": "4",
+        "treatment: Surgery for the hemorrhage": "1 (25 %)",
+        "Glasgow Coma Scale": "12 (8 to 14)",
+        "Blood glucose, mmol/L": "6.62 (5.88 to 7.44)",
+        "Volume of blood in the ventricles, mL": "2 (1 to 2)",
+        "Spot sign": "1 (33 %)",
+        "Lactate": "3.00 (2.25 to 3.75)",
+        "Centre: A": "2 (67 %)",
+        "Centre: B": "1 (33 %)",
+    }

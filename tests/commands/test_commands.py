@@ -221,13 +221,16 @@ def test_prepare_writes_four_tables(workbooks: Path, tmp_path: Path):
     assert scans.columns.tolist() == patients.columns.tolist() == [*c.SCAN_COLUMNS, "simulated"]
     assert len(patients) == len(labels) == 45
     assert (patients["scan_index"] == 0).all()
-    assert labels.columns.tolist() == ["patient_id", "first_scan_serial", "expansion", "hours_to_expansion", "reason"]
+    assert labels.columns.tolist() == [
+        "patient_id", "first_scan_serial", "expansion", "hours_to_expansion", "reason", "growth_ml", "growth_percent",
+        "deciding_scan_serial",
+    ]  # fmt: skip
     assert labels["hours_to_expansion"].notna().equals(labels["expansion"] == 1)
     assert quality.columns.tolist() == [
-        "severity", "problem", "file", "sheet", "row", "column", "patient_id", "value", "message",
+        "severity", "problem", "file", "sheet", "row", "column", "patient_id", "value", "message", "count",
     ]  # fmt: skip
     assert set(quality["severity"]) == {"warning"}
-    assert (quality["problem"] == "no_followup").sum() == 5
+    assert quality.loc[quality["problem"] == "no_followup", "count"].sum() == 5
     assert not (tmp_path / "completed.csv").exists()
 
 

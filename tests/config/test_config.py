@@ -18,7 +18,10 @@ def overrides(group: str, name: str, workbooks: Path, tmp_path: Path) -> list[st
     if name == "tidy":
         (tmp_path / "scans.csv").touch()
         return ["data=tidy", f"data.root={tmp_path}"]
-    return [f"{group}={name}"] + ([f"data.root={workbooks}"] if name == "workbook" else [])
+    more = {"workbook": [f"data.root={workbooks}"], "mapped": [f"data.root={workbooks}"]}
+    if name in {"column", "columns"}:
+        return [f"{group}={name}", "label.column=death" if name == "column" else "features.columns=[age]"]
+    return [f"{group}={name}", *more.get(name, [])]
 
 
 @pytest.mark.slow
@@ -77,11 +80,15 @@ def test_defaults_are_the_papers_system():
         ("trainer.accelerator=warp", ["trainer.accelerator=warp", "cpu"]),
         ("trainer.devices=2", ["trainer.devices=2", "one device"]),
         ("label.clock=noon", ["label.clock=noon", "baseline"]),
+        ("label=column", ["label.column=", "must not be empty", "label.column=NAME"]),
+        ("label=column label.column=a label.positive=1 label.at_least=3", ["label.at_least=3.0", "one of the two"]),
+        ("features=columns", ["features.columns=[]", "must not be empty"]),
+        ("features=available features.min_share=2", ["features.min_share=2.0", "0 to 1"]),
         ("label.intraventricular=true", ["label.intraventricular", "do not hold"]),
         ("split.val_fraction=1", ["split.val_fraction=1.0", "at least 0 and below 1"]),
         ("data.prevalence=0", ["data.prevalence=0.0", "0.001 to 0.999"]),
-        ("data=workbook", ["data.root", "data=workbook"]),
-        ("data.root=/nowhere/at/all", ["/nowhere/at/all", "no such folder"]),
+        ("data=workbook", ["data.root is not set", "data.root=PATH"]),
+        ("data.root=/nowhere/at/all", ["/nowhere/at/all", "no such file or folder"]),
         ("seed=-1", ["seed=-1", "0 to 4294967295"]),
         ("seed=4294967296", ["seed=4294967296", "0 to 4294967295"]),
         ("optimizer.lr=inf", ["optimizer.lr=inf", "finite"]),
@@ -96,7 +103,8 @@ def test_defaults_are_the_papers_system():
         ("trainer.num_threads=100000000", ["trainer.num_threads=100000000", "1024"]),
         ("model.hidden_dim=100000000000", ["model.hidden_dim=100000000000", "65536"]),
         ("data.signal=1e6", ["data.signal=1000000.0", "0 to 20"]),
-        (f"data.root={__file__}", [__file__, "is a file"]),
+        (f"data.root={__file__}", [__file__, "holds no table"]),
+        (f"data.root={__file__} data=mapped data.mapping=nowhere.yaml", ["data.mapping=nowhere.yaml", "no such file"]),
     ],
 )
 def test_a_broken_rule_states_key_value_and_rule(override: str, words: list[str]):
@@ -125,7 +133,7 @@ def test_zeroed_convolutions_need_convolutions():
 
 
 def test_the_folder_decides_the_kind(tmp_path: Path, workbooks: Path):
-    with pytest.raises(UserError, match="neither"):
+    with pytest.raises(UserError, match="holds no table"):
         load_config(TrainConfig, [f"data.root={tmp_path}"])
     (tmp_path / "scans.csv").touch()
     assert load_config(TrainConfig, [f"data.root={tmp_path}"]).data.kind == "tidy"
@@ -152,13 +160,34 @@ def test_predict_needs_a_finished_run_and_a_cohort(finished_run: Path, tmp_path:
         load_config(PredictConfig, [f"run_dir={finished_run}"])
 
 
+def test_headers_in_any_language_can_be_written_on_the_command_line():
+    cfg = load_config(
+        TrainConfig,
+        ["label=column", "label.column=血肿扩大(是/否)", "label.positive=是", "features=columns",
+         "features.columns=[年龄, Hematoma volume (mL),gcs]"],
+    )  # fmt: skip
+    assert (cfg.label.column, cfg.label.positive) == ("血肿扩大(是/否)", "是")
+    assert cfg.features.columns == ["年龄", "Hematoma volume (mL)", "gcs"]
+
+
+def test_the_experiment_for_own_data_takes_another_model_by_one_key():
+    cfg = load_config(TrainConfig, ["experiment=own_data"])
+    assert (cfg.features.name, cfg.split.name, cfg.evaluation.name) == ("available", "stratified", "standard")
+    assert (cfg.model.name, cfg.model.C, cfg.model.l1_ratio) == ("logistic", None, 0.0)
+    assert load_config(TrainConfig, ["experiment=own_data", "model=sacnn"]).model.name == "sacnn"
+
+
 def test_a_label_describes_its_definition():
     words = [load_config(TrainConfig, options).label.describe() for options in ([], ["label=baseline_24h"])]
     words.append(load_config(TrainConfig, ["label=absolute_3ml", "label.inclusive=false"]).label.describe())
+    outcome = ["label=column", "label.column=mrs_90d"]
+    words += [load_config(TrainConfig, [*outcome, key]).label.describe() for key in ("label.at_least=3", "seed=0")]
     assert words == [
         "growth by at least 6 mL or 33 % within 48 h of onset",
         "growth by at least 6 mL or 33 % within 24 h of the first scan",
         "growth by more than 3 mL within 48 h of onset",
+        "mrs_90d is at least 3, as the file states it",
+        "mrs_90d is yes, as the file states it",
     ]
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from hemexp.config import (
-    LabelConfig,
+    GrowthLabelConfig,
     OptimizerConfig,
     TrainConfig,
     config_hash,
@@ -72,6 +72,10 @@ def test_a_new_key_or_section_with_its_default_does_not_change_the_hash():
         (["label.window_hours=72"], ["label.window_hours=72.0"]),
         (["label=onset_72h"], ["label=onset_48h", "label.name=onset_72h", "label.window_hours=72"]),
         (["data=auto"], ["data=synthetic"]),
+        (
+            ["label=column", "label.column=mrs_90d", "label.at_least=3"],
+            ["label=column", "label.column=mrs_90d", "label.at_least=3.0"],
+        ),
     ],
 )
 def test_two_spellings_of_a_value_have_one_hash(one: list[str], other: list[str]):
@@ -79,7 +83,13 @@ def test_two_spellings_of_a_value_have_one_hash(one: list[str], other: list[str]
 
 
 def test_a_whole_number_is_hashed_like_the_same_float():
-    assert config_hash(LabelConfig("a", window_hours=72)) == config_hash(LabelConfig("a", window_hours=72.0))
+    assert config_hash(GrowthLabelConfig("a", window_hours=72)) == config_hash(
+        GrowthLabelConfig("a", window_hours=72.0)
+    )
+
+
+def test_runs_of_earlier_versions_keep_their_hash():
+    assert config_hash(load_config(TrainConfig)) == "3bf5f581304df05b"
 
 
 def test_the_version_of_the_defaults_changes_the_hash(monkeypatch: pytest.MonkeyPatch):

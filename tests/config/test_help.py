@@ -24,7 +24,19 @@ GROUPS = sorted(folder.name for folder in CONFIG_DIR.iterdir() if folder.is_dir(
 COMMANDS = [
     *((name, "") for name in SCHEMAS),
     *(("train", f"model={section.NAMES[0]}") for section in SECTIONS if section.PREFIX == "model" and section.NAMES),
-    *(("train", override) for override in ("where=gpus", "where=slurm", "where=ray", "split=kfold", "data=workbook")),
+    *(
+        ("train", override)
+        for override in (
+            "where=gpus",
+            "where=slurm",
+            "where=ray",
+            "split=kfold",
+            "data=workbook",
+            "label=column",
+            "features=available",
+            "features=columns",
+        )
+    ),
 ]
 
 

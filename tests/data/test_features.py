@@ -1,9 +1,22 @@
 import numpy as np
 import pandas as pd
 import pytest
+from partial_cohort import by_patient, make_cohort, synthetic_scans
 
 from hemexp.cohort import columns as c
-from hemexp.data.features import GROUPS, feature_caveats, feature_names, input_table
+from hemexp.cohort.load import Cohort
+from hemexp.cohort.reading.mapping import ColumnMapping, Mapping, TableMapping
+from hemexp.config import BaselineConfig, Ridge2Config, TrainConfig
+from hemexp.config.compose import load_config
+from hemexp.data.features import (
+    GROUPS,
+    Inputs,
+    choose_inputs,
+    feature_caveats,
+    feature_names,
+    fixed_inputs,
+    input_table,
+)
 from hemexp.errors import UserError
 
 
@@ -41,3 +54,141 @@ def test_the_minimal_group_is_log_volume_in_ml_and_log_hours():
 def test_an_unknown_group_is_refused_with_its_name():
     with pytest.raises(UserError, match=r"features\.name=ct: .*admission"):
         feature_names("ct")
+
+
+def choose(cohort: Cohort, *overrides: str, outcome: str | None = None) -> Inputs:
+    features = load_config(TrainConfig, list(overrides)).features
+    return choose_inputs(cohort, features, range(40), outcome)
+
+
+def test_available_takes_every_input_with_enough_values_and_the_users_own():
+    cohort = make_cohort(
+        ["age", "sex", "onset_to_first_scan", "mrs_90d", "hemostasis", "HM_volume", "Hemo_original_shape_Flatness"],
+        ["Site", "Lactate", "Empty"],
+        gcs=by_patient([15.0, np.nan, 3.0, 9.0, 8.0]).astype(float),  # 80 %
+        inr=by_patient([1.1, np.nan, np.nan, 1.0]).astype(float),
+        death="no",
+        Empty=np.nan,
+        NotNamed=1.0,
+        Site=by_patient(["A", "B", None, "C"]),
+        Lactate=1.5,
+    )
+    inputs = choose(cohort, "features=available")
+    assert inputs.names == [
+        "onset_to_first_scan", "age", "sex", "HM_volume", "Hemo_original_shape_Flatness", "gcs", "Lactate",
+    ]  # fmt: skip
+    assert inputs.left_out == {
+        "inr": "a value in 50 % of the training part; features.min_share is 0.8",
+        "Site": "a value in 75 % of the training part; features.min_share is 0.8",
+        "Empty": "no value in the training part",
+    }
+    more = choose(cohort, "features=available", "features.min_share=0.5").names
+    assert set(more) - set(inputs.names) == {"inr", "Site=A", "Site=B", "Site=C"}
+    assert choose(cohort, "features=available", outcome="age").names[:2] == ["onset_to_first_scan", "sex"]
+
+
+def test_only_the_training_part_decides_on_values_and_levels():
+    number = synthetic_scans()["patient_id"].factorize()[0]
+    late = number >= 40
+    cohort = make_cohort(
+        ["age"], ["Site"], gcs=np.where(late, np.nan, 9.0), inr=np.where(late, 1.0, np.nan),
+        Site=np.where(late, "new", np.where(number % 2, "B", "A")),
+    )  # fmt: skip
+    inputs = choose(cohort, "features=available")
+    assert inputs.names == ["age", "gcs", "Site=A", "Site=B"]
+    table = input_table(cohort.patients, inputs.names)
+    assert table[["Site=A", "Site=B"]].to_numpy()[[0, 1, 50]].tolist() == [[1, 0], [0, 1], [0, 0]]
+
+
+def test_empty_columns_change_nothing():
+    columns = ["age", "sex", "HM_volume", "onset_to_first_scan"]
+    padded = make_cohort(columns, **dict.fromkeys([*c.RADIOMICS["ED"], "gcs", "hemostasis"], np.nan))
+    inputs = choose(padded, "features=available")
+    assert inputs.names == choose(make_cohort(columns), "features=available").names
+    assert set(inputs.left_out.values()) == {"no value in the training part"}
+
+
+def test_columns_are_found_by_our_names_by_headers_and_by_the_mapping():
+    cohort = make_cohort(["age", "HM_volume", "systolic", "onset_to_first_scan"], ["Serum Lactate"],
+                         **{"Serum Lactate": 1.5, "gcs": 9.0})  # fmt: skip
+    cohort.mapping = Mapping(
+        tables=[TableMapping(file="a.xlsx", columns=[ColumnMapping(column="Bewusstsein", means="gcs")])]
+    )
+    names = "[Age,血肿体积,SBP,serum_lactate,bewusstsein,log_hours,hours_from_onset,age]"
+    inputs = choose(cohort, "features=columns", f"features.columns={names}")
+    assert inputs.names == [
+        "age", "HM_volume", "systolic", "Serum Lactate", "gcs", "log_hours", "onset_to_first_scan",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("agee", ["no column agee", "did you mean age?", "there are: ", "onset_to_first_scan"]),
+        ("mrs_90d", ["mrs_90d is known only later", "known at the first scan"]),
+        ("patient_id", ["patient_id is an id"]),
+        ("gcs", ["gcs is the outcome (label.column)", "never an input"]),
+        ("Name", ["features=columns: Name has 40 different texts", "at most 10"]),
+        ("log_volume", ["no column log_volume"]),
+    ],
+)
+def test_a_column_that_cannot_be_an_input_is_refused_with_the_rule(name: str, words: list[str]):
+    cohort = make_cohort(
+        ["age", "onset_to_first_scan", "mrs_90d"], gcs=9.0, Name=by_patient([f"n{i}" for i in range(65)])
+    )
+    with pytest.raises(UserError) as error:
+        choose(cohort, "features=columns", f"features.columns=[{name}]", outcome="gcs")
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_a_column_with_many_texts_is_left_out_of_the_available_ones():
+    cohort = make_cohort(["age"], ["Name"], Name=by_patient([f"n{i}" for i in range(65)]))
+    left_out = choose(cohort, "features=available").left_out
+    assert left_out == {"Name": "40 different texts in the training part; rule: at most 10"}
+
+
+def test_treatments_can_be_named_and_are_a_caveat():
+    cohort = make_cohort(["age", "hemostasis"], surgery=1.0)
+    names = choose(cohort, "features=columns", "features.columns=[surgery,age]").names
+    assert feature_caveats(names) == ["treatments_after_first_scan"]
+
+
+def test_a_fixed_group_names_the_columns_that_the_cohort_lacks():
+    present = [name for name in c.SCAN_COLUMNS if name not in [*c.SCAN_KEYS, *c.RADIOMICS["ED"], "hemostasis"]]
+    message = (
+        r"features=paper: 32 of its 72 columns are not in the cohort \(hemostasis, 31 radiomics\); use features=av"
+    )
+    with pytest.raises(UserError, match=message):
+        choose(make_cohort(present))
+    empty = choose(make_cohort(present, **dict.fromkeys([*c.RADIOMICS["ED"], "hemostasis"], np.nan)))
+    assert len(empty.names) == 72 - len(empty.left_out) == 40
+
+
+def test_a_cohort_without_any_input_is_refused():
+    with pytest.raises(UserError, match=r"features=available: no column is left as an input; gcs \(no value"):
+        choose(make_cohort([], gcs=np.nan), "features=available")
+
+
+def test_the_table_of_inputs_has_gaps_for_absent_columns_and_for_missing_levels():
+    patients = pd.DataFrame({"Site": ["A", None, "B=C"], "Code": [1.0, 2.0, np.nan]})
+    table = input_table(patients, ["age", "log_volume", "Site=A", "Site=B=C", "Code=1", "Other=x"])
+    assert table[["age", "log_volume", "Other=x"]].isna().all(axis=None)
+    np.testing.assert_array_equal(table["Site=A"], [1, np.nan, 0])
+    np.testing.assert_array_equal(table["Site=B=C"], [0, np.nan, 1])
+    np.testing.assert_array_equal(table["Code=1"], [1, 0, np.nan])
+    with pytest.raises(UserError, match=r"column Site: holds text .*'A'.* this input is a number"):
+        input_table(patients, ["Site"])
+
+
+def test_brain_takes_its_other_items_where_the_cohort_has_them():
+    brain = BaselineConfig("brain")
+    full = make_cohort(["HM_volume", "onset_to_first_scan", "stroke_history"], anticoagulation=1.0, warfarin=np.nan,
+                       ventricular_blood=0.0)  # fmt: skip
+    usual = list(brain.inputs)
+    assert fixed_inputs(brain, full.patients) == ([*usual, "anticoagulation", "ventricular_blood"], [])
+    assert fixed_inputs(brain, make_cohort(["HM_volume"]).patients) == (["HM_volume"], [])
+    assert fixed_inputs(brain, make_cohort(["age"]).patients)[1] == ["HM_volume"]
+    assert fixed_inputs(Ridge2Config("ridge2"), make_cohort(["age"]).patients)[1] == [
+        "HM_volume",
+        "onset_to_first_scan",
+    ]

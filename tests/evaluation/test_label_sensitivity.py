@@ -29,7 +29,9 @@ def test_a_model_that_learns_noise_is_optimistic(make_pipeline: Callable[..., Pi
 
 def test_a_pipeline_with_published_weights_has_no_instability(make_pipeline: Callable[..., Pipeline]):
     pipeline = replace(
-        make_pipeline("model=brain"), raw=np.tile([20_000.0, 2.0, 1.0], (80, 1)), features=("a", "b", "c")
+        make_pipeline("model=brain"),
+        raw=np.tile([20_000.0, 2.0, 1.0], (80, 1)),
+        features=("HM_volume", "onset_to_first_scan", "stroke_history"),
     )
     refitted = bootstrap_refits(pipeline, range(80), 5, 0, pipeline.cfg.trainer)
     assert refitted.instability.mean_absolute_difference == 0

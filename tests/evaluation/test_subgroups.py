@@ -29,12 +29,14 @@ def test_subgroups_use_the_published_cut_offs_and_leave_out_missing_values():
     assert len(masks) == 10
 
 
-def test_a_column_of_nothing_but_gaps_has_empty_subgroups():
-    columns = ["sex", "age", "HM_volume", "onset_to_first_scan", "hypertension"]
-    patients = pd.DataFrame({name: pd.Series([None, None], dtype=object) for name in columns})
-    masks = get_subgroups(patients)
-    assert not any(mask.any() for mask in masks.values())
-    row = subgroup_scores(masks, np.array([0, 1]), np.full((2, 2), 0.5), np.zeros((2, 2)))[0]
+def test_a_column_that_is_absent_or_empty_has_no_subgroups():
+    patients = pd.DataFrame({"age": [50.0, 70.0], "sex": pd.Series([None, None], dtype=object)})
+    assert list(get_subgroups(patients)) == ["age: < 65 years", "age: >= 65 years"]
+
+
+def test_a_subgroup_without_patients_has_no_scores():
+    masks = {"age: >= 65 years": np.array([False, False])}
+    (row,) = subgroup_scores(masks, np.array([0, 1]), np.full((2, 2), 0.5), np.zeros((2, 2)))
     assert (row.num_patients, row.mean_risk, row.observed, row.note) == (0, None, None, "too few")
 
 

@@ -1,7 +1,8 @@
-from drawing import NONE, score
+from drawing import LABELS, NONE, RISKS, drawn, score
 
 from hemexp.data.features import GROUPS
-from hemexp.figures.style import readable
+from hemexp.figures.evaluation import risk_by_outcome
+from hemexp.figures.style import change_words, readable
 from hemexp.files.result import Score
 from hemexp.formatting import interval_text, score_text
 
@@ -12,6 +13,15 @@ def test_every_input_has_another_name_in_words():
     assert readable("ED_NCCT_original_firstorder_10Percentile") == "edema density 10 percentile"
     assert readable("Hemo_original_shape_Maximum2DDiameterRow") == "hematoma maximum 2D diameter row"
     assert readable("HM_MCA_R_Ratio") == "hematoma MCA right share"
+
+
+def test_the_words_of_a_figure_can_be_changed_for_another_outcome():
+    figure = risk_by_outcome(LABELS, RISKS, "Risk")
+    change_words(figure, lambda text: text.replace("expansion", "death"))
+    text = drawn(figure)
+    assert "no death\n(n = 77)" in text
+    assert "predicted risk of death" in text
+    assert "expansion" not in text
 
 
 def test_scores_are_printed_with_their_intervals():

@@ -2,6 +2,9 @@ import numpy as np
 import pytest
 from fitted_models import build
 
+from hemexp.config import BaselineConfig
+from hemexp.models.baselines import MAX_POINTS, list_missing_items
+
 
 def test_the_prevalence_is_predicted_without_inputs():
     prevalence = build("prevalence").fit(np.zeros((8, 0)), np.array([1, 0, 0, 0, 1, 0, 0, 0]))
@@ -26,6 +29,15 @@ def test_brain_adds_the_published_points(volume, hours, stroke, points):
     brain = build("brain").fit(np.zeros((0, 3)), np.zeros(0))
     assert brain.takes_raw_inputs
     assert brain.points(np.array([[volume, hours, stroke]], dtype=float)) == [points]
+
+
+def test_brain_uses_the_items_that_it_has_and_says_which_ones_are_missing():
+    brain = build("brain")
+    brain.features = ("HM_volume", "anticoagulation", "ventricular_blood")
+    assert brain.points(np.array([[30_000.0, 1, 1], [30_000, 0, 1], [5_000, 1, 0]])).tolist() == [15, 9, 6]
+    assert list_missing_items(brain.features) == {"stroke_history": 4, "onset_to_first_scan": 5}
+    assert list_missing_items(BaselineConfig.INPUTS["brain"]) == {"warfarin": 6, "ventricular_blood": 2}
+    assert sum(list_missing_items(()).values()) == MAX_POINTS
 
 
 def test_brain_returns_the_published_risks_and_interpolates_between_them():

@@ -10,6 +10,7 @@ import torch
 from fitted_models import PACKAGES, SETTINGS, admissions, model, patients
 from sklearn.metrics import roc_auc_score
 
+from hemexp.config import BaselineConfig
 from hemexp.data.training_set import build_training_set
 from hemexp.errors import UserError
 from hemexp.models.fitted_estimator import FittedEstimator, fit_estimator
@@ -24,7 +25,8 @@ def fitted(name, num=120, seed=0, fit_seed=0, **settings):
     """Return the model fitted to simulated patients, with suitable inputs."""
     raw, labels = admissions(num, seed) if name == "brain" else patients(num, seed)
     raw = raw[:, : {"prevalence": 0, "volume": 1, "hours": 1, "ridge2": 2}.get(name, 99)]
-    fold = build_training_set(raw, labels, range(num), label={"name": "simulated"})
+    names = BaselineConfig.INPUTS["brain"] if name == "brain" else None
+    fold = build_training_set(raw, labels, range(num), label={"name": "simulated"}, features=names)
     return fit_estimator(model(name, **settings), fold, fit_seed), raw
 
 
@@ -98,7 +100,9 @@ def test_an_input_that_is_constant_in_training_is_ignored(name):
 @pytest.mark.parametrize("events", [1, 3])
 def test_ten_patients_are_enough_to_fit(name, events):
     raw = (admissions if name == "brain" else patients)(10, 3)[0][:, : 1 if name in {"volume", "hours"} else 3]
-    predictor = fit_estimator(model(name), build_training_set(raw, np.arange(10) < events, range(10)), 0)
+    names = BaselineConfig.INPUTS["brain"] if name == "brain" else None
+    training_set = build_training_set(raw, np.arange(10) < events, range(10), features=names)
+    predictor = fit_estimator(model(name), training_set, 0)
     assert np.isfinite(predictor.predict(raw)).all()
 
 

@@ -43,7 +43,7 @@ def checklist_rows(run: RunFiles) -> list[dict[str, str]]:
 
 def _facts(run: RunFiles) -> dict[str, str]:
     """Return the facts in the files of the run, by the names in the checklist; an unknown fact is an empty text."""
-    result, described, found = run.result, run.tables.get("characteristics"), run.tables.get("quality")
+    result, described = run.result, run.tables.get("characteristics")
     treatments = described is not None and described["variable"].str.startswith("treatment").any()
     size, claim = result.sample_size, result.claim
     facts = {
@@ -53,7 +53,7 @@ def _facts(run: RunFiles) -> dict[str, str]:
         "flow": "shown",
         "characteristics": "shown" if described is not None else "",
         "treatments": "shown" if treatments else "",
-        "quality": count(len(found) if found is not None else sum(result.data.findings.values())),
+        "quality": count(sum(result.data.findings.values())),
         "sample_size": "" if size is None else "enough" if size.adequate else "too few",
         "subgroups": "shown" if result.subgroups else "",
         "thresholds": "shown" if result.thresholds else "",

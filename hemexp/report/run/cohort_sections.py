@@ -2,12 +2,19 @@
 
 import pandas as pd
 
+from hemexp.cohort.find_column import describe_left_out, list_columns
 from hemexp.formatting import count, num
 from hemexp.report.blocks import Block, problem_text, section, table, text
 from hemexp.report.run.read import RunFiles
 
 _CLOCKS = {"onset": "symptom onset", "baseline": "the first scan"}
-_REASONS = {"no_followup": "no scan after the first", "no_scan_in_window": "no later scan within the window"}
+_REASONS = {
+    "no_followup": "no scan after the first",
+    "no_scan_in_window": "no later scan within the window",
+    "time_unknown": "the time of a later scan is unknown",
+    "volume_unknown": "the volume of the first or of a later scan is unknown",
+    "outcome_unknown": "no value in the column of the outcome",
+}
 
 
 def outcome(run: RunFiles) -> Block | None:
@@ -26,6 +33,12 @@ def outcome(run: RunFiles) -> Block | None:
     rows += [
         ("Group of inputs", result.input_group),
         ("Number of inputs", count(result.num_features)),
+        *([("Inputs", list_columns(result.inputs))] if result.inputs else []),
+        *(
+            [("Columns not used as inputs", describe_left_out(result.left_out_inputs))]
+            if result.left_out_inputs
+            else []
+        ),
         ("Output of the model", "a probability of expansion, from 0 to 1, for each patient"),
     ]
     return section("predicted", "What was predicted", [table("", ["", ""], rows)])
@@ -91,7 +104,8 @@ def quality(run: RunFiles) -> Block | None:
     found = run.tables.get("quality")
     counts = run.result.data.findings
     if found is not None:
-        counts = {str(code): int(n) for code, n in found["problem"].value_counts().items()}
+        cells = pd.to_numeric(found["count"]) if "count" in found else pd.Series(1, found.index)
+        counts = {str(code): int(n) for code, n in cells.groupby(found["problem"]).sum().items()}
     if not counts:
         return section("quality", "Data quality", [text("There are no findings in the files of the cohort.")])
     order = sorted(counts, key=lambda code: (-counts[code], code))

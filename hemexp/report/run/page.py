@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from hemexp.files.result import INCOMPLETE
+from hemexp.files.result import INCOMPLETE, get_wording
 from hemexp.report.blocks import Block, section
-from hemexp.report.html import to_html, without_ids
+from hemexp.report.html import map_texts, to_html, without_ids
 from hemexp.report.run import cohort_sections as cohort
 from hemexp.report.run import decision_sections as decision
 from hemexp.report.run import full_sections as full
@@ -38,7 +38,7 @@ def render(run: RunFiles, patients: bool) -> str:
     sections = [made for make in _SECTIONS if (made := make(run))]
     if patients and (made := cohort.single_patients(run)):
         sections.append(made)
-    content = headline(run) | {"sections": sections}
+    content = map_texts(headline(run) | {"sections": sections}, get_wording(run.result))
     if not patients and verdict_kind(run.result.verdict) == INCOMPLETE:
         # The verdict of an unfinished run quotes an error message, where a short number may be a patient id.
         for key in ("alarm", "title"):

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from hemexp.cohort.find_column import describe_left_out
 from hemexp.evaluation.metrics import auprc_by_chance
-from hemexp.files.result import METRIC_NAMES, Claim, ComparedModel, Difference
+from hemexp.files.result import METRIC_NAMES, Claim, ComparedModel, Difference, RunResult, describe_brain
 from hemexp.formatting import num, p_value, score_text
 from hemexp.report.blocks import DIGITS, Block, section, table, text
 from hemexp.report.run.headline import claim_texts
@@ -16,6 +17,13 @@ _AUPRC_NOTE = (
     "AUPRC depends on the number of patients and on the share with expansion. Compare it only with the random ranking "
     "in the same row."
 )
+_BASELINES = {
+    "prevalence": "gives every patient the same risk",
+    "volume": "uses the first volume alone",
+    "hours": "uses the hours from onset to the first scan alone",
+    "brain": "is the BRAIN score with its published weights",
+    "ridge2": "is fitted to volume and hours",
+}
 _INTRODUCTIONS = {
     "test": "One split of the patients. The model predicted patients who were not used for training, and was scored "
     "once.",
@@ -74,21 +82,31 @@ def _uninformed_scores(run: RunFiles, stage: str) -> dict[str, str]:
 def comparison(run: RunFiles) -> Block | None:
     """Return the section that compares the model with the baselines."""
     result = run.result
-    words = text(_claim_words(result.claim)) if result.claim else None
-    blocks = [words, *_comparison_tables(result.comparison), figure(run, "comparison")]
+    words = text(_claim_words(result.claim, [row.model for row in result.comparison])) if result.claim else None
+    blocks = [words, *_notes(result), *_comparison_tables(result.comparison), figure(run, "comparison")]
     return section("comparison", "Comparison with the baselines", blocks, scored=True)
 
 
-def _claim_words(claim: Claim) -> str:
+def _notes(result: RunResult) -> list[Block]:
+    """Return which baselines are left out, and which items of the BRAIN score the cohort does not have."""
+    notes = []
+    if result.left_out_baselines:
+        notes.append(f"Baselines left out: {describe_left_out(result.left_out_baselines)}.")
+    if items := result.brain_missing_items:
+        words = describe_brain(items)
+        notes.append(f"{words[0].upper()}{words[1:]}.")
+    return [text(note, "note") for note in notes]
+
+
+def _claim_words(claim: Claim, models: list[str]) -> str:
     texts = claim_texts(claim)
     words = f"By AUROC the model is {texts['auroc']}. By Brier score the model is {texts['brier']}."
     rule = (
         "“Better” means that the whole interval of the difference is on the good side, for every baseline. “Worse” "
-        "means that it is on the bad side for at least one baseline, after Holm's correction for testing all of them. "
-        "The baselines: prevalence gives every patient the same risk; volume and hours use one input each; brain is "
-        "the partial BRAIN score with its published weights; ridge2 is fitted to volume and hours."
+        "means that it is on the bad side for at least one baseline, after Holm's correction for testing all of them."
     )
-    return f"{words} {rule}"
+    meanings = [f"{name} {meaning}" for name, meaning in _BASELINES.items() if name in models]
+    return f"{words} {rule} The baselines: {'; '.join(meanings)}."
 
 
 def _model_row(rows: list[ComparedModel]) -> int:

@@ -1,0 +1,109 @@
+"""Find and open a hospital's files: workbooks, text files and Parquet, each known by its content, not by its name."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from zipfile import BadZipFile, is_zipfile
+
+from python_calamine import CalamineError
+
+from hemexp.cohort.findings import Cell, Findings
+from hemexp.cohort.reading.parquet import read_parquet
+from hemexp.cohort.reading.sheet import Sheet
+from hemexp.cohort.reading.text_file import read_text_file
+from hemexp.cohort.reading.workbook import read_workbook
+from hemexp.config import TIDY_FILES, WORKBOOKS
+
+BOOK_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+SUFFIXES = (*BOOK_SUFFIXES, ".csv", ".tsv", ".txt", ".parquet")
+_ZIP, _OLE, _PARQUET = b"PK", b"\xd0\xcf\x11\xe0", b"PAR1"  # the first bytes of .xlsx and .ods; .xls; .parquet
+_IGNORED = b"\xef\xbb\xbf\xfe\xff\0 \r\n\t"  # byte-order marks and white space
+_AS_XLSX = "open it in a spreadsheet program and save it as .xlsx"
+
+
+def find_files(root: Path, kind: str, findings: Findings) -> list[Path]:
+    """Return the files of a cohort; lock files and hidden files are ignored.
+
+    Args:
+        root: a folder, or one file.
+        kind: ``workbook`` (the published names), ``tidy`` (scans.csv or scans.parquet) or ``mapped`` (any table).
+        findings: collects a name that occurs twice.
+
+    Raises:
+        CohortError: there is no such file, or both scans.csv and scans.parquet.
+    """
+    if root.is_file():
+        return [root]
+    paths = sorted(root.iterdir()) if root.is_dir() else []
+    paths = [path for path in paths if path.is_file() and not path.name.startswith((".", "~$"))]
+    if kind == "workbook":
+        books = [path for path in paths if path.suffix.lower() in BOOK_SUFFIXES]
+        groups = {f"{prefix}*.xlsx": [p for p in books if p.name.startswith(prefix)] for prefix in WORKBOOKS.values()}
+    elif kind == "tidy":
+        groups = {" or ".join(TIDY_FILES): [path for path in paths if path.name in TIDY_FILES]}
+    else:
+        groups = {path.name: [path] for path in paths if path.suffix.lower() in SUFFIXES}
+    for name, group in groups.items():
+        if len(group) > 1:
+            names = ", ".join(path.name for path in group)
+            message = f"found: {names}; rule: {root} holds exactly one such file; remove the others"
+            findings.error("file_missing", Cell(name), message)
+    found = [group[0] for group in groups.values() if group]
+    if not found:
+        rule = " or ".join(groups) or ", ".join(SUFFIXES)
+        message = f"there is no table in {root}; rule: {rule}; add the file or correct data.root"
+        findings.fail("file_missing", Cell(root.name), message)
+    return found
+
+
+def read_sheets(paths: list[Path], is_text: Callable[[str], bool], findings: Findings) -> list[Sheet]:
+    """Read the tables of all files, in the order of the files and of their worksheets.
+
+    Args:
+        paths: as `find_files` returns them.
+        is_text: whether the column of a header stays text where the file holds text, such as the patient id ``007``.
+        findings: collects what a user does not see in the files, and the files that cannot be read.
+
+    Raises:
+        CohortError: a file cannot be read, or none holds a table.
+    """
+    sheets = []
+    for path in paths:
+        try:
+            sheets += _read(path, is_text, findings)
+        except (CalamineError, BadZipFile, csv.Error, OSError, ValueError) as error:  # pyarrow's are ValueErrors
+            findings.error("file_unreadable", Cell(path.name), _explain(path, error))
+    if not sheets and not findings.has_errors:
+        message = "there is no table; rule: a row of headers and rows below it; add the table"
+        findings.error("empty_table", Cell(", ".join(path.name for path in paths)), message)
+    findings.stop_on_errors(deferred=frozenset({"formula_not_calculated"}))
+    return sheets
+
+
+def _read(path: Path, is_text: Callable[[str], bool], findings: Findings) -> list[Sheet]:
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if not head.strip(_IGNORED):
+        raise ValueError("the file is empty; copy or export it again")
+    if head.startswith((_ZIP, _OLE)):
+        return read_workbook(path, findings)
+    if head.startswith(_PARQUET):
+        return [read_parquet(path, is_text, findings)]
+    if head.lstrip(_IGNORED).startswith(b"<"):
+        raise ValueError(f"the file is a web page or XML under the name of a table; {_AS_XLSX}")
+    if path.suffix.lower() in (*BOOK_SUFFIXES, ".parquet") and b"\t" not in head:
+        raise ValueError(f"the content is not {path.suffix}; {_AS_XLSX}")
+    return read_text_file(path, is_text, findings)
+
+
+def _explain(path: Path, error: Exception) -> str:
+    """Return what is wrong with a file that could not be read, and what to do."""
+    content = path.read_bytes() if isinstance(error, CalamineError | BadZipFile) else b""
+    if content.startswith(_ZIP) and not is_zipfile(path):
+        return "the file is cut off; copy or download it again"
+    if content.startswith(_OLE):
+        return (
+            "the file is encrypted with a password, or a damaged .xls; open it in a spreadsheet program, remove the "
+            "password and save it as .xlsx"
+        )
+    return f"cannot be read: {' '.join(str(error).split())}; {_AS_XLSX}" if content else f"cannot be read: {error}"

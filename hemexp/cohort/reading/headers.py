@@ -1,0 +1,188 @@
+"""What a header says: the known column, the unit and the number of the scan."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+
+from hemexp.cohort import columns as c
+
+_UNITS = {  # spelling, normalized → our spelling
+    "mL": "ml cc ccm cm3 cm^3 cubiccm milliliter milliliters millilitre 毫升 立方厘米",
+    "10^-3 mL": "10^-3ml 10-3ml ul μl microliter mm3 mm^3 cmm 微升 立方毫米",
+    "hours": "h hr hrs hour hours std stunden heures horas ore 小时 时",
+    "minutes": "min mins minute minutes minuten minutos 分钟 分",
+    "days": "d day days tage jours dias 天 日",
+    "years": "y yr yrs year years jahre ans anos 岁 年",
+    "mmHg": "mmhg 毫米汞柱",
+    "kPa": "kpa 千帕",
+    "mmol/L": "mmol/l mmoll",
+    "mg/dL": "mg/dl mgdl",
+    "mm": "mm 毫米",
+    "cm": "cm 厘米",
+    "µmol/L": "umol/l μmol/l umoll",
+}
+UNIT_OF = {spelling: unit for unit, spellings in _UNITS.items() for spelling in spellings.split()}
+FACTORS = {  # to the unit of our column
+    "volume": {"mL": 1000.0, "10^-3 mL": 1.0},
+    "hours": {"hours": 1.0, "minutes": 1 / 60, "days": 24.0},
+}
+_FILLERS = """
+    at on of the in a for by admission patient value measured total from ct cta ncct scan scans mri imaging image head
+    brain initial known ich result s de la le du des der die das del bei im year
+"""
+_CHINESE_FILLERS = r"头颅|头部|入院|影像|检查|ct|mri|患者|的|时"
+_NUMBERS = {"一": 1, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10}
+_ORDINALS = {
+    "first": 1,
+    "second": 2,
+    "third": 3,
+    "fourth": 4,
+    "fifth": 5,
+    "1st": 1,
+    "2nd": 2,
+    "3rd": 3,
+    "4th": 4,
+    "5th": 5,
+}
+_FIRST = (
+    r"入院首次(?:影像)?(?:检查)?|首次(?:影像)?(?:检查)?|基线|baseline|initial|admission|index|bl|entry|basis|aufnahme"
+)
+_FOLLOW_UP = r"follow[ _-]?up|followup|fu|f/u|repeat|control|verlauf|kontrolle|suivi|control|随访|复查"
+_OCCASIONS = (  # pattern of the occasion in a header, and how its number is read
+    (rf"(?:{_FOLLOW_UP})[ _#-]*(?:ct|scan|no\.?|#)?[ _-]*(\d{{1,2}})(?!\d|[ ]?h|[ ]?小时)", "follow_up"),
+    (r"(?:scan|ct|visit|time|exam)[ _#-]?(\d{1,2})(?!\d|[ ]?h)", "number"),
+    (r"\bt(\d)\b", "number"),
+    (r"第(\d{1,2}|[一二三四五六七八九十])次(?:检查|ct|影像)?", "number"),
+    (r"\b(first|second|third|fourth|fifth|1st|2nd|3rd|4th|5th)\b", "ordinal"),
+    (r"\b(\d{1,3})[ _-]?(?:h|hr|hrs|hours?|小时)\b(?:[ _-]*(?:ct|scan|follow[ _-]?up))?", "hours"),
+    (r"(\d{1,3})小时(?:复查|随访)?", "hours"),
+    (r"\bday[ _-]?(\d{1,2})\b", "days"),
+    (rf"\b(?:{_FIRST})(?:\b|(?<=[\u4e00-\u9fff]))", "first"),
+    (rf"\b(?:{_FOLLOW_UP})(?:\b|(?<=[\u4e00-\u9fff]))", "next"),
+    (r"(?:[ _#.-]|(?<=[\u4e00-\u9fff]))(\d{1,2})$", "number"),
+)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a header text says.
+
+    Attributes:
+        means: name of a known column; empty if none is recognized.
+        exact: whether the text is the column's name or one of its synonyms, apart from unit and occasion.
+        unit: our spelling; empty if the header names none.
+        occasion: kind and number of the scan, such as ``("follow_up", 1)``; None if the header names none.
+        guess: of a text that is not recognized, a known column whose synonym it contains.
+    """
+
+    means: str = ""
+    exact: bool = False
+    unit: str = ""
+    occasion: tuple[str, int] | None = None
+    guess: str = ""
+
+
+def holds_text(text: str) -> bool:
+    """Return whether the column of this header holds ids or serials, whose cells must stay text."""
+    known = c.known_columns().get(read_header(text).means)
+    return known is not None and known.kind in {"id", "serial"}
+
+
+def clean(text: str) -> str:
+    """Return a text without differences of case, width and outer spaces."""
+    return " ".join(unicodedata.normalize("NFKC", text).replace("µ", "μ").lower().split())
+
+
+def squeeze(text: str) -> str:
+    """Return a text for comparisons: its letters and digits only."""
+    return re.sub(r"[\W_]+", "", clean(text))
+
+
+@cache
+def synonyms() -> dict[str, str]:
+    """Return the known column of every squeezed name, meaning, Chinese name and synonym."""
+    found: dict[str, str] = {}
+    for name, column in c.known_columns().items():
+        for text in (name, column.meaning, column.chinese, *column.synonyms):
+            found.setdefault(squeeze(text), name)
+    return found
+
+
+def read_unit(text: str) -> str:
+    """Return our spelling of a unit; empty if it is not one."""
+    return UNIT_OF.get(re.sub(r"[\s.·*×]", "", clean(text)).replace("³", "3").replace("⁻", "-"), "")
+
+
+def _split_unit(text: str) -> tuple[str, str]:
+    """Return the text without its unit, and the unit; other texts in parentheses are removed too."""
+    unit = ""
+    for inner in re.findall(r"[(\[{]([^)\]}]*)[)\]}]", text):
+        unit = unit or next((found for part in re.split(r"[,;，]", inner) if (found := read_unit(part))), "")
+    rest = re.sub(r"[(\[{][^)\]}]*[)\]}]", " ", text).strip()
+    if not unit:
+        match = re.fullmatch(r"(.*?)(?:\s+in|[\s_,;:/])\s*([^\s_,;:]+(?:/[a-z]+)?)", rest) or re.fullmatch(
+            r"(.*?)(毫升|小时|分钟)", rest
+        )
+        if match and match[1].strip() and (unit := read_unit(match[2])):
+            rest = match[1]
+    return rest.strip(" _,;:/-"), unit
+
+
+def _find_occasion(text: str) -> tuple[list[str], tuple[str, int] | None]:
+    """Return the text without the words that number the scan, and the kind and number of the scan.
+
+    Returns:
+        Two texts: without all of these words, and without their numbers only (``ct1 date``: ``date``, ``ct date``).
+    """
+    text = text.replace("_", " ")
+    occasion, kept = None, text
+    for pattern, kind in _OCCASIONS:
+        match = re.search(pattern, text)
+        if not match:
+            continue
+        if occasion is None:
+            number = match[1] if match.groups() else "0"
+            value = _NUMBERS.get(number) or _ORDINALS.get(number) or int(number)
+            occasion = ("hours", 24 * value) if kind == "days" else (kind, value)
+        text = f"{text[: match.start()]} {text[match.end() :]}"
+        kept = re.sub(
+            pattern,
+            lambda found: re.sub(r"[\d#第一二三四五六七八九十次]+", "", found[0]) if found.groups() else " ",
+            kept,
+            count=1,
+        )
+    return [" ".join(each.split()).strip(" _,;:/-#") for each in (text, kept)], occasion
+
+
+def read_header(text: str) -> Header:
+    """Return what a header text says."""
+    text = clean(text)
+    rest, unit = _split_unit(text)
+    if found := _look_up(text, rest):
+        return Header(found, True, unit)
+    without, occasion = _find_occasion(rest)
+    if occasion is not None:
+        split = [_split_unit(each) for each in without]
+        unit = unit or split[0][1]
+        without = [each for each, _ in split]
+        if found := _look_up(*without, *map(_without_fillers, without)):
+            return Header(found, True, unit, occasion)
+    if found := _look_up(_without_fillers(rest)):
+        return Header(found, True, unit)
+    squeezed, chinese = squeeze(without[0]), r"[\u4e00-\u9fff]"
+    inside = [key for key in synonyms() if len(key) >= (3 if re.search(chinese, key) else 5) and key in squeezed]
+    guess = synonyms()[max(inside, key=len)] if inside else ""
+    return Header(guess=guess, unit=unit, occasion=occasion)
+
+
+def _look_up(*texts: str) -> str:
+    """Return the known column of the first text that is a name or a synonym; empty if none is."""
+    return next((found for text in texts if (found := synonyms().get(squeeze(text)))), "")
+
+
+def _without_fillers(text: str) -> str:
+    if re.search(r"[\u4e00-\u9fff]", text):
+        return re.sub(_CHINESE_FILLERS, "", text) or text
+    words = re.split(r"[\s_/.,;:'’-]+", text)
+    return " ".join(word for word in words if word not in _FILLERS.split()) or text

@@ -1,0 +1,241 @@
+"""The mapping: which column of which file holds what. The user sees it, corrects it and gives it back."""
+
+from dataclasses import asdict, dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from hemexp.cohort.columns import known_columns
+from hemexp.errors import UserError
+
+UNUSED, INPUT = "unused", "input"  # what a column that hemexp does not know may mean
+DATE_ORDERS = ("year_first", "day_first", "month_first", "day_first_swapped", "month_first_swapped")
+_T = TypeVar("_T")
+
+
+@dataclass(kw_only=True)
+class ColumnMapping:
+    """What one column means.
+
+    Attributes:
+        column: the header text; empty where the column has none.
+        letter: of the column in the file.
+        means: a known column, ``input`` (an input of the user) or ``unused``.
+        unit: of the numbers; null for the unit of our column.
+        dates: one of `DATE_ORDERS`; ``…_swapped``: day and month are exchanged in the cells that are real dates.
+        values: the code of each cell text, such as ``{"0": female, "1": male}``.
+        scan: number of the scan from 0, where the scans of a patient stand side by side.
+        examples: the first values.
+        sure: the reason for the guess.
+    """
+
+    column: str
+    letter: str = ""
+    means: str = UNUSED
+    unit: str | None = None
+    dates: str | None = None
+    values: dict[str, str] | None = None
+    scan: int | None = None
+    examples: list[str] = field(default_factory=list)
+    sure: str = ""
+
+
+@dataclass(kw_only=True)
+class TableMapping:
+    """What the columns of one table mean.
+
+    Attributes:
+        file: its name.
+        sheet: the worksheet; empty for a text file or Parquet.
+        rows: ``scan`` or ``patient``: what one row is about.
+        columns: in the order of the file.
+    """
+
+    file: str
+    sheet: str = ""
+    rows: str = "scan"
+    columns: list[ColumnMapping] = field(default_factory=list)
+
+    @property
+    def place(self) -> str:
+        """The table in words."""
+        return f"{self.file}, {self.sheet}" if self.sheet else self.file
+
+
+@dataclass(kw_only=True)
+class Question:
+    """A guess that would not be safe. The user writes one of the candidates after ``answer:``.
+
+    Attributes:
+        table: the table in words.
+        column: header texts, joined by `` | `` where the question is about several.
+        key: of the column that the answer sets.
+        question: in words.
+        examples: values of the column.
+        candidates: legal answers.
+        answer: of the user; null while the question is open.
+    """
+
+    table: str
+    column: str
+    key: str
+    question: str
+    examples: list[str] = field(default_factory=list)
+    candidates: list[str] = field(default_factory=list)
+    answer: str | None = None
+
+
+@dataclass(kw_only=True)
+class Mapping:
+    """The mapping of all tables, with the questions that are open or answered."""
+
+    tables: list[TableMapping] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+
+    @property
+    def open_questions(self) -> list[Question]:
+        """The questions without an answer."""
+        return [question for question in self.questions if question.answer is None]
+
+    def to_yaml(self) -> str:
+        """Return the text of mapping.yaml."""
+        content: dict[str, Any] = {}
+        if self.questions:
+            content["questions"] = [asdict(question) for question in self.questions]
+        content["tables"] = [_without_defaults(table) for table in self.tables]
+        lines = ["# Which column holds what. Correct it, then give data.mapping=THIS FILE."]
+        if self.open_questions:
+            lines.append("# First write one of the candidates after each answer: in questions.")
+        lines += [
+            f"# means: a column of docs/columns.md, {INPUT} (use it as an input of your own) or {UNUSED}",
+            f"# dates: {', '.join(DATE_ORDERS[:3])}; values: such as {{'0': female, '1': male}}",
+        ]
+        text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+        return "\n".join([*lines, text])
+
+
+class OpenQuestions(UserError):
+    """The error raised where a guess is not safe; `mapping` holds the questions."""
+
+    def __init__(self, mapping: Mapping) -> None:
+        self.mapping = mapping
+        lines = [f"{len(mapping.open_questions)} question(s) about the files are open; a guess would not be safe:"]
+        for question in mapping.open_questions:
+            lines.append(f"{question.table}, column {question.column}: {question.question}")
+            if question.examples:
+                lines.append(f"  examples: {', '.join(question.examples)}")
+            lines.append(f"  candidates: {' | '.join(question.candidates)}")
+        lines.append("prepare.py writes them into mapping.yaml; write the answers there and give data.mapping=FILE")
+        super().__init__("\n  ".join(lines))
+
+
+def _without_defaults(table: TableMapping) -> dict[str, Any]:
+    content: dict[str, Any] = {item.name: getattr(table, item.name) for item in fields(table)}
+    empty: tuple[Any, ...] = (None, "", [])
+    content["columns"] = [
+        {key: value for key, value in asdict(each).items() if value not in empty or key == "column"}
+        for each in table.columns
+    ]
+    return content
+
+
+def read_mapping(path: Path) -> Mapping:
+    """Read and check a mapping.yaml.
+
+    Raises:
+        UserError: the file is not a mapping; the message names the table, the column, the key and the rule.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8-sig"), yaml.CSafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"data.mapping={path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"data.mapping={path}: is not YAML: {' '.join(str(error).split())}") from None
+    where = f"data.mapping={path}"
+    if not isinstance(content, dict) or not content.get("tables"):
+        raise UserError(f"{where}: has no tables; rule: a file that prepare.py wrote, with your corrections")
+    content = _checked_keys(content, Mapping, where)
+    tables = []
+    for number, entry in enumerate(_list(content["tables"], f"{where}: tables"), start=1):
+        table = _checked_keys(entry, TableMapping, f"{where}: table {number}")
+        place = f"{where}: {table.get('file', f'table {number}')}"
+        columns = [
+            _read_column(each, f"{place}, column {k}")
+            for k, each in enumerate(_list(table.pop("columns", []), place), start=1)
+        ]
+        tables.append(_build(TableMapping, {**_as_texts(table), "columns": columns}, place))
+        if tables[-1].rows not in {"scan", "patient"}:
+            raise UserError(f"{place}: rows is {tables[-1].rows!r}; rule: scan or patient")
+    questions = []
+    for number, entry in enumerate(_list(content.get("questions") or [], f"{where}: questions"), start=1):
+        place = f"{where}: question {number}"
+        values = _checked_keys(entry, Question, place)
+        answer = values.get("answer")
+        for name in ("examples", "candidates"):
+            values[name] = [_text(each) for each in _list(values.get(name) or [], place)]
+        question = _build(Question, {**values, "answer": None if answer is None else _text(answer)}, place)
+        if question.answer is not None and question.answer not in question.candidates:
+            rule = " | ".join(question.candidates)
+            raise UserError(
+                f"{place}, column {question.column}: the answer is {question.answer!r}; rule: one of {rule}"
+            )
+        questions.append(question)
+    return Mapping(tables=tables, questions=questions)
+
+
+def _read_column(entry: Any, place: str) -> ColumnMapping:
+    values = _checked_keys(entry, ColumnMapping, place)
+    for name in ("column", "letter", "means", "unit", "dates"):
+        if values.get(name) is not None:
+            values[name] = _text(values[name])
+    column = _build(ColumnMapping, values, place)
+    place = f"{place} ({column.column})"
+    legal = [*known_columns(), INPUT, UNUSED]
+    if column.means not in legal:
+        similar = get_close_matches(column.means, legal)
+        hint = f"did you mean {' or '.join(similar)}?" if similar else f"or {INPUT}, or {UNUSED}"
+        raise UserError(f"{place}: means is {column.means!r}; rule: a column of docs/columns.md; {hint}")
+    if column.dates is not None and column.dates not in DATE_ORDERS:
+        raise UserError(f"{place}: dates is {column.dates!r}; rule: one of {', '.join(DATE_ORDERS)}")
+    if column.values is not None:
+        if not isinstance(column.values, dict):
+            raise UserError(f"{place}: values is {column.values!r}; rule: such as {{'0': female, '1': male}}")
+        column.values = {_text(key): _text(value) for key, value in column.values.items()}
+    if column.scan is not None and not (isinstance(column.scan, int) and column.scan >= 0):
+        raise UserError(f"{place}: scan is {column.scan!r}; rule: 0 for the first scan, then 1, 2, ...")
+    return column
+
+
+def _text(value: Any) -> str:
+    """Return a YAML value as the user wrote it: YAML reads yes and no as true and false."""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _as_texts(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: "" if value is None else str(value) for name, value in values.items()}
+
+
+def _list(value: Any, place: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise UserError(f"{place}: is not a list; rule: as prepare.py writes it")
+    return value
+
+
+def _checked_keys(entry: Any, kind: type[Any], place: str) -> dict[str, Any]:
+    names = [item.name for item in fields(kind)]
+    if not isinstance(entry, dict):
+        raise UserError(f"{place}: is {entry!r}; rule: the keys {', '.join(names)}")
+    for name in entry:
+        if name not in names:
+            raise UserError(f"{place}: there is no key {name!r}; rule: one of {', '.join(names)}")
+    return dict(entry)
+
+
+def _build(kind: type[_T], values: dict[str, Any], place: str) -> _T:
+    try:
+        return kind(**values)
+    except TypeError as error:
+        missing = str(error).rpartition(":")[2].strip()
+        raise UserError(f"{place}: the key {missing} is missing; rule: as prepare.py writes it") from None

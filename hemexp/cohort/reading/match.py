@@ -1,0 +1,474 @@
+"""Guess the mapping of a hospital's tables from headers and values, and ask where a guess would not be safe."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from hemexp.cohort import columns as c
+from hemexp.cohort.findings import column_letter
+from hemexp.cohort.reading import cells
+from hemexp.cohort.reading.headers import FACTORS, Header, clean, read_header, read_unit, squeeze
+from hemexp.cohort.reading.mapping import INPUT, UNUSED, ColumnMapping, Mapping, Question, TableMapping
+from hemexp.cohort.reading.sheet import Sheet
+from hemexp.errors import UserError
+
+ESSENTIAL = {  # a doubtful guess of these is asked
+    "patient_id", "HM_volume", "ED_volume", "scan_time", "scan_date", "onset_time", "onset_date", "hours_from_onset",
+    "hours_from_first_scan", "onset_to_first_scan",
+}  # fmt: skip
+_TIMES = {"scan": ("scan_time", "scan_date", "scan_clock"), "onset": ("onset_time", "onset_date", "onset_clock")}
+_LOOKS = {  # what the cells of a kind look like
+    "number": {"number"}, "whole": {"number"}, "volume": {"number"}, "hours": {"number", "duration", "clock"},
+    "yes_no": {"yes_no"}, "sex": {"sex", "yes_no"}, "pressure": {"pressure"}, "time": {"time"}, "date": {"time"},
+    "clock": {"clock"},
+}  # fmt: skip
+_TISSUES = {"Hemo": r"hemo|hema|haema|hm|血肿", "ED": r"ed|edema|oedema|水肿"}
+_MALE_WORDS = ("male", "malesex", "malegender", "男性")
+_YES = {"1", "1.0", "true", "yes", "y", "ja", "oui", "si", "sí", "x", "是", "有"}
+_FEMALE_WORDS = ("female", "femalesex", "女性")
+_DICTIONARY = "hemexp"  # in a header of the data dictionary of our template, which holds no data
+
+
+def match_sheets(sheets: list[Sheet], kind: str, given: Mapping | None = None) -> Mapping:
+    """Return the mapping of the tables, with its open questions.
+
+    Args:
+        sheets: all tables of the cohort.
+        kind: ``workbook`` and ``tidy`` have fixed units and codes, so nothing is asked; ``mapped`` has not.
+        given: the mapping of the user, with its answers. Only what it leaves open is guessed.
+
+    Raises:
+        UserError: the given mapping names a table or a column that is not there.
+    """
+    tables = given.tables if given else []
+    places = {(table.file, table.sheet): table for table in tables}
+    matches = []
+    for sheet in sheets:
+        of_sheet = places.get((sheet.file, sheet.name))
+        if given and of_sheet is None:  # another file with the same columns, such as one with new patients
+            headers = set(sheet.header)
+            of_sheet = next((each for each in tables if {column.column for column in each.columns} <= headers), None)
+        if given and of_sheet is None:
+            continue
+        match = _Table(sheet, kind)
+        if of_sheet is None:
+            match.guess()
+        else:
+            match.take(of_sheet)
+        match.complete()
+        if is_used(match.mapping) or not any(_DICTIONARY in text for text in sheet.header):
+            matches.append(match)
+    if given and not matches:
+        wanted, found = ("; ".join(str(each.place) for each in list_) for list_ in (tables, sheets))
+        raise UserError(
+            f"data.mapping: is about {wanted}; the cohort holds {found or 'no table'}; rule: the same tables"
+        )
+    questions = [question for match in matches for question in match.questions]
+    return Mapping(tables=[match.mapping for match in matches], questions=questions)
+
+
+def is_used(table: TableMapping) -> bool:
+    """Return whether a table can be linked to a patient or a scan, and holds something about it."""
+    known = {column.means for column in table.columns} - {UNUSED}
+    return bool(known & {"patient_id", "scan_serial"}) and len(known) > 1
+
+
+def get_factor(means: str, unit: str | None) -> float | None:
+    """Return the factor from a unit to the unit of our column; None if the column cannot have this unit."""
+    column = c.known_columns().get(means)
+    if not unit or column is None:
+        return 1.0
+    spelling = read_unit(unit) or unit
+    own = column.unit or ""
+    if clean(spelling) == clean(own) or spelling == read_unit(own):
+        return 1.0
+    if column.kind in FACTORS:
+        return FACTORS[column.kind].get(spelling)
+    return dict(column.units).get(spelling)
+
+
+class _Table:
+    """The match of one table."""
+
+    def __init__(self, sheet: Sheet, kind: str) -> None:
+        self.sheet, self.kind, self.asks = sheet, kind, kind == "mapped"
+        self.known = c.known_columns()
+        self.headers = [self._read(text) for text in sheet.header]
+        self.columns = [
+            ColumnMapping(column=text, letter=column_letter(i), means=header.means or UNUSED, unit=header.unit or None)
+            for i, (text, header) in enumerate(zip(sheet.header, self.headers, strict=True))
+        ]
+        self.mapping = TableMapping(file=sheet.file, sheet=sheet.name, columns=self.columns)
+        self.questions: list[Question] = []
+
+    def guess(self) -> None:
+        """Guess the meaning of every column from its header and its values."""
+        for column, header in zip(self.columns, self.headers, strict=True):
+            column.sure = "header" if header.means else ""
+        self._find_patient_id()
+        self._number_scans()
+        self._tell_times_apart()
+        self._tell_hours_apart()
+        if self.asks:
+            self._drop_what_does_not_fit()
+            self._ask_about_doubtful()
+        self._choose_among_doubled()
+        self._set_rows()
+
+    def take(self, given: TableMapping) -> None:
+        """Take the meaning of every column from a mapping; a column that it does not name is not used.
+
+        Raises:
+            UserError: a column of the mapping is not in the table.
+        """
+        by_letter = {(column.column, column.letter): column for column in given.columns}
+        by_text = {column.column: column for column in given.columns}
+        for position, text in enumerate(self.sheet.header):
+            found = by_letter.get((text, column_letter(position)))
+            if found is None and self.sheet.header.count(text) == 1:
+                found = by_text.get(text)
+            if found is not None:
+                self.columns[position] = replace(found, letter=column_letter(position), sure="your mapping")
+            else:
+                self.columns[position] = ColumnMapping(
+                    column=text, letter=column_letter(position), sure="not in your mapping"
+                )
+        texts = set(self.sheet.header)
+        for column in given.columns:
+            if column.column not in texts and column.means != UNUSED:
+                raise UserError(
+                    f"data.mapping: {self.sheet.place} has no column {column.column!r}; rule: the same headers"
+                )
+        self.mapping.columns, self.mapping.rows = self.columns, given.rows
+
+    def complete(self) -> None:
+        """Find or ask the unit, the codes and the order of dates of every used column that lacks them."""
+        for position, column in enumerate(self.columns):
+            if column.means in {UNUSED, INPUT}:
+                column.unit = None
+                continue
+            self._find_unit(position, column)
+            if column.values is None:
+                self._find_codes(position, column)
+        self._find_date_orders()
+        for position, column in enumerate(self.columns):
+            column.examples = self._examples(position)
+
+    def _read(self, text: str) -> Header:
+        if text in (*c.SHAPE, *c.FIRST_ORDER):
+            for tissue, pattern in _TISSUES.items():
+                if re.search(rf"(?<![a-z])(?:{pattern})(?![a-z])", clean(self.sheet.name)):
+                    return Header(f"{tissue}_{text}", True)
+            return Header(guess="", unit="")
+        if text == c.SIMULATED:
+            return Header()
+        return read_header(text)
+
+    def _cells(self, position: int) -> pd.Series:
+        return self.sheet.columns[position]
+
+    def _looks(self, position: int) -> set[str]:
+        return cells.looks_like(self._cells(position))
+
+    def _examples(self, position: int) -> list[str]:
+        values = self._cells(position).dropna().head(1000).unique()[:3]
+        return [_show(value) for value in values]
+
+    def _positions(self, *means: str) -> list[int]:
+        return [i for i, column in enumerate(self.columns) if column.means in means]
+
+    def _label(self, position: int) -> str:
+        text = self.sheet.header[position]
+        return text if self.sheet.header.count(text) == 1 and text else f"{text} [{column_letter(position)}]".strip()
+
+    def _ask(self, positions: Iterable[int], key: str, question: str, candidates: list[str]) -> None:
+        positions = list(positions)
+        self.questions.append(
+            Question(
+                table=self.mapping.place,
+                column=" | ".join(self._label(i) for i in positions),
+                key=key,
+                question=question,
+                examples=self._examples(positions[0]) if len(positions) == 1 else [
+                    f"{self._label(i)}: {', '.join(self._examples(i))}" for i in positions
+                ],
+                candidates=candidates,
+            )
+        )  # fmt: skip
+        for position in positions:
+            self.columns[position].sure = "asked"
+
+    def _find_patient_id(self) -> None:
+        """Take a first column without a header as the patient id, as in the published Table 1."""
+        without_header = not self._positions("patient_id") and self.sheet.header and not self.sheet.header[0]
+        if without_header and self._cells(0).notna().all() and self._cells(0).nunique() > 1:
+            self.columns[0].means, self.columns[0].sure = "patient_id", "first column without a header"
+
+    def _number_scans(self) -> None:
+        """Number the scans that stand side by side: an occasion in the header, or a header that is repeated."""
+        occasions: dict[int, tuple[str, int]] = {}
+        latest: tuple[str, int] | None = None
+        repeated = {text for text, count in Counter(self.sheet.header).items() if count > 1}
+        for i, (header, column) in enumerate(zip(self.headers, self.columns, strict=True)):
+            latest = header.occasion or latest
+            known = self.known.get(column.means)
+            if known is None:
+                continue
+            if known.of == "patient" and header.occasion is not None:
+                if header.occasion[0] != "first" and known.role != "source":
+                    column.means, column.sure = UNUSED, f"is it {column.means} at a later time?"
+                continue
+            if known.of != "scan":
+                continue
+            if header.occasion is None and self.sheet.header[i] in repeated and latest is not None:
+                occasions[i] = latest
+            elif header.occasion is not None:
+                occasions[i] = header.occasion
+        order = {"first": -1.0, "next": 0.5}
+        keys = {i: order.get(kind, float(number)) for i, (kind, number) in occasions.items()}
+        if not keys or (len(set(keys.values())) == 1 and set(keys.values()) == {-1.0}):
+            return
+        scan_columns = [i for i, each in enumerate(self.columns) if self._is_scan_level(each)]
+        doubled = Counter(self.columns[i].means for i in scan_columns)
+        if max(doubled.values()) == 1:
+            return
+        for i in scan_columns:
+            keys.setdefault(i, -1.0)
+        numbers = {key: number for number, key in enumerate(sorted(set(keys.values())))}
+        for i, key in keys.items():
+            self.columns[i].scan = numbers[key]
+        if len(numbers) == 2:
+            for i in self._positions("hours_from_first_scan"):
+                self.columns[i].scan = 1
+
+    def _is_scan_level(self, column: ColumnMapping) -> bool:
+        known = self.known.get(column.means)
+        return known is not None and known.of == "scan"
+
+    def _tell_times_apart(self) -> None:
+        """Decide by the values which columns hold date and time, only a date, or only a time of day."""
+        for names in _TIMES.values():
+            positions = self._positions(*names)
+            groups: dict[int | None, list[int]] = {}
+            for i in positions:
+                groups.setdefault(self.columns[i].scan, []).append(i)
+            for group in groups.values():
+                looks = {i: self._looks(i) for i in group}
+                clocks = [i for i in group if "clock" in looks[i] and "time" not in looks[i]]
+                for i in group:
+                    if i in clocks:
+                        self.columns[i].means = names[2]
+                    elif "time" in looks[i]:
+                        self.columns[i].means = names[1] if clocks else names[0]
+                    elif looks[i] & {"number", "duration"} and self.asks and self._cells(i).notna().any():
+                        hours = ["hours_from_onset", "onset_to_first_scan", "hours_from_first_scan", UNUSED]
+                        self._ask([i], "means", "The cells are numbers, not dates. What do they hold?", hours)
+                        self.columns[i].means = UNUSED
+
+    def _tell_hours_apart(self) -> None:
+        """Hours from onset that are the same in all scans of a patient are those of the first scan."""
+        for i in self._positions("hours_from_onset"):
+            ids = self._positions("patient_id")
+            if not ids or self.columns[i].scan is not None:
+                continue
+            groups = self._cells(i).astype(str).groupby(self._cells(ids[0]).astype(str))
+            if groups.size().max() > 1 and groups.nunique().max() == 1 and not self._positions("onset_to_first_scan"):
+                self.columns[i].means, self.columns[i].sure = "onset_to_first_scan", "header; one value a patient"
+
+    def _drop_what_does_not_fit(self) -> None:
+        """Leave out a column whose values are not of the kind that its header says, unless it is essential."""
+        for i, column in enumerate(self.columns):
+            known = self.known.get(column.means)
+            expected = _LOOKS.get(known.kind) if known else None
+            if known is None or expected is None or self._cells(i).isna().all():
+                continue
+            looks = self._looks(i)
+            if looks & expected or known.name in ESSENTIAL:
+                continue
+            if known.kind in {"sex", "yes_no"} and self._cells(i).nunique() == 2:
+                continue  # its codes are asked
+            column.means, column.sure = UNUSED, f"{known.meaning}? the values are not {known.kind.replace('_', '/')}"
+
+    def _ask_about_doubtful(self) -> None:
+        """Ask about a column whose header contains the name of an essential column that was not found."""
+        found = {column.means for column in self.columns}
+        doubtful: dict[str, list[int]] = {}
+        for i, (header, column) in enumerate(zip(self.headers, self.columns, strict=True)):
+            known = self.known.get(header.guess)
+            if known is None or column.means != UNUSED or self._cells(i).isna().all():
+                continue
+            column.sure = column.sure or f"perhaps {known.meaning}"
+            if known.name in ESSENTIAL - found and self._looks(i) & _LOOKS.get(known.kind, self._looks(i)):
+                doubtful.setdefault(known.name, []).append(i)
+        for name, positions in doubtful.items():
+            meaning = self.known[name].meaning.lower()
+            if len(positions) == 1:
+                self._ask(positions, "means", f"Is this the {meaning}?", [name, UNUSED])
+            else:
+                self._ask_which(positions, name)
+
+    def _ask_which(self, positions: list[int], name: str) -> None:
+        candidates = [*map(self._label, positions), "none of them"]
+        self._ask(positions, name, f"Which column is the {self.known[name].meaning.lower()}?", candidates)
+        for i in positions:
+            self.columns[i].means = UNUSED
+
+    def _choose_among_doubled(self) -> None:
+        """Ask which of several columns holds a value; in a tidy table it is the one that has our own name."""
+        groups: dict[tuple[str, int | None], list[int]] = {}
+        for i, column in enumerate(self.columns):
+            if column.means not in {UNUSED, INPUT}:
+                groups.setdefault((column.means, column.scan), []).append(i)
+        for (name, _), positions in groups.items():
+            filled = [i for i in positions if self._cells(i).notna().any()]
+            if len(positions) > 1 and len(filled) <= 1:
+                for i in set(positions) - set(filled or positions[:1]):
+                    self.columns[i].means, self.columns[i].sure = UNUSED, "empty"
+            elif len(positions) > 1 and self.asks:
+                self._ask_which(positions, name)
+            elif [self.sheet.header[i] for i in positions].count(name) == 1:
+                for i in positions:
+                    if self.sheet.header[i] != name:
+                        self.columns[i].means, self.columns[i].sure = UNUSED, f"another column is {name}"
+
+    def _find_unit(self, position: int, column: ColumnMapping) -> None:
+        """Find the unit of a number in its header, in its cells or, where that is safe, from its size."""
+        known = self.known[column.means]
+        if known.kind not in {"volume", "hours"} and not known.units:
+            column.unit = None
+            return
+        if column.unit is not None:
+            if get_factor(column.means, column.unit) is not None:
+                return
+            column.unit = None
+        in_cells = [
+            unit for text, _ in cells.cell_units(self._cells(position)).most_common() if (unit := read_unit(text))
+        ]
+        if in_cells or not self.asks:
+            return  # the cells name their own units, or the layout has a fixed one
+        values = pd.to_numeric(self._cells(position), errors="coerce").dropna()
+        if values.empty:
+            return
+        guess = _guess_unit(known, values)
+        if guess is None:
+            units = [
+                *FACTORS.get(known.kind, {}),
+                *([known.unit, *dict(known.units)] if known.kind not in FACTORS else []),
+            ]
+            self._ask([position], "unit", f"Which unit has the {known.meaning.lower()}?", units)
+        else:
+            column.unit, column.sure = guess, f"{column.sure}; unit by the size of the values"
+
+    def _find_codes(self, position: int, column: ColumnMapping) -> None:
+        """Find or ask the codes of sex and yes/no columns."""
+        kind = self.known[column.means].kind
+        if kind not in {"sex", "yes_no"}:
+            return
+        distinct = sorted({_show(value) for value in self._cells(position).dropna().unique()})
+        numeric = {text.removesuffix(".0") for text in distinct}
+        if kind == "sex":
+            header = squeeze(self.sheet.header[position])
+            if header in _MALE_WORDS + _FEMALE_WORDS and "yes_no" in self._looks(position):
+                yes, no = ("male", "female") if header in _MALE_WORDS else ("female", "male")
+                column.values = {text: yes if clean(text) in _YES else no for text in distinct}
+            elif self.asks and "sex" not in self._looks(position) and len(numeric) == 2:
+                a, b = sorted(numeric)
+                self._ask(
+                    [position], "values", "Which value means male?",
+                    [f"{a} = male, {b} = female", f"{b} = male, {a} = female"],
+                )  # fmt: skip
+        elif self.asks and "yes_no" not in self._looks(position) and len(numeric) == 2:
+            a, b = sorted(numeric)
+            self._ask([position], "values", "Which value means yes?", [f"{a} = yes, {b} = no", f"{b} = yes, {a} = no"])
+
+    def _find_date_orders(self) -> None:
+        """Find the order of day and month from all date columns of the table together."""
+        names = [name for names in _TIMES.values() for name in names[:2]]
+        positions = [i for i in self._positions(*names) if self.columns[i].dates is None]
+        orders: dict[int, set[str]] = {i: cells.date_orders(self._cells(i)) for i in positions}
+        swapped = [i for i in orders if cells.mixes_dates(self._cells(i))]
+        decided = [found - {"year_first"} for found in orders.values() if len(found) == 1]
+        decided = [found for found in decided if found]
+        ambiguous = []
+        for i, found in orders.items():
+            if len(found) == 1:
+                self.columns[i].dates = next(iter(found))
+            elif len(found) > 1:
+                if decided and all(each == decided[0] for each in decided):
+                    self.columns[i].dates = next(iter(decided[0]))
+                else:
+                    ambiguous.append(i)
+        if swapped and self.asks:
+            right = [order for order in ("day_first", "month_first") if any(order in orders[i] for i in swapped)]
+            question = (
+                "Some cells are real dates and others are texts. Excel has perhaps exchanged day and month in the "
+                "real dates (swapped). Which is right?"
+            )
+            self._ask(swapped, "dates", question, [*right, *(f"{order}_swapped" for order in right)])
+        ambiguous = [i for i in ambiguous if i not in swapped]
+        if ambiguous and self.asks:
+            self._ask(ambiguous, "dates", "Which comes first in these dates?", ["day_first", "month_first"])
+
+    def _set_rows(self) -> None:
+        """Decide whether a row is a scan or a patient."""
+        levels = [self.known[each.means] for each in self.columns if each.means in self.known]
+        is_wide = any(column.scan is not None for column in self.columns)
+        about_scans = any(known.of == "scan" and known.role != "extra" for known in levels)
+        ids = self._positions("patient_id")
+        repeats = self.kind != "workbook" and bool(ids) and bool(self._cells(ids[0]).dropna().duplicated().any())
+        self.mapping.rows = "scan" if not is_wide and (about_scans or repeats) else "patient"
+
+
+def apply_answers(mapping: Mapping) -> None:
+    """Set what the answered questions say in the columns of the mapping."""
+    for question in mapping.questions:
+        if question.answer is None:
+            continue
+        columns = _find_columns(mapping, question)
+        if question.key in c.known_columns():  # which of several columns it is
+            for label, column in columns.items():
+                column.means = question.key if label == question.answer else UNUSED
+        elif question.key == "values":
+            pairs = (pair.split(" = ") for pair in question.answer.split(", "))
+            for column in columns.values():
+                column.values = dict(pairs)
+        else:
+            for column in columns.values():
+                setattr(column, question.key, question.answer)
+
+
+def _find_columns(mapping: Mapping, question: Question) -> dict[str, ColumnMapping]:
+    labels = question.column.split(" | ")
+    found = {}
+    for table in mapping.tables:
+        if table.place != question.table:
+            continue
+        for column in table.columns:
+            for label in (column.column, f"{column.column} [{column.letter}]".strip()):
+                if label in labels:
+                    found[label] = column
+    return found
+
+
+def _show(value: object) -> str:
+    """Return a cell as its user would write it."""
+    if isinstance(value, float | np.floating) and float(value).is_integer() and -1e15 < float(value) < 1e15:
+        return str(int(value))
+    return str(value)[:40]
+
+
+def _guess_unit(known: c.Column, values: pd.Series) -> str | None:
+    """Return the only unit in which the values are plausible; None if there are several or none."""
+    middle, high = float(values.median()), float(values.quantile(0.95))
+    if known.kind == "volume":
+        if 1 <= middle <= 150 and high <= 400:
+            return "mL"
+        return "10^-3 mL" if middle >= 1000 else None
+    if known.kind == "hours":
+        return "hours" if middle < 15 and values.max() < 1000 else None
+    low, top = known.range or (-float("inf"), float("inf"))
+    return known.unit if values.between(low, top).mean() >= 0.95 else None

@@ -1,0 +1,169 @@
+"""What the published layout must hold: a table or column that is missing is reported by name."""
+
+from collections.abc import Iterable
+
+from hemexp.cohort import columns as c
+from hemexp.cohort.findings import Cell, Finding, Findings, column_letter
+from hemexp.cohort.reading.mapping import INPUT, UNUSED, TableMapping
+from hemexp.cohort.reading.sheet import Sheet
+from hemexp.config import WORKBOOKS
+
+_SHOWN = 5
+_CLINICAL = {
+    **c.NUMBER_HEADERS,
+    c.SEX_HEADER: "sex",
+    c.PRESSURE_HEADER: "blood_pressure",
+    c.PART_HEADER: "dataset_part",
+}
+_ESSENTIAL = {  # without these a table cannot be linked, or says nothing
+    "clinical": {"patient_id": "the first column holds the patient ids"},
+    "imaging": {"patient_id": "the column ID holds the patient ids", "HM_volume": "every scan has a column HM_volume"},
+    "radiomics": {"scan_serial": "the column 流水号 of each sheet holds the scan serials"},
+    "times": {"scan_serial": "a column 流水号 beside each scan time holds the scan serial"},
+}
+_DEFERRED = frozenset({"formula_not_calculated"})  # reported with the errors of the cells
+
+
+def check_workbooks(sheets: Iterable[Sheet], findings: Findings) -> None:
+    """Check that the four workbooks are there; only Table 2 cannot be left out.
+
+    Raises:
+        CohortError: Table 2 is missing, or a workbook holds rows that cannot be read as a table.
+    """
+    files = {sheet.file for sheet in sheets}
+    for name, prefix in WORKBOOKS.items():
+        if any(file.startswith(prefix) for file in files):
+            continue
+        place, missing = Cell(f"{prefix}*.xlsx"), "there is no such file, or it is blank"
+        if lost := _find_unread(prefix, findings):
+            _report_unread(name, lost, lost.sheet, findings)
+        elif name == "imaging":
+            findings.error("file_missing", place, f"{missing}; rule: it holds the volumes; add it")
+        else:
+            findings.warn("file_missing", place, f"{missing}; its columns are left out")
+    findings.stop_on_errors(_DEFERRED)
+
+
+def check_columns(tables: Iterable[tuple[Sheet, TableMapping]], findings: Findings) -> None:
+    """Report the columns of the published layout that are missing, and the columns that are not used.
+
+    Raises:
+        CohortError: a table cannot be linked to the scans, a header occurs twice, or one of several scans that are side
+            by side lacks a column that the others have.
+    """
+    tissues, files = set(), {}
+    for sheet, table in tables:
+        name = next(name for name, prefix in WORKBOOKS.items() if sheet.file.startswith(prefix))
+        files[name] = sheet.file
+        means = {column.means for column in table.columns}
+        _check_known(sheet, table, findings)
+        place = Cell(sheet.file, sheet.name, sheet.header_row + 1)
+        for essential, rule in _ESSENTIAL[name].items():
+            if essential not in means:
+                findings.error("column_missing", place, f"no column is the {essential}; rule: {rule}; add it")
+        if name == "clinical":
+            _warn_missing(
+                place, [f"{text} ({each})" for text, each in _CLINICAL.items() if each not in means], findings
+            )
+        elif name == "imaging":
+            names = ["scan_serial", *(each for each in c.LOCATION if each != "HM_volume")]
+            _warn_missing(place, [each for each in names if each not in means], findings)
+        elif name == "radiomics":
+            for tissue, names in c.RADIOMICS.items():
+                if means & set(names):
+                    tissues.add(tissue)
+                    _warn_missing(place, [each for each in names if each not in means], findings)
+        _check_blocks(sheet, table, findings)
+    for name, prefix in WORKBOOKS.items():
+        if name not in {*files, "radiomics"} and (lost := _find_unread(prefix, findings)):
+            _report_unread(name, lost, lost.sheet, findings)
+    for tissue in c.RADIOMICS:
+        if tissue in tissues:
+            continue
+        if lost := _find_unread(WORKBOOKS["radiomics"], findings, tissue):
+            _report_unread("radiomics", lost, tissue, findings)
+        elif "radiomics" in files:
+            message = f"there is no sheet {tissue!r}, or it is blank; its columns are left out"
+            findings.warn("sheet_missing", Cell(files["radiomics"]), message)
+    findings.stop_on_errors(_DEFERRED)
+
+
+def check_tidy(tables: Iterable[tuple[Sheet, TableMapping]], findings: Findings) -> None:
+    """Check the columns of tidy tables."""
+    for sheet, table in tables:
+        _check_known(sheet, table, findings)
+
+
+def _find_unread(prefix: str, findings: Findings, sheet: str = "") -> Finding | None:
+    """Return the finding that a sheet of this file was not read; None if there is no such sheet."""
+    for finding in findings.rows:
+        if finding.problem in {"unread_sheet", "unknown_sheet"} and finding.file.startswith(prefix):
+            names = finding.value.split(", ") if finding.problem == "unread_sheet" else [repr(finding.sheet)]
+            if not sheet or repr(sheet) in names:
+                return finding
+    return None
+
+
+def _report_unread(name: str, lost: Finding, sheet: str, findings: Findings) -> None:
+    """Report a published table that would be lost with all its values."""
+    place = Cell(lost.file, sheet)
+    if lost.problem == "unread_sheet":
+        message = "it does not hold a table; rule: a row of headers and at least one row below; correct the sheet"
+        findings.error("empty_table", place, message)
+    else:
+        rule = next(iter(_ESSENTIAL[name].values()))
+        findings.error("column_missing", place, f"the table cannot be linked to the scans; rule: {rule}; add it")
+
+
+def _check_known(sheet: Sheet, table: TableMapping, findings: Findings) -> None:
+    """Warn of the columns of a published or tidy table that hemexp does not know; one that occurs twice is an error."""
+    unused = [
+        position
+        for position, column in enumerate(table.columns)
+        if column.means == UNUSED and column.column not in {"", c.SIMULATED} and sheet.columns[position].notna().any()
+    ]
+    if unused:
+        names = [f"{sheet.header[position]!r}" for position in unused]
+        one = f"column {names[0]} is" if len(names) == 1 else f"{len(names)} columns are"
+        listed = "" if len(names) == 1 else f": {_list(names)}"
+        message = f"{one} not known, and used only if features.columns or label.column names it{listed}"
+        findings.warn("unknown_column", sheet.header_cell(unused[0]), message)
+    places: dict[tuple[str, int | None], list[int]] = {}
+    for position, column in enumerate(table.columns):
+        if column.means not in {UNUSED, INPUT}:
+            places.setdefault((column.means, column.scan), []).append(position)
+    doubled = {key: positions for key, positions in places.items() if len(positions) > 1}
+    if doubled:
+        names = [
+            f"{sheet.header[positions[0]]!r} occurs twice: {', '.join(map(column_letter, positions))}"
+            for positions in doubled.values()
+        ]
+        rule = "once" if {scan for _, scan in doubled} == {None} else "once for each scan, after its serial"
+        cell = sheet.header_cell(next(iter(doubled.values()))[1])
+        findings.error("column_doubled", cell, f"column {_list(names, '; ')}; rule: {rule}; remove or rename one")
+
+
+def _warn_missing(place: Cell, names: list[str], findings: Findings) -> None:
+    if names:
+        what = "1 column of the published layout is" if len(names) == 1 else f"{len(names)} columns of the layout are"
+        findings.warn("column_missing", place, f"{what} missing and left out: {_list(names)}")
+
+
+def _check_blocks(sheet: Sheet, table: TableMapping, findings: Findings) -> None:
+    """Check that each scan has the columns that any scan has, because a lost column loses values."""
+    blocks: dict[int, dict[str, int]] = {}
+    for position, column in enumerate(table.columns):
+        if column.means != UNUSED and column.scan is not None:
+            blocks.setdefault(column.scan, {})[column.means] = position
+    names = list(dict.fromkeys(name for found in blocks.values() for name in found))
+    for scan, found in blocks.items():
+        missing = [name for name in names if name not in found]
+        if missing:
+            message = (
+                f"scan {scan + 1} has no column {_list(missing)}, but other scans have; rule: the same; correct it"
+            )
+            findings.error("column_missing", sheet.header_cell(min(found.values())), message)
+
+
+def _list(names: list[str], sign: str = ", ") -> str:
+    return sign.join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -1,0 +1,55 @@
+"""A table of one file: its header and its columns, with the address of every cell."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hemexp.cohort.findings import Cell, column_letter
+
+
+@dataclass(eq=False)
+class Sheet:
+    """A table as a file holds it. A record is a row below the header that is not blank.
+
+    Attributes:
+        file: the file's name.
+        name: of the worksheet; empty for a text file or Parquet.
+        header: the header texts, without outer spaces; empty where a column has no header.
+        columns: one Series for each header, with labels 0 … n-1: float64 or int64 where all cells are numbers,
+            datetime64 where all are dates, else object; a blank cell is missing.
+        rows: (n,) the 0-based row of each record in the file.
+        header_row: the 0-based row of the header.
+        simulated: whether the file is marked as made of simulated patients.
+        uncalculated: names a column's position whose cells are formulas without values, with their number.
+    """
+
+    file: str
+    name: str
+    header: list[str]
+    columns: list[pd.Series]
+    rows: np.ndarray[Any, Any]
+    header_row: int = 0
+    simulated: bool = False
+    uncalculated: dict[int, int] = field(default_factory=dict)
+
+    @cached_property
+    def num_records(self) -> int:
+        """Number of records."""
+        return len(self.rows)
+
+    @property
+    def place(self) -> Cell:
+        """The address of the sheet."""
+        return Cell(self.file, self.name)
+
+    def header_cell(self, column: int) -> Cell:
+        """Return the address of a column's header."""
+        return Cell(self.file, self.name, self.header_row + 1, column_letter(column))
+
+    def cell(self, record: int, column: int | None) -> Cell:
+        """Return the address of a record's cell; without a column, of its row."""
+        letter = "" if column is None else column_letter(column)
+        return Cell(self.file, self.name, int(self.rows[record]) + 1, letter)

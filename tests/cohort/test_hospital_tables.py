@@ -1,0 +1,250 @@
+"""Tables as hospitals have them become the right cohort, directly or after their questions are answered."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from cohort.hospital import draw_scans, expected_labels, labels_of, load
+
+SCANS = draw_scans()
+LONG = {
+    "patient": "Patient ID", "time": "Scan date/time", "onset": "Onset time", "age": "Age", "sex": "Sex", "sbp": "SBP",
+    "dbp": "DBP", "ml": "Hematoma volume (mL)", "edema_ml": "Edema volume (mL)", "gcs": "GCS",
+}  # fmt: skip
+
+
+def long_table(names: dict[str, str], dates: str | None = "%d/%m/%Y %H:%M") -> pd.DataFrame:
+    table = SCANS[list(names)].copy()
+    for name in {"time", "onset"} & set(names):
+        if dates:
+            table[name] = table[name].dt.strftime(dates)
+    return table.rename(columns=names)
+
+
+def wide_table() -> pd.DataFrame:
+    """Return a row a patient with the first two scans, minutes from onset."""
+    rows = []
+    for patient, scans in SCANS.groupby("patient", sort=False):
+        minutes = (scans["time"] - scans["onset"]).dt.total_seconds() / 60
+        row = {"Study ID": patient, "Age (years)": scans["age"].iloc[0], "Gender": scans["sex"].iloc[0]}
+        for k in range(len(scans)):
+            row[f"Onset to CT{k + 1} (min)"] = int(minutes.iloc[k])
+            row[f"ICH volume CT{k + 1} (ml)"] = scans["ml"].iloc[k]
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def english(folder: Path) -> Path:
+    long_table(LONG).to_excel(folder / "export.xlsx", index=False)
+    return folder / "export.xlsx"
+
+
+def english_real_dates(folder: Path) -> Path:
+    long_table(LONG, None).to_excel(folder / "export.xlsx", index=False)
+    return folder
+
+
+def month_first(folder: Path) -> Path:
+    long_table(LONG, "%m/%d/%Y %I:%M %p").to_csv(folder / "export.csv", index=False)
+    return folder
+
+
+def chinese_gbk(folder: Path) -> Path:
+    names = {"patient": "患者编号", "time": "检查时间", "onset": "发病时间", "age": "年龄", "sex": "性别",
+             "sbp": "收缩压", "dbp": "舒张压", "ml": "血肿体积(mL)", "edema_ml": "水肿体积(mL)"}  # fmt: skip
+    table = long_table(names, "%Y年%m月%d日 %H:%M")
+    table["性别"] = table["性别"].map({"M": "男性", "F": "女性"})
+    table["年龄"] = table["年龄"].astype(str) + "岁"
+    table.to_csv(folder / "登记.csv", index=False, encoding="gbk")
+    return folder
+
+
+def german(folder: Path) -> Path:
+    names = {"patient": "Patientennummer", "time": "CT-Zeitpunkt", "onset": "Symptombeginn", "age": "Alter",
+             "sex": "Geschlecht", "ml": "Hämatomvolumen (ml)"}  # fmt: skip
+    table = long_table(names, "%d.%m.%Y %H:%M")
+    table["Geschlecht"] = table["Geschlecht"].map({"M": "männlich", "F": "weiblich"})
+    table.to_csv(folder / "Studie.csv", index=False, sep=";", decimal=",", encoding="cp1252")
+    return folder
+
+
+def wide_minutes(folder: Path) -> Path:
+    wide_table().to_excel(folder / "wide.xlsx", index=False)
+    return folder
+
+
+def wide_tab_utf16(folder: Path) -> Path:
+    wide_table().to_csv(folder / "wide.tsv", index=False, sep="\t", encoding="utf-16")
+    return folder
+
+
+def wide_baseline_follow_up(folder: Path) -> Path:
+    rows = []
+    for patient, scans in SCANS.groupby("patient", sort=False):
+        row = {"ID": patient, "Symptom onset": scans["onset"].iloc[0]}
+        for name, k in (("Baseline", 0), ("Follow-up", 1)):
+            row[f"{name} CT date/time"] = scans["time"].iloc[k]
+            row[f"{name} hematoma volume (cc)"] = scans["ml"].iloc[k]
+        rows.append(row)
+    pd.DataFrame(rows).to_excel(folder / "wide.xlsx", index=False)
+    return folder
+
+
+def registry(folder: Path) -> Path:
+    """Demographics stand on the baseline row only, which has no scan."""
+    rows = []
+    for patient, scans in SCANS.groupby("patient", sort=False):
+        first = scans.iloc[0]
+        rows.append(
+            {"record_id": patient, "redcap_event_name": "baseline_arm_1", "age": first["age"],
+             "sex": {"M": "Male", "F": "Female"}[first["sex"]], "onset_datetime": f"{first['onset']:%Y-%m-%d %H:%M}",
+             "htn": first["htn"], "gcs": first["gcs"]}
+        )  # fmt: skip
+        for _, scan in scans.iterrows():
+            rows.append(
+                {"record_id": patient, "redcap_event_name": f"ct{scan['scan'] + 1}_arm_1",
+                 "ct_datetime": f"{scan['time']:%Y-%m-%d %H:%M}", "ich_volume_ml": scan["ml"]}
+            )  # fmt: skip
+    pd.DataFrame(rows).to_csv(folder / "registry.csv", index=False)
+    return folder / "registry.csv"
+
+
+def linked_sheets(folder: Path) -> Path:
+    patients = SCANS.drop_duplicates("patient")[["patient", "onset", "age", "sex", "htn"]]
+    patients = patients.rename(
+        columns={"patient": "Patient", "onset": "Onset", "age": "Age", "sex": "Sex", "htn": "HTN"}
+    )
+    scans = SCANS[["patient", "time", "ml"]].rename(
+        columns={"patient": "Patient", "time": "CT time", "ml": "Volume (mL)"}
+    )
+    with pd.ExcelWriter(folder / "registry.xlsx") as book:
+        patients.to_excel(book, sheet_name="Patients", index=False)
+        scans.sample(frac=1, random_state=0).to_excel(book, sheet_name="Scans", index=False)
+    return folder / "registry.xlsx"
+
+
+def linked_files(folder: Path) -> Path:
+    patients = SCANS.drop_duplicates("patient")[["patient", "onset", "age"]]
+    patients.rename(columns={"patient": "pid", "onset": "onset_time"}).to_csv(folder / "patients.csv", index=False)
+    scans = SCANS[["patient", "time", "ml"]].rename(columns={"patient": "pid", "time": "scan_time", "ml": "volume_ml"})
+    scans.to_csv(folder / "ct_scans.csv", index=False)
+    return folder
+
+
+def units_in_cells(folder: Path) -> Path:
+    table = long_table(
+        {"patient": "ID", "time": "CT time", "onset": "Onset", "ml": "Hematoma volume", "age": "Age"}, None
+    )
+    table["Hematoma volume"] = table["Hematoma volume"].astype(str) + " mL"
+    table["BP"] = SCANS["sbp"].astype(str) + "/" + SCANS["dbp"].astype(str)
+    table.to_excel(folder / "cells.xlsx", index=False)
+    return folder
+
+
+def parquet(folder: Path) -> Path:
+    long_table(LONG, None).to_parquet(folder / "export.parquet")
+    return folder / "export.parquet"
+
+
+def date_and_clock(folder: Path) -> Path:
+    table = SCANS[["patient", "ml"]].rename(columns={"patient": "Patient no.", "ml": "ICH volume [cm3]"})
+    for name, column in (("CT", "time"), ("Onset", "onset")):
+        table[f"{name} date"] = SCANS[column].dt.strftime("%Y-%m-%d")
+        table[f"{name} time"] = SCANS[column].dt.strftime("%H:%M")
+    table.to_csv(folder / "export.csv", index=False)
+    return folder
+
+
+def hours_from_onset(folder: Path) -> Path:
+    table = SCANS[["patient", "ml"]].rename(columns={"patient": "Subject", "ml": "HV (mL)"})
+    table["Hours from onset"] = ((SCANS["time"] - SCANS["onset"]).dt.total_seconds() / 3600).round(3)
+    table.to_csv(folder / "export.csv", index=False)
+    return folder
+
+
+def title_row(folder: Path) -> Path:
+    with pd.ExcelWriter(folder / "export.xlsx") as book:
+        pd.DataFrame({"How to read this workbook": ["see sheet 2"]}).to_excel(book, sheet_name="Notes", index=False)
+        long_table(LONG).to_excel(book, sheet_name="Data", index=False, startrow=2)
+        book.sheets["Data"].write(0, 0, "Department of neurology: registry")
+    return folder
+
+
+SHAPES = [
+    english, english_real_dates, month_first, chinese_gbk, german, wide_minutes, wide_tab_utf16,
+    wide_baseline_follow_up,
+    registry, linked_sheets, linked_files, units_in_cells, parquet, date_and_clock, hours_from_onset, title_row,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
+def test_a_table_is_read_without_a_question_and_gives_the_right_labels(shape: Callable[[Path], Path], tmp_path: Path):
+    cohort = load(shape(tmp_path))
+    truth = expected_labels(SCANS)
+    if shape is wide_baseline_follow_up:  # it holds two scans a patient
+        truth = expected_labels(SCANS[SCANS["scan"] < 2])
+    assert labels_of(cohort) == truth
+    firsts = SCANS.drop_duplicates("patient").set_index("patient")
+    patients = cohort.patients.set_index("patient_id").loc[firsts.index]
+    np.testing.assert_allclose(patients["HM_volume"], 1000 * firsts["ml"])
+    hours = (firsts["time"] - firsts["onset"]).dt.total_seconds() / 3600
+    np.testing.assert_allclose(patients["hours_from_onset"], hours, atol=2e-3)
+    if "age" in patients:
+        assert patients["age"].tolist() == firsts["age"].tolist()
+    if "sex" in patients:
+        assert patients["sex"].tolist() == firsts["sex"].map({"M": 1, "F": 2}).tolist()
+    if "systolic" in patients:
+        assert patients["systolic"].tolist() == firsts["sbp"].tolist()
+    if "gcs" in patients:
+        assert patients["gcs"].tolist() == firsts["gcs"].tolist()
+
+
+def test_day_or_month_first_is_asked_where_the_dates_do_not_show_it(tmp_path: Path):
+    scans = SCANS.copy()
+    early = scans["time"].dt.day.le(12) & scans["onset"].dt.day.le(12)
+    kept = scans.groupby("patient")["time"].transform("size").eq(early.groupby(scans["patient"]).transform("sum"))
+    scans = scans[kept]
+    table = scans[["patient", "ml"]].rename(columns={"patient": "ID", "ml": "Volume (mL)"})
+    table["CT time"] = scans["time"].dt.strftime("%d/%m/%Y %H:%M")
+    table["Onset"] = scans["onset"].dt.strftime("%d/%m/%Y %H:%M")
+    table.to_csv(tmp_path / "export.csv", index=False)
+    cohort = load(tmp_path / "export.csv", {"CT time | Onset": "day_first"}, tmp_path)
+    assert labels_of(cohort) == expected_labels(scans)
+
+
+def test_sex_0_and_1_and_yes_1_and_2_are_asked_all_at_once(tmp_path: Path):
+    table = long_table(LONG)
+    table["Sex"] = SCANS["sex"].map({"M": 0, "F": 1})
+    table["Hypertension"] = SCANS["htn"].map({1: 1, 0: 2})
+    table.to_excel(tmp_path / "export.xlsx", index=False)
+    answers = {"Sex": "0 = male, 1 = female", "Hypertension": "1 = yes, 2 = no"}
+    patients = load(tmp_path / "export.xlsx", answers, tmp_path).patients
+    firsts = SCANS.drop_duplicates("patient")
+    assert patients["sex"].tolist() == firsts["sex"].map({"M": 1, "F": 2}).tolist()
+    assert patients["hypertension"].tolist() == firsts["htn"].tolist()
+
+
+def test_which_of_two_volumes_is_asked(tmp_path: Path):
+    table = long_table(LONG).assign(**{"ICH volume (mL)": 1.1 * SCANS["ml"]})
+    table.to_excel(tmp_path / "export.xlsx", index=False)
+    columns = "Hematoma volume (mL) | ICH volume (mL)"
+    cohort = load(tmp_path / "export.xlsx", {columns: "Hematoma volume (mL)"}, tmp_path)
+    assert labels_of(cohort) == expected_labels(SCANS)
+
+
+def test_the_unit_of_a_volume_is_asked_where_its_size_does_not_show_it(tmp_path: Path):
+    table = long_table(LONG).rename(columns={"Hematoma volume (mL)": "Hematoma volume"})
+    table["Hematoma volume"] = (40 * SCANS["ml"]).round()  # neither mL nor 10^-3 mL
+    table.to_excel(tmp_path / "export.xlsx", index=False)
+    cohort = load(tmp_path / "export.xlsx", {"Hematoma volume": "10^-3 mL"}, tmp_path)
+    assert cohort.scans["HM_volume"].tolist() == (40 * SCANS["ml"]).round().tolist()
+
+
+def test_a_date_without_a_time_of_day_is_not_midnight(tmp_path: Path):
+    long_table(LONG, "%Y-%m-%d").to_excel(tmp_path / "export.xlsx", index=False)
+    cohort = load(tmp_path / "export.xlsx")
+    assert cohort.scans["scan_time"].isna().all()
+    assert cohort.scans["hours_from_onset"].isna().all()
+    assert not any(label == 1 for label in labels_of(cohort).values())
