@@ -103,11 +103,11 @@ def test_a_missing_gpu_is_refused(run_command: Run, tmp_path: Path):
 
 @pytest.mark.slow
 def test_bad_files_end_with_2_and_name_the_cell(run_command: Run, tmp_path: Path):
-    (tmp_path / "scans.csv").write_text("patient_id\nsub001\n")
+    (tmp_path / "scans.csv").write_text("patient_id,age\nsub001,sixty\nsub002,61\n")
     done = run_command("train.py", f"data.root={tmp_path}", "output_dir=run")
     assert done.returncode == 2
     assert "scans.csv" in done.stderr
-    assert "there is no column 'scan_serial'" in done.stderr
+    assert "scans.csv, cell B2: age is 'sixty'; rule: a number" in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "run" / "FAILED").is_file()
     assert not (tmp_path / "run" / "DONE").exists()

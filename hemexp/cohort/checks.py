@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hemexp.cohort import columns as c
+from hemexp.cohort.find_column import MOST_NAMED, list_columns
 from hemexp.cohort.findings import CellLocator, Findings, RecordFindings
 
 MEASURABLE_ABOVE = 20.0  # 10^-3 mL: the published workbooks have no shape for volumes up to this
@@ -15,6 +16,9 @@ _MOST_MISSING_VOLUMES = 0.2  # a larger share is a property of the cohort, not a
 _MOST_VALUES = 7  # a message names up to so many legal values one by one
 _TOLERANCE = 0.01  # hours
 _SMALL_COHORT = 10  # patients; below it, a column may be constant by chance
+_MEASURED = {  # may be measured again at later scans
+    "systolic", "diastolic", "glucose", "inr", "platelets", "creatinine", "heart_rate", "temperature",
+}  # fmt: skip
 _KEYS = {"patient_id", "scan_serial", "scan_index", "scan_time", "hours_from_onset", "hours_from_first_scan"}
 
 
@@ -133,10 +137,12 @@ def _check_patients(scans: pd.DataFrame, patient: np.ndarray[Any, Any], findings
         differs = (values != first) & ~(values.isna() & first.isna())
 
         def two_values(i: int, name: str = name, values: pd.Series = values, first: pd.Series = first) -> str:
-            message = f"{name} is {values[i]}, but {first[i]} at the first scan; rule: one value a patient"
-            return f"{message}; correct one of the cells"
+            message = f"{name} is {values[i]}, but {first[i]} at the first scan"
+            rule = "the first is used" if name in _MEASURED else "rule: one value a patient; correct one of the cells"
+            return f"{message}; {rule}"
 
-        findings.each("error", "inconsistent_patient", np.flatnonzero(differs), name, two_values, values.get)
+        severity = "warning" if name in _MEASURED else "error"
+        findings.each(severity, "inconsistent_patient", np.flatnonzero(differs), name, two_values, values.get)
 
 
 def _check_times(scans: pd.DataFrame, patient: np.ndarray[Any, Any], findings: RecordFindings) -> None:
@@ -227,7 +233,7 @@ def _warn_empty_columns(scans: pd.DataFrame, findings: RecordFindings) -> list[s
     empty = [str(name) for name in scans.columns[scans.isna().all()] if name not in _KEYS]
     if empty:
         text = "1 column is empty" if len(empty) == 1 else f"{len(empty)} columns are empty"
-        message = f"{text}: {', '.join(empty)}; they cannot be inputs"
+        message = f"{text}: {list_columns(empty, MOST_NAMED)}; they cannot be inputs"
         findings.findings.add("warning", "empty_columns", findings.locate(0, empty[0]), message, value=len(empty))
     return empty
 
@@ -303,7 +309,7 @@ def _warn_empty_cells(values: pd.Series, problem: str, findings: RecordFindings)
 
 def _warn_unusual(scans: pd.DataFrame, firsts: pd.DataFrame, findings: RecordFindings) -> None:
     if {"HM_volume", *c.RATIOS["HM"]} <= set(scans):
-        sums = firsts[c.RATIOS["HM"]].sum(axis=1)
+        sums = firsts[c.RATIOS["HM"]].sum(axis=1, min_count=1)
         rule = "rule: 1, within 1 %; used unchanged"
         findings.each(
             "warning",

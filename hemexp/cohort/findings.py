@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass, fields
 from itertools import repeat
-from typing import NoReturn, SupportsIndex
+from typing import TYPE_CHECKING, NoReturn, SupportsIndex
 
 import pandas as pd
 from xlsxwriter.utility import xl_col_to_name
@@ -27,6 +27,9 @@ class Cell:
             return f"{self.file}{sheet}"
         return f"{self.file}{sheet}, {f'cell {self.column}' if self.column else 'row '}{self.row}"
 
+
+if TYPE_CHECKING:
+    from hemexp.cohort.reading.mapping import Mapping
 
 CellLocator = Callable[[int, str], Cell]  # (record, column name) → the cell that the value was read from
 
@@ -60,7 +63,14 @@ class Finding:
 
 
 class CohortError(UserError):
-    """The error raised for a cohort with errors; `findings` holds all errors and warnings."""
+    """The error raised for a cohort with errors.
+
+    Attributes:
+        findings: all errors and warnings.
+        mapping: which column holds what, where that was found out before the error.
+    """
+
+    mapping: "Mapping | None" = None
 
     def __init__(self, message: str, findings: "Findings") -> None:
         super().__init__(message)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from hemexp.cohort.checks import check_scans
 from hemexp.cohort.columns import SCAN_KEYS, SIMULATED, TEXT_COLUMNS
-from hemexp.cohort.findings import CellLocator, Findings
+from hemexp.cohort.findings import CellLocator, CohortError, Findings
 from hemexp.cohort.reading.assemble import assemble
 from hemexp.cohort.reading.files import find_files, read_sheets
 from hemexp.cohort.reading.headers import holds_text
@@ -126,7 +126,8 @@ def _load(data: DataConfig, keep_workbooks: Path | None) -> Cohort:
 
 def _read(data: DataConfig, best_auroc: float | None = None) -> Cohort:
     findings = Findings()
-    sheets = read_sheets(find_files(Path(str(data.root)), data.kind, findings), holds_text, findings)
+    found = read_sheets(find_files(Path(str(data.root)), data.kind, findings), holds_text, findings)
+    sheets = [sheet.without_examples() for sheet in found]
     findings.stop_on_errors(deferred=frozenset({"formula_not_calculated"}))
     if data.kind == "workbook":
         check_workbooks(sheets, findings)
@@ -149,10 +150,14 @@ def _read(data: DataConfig, best_auroc: float | None = None) -> Cohort:
         check_columns(tables, findings)
     elif data.kind == "tidy":
         check_tidy(tables, findings)
-    assembled = assemble(tables, data.kind, findings)
-    types = {name: "str" for name in TEXT_COLUMNS if name in assembled.scans}
-    scans = assembled.scans.astype(types).copy()
-    check_scans(scans, assembled.locate, findings)
-    scans = scans[[name for name in scans if name in SCAN_KEYS or scans[name].notna().any()]]
+    try:
+        assembled = assemble(tables, data.kind, findings)
+        types = {name: "str" for name in TEXT_COLUMNS if name in assembled.scans}
+        scans = assembled.scans.astype(types).copy()
+        check_scans(scans, assembled.locate, findings)
+        scans = scans[[name for name in scans if name in SCAN_KEYS or scans[name].notna().any()]]
+    except CohortError as error:
+        error.mapping = mapping  # so that prepare.py can show it
+        raise
     is_simulated = any(sheet.simulated or SIMULATED in sheet.header for sheet in sheets)
     return Cohort(scans, findings, assembled.locate, best_auroc, is_simulated, assembled.own_inputs, mapping)

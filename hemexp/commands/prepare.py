@@ -1,6 +1,8 @@
 """Read, check, merge and label a cohort; no training. Or write blank workbooks."""
 
 import logging
+import textwrap
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +22,8 @@ from hemexp.errors import UserError
 from hemexp.files.writing import write_csv, write_text
 
 MOST_SHOWN = 10  # rows of the table of warnings
+MOST_LETTERS = 300  # of a message in this table; quality.csv holds all
+_WIDTH = 120  # columns of the tables in a file or a pipe
 log = logging.getLogger(__name__)
 
 
@@ -83,19 +87,31 @@ def _load(cfg: PrepareConfig, directory: Path) -> Cohort:
     """Read the cohort; write its mapping, or what is open or wrong in the files."""
     path = directory / "mapping.yaml"
     is_given = cfg.data.mapping is not None and path.resolve() == Path(cfg.data.mapping).resolve()
-    if not is_given:
-        path.unlink(missing_ok=True)
     try:
         cohort = load_cohort(cfg.data, keep_workbooks=directory / "workbooks")
     except OpenQuestions as error:
-        write_text(path, error.mapping.to_yaml())
+        _write_mapping(error.mapping, path)
         raise UserError(f"{error}\n  here: data.mapping={path}") from None
     except CohortError as error:
+        if error.mapping and cfg.data.kind == "mapped":
+            if not is_given:
+                _write_mapping(error.mapping, path)
+            _print_mapping(error.mapping)
         write_csv(error.findings.frame(), directory / "quality.csv", for_excel=True)
         raise CohortError(f"{error}\nall findings: {directory / 'quality.csv'}", error.findings) from error
     if cohort.mapping and not is_given:  # the user's own file keeps its comments
-        write_text(path, cohort.mapping.to_yaml())
+        _write_mapping(cohort.mapping, path)
     return cohort
+
+
+def _write_mapping(mapping: Mapping, path: Path) -> None:
+    """Write ``mapping.yaml``. An earlier one may hold corrections: it is kept as ``mapping.NUMBER.yaml``."""
+    text = mapping.to_yaml()
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        kept = next(kept for n in count(1) if not (kept := path.with_name(f"mapping.{n}.yaml")).exists())
+        path.replace(kept)
+        log.warning("the earlier mapping.yaml is now %s; to use it, give data.mapping=%s", kept.name, kept)
+    write_text(path, text)
 
 
 def _completed(scans: pd.DataFrame) -> pd.DataFrame:
@@ -108,7 +124,7 @@ def _completed(scans: pd.DataFrame) -> pd.DataFrame:
 
 def _print_mapping(mapping: Mapping) -> None:
     """Print a table for each table of the mapping: which column holds what, and how sure that is."""
-    known, console = c.known_columns(), Console(highlight=False)
+    known, console = c.known_columns(), _new_console()
     for entry in mapping.tables:
         if all(column.means == UNUSED for column in entry.columns):
             console.print(f"{entry.place}: not used; no column is recognized", markup=False)
@@ -116,7 +132,9 @@ def _print_mapping(mapping: Mapping) -> None:
         table = _new_table(f"{entry.place}: a row is a {entry.rows}")
         for name in ("column", "means", "unit", "examples", "how sure"):
             is_short = name == "examples"
-            table.add_column(name, no_wrap=is_short, max_width=20 if is_short else None)
+            table.add_column(
+                name, no_wrap=is_short, max_width=20 if is_short else None, overflow="ellipsis" if is_short else "fold"
+            )
         for column in entry.columns:
             meaning = known[column.means].meaning if column.means in known else column.means
             scan = f", scan {column.scan + 1}" if column.scan is not None else ""
@@ -151,13 +169,20 @@ def _print_warnings(findings: Findings) -> None:
     for name in ("problem", "cells", "first example"):
         table.add_column(name, justify="right" if name == "cells" else "left")
     counts = sorted(findings.counts().items(), key=lambda item: -item[1])
-    for problem, count in counts[:MOST_SHOWN]:
+    for problem, number in counts[:MOST_SHOWN]:
         first = next(finding for finding in findings.rows if finding.problem == problem)
         place = f"{first.patient_id or first.file} {first.column}{first.row or ''}".strip()
-        table.add_row(problem, str(count), escape(f"{place}: {first.message}"))
+        message = first.message if first.count > 1 else f"{place}: {first.message}"  # of many cells: it names them
+        table.add_row(problem, str(number), escape(textwrap.shorten(message, MOST_LETTERS, placeholder=" ...")))
     if len(counts) > MOST_SHOWN:
         table.caption = f"and {len(counts) - MOST_SHOWN} more kinds; see quality.csv"
-    Console(highlight=False).print(table)
+    _new_console().print(table)
+
+
+def _new_console() -> Console:
+    """Return a console for tables; 80 columns are too narrow for them in a file or a pipe."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=max(_WIDTH, console.width))
 
 
 def _new_table(title: str) -> Table:

@@ -20,7 +20,7 @@ class DataConfig(Section):
     PREFIX: ClassVar[str] = "data"
     kind: str = key(REQUIRED, "set by data=KIND", choices=("auto", "synthetic", "workbook", "tidy", "mapped"))
     root: Optional[str] = key(None, "a table of the hospital (Excel, CSV, Parquet), or a folder with its tables")
-    mapping: Optional[str] = key(None, "mapping.yaml that says which column of the files holds what")
+    mapping: Optional[str] = key(None, "mapping.yaml: which column of the files holds what", is_file=True)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import Any, Optional
 
 from hemexp.config.section import Section, get_key
@@ -42,7 +43,7 @@ def list_differences(earlier: dict[str, Any], section: Section, prefix: str = ""
         before = earlier[item.name]
         if isinstance(value, Section) and isinstance(before, dict):
             lines += list_differences(before, value, f"{name}.")
-        elif before != value:
+        elif before != value and not get_key(item).is_file:
             lines.append(f"{name}={before} there, {value} here")
     return lines
 
@@ -60,6 +61,8 @@ def _changed(section: Section) -> dict[str, Any]:
         if isinstance(value, int) and item.type in (float, Optional[float]):
             value = float(value)
         default = item.default if item.default_factory is MISSING else item.default_factory()
+        if value and get_key(item).is_file:
+            value = hashlib.sha256(Path(value).read_bytes()).hexdigest()[:16]
         if default is MISSING or value != default:
             changed[item.name] = value
     return changed

@@ -30,6 +30,7 @@ class Key:
         choices: the legal values, where they are few.
         unit: of the number, such as mL.
         hashed: False for a key that does not change the numbers of a run; see `hemexp.config.hashing`.
+        is_file: the content of a file changes the numbers of a run, not its name.
     """
 
     help: str
@@ -40,6 +41,7 @@ class Key:
     choices: tuple[Any, ...] = ()
     unit: str = ""
     hashed: bool = True
+    is_file: bool = False
 
     @property
     def range(self) -> str:

@@ -74,7 +74,7 @@ def choose_inputs(cohort: Cohort, features: FeaturesConfig, train: Sequence[int]
     """
     key, training = f"features={features.name}", cohort.patients.iloc[list(train)]
     if isinstance(features, ColumnsFeaturesConfig):
-        names = list(dict.fromkeys(_find_input(name, cohort, outcome) for name in features.columns))
+        names = _find_inputs(features.columns, cohort, outcome)
         least, refuses = 0.0, True
     elif isinstance(features, AvailableFeaturesConfig):
         known = [name for name, column in c.known_columns().items() if column.is_input]
@@ -194,6 +194,23 @@ def _check_column(training: pd.DataFrame, name: str, least: float) -> tuple[list
     if len(levels) > MOST_LEVELS:
         return [], f"{len(levels)} different texts in the training part; rule: at most {MOST_LEVELS}"
     return [f"{name}={level}" for level in levels], ""
+
+
+def _find_inputs(columns: Sequence[str], cohort: Cohort, outcome: str | None) -> list[str]:
+    """Return the inputs that a user names, each once.
+
+    Raises:
+        UserError: lists every column that is not there or cannot be an input.
+    """
+    names, mistakes = [], []
+    for column in columns:
+        try:
+            names.append(_find_input(column, cohort, outcome))
+        except UserError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise UserError("\n  ".join(mistakes))
+    return list(dict.fromkeys(names))
 
 
 def _find_input(name: str, cohort: Cohort, outcome: str | None) -> str:

@@ -11,6 +11,7 @@ from hemexp.files.result import CAVEATS
 from hemexp.formatting import ScoreLike, bounds, num
 
 Block = dict[str, Any]
+HEADING = "Prediction of hematoma expansion after intracerebral hemorrhage"
 _NARROW = 5  # most characters of a first column that numbers the rows
 DIGITS = {"brier": 3, "log_loss": 3}
 

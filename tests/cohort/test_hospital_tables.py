@@ -8,6 +8,11 @@ import pandas as pd
 import pytest
 from cohort.hospital import draw_scans, expected_labels, labels_of, load
 
+from hemexp.cohort.findings import CohortError
+from hemexp.cohort.load import load_cohort
+from hemexp.config import DataConfig
+from hemexp.errors import UserError
+
 SCANS = draw_scans()
 LONG = {
     "patient": "Patient ID", "time": "Scan date/time", "onset": "Onset time", "age": "Age", "sex": "Sex", "sbp": "SBP",
@@ -248,3 +253,31 @@ def test_a_date_without_a_time_of_day_is_not_midnight(tmp_path: Path):
     assert cohort.scans["scan_time"].isna().all()
     assert cohort.scans["hours_from_onset"].isna().all()
     assert not any(label == 1 for label in labels_of(cohort).values())
+
+
+def test_a_pressure_measured_at_each_scan_is_a_warning_and_the_first_is_used(tmp_path: Path):
+    table = long_table(LONG)
+    table["SBP"] = SCANS["sbp"] + 3 * SCANS["scan"]
+    table.to_excel(tmp_path / "export.xlsx", index=False)
+    cohort = load(tmp_path / "export.xlsx")
+    assert cohort.findings.counts()["inconsistent_patient"] > 0
+    assert cohort.patients["systolic"].tolist() == SCANS.drop_duplicates("patient")["sbp"].tolist()
+
+
+def test_an_unknown_unit_in_the_mapping_is_refused(tmp_path: Path):
+    english(tmp_path)
+    cohort = load(tmp_path / "export.xlsx")
+    assert cohort.mapping is not None
+    (tmp_path / "mapping.yaml").write_text(cohort.mapping.to_yaml().replace("unit: mL", "unit: liters"))
+    with pytest.raises(UserError, match="the unit is 'liters'; rule: mL or 10\\^-3 mL"):
+        load_cohort(DataConfig("mapped", str(tmp_path / "export.xlsx"), str(tmp_path / "mapping.yaml")))
+
+
+def test_an_error_in_a_cell_keeps_the_mapping_for_the_user(tmp_path: Path):
+    table = long_table(LONG).astype({"Age": object})
+    table.loc[3, "Age"] = "sixty"
+    table.to_excel(tmp_path / "export.xlsx", index=False)
+    with pytest.raises(CohortError) as error:
+        load(tmp_path / "export.xlsx")
+    assert error.value.mapping is not None
+    assert error.value.mapping.tables[0].columns[0].means == "patient_id"

@@ -109,8 +109,31 @@ def test_the_mapping_of_the_user_is_not_overwritten(run: Prepare, tmp_path: Path
     mine.write_text("# my notes\n")
     run(f"data.mapping={mine}")
     assert mine.read_text() == "# my notes\n"
+
+
+def test_corrections_are_kept_where_the_user_forgot_to_give_them(run: Prepare, tmp_path: Path, caplog):
+    mine = tmp_path / "out" / "mapping.yaml"
+    mine.parent.mkdir()
+    for number in (1, 2):
+        mine.write_text(f"# my correction {number}\n")
+        run()
+        assert mine.read_text() == Mapping(tables=TABLES).to_yaml()
     run()
-    assert mine.read_text() == Mapping(tables=TABLES).to_yaml()
+    kept = [mine.with_name(f"mapping.{number}.yaml") for number in (1, 2)]
+    assert [path.read_text() for path in kept] == ["# my correction 1\n", "# my correction 2\n"]
+    assert f"the earlier mapping.yaml is now mapping.1.yaml; to use it, give data.mapping={kept[0]}" in caplog.text
+    assert not mine.with_name("mapping.3.yaml").exists()
+
+
+def test_a_warning_about_many_cells_names_them_once(run: Prepare, capsys: pytest.CaptureFixture[str]):
+    findings = Findings()
+    first, second = (Cell("registry.xlsx", "2031", row, "B") for row in (2, 3))
+    findings.add("warning", "missing_value", first, "2 cells (B2, B3): age is empty", patient="7", others=[second])
+    findings.add("warning", "time_order", first, "the scan is before the onset", patient="7")
+    run(findings=findings)
+    output = capsys.readouterr().out
+    assert "│ 2 cells (B2, B3): age is empty" in output
+    assert "│ 7 B2: the scan is before the onset" in output
 
 
 def test_the_terminal_shows_ten_kinds_of_warnings_and_the_file_opens_in_excel(

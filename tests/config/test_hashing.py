@@ -125,3 +125,15 @@ def test_relative_roots_are_the_same_cohort(workbooks: Path, monkeypatch: pytest
     relative = load_config(TrainConfig, [f"data.root={workbooks.name}"])
     assert config_hash(absolute) == config_hash(relative)
     assert resolve_data(absolute.data) == absolute.data  # resolving twice changes nothing
+
+
+def test_the_content_of_the_mapping_counts_and_not_its_name(tmp_path: Path):
+    (tmp_path / "export.csv").write_text("id,age\nP1,60\n")
+
+    def hash_of(name: str, text: str) -> str:
+        (tmp_path / name).write_text(text)
+        data = [f"data.root={tmp_path / 'export.csv'}", f"data.mapping={tmp_path / name}"]
+        return config_hash(load_config(TrainConfig, data))
+
+    assert hash_of("a.yaml", "tables: []") == hash_of("b.yaml", "tables: []")
+    assert hash_of("a.yaml", "tables: []") != hash_of("a.yaml", "tables: [1]")

@@ -141,6 +141,11 @@ def test_a_column_that_cannot_be_an_input_is_refused_with_the_rule(name: str, wo
     assert all(word in str(error.value) for word in words), error.value
 
 
+def test_all_columns_that_cannot_be_inputs_are_named_at_once():
+    with pytest.raises(UserError, match=r"(?s)no column agee.*mrs_90d is known only later"):
+        choose(make_cohort(["age", "mrs_90d"]), "features=columns", "features.columns=[agee,mrs_90d,age]")
+
+
 def test_a_column_with_many_texts_is_left_out_of_the_available_ones():
     cohort = make_cohort(["age"], ["Name"], Name=by_patient([f"n{i}" for i in range(65)]))
     left_out = choose(cohort, "features=available").left_out

@@ -70,6 +70,26 @@ def test_the_page_needs_nothing_else_and_names_no_patient(run: Path):
         assert said in text, said
 
 
+def test_the_title_of_a_page_about_another_outcome_does_not_name_expansion(tmp_path: Path):
+    changes = {"caveats": ["own_outcome"], "label_definition": "mRS 90 days is at least 3, as the file states it"}
+    html = render(read_run(write_run(tmp_path / "run", changes)), patients=False)
+    assert "<h1>Prediction of the outcome</h1>" in html
+
+
+def test_the_inputs_of_the_users_own_files_are_shown_by_their_meaning(tmp_path: Path):
+    inputs = ["HM_volume", "gcs", "Weight", "Side=left", "Side=right", "HM_ACA_R_Ratio", "A=B"]
+    data = {"kind": "mapped", "root": "registry.xlsx", "num_patients": 160, "findings": {"no_followup": 1}}
+    model = {"model": {"name": "logistic", "C": None, "l1_ratio": 0.0}}
+    changes = {"inputs": inputs, "data": data, "config": result()["config"] | model}
+    directory = write_run(tmp_path / "run", changes)
+    (directory / "quality.csv").unlink()
+    text = words(render(read_run(directory), patients=False))
+    assert "Hematoma volume, Glasgow Coma Scale, Weight, Side (2 levels), A=B, 1 territories" in text
+    assert "logistic (C automatic, l1_ratio 0.0)" in text
+    assert "1 finding of 1 kind " in text
+    assert "keeps the mapping of the columns that it used: mapping.yaml" in text
+
+
 @pytest.mark.parametrize("conclusion", CONCLUSIONS)
 def test_the_conclusion_comes_first_and_the_verdict_is_one_quiet_line(conclusion: str, tmp_path: Path):
     html = render(read_run(write_run(tmp_path / "run", {"conclusion": conclusion})), patients=False)

@@ -434,8 +434,8 @@ class _Assembly:
         given_onset, given_first = scans.get("hours_from_onset", missing), scans.get("hours_from_first_scan", missing)
         since_first = since_first.fillna(given_onset - at_first(given_onset)).where(~is_first, 0.0)
         scans["hours_from_first_scan"] = given_first.fillna(since_first).round(6)
-        if "onset_to_first_scan" not in scans:
-            scans["onset_to_first_scan"] = at_first(given_onset.fillna(since_onset)).round(6)
+        to_first = at_first(given_onset.fillna(since_onset)).round(6)
+        scans["onset_to_first_scan"] = scans.get("onset_to_first_scan", missing).fillna(to_first)
         derived = scans["onset_to_first_scan"] + scans["hours_from_first_scan"]
         scans["hours_from_onset"] = given_onset.fillna(since_onset).fillna(derived).round(6)
 

@@ -143,6 +143,11 @@ class _Table:
                 raise UserError(
                     f"data.mapping: {self.sheet.place} has no column {column.column!r}; rule: the same headers"
                 )
+        for column in self.columns:
+            if get_factor(column.means, column.unit) is None:
+                units = " or ".join(_list_units(self.known[column.means])) or "none"
+                place = f"data.mapping: {self.sheet.place}, column {column.column!r}"
+                raise UserError(f"{place}: the unit is {column.unit!r}; rule: {units}")
         self.mapping.columns, self.mapping.rows = self.columns, given.rows
 
     def complete(self) -> None:
@@ -452,6 +457,11 @@ def _find_columns(mapping: Mapping, question: Question) -> dict[str, ColumnMappi
                 if label in labels:
                     found[label] = column
     return found
+
+
+def _list_units(known: c.Column) -> list[str]:
+    """Return the units that a column may have."""
+    return list(FACTORS.get(known.kind) or [each for each in (known.unit, *dict(known.units)) if each])
 
 
 def _show(value: object) -> str:

@@ -70,7 +70,7 @@ def read_records(sheet: Sheet, mapping: TableMapping, findings: Findings) -> Rec
     """
     everything = np.arange(sheet.num_records)
     ids = _read_ids(sheet, mapping, findings)
-    keep = ~ids.isin(c.EXAMPLE_IDS).to_numpy() if ids is not None else np.full(len(everything), True)
+    keep = np.full(len(everything), True)
     if ids is not None:
         totals = ids.str.lower().isin(_TOTALS).to_numpy()
         for record in np.flatnonzero(totals):

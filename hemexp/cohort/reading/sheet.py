@@ -1,12 +1,13 @@
 """A table of one file: its header and its columns, with the address of every cell."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from hemexp.cohort.columns import EXAMPLE_IDS
 from hemexp.cohort.findings import Cell, column_letter
 
 
@@ -48,6 +49,17 @@ class Sheet:
     def header_cell(self, column: int) -> Cell:
         """Return the address of a column's header."""
         return Cell(self.file, self.name, self.header_row + 1, column_letter(column))
+
+    def without_examples(self) -> "Sheet":
+        """Return the sheet without the example rows of a template: they are not the user's."""
+        if not self.columns:
+            return self
+        first = self.columns[0].astype(str)
+        keep = ~first.isin(EXAMPLE_IDS).to_numpy()
+        if keep.all():
+            return self
+        columns = [column[keep].reset_index(drop=True).infer_objects() for column in self.columns]
+        return replace(self, columns=columns, rows=self.rows[keep])
 
     def cell(self, record: int, column: int | None) -> Cell:
         """Return the address of a record's cell; without a column, of its row."""

@@ -1,13 +1,17 @@
 """Sections on the outcome, the patients and the data quality."""
 
+from collections import Counter
+
 import pandas as pd
 
+from hemexp.cohort import columns as c
 from hemexp.cohort.find_column import describe_left_out, list_columns
 from hemexp.formatting import count, num
 from hemexp.report.blocks import Block, problem_text, section, table, text
 from hemexp.report.run.read import RunFiles
 
 _CLOCKS = {"onset": "symptom onset", "baseline": "the first scan"}
+_COUNTED = set(c.IMAGING) - set(c.VOLUMES)  # territories and radiomics
 _REASONS = {
     "no_followup": "no scan after the first",
     "no_scan_in_window": "no later scan within the window",
@@ -28,12 +32,14 @@ def outcome(run: RunFiles) -> Block | None:
         taken = "counted as no expansion" if label["no_scan_in_window"] == "negative" else "left out"
         rows.append(("Patients with later scans, but none in the window", taken))
     if model.get("name"):
-        settings = ", ".join(f"{key} {value}" for key, value in model.items() if key != "name")
+        settings = ", ".join(
+            f"{key} {'automatic' if value is None else value}" for key, value in model.items() if key != "name"
+        )
         rows.append(("Model", f"{model['name']}{f' ({settings})' if settings else ''}"))
     rows += [
         ("Group of inputs", result.input_group),
         ("Number of inputs", count(result.num_features)),
-        *([("Inputs", list_columns(result.inputs))] if result.inputs else []),
+        *([("Inputs", _describe_inputs(result.inputs))] if result.inputs else []),
         *(
             [("Columns not used as inputs", describe_left_out(result.left_out_inputs))]
             if result.left_out_inputs
@@ -42,6 +48,17 @@ def outcome(run: RunFiles) -> Block | None:
         ("Output of the model", "a probability of expansion, from 0 to 1, for each patient"),
     ]
     return section("predicted", "What was predicted", [table("", ["", ""], rows)])
+
+
+def _describe_inputs(names: list[str]) -> str:
+    """Return the inputs by their meaning; the levels of a column together, territories and radiomics as numbers."""
+    known, levels = c.known_columns(), Counter(name.partition("=")[0] for name in names if "=" in name)
+    texts = {}
+    for name in names:
+        column = name.partition("=")[0] if "=" in name else name
+        meaning = known[column].meaning if column in known and column not in _COUNTED else column
+        texts[name if column != name and levels[column] < 2 else meaning] = levels[column]
+    return list_columns([f"{text} ({number} levels)" if number > 1 else text for text, number in texts.items()])
 
 
 def patients(run: RunFiles) -> Block | None:
@@ -110,7 +127,8 @@ def quality(run: RunFiles) -> Block | None:
         return section("quality", "Data quality", [text("There are no findings in the files of the cohort.")])
     order = sorted(counts, key=lambda code: (-counts[code], code))
     rows = [[code.replace("_", " "), count(counts[code]), problem_text(code)] for code in order]
-    caption = f"{count(sum(counts.values()))} findings of {len(counts)} kinds"
+    total, kinds = sum(counts.values()), len(counts)
+    caption = f"{count(total)} finding{'s' * (total != 1)} of {kinds} kind{'s' * (kinds != 1)}"
     blocks = [text("Everything unusual in the files of the cohort."),
               table(caption, ["finding", "count", "meaning"], rows)]  # fmt: skip
     return section("quality", "Data quality", blocks)

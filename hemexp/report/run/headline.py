@@ -4,7 +4,7 @@ from typing import Any
 
 from hemexp.files.result import INCOMPLETE, LEAKAGE, NO_LEAKAGE, NOT_EVALUATED, Claim, Score
 from hemexp.formatting import count, num, score_text
-from hemexp.report.blocks import Block, bullets, card, caveat_text, load_texts, section
+from hemexp.report.blocks import HEADING, Block, bullets, card, caveat_text, load_texts, section
 from hemexp.report.run.read import RunFiles, verdict_kind
 
 _EXAMINED = {
@@ -30,6 +30,7 @@ def headline(run: RunFiles) -> dict[str, Any]:
     alarm = {"kind": kind, "title": run.result.verdict, "text": texts["verdicts"][kind]}
     return {
         "title": f"Prediction of hematoma expansion: {run.warning or title}",
+        "heading": HEADING,
         "sub": "Report of one run of hemexp",
         "source": "the run directory",
         "banner": {"kind": run.result.conclusion, "title": title, "text": " ".join([text, *_reasons(run)])},

@@ -34,5 +34,7 @@ def reproduce(run: RunFiles) -> Block | None:
     ]
     shown = command(run)
     words = "This command makes the run again in a new directory, given the same code, data and versions."
+    if result.data.kind == "mapped":
+        words += " The directory of this run keeps the mapping of the columns that it used: mapping.yaml."
     blocks = [text(words), {"kind": "code", "text": shown}] if shown else []
     return section("reproduce", "How to reproduce this run", [*blocks, table("", ["", ""], rows)])

@@ -5,7 +5,7 @@ from typing import Any
 
 from hemexp.files.result import CONCLUSIONS, INCOMPLETE, LEAKAGE
 from hemexp.formatting import count, num, score_text
-from hemexp.report.blocks import Block, card, caveat_text, load_texts, section, table, text
+from hemexp.report.blocks import HEADING, Block, card, caveat_text, load_texts, section, table, text
 from hemexp.report.files import read_overrides
 from hemexp.report.html import to_html
 from hemexp.report.run.reproduce import single_run
@@ -62,6 +62,7 @@ def _top(sweep: SweepFiles) -> dict[str, Any]:
         title = f"Best job: {load_texts('texts')['conclusions'][conclusion][0].lower()}"
     return {
         "title": f"Sweep of {count(len(sweep.jobs))} jobs: prediction of hematoma expansion",
+        "heading": HEADING,
         "sub": "Report of a sweep of hemexp",
         "source": "the sweep directory",
         "banner": {"kind": conclusion, "title": title, "text": _CHOOSES},
