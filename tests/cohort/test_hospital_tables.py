@@ -268,8 +268,8 @@ def test_an_unknown_unit_in_the_mapping_is_refused(tmp_path: Path):
     english(tmp_path)
     cohort = load(tmp_path / "export.xlsx")
     assert cohort.mapping is not None
-    (tmp_path / "mapping.yaml").write_text(cohort.mapping.to_yaml().replace("unit: mL", "unit: liters"))
-    with pytest.raises(UserError, match="the unit is 'liters'; rule: mL or 10\\^-3 mL"):
+    (tmp_path / "mapping.yaml").write_text(cohort.mapping.to_yaml().replace("unit: mL", "unit: gallons"))
+    with pytest.raises(UserError, match="the unit is 'gallons'; rule: mL or"):
         load_cohort(DataConfig("mapped", str(tmp_path / "export.xlsx"), str(tmp_path / "mapping.yaml")))
 
 
@@ -281,3 +281,30 @@ def test_an_error_in_a_cell_keeps_the_mapping_for_the_user(tmp_path: Path):
         load(tmp_path / "export.xlsx")
     assert error.value.mapping is not None
     assert error.value.mapping.tables[0].columns[0].means == "patient_id"
+
+
+def test_a_time_under_an_unknown_header_is_asked(tmp_path: Path):
+    english(tmp_path)
+    table = pd.read_excel(tmp_path / "export.xlsx", engine="calamine").rename(
+        columns={"Scan date/time": "Zeit A", "Onset time": "Zeit B"}
+    )
+    table.to_excel(tmp_path / "export.xlsx", index=False)
+    cohort = load(tmp_path / "export.xlsx", {"Zeit A": "scan_time", "Zeit B": "onset_time"}, tmp_path)
+    assert labels_of(cohort) == expected_labels(SCANS)
+
+
+@pytest.mark.parametrize("header", ["Sex (1=female, 2=male)", "性别（女=1，男=2）"])
+def test_the_legend_of_a_header_is_read(header: str, tmp_path: Path):
+    table = long_table(LONG).rename(columns={"Sex": header})
+    table[header] = SCANS["sex"].map({"M": 2, "F": 1})
+    table.to_excel(tmp_path / "export.xlsx", index=False)
+    firsts = SCANS.drop_duplicates("patient")
+    assert load(tmp_path / "export.xlsx").patients["sex"].tolist() == firsts["sex"].map({"M": 1, "F": 2}).tolist()
+
+
+def test_tables_without_a_common_patient_are_an_error(tmp_path: Path):
+    linked_files(tmp_path)
+    patients = pd.read_csv(tmp_path / "patients.csv")
+    patients.assign(pid=patients["pid"].str.lower()).to_csv(tmp_path / "patients.csv", index=False)
+    with pytest.raises(CohortError, match="write the ids alike"):
+        load(tmp_path)

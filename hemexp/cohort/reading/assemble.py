@@ -201,8 +201,11 @@ class _Assembly:
     def _compare_patients(self, records: Records) -> None:
         """Report patients that are in one of two tables only."""
         ids, scanned = records.frame["patient_id"], self.scans["patient_id"]
-        severity = "error" if self.strict else "warning"
-        use = "rule: every patient is in both tables; add the row" if self.strict else "the patient is not used"
+        none_in_both = not ids.isin(set(scanned)).any() and records.sheet not in [each.sheet for each in self.base]
+        severity = "error" if self.strict or none_in_both else "warning"
+        use = "the patient is not used"
+        if self.strict or none_in_both:
+            use = "rule: every patient is in both tables; add the row, or write the ids alike"
         base = self.base[0].sheet
         place = base.file if base.file != records.sheet.file else str(base.place)
         rows = np.flatnonzero(~ids.isin(set(scanned)) & ~ids.duplicated())
@@ -215,7 +218,9 @@ class _Assembly:
         if records.sheet in [each.sheet for each in self.base]:
             return
         missing = (
-            "rule: every patient is in both tables; add the row" if self.strict else "its values there are missing"
+            "rule: every patient is in both tables; add the row"
+            if severity == "error"
+            else "its values there are missing"
         )
         rows = np.flatnonzero(~scanned.isin(set(ids)) & ~scanned.duplicated())
 

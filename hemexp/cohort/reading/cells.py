@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from hemexp.cohort.findings import RecordFindings, count_values
-from hemexp.cohort.reading.dates import DATE_IN_ORDER, read_clock, read_time
+from hemexp.cohort.reading.dates import DATE_IN_ORDER, may_begin_with_years, read_clock, read_time
 from hemexp.cohort.reading.headers import FACTORS, clean, read_unit
 
 
@@ -28,7 +28,12 @@ class _Rule(str):
 _LARGEST = 1e15  # Excel keeps 15 digits of a number; every value of these tables is far smaller
 _ZERO_WIDTH = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 _MISSING_TEXTS = {*"-/.?", "--", "---", "??", "na", "n/a", "n.a", "n.a.", "nan", "none", "null", "nk", "unk"}
-_MISSING_TEXTS |= {"unknown", "missing", "无", "不详", "未知", "未查", "缺失"}
+_MISSING_TEXTS |= {"unknown", "missing", "not known", "not done", "not available", "nd", "n.d.", "n/k"}
+_MISSING_TEXTS |= {"无", "不详", "未知", "未查", "未测", "未做", "未记录", "不明", "不清楚", "缺失", "时间不详"}
+_MISSING_TEXTS |= {"unbekannt", "nicht bekannt", "k.a.", "k. a.", "keine angabe", "onbekend", "inconnu", "nc"}
+_MISSING_TEXTS |= {"desconocido"}
+_MISSING_TEXTS |= {"sconosciuto", "non noto", "desconhecido", "unclear", "unwitnessed", "wake-up", "wake up"}
+_MISSING_TEXTS |= {"wakeup", "醒后卒中"}
 
 _MISSING = _Rule("text that says that there is no value")
 _NUMBER = _Rule("a number, or an empty cell; correct the cell or clear it")
@@ -335,12 +340,14 @@ def _code_table(**texts: str) -> dict[str, float]:
 
 
 _YES_NO = _code_table(
-    one="1 true yes y t ja j oui si sí sì sim x + ++ 是 有 阳性 阳 positive pos present wahr vrai verdadero",
-    zero="0 false no n f nein non não nee - 否 无 没有 无 阴性 阴 negative neg absent falsch faux falso",
+    one="1 true yes y t ja j oui si sí sì sim x + ++ 是 有 阳性 阳 positive pos present current wahr vrai verdadero",
+    zero="0 false no n f nein non não nee - 否 无 没有 无 阴性 阴 negative neg absent never falsch faux falso",
 )
 _SEXES = _code_table(
-    one="1 m male man men männlich maennlich mann homme h hombre masculin masculino maschio uomo 男 男性",
-    two="2 f female woman women w weiblich frau femme mujer féminin feminin femenino feminino femmina donna 女 女性",
+    one="1 m male man men männlich maennlich mann homme h hombre masculin masculino maschio uomo homem masc masc. "
+    "男 男性",
+    two="2 f female woman women w weiblich frau femme mujer féminin feminin femenino feminino femmina donna mulher "
+    "vrouw v fem fem. 女 女性",
 )
 
 
@@ -380,6 +387,13 @@ def sex(cells: pd.Series, findings: RecordFindings, codes: Mapping[str, float] |
     table = {text: code for text, code in _SEXES.items() if text != "m" or not _may_be_spanish(cells)}
     convert = partial(_code, codes=codes or table, rule=rule)
     return _convert(cells, convert, "unknown_sex", findings).astype("float64")
+
+
+def read_code(word: str, kind: str) -> str:
+    """Return what a word means in a column of the kind sex or yes_no: male, female, yes or no; else an empty text."""
+    if kind == "sex":
+        return {1.0: "male", 2.0: "female"}.get(_SEXES.get(word, 0.0), "")
+    return {1.0: "yes", 0.0: "no"}.get(_YES_NO.get(word, 2.0), "")
 
 
 def _holds_only(cells: pd.Series, *numbers: float) -> bool:
@@ -568,7 +582,7 @@ def date_orders(cells: pd.Series) -> set[str]:
     fits = {order: sum(isinstance(_time(text, order), tuple) for text in texts) for order in _DATE_RULES}
     most = max(fits.values())
     orders = {order for order, count in fits.items() if count == most}
-    if most < 0.9 * len(texts):
+    if most < 0.9 * len(texts) or ("year_first" not in orders and may_begin_with_years(texts)):
         return set()
     return {"year_first"} if "year_first" in orders else orders
 
@@ -587,6 +601,21 @@ def cell_units(cells: pd.Series) -> Counter[str]:
     sample = _sample(cells, 20_000)
     splits = (_split_unit(text) for text in sample[_is_text(sample)])
     return Counter(split[1].lower() for split in splits if split and split[1])
+
+
+def plain_numbers(cells: pd.Series) -> pd.Series:
+    """Return the numbers without a unit of a column, in the way in which `numbers` reads them."""
+    sample = _sample(cells, 20_000).infer_objects()
+    if _is_number(sample):
+        return sample.astype("float64")
+    values, signs = _read_plain_numbers(sample)
+
+    def read(value: object) -> float:
+        split = _split_unit(value) if isinstance(value, str) else None
+        number = _read_digits(split[0], signs) if split and not split[1] else _float(value)
+        return math.nan if isinstance(number, _Rule) else number
+
+    return values.fillna(_each(sample.mask(values.notna()), read).astype("float64")).dropna()
 
 
 def looks_like(cells: pd.Series) -> set[str]:

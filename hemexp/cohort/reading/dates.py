@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from collections.abc import Iterable
 
 _MONTHS = (
     "jan gen ene|feb fev fév|mar mär mrz|apr avr abr|may mai mag|jun juin giu|jul juil lug|aug aoû aou ago|sep set"
@@ -13,11 +14,11 @@ _DATES = [
     for pattern in (
         r"(?P<year>\d{4})\s*[-/.年]\s*(?P<month>\d{1,2})\s*[-/.月]\s*(?P<day>\d{1,2})(?:日|(?!\d))",
         r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})(?=\s|t|$|\d{4}$|\d{6}$)",
-        r"(?P<day>\d{1,2})(?:st|nd|rd|th)?[-. /]*(?P<name>[a-zäéû]{3,})[-. ,/]*(?P<year>\d{4})(?!\d)",
+        r"(?P<day>\d{1,2})(?:st|nd|rd|th)?[-. /]*(?P<name>[a-zäéû]{3,})[-. ,/]*(?P<year>\d{4}|\d{2})(?!\d)",
         r"(?P<name>[a-z]{3,})\.? (?P<day>\d{1,2})(?:st|nd|rd|th)?,? (?P<year>\d{4})(?!\d)",
     )
 ]
-DATE_IN_ORDER = re.compile(r"(?P<first>\d{1,2})\s*[-/.]\s*(?P<second>\d{1,2})\s*[-/.]\s*(?P<year>\d{4})(?!\d)")
+DATE_IN_ORDER = re.compile(r"(?P<first>\d{1,2})\s*[-/.]\s*(?P<second>\d{1,2})\s*[-/.]\s*(?P<year>\d{4}|\d{2})(?!\d)")
 _CLOCKS = [
     re.compile(pattern)
     for pattern in (
@@ -54,7 +55,9 @@ def _read_date(text: str, order: str) -> tuple[dt.datetime | None, str]:
     name = parts.get("name") or ""
     number = int(month) if month else _MONTH_OF.get(name[:4]) or _MONTH_OF.get(name[:3], 0)
     try:
-        return dt.datetime(int(parts["year"]), number, int(day or 0)), text[match.end() :].strip(" t,;")
+        year = int(parts["year"])
+        year += 0 if year > 99 else 2000 if year < 70 else 1900
+        return dt.datetime(year, number, int(day or 0)), text[match.end() :].strip(" t,;:")
     except ValueError:  # no such day
         return None, ""
 
@@ -74,3 +77,9 @@ def read_clock(text: str) -> dt.timedelta | None:
         hour = hour % 12 + _HALF_DAYS[half]
     is_time = hour < 24 and minute < 60 and second < 60
     return dt.timedelta(hours=hour, minutes=minute, seconds=second) if is_time else None
+
+
+def may_begin_with_years(texts: Iterable[str]) -> bool:
+    """Return whether dates such as 31/05/04 may begin with the year: its two digits are then the fewer numbers."""
+    matches = [match for text in texts if (match := DATE_IN_ORDER.match(text)) and len(match["year"]) == 2]
+    return bool(matches) and len({match["first"] for match in matches}) <= len({match["year"] for match in matches})

@@ -9,10 +9,11 @@ from hemexp.cohort import columns as c
 
 _UNITS = {  # spelling, normalized → our spelling
     "mL": "ml cc ccm cm3 cm^3 cubiccm milliliter milliliters millilitre 毫升 立方厘米",
+    "L": "liter liters litre litres 升",
     "10^-3 mL": "10^-3ml 10-3ml ul μl microliter mm3 mm^3 cmm 微升 立方毫米",
     "hours": "h hr hrs hour hours std stunden heures horas ore 小时 时",
     "minutes": "min mins minute minutes minuten minutos 分钟 分",
-    "days": "d day days tage jours dias 天 日",
+    "days": "d day days tage jours dias giorni 天 日",
     "years": "y yr yrs year years jahre ans anos 岁 年",
     "mmHg": "mmhg 毫米汞柱",
     "kPa": "kpa 千帕",
@@ -24,13 +25,24 @@ _UNITS = {  # spelling, normalized → our spelling
 }
 UNIT_OF = {spelling: unit for unit, spellings in _UNITS.items() for spelling in spellings.split()}
 FACTORS = {  # to the unit of our column
-    "volume": {"mL": 1000.0, "10^-3 mL": 1.0},
+    "volume": {"mL": 1000.0, "10^-3 mL": 1.0, "L": 1e6},
     "hours": {"hours": 1.0, "minutes": 1 / 60, "days": 24.0},
 }
 _FILLERS = """
     at on of the in a for by admission patient value measured total from ct cta ncct scan scans mri imaging image head
     brain initial known ich result s de la le du des der die das del bei im year
 """
+_ARTICLE_TEXT = "of the and a at in on de du des le la les l d del della dello di der die das y e et und el los da do"
+_ARTICLES = set(re.findall(r"\w+", _ARTICLE_TEXT))
+_DATE, _CLOCK = "date|datum|fecha|data", "time|uhrzeit|zeit|hora|ora|heure|tijd"
+_DATE_AND_TIME = re.compile(
+    rf"\b(?:(?:{_DATE})\W*(?:and|und|et|y|e)?\W*(?:{_CLOCK})|(?:time|heure)\W*(?:and|et)?\W*date|datetime|date_time|dt)\b"
+)
+_PERIOD = re.compile(  # days from onset: the time from onset, in days
+    r"(days?|hours?|hrs?|minutes?|mins?|tage|stunden|minuten|jours|heures|dias|horas|giorni|ore) "
+    r"(from|since|after|to|between|until|seit|nach|depuis|desde|da)\b"
+)
+_LEGEND = re.compile(r"[\s,;:]*\b(?:\d\s*=\s*[^\W\d]|[^\W\d_]+\s*=\s*\d).*")  # Sex: 1=male, 2=female
 _CHINESE_FILLERS = r"头颅|头部|入院|影像|检查|ct|mri|患者|的|时"
 _NUMBERS = {"一": 1, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10}
 _ORDINALS = {
@@ -46,21 +58,33 @@ _ORDINALS = {
     "5th": 5,
 }
 _FIRST = (
-    r"入院首次(?:影像)?(?:检查)?|首次(?:影像)?(?:检查)?|基线|baseline|initial|admission|index|bl|entry|basis|aufnahme"
+    r"入院首次(?:影像)?(?:检查)?|首次(?:影像)?(?:检查)?|基线|baseline|initiale?|inicial|iniziale|admission|index|bl|entry|"
+    r"basis|basal|aufnahme|opname|ingreso|ingresso|entree"
 )
-_FOLLOW_UP = r"follow[ _-]?up|followup|fu|f/u|repeat|control|verlauf|kontrolle|suivi|control|随访|复查"
+_FOLLOW_UP = r"follow[ _-]?up|followup|fu|f/u|repeat|controle?|controllo|verlaufs?|kontrolle?"
+_FOLLOW_UP += r"|suivi|seguimiento|vervolg|随访|复查"
 _OCCASIONS = (  # pattern of the occasion in a header, and how its number is read
     (rf"(?:{_FOLLOW_UP})[ _#-]*(?:ct|scan|no\.?|#)?[ _-]*(\d{{1,2}})(?!\d|[ ]?h|[ ]?小时)", "follow_up"),
     (r"(?:scan|ct|visit|time|exam)[ _#-]?(\d{1,2})(?!\d|[ ]?h)", "number"),
     (r"\bt(\d)\b", "number"),
     (r"第(\d{1,2}|[一二三四五六七八九十])次(?:检查|ct|影像)?", "number"),
     (r"\b(first|second|third|fourth|fifth|1st|2nd|3rd|4th|5th)\b", "ordinal"),
-    (r"\b(\d{1,3})[ _-]?(?:h|hr|hrs|hours?|小时)\b(?:[ _-]*(?:ct|scan|follow[ _-]?up))?", "hours"),
-    (r"(\d{1,3})小时(?:复查|随访)?", "hours"),
+    (
+        r"(?<![\d.])(\d{1,3})[ _-]?(?:h|hr|hrs|hours?|小时)(?![a-z])(?:[ _-]*(?:scan|follow[ _-]?up)|复查|随访)?",
+        "hours",
+    ),
     (r"\bday[ _-]?(\d{1,2})\b", "days"),
-    (rf"\b(?:{_FIRST})(?:\b|(?<=[\u4e00-\u9fff]))", "first"),
-    (rf"\b(?:{_FOLLOW_UP})(?:\b|(?<=[\u4e00-\u9fff]))", "next"),
+    (rf"(?:\b|(?<=[\u4e00-\u9fff]))(?:{_FIRST})(?:\b|(?<=[\u4e00-\u9fff]))", "first"),
+    (rf"(?:\b|(?<=[\u4e00-\u9fff]))(?:{_FOLLOW_UP})(?:\b|(?<=[\u4e00-\u9fff]))", "next"),
     (r"(?:[ _#.-]|(?<=[\u4e00-\u9fff]))(\d{1,2})$", "number"),
+)
+
+
+_UNIT_AT_END = (
+    r"(.*?)[\s_]((?:mmol|mg|umol)[\s_/]d?l)",
+    r"(.*?)(?:\s+in|[\s_,;:/])\s*([^\s_,;:]+(?:/[a-z]+)?)",
+    r"(.*?)(毫升|小时|分钟)",
+    r"(.*[\u4e00-\u9fff])([^\u4e00-\u9fff\s_]+)",
 )
 
 
@@ -94,9 +118,20 @@ def clean(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).replace("µ", "μ").lower().split())
 
 
+def _fold(text: str) -> str:
+    """Return a clean text without accents."""
+    letters = unicodedata.normalize("NFKD", clean(text))
+    return unicodedata.normalize("NFC", "".join(letter for letter in letters if not unicodedata.combining(letter)))
+
+
 def squeeze(text: str) -> str:
-    """Return a text for comparisons: its letters and digits only."""
-    return re.sub(r"[\W_]+", "", clean(text))
+    """Return a text for comparisons: its letters, without accents, and digits only."""
+    return re.sub(r"[\W_]+", "", _fold(text))
+
+
+def _sort_words(text: str) -> str:
+    """Return the words of a text without articles, in alphabetical order: volume of hematoma is hematoma volume."""
+    return " ".join(sorted(set(re.split(r"[\W_]+", _fold(text))) - _ARTICLES - {""}))
 
 
 @cache
@@ -107,6 +142,16 @@ def synonyms() -> dict[str, str]:
         for text in (name, column.meaning, column.chinese, *column.synonyms):
             found.setdefault(squeeze(text), name)
     return found
+
+
+@cache
+def _sorted_synonyms() -> dict[str, str]:
+    """Return the known column of the sorted words of a synonym, where that is only one."""
+    found: dict[str, set[str]] = {}
+    for name, column in c.known_columns().items():
+        for text in (name, column.meaning, *column.synonyms):
+            found.setdefault(_sort_words(text), set()).add(name)
+    return {words: min(names) for words, names in found.items() if len(names) == 1 and " " in words}
 
 
 def read_unit(text: str) -> str:
@@ -121,12 +166,13 @@ def _split_unit(text: str) -> tuple[str, str]:
         unit = unit or next((found for part in re.split(r"[,;，]", inner) if (found := read_unit(part))), "")
     rest = re.sub(r"[(\[{][^)\]}]*[)\]}]", " ", text).strip()
     if not unit:
-        match = re.fullmatch(r"(.*?)(?:\s+in|[\s_,;:/])\s*([^\s_,;:]+(?:/[a-z]+)?)", rest) or re.fullmatch(
-            r"(.*?)(毫升|小时|分钟)", rest
-        )
-        if match and match[1].strip() and (unit := read_unit(match[2])):
-            rest = match[1]
-    return rest.strip(" _,;:/-"), unit
+        for pattern in _UNIT_AT_END:
+            match = re.fullmatch(pattern, rest)
+            found = read_unit(re.sub("[ _]", "/", match[2])) if match and match[1].strip() else ""
+            if match and found and not (found in FACTORS["hours"] and re.search(r"(?<![a-z\d])\d+\W*$", match[1])):
+                rest, unit = match[1], found  # 24 h is not a unit but the number of the scan
+                break
+    return rest.strip(" _,;:/-("), unit
 
 
 def _find_occasion(text: str) -> tuple[list[str], tuple[str, int] | None]:
@@ -146,29 +192,30 @@ def _find_occasion(text: str) -> tuple[list[str], tuple[str, int] | None]:
             value = _NUMBERS.get(number) or _ORDINALS.get(number) or int(number)
             occasion = ("hours", 24 * value) if kind == "days" else (kind, value)
         text = f"{text[: match.start()]} {text[match.end() :]}"
-        kept = re.sub(
-            pattern,
-            lambda found: re.sub(r"[\d#第一二三四五六七八九十次]+", "", found[0]) if found.groups() else " ",
-            kept,
-            count=1,
-        )
+        number = r"[\d#第一二三四五六七八九十次]+" if kind in {"number", "follow_up"} and match.groups() else ".+"
+        if found := re.search(pattern, kept):
+            kept = f"{kept[: found.start()]} {re.sub(number, '', found[0])} {kept[found.end() :]}"
     return [" ".join(each.split()).strip(" _,;:/-#") for each in (text, kept)], occasion
 
 
 def read_header(text: str) -> Header:
     """Return what a header text says."""
-    text = clean(text)
-    rest, unit = _split_unit(text)
-    if found := _look_up(text, rest):
+    text = _LEGEND.sub("", _fold(text)).strip()
+    rest, unit = _split_unit(re.sub(r"\(\s*time\s*\)", "time", _DATE_AND_TIME.sub("time", text.replace("_", " "))))
+    if period := _PERIOD.match(rest):
+        unit, period_text = read_unit(period[1]), f"time {rest[period.start(2) :]}"
+    else:
+        period_text = rest
+    if found := _look_up(text, rest, period_text):
         return Header(found, True, unit)
-    without, occasion = _find_occasion(rest)
+    without, occasion = _find_occasion(period_text)
     if occasion is not None:
         split = [_split_unit(each) for each in without]
         unit = unit or split[0][1]
         without = [each for each, _ in split]
-        if found := _look_up(*without, *map(_without_fillers, without)):
+        if found := _look_up(*without, *map(_without_fillers, without), *map(_without_time, without)):
             return Header(found, True, unit, occasion)
-    if found := _look_up(_without_fillers(rest)):
+    if found := _look_up(_without_fillers(rest), _without_time(rest)):
         return Header(found, True, unit)
     squeezed, chinese = squeeze(without[0]), r"[\u4e00-\u9fff]"
     inside = [key for key in synonyms() if len(key) >= (3 if re.search(chinese, key) else 5) and key in squeezed]
@@ -178,7 +225,15 @@ def read_header(text: str) -> Header:
 
 def _look_up(*texts: str) -> str:
     """Return the known column of the first text that is a name or a synonym; empty if none is."""
-    return next((found for text in texts if (found := synonyms().get(squeeze(text)))), "")
+    found = (synonyms().get(squeeze(text)) or _sorted_synonyms().get(_sort_words(text)) for text in texts)
+    return next(filter(None, found), "")
+
+
+def _without_time(text: str) -> str:
+    """Return ``last known well`` for ``last known well time``, because the cells hold the time; else an empty text."""
+    rest = re.sub(r"\btime\b", "", text)
+    names = synonyms().get(squeeze(rest), "") or _sorted_synonyms().get(_sort_words(rest), "")
+    return rest if names in {"onset_time", "scan_time"} else ""
 
 
 def _without_fillers(text: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from hemexp.cohort import columns as c
 from hemexp.cohort.findings import column_letter
 from hemexp.cohort.reading import cells
-from hemexp.cohort.reading.headers import FACTORS, Header, clean, read_header, read_unit, squeeze
+from hemexp.cohort.reading.headers import FACTORS, Header, clean, read_header, read_unit, squeeze, synonyms
 from hemexp.cohort.reading.mapping import INPUT, UNUSED, ColumnMapping, Mapping, Question, TableMapping
 from hemexp.cohort.reading.sheet import Sheet
 from hemexp.errors import UserError
@@ -30,6 +30,14 @@ _TISSUES = {"Hemo": r"hemo|hema|haema|hm|血肿", "ED": r"ed|edema|oedema|水肿
 _MALE_WORDS = ("male", "malesex", "malegender", "男性")
 _YES = {"1", "1.0", "true", "yes", "y", "ja", "oui", "si", "sí", "x", "是", "有"}
 _FEMALE_WORDS = ("female", "femalesex", "女性")
+_TOKEN = r"\d+|[^\W\d_]+"
+_TIME_WORDS = (
+    r"time|hour|hrs?\b|\bh\b|min|delay|interval|between|zeit|stunde|dauer|heure|d[ée]lai|hora|tiempo|\bor[ae]\b|tempo"
+    r"|时|间隔"
+)
+_TIMED = ("scan_time", "scan_date", "hours_from_onset", "hours_from_first_scan")
+_ONSETS = ("onset_time", "onset_date", "hours_from_onset", "onset_to_first_scan")
+_COUNTERS = {"序号", "no", "nr"}  # they may count the rows
 _DICTIONARY = "hemexp"  # in a header of the data dictionary of our template, which holds no data
 
 
@@ -54,7 +62,7 @@ def match_sheets(sheets: list[Sheet], kind: str, given: Mapping | None = None) -
             of_sheet = next((each for each in tables if {column.column for column in each.columns} <= headers), None)
         if given and of_sheet is None:
             continue
-        match = _Table(sheet, kind)
+        match = _Table(sheet, kind, len(sheets) == 1)
         if of_sheet is None:
             match.guess()
         else:
@@ -67,8 +75,25 @@ def match_sheets(sheets: list[Sheet], kind: str, given: Mapping | None = None) -
         raise UserError(
             f"data.mapping: is about {wanted}; the cohort holds {found or 'no table'}; rule: the same tables"
         )
+    if kind == "mapped" and not given:
+        _ask_for_times(matches)
     questions = [question for match in matches for question in match.questions]
     return Mapping(tables=[match.mapping for match in matches], questions=questions)
+
+
+def _ask_for_times(matches: list["_Table"]) -> None:
+    """Ask about unknown columns that may be times, where scans with a volume or the onset have none."""
+    means = {column.means for match in matches for column in match.columns}
+    needs_onset = not means & set(_ONSETS)
+    for match in matches:
+        scans = {column.scan for column in match.columns if column.means == "HM_volume"}
+        timed = {column.scan for column in match.columns if column.means in _TIMED}
+        is_timed_elsewhere = any(
+            column.means in _TIMED for other in matches if other is not match for column in other.columns
+        )
+        untimed = set() if is_timed_elsewhere else {scan for scan in scans - timed if scan is None or scan > 0}
+        if untimed or needs_onset:
+            match.ask_for_times(sorted(untimed, key=str), needs_onset)
 
 
 def is_used(table: TableMapping) -> bool:
@@ -94,8 +119,8 @@ def get_factor(means: str, unit: str | None) -> float | None:
 class _Table:
     """The match of one table."""
 
-    def __init__(self, sheet: Sheet, kind: str) -> None:
-        self.sheet, self.kind, self.asks = sheet, kind, kind == "mapped"
+    def __init__(self, sheet: Sheet, kind: str, is_alone: bool = False) -> None:
+        self.sheet, self.kind, self.asks, self.is_alone = sheet, kind, kind == "mapped", is_alone
         self.known = c.known_columns()
         self.headers = [self._read(text) for text in sheet.header]
         self.columns = [
@@ -162,6 +187,24 @@ class _Table:
         self._find_date_orders()
         for position, column in enumerate(self.columns):
             column.examples = self._examples(position)
+
+    def ask_for_times(self, scans: list[int | None], needs_onset: bool) -> None:
+        """Ask whether a column that is not used holds a missing time of a scan or of the onset."""
+        for i, column in enumerate(self.columns):
+            if column.means != UNUSED or column.sure == "asked" or self._cells(i).isna().all():
+                continue
+            looks = self._looks(i)
+            if "time" in looks and "number" not in looks:
+                kinds = ["scan_time"]
+                choices = ["onset_time"] if needs_onset else []
+            elif looks & {"number", "duration"} and scans and re.search(_TIME_WORDS, clean(column.column)):
+                kinds, choices = ["hours_from_onset", "hours_from_first_scan"], []
+            else:
+                continue
+            for scan in scans:
+                choices += [name if scan is None else f"{name} of scan {scan + 1}" for name in kinds]
+            if choices:
+                self._ask([i], "means", "A time is missing. Is it this column?", [*choices, UNUSED])
 
     def _read(self, text: str) -> Header:
         if text in (*c.SHAPE, *c.FIRST_ORDER):
@@ -235,20 +278,48 @@ class _Table:
                 occasions[i] = header.occasion
         order = {"first": -1.0, "next": 0.5}
         keys = {i: order.get(kind, float(number)) for i, (kind, number) in occasions.items()}
-        if not keys or (len(set(keys.values())) == 1 and set(keys.values()) == {-1.0}):
-            return
         scan_columns = [i for i, each in enumerate(self.columns) if self._is_scan_level(each)]
-        doubled = Counter(self.columns[i].means for i in scan_columns)
-        if max(doubled.values()) == 1:
-            return
-        for i in scan_columns:
-            keys.setdefault(i, -1.0)
-        numbers = {key: number for number, key in enumerate(sorted(set(keys.values())))}
+        extra = [i for i in scan_columns if self.known[self.columns[i].means].role == "extra"]
+        core = [i for i in scan_columns if i not in extra]
+        doubled = Counter(self.columns[i].means for i in core)
+        is_wide = max(doubled.values(), default=0) > 1 and any(keys.get(i, -1) != -1 for i in core)
+        if is_wide or len({keys[i] for i in core if i in keys}) > 1:
+            self._number_core({i: keys.get(i, -1.0) for i in core})
+        numbers = {keys.get(i, -1.0): self.columns[i].scan for i in core}
+        for i in extra:
+            key = keys.get(i, -1.0)
+            if key != -1 and numbers.get(key) is None:
+                self.columns[i].means, self.columns[i].sure = UNUSED, f"is it {self.columns[i].means} at a later time?"
+            else:
+                self.columns[i].scan = numbers.get(key, 0 if any(numbers.values()) else None)
+
+    def _number_core(self, keys: dict[int, float]) -> None:
+        """Number the scans by the occasions of their columns.
+
+        Columns such as ``Baseline volume, Follow-up volume, CT1 time, CT2 time`` are numbered each by their own order.
+        """
+        of_means: dict[str, list[float]] = {}
         for i, key in keys.items():
-            self.columns[i].scan = numbers[key]
-        if len(numbers) == 2:
-            for i in self._positions("hours_from_first_scan"):
-                self.columns[i].scan = 1
+            of_means.setdefault(self.columns[i].means, []).append(key)
+        several = [sorted(set(each)) for each in of_means.values() if len(set(each)) > 1]
+        all_keys = sorted(set(keys.values()))
+        is_ranked = bool(several) and {len(each) for each in several} == {len(several[0])} and all_keys != several[0]
+        for i, key in keys.items():
+            own = sorted(set(of_means[self.columns[i].means]))
+            if not is_ranked:
+                self.columns[i].scan = all_keys.index(key)
+            elif len(own) > 1:
+                self.columns[i].scan = own.index(key)
+            else:
+                same = [each.index(key) for each in several if key in each]
+                self.columns[i].scan = same[0] if same else 0 if key == -1 else len(several[0]) - 1
+        count = 1 + max(self.columns[i].scan or 0 for i in keys)
+        alone = [i for i in self._positions("hours_from_first_scan") if keys[i] == -1]
+        if len(alone) == 1 and self._positions("hours_from_first_scan") == alone:
+            if count == 2:
+                self.columns[alone[0]].scan = 1
+            else:
+                self.columns[alone[0]].means, self.columns[alone[0]].sure = UNUSED, "of which scan?"
 
     def _is_scan_level(self, column: ColumnMapping) -> bool:
         known = self.known.get(column.means)
@@ -334,11 +405,31 @@ class _Table:
                 for i in set(positions) - set(filled or positions[:1]):
                     self.columns[i].means, self.columns[i].sure = UNUSED, "empty"
             elif len(positions) > 1 and self.asks:
-                self._ask_which(positions, name)
+                kept = self._choose_equal(positions, name)
+                if kept is None:
+                    self._ask_which(positions, name)
+                    continue
+                for i in set(positions) - {kept}:
+                    self.columns[i].means, self.columns[i].sure = UNUSED, f"{self._label(kept)} is used"
             elif [self.sheet.header[i] for i in positions].count(name) == 1:
                 for i in positions:
                     if self.sheet.header[i] != name:
                         self.columns[i].means, self.columns[i].sure = UNUSED, f"another column is {name}"
+
+    def _choose_equal(self, positions: list[int], name: str) -> int | None:
+        """Return which of several columns is used where the choice changes nothing; None where it matters."""
+        if self.known[name].role == "outcome":  # label.column names the others by their headers
+            exact = [i for i in positions if squeeze(self.sheet.header[i]) in synonyms()]
+            return (exact or positions)[0]
+        if name != "patient_id":
+            return None
+        named = [i for i in positions if squeeze(self.sheet.header[i]) not in _COUNTERS]
+        if len(named) == 1:
+            return named[0]
+        ids = [self._cells(i) for i in named]
+        is_filled = all(column.notna().all() for column in ids)
+        codes = {tuple(pd.factorize(column)[0]) for column in ids}
+        return named[0] if self.is_alone and is_filled and len(codes) == 1 else None
 
     def _find_unit(self, position: int, column: ColumnMapping) -> None:
         """Find the unit of a number in its header, in its cells or, where that is safe, from its size."""
@@ -350,23 +441,24 @@ class _Table:
             if get_factor(column.means, column.unit) is not None:
                 return
             column.unit = None
-        in_cells = [
-            unit for text, _ in cells.cell_units(self._cells(position)).most_common() if (unit := read_unit(text))
-        ]
-        if in_cells or not self.asks:
-            return  # the cells name their own units, or the layout has a fixed one
-        values = pd.to_numeric(self._cells(position), errors="coerce").dropna()
+        values = cells.plain_numbers(self._cells(position)) if self.asks else pd.Series(dtype=float)
         if values.empty:
-            return
+            return  # the cells name their own units, or the layout has a fixed one
         guess = _guess_unit(known, values)
         if guess is None:
-            units = [
-                *FACTORS.get(known.kind, {}),
-                *([known.unit, *dict(known.units)] if known.kind not in FACTORS else []),
-            ]
-            self._ask([position], "unit", f"Which unit has the {known.meaning.lower()}?", units)
+            guess = self._find_unit_of_earlier_scan(position)
+        if guess is None:
+            self._ask([position], "unit", f"Which unit has the {known.meaning.lower()}?", _list_units(known))
         else:
             column.unit, column.sure = guess, f"{column.sure}; unit by the size of the values"
+
+    def _find_unit_of_earlier_scan(self, position: int) -> str | None:
+        """Return the unit of a column whose header differs only by the number of the scan."""
+        stem = re.sub(r"\d+", "", squeeze(self.sheet.header[position]))
+        for text, column in zip(self.sheet.header[:position], self.columns, strict=False):
+            if column.means == self.columns[position].means and stem == re.sub(r"\d+", "", squeeze(text)):
+                return column.unit
+        return None
 
     def _find_codes(self, position: int, column: ColumnMapping) -> None:
         """Find or ask the codes of sex and yes/no columns."""
@@ -375,7 +467,10 @@ class _Table:
             return
         distinct = sorted({_show(value) for value in self._cells(position).dropna().unique()})
         numeric = {text.removesuffix(".0") for text in distinct}
-        if kind == "sex":
+        legend = _read_legend(self.sheet.header[position], kind)
+        if legend and numeric <= set(legend):
+            column.values, column.sure = legend, "header, with its legend"
+        elif kind == "sex":
             header = squeeze(self.sheet.header[position])
             if header in _MALE_WORDS + _FEMALE_WORDS and "yes_no" in self._looks(position):
                 yes, no = ("male", "female") if header in _MALE_WORDS else ("female", "male")
@@ -442,8 +537,10 @@ def apply_answers(mapping: Mapping) -> None:
             for column in columns.values():
                 column.values = dict(pairs)
         else:
+            name, _, number = question.answer.partition(" of scan ")
             for column in columns.values():
-                setattr(column, question.key, question.answer)
+                setattr(column, question.key, name)
+                column.scan = int(number) - 1 if number else column.scan
 
 
 def _find_columns(mapping: Mapping, question: Question) -> dict[str, ColumnMapping]:
@@ -457,6 +554,17 @@ def _find_columns(mapping: Mapping, question: Question) -> dict[str, ColumnMappi
                 if label in labels:
                     found[label] = column
     return found
+
+
+def _read_legend(header: str, kind: str) -> dict[str, str]:
+    """Return the codes that a header explains, such as ``Sex (0=female, 1=male)`` or ``性别（1男2女）``."""
+    text = clean(header)
+    parts = re.findall(r"\(([^)]*)\)", text) or re.findall(r"(?:\d|[^\W\d_]+)\s*=.*", text)
+    tokens = [token for part in parts for token in re.findall(_TOKEN, part)]
+    if tokens and not tokens[0].isdigit():
+        tokens = [token for pair in zip(tokens[1::2], tokens[::2], strict=False) for token in pair]
+    legend = dict(zip(tokens[::2], (cells.read_code(word, kind) for word in tokens[1::2]), strict=False))
+    return legend if len(legend) > 1 and all(key.isdigit() and code for key, code in legend.items()) else {}
 
 
 def _list_units(known: c.Column) -> list[str]:
@@ -473,12 +581,17 @@ def _show(value: object) -> str:
 
 def _guess_unit(known: c.Column, values: pd.Series) -> str | None:
     """Return the only unit in which the values are plausible; None if there are several or none."""
-    middle, high = float(values.median()), float(values.quantile(0.95))
-    if known.kind == "volume":
+    if known.kind in {"volume", "hours"}:
+        values = values[values > 0]
+        if values.empty:
+            return next(iter(FACTORS[known.kind]))
+        middle, high = float(values.median()), float(values.quantile(0.95))
+        if known.kind == "hours":
+            return "hours" if 0.5 <= middle < 15 and values.max() < 1000 else None
         if 1 <= middle <= 150 and high <= 400:
             return "mL"
         return "10^-3 mL" if middle >= 1000 else None
-    if known.kind == "hours":
-        return "hours" if middle < 15 and values.max() < 1000 else None
     low, top = known.range or (-float("inf"), float("inf"))
-    return known.unit if values.between(low, top).mean() >= 0.95 else None
+    factors = {known.unit: 1.0, **dict(known.units)}
+    fits = [unit for unit, factor in factors.items() if (values * factor).between(low, top).mean() >= 0.95]
+    return fits[0] if len(fits) == 1 else None

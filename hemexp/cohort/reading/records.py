@@ -16,7 +16,11 @@ from hemexp.cohort.reading.sheet import Sheet
 from hemexp.types import Array
 
 MOST_LEVELS = 10  # of an own column that is text
-_TOTALS = {"total", "sum", "mean", "average", "median", "合计", "总计", "平均", "平均值", "summe", "mittelwert"}
+_TOTALS = (
+    r"(?:total|sum|mean|average|median|sd|std|min|max|n|合计|总计|平均|平均值|标准差|summe|gesamt|mittelwert|moyenne|media|"
+    r"promedio|totale)\s*(?:[(:=±].*)?"
+)
+_POINTS = ("分", "points", "point", "pts", "punkte", "puntos", "punti")
 _IDENTITY = r"name$|^name|姓名|birth|出生|dob|phone|电话|address|地址|身份证|passport|email|住院号|病案号|initials"
 
 _NO_ID = "the patient id is empty; rule: every row has a patient id; enter it"
@@ -72,7 +76,7 @@ def read_records(sheet: Sheet, mapping: TableMapping, findings: Findings) -> Rec
     ids = _read_ids(sheet, mapping, findings)
     keep = np.full(len(everything), True)
     if ids is not None:
-        totals = ids.str.lower().isin(_TOTALS).to_numpy()
+        totals = ids.map(clean).str.fullmatch(_TOTALS).to_numpy(dtype=bool)
         for record in np.flatnonzero(totals):
             message = f"the row begins with {ids[record]!r}; it is taken for a totals row and not read"
             findings.warn("totals_row", sheet.cell(int(record), None), message, value=ids[record])
@@ -191,6 +195,8 @@ def _numbers(codes: dict[str, str], legal: dict[str, float]) -> dict[str, float]
 
 def _convert_number(raw: pd.Series, known: c.Column, unit: str | None, findings: RecordFindings) -> pd.Series:
     units = {text: each for text in UNIT_OF if (each := get_factor(known.name, text)) is not None} if known.unit else {}
+    if known.kind == "whole":
+        units = dict.fromkeys(_POINTS, 1.0)
     return cells.numbers(raw, findings, {"": get_factor(known.name, unit) or 1.0, **units})
 
 
