@@ -110,12 +110,13 @@ def test_a_row_without_a_scan_gives_its_values_to_the_first_scan(tmp_path: Path)
     assert scans.loc[scans["scan_index"] == 0, "gcs"].tolist() == [9, 15]
 
 
-def test_example_rows_and_totals_are_not_read(tmp_path: Path):
-    extra = SCANS.iloc[[0, 0]].assign(**{"Patient ID": ["EXAMPLE", "Total"]})
+@pytest.mark.parametrize("total", ["Total", "Mean (SD)", "合计", "n = 2"])
+def test_example_rows_and_totals_are_not_read(total: str, tmp_path: Path):
+    extra = SCANS.iloc[[0, 0]].assign(**{"Patient ID": ["EXAMPLE", total]})
     cohort = read(tmp_path, ct=pd.concat([extra[:1], SCANS, extra[1:]]))
     assert cohort.patients["patient_id"].tolist() == ["P1", "P2"]
     (finding,) = cohort.findings.rows
-    assert (finding.problem, finding.row, finding.value) == ("totals_row", 6, "Total")
+    assert (finding.problem, finding.row, finding.value) == ("totals_row", 6, total)
 
 
 WIDE = pd.DataFrame(

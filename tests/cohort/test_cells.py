@@ -335,3 +335,22 @@ def test_a_column_is_blank_where_all_cells_are_empty_or_white_space():
     assert converters.is_blank_column(column(None, "  ", np.nan))
     assert converters.is_blank_column(pd.Series([np.nan, np.nan]))
     assert not converters.is_blank_column(column(None, 0))
+
+
+def test_two_digits_of_a_year_are_read_where_they_are_at_the_end():
+    assert read(converters.times, "04.05.31 13:20", "17.05.31 08:00", args=("day_first",)) == [
+        dt.datetime(2031, 5, 4, 13, 20), dt.datetime(2031, 5, 17, 8)
+    ]  # fmt: skip
+    assert converters.date_orders(column("04.05.31 13:20", "17.05.31 08:00")) == {"day_first"}
+    assert converters.date_orders(column("31-05-04 13:20", "31-05-17 08:00")) == set()  # the year is perhaps first
+
+
+def test_the_points_of_a_score_and_words_of_other_languages_are_understood():
+    assert read(converters.numbers, "13分", args=({"分": 1},)) == [13]
+    assert read(converters.sex, "man", "vrouw") == [1, 2]
+    assert read(converters.yes_no, "never", "current") == [0, 1]
+    assert problem(converters.numbers, 5, "k.A.").problem == "missing_text"
+
+
+def test_numbers_without_a_unit_are_found_among_cells_with_units():
+    assert converters.plain_numbers(column("23,4 mL", "30,5", "12,1", "NA")).tolist() == [30.5, 12.1]

@@ -401,6 +401,12 @@ def test_hidden_rows_and_columns_are_read_with_one_warning_each(write_book):
     assert "B 'sex'" in findings[1].message
 
 
+def test_a_row_of_units_belongs_to_the_headers(write_book):
+    (sheet,), _ = read(write_book([["id", "age", "volume"], [None, "years", "mL"], ["P1", 67, 12.5], ["P2", 71, 30]]))
+    assert sheet.header == ["id", "age (years)", "volume (mL)"]
+    assert values(sheet)["volume (mL)"] == [12.5, 30]
+
+
 def test_merged_cells_in_the_table_are_named(write_book):
     (sheet,), (finding,) = read(write_book(ROWS, lambda sheet: sheet.merge_cells("B2:B3")))
     assert values(sheet)["sex"] == ["M", None]

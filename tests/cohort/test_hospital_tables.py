@@ -177,7 +177,56 @@ def title_row(folder: Path) -> Path:
     return folder
 
 
+def two_digit_years(folder: Path) -> Path:
+    names = {"patient": "Pat.-Nr.", "time": "CT-Datum/Uhrzeit", "onset": "Symptombeginn (Datum/Uhrzeit)",
+             "age": "Alter bei Aufnahme", "ml": "Blutungsvolumen in ml", "sbp": "RR syst. (mmHg)"}  # fmt: skip
+    long_table(names, "%d.%m.%y %H:%M").to_excel(folder / "Studie.xlsx", index=False)
+    return folder
+
+
+def italian(folder: Path) -> Path:
+    names = {"patient": "Codice paziente", "time": "Data e ora TC", "onset": "Esordio sintomi", "age": "Età",
+             "sex": "Sesso", "ml": "Volume ematoma (ml)", "sbp": "PA sistolica", "gcs": "GCS ingresso"}  # fmt: skip
+    long_table(names).to_csv(folder / "studio.csv", index=False, sep=";", decimal=",")
+    return folder
+
+
+def scans_numbered_in_two_ways(folder: Path) -> Path:
+    """The volumes are called baseline and follow-up, the times CT 1 and CT 2; other values are measured later."""
+    rows = []
+    for patient, scans in SCANS[SCANS["scan"] < 2].groupby("patient", sort=False):
+        row = {"ID": patient, "Onset": scans["onset"].iloc[0], "GCS baseline": scans["gcs"].iloc[0], "GCS day 3": 15}
+        for k, name in enumerate(["Baseline", "Follow-up"]):
+            row |= {f"CT{k + 1} date/time": scans["time"].iloc[k], f"{name} volume (ml)": scans["ml"].iloc[k]}
+        rows.append({**row, "NIHSS 24h": 4})
+    pd.DataFrame(rows).to_excel(folder / "wide.xlsx", index=False)
+    return folder
+
+
+def chinese_hours(folder: Path) -> Path:
+    rows = []
+    for patient, scans in SCANS[SCANS["scan"] < 2].groupby("patient", sort=False):
+        hours = (scans["time"] - scans["onset"]).dt.total_seconds() / 3600
+        rows.append(
+            {"序号": 0, "住院号": patient, "发病至首次CT时间(h)": hours.iloc[0], "发病至复查CT时间(h)": hours.iloc[1],
+             "基线血肿体积ml": scans["ml"].iloc[0], "24h血肿体积ml": scans["ml"].iloc[1]}
+        )  # fmt: skip
+    pd.DataFrame(rows).assign(序号=range(1, len(rows) + 1)).to_excel(folder / "表.xlsx", index=False)
+    return folder
+
+
+def distractors(folder: Path) -> Path:
+    """Columns that look like others: yes or no under the names of numbers, later values, a size in cm, dates."""
+    other = {"PAD": 1, "Edema": 0, "NIHSS 24h": 3, "Final volume": 40.5, "Hematoma size (cm)": 3.1, "HE": 1,
+             "HE (>6 mL or >33 %)": 0, "ICH score": 2, "DOB": "1950-03-04", "Discharge date": "2031-03-04"}  # fmt: skip
+    table = long_table(LONG).assign(**other)
+    table.insert(0, "No.", range(1, len(table) + 1))
+    table.to_excel(folder / "export.xlsx", index=False)
+    return folder
+
+
 SHAPES = [
+    two_digit_years, italian, scans_numbered_in_two_ways, chinese_hours, distractors,
     english, english_real_dates, month_first, chinese_gbk, german, wide_minutes, wide_tab_utf16,
     wide_baseline_follow_up,
     registry, linked_sheets, linked_files, units_in_cells, parquet, date_and_clock, hours_from_onset, title_row,
@@ -188,7 +237,7 @@ SHAPES = [
 def test_a_table_is_read_without_a_question_and_gives_the_right_labels(shape: Callable[[Path], Path], tmp_path: Path):
     cohort = load(shape(tmp_path))
     truth = expected_labels(SCANS)
-    if shape is wide_baseline_follow_up:  # it holds two scans a patient
+    if shape in {wide_baseline_follow_up, scans_numbered_in_two_ways, chinese_hours}:  # two scans a patient
         truth = expected_labels(SCANS[SCANS["scan"] < 2])
     assert labels_of(cohort) == truth
     firsts = SCANS.drop_duplicates("patient").set_index("patient")
@@ -308,3 +357,41 @@ def test_tables_without_a_common_patient_are_an_error(tmp_path: Path):
     patients.assign(pid=patients["pid"].str.lower()).to_csv(tmp_path / "patients.csv", index=False)
     with pytest.raises(CohortError, match="write the ids alike"):
         load(tmp_path)
+
+
+def test_one_more_column_of_the_same_meaning_in_a_mapping_is_refused(tmp_path: Path):
+    english(tmp_path)
+    mapping = load(tmp_path / "export.xlsx").mapping
+    assert mapping is not None
+    text = mapping.to_yaml().replace("means: ED_volume", "means: HM_volume")
+    (tmp_path / "mapping.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"Hematoma volume \(mL\) and Edema volume \(mL\) are HM_volume"):
+        load_cohort(DataConfig("mapped", str(tmp_path / "export.xlsx"), str(tmp_path / "mapping.yaml")))
+
+
+@pytest.mark.parametrize(("male", "female"), [("Male", "Female"), ("m", "f"), ("男", "女")])
+def test_the_words_for_codes_in_a_mapping_may_be_written_differently(male: str, female: str, tmp_path: Path):
+    table = long_table(LONG).assign(Sex=SCANS["sex"].map({"M": 2, "F": 1}))
+    table.to_excel(tmp_path / "export.xlsx", index=False)
+    mapping = load(tmp_path / "export.xlsx").mapping
+    assert mapping is not None
+    next(column for column in mapping.tables[0].columns if column.means == "sex").values = {"2": male, "1": female}
+    (tmp_path / "mapping.yaml").write_text(mapping.to_yaml(), encoding="utf-8")
+    data = DataConfig("mapped", str(tmp_path / "export.xlsx"), str(tmp_path / "mapping.yaml"))
+    firsts = SCANS.drop_duplicates("patient")
+    assert load_cohort(data).patients["sex"].tolist() == firsts["sex"].map({"M": 1, "F": 2}).tolist()
+
+
+def test_the_patient_id_is_asked_where_no_header_names_it(tmp_path: Path):
+    long_table({**LONG, "patient": "Pt #"}).to_excel(tmp_path / "export.xlsx", index=False)
+    cohort = load(tmp_path / "export.xlsx", {"Pt #": "Pt #"}, tmp_path)
+    assert labels_of(cohort) == expected_labels(SCANS)
+
+
+def test_the_volume_of_a_later_scan_is_not_taken_for_the_first(tmp_path: Path):
+    table = long_table({"patient": "ID"}).drop_duplicates()
+    table["Hematoma volume bei Eintritt (ml)"], table["Volume Kontrolle (ml)"] = 20.0, 30.0
+    table.to_excel(tmp_path / "export.xlsx", index=False)
+    answers = {"Hematoma volume bei Eintritt (ml)": "HM_volume of scan 1"}
+    scans = load(tmp_path / "export.xlsx", answers, tmp_path).scans
+    assert scans.groupby("scan_index")["HM_volume"].unique().map(list).tolist() == [[20_000], [30_000]]

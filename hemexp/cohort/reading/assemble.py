@@ -94,7 +94,7 @@ class _Assembly:
         with_ids = [each for each in records if "patient_id" in each.frame]
         if not with_ids:
             message = "no column is a patient id; rule: every row names its patient; name the column in mapping.yaml"
-            self.findings.fail("column_missing", records[0].sheet.place if records else Cell(""), message)
+            self.findings.fail("column_missing", records[0].sheet.place if records else Cell("the tables"), message)
         scan_tables = [each for each, scans in zip(records, about_scans, strict=True) if scans]
         base = [each for each in scan_tables if "HM_volume" in each.frame and "patient_id" in each.frame]
         if not base:

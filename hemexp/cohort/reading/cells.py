@@ -592,6 +592,8 @@ def mixes_dates(cells: pd.Series) -> bool:
 
     A spreadsheet has then probably exchanged day and month in the real dates, and left the others as text.
     """
+    if not _is_object(cells):
+        return False
     has_dates = any(issubclass(kind, dt.datetime) for kind in set(cells.dropna().map(type)))
     return has_dates and any(DATE_IN_ORDER.match(_clean(text)) for text in _texts(cells))
 

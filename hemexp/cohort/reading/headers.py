@@ -36,11 +36,12 @@ _ARTICLE_TEXT = "of the and a at in on de du des le la les l d del della dello d
 _ARTICLES = set(re.findall(r"\w+", _ARTICLE_TEXT))
 _DATE, _CLOCK = "date|datum|fecha|data", "time|uhrzeit|zeit|hora|ora|heure|tijd"
 _DATE_AND_TIME = re.compile(
-    rf"\b(?:(?:{_DATE})\W*(?:and|und|et|y|e)?\W*(?:{_CLOCK})|(?:time|heure)\W*(?:and|et)?\W*date|datetime|date_time|dt)\b"
+    rf"\b(?:(?:{_DATE})\W*(?:and|und|et|y|e)?\W*(?:{_CLOCK})|(?:time|heure)\W*(?:and|et)?\W*date|datetime|date_time|dt|dttm|dtm)\b"
 )
+_TIME_NAMES = {"time", "date", "scanner", "tc", "tac", "zeit", "zeitpunkt", "datum", "时间", "日期", "ct时间", "ct日期"}
 _PERIOD = re.compile(  # days from onset: the time from onset, in days
     r"(days?|hours?|hrs?|minutes?|mins?|tage|stunden|minuten|jours|heures|dias|horas|giorni|ore) "
-    r"(from|since|after|to|between|until|seit|nach|depuis|desde|da)\b"
+    r"(from|since|after|to|between|until|seit|nach|depuis|desde|da|dall|dalla)\b"
 )
 _LEGEND = re.compile(r"[\s,;:]*\b(?:\d\s*=\s*[^\W\d]|[^\W\d_]+\s*=\s*\d).*")  # Sex: 1=male, 2=female
 _CHINESE_FILLERS = r"头颅|头部|入院|影像|检查|ct|mri|患者|的|时"
@@ -59,7 +60,7 @@ _ORDINALS = {
 }
 _FIRST = (
     r"入院首次(?:影像)?(?:检查)?|首次(?:影像)?(?:检查)?|基线|baseline|initiale?|inicial|iniziale|admission|index|bl|entry|"
-    r"basis|basal|aufnahme|opname|ingreso|ingresso|entree"
+    r"basis|basale?|aufnahme|opname|ingreso|ingresso|entree"
 )
 _FOLLOW_UP = r"follow[ _-]?up|followup|fu|f/u|repeat|controle?|controllo|verlaufs?|kontrolle?"
 _FOLLOW_UP += r"|suivi|seguimiento|vervolg|随访|复查"
@@ -76,7 +77,7 @@ _OCCASIONS = (  # pattern of the occasion in a header, and how its number is rea
     (r"\bday[ _-]?(\d{1,2})\b", "days"),
     (rf"(?:\b|(?<=[\u4e00-\u9fff]))(?:{_FIRST})(?:\b|(?<=[\u4e00-\u9fff]))", "first"),
     (rf"(?:\b|(?<=[\u4e00-\u9fff]))(?:{_FOLLOW_UP})(?:\b|(?<=[\u4e00-\u9fff]))", "next"),
-    (r"(?:[ _#.-]|(?<=[\u4e00-\u9fff]))(\d{1,2})$", "number"),
+    (r"(?:[ _#.-]|(?<=[\u4e00-\u9fffa-z]))(\d{1,2})$", "number"),
 )
 
 
@@ -164,6 +165,7 @@ def _split_unit(text: str) -> tuple[str, str]:
     unit = ""
     for inner in re.findall(r"[(\[{]([^)\]}]*)[)\]}]", text):
         unit = unit or next((found for part in re.split(r"[,;，]", inner) if (found := read_unit(part))), "")
+        unit = unit or (inner.strip() if re.fullmatch(r"\s*[munkp]?(?:g|mol|iu|u|eq) ?/ ?[dmu]?l\s*", inner) else "")
     rest = re.sub(r"[(\[{][^)\]}]*[)\]}]", " ", text).strip()
     if not unit:
         for pattern in _UNIT_AT_END:
@@ -217,6 +219,8 @@ def read_header(text: str) -> Header:
             return Header(found, True, unit, occasion)
     if found := _look_up(_without_fillers(rest), _without_time(rest)):
         return Header(found, True, unit)
+    if occasion is not None and set(re.split(r"[\s_/.,;:-]+", without[0])) <= {*_FILLERS.split(), *_TIME_NAMES, ""}:
+        return Header(guess="scan_time", unit=unit, occasion=occasion)
     squeezed, chinese = squeeze(without[0]), r"[\u4e00-\u9fff]"
     inside = [key for key in synonyms() if len(key) >= (3 if re.search(chinese, key) else 5) and key in squeezed]
     guess = synonyms()[max(inside, key=len)] if inside else ""

@@ -186,7 +186,8 @@ def read_mapping(path: Path) -> Mapping:
 
 
 def _read_column(entry: Any, place: str) -> ColumnMapping:
-    values = _checked_keys(entry, ColumnMapping, place)
+    given = _checked_keys(entry, ColumnMapping, place)
+    values = {key: value for key, value in given.items() if value is not None}  # an empty key is as if it were left out
     for name in ("column", "letter", "means", "unit", "dates"):
         if values.get(name) is not None:
             values[name] = _text(values[name])

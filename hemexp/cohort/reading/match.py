@@ -24,7 +24,12 @@ _TIMES = {"scan": ("scan_time", "scan_date", "scan_clock"), "onset": ("onset_tim
 _LOOKS = {  # what the cells of a kind look like
     "number": {"number"}, "whole": {"number"}, "volume": {"number"}, "hours": {"number", "duration", "clock"},
     "yes_no": {"yes_no"}, "sex": {"sex", "yes_no"}, "pressure": {"pressure"}, "time": {"time"}, "date": {"time"},
-    "clock": {"clock"},
+    "clock": {"clock"}, "event": {"text", "number"},
+}  # fmt: skip
+_MEASURES = {"number", "volume", "hours"}
+_KIND_WORDS = {
+    "number": "numbers", "whole": "whole numbers", "volume": "volumes", "hours": "hours", "yes_no": "yes or no",
+    "sex": "male or female", "pressure": "such as 180/90", "time": "dates", "date": "dates", "clock": "times of day",
 }  # fmt: skip
 _TISSUES = {"Hemo": r"hemo|hema|haema|hm|血肿", "ED": r"ed|edema|oedema|水肿"}
 _MALE_WORDS = ("male", "malesex", "malegender", "男性")
@@ -37,6 +42,7 @@ _TIME_WORDS = (
 )
 _TIMED = ("scan_time", "scan_date", "hours_from_onset", "hours_from_first_scan")
 _ONSETS = ("onset_time", "onset_date", "hours_from_onset", "onset_to_first_scan")
+_SHOWN = 5  # columns in a message
 _COUNTERS = {"序号", "no", "nr"}  # they may count the rows
 _DICTIONARY = "hemexp"  # in a header of the data dictionary of our template, which holds no data
 
@@ -54,12 +60,13 @@ def match_sheets(sheets: list[Sheet], kind: str, given: Mapping | None = None) -
     """
     tables = given.tables if given else []
     places = {(table.file, table.sheet): table for table in tables}
+    free = [table for table in tables if (table.file, table.sheet) not in {(each.file, each.name) for each in sheets}]
     matches = []
     for sheet in sheets:
         of_sheet = places.get((sheet.file, sheet.name))
         if given and of_sheet is None:  # another file with the same columns, such as one with new patients
             headers = set(sheet.header)
-            of_sheet = next((each for each in tables if {column.column for column in each.columns} <= headers), None)
+            of_sheet = next((each for each in free if {column.column for column in each.columns} <= headers), None)
         if given and of_sheet is None:
             continue
         match = _Table(sheet, kind, len(sheets) == 1)
@@ -72,13 +79,27 @@ def match_sheets(sheets: list[Sheet], kind: str, given: Mapping | None = None) -
             matches.append(match)
     if given and not matches:
         wanted, found = ("; ".join(str(each.place) for each in list_) for list_ in (tables, sheets))
-        raise UserError(
-            f"data.mapping: is about {wanted}; the cohort holds {found or 'no table'}; rule: the same tables"
-        )
+        message = f"data.mapping: is about {wanted}; the cohort holds {found or 'no table'}; rule: the same columns"
+        if len(sheets) == len(tables) == 1:
+            lost = [column.column for column in tables[0].columns if column.column not in sheets[0].header]
+            message += f"; missing: {', '.join(map(repr, lost[:_SHOWN]))}{' ...' if len(lost) > _SHOWN else ''}"
+        raise UserError(message)
     if kind == "mapped" and not given:
         _ask_for_times(matches)
+        _ask_for_ids(matches)
     questions = [question for match in matches for question in match.questions]
     return Mapping(tables=[match.mapping for match in matches], questions=questions)
+
+
+def _ask_for_ids(matches: list["_Table"]) -> None:
+    """Ask for the patient id where no table has one."""
+    asked = any(
+        question.key == "patient_id" or "patient_id" in question.candidates for m in matches for question in m.questions
+    )
+    if not asked and not any(match.has("patient_id") or match.has("scan_serial") for match in matches):
+        for match in matches:
+            if any(column.means != UNUSED for column in match.columns):
+                match.ask_for_ids()
 
 
 def _ask_for_times(matches: list["_Table"]) -> None:
@@ -88,8 +109,10 @@ def _ask_for_times(matches: list["_Table"]) -> None:
     for match in matches:
         scans = {column.scan for column in match.columns if column.means == "HM_volume"}
         timed = {column.scan for column in match.columns if column.means in _TIMED}
-        is_timed_elsewhere = any(
-            column.means in _TIMED for other in matches if other is not match for column in other.columns
+        is_timed_elsewhere = any(  # in a table that is linked to this one
+            {column.means for column in other.columns} & set(_TIMED) and not other.has("HM_volume")
+            for other in matches
+            if other is not match
         )
         untimed = set() if is_timed_elsewhere else {scan for scan in scans - timed if scan is None or scan > 0}
         if untimed or needs_onset:
@@ -135,6 +158,7 @@ class _Table:
         for column, header in zip(self.columns, self.headers, strict=True):
             column.sure = "header" if header.means else ""
         self._find_patient_id()
+        self._find_bare_times()
         self._number_scans()
         self._tell_times_apart()
         self._tell_hours_apart()
@@ -170,10 +194,46 @@ class _Table:
                 )
         for column in self.columns:
             if get_factor(column.means, column.unit) is None:
-                units = " or ".join(_list_units(self.known[column.means])) or "none"
+                units = " or ".join(_list_units(self.known[column.means])) or "no unit"
                 place = f"data.mapping: {self.sheet.place}, column {column.column!r}"
                 raise UserError(f"{place}: the unit is {column.unit!r}; rule: {units}")
+            if column.values is not None:
+                column.values = self._check_values(column)
+        self._check_doubled(given)
         self.mapping.columns, self.mapping.rows = self.columns, given.rows
+
+    def _check_values(self, column: ColumnMapping) -> dict[str, str]:
+        """Return the codes of a column in our words.
+
+        Raises:
+            UserError: the column has no codes, or a code is not one of our words.
+        """
+        known = self.known.get(column.means)
+        place = f"data.mapping: {self.sheet.place}, column {column.column!r}: values"
+        if known is None or known.kind not in {"sex", "yes_no"}:
+            raise UserError(f"{place} are given; rule: only for a column of the sex or of yes and no; remove them")
+        words = {text: cells.read_code(clean(word), known.kind) for text, word in (column.values or {}).items()}
+        for text, word in words.items():
+            if not word:
+                rule = "male or female" if known.kind == "sex" else "yes or no"
+                raise UserError(f"{place}: {text!r} is {(column.values or {})[text]!r}; rule: {rule}")
+        return words
+
+    def _check_doubled(self, given: TableMapping) -> None:
+        """Check that two columns of the user's mapping do not hold the same.
+
+        Raises:
+            UserError: two do.
+        """
+        groups: dict[tuple[str, int | None], list[int]] = {}
+        for i, column in enumerate(self.columns):
+            if column.means not in {UNUSED, INPUT} and self.asks:
+                groups.setdefault((column.means, column.scan), []).append(i)
+        for (name, _), positions in groups.items():
+            if len(positions) > 1:
+                labels = " and ".join(map(self._label, positions))
+                rule = "one of them, or scan: 0, 1, ... where the scans of a patient are side by side"
+                raise UserError(f"data.mapping: {given.place}: {labels} are {name}; rule: {rule}")
 
     def complete(self) -> None:
         """Find or ask the unit, the codes and the order of dates of every used column that lacks them."""
@@ -197,14 +257,45 @@ class _Table:
             if "time" in looks and "number" not in looks:
                 kinds = ["scan_time"]
                 choices = ["onset_time"] if needs_onset else []
-            elif looks & {"number", "duration"} and scans and re.search(_TIME_WORDS, clean(column.column)):
-                kinds, choices = ["hours_from_onset", "hours_from_first_scan"], []
+            elif (
+                looks & {"number", "duration"}
+                and scans
+                and re.search(_TIME_WORDS, clean(column.column).replace("_", " "))
+            ):
+                kinds = ["hours_from_onset", "hours_from_first_scan"]
+                choices = ["onset_to_first_scan"] if needs_onset else []
             else:
                 continue
             for scan in scans:
                 choices += [name if scan is None else f"{name} of scan {scan + 1}" for name in kinds]
             if choices:
                 self._ask([i], "means", "A time is missing. Is it this column?", [*choices, UNUSED])
+                if "hours_from_onset" in kinds:
+                    column.unit = self._unit_of_header(i, "hours_from_onset")
+
+    def ask_for_ids(self) -> None:
+        """Ask which column is the patient id, where none is recognized."""
+        ids = [
+            i
+            for i, column in enumerate(self.columns)
+            if column.means == UNUSED
+            and column.column
+            and self._cells(i).notna().all()
+            and self._cells(i).nunique() > 1
+            and not pd.api.types.is_float_dtype(self._cells(i))
+            and not self._looks(i) & {"time", "clock", "sex", "yes_no", "pressure"}
+        ]
+        if ids:
+            self._ask_which(ids, "patient_id")
+
+    def has(self, means: str) -> bool:
+        """Return whether a column has this meaning."""
+        return bool(self._positions(means))
+
+    def _unit_of_header(self, position: int, means: str) -> str | None:
+        """Return the unit in a header, if the column may have it."""
+        unit = self.headers[position].unit or None
+        return unit if get_factor(means, unit) is not None else None
 
     def _read(self, text: str) -> Header:
         if text in (*c.SHAPE, *c.FIRST_ORDER):
@@ -256,6 +347,15 @@ class _Table:
         if without_header and self._cells(0).notna().all() and self._cells(0).nunique() > 1:
             self.columns[0].means, self.columns[0].sure = "patient_id", "first column without a header"
 
+    def _find_bare_times(self) -> None:
+        """Take a column such as ``Repeat CT`` for the time of the scan whose volume has the same occasion."""
+        occasions = {header.occasion for header in self.headers if header.means == "HM_volume"}
+        for i, header in enumerate(self.headers):
+            if header.guess == "scan_time" and header.occasion and self.columns[i].means == UNUSED:
+                looks = self._looks(i)
+                if header.occasion in occasions and "time" in looks and "number" not in looks:
+                    self.columns[i].means, self.columns[i].sure = "scan_time", "header and values"
+
     def _number_scans(self) -> None:
         """Number the scans that stand side by side: an occasion in the header, or a header that is repeated."""
         occasions: dict[int, tuple[str, int]] = {}
@@ -267,7 +367,7 @@ class _Table:
             if known is None:
                 continue
             if known.of == "patient" and header.occasion is not None:
-                if header.occasion[0] != "first" and known.role != "source":
+                if self._is_later(i) and known.role != "source":
                     column.means, column.sure = UNUSED, f"is it {column.means} at a later time?"
                 continue
             if known.of != "scan":
@@ -363,15 +463,26 @@ class _Table:
             if known is None or expected is None or self._cells(i).isna().all():
                 continue
             looks = self._looks(i)
+            if "yes_no" in looks and (known.kind in _MEASURES or known.kind == "event") and known.unit != "years":
+                column.means, column.sure = UNUSED, f"{known.meaning}? the values are yes and no"
+                continue
+            if known.kind in FACTORS or known.units:
+                unit = self.headers[i].unit
+                if unit and get_factor(known.name, unit) is None:
+                    column.means, column.sure = UNUSED, f"{known.meaning}? not in {unit}"
+                    continue
             if looks & expected or known.name in ESSENTIAL:
                 continue
             if known.kind in {"sex", "yes_no"} and self._cells(i).nunique() == 2:
                 continue  # its codes are asked
-            column.means, column.sure = UNUSED, f"{known.meaning}? the values are not {known.kind.replace('_', '/')}"
+            column.means, column.sure = UNUSED, f"{known.meaning}? the values are not {_KIND_WORDS[known.kind]}"
 
     def _ask_about_doubtful(self) -> None:
         """Ask about a column whose header contains the name of an essential column that was not found."""
         found = {column.means for column in self.columns}
+        later = self._positions("HM_volume")
+        if all(self._is_later(i) for i in later):
+            found.discard("HM_volume")
         doubtful: dict[str, list[int]] = {}
         for i, (header, column) in enumerate(zip(self.headers, self.columns, strict=True)):
             known = self.known.get(header.guess)
@@ -382,10 +493,21 @@ class _Table:
                 doubtful.setdefault(known.name, []).append(i)
         for name, positions in doubtful.items():
             meaning = self.known[name].meaning.lower()
-            if len(positions) == 1:
+            if later and name == "HM_volume":  # the columns that are found are not of the first scan
+                self._ask(
+                    positions, "means", "Is this the hematoma volume of the first scan?", [f"{name} of scan 1", UNUSED]
+                )
+                for i in later:
+                    self.columns[i].scan = 1 + (self.columns[i].scan or 0)
+            elif len(positions) == 1:
                 self._ask(positions, "means", f"Is this the {meaning}?", [name, UNUSED])
             else:
                 self._ask_which(positions, name)
+
+    def _is_later(self, position: int) -> bool:
+        """Return whether a header names a scan after the first."""
+        kind, number = self.headers[position].occasion or ("first", 0)
+        return kind in {"next", "follow_up", "hours"} or (kind in {"number", "ordinal"} and number > 1)
 
     def _ask_which(self, positions: list[int], name: str) -> None:
         candidates = [*map(self._label, positions), "none of them"]
@@ -405,6 +527,13 @@ class _Table:
                 for i in set(positions) - set(filled or positions[:1]):
                     self.columns[i].means, self.columns[i].sure = UNUSED, "empty"
             elif len(positions) > 1 and self.asks:
+                expected = _LOOKS.get(self.known[name].kind, set())
+                fits = [i for i in filled if self._looks(i) & expected]
+                for i in set(positions) - set(fits) if fits else ():
+                    self.columns[i].means, self.columns[i].sure = UNUSED, f"{self.known[name].meaning}? other values"
+                positions = fits or positions
+                if len(positions) == 1:
+                    continue
                 kept = self._choose_equal(positions, name)
                 if kept is None:
                     self._ask_which(positions, name)
@@ -582,6 +711,8 @@ def _show(value: object) -> str:
 def _guess_unit(known: c.Column, values: pd.Series) -> str | None:
     """Return the only unit in which the values are plausible; None if there are several or none."""
     if known.kind in {"volume", "hours"}:
+        if known.kind == "hours" and (values == 0).mean() > 0.05 and (values % 1 == 0).all():
+            return None  # perhaps days
         values = values[values > 0]
         if values.empty:
             return next(iter(FACTORS[known.kind]))

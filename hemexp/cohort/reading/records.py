@@ -16,9 +16,10 @@ from hemexp.cohort.reading.sheet import Sheet
 from hemexp.types import Array
 
 MOST_LEVELS = 10  # of an own column that is text
-_TOTALS = (
+_TOTALS = re.compile(
     r"(?:total|sum|mean|average|median|sd|std|min|max|n|合计|总计|平均|平均值|标准差|summe|gesamt|mittelwert|moyenne|media|"
-    r"promedio|totale)\s*(?:[(:=±].*)?"
+    r"promedio|totale)\s*(?:[(:=±].*)?",
+    re.IGNORECASE,
 )
 _POINTS = ("分", "points", "point", "pts", "punkte", "puntos", "punti")
 _IDENTITY = r"name$|^name|姓名|birth|出生|dob|phone|电话|address|地址|身份证|passport|email|住院号|病案号|initials"
@@ -76,7 +77,7 @@ def read_records(sheet: Sheet, mapping: TableMapping, findings: Findings) -> Rec
     ids = _read_ids(sheet, mapping, findings)
     keep = np.full(len(everything), True)
     if ids is not None:
-        totals = ids.map(clean).str.fullmatch(_TOTALS).to_numpy(dtype=bool)
+        totals = ids.isin(list(filter(_TOTALS.fullmatch, ids.unique()))).to_numpy()
         for record in np.flatnonzero(totals):
             message = f"the row begins with {ids[record]!r}; it is taken for a totals row and not read"
             findings.warn("totals_row", sheet.cell(int(record), None), message, value=ids[record])

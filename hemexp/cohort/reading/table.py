@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hemexp.cohort.findings import Cell, Findings, column_letter
-from hemexp.cohort.reading.headers import read_header
+from hemexp.cohort.reading.headers import read_header, read_unit
 from hemexp.cohort.reading.sheet import Sheet
 
 FIRST_ROWS = 20  # the headers are in one of these
@@ -35,7 +35,7 @@ def find_header(rows: Sequence[Sequence[object]], merged: Sequence[Range] = ()) 
     """Find the row of headers: the first one with texts in most columns of the table and something below.
 
     Headers of two rows, such as ``Baseline`` above ``Volume`` and ``Time``, become one text where the upper one says
-    what the lower one does not: which scan, or which of two equal texts.
+    what the lower one does not: which scan, or which of two equal texts. A row of units below belongs to the headers.
 
     Args:
         rows: the first rows of the sheet, at least `FIRST_ROWS` + 2 where there are as many.
@@ -56,7 +56,11 @@ def find_header(rows: Sequence[Sequence[object]], merged: Sequence[Range] = ()) 
         i += 1
     if not any(any(texts) for texts in grid[i + 1 :]):
         return None
-    return i, _join_levels(i, grid, merged) if i else grid[i]
+    header = _join_levels(i, grid, merged) if i else grid[i]
+    units = grid[i + 1]
+    if any(units) and all(map(read_unit, filter(None, units))) and any(any(texts) for texts in grid[i + 2 :]):
+        return i + 1, [f"{text} ({unit})" if text and unit else text for text, unit in zip(header, units, strict=True)]
+    return i, header
 
 
 def header_text(cell: object) -> str:
