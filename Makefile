@@ -10,6 +10,7 @@ lint:
 	ruff format --check .
 	ruff check .
 	lint-imports --no-logo
+	deptry hemexp hydra_plugins
 	nbstripout --verify notebooks/*.ipynb
 
 types:
