@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from hemexp.cohort.columns import Column, known_columns
-from hemexp.cohort.reading.headers import squeeze
+from hemexp.cohort.headers import squeeze
 from hemexp.cohort.template import describe_use, describe_values
 
 PAGE = Path(__file__).resolve().parent / "columns.md"

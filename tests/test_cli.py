@@ -89,11 +89,8 @@ def test_a_value_without_its_key_is_answered_with_the_key(
     assert done.stderr == f"error: {word}: settings are written KEY=VALUE; {meant}\n"
 
 
-def test_a_missing_gpu_is_refused(run_command: Run, tmp_path: Path):
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
+def test_a_missing_gpu_is_refused(run_command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     done = run_command("train.py", "trainer.accelerator=gpu")
     assert done.returncode == 2
     assert "trainer.accelerator=gpu" in done.stderr

@@ -1,4 +1,4 @@
-"""A textbook cohort that nobody here wrote goes through as a mapped file: WHAS500, death within a year."""
+"""Use a textbook cohort, WHAS500 of scikit-survival, as a mapped file; the outcome is death within a year."""
 
 import json
 from collections.abc import Callable

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 from hemexp.cohort.columns import RADIOMICS, RATIOS, known_columns
-from hemexp.cohort.reading.headers import read_header, squeeze
-from hemexp.cohort.reading.mapping import Mapping as ColumnsMapping
+from hemexp.cohort.headers import read_header, squeeze
+from hemexp.cohort.mapping.mapping import Mapping as ColumnsMapping
 
 MOST_NAMED = 5  # columns in a message
 _KINDS = {

@@ -29,7 +29,7 @@ class Cell:
 
 
 if TYPE_CHECKING:
-    from hemexp.cohort.reading.mapping import Mapping
+    from hemexp.cohort.mapping.mapping import Mapping
 
 CellLocator = Callable[[int, str], Cell]  # (record, column name) → the cell that the value was read from
 

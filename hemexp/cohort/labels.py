@@ -8,7 +8,7 @@ import pandas as pd
 from hemexp.cohort.columns import SCAN_KEYS
 from hemexp.cohort.find_column import find_column, list_outcomes, suggest
 from hemexp.cohort.findings import CellLocator, Findings, RecordFindings, count_values
-from hemexp.cohort.reading.mapping import Mapping
+from hemexp.cohort.mapping.mapping import Mapping
 from hemexp.config import ColumnLabelConfig, GrowthLabelConfig, LabelConfig
 from hemexp.errors import UserError
 

@@ -13,12 +13,13 @@ import pandas as pd
 from hemexp.cohort.checks import check_scans
 from hemexp.cohort.columns import SCAN_KEYS, SIMULATED, TEXT_COLUMNS
 from hemexp.cohort.findings import CellLocator, CohortError, Findings
-from hemexp.cohort.reading.assemble import assemble
-from hemexp.cohort.reading.files import find_files, read_sheets
-from hemexp.cohort.reading.headers import holds_text
-from hemexp.cohort.reading.mapping import Mapping, OpenQuestions, read_mapping
-from hemexp.cohort.reading.match import apply_answers, is_used, match_sheets
-from hemexp.cohort.reading.published import check_columns, check_tidy, check_workbooks
+from hemexp.cohort.headers import holds_text
+from hemexp.cohort.mapping.mapping import Mapping, OpenQuestions, read_mapping
+from hemexp.cohort.mapping.match import is_used, match_sheets
+from hemexp.cohort.mapping.questions import apply_answers
+from hemexp.cohort.scans.assemble import assemble
+from hemexp.cohort.scans.published import check_columns, check_tidy, check_workbooks
+from hemexp.cohort.tables.files import find_files, read_sheets
 from hemexp.config import DataConfig, GrowthLabelConfig, LabelConfig, SyntheticDataConfig
 
 

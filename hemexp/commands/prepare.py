@@ -14,7 +14,7 @@ from hemexp.cohort import columns as c
 from hemexp.cohort.findings import CohortError, Findings
 from hemexp.cohort.labels import check_follow_up, label_patients
 from hemexp.cohort.load import Cohort, load_cohort
-from hemexp.cohort.reading.mapping import UNUSED, Mapping, OpenQuestions
+from hemexp.cohort.mapping.mapping import UNUSED, Mapping, OpenQuestions
 from hemexp.cohort.template import write_templates
 from hemexp.config import GrowthLabelConfig, PrepareConfig
 from hemexp.data.imputation import fill_from_previous

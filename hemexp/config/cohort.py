@@ -194,7 +194,7 @@ def resolve_data(data: DataConfig) -> DataConfig:
     """Return the data config with its kind found and its root made absolute.
 
     Raises:
-        UserError: the path is missing, its kind cannot be told, or data=synthetic has a root.
+        UserError: the path is missing, its kind is not recognized, or data=synthetic has a root.
     """
     if data.root is None:
         if data.kind not in {"auto", "synthetic"} or data.mapping is not None:

@@ -1,7 +1,8 @@
 """Compose a configuration with Hydra and turn it into checked objects."""
 
-import os
+import copyreg
 import re
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,7 +38,7 @@ def register_schemas() -> None:
     """Register the resolvers and the schemas that the YAML files in ``conf/`` use: ``schema/cnn`` is `CNNConfig`."""
     store = ConfigStore.instance()
     # Hydra 1.3 copies the whole store each time it looks up a group, a hundred times for --help. No copy is changed.
-    setattr(ConfigStore, "__deepcopy__", lambda store, memo: store)  # noqa: B010 - mypy refuses an assignment
+    copyreg.pickle(ConfigStore, lambda store: "instance")  # for a text, deepcopy returns the object itself
     OmegaConf.register_new_resolver("cohort_name", _cohort_name, replace=True)
     OmegaConf.register_new_resolver("keys_help", _keys_help, replace=True)
     for section in _list_subclasses(Section):
@@ -121,7 +122,8 @@ def quote_paths(arguments: list[str]) -> list[str]:
 
 def _quote(name: str) -> str:
     if name.startswith("~"):
-        name = os.path.expanduser(name)  # noqa: PTH111 - keeps an unknown ~user
+        with suppress(RuntimeError):  # an unknown ~user stays as it is
+            name = str(Path(name).expanduser())
     if re.fullmatch(r"[\w/\\.:~%@+$ -]*", name, flags=re.ASCII) or name.startswith(("'", '"')):
         return name
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', name)  # Hydra reads backslashes before a quote as escapes

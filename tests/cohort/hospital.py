@@ -8,7 +8,7 @@ import pandas as pd
 
 from hemexp.cohort.labels import label_patients
 from hemexp.cohort.load import Cohort, load_cohort
-from hemexp.cohort.reading.mapping import OpenQuestions
+from hemexp.cohort.mapping.mapping import OpenQuestions
 from hemexp.config import TrainConfig
 from hemexp.config.compose import load_config
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hemexp.cohort import cells as converters
 from hemexp.cohort.findings import Cell, Finding, Findings, RecordFindings
-from hemexp.cohort.reading import cells as converters
 
 
 def column(*cells: object, name: str = "age") -> pd.Series:

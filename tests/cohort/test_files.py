@@ -12,8 +12,8 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from hemexp.cohort.columns import SIMULATED_COMMENT
 from hemexp.cohort.findings import CohortError, Finding, Findings
-from hemexp.cohort.reading.files import find_files, read_sheets
-from hemexp.cohort.reading.sheet import Sheet
+from hemexp.cohort.tables.files import find_files, read_sheets
+from hemexp.cohort.tables.sheet import Sheet
 
 ROWS = [["id", "sex", "volume"], ["P1", "M", 12.5], ["P2", "F", 30]]
 

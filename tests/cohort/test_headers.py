@@ -3,7 +3,7 @@
 import pytest
 
 from hemexp.cohort.columns import known_columns
-from hemexp.cohort.reading.headers import read_header, squeeze, synonyms
+from hemexp.cohort.headers import read_header, squeeze, synonyms
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from hemexp.cohort.findings import Cell, Findings
 from hemexp.cohort.labels import can_label, check_follow_up, label_patients, without_label
-from hemexp.cohort.reading.mapping import ColumnMapping, Mapping, TableMapping
+from hemexp.cohort.mapping.mapping import ColumnMapping, Mapping, TableMapping
 from hemexp.config import ColumnLabelConfig, GrowthLabelConfig
 from hemexp.errors import UserError
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hemexp.cohort.reading.mapping import ColumnMapping, Mapping, Question, TableMapping, read_mapping
+from hemexp.cohort.mapping.mapping import ColumnMapping, Mapping, Question, TableMapping, read_mapping
 from hemexp.errors import UserError
 
 MAPPING = Mapping(

@@ -13,7 +13,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 from small import ROOT
 
 from hemexp.cohort.columns import EXAMPLE_IDS, known_columns
-from hemexp.cohort.reading.headers import read_header, squeeze
+from hemexp.cohort.headers import read_header, squeeze
 from hemexp.cohort.template import (
     LANGUAGES,
     describe_use,
@@ -170,7 +170,7 @@ def test_a_filled_template_is_read_without_a_question(language: str, tmp_path: P
     assert patients["hypertension"].tolist() == first["htn"].tolist()
     assert patients["HM_volume"].tolist() == pytest.approx((1000 * first["ml"]).tolist())
     assert "gcs" not in patients  # not filled in
-    assert set(quality["problem"]) <= {"empty_columns"}  # optional columns that nobody filled in
+    assert set(quality["problem"]) <= {"empty_columns"}  # optional columns that were not filled in
 
 
 def test_a_template_and_a_cohort_are_two_calls(tmp_path: Path, workbooks: Path):

@@ -10,7 +10,7 @@ import pytest
 from hemexp.cohort import columns as c
 from hemexp.cohort.findings import Cell, Findings
 from hemexp.cohort.load import Cohort
-from hemexp.cohort.reading.mapping import ColumnMapping, Mapping, OpenQuestions, Question, TableMapping
+from hemexp.cohort.mapping.mapping import ColumnMapping, Mapping, OpenQuestions, Question, TableMapping
 from hemexp.commands.prepare import MOST_SHOWN, prepare
 from hemexp.config import PrepareConfig
 from hemexp.config.compose import load_config

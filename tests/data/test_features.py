@@ -5,7 +5,7 @@ from partial_cohort import by_patient, make_cohort, synthetic_scans
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.load import Cohort
-from hemexp.cohort.reading.mapping import ColumnMapping, Mapping, TableMapping
+from hemexp.cohort.mapping.mapping import ColumnMapping, Mapping, TableMapping
 from hemexp.config import BaselineConfig, Ridge2Config, TrainConfig
 from hemexp.config.compose import load_config
 from hemexp.data.features import (

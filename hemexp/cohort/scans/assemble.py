@@ -12,9 +12,9 @@ import pandas as pd
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.findings import SINGLE_CELL_PROBLEMS, Cell, CellLocator, Findings, RecordFindings
-from hemexp.cohort.reading.mapping import TableMapping
-from hemexp.cohort.reading.records import Records, read_records
-from hemexp.cohort.reading.sheet import Sheet
+from hemexp.cohort.mapping.mapping import TableMapping
+from hemexp.cohort.scans.records import Records, read_records
+from hemexp.cohort.tables.sheet import Sheet
 from hemexp.types import Array
 
 _SECONDS = 3600.0

@@ -12,9 +12,9 @@ import pandas as pd
 from python_calamine import CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
 from hemexp.cohort.findings import Cell, Findings, column_letter
-from hemexp.cohort.reading import table
-from hemexp.cohort.reading.sheet import Sheet
-from hemexp.cohort.reading.workbook_xml import SheetXml, find_parts, inspect_sheet, is_marked_simulated
+from hemexp.cohort.tables import table
+from hemexp.cohort.tables.sheet import Sheet
+from hemexp.cohort.tables.workbook_xml import SheetXml, find_parts, inspect_sheet, is_marked_simulated
 
 _EXACT = 2**53  # larger whole numbers are not exact as float64
 

@@ -1,4 +1,4 @@
-"""The mapping: which column of which file holds what. The user sees it, corrects it and gives it back."""
+"""The mapping of columns in mapping.yaml, which a user sees, corrects and gives back."""
 
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
@@ -10,14 +10,14 @@ import yaml
 from hemexp.cohort.columns import known_columns
 from hemexp.errors import UserError
 
-UNUSED, INPUT = "unused", "input"  # what a column that hemexp does not know may mean
+UNUSED, INPUT = "unused", "input"  # the meanings of a column that hemexp does not know
 DATE_ORDERS = ("year_first", "day_first", "month_first", "day_first_swapped", "month_first_swapped")
 _T = TypeVar("_T")
 
 
 @dataclass(kw_only=True)
 class ColumnMapping:
-    """What one column means.
+    """The meaning of one column.
 
     Attributes:
         column: the header text; empty where the column has none.
@@ -44,12 +44,12 @@ class ColumnMapping:
 
 @dataclass(kw_only=True)
 class TableMapping:
-    """What the columns of one table mean.
+    """The meaning of the columns of one table.
 
     Attributes:
         file: its name.
         sheet: the worksheet; empty for a text file or Parquet.
-        rows: ``scan`` or ``patient``: what one row is about.
+        rows: the unit of a row, ``scan`` or ``patient``.
         columns: in the order of the file.
     """
 

@@ -1,11 +1,11 @@
-"""What the published layout must hold: a table or column that is missing is reported by name."""
+"""Check that the published workbooks and scans.csv have the tables and columns that they need."""
 
 from collections.abc import Iterable
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.findings import Cell, Finding, Findings, column_letter
-from hemexp.cohort.reading.mapping import INPUT, UNUSED, TableMapping
-from hemexp.cohort.reading.sheet import Sheet
+from hemexp.cohort.mapping.mapping import INPUT, UNUSED, TableMapping
+from hemexp.cohort.tables.sheet import Sheet
 from hemexp.config import WORKBOOKS
 
 _SHOWN = 5

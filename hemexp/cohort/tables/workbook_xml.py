@@ -1,4 +1,4 @@
-"""What only the XML of an .xlsx shows: hidden rows and columns, formulas without a value or with an error."""
+"""Search the XML of an .xlsx for hidden rows and columns, and for formulas without a value or with an error."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a header says: the known column, the unit and the number of the scan."""
+"""Read a header text: the known column, the unit and the number of the scan."""
 
 import re
 import unicodedata
@@ -91,7 +91,7 @@ _UNIT_AT_END = (
 
 @dataclass(frozen=True)
 class Header:
-    """What a header text says.
+    """The content of a header text.
 
     Attributes:
         means: name of a known column; empty if none is recognized.

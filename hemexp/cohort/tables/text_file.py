@@ -12,9 +12,9 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from hemexp.cohort.findings import Cell, Findings
-from hemexp.cohort.reading import table
-from hemexp.cohort.reading.arrow_columns import build_arrow_sheet
-from hemexp.cohort.reading.sheet import Sheet
+from hemexp.cohort.tables import table
+from hemexp.cohort.tables.parquet import build_arrow_sheet
+from hemexp.cohort.tables.sheet import Sheet
 
 _SAMPLE = 2**18  # characters from which separator, decimal sign and headers are found
 _SEPARATORS = "\t;,|"

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from hemexp.cohort import cells
 from hemexp.cohort import columns as c
 from hemexp.cohort.findings import Cell, Findings, RecordFindings, column_letter
-from hemexp.cohort.reading import cells
-from hemexp.cohort.reading.headers import UNIT_OF, clean, read_unit
-from hemexp.cohort.reading.mapping import INPUT, UNUSED, ColumnMapping, TableMapping
-from hemexp.cohort.reading.match import get_factor
-from hemexp.cohort.reading.sheet import Sheet
+from hemexp.cohort.headers import UNIT_OF, clean, read_unit
+from hemexp.cohort.mapping.mapping import INPUT, UNUSED, ColumnMapping, TableMapping
+from hemexp.cohort.mapping.units import get_factor
+from hemexp.cohort.tables.sheet import Sheet
 from hemexp.types import Array
 
 MOST_LEVELS = 10  # of an own column that is text

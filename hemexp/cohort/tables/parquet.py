@@ -1,22 +1,37 @@
 """Build the table of a text file or of Parquet: a column of texts that are all numbers becomes numbers."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from hemexp.cohort.columns import SIMULATED
-from hemexp.cohort.findings import Cell, Findings
-from hemexp.cohort.reading import table
-from hemexp.cohort.reading.sheet import Sheet
+from hemexp.cohort.findings import Cell, Findings, column_letter
+from hemexp.cohort.tables import table
+from hemexp.cohort.tables.sheet import Sheet
 
 MOST_DIGITS = 15  # a spreadsheet keeps no more; longer whole numbers are serials
 _WHOLE = r"^-?\d+$"  # arrow does not read +5
 _NUMBER = r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _TIME = r"^\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$"  # a date alone stays text: its time is unknown
+
+
+def read_parquet(path: Path, is_text: Callable[[str], bool], findings: Findings) -> Sheet:
+    """Return the table of a Parquet file; times with a time zone keep their local clock time, with a warning."""
+    with pq.ParquetFile(path, pre_buffer=False) as content:
+        fields = list(content.schema_arrow)
+        for j, column in enumerate(fields):
+            if pt.is_timestamp(column.type) and column.type.tz:
+                message = f"{column.name} has the time zone {column.type.tz}; the local clock time is used"
+                findings.warn("time_zone", Cell(path.name, "", 1, column_letter(j)), message, value=column.type.tz)
+        header = [table.header_text(column.name) for column in fields]
+        cells = (content.read(columns=[column.name]).column(0) for column in fields)
+        return build_arrow_sheet(path.name, header, cells, is_text, findings)
 
 
 def build_arrow_sheet(

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from hemexp.cohort.findings import Cell, Findings, column_letter
-from hemexp.cohort.reading.headers import read_header, read_unit
-from hemexp.cohort.reading.sheet import Sheet
+from hemexp.cohort.headers import read_header, read_unit
+from hemexp.cohort.tables.sheet import Sheet
 
 FIRST_ROWS = 20  # the headers are in one of these
 SHOWN = 5  # cells in a message

@@ -8,10 +8,10 @@ from zipfile import BadZipFile, is_zipfile
 from python_calamine import CalamineError
 
 from hemexp.cohort.findings import Cell, Findings
-from hemexp.cohort.reading.parquet import read_parquet
-from hemexp.cohort.reading.sheet import Sheet
-from hemexp.cohort.reading.text_file import read_text_file
-from hemexp.cohort.reading.workbook import read_workbook
+from hemexp.cohort.tables.parquet import read_parquet
+from hemexp.cohort.tables.sheet import Sheet
+from hemexp.cohort.tables.text_file import read_text_file
+from hemexp.cohort.tables.workbook import read_workbook
 from hemexp.config import TIDY_FILES, WORKBOOKS
 
 BOOK_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")

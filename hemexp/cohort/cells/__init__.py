@@ -1,0 +1,28 @@
+"""The cells of one column: converted to numbers, codes, times and ids, or described by their looks."""
+
+from hemexp.cohort.cells.codes import read_code, sex, yes_no
+from hemexp.cohort.cells.convert import is_blank, is_blank_column
+from hemexp.cohort.cells.ids import ids, serials
+from hemexp.cohort.cells.looks import cell_units, date_orders, looks_like, mixes_dates, plain_numbers
+from hemexp.cohort.cells.numbers import blood_pressure, numbers
+from hemexp.cohort.cells.times import clocks, hours, times
+
+__all__ = [
+    "blood_pressure",
+    "cell_units",
+    "clocks",
+    "date_orders",
+    "hours",
+    "ids",
+    "is_blank",
+    "is_blank_column",
+    "looks_like",
+    "mixes_dates",
+    "numbers",
+    "plain_numbers",
+    "read_code",
+    "serials",
+    "sex",
+    "times",
+    "yes_no",
+]

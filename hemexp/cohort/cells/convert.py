@@ -1,0 +1,149 @@
+"""Convert the cells of a column; a cell that cannot be converted is a finding.
+
+A column that holds numbers or dates stays one. In other columns each distinct cell is converted once.
+"""
+
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hemexp.cohort.findings import RecordFindings, count_values
+from hemexp.cohort.headers import clean
+
+
+class Rule(str):
+    """The rule that a cell breaks; a converter returns it in the place of a value."""
+
+
+LARGEST = 1e15  # Excel keeps 15 digits of a number; every value of these tables is far smaller
+ZERO_WIDTH = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+MISSING_TEXTS = {*"-/.?", "--", "---", "??", "na", "n/a", "n.a", "n.a.", "nan", "none", "null", "nk", "unk"}
+MISSING_TEXTS |= {"unknown", "missing", "not known", "not done", "not available", "nd", "n.d.", "n/k"}
+MISSING_TEXTS |= {"无", "不详", "未知", "未查", "未测", "未做", "未记录", "不明", "不清楚", "缺失", "时间不详"}
+MISSING_TEXTS |= {"unbekannt", "nicht bekannt", "k.a.", "k. a.", "keine angabe", "onbekend", "inconnu", "nc"}
+MISSING_TEXTS |= {"desconocido"}
+MISSING_TEXTS |= {"sconosciuto", "non noto", "desconhecido", "unclear", "unwitnessed", "wake-up", "wake up"}
+MISSING_TEXTS |= {"wakeup", "醒后卒中"}
+
+MISSING = Rule("text that says that there is no value")
+NUMBER_RULE = Rule("a number, or an empty cell; correct the cell or clear it")
+_EXACT = Rule("an exact number, or an empty cell; enter the number or clear the cell")
+
+
+def clean_cell(text: str) -> str:
+    """Return a text without differences of case, width and dashes, and without zero-width characters."""
+    return clean(text) if text.isascii() else re.sub("[−–—]", "-", clean(text.translate(ZERO_WIDTH)))
+
+
+def cell_text(value: object) -> str:
+    """Return a cell as text; a whole number has no decimals."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    text = str(value).strip()
+    return text if text.isascii() else unicodedata.normalize("NFKC", text.translate(ZERO_WIDTH)).strip()
+
+
+def is_blank(cells: pd.Series) -> pd.Series:
+    """Return which cells are missing or contain only white space."""
+    return cells.isna() if not is_object(cells) else cells.isna() | test_texts(cells, lambda text: not text.strip())
+
+
+def is_blank_column(cells: pd.Series) -> bool:
+    """Return whether no cell holds anything."""
+    return bool(is_blank(cells).all())
+
+
+def is_object(cells: pd.Series) -> bool:
+    """Return whether a column may hold texts."""
+    return pd.api.types.is_object_dtype(cells) or pd.api.types.is_string_dtype(cells)
+
+
+def test_texts(cells: pd.Series, condition: Callable[[str], bool]) -> pd.Series:
+    """Return which cells hold a text that fulfils a condition."""
+    values = [isinstance(value, str) and condition(value) for value in cells.tolist()]
+    return pd.Series(values, index=cells.index, dtype=bool)
+
+
+def is_text(cells: pd.Series) -> pd.Series:
+    """Return which cells hold text."""
+    return test_texts(cells, lambda text: True)
+
+
+def distinct_texts(cells: pd.Series) -> set[str]:
+    """Return the distinct texts of a column."""
+    return {value for value in cells.tolist() if isinstance(value, str)} if is_object(cells) else set()
+
+
+def is_number(cells: pd.Series) -> bool:
+    """Return whether a column holds numbers only."""
+    return pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells)
+
+
+def convert_each(cells: pd.Series, convert: Callable[[Any], object]) -> pd.Series:
+    """Convert every distinct cell once; a blank cell is NaN."""
+    if not is_object(cells):
+        codes, distinct = pd.factorize(cells)
+        values = pd.Series([*map(convert, distinct.tolist()), math.nan], dtype=object)  # the last has code -1: missing
+        return values.iloc[codes].set_axis(cells.index).rename(str(cells.name))
+
+    @lru_cache(maxsize=None, typed=True)  # typed: 1, 1.0 and True are different cells
+    def convert_once(value: object) -> object:
+        return math.nan if isinstance(value, str) and not value.strip() else convert(value)
+
+    results = [math.nan if value is None or value != value else convert_once(value) for value in cells.tolist()]
+    return pd.Series(results, index=cells.index, dtype=object, name=cells.name)
+
+
+def convert_cells(
+    cells: pd.Series, convert: Callable[[Any], object], problem: str, findings: RecordFindings
+) -> pd.Series:
+    """Convert every distinct cell; a cell that breaks a rule is NaN and an error, a text such as NA is NaN."""
+    results = convert_each(cells, convert)
+    refused = results[[isinstance(result, Rule) for result in results]]
+    for rule, group in refused.groupby(refused, sort=False):
+        if rule == MISSING:
+            counts = count_values(cells[group.index])
+            message = f"{cells.name} is {counts}; {len(group)} cells with such a text are read as empty"
+            add_one("warning", "missing_text", cells, group.index, message, findings)
+        else:
+            report(cells, group.index, problem, str(rule), findings)
+    return results.mask(results.index.isin(refused.index))
+
+
+def report(cells: pd.Series, records: Iterable[Any], problem: str, rule: str, findings: RecordFindings) -> None:
+    """Add errors for cells that break a rule: one for each of a few cells, or one for all."""
+    name, rows = str(cells.name), [int(record) for record in records]
+    summary = f"{name} is {count_values(cells[rows])}; rule: {rule}" if rows else ""
+
+    def text(record: int) -> str:
+        return str(cells[record])[:40]
+
+    def message(record: int) -> str:
+        return f"{name} is {text(record)!r}; rule: {rule}"
+
+    findings.each("error", problem, rows, name, message, text, summary)
+
+
+def add_one(
+    severity: str, problem: str, cells: pd.Series, records: Iterable[Any], message: str, findings: RecordFindings
+) -> None:
+    """Add one finding about all of these records, at the cell of the first."""
+    rows = [int(record) for record in records]
+    if rows:
+        cell = findings.locate(rows[0], str(cells.name))
+        patient, value = findings.patients[rows[0]], str(cells[rows[0]])[:40]
+        findings.findings.add(severity, problem, cell, message, patient, value, repeat(cell, len(rows) - 1))
+
+
+def as_float(value: object) -> float:
+    """Return a number as float; anything else is NaN."""
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        return float(value)
+    return math.nan

@@ -1,0 +1,156 @@
+"""Guess what each column of a table holds, from its header and its values; ask where a guess would not be safe."""
+
+import pandas as pd
+
+from hemexp.cohort.headers import FACTORS, squeeze, synonyms
+from hemexp.cohort.mapping.mapping import INPUT, UNUSED
+from hemexp.cohort.mapping.matched_table import MatchedTable
+from hemexp.cohort.mapping.side_by_side import find_bare_times, number_scans, tell_hours_apart, tell_times_apart
+from hemexp.cohort.mapping.units import get_factor
+
+ESSENTIAL = {  # a doubtful guess of these is asked
+    "patient_id", "HM_volume", "ED_volume", "scan_time", "scan_date", "onset_time", "onset_date", "hours_from_onset",
+    "hours_from_first_scan", "onset_to_first_scan",
+}  # fmt: skip
+_LOOKS = {  # what the cells of a kind look like
+    "number": {"number"}, "whole": {"number"}, "volume": {"number"}, "hours": {"number", "duration", "clock"},
+    "yes_no": {"yes_no"}, "sex": {"sex", "yes_no"}, "pressure": {"pressure"}, "time": {"time"}, "date": {"time"},
+    "clock": {"clock"}, "event": {"text", "number"},
+}  # fmt: skip
+_MEASURES = {"number", "volume", "hours"}
+_KIND_WORDS = {
+    "number": "numbers", "whole": "whole numbers", "volume": "volumes", "hours": "hours", "yes_no": "yes or no",
+    "sex": "male or female", "pressure": "such as 180/90", "time": "dates", "date": "dates", "clock": "times of day",
+}  # fmt: skip
+_COUNTERS = {"序号", "no", "nr"}  # they may count the rows
+
+
+def guess_meanings(table: MatchedTable) -> None:
+    """Guess the meaning of every column from its header and its values."""
+    for column, header in zip(table.columns, table.headers, strict=True):
+        column.sure = "header" if header.means else ""
+    _find_patient_id(table)
+    find_bare_times(table)
+    number_scans(table)
+    tell_times_apart(table)
+    tell_hours_apart(table)
+    if table.asks:
+        _drop_what_does_not_fit(table)
+        _ask_about_doubtful(table)
+    _choose_among_doubled(table)
+    _set_rows(table)
+
+
+def _find_patient_id(table: MatchedTable) -> None:
+    """Take a first column without a header as the patient id, as in the published Table 1."""
+    without_header = not table.positions("patient_id") and table.sheet.header and not table.sheet.header[0]
+    if without_header and table.cells(0).notna().all() and table.cells(0).nunique() > 1:
+        table.columns[0].means, table.columns[0].sure = "patient_id", "first column without a header"
+
+
+def _drop_what_does_not_fit(table: MatchedTable) -> None:
+    """Leave out a column whose values are not of the kind that its header says, unless it is essential."""
+    for i, column in enumerate(table.columns):
+        known = table.known.get(column.means)
+        expected = _LOOKS.get(known.kind) if known else None
+        if known is None or expected is None or table.cells(i).isna().all():
+            continue
+        looks = table.looks(i)
+        if "yes_no" in looks and (known.kind in _MEASURES or known.kind == "event") and known.unit != "years":
+            column.means, column.sure = UNUSED, f"{known.meaning}? the values are yes and no"
+            continue
+        if known.kind in FACTORS or known.units:
+            unit = table.headers[i].unit
+            if unit and get_factor(known.name, unit) is None:
+                column.means, column.sure = UNUSED, f"{known.meaning}? not in {unit}"
+                continue
+        if looks & expected or known.name in ESSENTIAL:
+            continue
+        if known.kind in {"sex", "yes_no"} and table.cells(i).nunique() == 2:
+            continue  # its codes are asked
+        column.means, column.sure = UNUSED, f"{known.meaning}? the values are not {_KIND_WORDS[known.kind]}"
+
+
+def _ask_about_doubtful(table: MatchedTable) -> None:
+    """Ask about a column whose header contains the name of an essential column that was not found."""
+    found = {column.means for column in table.columns}
+    later = table.positions("HM_volume")
+    if all(table.is_later(i) for i in later):
+        found.discard("HM_volume")
+    doubtful: dict[str, list[int]] = {}
+    for i, (header, column) in enumerate(zip(table.headers, table.columns, strict=True)):
+        known = table.known.get(header.guess)
+        if known is None or column.means != UNUSED or table.cells(i).isna().all():
+            continue
+        column.sure = column.sure or f"perhaps {known.meaning}"
+        if known.name in ESSENTIAL - found and table.looks(i) & _LOOKS.get(known.kind, table.looks(i)):
+            doubtful.setdefault(known.name, []).append(i)
+    for name, positions in doubtful.items():
+        meaning = table.known[name].meaning.lower()
+        if later and name == "HM_volume":  # the columns that are found are not of the first scan
+            table.ask(
+                positions, "means", "Is this the hematoma volume of the first scan?", [f"{name} of scan 1", UNUSED]
+            )
+            for i in later:
+                table.columns[i].scan = 1 + (table.columns[i].scan or 0)
+        elif len(positions) == 1:
+            table.ask(positions, "means", f"Is this the {meaning}?", [name, UNUSED])
+        else:
+            table.ask_which(positions, name)
+
+
+def _choose_among_doubled(table: MatchedTable) -> None:
+    """Ask which of several columns holds a value; in a tidy table it is the one that has our own name."""
+    groups: dict[tuple[str, int | None], list[int]] = {}
+    for i, column in enumerate(table.columns):
+        if column.means not in {UNUSED, INPUT}:
+            groups.setdefault((column.means, column.scan), []).append(i)
+    for (name, _), positions in groups.items():
+        filled = [i for i in positions if table.cells(i).notna().any()]
+        if len(positions) > 1 and len(filled) <= 1:
+            for i in set(positions) - set(filled or positions[:1]):
+                table.columns[i].means, table.columns[i].sure = UNUSED, "empty"
+        elif len(positions) > 1 and table.asks:
+            expected = _LOOKS.get(table.known[name].kind, set())
+            fits = [i for i in filled if table.looks(i) & expected]
+            for i in set(positions) - set(fits) if fits else ():
+                table.columns[i].means, table.columns[i].sure = UNUSED, f"{table.known[name].meaning}? other values"
+            positions = fits or positions
+            if len(positions) == 1:
+                continue
+            kept = _choose_equal(table, positions, name)
+            if kept is None:
+                table.ask_which(positions, name)
+                continue
+            for i in set(positions) - {kept}:
+                table.columns[i].means, table.columns[i].sure = UNUSED, f"{table.label(kept)} is used"
+        elif [table.sheet.header[i] for i in positions].count(name) == 1:
+            for i in positions:
+                if table.sheet.header[i] != name:
+                    table.columns[i].means, table.columns[i].sure = UNUSED, f"another column is {name}"
+
+
+def _choose_equal(table: MatchedTable, positions: list[int], name: str) -> int | None:
+    """Return which of several columns is used where the choice changes nothing; None where it matters."""
+    if table.known[name].role == "outcome":  # label.column names the others by their headers
+        exact = [i for i in positions if squeeze(table.sheet.header[i]) in synonyms()]
+        return (exact or positions)[0]
+    if name != "patient_id":
+        return None
+    named = [i for i in positions if squeeze(table.sheet.header[i]) not in _COUNTERS]
+    if len(named) == 1:
+        return named[0]
+    ids = [table.cells(i) for i in named]
+    is_filled = all(column.notna().all() for column in ids)
+    codes = {tuple(pd.factorize(column)[0]) for column in ids}
+    return named[0] if table.is_alone and is_filled and len(codes) == 1 else None
+
+
+def _set_rows(table: MatchedTable) -> None:
+    """Decide whether a row is a scan or a patient."""
+    levels = [table.known[each.means] for each in table.columns if each.means in table.known]
+    is_wide = any(column.scan is not None for column in table.columns)
+    about_scans = any(known.of == "scan" and known.role != "extra" for known in levels)
+    ids = table.positions("patient_id")
+    repeats = table.kind != "workbook" and bool(ids) and bool(table.cells(ids[0]).dropna().duplicated().any())
+    table.mapping.rows = "scan" if not is_wide and (about_scans or repeats) else "patient"
