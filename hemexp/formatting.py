@@ -53,6 +53,11 @@ def count(value: Any) -> str:
     return "–" if value is None else f"{int(value):,}"
 
 
+def plural(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 patient``, ``2 patients``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def ordinal(number: int) -> str:
     """Return a number's place in a row: ``2nd``."""
     ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")

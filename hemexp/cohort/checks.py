@@ -212,7 +212,8 @@ def _check_unit(firsts: pd.DataFrame, findings: RecordFindings) -> None:
     if 0 < median < 500:
         message = (
             f"the median HM_volume of the first scans is {median:g}, which is {median / 1000:g} mL; "
-            "rule: volumes are in 10^-3 mL; if these are mL, multiply them by 1000"
+            "rule: volumes are in 10^-3 mL; if these are mL, write unit: mL for the column in mapping.yaml, or multiply them "
+            "by 1000"
         )
         add = findings.findings.error if len(firsts) >= _SMALL_COHORT else findings.findings.warn
         add("volume_unit", findings.locate(int(firsts.index[0]), "HM_volume"), message, value=median)

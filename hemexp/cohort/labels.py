@@ -33,7 +33,8 @@ def label_patients(scans: pd.DataFrame, label: LabelConfig, mapping: Mapping | N
         A row a patient in table order: ``patient_id, first_scan_serial, expansion`` (1, 0 or NaN),
         ``hours_to_expansion`` (from onset to the first scan with expansion), ``reason`` (expanded, no_growth,
         no_scan_in_window, no_followup, time_unknown or volume_unknown; of a column outcome_yes, outcome_no or
-        outcome_unknown), and of the scan that decided ``growth_ml, growth_percent, deciding_scan_serial``.
+        outcome_unknown), and of the scan that decided ``growth_ml, growth_percent, deciding_scan_serial,
+        deciding_scan_time``.
 
     Raises:
         UserError: the cohort does not hold what the definition needs.
@@ -134,6 +135,7 @@ def _label_growth(scans: pd.DataFrame, label: GrowthLabelConfig, table: pd.DataF
             "growth_ml": (growth / 1000).round(3),
             "growth_percent": (100 * growth / first_volume.where(first_volume > 0)).round(1),
             "deciding_scan_serial": scans["scan_serial"],
+            "deciding_scan_time": scans["scan_time"],
         }
     ).reindex(deciding)
     first_hours = scans["hours_from_onset"].where(expanded).groupby(patients, sort=False).min()
@@ -144,7 +146,7 @@ def _label_growth(scans: pd.DataFrame, label: GrowthLabelConfig, table: pd.DataF
 def _complete(table: pd.DataFrame) -> pd.DataFrame:
     """Add the other columns of the table of labels to an outcome that does not come from the scans."""
     reason = table["expansion"].map({1.0: "outcome_yes", 0.0: "outcome_no"}).fillna("outcome_unknown")
-    empty = {"growth_ml": np.nan, "growth_percent": np.nan, "deciding_scan_serial": None}
+    empty = {"growth_ml": np.nan, "growth_percent": np.nan, "deciding_scan_serial": None, "deciding_scan_time": pd.NaT}
     return table.assign(hours_to_expansion=np.nan, reason=reason.to_numpy(dtype=object), **empty)
 
 

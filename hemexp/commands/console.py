@@ -11,7 +11,7 @@ from hemexp.cohort.find_column import describe_left_out, list_columns
 from hemexp.evaluation.metrics import auprc_by_chance
 from hemexp.files import result as results
 from hemexp.files.result import PredictionResult, RunResult, Score, describe_brain, get_wording
-from hemexp.formatting import interval_text, num, percent
+from hemexp.formatting import interval_text, num, percent, plural
 
 _WIDTH = 120  # columns, at least: a table that wraps cannot be read
 _OPTIMISM = {"apparent": "apparent", "corrected": "Harrell's", "out_of_bag": "out of bag", "corrected_632plus": ".632+"}
@@ -155,10 +155,14 @@ def _conclusion_text(conclusion: str, claim: results.Claim | None) -> str:
 def _gap_notes(result: PredictionResult) -> list[str]:
     """Return a line on the inputs of the model without a value in all or in some of the patients."""
     absent = [name for name, number in result.missing_inputs.items() if number == result.num_patients]
-    parts = [f"of no patient: {list_columns(absent)}"] if absent else []
+    parts = [f"missing in all patients: {list_columns(absent)}"] if absent else []
     if others := len(result.missing_inputs) - len(absent):
-        parts.append(f"of some patients: {others} inputs (missing_inputs in result.json)")
-    return [f"inputs of the model without a value, filled as gaps: {'; '.join(parts)}"] if parts else []
+        parts.append(f"missing in some patients: {plural(others, 'input')} (missing_inputs in result.json)")
+    notes = [f"inputs of the model without a value, filled as gaps: {'; '.join(parts)}"] if parts else []
+    if result.unknown_levels:
+        levels = [f"{level} ({plural(number, 'patient')})" for level, number in result.unknown_levels.items()]
+        notes.append(f"texts that the training part did not have: {list_columns(levels)}; treated as none of its texts")
+    return notes
 
 
 def _brain_notes(result: Result) -> list[str]:

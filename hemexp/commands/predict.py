@@ -13,7 +13,7 @@ from hemexp.cohort.labels import can_label, label_patients, without_label
 from hemexp.cohort.load import load_cohort
 from hemexp.commands.console import print_prediction_summary
 from hemexp.config import BaselineConfig, PredictConfig, build_label
-from hemexp.data.features import fixed_inputs, input_table
+from hemexp.data.features import count_unknown_levels, fixed_inputs, input_table
 from hemexp.data.split import PARTS, patient_keys
 from hemexp.errors import UserError
 from hemexp.evaluation.calibration import calibration
@@ -114,6 +114,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
         comparison=comparison,
         brain_missing_items=brain_missing_items,
         missing_inputs=_count_missing(predictor.features, raw),
+        unknown_levels=count_unknown_levels(cohort.patients, predictor.features),
         calibration=CalibrationByStage(test=calibration(outcomes, risks[None])),
         prevalence_baseline=prevalence_scores(outcomes, trained.events_train / trained.num_train),
         seconds=round(time.perf_counter() - started, 2),

@@ -16,6 +16,7 @@ from hemexp.evaluation.sample_size import num_fitted_inputs
 from hemexp.files.result import DataSource, PatientFlow, RunResult
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv, write_json, write_text
+from hemexp.formatting import plural
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,7 @@ def log_start(cfg: TrainConfig, result: RunResult, resume: bool) -> None:
     if cfg.features.name in {"available", "columns"} and cfg.model.inputs is None:
         log.info("inputs: %s", list_columns(result.inputs))
     if counts := result.data.findings:
-        log.info("%d data-quality warnings of %d kinds: prepare.py lists each cell", sum(counts.values()), len(counts))
+        total, kinds = plural(sum(counts.values()), "data-quality warning"), plural(len(counts), "kind")
+        log.info("%s of %s: prepare.py lists each cell", total, kinds)
     if resume:
         log.info("resuming from checkpoints/last.ckpt")

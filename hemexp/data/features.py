@@ -152,6 +152,24 @@ def input_table(patients: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(columns, index=patients.index, dtype="float64")
 
 
+def count_unknown_levels(patients: pd.DataFrame, names: Sequence[str]) -> dict[str, int]:
+    """Return the patients whose text is not a level of an input, by column and text: ``Centre=D`` is 0 in all of them.
+
+    Args:
+        patients: one row a patient.
+        names: of the inputs.
+    """
+    columns = {column: None for name in names if (column := get_column(name, patients.columns)) != name}
+    counts = {}
+    for column in columns:
+        if column in patients and column not in {place for place, _, _ in _LOGARITHMS.values()}:
+            levels = {name.removeprefix(f"{column}=") for name in names if name.startswith(f"{column}=")}
+            texts = _as_text(patients[column]).dropna()
+            for level, number in texts[~texts.isin(levels)].value_counts().items():
+                counts[f"{column}={level}"] = int(number)
+    return counts
+
+
 def feature_caveats(names: Sequence[str]) -> list[str]:
     """Return the caveats of a set of inputs, as codes for result.json."""
     treatments = {name for name, column in c.known_columns().items() if column.known == "treatment"}

@@ -436,6 +436,11 @@ class PredictionResult(_Block):
     missing_inputs: dict[str, Count] = entry(
         "inputs of the model that have no value, with the number of patients; they count as gaps", default_factory=dict
     )
+    unknown_levels: dict[str, Count] = entry(
+        "texts of a column that the training part did not have, as column=text, with the number of patients; "
+        "they count as none of the known texts",
+        default_factory=dict,
+    )
     brain_missing_items: dict[str, int] = entry(_BRAIN_MISSING, default_factory=dict)
 
 

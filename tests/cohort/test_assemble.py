@@ -171,3 +171,38 @@ def test_a_cohort_without_a_volume_is_a_warning_that_says_what_to_do(tmp_path: P
 def test_a_table_without_a_patient_id_is_an_error(tmp_path: Path):
     with pytest.raises(CohortError, match="no column is a patient id"):
         read(tmp_path, ct=SCANS.drop(columns="Patient ID"))
+
+
+def first_rows_only(*names: str) -> pd.DataFrame:
+    """Return the scans with these columns on the first row of each patient only."""
+    later = SCANS["Patient ID"].duplicated()
+    table = SCANS.drop(columns="Scan serial").assign(CT=[1, 2, 1], Age=[60, 60, 70])
+    table[list(names)] = table[list(names)].mask(later)
+    return table
+
+
+def test_an_id_on_the_first_row_of_a_patient_holds_for_its_further_scans(tmp_path: Path):
+    for names in (["Patient ID", "Age"], ["Patient ID", "Onset time"]):
+        cohort = read(tmp_path, ct=first_rows_only(*names))
+        assert cohort.scans[KEYS].to_numpy().tolist() == [["P1", 0], ["P1", 1], ["P2", 0]]
+        (finding,) = [f for f in cohort.findings.rows if f.problem == "ids_filled"]
+        assert "1 rows have no patient id; each is read as a further scan of the patient above" in finding.message
+
+
+def test_a_scan_number_shows_which_rows_continue_a_patient(tmp_path: Path):
+    table = first_rows_only("Patient ID").rename(columns={"CT": "Scan number of patient"})
+    mapped = table.drop(columns=["Age", "Onset time"]).rename(columns={"Scan number of patient": "Visit number"})
+    assert read(tmp_path, ct=mapped).scans["patient_id"].tolist() == ["P1", "P1", "P2"]
+
+
+def test_a_missing_id_is_an_error_where_nothing_shows_whose_scan_it_is(tmp_path: Path):
+    with pytest.raises(CohortError, match="the patient id is empty; rule: every row has a patient id"):
+        read(tmp_path, ct=first_rows_only("Patient ID"))
+
+
+def test_merged_ids_hold_for_all_of_their_rows(tmp_path: Path):
+    path = tmp_path / "merged.xlsx"
+    with pd.ExcelWriter(path, engine="xlsxwriter") as writer:
+        SCANS.drop(columns=["Scan serial"]).to_excel(writer, index=False)
+        writer.sheets["Sheet1"].merge_range("A2:A3", "P1")
+    assert load(path).scans["patient_id"].tolist() == ["P1", "P1", "P2"]

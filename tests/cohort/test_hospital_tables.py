@@ -395,3 +395,22 @@ def test_the_volume_of_a_later_scan_is_not_taken_for_the_first(tmp_path: Path):
     answers = {"Hematoma volume bei Eintritt (ml)": "HM_volume of scan 1"}
     scans = load(tmp_path / "export.xlsx", answers, tmp_path).scans
     assert scans.groupby("scan_index")["HM_volume"].unique().map(list).tolist() == [[20_000], [30_000]]
+
+
+@pytest.mark.parametrize(
+    ("answer", "hours"),
+    [("24 from first scan", [2, 26]), ("24 From onset.", [2, 24]), ("36 from onset", [2, 36]), ("unknown", [2, None])],
+)
+def test_the_time_of_a_scan_that_only_its_header_tells_is_asked(answer: str, hours: list[float | None], tmp_path: Path):
+    table = pd.DataFrame(
+        {
+            "Patient": ["A", "B"],
+            "Onset to CT (h)": [2, 2],
+            "Baseline volume (mL)": [10, 20],
+            "24h volume (mL)": [19, 20],
+        }
+    )
+    table.to_csv(tmp_path / "wide.csv", index=False)
+    scans = load(tmp_path / "wide.csv", {"24h volume (mL)": answer}).scans
+    expected = pd.Series(hours * 2, name="hours_from_onset", dtype=float)
+    pd.testing.assert_series_equal(scans["hours_from_onset"], expected)

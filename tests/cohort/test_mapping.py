@@ -45,11 +45,21 @@ def test_yes_and_no_are_texts_not_booleans(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
+    "answer", ["0 = male, 1 = female", "0=Male,1=Female", "1 = female; 0 = male", "'0: male, 1: female'"]
+)
+def test_an_answer_may_be_written_differently(answer: str, tmp_path: Path):
+    (question,) = read(MAPPING.to_yaml().replace("answer: null", f"answer: {answer}"), tmp_path).questions
+    assert question.answer == "0 = male, 1 = female"
+
+
+@pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("means: HM_volume", "means: HM_volum", "did you mean HM_volume"),
         ("rows: scan", "rows: visit", "rows is 'visit'; rule: scan or patient"),
         ("scan: 1", "scan: first", "rule: 0 for the first scan"),
+        ("scan: 1", "scan: true", "rule: 0 for the first scan"),
+        ("scan: 1", "scan: 1, hours: 24", "rule: such as 24 from first scan"),
         ("letter: D", "leter: D", "there is no key 'leter'"),
         ("answer: null", "answer: male", "rule: one of 0 = male, 1 = female | 1 = male, 0 = female"),
         ("tables:", "tabels:", "has no tables"),

@@ -223,7 +223,7 @@ def test_prepare_writes_four_tables(workbooks: Path, tmp_path: Path):
     assert (patients["scan_index"] == 0).all()
     assert labels.columns.tolist() == [
         "patient_id", "first_scan_serial", "expansion", "hours_to_expansion", "reason", "growth_ml", "growth_percent",
-        "deciding_scan_serial",
+        "deciding_scan_serial", "deciding_scan_time",
     ]  # fmt: skip
     assert labels["hours_to_expansion"].notna().equals(labels["expansion"] == 1)
     assert quality.columns.tolist() == [

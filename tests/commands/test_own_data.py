@@ -116,7 +116,12 @@ def test_a_prediction_names_the_inputs_that_the_file_lacks(
     assert np.isfinite(probabilities(tmp_path / "other")).all()
     assert other.num_test == 0  # the file does not hold the outcome
     printed = capsys.readouterr().out
-    assert "without a value, filled as gaps: of no patient: Score; of some patients: 1 inputs" in printed
+    assert (
+        "without a value, filled as gaps: missing in all patients: Score; missing in some patients: 1 input ("
+        in printed
+    )
+    assert other.unknown_levels.keys() == {"Centre=new"}
+    assert "texts that the training part did not have: Centre=new (" in printed
 
 
 def test_a_growth_model_predicts_patients_without_volumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

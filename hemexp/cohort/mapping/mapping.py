@@ -1,5 +1,6 @@
 """The mapping of columns in mapping.yaml, which a user sees, corrects and gives back."""
 
+import re
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -8,8 +9,12 @@ from typing import Any, TypeVar
 import yaml
 
 from hemexp.cohort.columns import known_columns
+from hemexp.cohort.headers import squeeze
 from hemexp.errors import UserError
+from hemexp.formatting import plural
 
+HOURS = re.compile(r"(\d+(?:\.\d+)?) from (first scan|onset)")
+NO_HOURS = "unknown"
 UNUSED, INPUT = "unused", "input"  # the meanings of a column that hemexp does not know
 DATE_ORDERS = ("year_first", "day_first", "month_first", "day_first_swapped", "month_first_swapped")
 _T = TypeVar("_T")
@@ -27,6 +32,7 @@ class ColumnMapping:
         dates: one of `DATE_ORDERS`; ``…_swapped``: day and month are exchanged in the cells that are real dates.
         values: the code of each cell text, such as ``{"0": female, "1": male}``.
         scan: number of the scan from 0, where the scans of a patient stand side by side.
+        hours: of the scan of a volume, where no column holds its time: ``24 from first scan`` or ``24 from onset``.
         examples: the first values.
         sure: the reason for the guess.
     """
@@ -38,6 +44,7 @@ class ColumnMapping:
     dates: str | None = None
     values: dict[str, str] | None = None
     scan: int | None = None
+    hours: str | None = None
     examples: list[str] = field(default_factory=list)
     sure: str = ""
 
@@ -121,7 +128,8 @@ class OpenQuestions(UserError):
 
     def __init__(self, mapping: Mapping) -> None:
         self.mapping = mapping
-        lines = [f"{len(mapping.open_questions)} question(s) about the files are open; a guess would not be safe:"]
+        number = plural(len(mapping.open_questions), "open question")
+        lines = [f"{number} about the files; a guess would not be safe:"]
         for question in mapping.open_questions:
             lines.append(f"{question.table}, column {question.column}: {question.question}")
             if question.examples:
@@ -176,19 +184,37 @@ def read_mapping(path: Path) -> Mapping:
         for name in ("examples", "candidates"):
             values[name] = [_text(each) for each in _list(values.get(name) or [], place)]
         question = _build(Question, {**values, "answer": None if answer is None else _text(answer)}, place)
-        if question.answer is not None and question.answer not in question.candidates:
-            rule = " | ".join(question.candidates)
-            raise UserError(
-                f"{place}, column {question.column}: the answer is {question.answer!r}; rule: one of {rule}"
-            )
+        if question.answer is not None:
+            question.answer = _find_candidate(question, place)
         questions.append(question)
     return Mapping(tables=tables, questions=questions)
+
+
+def _find_candidate(question: Question, place: str) -> str:
+    """Return the candidate that an answer means; case, spaces, punctuation and the order of codes do not matter.
+
+    Raises:
+        UserError: the answer is not one of the candidates.
+    """
+
+    def normalize(text: str) -> list[str]:
+        return sorted(map(squeeze, re.split("[,;]", text)))
+
+    answer = str(question.answer)
+    found = [each for each in question.candidates if each == answer]
+    found = found or [each for each in question.candidates if normalize(each) == normalize(answer)]
+    if len(found) == 1:
+        return found[0]
+    if question.key == "hours" and HOURS.fullmatch(answer):
+        return answer
+    rule = " | ".join(question.candidates)
+    raise UserError(f"{place}, column {question.column}: the answer is {answer!r}; rule: one of {rule}")
 
 
 def _read_column(entry: Any, place: str) -> ColumnMapping:
     given = _checked_keys(entry, ColumnMapping, place)
     values = {key: value for key, value in given.items() if value is not None}  # an empty key is as if it were left out
-    for name in ("column", "letter", "means", "unit", "dates"):
+    for name in ("column", "letter", "means", "unit", "dates", "hours"):
         if values.get(name) is not None:
             values[name] = _text(values[name])
     column = _build(ColumnMapping, values, place)
@@ -204,8 +230,11 @@ def _read_column(entry: Any, place: str) -> ColumnMapping:
         if not isinstance(column.values, dict):
             raise UserError(f"{place}: values is {column.values!r}; rule: such as {{'0': female, '1': male}}")
         column.values = {_text(key): _text(value) for key, value in column.values.items()}
-    if column.scan is not None and not (isinstance(column.scan, int) and column.scan >= 0):
+    if column.scan is not None and not (type(column.scan) is int and column.scan >= 0):
         raise UserError(f"{place}: scan is {column.scan!r}; rule: 0 for the first scan, then 1, 2, ...")
+    if column.hours is not None and not (column.scan and HOURS.fullmatch(column.hours)):
+        rule = "such as 24 from first scan or 24 from onset, for a column with scan: 1 or more"
+        raise UserError(f"{place}: hours is {column.hours!r}; rule: {rule}")
     return column
 
 

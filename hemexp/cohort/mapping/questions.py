@@ -6,7 +6,7 @@ import pandas as pd
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.headers import clean
-from hemexp.cohort.mapping.mapping import UNUSED, ColumnMapping, Mapping, Question
+from hemexp.cohort.mapping.mapping import NO_HOURS, UNUSED, ColumnMapping, Mapping, Question
 from hemexp.cohort.mapping.matched_table import MatchedTable
 
 _TIME_WORDS = (
@@ -57,8 +57,11 @@ def ask_for_times(matches: list[MatchedTable]) -> None:
             if other is not match
         )
         untimed = set() if is_timed_elsewhere else {scan for scan in scans - timed if scan is None or scan > 0}
+        asked = len(match.questions)
         if untimed or needs_onset:
             _ask_for_times_of(match, sorted(untimed, key=str), needs_onset)
+        if len(match.questions) == asked:
+            _ask_for_hours_in_headers(match, untimed)
 
 
 def _ask_for_times_of(table: MatchedTable, scans: list[int | None], needs_onset: bool) -> None:
@@ -85,6 +88,15 @@ def _ask_for_times_of(table: MatchedTable, scans: list[int | None], needs_onset:
                 column.unit = table.unit_of_header(i, "hours_from_onset")
 
 
+def _ask_for_hours_in_headers(table: MatchedTable, scans: set[int | None]) -> None:
+    """Ask whether a scan without a time was at the hours in the header of its volume, such as ``24 h volume``."""
+    for i in table.positions("HM_volume"):
+        kind, hours = table.headers[i].occasion or ("", 0)
+        if table.columns[i].scan in scans and kind == "hours":
+            question = "No column holds the time of this scan. When was it? You may write another number of hours."
+            table.ask([i], "hours", question, [f"{hours} from first scan", f"{hours} from onset", NO_HOURS])
+
+
 def apply_answers(mapping: Mapping) -> None:
     """Set what the answered questions say in the columns of the mapping."""
     for question in mapping.questions:
@@ -98,6 +110,9 @@ def apply_answers(mapping: Mapping) -> None:
             pairs = (pair.split(" = ") for pair in question.answer.split(", "))
             for column in columns.values():
                 column.values = dict(pairs)
+        elif question.key == "hours":
+            for column in columns.values():
+                column.hours = None if question.answer == NO_HOURS else question.answer
         else:
             name, _, number = question.answer.partition(" of scan ")
             for column in columns.values():

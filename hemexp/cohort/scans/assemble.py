@@ -115,6 +115,7 @@ class _Assembly:
         self._sort_scans()
         for records in self.patients:
             self._link_patients(records)
+        self._join_day_and_clock("onset")
         self._fill_patients()
         self._compare_first_serials()
         self._work_out_hours()
@@ -339,10 +340,7 @@ class _Assembly:
     def _sort_scans(self) -> None:
         """Sort the scans of each patient: by their stated number, else by time."""
         scans, rank = self.scans, self.scans["patient_id"].map(self._rank)
-        for clock, day, time in (("scan_clock", "scan_day", "scan_time"), ("onset_clock", "onset_day", "onset_time")):
-            if clock in scans and day in scans:
-                scans[time] = scans[day] + scans[clock]
-                self.source.setdefault(time, self.source[day])
+        self._join_day_and_clock("scan")
         number = next((scans[name] for name in ("scan_index", "block", "scan_number") if name in scans), None)
         if number is None:
             number = self._find_order()
@@ -360,6 +358,13 @@ class _Assembly:
             self.scans["scan_index"] = index.astype("int64")
         else:
             self.scans["scan_index"] = counted
+
+    def _join_day_and_clock(self, stem: str) -> None:
+        """Make times of the columns with the date and the time of day."""
+        day, clock, scans = f"{stem}_day", f"{stem}_clock", self.scans
+        if day in scans and clock in scans:
+            scans[f"{stem}_time"] = scans[day] + scans[clock]
+            self.source.setdefault(f"{stem}_time", self.source[day])
 
     def _find_order(self) -> pd.Series:
         """Return the time by which scans are sorted; missing where a scan of the patient has none: as in the table."""
@@ -437,7 +442,8 @@ class _Assembly:
         onset = scans.get("onset_time", pd.Series(pd.NaT, index=scans.index, dtype="datetime64[us]"))
         since_onset = ((scans["scan_time"] - onset).dt.total_seconds() / _SECONDS).fillna(missing)
         given_onset, given_first = scans.get("hours_from_onset", missing), scans.get("hours_from_first_scan", missing)
-        since_first = since_first.fillna(given_onset - at_first(given_onset)).where(~is_first, 0.0)
+        to_first = at_first(given_onset).fillna(scans.get("onset_to_first_scan", missing))
+        since_first = since_first.fillna(given_onset - to_first).where(~is_first, 0.0)
         scans["hours_from_first_scan"] = given_first.fillna(since_first).round(6)
         to_first = at_first(given_onset.fillna(since_onset)).round(6)
         scans["onset_to_first_scan"] = scans.get("onset_to_first_scan", missing).fillna(to_first)

@@ -10,7 +10,7 @@ from hemexp.cohort import cells
 from hemexp.cohort import columns as c
 from hemexp.cohort.findings import Cell, Findings, RecordFindings, column_letter
 from hemexp.cohort.headers import UNIT_OF, clean, read_unit
-from hemexp.cohort.mapping.mapping import INPUT, UNUSED, ColumnMapping, TableMapping
+from hemexp.cohort.mapping.mapping import HOURS, INPUT, UNUSED, ColumnMapping, TableMapping
 from hemexp.cohort.mapping.units import get_factor
 from hemexp.cohort.tables.sheet import Sheet
 from hemexp.types import Array
@@ -24,7 +24,9 @@ _TOTALS = re.compile(
 _POINTS = ("分", "points", "point", "pts", "punkte", "puntos", "punti")
 _IDENTITY = r"name$|^name|姓名|birth|出生|dob|phone|电话|address|地址|身份证|passport|email|住院号|病案号|initials"
 
-_NO_ID = "the patient id is empty; rule: every row has a patient id; enter it"
+_NO_ID = (
+    "the patient id is empty; rule: every row has a patient id; enter it, also in the rows of a patient's later scans"
+)
 
 
 @dataclass(eq=False)
@@ -109,11 +111,26 @@ def read_records(sheet: Sheet, mapping: TableMapping, findings: Findings) -> Rec
         for each, series in values.items():
             target[each] = series
             positions[each, column.scan] = position
+    for position, column in enumerate(mapping.columns):
+        if column.hours and column.scan is not None:
+            _add_hours(blocks[column.scan], positions, position, column)
     if blocks:
         return _stack_blocks(sheet, shared, blocks, positions, record, tuple(own_inputs), findings)
     frame = pd.DataFrame(shared, index=range(len(record)))
     place: dict[str, int | Array] = {name: position for (name, _), position in positions.items()}
     return Records(sheet, frame, record, place, tuple(own_inputs))
+
+
+def _add_hours(
+    block: dict[str, pd.Series], positions: dict[tuple[str, int | None], int], position: int, column: ColumnMapping
+) -> None:
+    """Give a scan with a volume but without a time the hours that the mapping states."""
+    found = HOURS.fullmatch(str(column.hours))
+    if found and column.means in block:
+        name = "hours_from_first_scan" if found[2] == "first scan" else "hours_from_onset"
+        stated = pd.Series(float(found[1]), index=block[column.means].index).where(block[column.means].notna())
+        block[name] = block[name].fillna(stated) if name in block else stated
+        positions.setdefault((name, column.scan), position)
 
 
 def _read_ids(sheet: Sheet, mapping: TableMapping, findings: Findings) -> pd.Series | None:
@@ -126,6 +143,7 @@ def _read_ids(sheet: Sheet, mapping: TableMapping, findings: Findings) -> pd.Ser
 
             record_findings = RecordFindings(blank, locate, findings)
             ids = cells.ids(sheet.columns[position].rename("patient_id"), record_findings)
+            ids = _fill_ids(ids, sheet, mapping, position, record_findings)
             rows = np.flatnonzero(ids == "")
             record_findings.each("error", "patient_id_missing", rows, "patient_id", lambda row: _NO_ID)
             if not column.column:
@@ -133,6 +151,36 @@ def _read_ids(sheet: Sheet, mapping: TableMapping, findings: Findings) -> pd.Ser
                 findings.warn("header_missing", cell, "the first column has no header; it is read as the patient id")
             return ids
     return None
+
+
+def _fill_ids(
+    ids: pd.Series, sheet: Sheet, mapping: TableMapping, position: int, findings: RecordFindings
+) -> pd.Series:
+    """Give a row without an id the id above it, where the table shows that it is a further scan of the same patient.
+
+    It shows so by merged cells, by a column of the patients that has values in exactly the rows with an id, or by scan
+    numbers that begin again in exactly these rows.
+    """
+    blank = (ids == "").to_numpy()
+    if mapping.rows != "scan" or not blank.any() or blank[0]:
+        return ids
+    continues = np.array([(int(row), position) in sheet.merged_with_above for row in sheet.rows]) & blank
+    for column, values in zip(mapping.columns, sheet.columns, strict=True):
+        known = c.known_columns().get(column.means)
+        if known is None or known.name == "patient_id":
+            continue
+        filled = ~cells.is_blank(values).to_numpy()
+        if known.of == "patient" and (filled == ~blank).all():
+            continues |= blank
+        elif known.name in {"scan_number", "scan_index"} and pd.api.types.is_numeric_dtype(values):
+            if ((values == values.min()).to_numpy() == ~blank).all():
+                continues |= blank
+    rows = np.flatnonzero(continues)
+    if len(rows):
+        message = f"{len(rows)} rows have no patient id; each is read as a further scan of the patient above"
+        places = [sheet.cell(int(row), position) for row in rows]
+        findings.findings.add("warning", "ids_filled", places[0], message, value=len(rows), others=places[1:])
+    return ids.mask(pd.Series(continues, index=ids.index)).ffill()
 
 
 def _own_name(sheet: Sheet, column: ColumnMapping) -> str | None:

@@ -25,6 +25,7 @@ class Sheet:
         header_row: the 0-based row of the header.
         simulated: whether the file is marked as made of simulated patients.
         uncalculated: names a column's position whose cells are formulas without values, with their number.
+        merged_with_above: 0-based row in the file and column of each cell that is merged with the one above.
     """
 
     file: str
@@ -35,6 +36,7 @@ class Sheet:
     header_row: int = 0
     simulated: bool = False
     uncalculated: dict[int, int] = field(default_factory=dict)
+    merged_with_above: set[tuple[int, int]] = field(default_factory=set)
 
     @cached_property
     def num_records(self) -> int:

@@ -11,6 +11,7 @@ import pandas as pd
 from hemexp.cohort.findings import Cell, Findings, column_letter
 from hemexp.cohort.headers import read_header, read_unit
 from hemexp.cohort.tables.sheet import Sheet
+from hemexp.formatting import plural
 
 FIRST_ROWS = 20  # the headers are in one of these
 SHOWN = 5  # cells in a message
@@ -174,7 +175,7 @@ def _filled_rows(columns: list[pd.Series]) -> np.ndarray[Any, Any]:
 def count_cells(cells: Sequence[Cell]) -> str:
     """Return the number of cells, with the addresses of the first ones."""
     shown = ", ".join(f"{cell.column}{cell.row}" for cell in cells[:SHOWN]) + (", ..." if len(cells) > SHOWN else "")
-    return f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'} ({shown})"
+    return f"{plural(len(cells), 'cell')} ({shown})"
 
 
 def warn_of_formula_errors(sheet: Cell, header: str, column: int, rows: Sequence[int], findings: Findings) -> None:

@@ -65,6 +65,8 @@ def _read_sheet(file: str, cells: CalamineSheet, xml: SheetXml, simulated: bool,
             table.warn_of_formula_errors(place, header[j], j, failed, findings)
         columns.append(column)
     sheet = table.build_sheet(file, cells.name, header, columns, header_row, findings, simulated)
+    for (top, left), (bottom, _) in merged:
+        sheet.merged_with_above.update((row, left) for row in range(top + 1, bottom + 1))
     _report_unseen(sheet, xml, merged, findings)
     return sheet
 
@@ -119,12 +121,12 @@ def _report_unseen(sheet: Sheet, xml: SheetXml, merged: Iterable[table.Range], f
         findings.add("warning", "hidden_columns", sheet.header_cell(hidden[0]), message, others=others)
     ranges = [
         (cell(top, left), cell(bottom, right))
-        for (top, left), (bottom, right) in merged
+        for (top, left), (bottom, right) in sorted(merged)
         if left < len(names) and records.intersection(range(top, bottom + 1))
     ]
     if ranges:
         shown = ", ".join(f"{first.column}{first.row}:{last.column}{last.row}" for first, last in ranges[: table.SHOWN])
-        message = f"merged cells ({len(ranges)}): {shown}; only the first cell has the value and the others are empty"
+        message = f"merged cells ({len(ranges)}): {shown}; only the first cell has the value. The others are empty, except that a patient id counts for all of them"
         others = [first for first, _ in ranges[1:]]
         advice = "unmerge them and fill every cell"
         findings.add("warning", "merged_cells", ranges[0][0], f"{message}; {advice}", others=others)
