@@ -1,5 +1,7 @@
 """Format numbers as text for the terminal, the figures and the page."""
 
+import sys
+from pathlib import Path
 from typing import Any, Protocol
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -51,6 +53,13 @@ def p_value(value: Any) -> str:
 def count(value: Any) -> str:
     """Return a whole number with a comma between thousands; a dash if it is not known."""
     return "–" if value is None else f"{int(value):,}"
+
+
+def program(command: str) -> str:
+    """Return how the user starts a command: ``python report.py`` in the sources, else ``hemexp report``."""
+    script = Path(sys.argv[0])
+    is_script = script.suffix == ".py" and script.name != "__main__.py"
+    return f"python {script.with_name(f'{command}.py')}" if is_script else f"hemexp {command}"
 
 
 def plural(number: int, noun: str) -> str:

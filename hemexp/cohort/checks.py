@@ -22,13 +22,14 @@ _MEASURED = {  # may be measured again at later scans
 _KEYS = {"patient_id", "scan_serial", "scan_index", "scan_time", "hours_from_onset", "hours_from_first_scan"}
 
 
-def check_scans(scans: pd.DataFrame, locate: CellLocator, findings: Findings) -> None:
+def check_scans(scans: pd.DataFrame, locate: CellLocator, findings: Findings, needs_volumes: bool = True) -> None:
     """Check a cohort's scans and add findings for the cells that break a rule, one for a column where they are many.
 
     Args:
         scans: a row a scan, labels 0 ... n-1. Columns that the cohort does not have are left out.
         locate: from (row, column) to the cell in the file.
         findings: receives the findings.
+        needs_volumes: whether every scan must have a hematoma volume.
 
     Raises:
         CohortError: any finding is an error, here or while the files were read.
@@ -38,7 +39,7 @@ def check_scans(scans: pd.DataFrame, locate: CellLocator, findings: Findings) ->
     patient = pd.factorize(scans["patient_id"])[0]
     _check_times(scans, patient, record_findings)
     _check_values(scans, firsts, record_findings)
-    _check_volumes(scans, record_findings)
+    _check_volumes(scans, needs_volumes, record_findings)
     _check_serials(scans, record_findings)
     _check_patients(scans, patient, record_findings)
     _check_pressure(firsts, record_findings)
@@ -93,16 +94,16 @@ def _report_values(rows: pd.Index, values: pd.Series, rule: str, findings: Recor
     findings.each("error", "out_of_range", rows, name, message, lambda i: _number(values[i]))
 
 
-def _check_volumes(scans: pd.DataFrame, findings: RecordFindings) -> None:
-    """Check that hematoma volumes are given; where many are not, that is one warning."""
+def _check_volumes(scans: pd.DataFrame, needs_volumes: bool, findings: RecordFindings) -> None:
+    """Check that hematoma volumes are given; where many are not, or need not be, that is one warning."""
     if "HM_volume" not in scans:
         return
     volumes = scans["HM_volume"]
     missing = volumes.isna()
-    if missing.mean() < _MOST_MISSING_VOLUMES:
+    if needs_volumes and missing.mean() < _MOST_MISSING_VOLUMES:
         rule = _get_rule(c.known_columns()["HM_volume"])
         _report_values(scans.index[missing], volumes, rule[0] if rule else "", findings)
-    elif not missing.all():
+    elif missing.any() and not missing.all():
         message = f"HM_volume is empty in {missing.sum()} of {len(scans)} scans; their growth is unknown"
         _warn_once("volume_missing", scans.index[missing], "HM_volume", message, findings)
 
@@ -212,8 +213,8 @@ def _check_unit(firsts: pd.DataFrame, findings: RecordFindings) -> None:
     if 0 < median < 500:
         message = (
             f"the median HM_volume of the first scans is {median:g}, which is {median / 1000:g} mL; "
-            "rule: volumes are in 10^-3 mL; if these are mL, write unit: mL for the column in mapping.yaml, or multiply them "
-            "by 1000"
+            "rule: volumes are in 10^-3 mL; if these are mL, write unit: mL for the column in mapping.yaml, or "
+            "multiply them by 1000; if a point separates thousands, as in 9.400, remove it"
         )
         add = findings.findings.error if len(firsts) >= _SMALL_COHORT else findings.findings.warn
         add("volume_unit", findings.locate(int(firsts.index[0]), "HM_volume"), message, value=median)

@@ -25,6 +25,8 @@ def find_column(name: str, columns: Sequence[str], mapping: ColumnsMapping | Non
     """
     if name in columns:
         return name
+    if names_later_scan(name, mapping):
+        return None
     squeezed = squeeze(name)
     tables = mapping.tables if mapping else []
     headers = [(column.column, column.means) for table in tables for column in table.columns]
@@ -33,6 +35,12 @@ def find_column(name: str, columns: Sequence[str], mapping: ColumnsMapping | Non
             return str(means)
     means = read_header(name).means
     return means if means in columns else None
+
+
+def names_later_scan(name: str, mapping: ColumnsMapping | None) -> bool:
+    """Return whether a name is the header of a later scan, where the scans of a patient stand side by side."""
+    columns = [column for table in mapping.tables for column in table.columns] if mapping else []
+    return any(column.scan and squeeze(column.column) == squeeze(name) for column in columns)
 
 
 def suggest(name: str, columns: Sequence[str]) -> str:

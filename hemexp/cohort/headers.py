@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 from hemexp.cohort import columns as c
@@ -39,9 +40,14 @@ _DATE_AND_TIME = re.compile(
     rf"\b(?:(?:{_DATE})\W*(?:and|und|et|y|e)?\W*(?:{_CLOCK})|(?:time|heure)\W*(?:and|et)?\W*date|datetime|date_time|dt|dttm|dtm)\b"
 )
 _TIME_NAMES = {"time", "date", "scanner", "tc", "tac", "zeit", "zeitpunkt", "datum", "时间", "日期", "ct时间", "ct日期"}
+_CAMEL_CASE = re.compile(r"(?<=[a-z])(?!Hg|Pa\b)(?=[A-Z][a-z])")
+_SCAN_WORDS = re.compile(
+    r"(?<![a-z])(?:c?ct\d*|ncct|scans?|scanner|imaging|tdm\d*|tc|tac|bildgebung)(?![a-z])|影像|检查|扫描"
+)
+_ONSET_WORDS = re.compile(r"onset|ictus|symptom|debut|inicio|esordio|begin|发病|起病")
 _PERIOD = re.compile(  # days from onset: the time from onset, in days
     r"(days?|hours?|hrs?|minutes?|mins?|tage|stunden|minuten|jours|heures|dias|horas|giorni|ore) "
-    r"(from|since|after|to|between|until|seit|nach|depuis|desde|da|dall|dalla)\b"
+    r"(from|since|after|to|between|until|onset|symptom|seit|nach|depuis|desde|da|dall|dalla)\b"
 )
 _LEGEND = re.compile(r"[\s,;:]*\b(?:\d\s*=\s*[^\W\d]|[^\W\d_]+\s*=\s*\d).*")  # Sex: 1=male, 2=female
 _CHINESE_FILLERS = r"头颅|头部|入院|影像|检查|ct|mri|患者|的|时"
@@ -60,13 +66,15 @@ _ORDINALS = {
 }
 _FIRST = (
     r"入院首次(?:影像)?(?:检查)?|首次(?:影像)?(?:检查)?|基线|baseline|initiale?|inicial|iniziale|admission|index|bl|entry|"
-    r"basis|basale?|aufnahme|opname|ingreso|ingresso|entree"
+    r"erst|basis|basale?|aufnahme|opname|ingreso|ingresso|entree"
 )
 _FOLLOW_UP = r"follow[ _-]?up|followup|fu|f/u|repeat|controle?|controllo|verlaufs?|kontrolle?"
 _FOLLOW_UP += r"|suivi|seguimiento|vervolg|随访|复查"
+_NO_HOURS = r"(?!\d|[ ]?h(?:rs?|ours?)?\b|[ ]?小时)"
 _OCCASIONS = (  # pattern of the occasion in a header, and how its number is read
-    (rf"(?:{_FOLLOW_UP})[ _#-]*(?:ct|scan|no\.?|#)?[ _-]*(\d{{1,2}})(?!\d|[ ]?h|[ ]?小时)", "follow_up"),
-    (r"(?:scan|ct|visit|time|exam)[ _#-]?(\d{1,2})(?!\d|[ ]?h)", "number"),
+    (r"[ _]e(\d{1,2})[ _]c\d{1,2}$", "number"),  # OpenClinica: event and form
+    (rf"(?:{_FOLLOW_UP})[ _#-]*(?:ct|scan|no\.?|#)?[ _-]*(\d{{1,2}}){_NO_HOURS}", "follow_up"),
+    (rf"(?:scan|ct|tdm|visit|time|exam)[ _#-]?(\d{{1,2}}){_NO_HOURS}", "number"),
     (r"\bt(\d)\b", "number"),
     (r"第(\d{1,2}|[一二三四五六七八九十])次(?:检查|ct|影像)?", "number"),
     (r"\b(first|second|third|fourth|fifth|1st|2nd|3rd|4th|5th)\b", "ordinal"),
@@ -177,7 +185,9 @@ def _split_unit(text: str) -> tuple[str, str]:
     return rest.strip(" _,;:/-("), unit
 
 
-def _find_occasion(text: str) -> tuple[list[str], tuple[str, int] | None]:
+def _find_occasion(
+    text: str, patterns: Sequence[tuple[str, str]] = _OCCASIONS
+) -> tuple[list[str], tuple[str, int] | None]:
     """Return the text without the words that number the scan, and the kind and number of the scan.
 
     Returns:
@@ -185,7 +195,7 @@ def _find_occasion(text: str) -> tuple[list[str], tuple[str, int] | None]:
     """
     text = text.replace("_", " ")
     occasion, kept = None, text
-    for pattern, kind in _OCCASIONS:
+    for pattern, kind in patterns:
         match = re.search(pattern, text)
         if not match:
             continue
@@ -202,6 +212,21 @@ def _find_occasion(text: str) -> tuple[list[str], tuple[str, int] | None]:
 
 def read_header(text: str) -> Header:
     """Return what a header text says."""
+    header = _read_header(text)
+    name = header.means or header.guess
+    is_duration = header.unit in FACTORS["hours"] and name in {"onset_time", "onset_date", "scan_time", "scan_date"}
+    if is_duration and names_scan(text) and _ONSET_WORDS.search(_fold(text)):
+        return replace(header, means="hours_from_onset", exact=True, guess="")
+    return header
+
+
+def names_scan(text: str) -> bool:
+    """Return whether a header text has a word for a scan."""
+    return bool(_SCAN_WORDS.search(_fold(_CAMEL_CASE.sub(" ", text)).replace("_", " ")))
+
+
+def _read_header(text: str) -> Header:
+    text = _CAMEL_CASE.sub(" ", text)
     text = _LEGEND.sub("", _fold(text)).strip()
     rest, unit = _split_unit(re.sub(r"\(\s*time\s*\)", "time", _DATE_AND_TIME.sub("time", text.replace("_", " "))))
     if period := _PERIOD.match(rest):
@@ -211,6 +236,8 @@ def read_header(text: str) -> Header:
     if found := _look_up(text, rest, period_text):
         return Header(found, True, unit)
     without, occasion = _find_occasion(period_text)
+    if occasion is None:  # V (CT1) [cm³]
+        _, occasion = _find_occasion(re.sub(r"[(){}\[\]]", " ", text), _OCCASIONS[:-1])
     if occasion is not None:
         split = [_split_unit(each) for each in without]
         unit = unit or split[0][1]

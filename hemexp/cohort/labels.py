@@ -1,6 +1,7 @@
 """Label the outcome: growth of the hematoma within a time window (paper, section 2.1), or a column of the file."""
 
 import unicodedata
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -135,7 +136,7 @@ def _label_growth(scans: pd.DataFrame, label: GrowthLabelConfig, table: pd.DataF
             "growth_ml": (growth / 1000).round(3),
             "growth_percent": (100 * growth / first_volume.where(first_volume > 0)).round(1),
             "deciding_scan_serial": scans["scan_serial"],
-            "deciding_scan_time": scans["scan_time"],
+            "deciding_scan_time": scans.get("scan_time", pd.Series(pd.NaT, index=scans.index)),
         }
     ).reindex(deciding)
     first_hours = scans["hours_from_onset"].where(expanded).groupby(patients, sort=False).min()
@@ -146,7 +147,12 @@ def _label_growth(scans: pd.DataFrame, label: GrowthLabelConfig, table: pd.DataF
 def _complete(table: pd.DataFrame) -> pd.DataFrame:
     """Add the other columns of the table of labels to an outcome that does not come from the scans."""
     reason = table["expansion"].map({1.0: "outcome_yes", 0.0: "outcome_no"}).fillna("outcome_unknown")
-    empty = {"growth_ml": np.nan, "growth_percent": np.nan, "deciding_scan_serial": None, "deciding_scan_time": pd.NaT}
+    empty: dict[str, Any] = {
+        "growth_ml": np.nan,
+        "growth_percent": np.nan,
+        "deciding_scan_serial": None,
+        "deciding_scan_time": pd.NaT,
+    }
     return table.assign(hours_to_expansion=np.nan, reason=reason.to_numpy(dtype=object), **empty)
 
 

@@ -155,7 +155,7 @@ def _read(data: DataConfig, best_auroc: float | None = None) -> Cohort:
         assembled = assemble(tables, data.kind, findings)
         types = {name: "str" for name in TEXT_COLUMNS if name in assembled.scans}
         scans = assembled.scans.astype(types).copy()
-        check_scans(scans, assembled.locate, findings)
+        check_scans(scans, assembled.locate, findings, data.kind != "mapped")
         scans = scans[[name for name in scans if name in SCAN_KEYS or scans[name].notna().any()]]
     except CohortError as error:
         error.mapping = mapping  # so that prepare.py can show it

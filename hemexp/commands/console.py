@@ -11,7 +11,7 @@ from hemexp.cohort.find_column import describe_left_out, list_columns
 from hemexp.evaluation.metrics import auprc_by_chance
 from hemexp.files import result as results
 from hemexp.files.result import PredictionResult, RunResult, Score, describe_brain, get_wording
-from hemexp.formatting import interval_text, num, percent, plural
+from hemexp.formatting import interval_text, num, percent, plural, program
 
 _WIDTH = 120  # columns, at least: a table that wraps cannot be read
 _OPTIMISM = {"apparent": "apparent", "corrected": "Harrell's", "out_of_bag": "out of bag", "corrected_632plus": ".632+"}
@@ -49,7 +49,7 @@ def print_summary(result: RunResult, directory: Path) -> None:
     time = f"{result.seconds:.0f} s in all"
     if result.best_epoch is not None and result.stopped_by != "fitted":
         time = f"{result.epochs} epochs, the best is number {result.best_epoch + 1}; {time}"
-    files = f"files in {directory}; for a page about them: python report.py run_dir={shlex.quote(str(directory))}"
+    files = f"files in {directory}; for a page about them: {program('report')} run_dir={shlex.quote(str(directory))}"
     _print_scores(result, title, [*notes, *_caveat_notes(result), time, files], _STAGES, cv_chance)
 
 

@@ -20,6 +20,7 @@ from hemexp.config import GrowthLabelConfig, PrepareConfig
 from hemexp.data.imputation import fill_from_previous
 from hemexp.errors import UserError
 from hemexp.files.writing import write_csv, write_text
+from hemexp.formatting import program
 
 MOST_SHOWN = 10  # rows of the table of warnings
 MOST_LETTERS = 300  # of a message in this table; quality.csv holds all
@@ -80,7 +81,7 @@ def prepare(cfg: PrepareConfig, directory: Path | str) -> Cohort | None:
 def _write_templates(directory: Path) -> None:
     for path in write_templates(directory):
         print(path)
-    print("Fill one of them in, then run python prepare.py data.root=FILE")
+    print(f"Fill one of them in, then run {program('prepare')} data.root=FILE")
 
 
 def _load(cfg: PrepareConfig, directory: Path) -> Cohort:
@@ -90,7 +91,7 @@ def _load(cfg: PrepareConfig, directory: Path) -> Cohort:
     try:
         cohort = load_cohort(cfg.data, keep_workbooks=directory / "workbooks")
     except OpenQuestions as error:
-        _write_mapping(error.mapping, path)
+        _write_mapping(error.mapping, path, is_given)
         raise UserError(f"{error}\n  here: data.mapping={path}") from None
     except CohortError as error:
         if error.mapping and cfg.data.kind == "mapped":
@@ -104,13 +105,16 @@ def _load(cfg: PrepareConfig, directory: Path) -> Cohort:
     return cohort
 
 
-def _write_mapping(mapping: Mapping, path: Path) -> None:
+def _write_mapping(mapping: Mapping, path: Path, holds_answers: bool = False) -> None:
     """Write ``mapping.yaml``. An earlier one may hold corrections: it is kept as ``mapping.NUMBER.yaml``."""
     text = mapping.to_yaml()
     if path.exists() and path.read_text(encoding="utf-8") != text:
         kept = next(kept for n in count(1) if not (kept := path.with_name(f"mapping.{n}.yaml")).exists())
         path.replace(kept)
-        log.warning("the earlier mapping.yaml is now %s; to use it, give data.mapping=%s", kept.name, kept)
+        if holds_answers:
+            log.warning("mapping.yaml keeps your answers and has new questions; your file is now %s", kept.name)
+        else:
+            log.warning("the earlier mapping.yaml is now %s; to use it, give data.mapping=%s", kept.name, kept)
     write_text(path, text)
 
 

@@ -76,6 +76,7 @@ class PredictConfig(Section):
         super().__post_init__()
         if self.run_dir is None:
             raise UserError("run_dir is not set: give run_dir=RUN, the directory of a finished run of train.py")
+        self.require(Path(self.run_dir).exists(), "run_dir", "there is no such folder; give the directory of a run")
         finished = Path(self.run_dir, "DONE").is_file()
         self.require(finished, "run_dir", "is not a finished run; it does not hold a file DONE")
         if self.data.root is None and self.data.kind == "auto":
@@ -109,9 +110,11 @@ class ReportConfig(Section):
         is_run, is_sweep = ((self.place / name).is_file() for name in ("result.json", "leaderboard.csv"))
         if self.sweep_dir is None:
             hint = f"; it is a sweep: give sweep_dir={self.place}" if is_sweep else ""
+            self.require(self.place.exists(), "run_dir", "there is no such folder; give the directory of a run")
             self.require(is_run, "run_dir", f"is not a run of train.py; it does not hold result.json{hint}")
         else:
             hint = f"; it is a run: give run_dir={self.place}" if is_run else ""
+            self.require(self.place.exists(), "sweep_dir", "there is no such folder; give the directory of a sweep")
             self.require(is_sweep, "sweep_dir", f"is not a sweep of train.py; it does not hold leaderboard.csv{hint}")
 
     @property

@@ -10,6 +10,11 @@ from omegaconf.errors import OmegaConfBaseException
 from hemexp.config.commands import PredictConfig, ReportConfig
 from hemexp.config.compose import list_keys
 
+_CHOICES = {  # choices of a group, with the keys that the default choice does not have
+    "column": ("label.column", "label.positive", "label.at_least"),
+    "columns": ("features.columns",),
+    "available": ("features.min_share",),
+}
 _NOT_FOR_USERS = ("To append to", "    ", "Config search path", "\tprovider=")  # first words of lines in Hydra's errors
 
 
@@ -28,7 +33,7 @@ def explain_error(error: Exception, schema: type[Any] | None = None) -> str:
     if no_key:
         key = _guess_key(no_key[1], schema)
         suggestion = f"did you mean {key}={no_key[1]}?" if key else "see --help"
-        return f"{no_key[1]}: settings are written KEY=VALUE; {suggestion}"
+        return f"{no_key[1]}: settings are written KEY=VALUE, and a value with spaces in quotation marks; {suggestion}"
     unknown = re.search(r"Could not override '([\w.]+)'", lines[0])
     if unknown:
         lines.append(_suggest(unknown[1], list_keys(schema)))
@@ -42,8 +47,12 @@ def _suggest(unknown: str, keys: list[str]) -> str:
         unknown: the key.
         keys: of the command with its default choices.
     """
+    group = unknown.partition(".")[0]
+    choices = [f"{group}={choice}" for choice, found in _CHOICES.items() if unknown in found]
+    if choices:
+        return f"it is a key of {' and '.join(choices)}; add {choices[0]}"
     if unknown in keys:
-        return f"{unknown} is a key of another choice of {unknown.partition('.')[0]}="
+        return f"{unknown} is a key of another choice of {group}="
     last = {key.rpartition(".")[2]: key for key in keys}
     similar = get_close_matches(unknown, keys, cutoff=0.8) or [last[name] for name in get_close_matches(unknown, last)]
     return f"did you mean {' or '.join(similar)}?" if similar else "--help shows all keys"

@@ -8,7 +8,14 @@ import numpy as np
 import pandas as pd
 
 from hemexp.cohort import columns as c
-from hemexp.cohort.find_column import MOST_NAMED, describe_left_out, find_column, list_columns, suggest
+from hemexp.cohort.find_column import (
+    MOST_NAMED,
+    describe_left_out,
+    find_column,
+    list_columns,
+    names_later_scan,
+    suggest,
+)
 from hemexp.cohort.load import Cohort
 from hemexp.config import AvailableFeaturesConfig, ColumnsFeaturesConfig, FeaturesConfig, ModelConfig
 from hemexp.errors import UserError
@@ -242,6 +249,9 @@ def _find_input(name: str, cohort: Cohort, outcome: str | None) -> str:
     column = name if name in _LOGARITHMS else find_column(name, present, cohort.mapping)
     if column == "hours_from_onset" and _HOURS in present:
         column = _HOURS  # the same hours at the first scan
+    if names_later_scan(name, cohort.mapping):
+        rule = "rule: an input is known at the first scan; remove it"
+        raise UserError(f"features.columns: {name} is a column of a later scan; {rule}")
     if column is None or get_column(column) not in present:
         raise UserError(f"features.columns: the cohort has no column {name}; {suggest(name, inputs)}")
     known = c.known_columns().get(column)

@@ -211,5 +211,8 @@ def _check_parts(labels: Array, parts: Array) -> None:
     if len(train) == 0 or len(test) == 0:
         raise UserError(f"{len(train)} patients to train on, {len(test)} to test on; rule: at least one in each part")
     if train.min() == train.max():
-        only = "expansion" if train[0] == 1 else "no expansion"
-        raise UserError(f"the training part holds one class only: all {len(train)} patients have {only}; rule: both")
+        only = "the outcome" if train[0] == 1 else "no outcome"
+        advice = "choose another label, or check its column or thresholds"
+        raise UserError(
+            f"the training part: all {len(train)} patients have {only}; rule: patients with and without it; {advice}"
+        )

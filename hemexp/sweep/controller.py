@@ -13,6 +13,7 @@ from typing import Any
 from hemexp.config import TrainConfig
 from hemexp.errors import UserError
 from hemexp.files.writing import write_csv, write_json
+from hemexp.formatting import program
 from hemexp.sweep.backends.base import BATCHES, Backend, Heartbeat, ItemResult, WorkItem, interrupt_on
 from hemexp.sweep.backends.devices import build_backend, check_backend
 from hemexp.sweep.directory import (
@@ -245,7 +246,7 @@ class Sweep:
         print(f"{len(self.jobs)} jobs: {counts}; {duration}; {self.directory / LEADERBOARD}")
         if unfinished:
             print(f"run the same command with hydra.sweep.dir={self.directory} to run only the unfinished jobs")
-        print(f"python report.py sweep_dir={self.directory} writes a page about this sweep")
+        print(f"{program('report')} sweep_dir={self.directory} writes a page about this sweep")
 
     def _reevaluate_best(self, board: Leaderboard) -> None:
         """Cross-validate the winner on new folds: its score on the folds that chose it is too good."""

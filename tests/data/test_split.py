@@ -73,7 +73,7 @@ def test_validation_patients_are_drawn_from_the_training_part():
 def test_patients_that_cannot_be_divided_are_refused():
     with pytest.raises(UserError, match="known outcome"):
         split_patients(patients(["训练"] * 3), pd.Series([np.nan] * 3), PAPER, seed=0)
-    with pytest.raises(UserError, match="one class only: all 6 patients have no expansion"):
+    with pytest.raises(UserError, match="all 6 patients have no outcome; rule: patients with and without it"):
         split_patients(patients([None] * 10), pd.Series([0.0] * 9 + [1.0]), PAPER, seed=0)
     with pytest.raises(UserError, match="0 patients to train on"):
         split_patients(patients([None]), outcome(1), PAPER, seed=0)

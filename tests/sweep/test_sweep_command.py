@@ -318,10 +318,10 @@ def test_a_sweep_of_a_debug_preset_trains_the_same_patients_as_single_runs(tmp_p
 @pytest.mark.slow
 def test_a_broken_cohort_fails_every_job_with_its_reason(tmp_path: Path, run_command: Run):
     (tmp_path / "c").mkdir()
-    (tmp_path / "c" / "scans.csv").write_text("patient_id\nsub001\n")
+    (tmp_path / "c" / "scans.csv").write_text("patient_id,age\nsub001,old\n")
     done = run_command("train.py", "-m", "seed=0,1", f"data.root={tmp_path / 'c'}", *FAST, "hydra.sweep.dir=s")
     assert done.returncode == 1
-    assert done.stderr.count("there is no column 'scan_serial'") >= 2
+    assert done.stderr.count("age is 'old'; rule: a number") >= 2
     assert set(read_board(tmp_path / "s")["status"]) == {"failed"}
 
 

@@ -33,9 +33,10 @@ YES_NO = _code_table(
 )
 SEXES = _code_table(
     one="1 m male man men männlich maennlich mann homme h hombre masculin masculino maschio uomo homem masc masc. "
+    "varón varon erkek mężczyzna 남 남성 남자 "
     "男 男性",
     two="2 f female woman women w weiblich frau femme mujer féminin feminin femenino feminino femmina donna mulher "
-    "vrouw v fem fem. 女 女性",
+    "vrouw v fem fem. kadın kadin kobieta 여 여성 여자 女 女性",
 )
 
 
@@ -45,18 +46,18 @@ def yes_no(cells: pd.Series, findings: RecordFindings, codes: Mapping[str, float
     Args:
         cells: the column.
         findings: receives the findings.
-        codes: the value of each text in lower case, in the place of the texts for yes and no that are known.
+        codes: the value of more texts, in lower case; numbers among them take the place of 0 and 1.
     """
-    if codes is None and _holds_only(cells, 0, 1):
+    if not codes and _holds_only(cells, 0, 1):
         return cells.astype("float64")
-    rule = Rule(f"0 or 1, yes or no ({', '.join(codes)} by the mapping)" if codes else "0 or 1, yes or no")
-    rule = Rule(f"{rule}; correct the cell, or say in mapping.yaml what the values mean")
-    if codes is None:  # other numbers are out of range, as in the checks
+    legal = f"0 or 1, yes or no, or as the mapping says {', '.join(codes)}" if codes else "0 or 1, yes or no"
+    rule = Rule(f"{legal}; correct the cell, or say in mapping.yaml what the values mean")
+    if not codes:  # other numbers are out of range, as in the checks
         words = convert_each(cells, _word)
         numeric = words.str.fullmatch(r"-?\d[\d.]*", na=False).astype(bool) & ~words.isin(list(YES_NO))
         report(cells, np.flatnonzero(numeric), "out_of_range", rule, findings)
         cells = cells.mask(numeric)
-    convert = partial(find_code, codes=codes or YES_NO, rule=rule)
+    convert = partial(find_code, codes=_add_codes(YES_NO, codes), rule=rule)
     return convert_cells(cells, convert, "not_a_number", findings).astype("float64")
 
 
@@ -66,15 +67,22 @@ def sex(cells: pd.Series, findings: RecordFindings, codes: Mapping[str, float] |
     Args:
         cells: the column.
         findings: receives the findings.
-        codes: the value of each text in lower case, in the place of the texts for the sexes that are known.
+        codes: the value of more texts, in lower case; numbers among them take the place of 1 and 2.
     """
-    if codes is None and _holds_only(cells, 1, 2):
+    if not codes and _holds_only(cells, 1, 2):
         return cells.astype("float64")
     rule = Rule("男 or 女, male or female, M or F, 1 male or 2 female; correct the cell, or say in mapping.yaml "
                  "what the values mean")  # fmt: skip
     table = {text: code for text, code in SEXES.items() if text != "m" or not may_be_spanish(cells)}
-    convert = partial(find_code, codes=codes or table, rule=rule)
+    convert = partial(find_code, codes=_add_codes(table, codes), rule=rule)
     return convert_cells(cells, convert, "unknown_sex", findings).astype("float64")
+
+
+def _add_codes(known: Mapping[str, float], codes: Mapping[str, float] | None) -> dict[str, float]:
+    """Return the known codes and those of the mapping; where the mapping has numbers, no other number is known."""
+    given = codes or {}
+    replaces = any(map(str.isdigit, given))
+    return {text: code for text, code in known.items() if not (replaces and text.isdigit())} | dict(given)
 
 
 def read_code(word: str, kind: str) -> str:

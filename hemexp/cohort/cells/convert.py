@@ -16,6 +16,7 @@ import pandas as pd
 
 from hemexp.cohort.findings import RecordFindings, count_values
 from hemexp.cohort.headers import clean
+from hemexp.formatting import plural
 
 
 class Rule(str):
@@ -99,6 +100,20 @@ def convert_each(cells: pd.Series, convert: Callable[[Any], object]) -> pd.Serie
 
     results = [math.nan if value is None or value != value else convert_once(value) for value in cells.tolist()]
     return pd.Series(results, index=cells.index, dtype=object, name=cells.name)
+
+
+def texts(cells: pd.Series, findings: RecordFindings | None = None) -> pd.Series:
+    """Return a column as texts; blank cells and texts such as NA are None, with a warning in `findings`."""
+
+    def read(value: object) -> object:
+        return MISSING if clean_cell(cell_text(value)) in MISSING_TEXTS else str(value).strip()
+
+    results = convert_each(cells, read)
+    missing = results.map(lambda result: result is MISSING).astype(bool)
+    if findings is not None:
+        message = f"{cells.name} is {count_values(cells[missing])}; {plural(int(missing.sum()), 'cell')} read as empty"
+        add_one("warning", "missing_text", cells, np.flatnonzero(missing), message, findings)
+    return results.where(results.notna() & ~missing, None).astype(object)
 
 
 def convert_cells(

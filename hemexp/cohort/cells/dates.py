@@ -12,7 +12,7 @@ _MONTH_OF = {name: number for number, names in enumerate(_MONTHS.split("|"), sta
 _DATES = [
     re.compile(pattern)
     for pattern in (
-        r"(?P<year>\d{4})\s*[-/.年]\s*(?P<month>\d{1,2})\s*[-/.月]\s*(?P<day>\d{1,2})(?:日|(?!\d))",
+        r"(?P<year>\d{4})\s*[-/.年년]\s*(?P<month>\d{1,2})\s*[-/.月월]\s*(?P<day>\d{1,2})(?:日|일|(?!\d))",
         r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})(?=\s|t|$|\d{4}$|\d{6}$)",
         r"(?P<day>\d{1,2})(?:st|nd|rd|th)?[-. /]*(?P<name>[a-zäéû]{3,})[-. ,/]*(?P<year>\d{4}|\d{2})(?!\d)",
         r"(?P<name>[a-z]{3,})\.? (?P<day>\d{1,2})(?:st|nd|rd|th)?,? (?P<year>\d{4})(?!\d)",
@@ -23,11 +23,23 @@ _CLOCKS = [
     re.compile(pattern)
     for pattern in (
         r"(?P<hour>\d{1,2})[:.](?P<minute>\d{2})(?:[:.](?P<second>\d{2}(?:[.,]\d+)?))?\s*h?",
-        r"(?P<hour>\d{1,2})\s*(?:时|点|h)(?:\s*(?P<minute>\d{1,2})\s*分?)?(?:\s*(?P<second>\d{1,2})\s*秒)?",
+        r"(?P<hour>\d{1,2})\s*(?:[时時点點시]|h)(?:\s*(?P<minute>\d{1,2})\s*[分분]?)?(?:\s*(?P<second>\d{1,2})\s*[秒초])?",
         r"(?P<hour>\d{2})(?P<minute>\d{2})(?P<second>\d{2})?",
     )
 ]
-_HALF_DAYS = {"上午": 0, "凌晨": 0, "早上": 0, "am": 0, "下午": 12, "晚上": 12, "pm": 12}
+_HALF_DAYS = {
+    "上午": 0,
+    "午前": 0,
+    "오전": 0,
+    "午後": 12,
+    "오후": 12,
+    "凌晨": 0,
+    "早上": 0,
+    "am": 0,
+    "下午": 12,
+    "晚上": 12,
+    "pm": 12,
+}
 
 
 def read_time(text: str, order: str) -> tuple[dt.datetime, bool] | None:

@@ -26,7 +26,14 @@ from hemexp.cohort.cells.convert import (
 )
 from hemexp.cohort.cells.dates import DATE_IN_ORDER, may_begin_with_years
 from hemexp.cohort.cells.numbers import read_digits, read_number, read_plain_numbers, read_pressure, split_unit
-from hemexp.cohort.cells.times import DATE_RULES, holds_excel_days, read_cell_clock, read_cell_time, read_duration
+from hemexp.cohort.cells.times import (
+    DATE_RULES,
+    find_epoch_unit,
+    holds_excel_days,
+    read_cell_clock,
+    read_cell_time,
+    read_duration,
+)
 
 
 def _sample(cells: pd.Series, size: int) -> pd.Series:
@@ -49,6 +56,19 @@ def date_orders(cells: pd.Series) -> set[str]:
     if most < 0.9 * len(texts) or ("year_first" not in orders and may_begin_with_years(texts)):
         return set()
     return {"year_first"} if "year_first" in orders else orders
+
+
+def holds_days(cells: pd.Series) -> bool:
+    """Return whether a column holds dates of which none has a time of day."""
+    results = [
+        max((read_cell_time(value, order) for order in DATE_RULES), key=_is_time) for value in _sample(cells, 300)
+    ]
+    times = [result for result in results if isinstance(result, tuple)]
+    return bool(times) and all(not has_clock or time.time() == dt.time() for time, has_clock in times)
+
+
+def _is_time(result: object) -> bool:
+    return isinstance(result, tuple)
 
 
 def mixes_dates(cells: pd.Series) -> bool:
@@ -91,7 +111,7 @@ def looks_like(cells: pd.Series) -> set[str]:
         Some of number, time, clock, yes_no, sex, pressure and duration; only text where none fits.
     """
     sample = _sample(cells, 300).infer_objects()
-    kinds = {"time"} if holds_excel_days(sample) else set()
+    kinds = {"time"} if holds_excel_days(sample) or find_epoch_unit(sample) else set()
     for kind, convert in _KINDS.items():
         results = convert_each(sample, convert)
         results = results[results.map(lambda result: result is not MISSING).astype(bool)]

@@ -52,13 +52,16 @@ def _decimal_pattern(sign: str, other: str) -> re.Pattern[str]:
 _DECIMAL_SIGNS = {".": _decimal_pattern(r"\.", ","), ",": _decimal_pattern(",", r"\.")}
 
 
-def numbers(cells: pd.Series, findings: RecordFindings, units: Mapping[str, float] | None = None) -> pd.Series:
+def numbers(
+    cells: pd.Series, findings: RecordFindings, units: Mapping[str, float] | None = None, decimal: str = ""
+) -> pd.Series:
     """Return a column as float64, blank cells and texts such as NA as NaN; other cells are errors.
 
     Args:
         cells: the column.
         findings: receives the findings.
         units: the factor of each unit that a cell may name, in any spelling; "" is a number without a unit.
+        decimal: the decimal sign where the column does not show it, so that 1,234 is 1.234 or 1234; "" refuses it.
     """
     factors = {"": 1.0, **{_unit_name(unit): factor for unit, factor in (units or {}).items()}}
     cells = cells.infer_objects()
@@ -69,6 +72,7 @@ def numbers(cells: pd.Series, findings: RecordFindings, units: Mapping[str, floa
         return _scale(values.mask(unusable), factors[""])
     values, signs = read_plain_numbers(cells)
     values = _scale(values, factors[""])
+    signs = signs or frozenset(filter(None, [decimal]))
     convert = partial(read_number, signs=signs, factors=factors)
     return values.fillna(convert_cells(cells.mask(values.notna()), convert, "not_a_number", findings).astype("float64"))
 
@@ -117,7 +121,7 @@ def read_number(value: object, signs: frozenset[str], factors: Mapping[str, floa
         return _EXACT if re.match(r"[<>≤≥≦≧~≈±]|约|大于|小于|about|approx|ca\.?\s|circa", text) else NUMBER_RULE
     digits, unit = split
     if unit not in factors:
-        known = ", ".join(filter(None, factors))
+        known = "points" if "points" in factors else ", ".join(filter(None, factors))
         return Rule(f"a number{f' in {known}, or one' if known else ''} without a unit; correct the cell or clear it")
     number = read_digits(digits, signs)
     return number if isinstance(number, Rule) else _scale_number(number, factors[unit])

@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from hemexp.cohort.cells.convert import (
     convert_cells,
     convert_each,
     is_number,
+    is_object,
     is_text,
     report,
 )
@@ -28,14 +30,12 @@ from hemexp.cohort.headers import FACTORS
 
 _CLOCK = Rule("a time of day such as 13:20; correct the cell or clear it")
 DATE_RULES = {
-    "year_first": Rule(
-        "a date and a time, year first, without time zone, such as 2031-05-04 13:20:00; correct the cell"
-    ),
-    "day_first": Rule("a date and a time, day first, without time zone, such as 04/05/2031 13:20; correct the cell"),
-    "month_first": Rule(
-        "a date and a time, month first, without time zone, such as 05/04/2031 13:20; correct the cell"
-    ),
+    "year_first": Rule("a date and a time, year first, such as 2031-05-04 13:20:00; correct the cell"),
+    "day_first": Rule("a date and a time, day first, such as 04/05/2031 13:20; correct the cell"),
+    "month_first": Rule("a date and a time, month first, such as 05/04/2031 13:20; correct the cell"),
 }
+_ZONE_RULE = Rule("a time zone in all cells of a column, or in none; correct the cell")
+_ZONE = re.compile(r"(?<=\d)\s*(?:(?:z|utc|gmt)|(?:utc|gmt)?([+-]\d{2}):?(\d{2})?)$")
 
 _USUAL_FORMATS = {  # pandas reads these much faster
     "year_first": ("%Y-%m-%d %H:%M:%S", "%Y/%m/%d %H:%M"),
@@ -44,6 +44,8 @@ _USUAL_FORMATS = {  # pandas reads these much faster
 }
 _EXCEL_DAYS = (20_000, 60_000)  # 1954 to 2064, as Excel numbers days
 _EXCEL_ORIGIN = pd.Timestamp("1899-12-30")
+_UNIT_WORDS = {"s": "seconds", "ms": "milliseconds"}
+_EPOCH_SECONDS = (946_684_800, 2_208_988_800)  # 2000 to 2040, as databases count seconds from 1970
 
 
 def times(cells: pd.Series, findings: RecordFindings, order: str = "year_first") -> tuple[pd.Series, pd.Series]:
@@ -67,6 +69,14 @@ def times(cells: pd.Series, findings: RecordFindings, order: str = "year_first")
             f"{cells.name} holds numbers such as {cells[first]:g}; they are read as Excel's dates: {values[first]}"
         )
         add_one("warning", "excel_dates", cells, np.flatnonzero(cells.notna()), message, findings)
+    elif unit := find_epoch_unit(cells):
+        values = pd.to_datetime(cells, unit=unit).astype("datetime64[us]")
+        first = cells.first_valid_index()
+        message = (
+            f"{cells.name} holds numbers such as {cells[first]:.0f}; they are read as {_UNIT_WORDS[unit]} from 1970"
+        )
+        message += f": {values[first]}"
+        add_one("warning", "epoch_times", cells, np.flatnonzero(cells.notna()), message, findings)
     elif pd.api.types.is_datetime64_dtype(cells) and not order.endswith("_swapped"):
         values = cells.astype("datetime64[us]")
     else:
@@ -82,13 +92,62 @@ def times(cells: pd.Series, findings: RecordFindings, order: str = "year_first")
         times_read = pd.DataFrame(results.to_list(), index=results.index, columns=["time", "has_clock"])
         values = values.fillna(times_read["time"].astype("datetime64[us]"))
         has_clock |= times_read["has_clock"].reindex(cells.index, fill_value=False)
+    values = _use_zones(cells, values, has_clock, findings)
     outside = values.notna() & ~values.dt.year.between(1970, 2100)  # a spreadsheet shows 0 as 1900
     report(cells, np.flatnonzero(outside), "not_a_time", DATE_RULES[order.removesuffix("_swapped")], findings)
     values = values.mask(outside)
     midnight = has_clock & (values == values.dt.normalize())
-    if midnight.sum() > max(1, len(values) / 100) or midnight.sum() == values.notna().sum():
+    number = values[midnight].nunique()  # an onset is repeated in every row of its patient
+    if number > max(1, values.nunique() / 100) or midnight.sum() == values.notna().sum():
         has_clock &= ~midnight
     return values, has_clock & values.notna()
+
+
+def find_epoch_unit(cells: pd.Series) -> Literal["s", "ms"] | None:
+    """Return ``s`` or ``ms`` where all cells are seconds or milliseconds from 1970."""
+    if is_number(cells) and cells.notna().any():
+        if cells.dropna().between(*_EPOCH_SECONDS).all():
+            return "s"
+        if (cells.dropna() / 1000).between(*_EPOCH_SECONDS).all():
+            return "ms"
+    return None
+
+
+def holds_zones(cells: pd.Series) -> bool:
+    """Return whether texts of a column end with a time zone."""
+    return is_object(cells) and bool(_read_zones(cells).notna().any())
+
+
+def _read_zones(cells: pd.Series) -> pd.Series:
+    """Return the hours by which each text is ahead of UTC; NaN without a time zone."""
+    return convert_each(cells, lambda value: _split_zone(value)[1] if isinstance(value, str) else np.nan).astype(float)
+
+
+def _split_zone(text: str) -> tuple[str, float]:
+    """Return a time without its zone, and the hours ahead of UTC; NaN without a zone."""
+    text = clean_cell(text)
+    match = _ZONE.search(text) if re.search(r"\d:\d\d", text) else None
+    if match is None:
+        return text, np.nan
+    hours, minutes = float(match[1] or 0), float(match[2] or 0) / 60
+    return text[: match.start()], hours + (-minutes if hours < 0 else minutes)
+
+
+def _use_zones(cells: pd.Series, values: pd.Series, has_clock: pd.Series, findings: RecordFindings) -> pd.Series:
+    """Return times of which the differences are right: in UTC where a column holds several time zones."""
+    if not holds_zones(cells):
+        return values
+    zones = _read_zones(cells)
+    unlike = has_clock & (zones.isna() if zones.notna().sum() >= (has_clock & zones.isna()).sum() else zones.notna())
+    report(cells, np.flatnonzero(unlike), "not_a_time", _ZONE_RULE, findings)
+    if zones.nunique() == 1:
+        text = "the local clock time is used"
+    else:
+        text, values = "all times are converted to UTC", values - pd.to_timedelta(zones.fillna(0), unit="h")
+    rows = np.flatnonzero(zones.notna())
+    message = f"{cells.name} holds times with a time zone, such as {cells.iloc[rows[0]]}; {text}"
+    add_one("warning", "time_zone", cells, rows, message, findings)
+    return values.mask(unlike)
 
 
 def holds_excel_days(cells: pd.Series) -> bool:
@@ -105,7 +164,7 @@ def read_cell_time(value: object, order: str) -> tuple[dt.datetime, bool] | Rule
         return value.replace(month=value.day, day=value.month) if is_swapped and value.day <= 12 else value, True
     if isinstance(value, dt.date):
         return dt.datetime(value.year, value.month, value.day), False
-    text = clean_cell(cell_text(value))
+    text, _ = _split_zone(cell_text(value))
     if text in MISSING_TEXTS:
         return MISSING
     return read_time(text, order) or DATE_RULES[order]
@@ -113,6 +172,9 @@ def read_cell_time(value: object, order: str) -> tuple[dt.datetime, bool] | Rule
 
 def clocks(cells: pd.Series, findings: RecordFindings) -> pd.Series:
     """Return times of day as timedelta64, from cells such as 13:20, 1320, 1:20 PM or Excel's fraction of a day."""
+    cells = cells.infer_objects()
+    if is_number(cells) and cells.max() >= 100:  # 1320, 905 and 49
+        cells = cells.map(lambda value: f"{value:.0f}".zfill(4), na_action="ignore")
     return pd.to_timedelta(convert_cells(cells, read_cell_clock, "not_a_time", findings)).astype("timedelta64[us]")
 
 
@@ -134,7 +196,8 @@ def read_cell_clock(value: object) -> dt.timedelta | Rule:
 
 
 _HOURS_AND_MINUTES = re.compile(
-    r"(\d+):(\d{2})(?::(\d{2}))?|(\d+)\s*(?:h|hrs?|hours?|std\.?|小时|时)\s*(\d{1,2})\s*(?:m|mins?|minutes?|分钟?)?"
+    r"(?:(?P<days>\d+) days?,? )?(\d+):(\d{2})(?::(\d{2})(?:\.\d+)?)?"
+    r"|(\d+)\s*(?:h|hrs?|hours?|std\.?|小时|时)\s*(\d{1,2})\s*(?:m|mins?|minutes?|分钟?)?"
 )
 
 
@@ -151,14 +214,32 @@ def hours(cells: pd.Series, findings: RecordFindings, unit: str | None) -> pd.Se
     return numbers(prepared, findings, {**FACTORS["hours"], "": factor})
 
 
+_BASELINE = r"baseline|admission|initial|first|basis|aufnahme|initiale?|基线|入院|首次"
+_EVENT_HOURS = re.compile(rf"(?P<first>{_BASELINE})|(?P<hours>\d+(?:\.\d+)?)\s*(?:h|hrs?|hours?|小时)")
+
+
+def event_hours(cells: pd.Series) -> pd.Series:
+    """Return the hours that names of events say: 0 for Baseline, 24 for 24h; NaN for other names."""
+
+    def read(value: object) -> float:
+        match = _EVENT_HOURS.fullmatch(clean_cell(cell_text(value)))
+        return np.nan if match is None else float(match["hours"] or 0)
+
+    return convert_each(cells, read).astype(float)
+
+
 def read_duration(value: object, factor: float) -> object:
     """Return a cell that holds hours and minutes as a number of the unit with this factor, other cells unchanged."""
     if isinstance(value, dt.time):
         value = dt.timedelta(hours=value.hour, minutes=value.minute, seconds=value.second)
     if isinstance(value, dt.timedelta):
         return value.total_seconds() / 3600 / factor
+    if isinstance(value, str) and re.fullmatch(_BASELINE, clean_cell(value)):
+        return 0.0
     match = _HOURS_AND_MINUTES.fullmatch(clean_cell(value)) if isinstance(value, str) else None
     if not match:
         return value
-    hour, minute, second = (float(part or 0) for part in (match[1] or match[4], match[2] or match[5], match[3]))
+    parts = (match["days"], match[2] or match[5], match[3] or match[6], match[4])
+    day, hour, minute, second = (float(part or 0) for part in parts)
+    hour += 24 * day
     return (hour + minute / 60 + second / 3600) / factor if max(minute, second) < 60 else value

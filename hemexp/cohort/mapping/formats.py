@@ -7,7 +7,7 @@ import pandas as pd
 from hemexp.cohort import cells
 from hemexp.cohort import columns as c
 from hemexp.cohort.headers import FACTORS, clean, squeeze
-from hemexp.cohort.mapping.mapping import INPUT, UNUSED, ColumnMapping
+from hemexp.cohort.mapping.mapping import INPUT, MISSING_CODES, UNUSED, ColumnMapping
 from hemexp.cohort.mapping.matched_table import MatchedTable, show
 from hemexp.cohort.mapping.units import get_factor, list_units
 
@@ -15,6 +15,8 @@ _TIMES = {"scan": ("scan_time", "scan_date", "scan_clock"), "onset": ("onset_tim
 _MALE_WORDS = ("male", "malesex", "malegender", "男性")
 _YES = {"1", "1.0", "true", "yes", "y", "ja", "oui", "si", "sí", "x", "是", "有"}
 _FEMALE_WORDS = ("female", "femalesex", "女性")
+_HIGH_CODES = {9, 77, 88, 99, 777, 888, 999, 7777, 8888, 9999, 99999, 999999}
+_NEGATIVE_CODES = {-1, -7, -8, -9, -77, -88, -99, -888, -999, -9999}
 _TOKEN = r"\d+|[^\W\d_]+"
 
 
@@ -27,6 +29,8 @@ def find_formats(table: MatchedTable) -> None:
         _find_unit(table, position, column)
         if column.values is None:
             _find_codes(table, position, column)
+        if column.missing is None and table.asks:
+            _find_missing_codes(table, position, column)
     _find_date_orders(table)
     for position, column in enumerate(table.columns):
         column.examples = table.examples(position)
@@ -38,10 +42,10 @@ def _find_unit(table: MatchedTable, position: int, column: ColumnMapping) -> Non
     if known.kind not in {"volume", "hours"} and not known.units:
         column.unit = None
         return
+    if column.unit is None or get_factor(column.means, column.unit) is None:
+        column.unit = table.unit_of_header(position, column.means)
     if column.unit is not None:
-        if get_factor(column.means, column.unit) is not None:
-            return
-        column.unit = None
+        return
     values = cells.plain_numbers(table.cells(position)) if table.asks else pd.Series(dtype=float)
     if values.empty:
         return  # the cells name their own units, or the layout has a fixed one
@@ -52,6 +56,32 @@ def _find_unit(table: MatchedTable, position: int, column: ColumnMapping) -> Non
         table.ask([position], "unit", f"Which unit has the {known.meaning.lower()}?", list_units(known))
     else:
         column.unit, column.sure = guess, f"{column.sure}; unit by the size of the values"
+
+
+def _find_missing_codes(table: MatchedTable, position: int, column: ColumnMapping) -> None:
+    """Ask about numbers such as 999 that occur several times, far from all others or far more often."""
+    known = table.known.get(column.means)
+    if known is None or known.kind not in {"number", "whole", "volume", "hours", "yes_no", "sex"}:
+        return
+    values = cells.plain_numbers(table.cells(position))
+    codes = []
+    while len(values):
+        high, low = values.max(), values.min()
+        code = high if high in _HIGH_CODES else low if low in _NEGATIVE_CODES else None
+        others = values[values != code]
+        number = len(values) - len(others)
+        if code is None or others.empty or number < 2:
+            break
+        is_far = code > 1.5 * others.max() or (code < 0 <= others.min())
+        is_frequent = known.kind in {"volume", "hours"} and number > max(2, 2 * others.value_counts().max())
+        if not is_far and not is_frequent:
+            break
+        codes.append(show(float(code)))
+        values = others
+    if codes:
+        text = " and ".join(codes)
+        question = f"Does {text} mean that there is no value?"
+        table.ask([position], "missing", question, [f"{MISSING_CODES}{text}", "they are values"])
 
 
 def _find_unit_of_earlier_scan(table: MatchedTable, position: int) -> str | None:

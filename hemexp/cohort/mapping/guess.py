@@ -1,27 +1,36 @@
 """Guess what each column of a table holds, from its header and its values; ask where a guess would not be safe."""
 
+import re
+
 import pandas as pd
 
-from hemexp.cohort.headers import FACTORS, squeeze, synonyms
+from hemexp.cohort.headers import FACTORS, clean, squeeze, synonyms
 from hemexp.cohort.mapping.mapping import INPUT, UNUSED
 from hemexp.cohort.mapping.matched_table import MatchedTable
+from hemexp.cohort.mapping.questions import ask_about
 from hemexp.cohort.mapping.side_by_side import find_bare_times, number_scans, tell_hours_apart, tell_times_apart
 from hemexp.cohort.mapping.units import get_factor
 
 ESSENTIAL = {  # a doubtful guess of these is asked
     "patient_id", "HM_volume", "ED_volume", "scan_time", "scan_date", "onset_time", "onset_date", "hours_from_onset",
-    "hours_from_first_scan", "onset_to_first_scan",
+    "hours_from_first_scan", "onset_to_first_scan", "scan_clock", "onset_clock",
 }  # fmt: skip
 _LOOKS = {  # what the cells of a kind look like
     "number": {"number"}, "whole": {"number"}, "volume": {"number"}, "hours": {"number", "duration", "clock"},
-    "yes_no": {"yes_no"}, "sex": {"sex", "yes_no"}, "pressure": {"pressure"}, "time": {"time"}, "date": {"time"},
-    "clock": {"clock"}, "event": {"text", "number"},
+    "yes_no": {"yes_no"}, "sex": {"sex", "yes_no"}, "pressure": {"pressure"}, "time": {"time", "clock"},
+    "date": {"time"}, "clock": {"clock"}, "event": {"text", "number"},
 }  # fmt: skip
 _MEASURES = {"number", "volume", "hours"}
 _KIND_WORDS = {
     "number": "numbers", "whole": "whole numbers", "volume": "volumes", "hours": "hours", "yes_no": "yes or no",
     "sex": "male or female", "pressure": "such as 180/90", "time": "dates", "date": "dates", "clock": "times of day",
 }  # fmt: skip
+_MOST_SCANS = 50  # of a patient
+_TOTAL = r"total|gesamt|sum|总"
+_OTHER_VOLUME = r"iv[hb]\b|ivh|ventric|脑室|edema|oedem|ödem|oedème|水肿|phe\b|brain|intracranial volume"
+_CHANGE = (
+    r"growth|increase|change|delta|Δ|diff|expan|percent|%|ratio|rate|zunahme|wachstum|augment|croissance|增|变化|差"
+)
 _COUNTERS = {"序号", "no", "nr"}  # they may count the rows
 
 
@@ -30,13 +39,15 @@ def guess_meanings(table: MatchedTable) -> None:
     for column, header in zip(table.columns, table.headers, strict=True):
         column.sure = "header" if header.means else ""
     _find_patient_id(table)
+    _find_scan_numbers(table)
+    doubtful = _take_doubtful(table) if table.asks else []
     find_bare_times(table)
     number_scans(table)
     tell_times_apart(table)
     tell_hours_apart(table)
     if table.asks:
         _drop_what_does_not_fit(table)
-        _ask_about_doubtful(table)
+        ask_about(table, [i for i in doubtful if table.columns[i].means != UNUSED])
     _choose_among_doubled(table)
     _set_rows(table)
 
@@ -71,32 +82,56 @@ def _drop_what_does_not_fit(table: MatchedTable) -> None:
         column.means, column.sure = UNUSED, f"{known.meaning}? the values are not {_KIND_WORDS[known.kind]}"
 
 
-def _ask_about_doubtful(table: MatchedTable) -> None:
-    """Ask about a column whose header contains the name of an essential column that was not found."""
-    found = {column.means for column in table.columns}
-    later = table.positions("HM_volume")
-    if all(table.is_later(i) for i in later):
-        found.discard("HM_volume")
-    doubtful: dict[str, list[int]] = {}
+def _find_scan_numbers(table: MatchedTable) -> None:
+    """Take scan serials such as 1, 2, 1, 2, 3 for the number of the scan."""
+    for i in table.positions("scan_serial"):
+        values = pd.to_numeric(table.cells(i), errors="coerce").dropna()
+        if len(values) and (values % 1 == 0).all():
+            values = values.astype("int64")
+        if pd.api.types.is_integer_dtype(values) and values.between(0, _MOST_SCANS).all() and values.duplicated().any():
+            table.columns[i].means, table.columns[i].sure = "scan_number", "header and values"
+
+
+def _take_doubtful(table: MatchedTable) -> list[int]:
+    """Take each essential column that a header only contains, as far as no other column is surely this one.
+
+    Returns:
+        The columns, to be asked about.
+    """
+    exact: dict[str, list[int]] = {}
+    for i, column in enumerate(table.columns):
+        exact.setdefault(_get_family(column.means), []).append(i)
+    doubtful = []
     for i, (header, column) in enumerate(zip(table.headers, table.columns, strict=True)):
         known = table.known.get(header.guess)
         if known is None or column.means != UNUSED or table.cells(i).isna().all():
             continue
         column.sure = column.sure or f"perhaps {known.meaning}"
-        if known.name in ESSENTIAL - found and table.looks(i) & _LOOKS.get(known.kind, table.looks(i)):
-            doubtful.setdefault(known.name, []).append(i)
-    for name, positions in doubtful.items():
-        meaning = table.known[name].meaning.lower()
-        if later and name == "HM_volume":  # the columns that are found are not of the first scan
-            table.ask(
-                positions, "means", "Is this the hematoma volume of the first scan?", [f"{name} of scan 1", UNUSED]
-            )
-            for i in later:
-                table.columns[i].scan = 1 + (table.columns[i].scan or 0)
-        elif len(positions) == 1:
-            table.ask(positions, "means", f"Is this the {meaning}?", [name, UNUSED])
-        else:
-            table.ask_which(positions, name)
+        looks = table.looks(i)
+        if known.name not in ESSENTIAL or not looks & _LOOKS.get(known.kind, looks) or "yes_no" in looks:
+            continue
+        others = exact.get(_get_family(known.name), [])
+        is_rival = known.name == "HM_volume" and _may_be_volume(column.column) and table.cells(i).nunique() > 1
+        is_first = all(map(table.is_later, others)) and not table.is_later(i)
+        is_clock = "clock" in looks and "time" not in looks and not any("clock" in table.looks(k) for k in others)
+        if not others or is_first or is_clock or is_rival:
+            column.means = known.name
+            doubtful.append(i)
+    totals = [i for i in exact.get("HM_volume", []) if re.search(_TOTAL, clean(table.sheet.header[i]))]
+    if totals and any(re.search(_OTHER_VOLUME, clean(text)) for text in table.sheet.header):
+        doubtful += totals  # such as parenchyma and ventricles together
+    return doubtful
+
+
+def _get_family(name: str) -> str:
+    """Return one name for the date, the time of day, and the date and time of a scan or of the onset."""
+    return re.sub("_(date|clock)$", "_time", name)
+
+
+def _may_be_volume(header: str) -> bool:
+    """Return whether a header may name another measurement of the hematoma volume."""
+    text = clean(header)
+    return bool(re.search(r"vol|体积", text)) and not re.search(f"{_CHANGE}|{_OTHER_VOLUME}", text)
 
 
 def _choose_among_doubled(table: MatchedTable) -> None:
@@ -120,7 +155,7 @@ def _choose_among_doubled(table: MatchedTable) -> None:
                 continue
             kept = _choose_equal(table, positions, name)
             if kept is None:
-                table.ask_which(positions, name)
+                ask_about(table, positions)
                 continue
             for i in set(positions) - {kept}:
                 table.columns[i].means, table.columns[i].sure = UNUSED, f"{table.label(kept)} is used"

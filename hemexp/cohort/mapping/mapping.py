@@ -15,6 +15,7 @@ from hemexp.formatting import plural
 
 HOURS = re.compile(r"(\d+(?:\.\d+)?) from (first scan|onset)")
 NO_HOURS = "unknown"
+MISSING_CODES = "missing: "  # an answer: the numbers that mean that there is no value
 UNUSED, INPUT = "unused", "input"  # the meanings of a column that hemexp does not know
 DATE_ORDERS = ("year_first", "day_first", "month_first", "day_first_swapped", "month_first_swapped")
 _T = TypeVar("_T")
@@ -31,6 +32,7 @@ class ColumnMapping:
         unit: of the numbers; null for the unit of our column.
         dates: one of `DATE_ORDERS`; ``…_swapped``: day and month are exchanged in the cells that are real dates.
         values: the code of each cell text, such as ``{"0": female, "1": male}``.
+        missing: numbers in the cells that mean that there is no value, such as 999.
         scan: number of the scan from 0, where the scans of a patient stand side by side.
         hours: of the scan of a volume, where no column holds its time: ``24 from first scan`` or ``24 from onset``.
         examples: the first values.
@@ -43,6 +45,7 @@ class ColumnMapping:
     unit: str | None = None
     dates: str | None = None
     values: dict[str, str] | None = None
+    missing: list[str] | None = None
     scan: int | None = None
     hours: str | None = None
     examples: list[str] = field(default_factory=list)
@@ -160,7 +163,12 @@ def read_mapping(path: Path) -> Mapping:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"data.mapping={path}: cannot be read: {error}") from None
     except yaml.YAMLError as error:
-        raise UserError(f"data.mapping={path}: is not YAML: {' '.join(str(error).split())}") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}" if mark else "the file"
+        rule = "rule: a space after each colon, no tabs, and the colon of a Latin keyboard"
+        raise UserError(
+            f"data.mapping={path}: {where} is not YAML ({getattr(error, 'problem', error)}); {rule}"
+        ) from None
     where = f"data.mapping={path}"
     if not isinstance(content, dict) or not content.get("tables"):
         raise UserError(f"{where}: has no tables; rule: a file that prepare.py wrote, with your corrections")
@@ -230,6 +238,8 @@ def _read_column(entry: Any, place: str) -> ColumnMapping:
         if not isinstance(column.values, dict):
             raise UserError(f"{place}: values is {column.values!r}; rule: such as {{'0': female, '1': male}}")
         column.values = {_text(key): _text(value) for key, value in column.values.items()}
+    if column.missing is not None:
+        column.missing = [_text(each) for each in _list(column.missing, f"{place}: missing")]
     if column.scan is not None and not (type(column.scan) is int and column.scan >= 0):
         raise UserError(f"{place}: scan is {column.scan!r}; rule: 0 for the first scan, then 1, 2, ...")
     if column.hours is not None and not (column.scan and HOURS.fullmatch(column.hours)):

@@ -5,7 +5,7 @@ from hemexp.cohort.mapping.given import apply_given
 from hemexp.cohort.mapping.guess import guess_meanings
 from hemexp.cohort.mapping.mapping import UNUSED, Mapping, TableMapping
 from hemexp.cohort.mapping.matched_table import MatchedTable
-from hemexp.cohort.mapping.questions import ask_for_ids, ask_for_times
+from hemexp.cohort.mapping.questions import ask_for_ids, ask_for_times, ask_for_volumes
 from hemexp.cohort.tables.sheet import Sheet
 from hemexp.errors import UserError
 
@@ -51,8 +51,11 @@ def match_sheets(sheets: list[Sheet], kind: str, given: Mapping | None = None) -
             message += f"; missing: {', '.join(map(repr, lost[:_SHOWN]))}{' ...' if len(lost) > _SHOWN else ''}"
         raise UserError(message)
     if kind == "mapped" and not given:
-        ask_for_times(matches)
         ask_for_ids(matches)
+        ask_for_volumes(matches)
+        ask_for_times(matches)
+    if kind == "mapped" and any(is_used(match.mapping) for match in matches):  # a pivot table has no patients
+        matches = [match for match in matches if is_used(match.mapping) or "patient_id" in match.asked.values()]
     questions = [question for match in matches for question in match.questions]
     return Mapping(tables=[match.mapping for match in matches], questions=questions)
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,9 @@ from hemexp.cohort.tables.sheet import Sheet
 _TISSUES = {"Hemo": r"hemo|hema|haema|hm|血肿", "ED": r"ed|edema|oedema|水肿"}
 
 
+_NOMINAL_HOURS = (6, 12, 24, 36, 48, 72, 96)
+
+
 class MatchedTable:
     """A table while its columns are matched.
 
@@ -30,18 +34,25 @@ class MatchedTable:
         columns: the match of each column.
         mapping: the match of the table.
         questions: about its columns.
+        asked: the known column that a question is about, by position.
     """
 
     def __init__(self, sheet: Sheet, kind: str, is_alone: bool = False) -> None:
         self.sheet, self.kind, self.asks, self.is_alone = sheet, kind, kind == "mapped", is_alone
         self.known = c.known_columns()
         self.headers = [self._read(text) for text in sheet.header]
+        numbers = {header.occasion[1] for header in self.headers if header.occasion and header.occasion[0] == "number"}
+        for i, header in enumerate(self.headers):  # HV0, HV24: without 23 others, 24 are hours
+            kind, number = header.occasion or ("", 0)
+            if kind == "number" and number in _NOMINAL_HOURS and number - 1 not in numbers:
+                self.headers[i] = replace(header, occasion=("hours", number))
         self.columns = [
             ColumnMapping(column=text, letter=column_letter(i), means=header.means or UNUSED, unit=header.unit or None)
             for i, (text, header) in enumerate(zip(sheet.header, self.headers, strict=True))
         ]
         self.mapping = TableMapping(file=sheet.file, sheet=sheet.name, columns=self.columns)
         self.questions: list[Question] = []
+        self.asked: dict[int, str] = {}
 
     def cells(self, position: int) -> pd.Series:
         """Return the cells of a column."""
@@ -99,10 +110,26 @@ class MatchedTable:
 
     def ask_which(self, positions: list[int], name: str) -> None:
         """Ask which of several columns is a known one; until then none of them is."""
-        candidates = [*map(self.label, positions), "none of them"]
-        self.ask(positions, name, f"Which column is the {self.known[name].meaning.lower()}?", candidates)
+        scan = self.columns[positions[0]].scan
+        of_scan = "" if scan is None else f" of scan {scan + 1}"
+        question = f"Which column is the {self.known[name].meaning.lower()}{of_scan}?"
+        self.ask(positions, name, question, [*map(self.label, positions), "none of them"])
+        self.set_aside(positions, name)
+
+    def set_aside(self, positions: Iterable[int], name: str) -> None:
+        """Do not use columns until the question whether they are a known column is answered."""
         for i in positions:
-            self.columns[i].means = UNUSED
+            self.asked[i], self.columns[i].means = name, UNUSED
+
+    def holds(self, position: int, *names: str) -> bool:
+        """Return whether a column has one of these meanings, or is asked about one of them."""
+        return self.columns[position].means in names or self.asked.get(position) in names
+
+    @property
+    def has_patient_rows(self) -> bool:
+        """Whether every row has another patient id, so that several scans of a patient stand side by side."""
+        ids = self.positions("patient_id")
+        return bool(ids) and not self.cells(ids[0]).dropna().duplicated().any()
 
     def _read(self, text: str) -> Header:
         if text in (*c.SHAPE, *c.FIRST_ORDER):

@@ -4,28 +4,58 @@ import re
 
 import pandas as pd
 
+from hemexp.cohort import cells
 from hemexp.cohort import columns as c
-from hemexp.cohort.headers import clean
-from hemexp.cohort.mapping.mapping import NO_HOURS, UNUSED, ColumnMapping, Mapping, Question
+from hemexp.cohort.headers import FACTORS, clean, read_unit
+from hemexp.cohort.mapping.mapping import MISSING_CODES, NO_HOURS, UNUSED, ColumnMapping, Mapping, Question
 from hemexp.cohort.mapping.matched_table import MatchedTable
+from hemexp.cohort.mapping.side_by_side import number_scans
 
 _TIME_WORDS = (
     r"time|hour|hrs?\b|\bh\b|min|delay|interval|between|zeit|stunde|dauer|heure|d[ée]lai|hora|tiempo|\bor[ae]\b|tempo"
-    r"|时|间隔"
+    r"|\bday|tag\b|jour|\bd[ií]a|giorno|时|间隔|天"
 )
 _TIMED = ("scan_time", "scan_date", "hours_from_onset", "hours_from_first_scan")
 _ONSETS = ("onset_time", "onset_date", "hours_from_onset", "onset_to_first_scan")
+_HOURS = ["hours_from_onset", "hours_from_first_scan"]
+_LEAST_FILLED = 0.8  # of the rows have a patient id; others may be notes below the table
+_MOST_UNNAMED = 6  # columns of numbers that are asked about although no header names a time
+
+
+def ask_about(table: MatchedTable, positions: list[int]) -> None:
+    """Ask whether columns are what they are taken for; columns of the same scan compete with each other.
+
+    Where the scans of a patient stand side by side and no header numbers them, the question is which scan it is.
+    """
+    groups: dict[tuple[str, int | None], list[int]] = {}
+    for i in positions:
+        groups.setdefault((table.columns[i].means, table.columns[i].scan), []).append(i)
+    for (name, scan), group in groups.items():
+        known = table.known[name]
+        rivals = [i for i in table.positions(name) if table.columns[i].scan == scan and i not in group]
+        is_numbered = all(table.headers[i].occasion for i in group + rivals)
+        if len(group + rivals) == 1:
+            of_scan = "" if scan is None else f" of scan {scan + 1}"
+            others = ["onset_time"] if name == "scan_time" and not table.has("onset_time") else []
+            candidates = [f"{name}{of_scan}", *others, UNUSED]
+            table.ask(group, "means", f"Is this the {known.meaning.lower()}{of_scan}?", candidates)
+        elif known.of == "scan" and table.has_patient_rows and not is_numbered:
+            most = max(len(group + rivals), 2 + max(column.scan or 0 for column in table.columns))
+            scans = [f"{name} of scan {k + 1}" for k in range(most)]
+            for i in sorted(group + rivals):
+                table.ask([i], "means", f"Is this a {known.meaning.lower()}? Of which scan?", [*scans, UNUSED])
+        else:
+            table.ask_which(sorted(group + rivals), name)
+        table.set_aside(group + rivals, name)
 
 
 def ask_for_ids(matches: list[MatchedTable]) -> None:
     """Ask for the patient id where no table has one."""
-    asked = any(
-        question.key == "patient_id" or "patient_id" in question.candidates for m in matches for question in m.questions
-    )
-    if not asked and not any(match.has("patient_id") or match.has("scan_serial") for match in matches):
-        for match in matches:
-            if any(column.means != UNUSED for column in match.columns):
-                _ask_for_ids_of(match)
+    if any(match.holds(i, "patient_id", "scan_serial") for match in matches for i in range(len(match.columns))):
+        return
+    used = [match for match in matches if match.asked or any(column.means != UNUSED for column in match.columns)]
+    for match in used or matches:
+        _ask_for_ids_of(match)
 
 
 def _ask_for_ids_of(table: MatchedTable) -> None:
@@ -34,58 +64,112 @@ def _ask_for_ids_of(table: MatchedTable) -> None:
         i
         for i, column in enumerate(table.columns)
         if column.means == UNUSED
+        and i not in table.asked
         and column.column
-        and table.cells(i).notna().all()
+        and table.cells(i).notna().mean() > _LEAST_FILLED
         and table.cells(i).nunique() > 1
-        and not pd.api.types.is_float_dtype(table.cells(i))
+        and not (pd.api.types.is_float_dtype(table.cells(i)) and (table.cells(i).dropna() % 1 != 0).any())
         and not table.looks(i) & {"time", "clock", "sex", "yes_no", "pressure"}
     ]
     if ids:
         table.ask_which(ids, "patient_id")
 
 
+def ask_for_volumes(matches: list[MatchedTable]) -> None:
+    """Ask about unknown columns of numbers with a unit of volume, where no table has a hematoma volume."""
+    if any(match.holds(i, "HM_volume") for match in matches for i in range(len(match.columns))):
+        return
+    for match in matches:
+        found = []
+        for i, column in enumerate(match.columns):
+            units = {match.headers[i].unit, *map(read_unit, cells.cell_units(match.cells(i)))}
+            is_volume = units & set(FACTORS["volume"]) or re.search(r"vol|体积|용적|부피", clean(column.column))
+            if column.means == UNUSED and i not in match.asked and "number" in match.looks(i) and is_volume:
+                found.append(i)
+        for i in found:
+            match.columns[i].means = "HM_volume"
+        if found:
+            number_scans(match)
+            ask_about(match, found)
+
+
 def ask_for_times(matches: list[MatchedTable]) -> None:
     """Ask about unknown columns that may be times, where scans with a volume or the onset have none."""
-    means = {column.means for match in matches for column in match.columns}
-    needs_onset = not means & set(_ONSETS)
+    needs_onset = not any(match.holds(i, *_ONSETS) for match in matches for i in range(len(match.columns)))
     for match in matches:
-        scans = {column.scan for column in match.columns if column.means == "HM_volume"}
-        timed = {column.scan for column in match.columns if column.means in _TIMED}
+        volumes = [i for i in range(len(match.columns)) if match.holds(i, "HM_volume")]
+        scans = {match.columns[i].scan for i in volumes}
+        timed = {column.scan for i, column in enumerate(match.columns) if match.holds(i, *_TIMED)}
         is_timed_elsewhere = any(  # in a table that is linked to this one
             {column.means for column in other.columns} & set(_TIMED) and not other.has("HM_volume")
             for other in matches
             if other is not match
         )
         untimed = set() if is_timed_elsewhere else {scan for scan in scans - timed if scan is None or scan > 0}
-        asked = len(match.questions)
-        if untimed or needs_onset:
-            _ask_for_times_of(match, sorted(untimed, key=str), needs_onset)
-        if len(match.questions) == asked:
-            _ask_for_hours_in_headers(match, untimed)
+        if untimed == {None} and len(volumes) > 1 and match.has_patient_rows:
+            untimed = set(range(len(volumes)))
+        clocks = _list_missing_clocks(match)
+        if untimed or needs_onset or clocks:
+            _ask_for_times_of(match, sorted(untimed, key=str), needs_onset, clocks)
+        _ask_for_hours_in_headers(match, untimed)
+        if untimed == {None}:
+            _ask_for_hours_in_events(match)
 
 
-def _ask_for_times_of(table: MatchedTable, scans: list[int | None], needs_onset: bool) -> None:
-    """Ask whether a column that is not used holds a missing time of a scan or of the onset."""
+def _list_missing_clocks(table: MatchedTable) -> list[str]:
+    """Return the times of day that are missing beside dates, such as ``onset_clock``."""
+    missing = []
     for i, column in enumerate(table.columns):
-        if column.means != UNUSED or column.sure == "asked" or table.cells(i).isna().all():
-            continue
-        looks = table.looks(i)
-        if "time" in looks and "number" not in looks:
-            kinds = ["scan_time"]
-            choices = ["onset_time"] if needs_onset else []
-        elif (
-            looks & {"number", "duration"} and scans and re.search(_TIME_WORDS, clean(column.column).replace("_", " "))
-        ):
-            kinds = ["hours_from_onset", "hours_from_first_scan"]
-            choices = ["onset_to_first_scan"] if needs_onset else []
-        else:
-            continue
+        for stem in ("onset", "scan"):
+            clock = f"{stem}_clock"
+            has_clock = any(
+                table.holds(k, clock) and table.columns[k].scan == column.scan for k in range(len(table.columns))
+            )
+            if table.holds(i, f"{stem}_time", f"{stem}_date") and not has_clock and cells.holds_days(table.cells(i)):
+                missing.append(
+                    clock if column.scan is None or stem == "onset" else f"{clock} of scan {column.scan + 1}"
+                )
+    return missing
+
+
+def _ask_for_times_of(
+    table: MatchedTable, scans: list[int | None], needs_onset: bool, missing_clocks: list[str]
+) -> None:
+    """Ask whether a column that is not used holds a missing time of a scan or of the onset."""
+    free = [i for i, column in enumerate(table.columns) if column.means == UNUSED and column.sure != "asked"]
+    looks = {i: table.looks(i) for i in free if table.cells(i).notna().any()}
+    times = {i for i, found in looks.items() if "time" in found}
+    clocks = {i for i, found in looks.items() if "clock" in found and not found & {"time", "number"}}
+    numbers = {i for i, found in looks.items() if found & {"number", "duration"} and i not in times | clocks and scans}
+    numbers -= {i for i in numbers if _may_be_counter(table.cells(i))}
+    named = {i for i in numbers if re.search(_TIME_WORDS, clean(table.sheet.header[i]).replace("_", " "))}
+    if not named and len(numbers) <= _MOST_UNNAMED:
+        named = {i for i in numbers if table.sheet.header[i] and "yes_no" not in looks[i]}
+    to_first = "onset_to_first_scan" if None in scans else "hours_from_onset of scan 1"
+    for i in sorted(times | clocks | named):
+        kinds = ["scan_time"] if i in times else ["scan_clock"] if i in clocks else _HOURS
+        choices = [] if not needs_onset else [kinds[0].replace("scan", "onset") if i not in named else to_first]
         for scan in scans:
             choices += [name if scan is None else f"{name} of scan {scan + 1}" for name in kinds]
+        choices = list(dict.fromkeys([*missing_clocks, *choices] if i in clocks else choices))
         if choices:
-            table.ask([i], "means", "A time is missing. Is it this column?", [*choices, UNUSED])
-            if "hours_from_onset" in kinds:
-                column.unit = table.unit_of_header(i, "hours_from_onset")
+            table.ask([i], "means", "A time is missing. Which time does this column hold?", [*choices, UNUSED])
+            if i in named:
+                table.columns[i].unit = table.unit_of_header(i, "hours_from_onset")
+
+
+def _ask_for_hours_in_events(table: MatchedTable) -> None:
+    """Ask whether the names of events, such as Baseline and 24h, are the hours of the scans."""
+    for i in table.positions("event_name"):
+        hours = cells.event_hours(table.cells(i))
+        if hours.notna().all() and hours.nunique() > 1:
+            question = "No column holds the time of the scans. Are these the hours of the scans?"
+            table.ask([i], "means", question, ["hours_from_first_scan", "hours_from_onset", "event_name"])
+
+
+def _may_be_counter(cells: pd.Series) -> bool:
+    """Return whether the cells number the rows."""
+    return pd.api.types.is_integer_dtype(cells) and bool(cells.is_unique) and cells.max() - cells.min() < len(cells)
 
 
 def _ask_for_hours_in_headers(table: MatchedTable, scans: set[int | None]) -> None:
@@ -110,6 +194,10 @@ def apply_answers(mapping: Mapping) -> None:
             pairs = (pair.split(" = ") for pair in question.answer.split(", "))
             for column in columns.values():
                 column.values = dict(pairs)
+        elif question.key == "missing":
+            found = question.answer.removeprefix(MISSING_CODES)
+            for column in columns.values():
+                column.missing = found.split(" and ") if found != question.answer else []
         elif question.key == "hours":
             for column in columns.values():
                 column.hours = None if question.answer == NO_HOURS else question.answer

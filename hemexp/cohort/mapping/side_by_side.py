@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from hemexp.cohort.headers import names_scan
 from hemexp.cohort.mapping.mapping import UNUSED, ColumnMapping
 from hemexp.cohort.mapping.matched_table import MatchedTable
 
@@ -10,11 +11,13 @@ _TIMES = {"scan": ("scan_time", "scan_date", "scan_clock"), "onset": ("onset_tim
 
 def find_bare_times(table: MatchedTable) -> None:
     """Take a column such as ``Repeat CT`` for the time of the scan whose volume has the same occasion."""
-    occasions = {header.occasion for header in table.headers if header.means == "HM_volume"}
+    volumes = table.positions("HM_volume")
+    occasions = {table.headers[i].occasion for i in volumes}
     for i, header in enumerate(table.headers):
         if header.guess == "scan_time" and header.occasion and table.columns[i].means == UNUSED:
             looks = table.looks(i)
-            if header.occasion in occasions and "time" in looks and "number" not in looks:
+            is_named = names_scan(table.sheet.header[i])  # a follow-up date may be that of a visit
+            if is_named and header.occasion in occasions and "time" in looks:
                 table.columns[i].means, table.columns[i].sure = "scan_time", "header and values"
 
 
@@ -22,7 +25,11 @@ def number_scans(table: MatchedTable) -> None:
     """Number the scans that stand side by side: an occasion in the header, or a header that is repeated."""
     occasions: dict[int, tuple[str, int]] = {}
     latest: tuple[str, int] | None = None
+    seen: Counter[str] = Counter()
+    counts = table.has_patient_rows and not any(header.occasion for header in table.headers)
     repeated = {text for text, count in Counter(table.sheet.header).items() if count > 1}
+    if not table.has_patient_rows and _tells_scans_apart(table):
+        return
     for i, (header, column) in enumerate(zip(table.headers, table.columns, strict=True)):
         latest = header.occasion or latest
         known = table.known.get(column.means)
@@ -34,8 +41,9 @@ def number_scans(table: MatchedTable) -> None:
             continue
         if known.of != "scan":
             continue
-        if header.occasion is None and table.sheet.header[i] in repeated and latest is not None:
-            occasions[i] = latest
+        if header.occasion is None and table.sheet.header[i] in repeated and (latest or counts):
+            seen[table.sheet.header[i]] += 1
+            occasions[i] = latest or ("number", seen[table.sheet.header[i]])
         elif header.occasion is not None:
             occasions[i] = header.occasion
     order = {"first": -1.0, "next": 0.5}
@@ -54,6 +62,16 @@ def number_scans(table: MatchedTable) -> None:
             table.columns[i].means, table.columns[i].sure = UNUSED, f"is it {table.columns[i].means} at a later time?"
         else:
             table.columns[i].scan = numbers.get(key, 0 if any(numbers.values()) else None)
+
+
+def _tells_scans_apart(table: MatchedTable) -> bool:
+    """Return whether a column without a scan number differs between the rows of a patient: a row is then a scan."""
+    ids = table.positions("patient_id")
+    times = table.positions("scan_time", "scan_date", "scan_number", "scan_serial", "hours_from_onset")
+    if not ids or not times or any(table.headers[i].occasion for i in times):
+        return False
+    groups = table.cells(times[0]).astype(str).groupby(table.cells(ids[0]).astype(str))
+    return bool(groups.nunique().max() > 1)
 
 
 def _number_core(table: MatchedTable, keys: dict[int, float]) -> None:

@@ -139,7 +139,7 @@ class _Assembly:
     def locate(self, row: int, name: str) -> Cell:
         """Return the cell of a scan and a column."""
         if name not in self.source and name.startswith("hours_"):
-            name = "scan_time"
+            name = "hours_from_onset" if "hours_from_onset" in self.source else "scan_time"
         records, part, rows = self.source.get(name, self.source[""])
         if rows[row] < 0:  # the table has no such scan: its serial in the base is where to start looking
             records, part, rows = self.source[""]
@@ -338,14 +338,14 @@ class _Assembly:
         own.each("error", "duplicate_serial", rows, "scan_serial", describe, lambda row: serials[row])
 
     def _sort_scans(self) -> None:
-        """Sort the scans of each patient: by their stated number, else by time."""
+        """Sort the scans of each patient: by their index, else by time, else by their stated number."""
         scans, rank = self.scans, self.scans["patient_id"].map(self._rank)
         self._join_day_and_clock("scan")
-        number = next((scans[name] for name in ("scan_index", "block", "scan_number") if name in scans), None)
+        number = next((scans[name] for name in ("scan_index", "block") if name in scans), None)
         if number is None:
             number = self._find_order()
-        keys = pd.DataFrame({"rank": rank, "number": number})
-        self._take(keys.sort_values(["rank", "number"], kind="stable").index.to_numpy())
+        keys = pd.DataFrame({"rank": rank, "number": number, "stated": scans.get("scan_number", 0)})
+        self._take(keys.sort_values(["rank", "number", "stated"], kind="stable").index.to_numpy())
         counted = self.scans.groupby("patient_id", sort=False).cumcount()
         if "scan_index" in self.scans:
             index = self.scans["scan_index"]

@@ -1,7 +1,7 @@
 """The converted records of one table, each value with its cell."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,14 @@ from hemexp.cohort import columns as c
 from hemexp.cohort.findings import Cell, Findings, RecordFindings, column_letter
 from hemexp.cohort.headers import UNIT_OF, clean, read_unit
 from hemexp.cohort.mapping.mapping import HOURS, INPUT, UNUSED, ColumnMapping, TableMapping
+from hemexp.cohort.mapping.matched_table import show
 from hemexp.cohort.mapping.units import get_factor
 from hemexp.cohort.tables.sheet import Sheet
+from hemexp.formatting import plural
 from hemexp.types import Array
 
+_TELLS_SCANS_APART = {"scan_time", "scan_date", "scan_serial", "hours_from_onset", "hours_from_first_scan"}
+_NUMBERED = {"volume", "time", "date", "clock", "hours"}
 MOST_LEVELS = 10  # of an own column that is text
 _TOTALS = re.compile(
     r"(?:total|sum|mean|average|median|sd|std|min|max|n|合计|总计|平均|平均值|标准差|summe|gesamt|mittelwert|moyenne|media|"
@@ -75,16 +79,10 @@ def read_records(sheet: Sheet, mapping: TableMapping, findings: Findings) -> Rec
 
     Columns that are not used are kept where they are numbers or texts of few levels, because they may hold an outcome.
     """
-    everything = np.arange(sheet.num_records)
+    sheet = _merge_rows(sheet, mapping, findings)
     ids = _read_ids(sheet, mapping, findings)
-    keep = np.full(len(everything), True)
-    if ids is not None:
-        totals = ids.isin(list(filter(_TOTALS.fullmatch, ids.unique()))).to_numpy()
-        for record in np.flatnonzero(totals):
-            message = f"the row begins with {ids[record]!r}; it is taken for a totals row and not read"
-            findings.warn("totals_row", sheet.cell(int(record), None), message, value=ids[record])
-        keep &= ~totals
-    record = everything[keep]
+    keep = np.full(sheet.num_records, True) if ids is None else _find_patient_rows(ids, sheet, mapping, findings)
+    record = np.flatnonzero(keep)
     patients = pd.Series("", index=range(len(record))) if ids is None else ids[keep].reset_index(drop=True)
 
     shared: dict[str, pd.Series] = {} if ids is None else {"patient_id": patients}
@@ -97,7 +95,7 @@ def read_records(sheet: Sheet, mapping: TableMapping, findings: Findings) -> Rec
             if name == "patient_id":
                 positions["patient_id", None] = position
             continue
-        raw = sheet.columns[position][keep].reset_index(drop=True)
+        raw = _without_missing_codes(sheet.columns[position][keep].reset_index(drop=True), column)
         if column.means in {UNUSED, INPUT} and not _is_kept(raw, column):
             continue
 
@@ -114,11 +112,115 @@ def read_records(sheet: Sheet, mapping: TableMapping, findings: Findings) -> Rec
     for position, column in enumerate(mapping.columns):
         if column.hours and column.scan is not None:
             _add_hours(blocks[column.scan], positions, position, column)
+    _check_zones(sheet, mapping, findings)
     if blocks:
+        _check_scan_numbers(sheet, mapping, findings)
         return _stack_blocks(sheet, shared, blocks, positions, record, tuple(own_inputs), findings)
     frame = pd.DataFrame(shared, index=range(len(record)))
     place: dict[str, int | Array] = {name: position for (name, _), position in positions.items()}
     return Records(sheet, frame, record, place, tuple(own_inputs))
+
+
+def _find_patient_rows(ids: pd.Series, sheet: Sheet, mapping: TableMapping, findings: Findings) -> Array:
+    """Return which rows are about a patient, after a warning of totals, notes and rows that repeat another one."""
+    totals = _find_totals(ids, sheet)
+    for record in np.flatnonzero(totals):
+        begin = f"begins with {ids[record]!r}" if ids[record] else "has no patient id and holds a word such as Total"
+        message = f"the row {begin}; it is taken for a totals row and not read"
+        findings.warn("totals_row", sheet.cell(int(record), None), message, value=ids[record])
+    id_position = next(i for i, column in enumerate(mapping.columns) if column.means == "patient_id")
+    others = [column for i, column in enumerate(sheet.columns) if i != id_position]
+    notes = np.array(ids != "")
+    for column in others:
+        notes &= column.isna().to_numpy()
+    for record in np.flatnonzero(notes & ~totals):
+        message = f"the row holds nothing beside {ids[record]!r}; it is taken for a note and not read"
+        findings.warn("note_row", sheet.cell(int(record), None), message, value=ids[record])
+    keep: Array = ~totals & ~notes
+    keys = [sheet.columns[i] for i, column in enumerate(mapping.columns) if column.means in _TELLS_SCANS_APART]
+    if mapping.rows == "scan" and keys:
+        again = np.flatnonzero(pd.concat([ids, *keys], axis=1).duplicated(keep=False).to_numpy() & keep)
+        table = pd.concat([ids, *others], axis=1).iloc[again].astype(str)
+        rows = again[table.duplicated().to_numpy()]
+        if len(rows):
+            message = f"{plural(len(rows), 'row')} repeat another row in every cell; they are not read"
+            places = [sheet.cell(int(row), None) for row in rows]
+            findings.add("warning", "repeated_row", places[0], message, others=places[1:])
+        keep[rows] = False
+    return keep
+
+
+def _find_totals(ids: pd.Series, sheet: Sheet) -> Array:
+    """Return which rows hold totals: by their id, or by another cell where they have none."""
+    totals = ids.isin(list(filter(_TOTALS.fullmatch, ids.unique()))).to_numpy(copy=True)
+    for row in np.flatnonzero(ids == ""):
+        texts = (column[row] for column in sheet.columns)
+        totals[row] = any(isinstance(text, str) and _TOTALS.fullmatch(text.strip()) for text in texts)
+    return np.asarray(totals)
+
+
+def _merge_rows(sheet: Sheet, mapping: TableMapping, findings: Findings) -> Sheet:
+    """Join the rows of a patient, such as the events of a registry, where scans side by side are in several rows.
+
+    Rows that hold different values in a column stay as they are: the checks name them.
+    """
+    ids = [i for i, column in enumerate(mapping.columns) if column.means == "patient_id"]
+    if not ids or not any(column.scan for column in mapping.columns):
+        return sheet
+    patients = sheet.columns[ids[0]]
+    others = {UNUSED, INPUT, "patient_id", "event_name", "scan_number"}
+    used = [i for i, column in enumerate(mapping.columns) if column.means not in others]
+    if not patients.duplicated().any() or patients.isna().any():
+        return sheet
+    groups = [sheet.columns[i].groupby(patients, sort=False) for i in used]
+    if any(group.nunique().max() > 1 for group in groups):
+        return sheet
+    first = np.flatnonzero(~patients.duplicated())
+    cell_rows = {}
+    columns = []
+    for i, column in enumerate(sheet.columns):
+        filled = pd.Series(np.arange(len(column))).where(column.notna()).groupby(patients, sort=False).first()
+        at = filled.fillna(pd.Series(first, index=filled.index)).to_numpy(dtype=int)
+        columns.append(column.iloc[at].reset_index(drop=True))
+        cell_rows[i] = sheet.rows[at]
+    message = f"the rows of a patient hold different columns; {len(patients)} rows become {len(first)}, one a patient"
+    findings.warn("rows_joined", sheet.place, message)
+    return replace(sheet, columns=columns, rows=sheet.rows[first], cell_rows=cell_rows)
+
+
+def _without_missing_codes(raw: pd.Series, column: ColumnMapping) -> pd.Series:
+    """Return the cells of a column without the codes that the mapping names as missing values."""
+    if not column.missing:
+        return raw
+    codes = set(column.missing)
+    return raw.mask(raw.map(lambda value: show(value) in codes, na_action="ignore").eq(True))
+
+
+def _check_scan_numbers(sheet: Sheet, mapping: TableMapping, findings: Findings) -> None:
+    """Check that every volume and time of a scan has a scan number where others have one."""
+    for i, column in enumerate(mapping.columns):
+        known = c.known_columns().get(column.means)
+        if column.scan is None and known is not None and known.of == "scan" and known.kind in _NUMBERED:
+            rule = (
+                "rule: scan: 0 for the first scan, 1 for the next one, as in the other columns; add it in mapping.yaml"
+            )
+            message = f"the column {sheet.header[i]!r} is {column.means} without the number of the scan; {rule}"
+            findings.error("column_without_scan", sheet.header_cell(i), message)
+
+
+def _check_zones(sheet: Sheet, mapping: TableMapping, findings: Findings) -> None:
+    """Check that all columns of times name a time zone, or none does: else differences of times would be wrong."""
+    known = c.known_columns()
+    times = [
+        (i, cells.holds_zones(sheet.columns[i]))
+        for i, column in enumerate(mapping.columns)
+        if column.means in known and known[column.means].kind == "time" and not cells.is_blank_column(sheet.columns[i])
+    ]
+    for i, zoned in times:
+        if not zoned and any(each for _, each in times):
+            names = ", ".join(repr(sheet.header[j]) for j, each in times if each)
+            message = f"{sheet.header[i]!r} has no time zone, but {names} has; rule: all times of a table have one"
+            findings.error("time_zone", sheet.header_cell(i), f"{message}, or none; correct the times")
 
 
 def _add_hours(
@@ -144,7 +246,7 @@ def _read_ids(sheet: Sheet, mapping: TableMapping, findings: Findings) -> pd.Ser
             record_findings = RecordFindings(blank, locate, findings)
             ids = cells.ids(sheet.columns[position].rename("patient_id"), record_findings)
             ids = _fill_ids(ids, sheet, mapping, position, record_findings)
-            rows = np.flatnonzero(ids == "")
+            rows = np.flatnonzero((ids == "") & ~_find_totals(ids, sheet))
             record_findings.each("error", "patient_id_missing", rows, "patient_id", lambda row: _NO_ID)
             if not column.column:
                 cell = sheet.header_cell(position)
@@ -172,9 +274,9 @@ def _fill_ids(
         filled = ~cells.is_blank(values).to_numpy()
         if known.of == "patient" and (filled == ~blank).all():
             continues |= blank
-        elif known.name in {"scan_number", "scan_index"} and pd.api.types.is_numeric_dtype(values):
-            if ((values == values.min()).to_numpy() == ~blank).all():
-                continues |= blank
+        is_count = known.name in {"scan_number", "scan_index"} and pd.api.types.is_numeric_dtype(values)
+        if is_count and ((values == values.min()).to_numpy() == ~blank).all():
+            continues |= blank
     rows = np.flatnonzero(continues)
     if len(rows):
         message = f"{len(rows)} rows have no patient id; each is read as a further scan of the patient above"
@@ -213,9 +315,9 @@ def _convert(raw: pd.Series, column: ColumnMapping, findings: RecordFindings) ->
         unit = read_unit(column.unit or "") or "hours"
         return {name: cells.hours(raw, findings, unit)}
     if kind == "yes_no":
-        return {name: cells.yes_no(raw, findings, _numbers(codes, {"yes": 1.0, "no": 0.0}) or None)}
+        return {name: cells.yes_no(raw, findings, _numbers(codes, {"yes": 1.0, "no": 0.0}))}
     if kind == "sex":
-        return {name: cells.sex(raw, findings, _numbers(codes, {"male": 1.0, "female": 2.0}) or None)}
+        return {name: cells.sex(raw, findings, _numbers(codes, {"male": 1.0, "female": 2.0}))}
     if kind == "pressure":
         return dict(zip(("systolic", "diastolic"), cells.blood_pressure(raw, findings), strict=True))
     if kind in {"time", "date"}:
@@ -246,7 +348,9 @@ def _convert_number(raw: pd.Series, known: c.Column, unit: str | None, findings:
     units = {text: each for text in UNIT_OF if (each := get_factor(known.name, text)) is not None} if known.unit else {}
     if known.kind == "whole":
         units = dict.fromkeys(_POINTS, 1.0)
-    return cells.numbers(raw, findings, {"": get_factor(known.name, unit) or 1.0, **units})
+    factor = get_factor(known.name, unit) or 1.0
+    decimal = {1000.0: ",", 1.0: "."}.get(factor, "") if known.kind == "volume" else ""  # 14,100 is 14.1 mL
+    return cells.numbers(raw, findings, {"": factor, **units}, decimal)
 
 
 def _convert_own(raw: pd.Series, column: ColumnMapping, findings: RecordFindings) -> pd.Series:
@@ -258,7 +362,7 @@ def _convert_own(raw: pd.Series, column: ColumnMapping, findings: RecordFindings
         return cells.numbers(raw, findings)
     if column.means == INPUT and "yes_no" in looks:
         return cells.yes_no(raw, findings)
-    return raw.map(lambda value: str(value).strip() if pd.notna(value) else None).astype(object)
+    return cells.texts(raw, findings if column.means == INPUT else None)
 
 
 def _stack_blocks(

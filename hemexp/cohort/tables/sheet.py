@@ -25,6 +25,7 @@ class Sheet:
         header_row: the 0-based row of the header.
         simulated: whether the file is marked as made of simulated patients.
         uncalculated: names a column's position whose cells are formulas without values, with their number.
+        cell_rows: the row of each record's cell in the file, by column, where rows of the file were joined.
         merged_with_above: 0-based row in the file and column of each cell that is merged with the one above.
     """
 
@@ -36,6 +37,7 @@ class Sheet:
     header_row: int = 0
     simulated: bool = False
     uncalculated: dict[int, int] = field(default_factory=dict)
+    cell_rows: dict[int, np.ndarray[Any, Any]] = field(default_factory=dict)
     merged_with_above: set[tuple[int, int]] = field(default_factory=set)
 
     @cached_property
@@ -66,4 +68,5 @@ class Sheet:
     def cell(self, record: int, column: int | None) -> Cell:
         """Return the address of a record's cell; without a column, of its row."""
         letter = "" if column is None else column_letter(column)
-        return Cell(self.file, self.name, int(self.rows[record]) + 1, letter)
+        rows = self.rows if column is None else self.cell_rows.get(column, self.rows)
+        return Cell(self.file, self.name, int(rows[record]) + 1, letter)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pyarrow as pa
+from charset_normalizer import from_bytes
 from pyarrow import csv as arrow_csv
 
 from hemexp.cohort.findings import Cell, Findings
@@ -20,7 +21,7 @@ _SAMPLE = 2**18  # characters from which separator, decimal sign and headers are
 _SEPARATORS = "\t;,|"
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d+)")  # not 1,234: it may be a thousand
 _NUMBER = r"[+-]?(\d*[{0}]?\d+|\d+[{0}])([eE][+-]?\d+)?"
-_LEVEL_2 = 0xD8  # GB 2312 has the frequent Chinese characters, and punctuation, below this first byte
+_OLD_ENCODINGS = ["gb18030", "cp1252", "big5", "cp932", "cp949", "cp1250", "cp1254", "cp1251"]
 
 
 def read_text_file(path: Path, is_text: Callable[[str], bool], findings: Findings) -> list[Sheet]:
@@ -72,11 +73,7 @@ def read_text_file(path: Path, is_text: Callable[[str], bool], findings: Finding
 
 
 def find_encoding(path: Path) -> str:
-    """Return the encoding of a text file: by its byte-order mark, UTF-8, UTF-16, Chinese (GB 18030) or Western.
-
-    A file that is not UTF-8 is Chinese if most of its other characters are frequent Chinese ones: nearly every Western
-    text can be decoded as Chinese, but gives rare characters.
-    """
+    """Return the encoding of a text file: by its byte-order mark, UTF-8, UTF-16, or one of `_OLD_ENCODINGS`."""
     with path.open("rb") as file:
         head = file.read(4096)
         file.seek(0)
@@ -97,15 +94,32 @@ def find_encoding(path: Path) -> str:
 
 
 def _find_old_encoding(content: bytes) -> str:
-    try:
-        foreign = re.sub("[\0-\x7f]", "", content.decode("gb18030"))
-        codes = [code for text in foreign if (code := text.encode("gb2312", "ignore"))]
-        if sum(code[0] < _LEVEL_2 for code in codes) >= 0.5 * len(foreign):
-            return "gb18030"
-    except UnicodeDecodeError:
-        pass
-    undefined = b"\x81\x8d\x8f\x90\x9d"
-    return "latin-1" if any(byte in undefined for byte in content) else "cp1252"
+    """Return the most likely one of the older encodings, from the lines that are not plain ASCII.
+
+    Where several fit as well, it is the first of `_OLD_ENCODINGS`; letters that are rare in Western texts, such as þ,
+    are Turkish, and signs within a word, such as ³, are Polish or Czech.
+    """
+    lines = b"\n".join(line for line in content.splitlines() if not line.isascii())[:_SAMPLE]
+    matches = from_bytes(lines, cp_isolation=_OLD_ENCODINGS)
+    best = matches.best()
+    if best is None:
+        return "latin-1"
+    fits = [match for match in matches if match.chaos <= best.chaos and match.coherence >= best.coherence]
+    tied = {name for match in fits for name in match.could_be_from_charset}
+    encoding = next((name for name in _OLD_ENCODINGS if name in tied), best.encoding)
+    for name, letters, share in (("cp949", "[가-힣]", 0.9), ("cp932", "[ぁ-んァ-ヴ]", 0.3)):
+        text = lines.decode(name, "replace") if name in tied else ""
+        if text and len(re.findall(letters, text)) >= share * _count_foreign(text):
+            return name
+    text = lines.decode(encoding, "replace")
+    if encoding == "cp1252" and re.search("[þýðÞÝÐ]", text):
+        return "cp1254"
+    return "cp1250" if encoding == "cp1252" and re.search(r"[³¹¿£¥¼][a-zæêñ]", text) else encoding
+
+
+def _count_foreign(text: str) -> int:
+    """Return the number of characters that are not ASCII."""
+    return len(re.sub("[\0-\x7f]", "", text))
 
 
 def _find_separator(sample: str) -> str:

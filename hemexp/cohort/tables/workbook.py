@@ -126,7 +126,8 @@ def _report_unseen(sheet: Sheet, xml: SheetXml, merged: Iterable[table.Range], f
     ]
     if ranges:
         shown = ", ".join(f"{first.column}{first.row}:{last.column}{last.row}" for first, last in ranges[: table.SHOWN])
-        message = f"merged cells ({len(ranges)}): {shown}; only the first cell has the value. The others are empty, except that a patient id counts for all of them"
+        message = f"merged cells ({len(ranges)}): {shown}; only the first cell has the value. The others are empty, "
+        message += "except that a patient id counts for all of them"
         others = [first for first, _ in ranges[1:]]
         advice = "unmerge them and fill every cell"
         findings.add("warning", "merged_cells", ranges[0][0], f"{message}; {advice}", others=others)
