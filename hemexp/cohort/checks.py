@@ -235,7 +235,7 @@ def _warn_empty_columns(scans: pd.DataFrame, findings: RecordFindings) -> list[s
     empty = [str(name) for name in scans.columns[scans.isna().all()] if name not in _KEYS]
     if empty:
         text = "1 column is empty" if len(empty) == 1 else f"{len(empty)} columns are empty"
-        message = f"{text}: {list_columns(empty, MOST_NAMED)}; they cannot be inputs"
+        message = f"{text}: {list_columns(empty, MOST_NAMED)}; empty columns are never inputs"
         findings.findings.add("warning", "empty_columns", findings.locate(0, empty[0]), message, value=len(empty))
     return empty
 

@@ -227,6 +227,7 @@ class RecordFindings:
 
 def count_values(values: "pd.Series") -> str:
     """Return the most frequent values with their counts, such as ``'M' (270), 'F' (191)``."""
-    counts = values.astype(str).str.slice(0, 40).value_counts()
+    texts = values.map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
+    counts = texts.astype(str).str.slice(0, 40).value_counts()
     shown = [f"{value!r} ({count})" for value, count in counts.head(MOST_SHOWN).items()]
     return ", ".join(shown) + (f" and {len(counts) - MOST_SHOWN} more" if len(counts) > MOST_SHOWN else "")

@@ -58,7 +58,7 @@ def print_prediction_summary(result: PredictionResult, directory: Path) -> None:
     files = f"{result.num_patients} patients predicted; files in {directory}"
     gaps = _gap_notes(result)
     if result.num_test == 0:
-        print("\n".join(["no outcome is known of a patient that the run was not trained on: no scores", *gaps, files]))
+        print("\n".join(["no outcome is known for new patients, so the predictions are not scored", *gaps, files]))
         return
     print(f"{_conclusion_text(result.conclusion, None)} (in the run that trained the model)")
     _print_test_comparison(result)

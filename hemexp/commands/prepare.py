@@ -99,7 +99,8 @@ def _load(cfg: PrepareConfig, directory: Path) -> Cohort:
                 _write_mapping(error.mapping, path)
             _print_mapping(error.mapping)
         write_csv(error.findings.frame(), directory / "quality.csv", for_excel=True)
-        raise CohortError(f"{error}\nall findings: {directory / 'quality.csv'}", error.findings) from error
+        mapping = f"; the mapping: {path}" if error.mapping and cfg.data.kind == "mapped" else ""
+        raise CohortError(f"{error}\nall findings: {directory / 'quality.csv'}{mapping}", error.findings) from error
     if cohort.mapping and not is_given:  # the user's own file keeps its comments
         _write_mapping(cohort.mapping, path)
     return cohort
@@ -175,7 +176,8 @@ def _print_warnings(findings: Findings) -> None:
     counts = sorted(findings.counts().items(), key=lambda item: -item[1])
     for problem, number in counts[:MOST_SHOWN]:
         first = next(finding for finding in findings.rows if finding.problem == problem)
-        place = f"{first.patient_id or first.file} {first.column}{first.row or ''}".strip()
+        cell = f"{first.column}{first.row}" if first.column else f"row {first.row}" if first.row else ""
+        place = f"{first.patient_id or first.file} {cell}".strip()
         message = first.message if first.count > 1 else f"{place}: {first.message}"  # of many cells: it names them
         table.add_row(problem, str(number), escape(textwrap.shorten(message, MOST_LETTERS, placeholder=" ...")))
     if len(counts) > MOST_SHOWN:

@@ -210,6 +210,8 @@ def resolve_data(data: DataConfig) -> DataConfig:
                 f"data.root={data.root}; remove one of the two"
             )
     root, place = Path(data.root), f"data.root={data.root}"
+    if not str(data.root).strip():
+        raise UserError("data.root=: is empty; give a file or a folder")
     if not root.exists():
         raise UserError(f"{place}: there is no such file or folder")
     kind, found = data.kind, _find_kinds(root)

@@ -451,8 +451,8 @@ def describe_brain(missing: Mapping[str, int]) -> str:
     """Return in words which items of the BRAIN score are missing, and what that costs."""
     items = " and ".join(f"{name.replace('_', ' ')} ({points} points)" for name, points in missing.items())
     return (
-        f"the BRAIN score is partial: the cohort does not have {items}, which count 0 of at most 24 points; the risk "
-        "of a patient who has one of them is too low"
+        f"the BRAIN score is partial: the cohort has no column for {items}; these of its 24 points count as 0, so the "
+        "risk of a patient who has one of them is too low"
     )
 
 

@@ -206,3 +206,9 @@ def test_merged_ids_hold_for_all_of_their_rows(tmp_path: Path):
         SCANS.drop(columns=["Scan serial"]).to_excel(writer, index=False)
         writer.sheets["Sheet1"].merge_range("A2:A3", "P1")
     assert load(path).scans["patient_id"].tolist() == ["P1", "P1", "P2"]
+
+
+def test_two_onsets_of_a_patient_are_an_error_that_names_both(tmp_path: Path):
+    table = SCANS.assign(**{"Onset time": ["2031-05-04 11:00", "2031-05-04 09:00", "2031-06-01 07:30"]})
+    with pytest.raises(CohortError, match="the onset of patient P1 is 2031-05-04 09:00:00, but 2031-05-04 11:00:00"):
+        read(tmp_path, table_of_scans=table)

@@ -303,7 +303,10 @@ def test_a_refused_run_unlocks_the_directory(workbooks: Path, tmp_path: Path, mo
 def test_cohorts_with_one_outcome_or_without_outcomes_are_refused(workbooks: Path, tmp_path: Path):
     scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
     first = scans.groupby("patient_id", sort=False)["HM_volume"].transform("first")
-    tables = {"one class": scans.assign(HM_volume=first), "known outcome": scans[scans["scan_index"] == 0]}
+    tables = {
+        "patients with and without it": scans.assign(HM_volume=first),
+        "known outcome": scans[scans["scan_index"] == 0],
+    }
     for name, table in tables.items():
         (tmp_path / name).mkdir()
         write_csv(table, tmp_path / name / "scans.csv")

@@ -142,7 +142,7 @@ def test_brain_uses_anticoagulation_and_ventricular_blood_and_names_what_is_miss
     assert result.brain_missing_items == {"stroke_history": 4}
     assert result.num_features == 4
     assert result.sample_size.num_parameters == 0
-    assert "the cohort does not have stroke history (4 points)" in capsys.readouterr().out
+    assert "the cohort has no column for stroke history (4 points)" in capsys.readouterr().out
     predicted = predict_with(tmp_path / "run", tmp_path / "out")
     np.testing.assert_allclose(probabilities(tmp_path / "out"), probabilities(tmp_path / "run"), atol=1e-6)
     assert predicted.comparison == []

@@ -125,7 +125,7 @@ def convert_cells(
     for rule, group in refused.groupby(refused, sort=False):
         if rule == MISSING:
             counts = count_values(cells[group.index])
-            message = f"{cells.name} is {counts}; {len(group)} cells with such a text are read as empty"
+            message = f"{cells.name} is {counts}; {plural(len(group), 'cell')} with such a text read as empty"
             add_one("warning", "missing_text", cells, group.index, message, findings)
         else:
             report(cells, group.index, problem, str(rule), findings)

@@ -116,6 +116,7 @@ class _Assembly:
         for records in self.patients:
             self._link_patients(records)
         self._join_day_and_clock("onset")
+        self._check_onsets()
         self._fill_patients()
         self._compare_first_serials()
         self._work_out_hours()
@@ -358,6 +359,22 @@ class _Assembly:
             self.scans["scan_index"] = index.astype("int64")
         else:
             self.scans["scan_index"] = counted
+
+    def _check_onsets(self) -> None:
+        """Check that all rows of a patient state the same onset."""
+        name = "onset_time" if "onset_time" in self.source else "onset_day"
+        if name not in self.source:
+            return
+        onsets, patients = self.scans[name], self.scans["patient_id"]
+        first = onsets.groupby(patients, sort=False).transform("first")
+
+        def describe(row: int) -> str:
+            rule = "rule: one onset a patient; correct one of the cells"
+            return f"the onset of patient {patients[row]} is {onsets[row]}, but {first[row]} in an earlier row; {rule}"
+
+        rows = np.flatnonzero(onsets.notna() & (onsets != first))
+        self._base_findings().each("error", "inconsistent_patient", rows, name, describe)
+        self.findings.stop_on_errors(deferred=SINGLE_CELL_PROBLEMS)
 
     def _join_day_and_clock(self, stem: str) -> None:
         """Make times of the columns with the date and the time of day."""

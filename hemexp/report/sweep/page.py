@@ -4,7 +4,7 @@ import shlex
 from typing import Any
 
 from hemexp.files.result import CONCLUSIONS, INCOMPLETE, LEAKAGE
-from hemexp.formatting import count, num, score_text
+from hemexp.formatting import count, num, plural, score_text
 from hemexp.report.blocks import HEADING, Block, card, caveat_text, load_texts, section, table, text
 from hemexp.report.files import read_overrides
 from hemexp.report.html import to_html
@@ -73,7 +73,7 @@ def _top(sweep: SweepFiles) -> dict[str, Any]:
         "summary": _summary(sweep),
         "cards": _cards(sweep),
         "caveats": [
-            {"name": f"{code.replace('_', ' ').capitalize()} ({count(number)} jobs)", "text": caveat_text(code)}
+            {"name": f"{code.replace('_', ' ').capitalize()} ({plural(number, 'job')})", "text": caveat_text(code)}
             for code, number in sweep.caveats.most_common()
         ],
         "no_caveats": "The jobs recorded no caveats.",
