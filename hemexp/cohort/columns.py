@@ -9,6 +9,7 @@ import yaml
 
 SIMULATED = "simulated"  # the last column of the tables of simulated patients
 SIMULATED_COMMENT = "simulated by hemexp: no real patient"  # in the properties of their workbooks
+MOST_LEVELS = 10  # of an own column of texts
 EXAMPLE_IDS = ("EXAMPLE", "示例")  # patient ids of the example rows of the template; they are not read
 
 HISTORY_HEADERS = {

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort.columns import Column, known_columns
+from hemexp.cohort.columns import MOST_LEVELS, Column, known_columns
 from hemexp.types import Array
 
 _INCLUDED_PARTS = ("train", "val", "test")
@@ -35,9 +35,6 @@ _VARIABLES = {  # column: name; decimals of a number, None for a share
     "neurotrophic": ("treatment: neurotrophic", None),
 }
 _MILLILITERS = 1000  # volumes are in 10^-3 mL
-
-
-_MOST_LEVELS = 10  # of a column of texts
 
 
 def characteristics(
@@ -96,7 +93,7 @@ def _list_levels(column: str, values: pd.Series) -> Iterator[tuple[str, Array, N
     """Yield the share of each level of a column of texts, if there are few."""
     texts = values.map(str, "ignore")
     levels = sorted(texts.dropna().unique())
-    for level in levels if len(levels) <= _MOST_LEVELS else ():
+    for level in levels if len(levels) <= MOST_LEVELS else ():
         yield f"{column}: {level}", (texts == level).astype(float).mask(texts.isna()).to_numpy(), None
 
 

@@ -35,7 +35,6 @@ _LOGARITHMS = {  # of a column in a unit, not below a value that is smaller than
     "log_volume": ("HM_volume", 1000, 0.01),
     "log_hours": (_HOURS, 1, 0.1),
 }
-MOST_LEVELS = 10  # of a column of texts
 NO_VALUE = "no value in the training part"
 _BRAIN_ITEMS = (  # beside the fixed inputs of the BRAIN score: columns, the first one with values is used
     ("warfarin", "anticoagulation"),
@@ -216,8 +215,8 @@ def _check_column(training: pd.DataFrame, name: str, least: float) -> tuple[list
     if name != column or pd.api.types.is_numeric_dtype(training[column]):
         return [name], ""
     levels = sorted(_as_text(training[column]).dropna().unique())
-    if len(levels) > MOST_LEVELS:
-        return [], f"{len(levels)} different texts in the training part; rule: at most {MOST_LEVELS}"
+    if len(levels) > c.MOST_LEVELS:
+        return [], f"{len(levels)} different texts in the training part; rule: at most {c.MOST_LEVELS}"
     return [f"{name}={level}" for level in levels], ""
 
 

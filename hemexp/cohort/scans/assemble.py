@@ -13,7 +13,8 @@ import pandas as pd
 from hemexp.cohort import columns as c
 from hemexp.cohort.findings import SINGLE_CELL_PROBLEMS, Cell, CellLocator, Findings, RecordFindings
 from hemexp.cohort.mapping.mapping import TableMapping
-from hemexp.cohort.scans.records import Records, read_records
+from hemexp.cohort.scans.read_records import read_records
+from hemexp.cohort.scans.records import Records
 from hemexp.cohort.tables.sheet import Sheet
 from hemexp.types import Array
 
