@@ -217,3 +217,17 @@ def test_old_encodings_are_recognized(encoding: str, header: str, tmp_path: Path
     table.to_csv(path, index=False, encoding=encoding)
     cohort = load(path, {header: "HM_volume"})
     assert labels_of(cohort) == LABELS
+
+
+def test_a_question_stays_open_until_it_is_answered_there_or_in_the_column(tmp_path: Path):
+    table = wide(Onset_to_CT=2.0).drop(columns="Onset time").rename(columns={"Onset to CT": "Onset to CT (h)"})
+    table = table.assign(**{"Baseline volume (mL)": FIRST, "24h volume (mL)": SECOND})
+    (question,) = ask(tmp_path, table).values()
+    with pytest.raises(AssertionError, match="left questions open"):
+        load(tmp_path / "table.csv", {question.column: None})
+    path = tmp_path / "mapping.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert text.count("scan: 1") == 1
+    path.write_text(text.replace("scan: 1", "scan: 1\n    hours: 18 from first scan"), encoding="utf-8")
+    data = load_config(TrainConfig, [f"data.root={tmp_path / 'table.csv'}", f"data.mapping={path}"]).data
+    assert labels_of(load_cohort(data)) == LABELS

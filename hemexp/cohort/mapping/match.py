@@ -5,7 +5,7 @@ from hemexp.cohort.mapping.given import apply_given
 from hemexp.cohort.mapping.guess import guess_meanings
 from hemexp.cohort.mapping.mapping import UNUSED, Mapping, TableMapping
 from hemexp.cohort.mapping.matched_table import MatchedTable
-from hemexp.cohort.mapping.questions import ask_for_ids, ask_for_times, ask_for_volumes
+from hemexp.cohort.mapping.questions import ask_for_ids, ask_for_times, ask_for_volumes, list_unanswered
 from hemexp.cohort.tables.sheet import Sheet
 from hemexp.errors import UserError
 
@@ -56,7 +56,10 @@ def match_sheets(sheets: list[Sheet], kind: str, given: Mapping | None = None) -
         ask_for_times(matches)
     if kind == "mapped" and any(is_used(match.mapping) for match in matches):  # a pivot table has no patients
         matches = [match for match in matches if is_used(match.mapping) or "patient_id" in match.asked.values()]
-    questions = [question for match in matches for question in match.questions]
+    questions = list_unanswered(given) if given else []
+    known = {(question.table, question.column, question.key) for question in questions}
+    new = [question for match in matches for question in match.questions]
+    questions += [question for question in new if (question.table, question.column, question.key) not in known]
     return Mapping(tables=[match.mapping for match in matches], questions=questions)
 
 

@@ -208,6 +208,20 @@ def apply_answers(mapping: Mapping) -> None:
                 column.scan = int(number) - 1 if number else column.scan
 
 
+def list_unanswered(mapping: Mapping) -> list[Question]:
+    """Return the questions that are open, apart from those that the user has answered in the columns themselves."""
+    unanswered = []
+    for question in mapping.open_questions:
+        columns = _find_columns(mapping, question).values()
+        if question.key == "means" or question.key in c.known_columns():
+            is_settled = any(column.means != UNUSED for column in columns)
+        else:
+            is_settled = all(getattr(column, question.key) is not None for column in columns)
+        if not is_settled:
+            unanswered.append(question)
+    return unanswered
+
+
 def _find_columns(mapping: Mapping, question: Question) -> dict[str, ColumnMapping]:
     labels = question.column.split(" | ")
     found = {}
