@@ -12,8 +12,8 @@ from hemexp.files.result import ThresholdScore, Uncertainty
 from hemexp.types import Array
 
 _NOTE = (
-    "Each patient gets a corrected risk as a range (a Venn-Abers pair). The out-of-fold risks of the training part "
-    "calibrate the risk twice: as if the patient had no expansion, and as if the patient had expansion. One of the two "
+    "The range is a Venn-Abers pair: the out-of-fold risks of the training part "
+    "calibrate the risk twice, as if the patient had no expansion, and as if the patient had expansion. One of the two "
     "is calibrated if new patients resemble the training patients and the models of the folds resemble the model of "
     "the run. The width shows how much one more patient would change the calibration. It is not a 95 % interval: a "
     "model without any information has narrow ranges. If the range contains Youden's threshold, calibrated in the same "
