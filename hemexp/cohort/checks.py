@@ -19,6 +19,7 @@ _SMALL_COHORT = 10  # patients; below it, a column may be constant by chance
 _MEASURED = {  # may be measured again at later scans
     "systolic", "diastolic", "glucose", "inr", "platelets", "creatinine", "heart_rate", "temperature",
 }  # fmt: skip
+_ONE_VALUE = "rule: one value a patient; correct one of the cells, or give another patient its own id"
 _KEYS = {"patient_id", "scan_serial", "scan_index", "scan_time", "hours_from_onset", "hours_from_first_scan"}
 
 
@@ -139,7 +140,7 @@ def _check_patients(scans: pd.DataFrame, patient: np.ndarray[Any, Any], findings
 
         def two_values(i: int, name: str = name, values: pd.Series = values, first: pd.Series = first) -> str:
             message = f"{name} is {values[i]}, but {first[i]} at the first scan"
-            rule = "the first is used" if name in _MEASURED else "rule: one value a patient; correct one of the cells"
+            rule = "the first is used" if name in _MEASURED else _ONE_VALUE
             return f"{message}; {rule}"
 
         severity = "warning" if name in _MEASURED else "error"
@@ -155,6 +156,8 @@ def _check_times(scans: pd.DataFrame, patient: np.ndarray[Any, Any], findings: R
 
     def before_first(i: int) -> str:
         delay = f"{since_first[i]:.2f} hours after the first scan"
+        if since_first[i] == 0:
+            return f"scan {serials[i]} is at the time of the first scan; rule: one row a scan; remove one of them"
         return f"follow-up {serials[i]} is {delay}; rule: above 0; correct the time"
 
     early = (since_first < 0) | ((since_first == 0) & ~is_first)

@@ -31,7 +31,7 @@ FACTORS = {  # to the unit of our column
 }
 _FILLERS = """
     at on of the in a for by admission patient value measured total from ct cta ncct scan scans mri imaging image head
-    brain initial known ich result s de la le du des der die das del bei im year
+    brain scanner tc tac tdm cct initial known ich result s de la le du des der die das del bei im year
 """
 _ARTICLE_TEXT = "of the and a at in on de du des le la les l d del della dello di der die das y e et und el los da do"
 _ARTICLES = set(re.findall(r"\w+", _ARTICLE_TEXT))
@@ -40,6 +40,7 @@ _DATE_AND_TIME = re.compile(
     rf"\b(?:(?:{_DATE})\W*(?:and|und|et|y|e)?\W*(?:{_CLOCK})|(?:time|heure)\W*(?:and|et)?\W*date|datetime|date_time|dt|dttm|dtm)\b"
 )
 _TIME_NAMES = {"time", "date", "scanner", "tc", "tac", "zeit", "zeitpunkt", "datum", "时间", "日期", "ct时间", "ct日期"}
+_LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ł": "l"})
 _CAMEL_CASE = re.compile(r"(?<=[a-z])(?!Hg|Pa\b)(?=[A-Z][a-z])")
 _SCAN_WORDS = re.compile(
     r"(?<![a-z])(?:c?ct\d*|ncct|scans?|scanner|imaging|tdm\d*|tc|tac|bildgebung)(?![a-z])|影像|检查|扫描"
@@ -106,6 +107,7 @@ class Header:
         exact: whether the text is the column's name or one of its synonyms, apart from unit and occasion.
         unit: our spelling; empty if the header names none.
         occasion: kind and number of the scan, such as ``("follow_up", 1)``; None if the header names none.
+        is_bare: whether the text holds words for a scan and its number only, such as ``Repeat CT``.
         guess: of a text that is not recognized, a known column whose synonym it contains.
     """
 
@@ -114,6 +116,7 @@ class Header:
     unit: str = ""
     occasion: tuple[str, int] | None = None
     guess: str = ""
+    is_bare: bool = False
 
 
 def holds_text(text: str) -> bool:
@@ -127,20 +130,20 @@ def clean(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).replace("µ", "μ").lower().split())
 
 
-def _fold(text: str) -> str:
+def fold(text: str) -> str:
     """Return a clean text without accents."""
-    letters = unicodedata.normalize("NFKD", clean(text))
+    letters = unicodedata.normalize("NFKD", clean(text).translate(_LIGATURES))
     return unicodedata.normalize("NFC", "".join(letter for letter in letters if not unicodedata.combining(letter)))
 
 
 def squeeze(text: str) -> str:
     """Return a text for comparisons: its letters, without accents, and digits only."""
-    return re.sub(r"[\W_]+", "", _fold(text))
+    return re.sub(r"[\W_]+", "", fold(text))
 
 
 def _sort_words(text: str) -> str:
     """Return the words of a text without articles, in alphabetical order: volume of hematoma is hematoma volume."""
-    return " ".join(sorted(set(re.split(r"[\W_]+", _fold(text))) - _ARTICLES - {""}))
+    return " ".join(sorted(set(re.split(r"[\W_]+", fold(text))) - _ARTICLES - {""}))
 
 
 @cache
@@ -215,19 +218,19 @@ def read_header(text: str) -> Header:
     header = _read_header(text)
     name = header.means or header.guess
     is_duration = header.unit in FACTORS["hours"] and name in {"onset_time", "onset_date", "scan_time", "scan_date"}
-    if is_duration and names_scan(text) and _ONSET_WORDS.search(_fold(text)):
+    if is_duration and names_scan(text) and _ONSET_WORDS.search(fold(text)):
         return replace(header, means="hours_from_onset", exact=True, guess="")
     return header
 
 
 def names_scan(text: str) -> bool:
     """Return whether a header text has a word for a scan."""
-    return bool(_SCAN_WORDS.search(_fold(_CAMEL_CASE.sub(" ", text)).replace("_", " ")))
+    return bool(_SCAN_WORDS.search(fold(_CAMEL_CASE.sub(" ", text)).replace("_", " ")))
 
 
 def _read_header(text: str) -> Header:
     text = _CAMEL_CASE.sub(" ", text)
-    text = _LEGEND.sub("", _fold(text)).strip()
+    text = _LEGEND.sub("", fold(text)).strip()
     rest, unit = _split_unit(re.sub(r"\(\s*time\s*\)", "time", _DATE_AND_TIME.sub("time", text.replace("_", " "))))
     if period := _PERIOD.match(rest):
         unit, period_text = read_unit(period[1]), f"time {rest[period.start(2) :]}"
@@ -246,8 +249,9 @@ def _read_header(text: str) -> Header:
             return Header(found, True, unit, occasion)
     if found := _look_up(_without_fillers(rest), _without_time(rest)):
         return Header(found, True, unit)
-    if occasion is not None and set(re.split(r"[\s_/.,;:-]+", without[0])) <= {*_FILLERS.split(), *_TIME_NAMES, ""}:
-        return Header(guess="scan_time", unit=unit, occasion=occasion)
+    is_bare = set(re.split(r"[\s_/.,;:-]+", without[0])) <= {*_FILLERS.split(), *_TIME_NAMES, ""}
+    if is_bare and (occasion is not None or names_scan(text)):
+        return Header(guess="scan_time", unit=unit, occasion=occasion, is_bare=names_scan(text))
     squeezed, chinese = squeeze(without[0]), r"[\u4e00-\u9fff]"
     inside = [key for key in synonyms() if len(key) >= (3 if re.search(chinese, key) else 5) and key in squeezed]
     guess = synonyms()[max(inside, key=len)] if inside else ""

@@ -60,10 +60,28 @@ def test_two_tables_of_scans_without_serials_are_linked_by_patient_and_time(tmp_
     assert cohort.scans["ED_volume"].tolist() == [1000, 2000, 3000]
 
 
-def test_a_table_of_scans_that_cannot_be_linked_is_an_error(tmp_path: Path):
+def test_a_table_of_several_rows_a_patient_that_cannot_be_linked_is_named_and_not_read(tmp_path: Path):
     edema = SCANS[["Patient ID"]].assign(**{"Edema volume (mL)": [1.0, 2.0, 3.0]})
-    with pytest.raises(CohortError, match=r"edema\.csv: cannot be linked to the scans; rule: a scan serial, or"):
-        read(tmp_path, ct=SCANS, edema=edema)
+    cohort = read(tmp_path, ct=SCANS, edema=edema)
+    (finding,) = [f for f in cohort.findings.rows if f.problem == "table_not_linked"]
+    assert finding.file == "edema.csv"
+    assert "cannot be linked to the scans; rule: a scan serial, or the patient id and the scan time" in finding.message
+    assert "ED_volume" not in cohort.scans
+
+
+def test_patients_in_two_tables_of_scans_are_named(tmp_path: Path):
+    later = SCANS.iloc[[1]].assign(**{"Scan serial": "A9", "Scan time": "2031-05-06 01:00"})
+    cohort = read(tmp_path, first=SCANS, later=later)
+    (finding,) = [f for f in cohort.findings.rows if f.problem == "shared_patients"]
+    assert "1 patient (P1) in first.csv and later.csv are taken for the same patients" in finding.message
+
+
+def test_the_same_ids_in_two_wide_tables_are_an_error_that_says_what_to_do(tmp_path: Path):
+    wide = pd.DataFrame({"Patient ID": ["1"], "CT1 volume (mL)": [10.0], "CT2 volume (mL)": [12.0]})
+    wide = wide.assign(**{"Onset to CT1 (h)": 2.0, "Onset to CT2 (h)": 20.0})
+    other = wide.assign(**{"CT1 volume (mL)": 30.0, "CT2 volume (mL)": 31.0})
+    with pytest.raises(CohortError, match="give different patients different ids, such as 2022-1 and 2023-1"):
+        read(tmp_path, y2022=wide, y2023=other)
 
 
 def test_a_table_of_patients_is_linked_by_patient(tmp_path: Path):

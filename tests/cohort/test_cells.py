@@ -156,9 +156,9 @@ def test_sex_as_0_and_1_is_one_error_with_counts():
     assert read(converters.sex, 0, 1, args=({"0": 2, "1": 1},)) == [2, 1]
 
 
-def test_m_is_not_read_where_it_may_mean_mujer():
-    assert problem(converters.sex, "H", "M").value == "M"
-    assert converters.looks_like(column("H", "M")) == {"text"}
+def test_m_is_a_woman_where_h_is_there_too():
+    assert read(converters.sex, "H", "M") == [1, 2]  # hombre and mujer, homem and mulher
+    assert read(converters.sex, "M", "F") == [1, 2]
 
 
 def test_a_blood_pressure_is_split():

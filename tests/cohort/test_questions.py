@@ -231,3 +231,25 @@ def test_a_question_stays_open_until_it_is_answered_there_or_in_the_column(tmp_p
     path.write_text(text.replace("scan: 1", "scan: 1\n    hours: 18 from first scan"), encoding="utf-8")
     data = load_config(TrainConfig, [f"data.root={tmp_path / 'table.csv'}", f"data.mapping={path}"]).data
     assert labels_of(load_cohort(data)) == LABELS
+
+
+def test_other_columns_are_not_asked_about(tmp_path: Path):
+    other = {
+        "Chart": [f"C{i:03}" for i in range(8)],
+        "Height (cm)": range(160, 168),
+        "Admission date": "2031-05-04 09:00",
+        "Edema 24 h (ml)": 4.5,
+        "Midline shift (mm)": [0, 9, 9, 1, 2, 3, 4, 5],
+        "NIHSS": [0, 1, 2, 3, 4, 5, 9, 9],
+        "Remarks": "none",
+    }
+    table = wide(CT1_time=at(2), CT2_time=at(20)).assign(
+        **{"CT1 volume (mL)": FIRST, "CT2 volume (mL)": SECOND, **other}
+    )
+    cohort = read(tmp_path, table.drop(columns="Patient ID"))
+    assert list(labels_of(cohort).values()) == list(LABELS.values())
+
+
+def test_the_only_column_that_can_be_the_patient_id_is_taken(tmp_path: Path):
+    table = wide(CT1_time=at(2), CT2_time=at(20)).assign(**{"CT1 volume (mL)": FIRST, "CT2 volume (mL)": SECOND})
+    assert labels_of(read(tmp_path, table.rename(columns={"Patient ID": "Qx"}))) == LABELS

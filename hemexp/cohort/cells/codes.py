@@ -73,7 +73,7 @@ def sex(cells: pd.Series, findings: RecordFindings, codes: Mapping[str, float] |
         return cells.astype("float64")
     rule = Rule("男 or 女, male or female, M or F, 1 male or 2 female; correct the cell, or say in mapping.yaml "
                  "what the values mean")  # fmt: skip
-    table = {text: code for text, code in SEXES.items() if text != "m" or not may_be_spanish(cells)}
+    table = SEXES | ({"m": 2.0} if may_be_spanish(cells) else {})
     convert = partial(find_code, codes=_add_codes(table, codes), rule=rule)
     return convert_cells(cells, convert, "unknown_sex", findings).astype("float64")
 
@@ -98,7 +98,7 @@ def _holds_only(cells: pd.Series, *numbers: float) -> bool:
 
 
 def may_be_spanish(cells: pd.Series) -> bool:
-    """Return whether M may be mujer, because H (hombre) is there too."""
+    """Return whether M means a woman (mujer, mulher), because H (hombre, homem) is there too."""
     return {clean_cell(text) for text in distinct_texts(cells)} >= {"h", "m"}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from hemexp.cohort.cells.codes import SEXES, YES_NO, find_code, may_be_spanish
+from hemexp.cohort.cells.codes import SEXES, YES_NO, find_code
 from hemexp.cohort.cells.convert import (
     MISSING,
     MISSING_TEXTS,
@@ -118,8 +118,6 @@ def looks_like(cells: pd.Series) -> set[str]:
         fits = results.map(lambda result: not isinstance(result, Rule)).mean()
         if len(results) and fits >= 0.9:
             kinds.add(kind)
-    if may_be_spanish(sample):
-        kinds.discard("sex")
     return kinds or ({"text"} if distinct_texts(sample) else set())
 
 

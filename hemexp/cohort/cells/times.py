@@ -30,9 +30,9 @@ from hemexp.cohort.headers import FACTORS
 
 _CLOCK = Rule("a time of day such as 13:20; correct the cell or clear it")
 DATE_RULES = {
-    "year_first": Rule("a date and a time, year first, such as 2031-05-04 13:20:00; correct the cell"),
-    "day_first": Rule("a date and a time, day first, such as 04/05/2031 13:20; correct the cell"),
-    "month_first": Rule("a date and a time, month first, such as 05/04/2031 13:20; correct the cell"),
+    "year_first": Rule("a date and a time, year first, such as 2031-05-04 13:20:00; correct the cell or clear it"),
+    "day_first": Rule("a date and a time, day first, such as 04/05/2031 13:20; correct the cell or clear it"),
+    "month_first": Rule("a date and a time, month first, such as 05/04/2031 13:20; correct the cell or clear it"),
 }
 _ZONE_RULE = Rule("a time zone in all cells of a column, or in none; correct the cell")
 _ZONE = re.compile(r"(?<=\d)\s*(?:(?:z|utc|gmt)|(?:utc|gmt)?([+-]\d{2}):?(\d{2})?)$")

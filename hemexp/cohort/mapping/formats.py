@@ -59,7 +59,7 @@ def _find_unit(table: MatchedTable, position: int, column: ColumnMapping) -> Non
 
 
 def _find_missing_codes(table: MatchedTable, position: int, column: ColumnMapping) -> None:
-    """Ask about numbers such as 999 that occur several times, far from all others or far more often."""
+    """Ask about numbers such as 999 that occur several times and are not legal, or far from all others."""
     known = table.known.get(column.means)
     if known is None or known.kind not in {"number", "whole", "volume", "hours", "yes_no", "sex"}:
         return
@@ -72,9 +72,11 @@ def _find_missing_codes(table: MatchedTable, position: int, column: ColumnMappin
         number = len(values) - len(others)
         if code is None or others.empty or number < 2:
             break
-        is_far = code > 1.5 * others.max() or (code < 0 <= others.min())
+        low, high = known.range or (0.0, 1.0 if known.kind == "yes_no" else float("inf"))
+        is_illegal = not low <= code * (get_factor(known.name, column.unit) or 1.0) <= high
+        is_far = (known.kind in {"volume", "hours"} and code > 1.5 * others.max()) or (code < 0 <= others.min())
         is_frequent = known.kind in {"volume", "hours"} and number > max(2, 2 * others.value_counts().max())
-        if not is_far and not is_frequent:
+        if not is_illegal and not is_far and not is_frequent:
             break
         codes.append(show(float(code)))
         values = others

@@ -1,6 +1,7 @@
 """Apply the mapping that a user gives to a table, and check it."""
 
 from dataclasses import replace
+from difflib import get_close_matches
 
 from hemexp.cohort import cells
 from hemexp.cohort.findings import column_letter
@@ -32,8 +33,10 @@ def apply_given(table: MatchedTable, given: TableMapping) -> None:
     texts = set(table.sheet.header)
     for column in given.columns:
         if column.column not in texts and column.means != UNUSED:
+            similar = get_close_matches(column.column, filter(None, texts), n=1)
+            hint = f"; did you mean {similar[0]!r}?" if similar else ""
             raise UserError(
-                f"data.mapping: {table.sheet.place} has no column {column.column!r}; rule: the same headers"
+                f"data.mapping: {table.sheet.place} has no column {column.column!r}; rule: the same headers{hint}"
             )
     for column in table.columns:
         if get_factor(column.means, column.unit) is None:

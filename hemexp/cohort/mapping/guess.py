@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from hemexp.cohort.headers import FACTORS, clean, squeeze, synonyms
+from hemexp.cohort.headers import FACTORS, clean, read_header, squeeze, synonyms
 from hemexp.cohort.mapping.mapping import INPUT, UNUSED
 from hemexp.cohort.mapping.matched_table import MatchedTable
 from hemexp.cohort.mapping.questions import ask_about
@@ -40,8 +40,8 @@ def guess_meanings(table: MatchedTable) -> None:
         column.sure = "header" if header.means else ""
     _find_patient_id(table)
     _find_scan_numbers(table)
-    doubtful = _take_doubtful(table) if table.asks else []
     find_bare_times(table)
+    doubtful = _take_doubtful(table) if table.asks else []
     number_scans(table)
     tell_times_apart(table)
     tell_hours_apart(table)
@@ -70,7 +70,7 @@ def _drop_what_does_not_fit(table: MatchedTable) -> None:
         if "yes_no" in looks and (known.kind in _MEASURES or known.kind == "event") and known.unit != "years":
             column.means, column.sure = UNUSED, f"{known.meaning}? the values are yes and no"
             continue
-        if known.kind in FACTORS or known.units:
+        if known.kind in FACTORS or known.units or known.kind in {"yes_no", "sex"}:
             unit = table.headers[i].unit
             if unit and get_factor(known.name, unit) is None:
                 column.means, column.sure = UNUSED, f"{known.meaning}? not in {unit}"
@@ -111,6 +111,8 @@ def _take_doubtful(table: MatchedTable) -> list[int]:
         if known.name not in ESSENTIAL or not looks & _LOOKS.get(known.kind, looks) or "yes_no" in looks:
             continue
         others = exact.get(_get_family(known.name), [])
+        if not others and _get_family(known.name) in table.found_elsewhere:
+            continue
         is_rival = known.name == "HM_volume" and _may_be_volume(column.column) and table.cells(i).nunique() > 1
         is_first = all(map(table.is_later, others)) and not table.is_later(i)
         is_clock = "clock" in looks and "time" not in looks and not any("clock" in table.looks(k) for k in others)
@@ -121,6 +123,11 @@ def _take_doubtful(table: MatchedTable) -> list[int]:
     if totals and any(re.search(_OTHER_VOLUME, clean(text)) for text in table.sheet.header):
         doubtful += totals  # such as parenchyma and ventricles together
     return doubtful
+
+
+def name_families(header: list[str]) -> set[str]:
+    """Return the families of the known columns that header texts name."""
+    return {_get_family(read_header(text).means) for text in header} - {""}
 
 
 def _get_family(name: str) -> str:

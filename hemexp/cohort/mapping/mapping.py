@@ -160,7 +160,9 @@ def read_mapping(path: Path) -> Mapping:
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8-sig"), yaml.CSafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise UserError(f"data.mapping={path}: is not in UTF-8; save it with the encoding UTF-8") from None
+    except OSError as error:
         raise UserError(f"data.mapping={path}: cannot be read: {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -239,12 +241,15 @@ def _read_column(entry: Any, place: str) -> ColumnMapping:
             raise UserError(f"{place}: values is {column.values!r}; rule: such as {{'0': female, '1': male}}")
         column.values = {_text(key): _text(value) for key, value in column.values.items()}
     if column.missing is not None:
-        column.missing = [_text(each) for each in _list(column.missing, f"{place}: missing")]
+        if not isinstance(column.missing, list):
+            raise UserError(f"{place}: missing is {column.missing!r}; rule: a list such as missing: ['999']")
+        column.missing = [_text(each) for each in column.missing]
     if column.scan is not None and not (type(column.scan) is int and column.scan >= 0):
         raise UserError(f"{place}: scan is {column.scan!r}; rule: 0 for the first scan, then 1, 2, ...")
-    if column.hours is not None and not (column.scan and HOURS.fullmatch(column.hours)):
-        rule = "such as 24 from first scan or 24 from onset, for a column with scan: 1 or more"
-        raise UserError(f"{place}: hours is {column.hours!r}; rule: {rule}")
+    if column.hours is not None and not HOURS.fullmatch(column.hours):
+        raise UserError(f"{place}: hours is {column.hours!r}; rule: such as 24 from first scan or 24 from onset")
+    if column.hours is not None and not column.scan:
+        raise UserError(f"{place}: hours is given without scan; rule: scan: 1 for the second scan; add it")
     return column
 
 

@@ -2,7 +2,7 @@
 
 from hemexp.cohort.mapping.formats import find_formats
 from hemexp.cohort.mapping.given import apply_given
-from hemexp.cohort.mapping.guess import guess_meanings
+from hemexp.cohort.mapping.guess import guess_meanings, name_families
 from hemexp.cohort.mapping.mapping import UNUSED, Mapping, TableMapping
 from hemexp.cohort.mapping.matched_table import MatchedTable
 from hemexp.cohort.mapping.questions import ask_for_ids, ask_for_times, ask_for_volumes, list_unanswered
@@ -27,7 +27,8 @@ def match_sheets(sheets: list[Sheet], kind: str, given: Mapping | None = None) -
     tables = given.tables if given else []
     places = {(table.file, table.sheet): table for table in tables}
     free = [table for table in tables if (table.file, table.sheet) not in {(each.file, each.name) for each in sheets}]
-    matches = []
+    matches: list[MatchedTable] = []
+    named = {(sheet.file, sheet.name): name_families(sheet.header) for sheet in sheets} if kind == "mapped" else {}
     for sheet in sheets:
         of_sheet = places.get((sheet.file, sheet.name))
         if given and of_sheet is None:  # another file with the same columns, such as one with new patients
@@ -36,6 +37,9 @@ def match_sheets(sheets: list[Sheet], kind: str, given: Mapping | None = None) -
         if given and of_sheet is None:
             continue
         match = MatchedTable(sheet, kind, len(sheets) == 1)
+        match.found_elsewhere = {
+            name for place, names in named.items() if place != (sheet.file, sheet.name) for name in names
+        }
         if of_sheet is None:
             guess_meanings(match)
         else:

@@ -34,6 +34,7 @@ class MatchedTable:
         columns: the match of each column.
         mapping: the match of the table.
         questions: about its columns.
+        found_elsewhere: known columns that the headers of other tables name.
         asked: the known column that a question is about, by position.
     """
 
@@ -53,6 +54,7 @@ class MatchedTable:
         self.mapping = TableMapping(file=sheet.file, sheet=sheet.name, columns=self.columns)
         self.questions: list[Question] = []
         self.asked: dict[int, str] = {}
+        self.found_elsewhere: set[str] = set()
 
     def cells(self, position: int) -> pd.Series:
         """Return the cells of a column."""

@@ -6,7 +6,7 @@ import pandas as pd
 
 from hemexp.cohort import cells
 from hemexp.cohort import columns as c
-from hemexp.cohort.headers import FACTORS, clean, read_unit
+from hemexp.cohort.headers import FACTORS, clean, fold, read_unit
 from hemexp.cohort.mapping.mapping import MISSING_CODES, NO_HOURS, UNUSED, ColumnMapping, Mapping, Question
 from hemexp.cohort.mapping.matched_table import MatchedTable
 from hemexp.cohort.mapping.side_by_side import number_scans
@@ -15,10 +15,16 @@ _TIME_WORDS = (
     r"time|hour|hrs?\b|\bh\b|min|delay|interval|between|zeit|stunde|dauer|heure|d[ée]lai|hora|tiempo|\bor[ae]\b|tempo"
     r"|\bday|tag\b|jour|\bd[ií]a|giorno|时|间隔|天"
 )
+_OTHER_TIMES = (
+    r"birth|\bdob\b|geburt|naissance|nacimiento|nascita|nascimento|discharge|admission|arriv|door|\ber\b|death|"
+    r"deceas|died|surg|\bop\b|aufnahme|entlass|entree|sortie|ingreso|alta\b|ricovero|dimission|lab|visit|"
+    r"出生|出院|入院时间|入院日期|手术|死亡|化验"
+)
 _TIMED = ("scan_time", "scan_date", "hours_from_onset", "hours_from_first_scan")
 _ONSETS = ("onset_time", "onset_date", "hours_from_onset", "onset_to_first_scan")
 _HOURS = ["hours_from_onset", "hours_from_first_scan"]
 _LEAST_FILLED = 0.8  # of the rows have a patient id; others may be notes below the table
+_LEAST_IDS = 0.2  # different ids among the rows
 _MOST_UNNAMED = 6  # columns of numbers that are asked about although no header names a time
 
 
@@ -59,20 +65,25 @@ def ask_for_ids(matches: list[MatchedTable]) -> None:
 
 
 def _ask_for_ids_of(table: MatchedTable) -> None:
-    """Ask which column is the patient id, where none is recognized."""
-    ids = [
-        i
-        for i, column in enumerate(table.columns)
-        if column.means == UNUSED
-        and i not in table.asked
-        and column.column
-        and table.cells(i).notna().mean() > _LEAST_FILLED
-        and table.cells(i).nunique() > 1
-        and not (pd.api.types.is_float_dtype(table.cells(i)) and (table.cells(i).dropna() % 1 != 0).any())
-        and not table.looks(i) & {"time", "clock", "sex", "yes_no", "pressure"}
-    ]
-    if ids:
+    """Ask which column is the patient id, where none is recognized; a single candidate is taken."""
+    ids = [i for i, column in enumerate(table.columns) if column.means == UNUSED and _may_be_id(table, i)]
+    if len(ids) == 1 and table.cells(ids[0]).is_unique:
+        table.columns[ids[0]].means, table.columns[ids[0]].sure = "patient_id", "the only column that can be it"
+    elif ids:
         table.ask_which(ids, "patient_id")
+
+
+def _may_be_id(table: MatchedTable, position: int) -> bool:
+    """Return whether a column has a header without a unit, and cells that can be the ids of many patients."""
+    values, text = table.cells(position), table.sheet.header[position]
+    filled = values.dropna()
+    is_measure = table.headers[position].unit or re.search(_TIME_WORDS, clean(text).replace("_", " "))
+    if position in table.asked or not text or is_measure or len(filled) < _LEAST_FILLED * len(values):
+        return False
+    if pd.api.types.is_float_dtype(values) and (filled % 1 != 0).any():
+        return False
+    has_many = filled.nunique() > max(1, _LEAST_IDS * len(filled))
+    return has_many and not table.looks(position) & {"time", "clock", "sex", "yes_no", "pressure"}
 
 
 def ask_for_volumes(matches: list[MatchedTable]) -> None:
@@ -141,7 +152,9 @@ def _ask_for_times_of(
     times = {i for i, found in looks.items() if "time" in found}
     clocks = {i for i, found in looks.items() if "clock" in found and not found & {"time", "number"}}
     numbers = {i for i, found in looks.items() if found & {"number", "duration"} and i not in times | clocks and scans}
-    numbers -= {i for i in numbers if _may_be_counter(table.cells(i))}
+    numbers -= {i for i in numbers if _may_be_counter(table.cells(i)) or _has_other_unit(table, i)}
+    others = {i for i in looks if _names_other_time(table, i)}
+    times, clocks, numbers = times - others, clocks - others, numbers - others
     named = {i for i in numbers if re.search(_TIME_WORDS, clean(table.sheet.header[i]).replace("_", " "))}
     if not named and len(numbers) <= _MOST_UNNAMED:
         named = {i for i in numbers if table.sheet.header[i] and "yes_no" not in looks[i]}
@@ -165,6 +178,17 @@ def _ask_for_hours_in_events(table: MatchedTable) -> None:
         if hours.notna().all() and hours.nunique() > 1:
             question = "No column holds the time of the scans. Are these the hours of the scans?"
             table.ask([i], "means", question, ["hours_from_first_scan", "hours_from_onset", "event_name"])
+
+
+def _has_other_unit(table: MatchedTable, position: int) -> bool:
+    """Return whether a header names a unit that is not one of time."""
+    unit = table.headers[position].unit
+    return bool(unit) and unit not in FACTORS["hours"]
+
+
+def _names_other_time(table: MatchedTable, position: int) -> bool:
+    """Return whether a header names the time of something else than a scan or the onset."""
+    return bool(re.search(_OTHER_TIMES, fold(table.sheet.header[position]).replace("_", " ")))
 
 
 def _may_be_counter(cells: pd.Series) -> bool:

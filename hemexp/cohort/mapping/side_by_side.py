@@ -2,7 +2,6 @@
 
 from collections import Counter
 
-from hemexp.cohort.headers import names_scan
 from hemexp.cohort.mapping.mapping import UNUSED, ColumnMapping
 from hemexp.cohort.mapping.matched_table import MatchedTable
 
@@ -10,15 +9,11 @@ _TIMES = {"scan": ("scan_time", "scan_date", "scan_clock"), "onset": ("onset_tim
 
 
 def find_bare_times(table: MatchedTable) -> None:
-    """Take a column such as ``Repeat CT`` for the time of the scan whose volume has the same occasion."""
-    volumes = table.positions("HM_volume")
-    occasions = {table.headers[i].occasion for i in volumes}
+    """Take a column of times such as ``CT`` or ``Repeat CT`` for the time of the scan."""
     for i, header in enumerate(table.headers):
-        if header.guess == "scan_time" and header.occasion and table.columns[i].means == UNUSED:
-            looks = table.looks(i)
-            is_named = names_scan(table.sheet.header[i])  # a follow-up date may be that of a visit
-            if is_named and header.occasion in occasions and "time" in looks:
-                table.columns[i].means, table.columns[i].sure = "scan_time", "header and values"
+        is_free = header.is_bare and not header.unit and table.columns[i].means == UNUSED
+        if is_free and "time" in table.looks(i):
+            table.columns[i].means, table.columns[i].sure = "scan_time", "header and values"
 
 
 def number_scans(table: MatchedTable) -> None:

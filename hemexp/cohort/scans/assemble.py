@@ -16,9 +16,11 @@ from hemexp.cohort.mapping.mapping import TableMapping
 from hemexp.cohort.scans.read_records import read_records
 from hemexp.cohort.scans.records import Records
 from hemexp.cohort.tables.sheet import Sheet
+from hemexp.formatting import plural
 from hemexp.types import Array
 
 _SECONDS = 3600.0
+_SHOWN = 5  # patients in a message
 _EXCEL_DIGITS = 15  # of a number; longer serials are changed where they are not text
 _SCAN_NAMES = ("block", "scan_index", "scan_number", "scan_time", "scan_day", "event_name")  # link scans of a patient
 _INTERNAL = {
@@ -172,14 +174,30 @@ class _Assembly:
             message = "there are no scans below the header; rule: at least one; add the scans"
             self.findings.fail("empty_table", self.base[0].sheet.place, message)
         if len(self.base) > 1:
-            keys = [
-                name for name in ("patient_id", "scan_serial", "scan_time", "scan_day", "block") if name in self.scans
-            ]
-            doubled = self.scans.duplicated(keys, keep=False) & (self.scans[keys[1:]].notna().any(axis=1))
-            if len(keys) > 1 and self.scans.loc[doubled].groupby(part[doubled.to_numpy()]).ngroups > 1:
-                places = " and ".join(str(each.sheet.place) for each in self.base)
-                message = f"the same scans are in {places}; rule: every scan once; remove one table, or mark it unused"
-                self.findings.fail("doubled_table", self.base[0].sheet.place, message)
+            self._check_base_tables(part)
+
+    def _check_base_tables(self, part: Array) -> None:
+        """Check that several tables of scans do not hold the same scans, and name the patients that they share."""
+        names = ("patient_id", "scan_serial", "scan_time", "scan_day", "block", "HM_volume")
+        keys = [name for name in names if name in self.scans]
+        doubled = self.scans.duplicated(keys, keep=False) & (self.scans[keys[1:]].notna().any(axis=1))
+        places = " and ".join(str(each.sheet.place) for each in self.base)
+        if len(keys) > 1 and self.scans.loc[doubled].groupby(part[doubled.to_numpy()]).ngroups > 1:
+            message = f"the same scans are in {places}; rule: every scan once; remove one table, or mark it unused"
+            self.findings.fail("doubled_table", self.base[0].sheet.place, message)
+        shared = pd.Series(part).groupby(self.scans["patient_id"].to_numpy()).nunique()
+        ids = list(map(str, shared[shared > 1].index))
+        if not ids:
+            return
+        what = f"{plural(len(ids), 'patient')} ({', '.join(ids[:_SHOWN])}{', ...' * (len(ids) > _SHOWN)})"
+        advice = "give different patients different ids, such as 2022-1 and 2023-1"
+        if "block" in self.scans and self.scans.duplicated(["patient_id", "block"]).any():
+            message = (
+                f"the same scan numbers of {what} are in {places}; rule: one row a patient where scans are side by side"
+            )
+            self.findings.fail("doubled_patient", self.base[0].sheet.place, f"{message}; remove one, or {advice}")
+        message = f"{what} in {places} are taken for the same patients; otherwise {advice}"
+        self.findings.warn("shared_patients", self.base[0].sheet.place, message, value=len(ids))
 
     def _take(self, order: Array) -> None:
         """Bring the scans into another order, or keep some of them."""
@@ -269,7 +287,11 @@ class _Assembly:
         keys = next((way for way in ways if set(way) <= set(frame) and set(way) <= set(self.scans)), [])
         if not keys or (keys == ["patient_id"] and frame["patient_id"].duplicated().any()):
             rule = "rule: a scan serial, or the patient id and the scan time, in both"
-            self.findings.fail("table_not_linked", records.sheet.place, f"cannot be linked to the scans; {rule}")
+            message = f"several rows a patient, and they cannot be linked to the scans; {rule}"
+            if self.strict:
+                self.findings.fail("table_not_linked", records.sheet.place, message)
+            self.findings.warn("table_not_linked", records.sheet.place, f"{message}; the table is not read")
+            return
         if keys == ["scan_serial"]:
             self._check_unique(records)
         theirs, ours = _join_keys(frame[keys]), _join_keys(self.scans[keys])
@@ -370,7 +392,9 @@ class _Assembly:
         first = onsets.groupby(patients, sort=False).transform("first")
 
         def describe(row: int) -> str:
-            rule = "rule: one onset a patient; correct one of the cells"
+            rule = (
+                "rule: one onset a patient; correct one of the cells, or give another patient or hemorrhage its own id"
+            )
             return f"the onset of patient {patients[row]} is {onsets[row]}, but {first[row]} in an earlier row; {rule}"
 
         rows = np.flatnonzero(onsets.notna() & (onsets != first))

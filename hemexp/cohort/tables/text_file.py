@@ -104,7 +104,10 @@ def _find_old_encoding(content: bytes) -> str:
     best = matches.best()
     if best is None:
         return "latin-1"
-    fits = [match for match in matches if match.chaos <= best.chaos and match.coherence >= best.coherence]
+    is_western = best.encoding in {"cp1252", "cp1250", "cp1254"}  # which language it is likely to be says too little
+    fits = [
+        match for match in matches if match.chaos <= best.chaos and (is_western or match.coherence >= best.coherence)
+    ]
     tied = {name for match in fits for name in match.could_be_from_charset}
     encoding = next((name for name in _OLD_ENCODINGS if name in tied), best.encoding)
     for name, letters, share in (("cp949", "[가-힣]", 0.9), ("cp932", "[ぁ-んァ-ヴ]", 0.3)):

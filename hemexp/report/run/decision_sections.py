@@ -28,8 +28,9 @@ def _calibration(parts: CalibrationByStage | None) -> Block | None:
     ]
     note = (
         "Intercept below 0: the risks are too high on average. Slope below 1: high risks are too high and low risks "
-        "are too low, a sign of overfitting; below 0: patients with higher risks had the outcome less often. Scaled Brier score: the share of uncertainty that the model removes; "
-        "below 0 is worse than the same risk for every patient."
+        "are too low, a sign of overfitting; below 0: patients with higher risks had the outcome less often. Scaled "
+        "Brier score: the share of uncertainty that the model removes; below 0 is worse than the same risk for every "
+        "patient."
     )
     return table("Calibration (95 % interval)", ["", *known, "ideal"], rows, note)
 
