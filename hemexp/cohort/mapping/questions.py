@@ -77,7 +77,7 @@ def _may_be_id(table: MatchedTable, position: int) -> bool:
     """Return whether a column has a header without a unit, and cells that can be the ids of many patients."""
     values, text = table.cells(position), table.sheet.header[position]
     filled = values.dropna()
-    is_measure = table.headers[position].unit or re.search(_TIME_WORDS, clean(text).replace("_", " "))
+    is_measure = table.headers[position].unit or re.search(f"%|{_TIME_WORDS}", clean(text).replace("_", " "))
     if position in table.asked or not text or is_measure or len(filled) < _LEAST_FILLED * len(values):
         return False
     if pd.api.types.is_float_dtype(values) and (filled % 1 != 0).any():

@@ -21,6 +21,7 @@ from hemexp.types import Array
 
 _SECONDS = 3600.0
 _SHOWN = 5  # patients in a message
+_MOST_EQUAL = 0.5  # of the scans of a table may equal those of another one by chance
 _EXCEL_DIGITS = 15  # of a number; longer serials are changed where they are not text
 _SCAN_NAMES = ("block", "scan_index", "scan_number", "scan_time", "scan_day", "event_name")  # link scans of a patient
 _INTERNAL = {
@@ -182,7 +183,8 @@ class _Assembly:
         keys = [name for name in names if name in self.scans]
         doubled = self.scans.duplicated(keys, keep=False) & (self.scans[keys[1:]].notna().any(axis=1))
         places = " and ".join(str(each.sheet.place) for each in self.base)
-        if len(keys) > 1 and self.scans.loc[doubled].groupby(part[doubled.to_numpy()]).ngroups > 1:
+        of_table = pd.Series(doubled.to_numpy()).groupby(part).mean()  # the share of each table that is in another one
+        if len(keys) > 1 and of_table.max() > _MOST_EQUAL:
             message = f"the same scans are in {places}; rule: every scan once; remove one table, or mark it unused"
             self.findings.fail("doubled_table", self.base[0].sheet.place, message)
         shared = pd.Series(part).groupby(self.scans["patient_id"].to_numpy()).nunique()
@@ -259,7 +261,7 @@ class _Assembly:
 
         def describe(row: int) -> str:
             other = records.sheet.cell(int(first[row]), None).row
-            return f"patient {ids[row]} is also in row {other}; rule: one row a patient; remove one"
+            return f"patient {ids[row]} is also in row {other}; rule: one row a patient; remove one, or give each its own id"
 
         rows = np.flatnonzero((record != first) & ~record.duplicated())
         records.findings(self.findings).each("error", "duplicate_patient", rows, "patient_id", describe)
