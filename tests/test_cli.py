@@ -86,7 +86,10 @@ def test_a_value_without_its_key_is_answered_with_the_key(
     (tmp_path / "cohort").mkdir()
     done = run_command(script, word)
     assert done.returncode == 2
-    assert done.stderr == f"error: {word}: settings are written KEY=VALUE; {meant}\n"
+    assert (
+        done.stderr
+        == f"error: {word}: settings are written KEY=VALUE, and a value with spaces in quotation marks; {meant}\n"
+    )
 
 
 def test_a_missing_gpu_is_refused(run_command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
