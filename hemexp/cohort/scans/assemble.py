@@ -261,7 +261,8 @@ class _Assembly:
 
         def describe(row: int) -> str:
             other = records.sheet.cell(int(first[row]), None).row
-            return f"patient {ids[row]} is also in row {other}; rule: one row a patient; remove one, or give each its own id"
+            rule = "rule: one row a patient; remove one, or give each its own id"
+            return f"patient {ids[row]} is also in row {other}; {rule}"
 
         rows = np.flatnonzero((record != first) & ~record.duplicated())
         records.findings(self.findings).each("error", "duplicate_patient", rows, "patient_id", describe)
