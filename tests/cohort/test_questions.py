@@ -10,8 +10,10 @@ from cohort.hospital import labels_of, load
 from hemexp.cohort.findings import CohortError
 from hemexp.cohort.load import Cohort, load_cohort
 from hemexp.cohort.mapping.mapping import OpenQuestions, Question
-from hemexp.config import TrainConfig
+from hemexp.config import ColumnsFeaturesConfig, TrainConfig
 from hemexp.config.compose import load_config
+from hemexp.data.features import choose_inputs
+from hemexp.errors import UserError
 
 ONSETS = pd.Series(pd.to_datetime([f"2031-05-{day:02} 08:00" for day in range(4, 12)]))
 FIRST = [10.4, 20.7, 30.2, 41.9, 8.8, 15.3, 22.6, 12.1]
@@ -253,3 +255,28 @@ def test_other_columns_are_not_asked_about(tmp_path: Path):
 def test_the_only_column_that_can_be_the_patient_id_is_taken(tmp_path: Path):
     table = wide(CT1_time=at(2), CT2_time=at(20)).assign(**{"CT1 volume (mL)": FIRST, "CT2 volume (mL)": SECOND})
     assert labels_of(read(tmp_path, table.rename(columns={"Patient ID": "Qx"}))) == LABELS
+
+
+def test_texts_such_as_na_are_missing_in_an_input_of_the_user(tmp_path: Path):
+    table = long(Location=["lobar", "n/a", "deep", "?"] * 4)
+    path = tmp_path / "mapping.yaml"
+    cohort = read(tmp_path, table)
+    assert cohort.mapping is not None
+    cohort.mapping.tables[0].columns[-1].means = "input"
+    path.write_text(cohort.mapping.to_yaml(), encoding="utf-8")
+    data = load_config(TrainConfig, [f"data.root={tmp_path / 'table.csv'}", f"data.mapping={path}"]).data
+    cohort = load_cohort(data)
+    assert set(cohort.scans["Location"].dropna()) == {"lobar", "deep"}
+    (finding,) = [f for f in cohort.findings.rows if f.problem == "missing_text"]
+    assert "Location is 'n/a' (4), '?' (4); 8 cells read as empty" in finding.message
+
+
+def test_a_column_of_a_later_scan_cannot_be_an_input(tmp_path: Path):
+    table = wide(CT1_time=at(2), CT2_time=at(20)).assign(**{"CT1 volume (mL)": FIRST, "CT2 volume (mL)": SECOND})
+    cohort = read(tmp_path, table)
+    features = ColumnsFeaturesConfig(name="columns", columns=["CT2 volume (mL)"])
+    with pytest.raises(UserError, match=r"CT2 volume \(mL\) is a column of a later scan; rule: an input is known at"):
+        choose_inputs(cohort, features, range(8))
+    assert choose_inputs(
+        cohort, ColumnsFeaturesConfig(name="columns", columns=["CT1 volume (mL)"]), range(8)
+    ).names == ["HM_volume"]
