@@ -73,11 +73,10 @@ def test_a_sweep_with_a_mistake_is_refused_before_anything_is_written(
 
 
 @pytest.mark.slow
-def test_a_missing_gpu_is_refused_before_anything_is_written(run_command: Run, tmp_path: Path):
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
+def test_a_missing_gpu_is_refused_before_anything_is_written(
+    run_command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     done = run_command("train.py", "-m", "seed=0,1", "where=gpus", "trainer.accelerator=gpu")
     assert done.returncode == 2
     assert "no CUDA GPU" in done.stderr
