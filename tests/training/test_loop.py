@@ -433,7 +433,7 @@ def test_a_bad_argument_is_refused_with_its_rule(options: dict[str, int], words:
         fit(members([0]), trainer(), **options)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_a_missing_gpu_is_refused(members: Make, trainer: Callable):
+def test_a_missing_gpu_is_refused(members: Make, trainer: Callable, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=r"trainer\.accelerator=gpu: PyTorch .* finds no CUDA GPU"):
         fit(members([0]), trainer(accelerator="gpu"))

@@ -127,6 +127,10 @@ class MatchedTable:
         """Return whether a column has one of these meanings, or is asked about one of them."""
         return self.columns[position].means in names or self.asked.get(position) in names
 
+    def claims(self, *names: str) -> list[int]:
+        """Return the columns that have one of these meanings, or are asked about one of them."""
+        return [i for i in range(len(self.columns)) if self.holds(i, *names)]
+
     @property
     def has_patient_rows(self) -> bool:
         """Whether every row has another patient id, so that several scans of a patient stand side by side."""

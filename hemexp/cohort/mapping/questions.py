@@ -57,7 +57,7 @@ def ask_about(table: MatchedTable, positions: list[int]) -> None:
 
 def ask_for_ids(matches: list[MatchedTable]) -> None:
     """Ask for the patient id where no table has one."""
-    if any(match.holds(i, "patient_id", "scan_serial") for match in matches for i in range(len(match.columns))):
+    if any(match.claims("patient_id", "scan_serial") for match in matches):
         return
     used = [match for match in matches if match.asked or any(column.means != UNUSED for column in match.columns)]
     for match in used or matches:
@@ -88,7 +88,7 @@ def _may_be_id(table: MatchedTable, position: int) -> bool:
 
 def ask_for_volumes(matches: list[MatchedTable]) -> None:
     """Ask about unknown columns of numbers with a unit of volume, where no table has a hematoma volume."""
-    if any(match.holds(i, "HM_volume") for match in matches for i in range(len(match.columns))):
+    if any(match.claims("HM_volume") for match in matches):
         return
     for match in matches:
         found = []
@@ -106,11 +106,11 @@ def ask_for_volumes(matches: list[MatchedTable]) -> None:
 
 def ask_for_times(matches: list[MatchedTable]) -> None:
     """Ask about unknown columns that may be times, where scans with a volume or the onset have none."""
-    needs_onset = not any(match.holds(i, *_ONSETS) for match in matches for i in range(len(match.columns)))
+    needs_onset = not any(match.claims(*_ONSETS) for match in matches)
     for match in matches:
-        volumes = [i for i in range(len(match.columns)) if match.holds(i, "HM_volume")]
+        volumes = match.claims("HM_volume")
         scans = {match.columns[i].scan for i in volumes}
-        timed = {column.scan for i, column in enumerate(match.columns) if match.holds(i, *_TIMED)}
+        timed = {match.columns[i].scan for i in match.claims(*_TIMED)}
         is_timed_elsewhere = any(  # in a table that is linked to this one
             {column.means for column in other.columns} & set(_TIMED) and not other.has("HM_volume")
             for other in matches
