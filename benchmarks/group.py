@@ -32,24 +32,26 @@ def main() -> None:
     trainer = rivals.trainer_config(epochs, accelerator=options.accelerator)
     member = rivals.main_member()
     measure_memory(member, options.members, trainer)
+    if options.accelerator != "cpu":
+        time_on_card(member, options.members, epochs, options.accelerator)
+        return
 
     def group(member: Member, count: int) -> Callable[[], object]:
         members = [replace(member, seed=seed) for seed in range(count)]
         return lambda: fit(members, trainer, num_workers=1, group_size=count)
 
     runs = {f"{count} members": group(member, count) for count in options.members}
-    if options.accelerator == "cpu":
-        runs["plain PyTorch loop, one by one"] = lambda: rivals.raw_loop(member, epochs)
+    runs["plain PyTorch loop, one by one"] = lambda: rivals.raw_loop(member, epochs)
     seconds = rivals.time_in_turn(runs, rounds)
     per_member = {name: value / int(name.split()[0]) if name[0].isdigit() else value for name, value in seconds.items()}
-    base = per_member.get("plain PyTorch loop, one by one", per_member[f"{options.members[0]} members"])
+    base = per_member["plain PyTorch loop, one by one"]
     rows = [
         [name, 1000 * value / epochs, epochs / EPOCHS_OF_A_FIT / value, base / value]
         for name, value in per_member.items()
     ]
     rivals.table(["group", "ms an epoch and member", "fits of 1000 epochs a second", "times the rival's speed"], rows)
 
-    group_size = max(options.members) if options.accelerator != "cpu" else 8
+    group_size = 8
     shapes = {
         f"{patients} patients, {inputs} inputs": noise_member(member, patients, inputs)
         for patients, inputs in ((60, 72), (120, 72), (240, 72), (1000, 72), (60, 18), (60, 36), (60, 144))
@@ -65,9 +67,26 @@ def main() -> None:
         batched, raw = seconds[name] / group_size / epochs, seconds[f"raw: {name}"] / max(2, epochs // 10)
         rows.append([name, 1000 * batched, 1000 * raw, raw / batched])
     rivals.table([f"size ({group_size} members)", "ms an epoch and member", "plain loop", "ratio"], rows)
+    compare_with_limit(member, epochs)
 
-    if options.accelerator == "cpu":
-        compare_with_limit(member, epochs)
+
+def time_on_card(member: Member, counts: list[int], epochs: int, accelerator: str) -> None:
+    """Time groups on a GPU. The time of an epoch is the difference of two fits, so it does not hold the set-up."""
+    rows: list[list[object]] = []
+    for count in counts:
+        members = [replace(member, seed=seed) for seed in range(count)]
+
+        def seconds(epochs: int, members: list[Member] = members) -> float:
+            started = time.perf_counter()
+            fit(members, rivals.trainer_config(epochs, accelerator=accelerator), num_workers=1, group_size=len(members))
+            return time.perf_counter() - started
+
+        short = seconds(50)
+        epoch = (seconds(50 + epochs) - short) / epochs
+        rows.append([count, 1000 * epoch, 1e6 * epoch / count, short])
+    alone = float(str(rows[0][2]))
+    header = ["members", "ms an epoch", "µs an epoch and member", "set-up and 50 epochs, s", "times the first row"]
+    rivals.table(header, [[*row, alone / float(str(row[2]))] for row in rows])
 
 
 def noise_member(member: Member, patients: int, inputs: int) -> Member:
