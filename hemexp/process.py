@@ -45,8 +45,8 @@ def is_wrong_place(error: OSError) -> bool:
     return error.errno in _AT_START
 
 
-class _Output(io.FileIO):
-    """Standard output or standard error that never stops a command.
+class Output(io.FileIO):
+    """A file for texts that never stops a command.
 
     Where its reader has gone, such as ``head -1``, or the disk is full, the rest of the text is dropped.
     """
@@ -54,6 +54,7 @@ class _Output(io.FileIO):
     error: OSError | None = None  # the first one, except a reader that has gone
 
     def write(self, data: Any) -> int:
+        """Write bytes, or drop them."""
         try:
             return super().write(data)
         except OSError as error:
@@ -65,18 +66,9 @@ class _Output(io.FileIO):
             return memoryview(data).nbytes
 
 
-def _open_output(stream: Any, number: int) -> Any:
-    """Return a stream to a descriptor that replaces the characters which its encoding does not know."""
-    if stream is not None:
-        with suppress(OSError, ValueError):
-            stream.flush()
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    errors = "replace" if number == 1 else "backslashreplace"
-    raw = _Output(number, "wb", closefd=False)
-    is_terminal = raw.isatty()
-    return io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding=encoding, errors=errors, line_buffering=is_terminal or number == 2
-    )
+def open_text(output: Output, encoding: str, errors: str, line_buffering: bool) -> io.TextIOWrapper:
+    """Return the text stream of an output; `errors` says what replaces characters that the encoding does not know."""
+    return io.TextIOWrapper(io.BufferedWriter(output), encoding, errors, line_buffering=line_buffering)
 
 
 def _use_utf8_names() -> None:
@@ -88,19 +80,20 @@ def _use_utf8_names() -> None:
 
 
 def _protect_outputs() -> None:
-    """Open closed standard streams, and replace standard output and error by an `_Output` each."""
+    """Open closed standard streams, and replace standard output and error by an `Output` each."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:  # closed, such as by `>&-`: the next file that is opened would get this number
             os.open(os.devnull, os.O_RDWR)
     if sys.stdin is None:
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123 -- for the whole process
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        stream = getattr(sys, name)
-        if stream is None or stream is getattr(sys, f"__{name}__"):  # else a notebook or a test has its own
-            setattr(sys, name, _open_output(stream, number))
-            setattr(sys, f"__{name}__", getattr(sys, name))
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 -- for the whole process
+    for number, name, errors in ((1, "stdout", "replace"), (2, "stderr", "backslashreplace")):
+        stream, output = getattr(sys, name), Output(number, "w", closefd=False)
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        text = open_text(output, encoding, errors, line_buffering=number == 2 or output.isatty())
+        setattr(sys, name, text)
+        setattr(sys, f"__{name}__", text)
 
 
 def _get_output_error(stream: Any) -> OSError | None:
@@ -171,10 +164,10 @@ def run_guarded(start: Callable[[], object]) -> NoReturn:
     except (OSError, MemoryError) as error:
         print(f"error: {describe_error(error)}", file=sys.stderr)
         code = 1
-    error = _get_output_error(sys.stdout)
-    if error is not None and not code:
+    lost = _get_output_error(sys.stdout)
+    if lost is not None and not code:
         text = "the text is lost, the files that the command wrote are complete"
-        print(f"error: standard output: {error.strerror}: {text}", file=sys.stderr)
+        print(f"error: standard output: {lost.strerror}: {text}", file=sys.stderr)
         code = 1
     _get_output_error(sys.stderr)
     raise SystemExit(code)

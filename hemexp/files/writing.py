@@ -29,7 +29,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # some disks report only now that they are full
-        os.replace(partial, path)
+        partial.replace(path)
     except BaseException as error:
         with suppress(OSError):
             partial.unlink()
@@ -52,8 +52,7 @@ def remove(*paths: Path) -> None:
 def set_aside(path: Path) -> Path:
     """Rename a file that cannot be read, so that it can be written again; return its new path."""
     aside = path.with_name(f"{path.name}.unreadable")
-    os.replace(path, aside)
-    return aside
+    return path.replace(aside)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -33,7 +33,9 @@ def open_sweep(directory: Path) -> OutputDirectory:
     """
     output = OutputDirectory(directory)
     try:
-        names = {path.name for path in directory.iterdir() if not is_partial(path.name)} if directory.exists() else set()
+        names = (
+            {path.name for path in directory.iterdir() if not is_partial(path.name)} if directory.exists() else set()
+        )
         if names and not names & _SWEEP_FILES:
             raise UserError(f"hydra.sweep.dir={directory}: holds files that do not belong to a sweep; choose a new one")
         output.lock()
