@@ -1,6 +1,6 @@
 """Predict expansion for every patient of a cohort with a finished run: ``python predict.py --help``."""
 
-from hemexp.cli import command
+from hemexp.__main__ import main
 
 if __name__ == "__main__":
-    command("predict")
+    main("predict")

@@ -1,6 +1,6 @@
 """Read, check, merge and label a cohort: ``python prepare.py --help``."""
 
-from hemexp.cli import command
+from hemexp.__main__ import main
 
 if __name__ == "__main__":
-    command("prepare")
+    main("prepare")

@@ -1,6 +1,6 @@
 """Write one self-contained page about a run or a sweep: ``python report.py --help``."""
 
-from hemexp.cli import command
+from hemexp.__main__ import main
 
 if __name__ == "__main__":
-    command("report")
+    main("report")

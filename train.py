@@ -1,6 +1,6 @@
 """Train and evaluate a model on a cohort: ``python train.py --help``."""
 
-from hemexp.cli import command
+from hemexp.__main__ import main
 
 if __name__ == "__main__":
-    command("train")
+    main("train")

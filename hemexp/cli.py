@@ -25,7 +25,8 @@ from hemexp import __version__
 from hemexp.config import PredictConfig, ReportConfig, TrainConfig, config_hash
 from hemexp.config.compose import CONFIG_DIR, SCHEMAS, checked, quote_paths, register_schemas
 from hemexp.config.mistakes import explain_error
-from hemexp.errors import RESUMES, CheckFailed, Interrupted, JobFailed, UserError
+from hemexp.errors import RESUMES, CheckFailed, Interrupted, JobFailed, SystemFailure, UserError
+from hemexp.process import describe_error
 from hydra_plugins.hemexp_launcher import HemexpLauncher, HemexpSweeper
 
 COMMANDS = {
@@ -91,9 +92,6 @@ def command(name: str) -> NoReturn:
         _exit_with_error(error, SCHEMAS[name])
     except SystemExit as stop:
         sys.exit(2 if stop.code == 1 else stop.code)  # code 1 is an error of Hydra here: jobs raise JobExit
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(1)
     sys.exit(0)
 
 
@@ -101,7 +99,8 @@ def run_job(config: DictConfig) -> Any:
     """Run one composed job in its output directory and write its errors to its log.
 
     Raises:
-        JobExit: a single job failed; the code is 2 for a `UserError`, 1 for any other error.
+        JobExit: a single job failed; the code is 2 for a `UserError`, 1 for any other error. The log file holds the
+            traceback.
         JobFailed: a job of a sweep failed.
         KeyboardInterrupt: a job of a sweep was interrupted; the sweep ends too.
     """
@@ -118,17 +117,19 @@ def run_job(config: DictConfig) -> Any:
             raise
         job = import_module(f"hemexp.commands.{name}")
         return getattr(job, name)(cfg, directory)
-    except (UserError, CheckFailed) as error:
+    except (UserError, CheckFailed, SystemFailure) as error:
         log.error("error: %s", error)
         cause, code = error, 2 if isinstance(error, UserError) else 1
     except (Interrupted, KeyboardInterrupt) as stop:
         if settings.mode == RunMode.MULTIRUN:  # else Hydra's launcher starts the next job
             log.error("%s", str(stop).split(RESUMES)[0] or "interrupted")
             raise KeyboardInterrupt from stop
-        log.error("%s", str(stop) or "interrupted before the job began; no result is lost")
+        log.error("%s", str(stop) or "interrupted; the same command runs again from the start")
         cause, code = stop, 1
     except Exception as error:
-        log.exception("%s: %s", type(error).__name__, error)
+        log.exception("error: %s", describe_error(error))
+        if not isinstance(error, OSError | MemoryError):
+            log.error("this is a defect of hemexp, please report it; the traceback is in %s", directory / f"{name}.log")
         cause, code = error, 1
     finally:
         OutputDirectory(directory).release()

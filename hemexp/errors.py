@@ -15,6 +15,10 @@ class CheckFailed(Exception):
     """A run is complete, but a check of its result failed. The command prints a message and exits with 1."""
 
 
+class SystemFailure(Exception):
+    """The system ended something that the job needs, such as a process. The command prints a message, exits with 1."""
+
+
 class Pruned(Exception):
     """A search stopped the job early, because other settings have better scores."""
 

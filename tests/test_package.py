@@ -133,7 +133,7 @@ def test_the_wheel_holds_the_package_its_configuration_and_nothing_else(wheel: P
     assert held == expected
     assert {"hemexp/py.typed", "hemexp/conf/train.yaml", "hydra_plugins/hemexp_launcher.py"} <= held
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["scripts"] == {"hemexp": "hemexp.cli:main"}
+    assert project["scripts"] == {"hemexp": "hemexp.__main__:main"}
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Write a simulated cohort as four workbooks of the published layout, which are read like a hospital's files."""
 
 import datetime as dt
+import io
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hemexp.cohort import columns as c
 from hemexp.cohort.columns import SIMULATED_COMMENT
 from hemexp.cohort.population import LABEL_RULE, draw_admissions, population_parameters, true_risk
 from hemexp.config import SyntheticDataConfig
+from hemexp.files.writing import write_bytes
 
 _Rows = list[list[Any]]
 
@@ -37,7 +39,6 @@ def write_workbooks(data: SyntheticDataConfig, root: Path) -> float:
     tables = _tables(patients, scans, rng)
     if data.planted_errors:
         _plant_errors(tables, data.num_patients)
-    root.mkdir(parents=True, exist_ok=True)
     for file, sheets in tables.items():
         _write(root / file, sheets)
     return population_parameters(data.prevalence, data.signal)[1]
@@ -185,10 +186,12 @@ def _plant_errors(tables: dict[str, dict[str, _Rows]], num_patients: int) -> Non
 
 
 def _write(path: Path, sheets: dict[str, _Rows]) -> None:
+    content = io.BytesIO()
     options = {"constant_memory": True, "default_date_format": "yyyy/m/d h:mm:ss"}
-    with xlsxwriter.Workbook(str(path), options) as book:
+    with xlsxwriter.Workbook(content, options) as book:
         book.set_properties({"created": dt.datetime(2031, 1, 1), "comments": SIMULATED_COMMENT})
         for name, rows in sheets.items():
             sheet = book.add_worksheet(name)
             for i, row in enumerate(rows):
                 sheet.write_row(i, 0, row)  # None and "" leave a cell empty
+    write_bytes(path, content.getvalue())

@@ -1,5 +1,6 @@
 """Blank workbooks in English and in Chinese: units, drop-down lists, an example row and the data dictionary."""
 
+import io
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -10,9 +11,11 @@ import xlsxwriter
 
 from hemexp.cohort.columns import EXAMPLE_IDS, Column, known_columns
 from hemexp.errors import UserError
+from hemexp.files.writing import write_bytes
 
 LANGUAGES = ("english", "chinese")
 REQUIRED = ("patient_id", "onset_time", "scan_time", "HM_volume")
+_CREATED = datetime(2031, 1, 1)  # a fixed date: a blank workbook is always the same bytes
 NUM_ROWS = 5000  # rows with drop-down lists and checks
 _ROLES = ("key", "source", "imaging", "clinical", "extra", "treatment", "outcome")  # order of the columns
 _SPECIAL = ("patient_id", "onset_time", "scan_serial", "scan_time", "hours_from_onset", "HM_volume", "ED_volume")
@@ -76,17 +79,23 @@ def write_templates(directory: Path) -> list[Path]:
     """Write a blank workbook in each language; return their paths.
 
     Raises:
-        UserError: one of the files exists.
+        UserError: one of the files exists and is not blank.
     """
-    paths = {language: directory / f"hemexp_template_{language}.xlsx" for language in LANGUAGES}
-    for path in paths.values():
-        if path.exists():
+    contents = {directory / f"hemexp_template_{language}.xlsx": _build(language) for language in LANGUAGES}
+    for path, content in contents.items():
+        if path.exists() and path.read_bytes() != content:
             raise UserError(f"template={directory}: {path.name} exists and is not overwritten; name another folder")
-    directory.mkdir(parents=True, exist_ok=True)
-    for language, path in paths.items():
-        with xlsxwriter.Workbook(str(path)) as book:
-            _Workbook(book, language).write()
-    return list(paths.values())
+    for path, content in contents.items():
+        write_bytes(path, content)
+    return list(contents)
+
+
+def _build(language: str) -> bytes:
+    content = io.BytesIO()
+    with xlsxwriter.Workbook(content, {"in_memory": True}) as book:
+        book.set_properties({"created": _CREATED})
+        _Workbook(book, language).write()
+    return content.getvalue()
 
 
 def list_template_columns(sheet: str) -> list[Column]:

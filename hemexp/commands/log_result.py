@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from operator import methodcaller
 from pathlib import Path
 
-from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -14,6 +15,7 @@ from hemexp.config import TrainConfig
 from hemexp.figures.style import change_words, save_png, stamp
 from hemexp.files.result import NO_LEAKAGE, RunResult, get_wording
 from hemexp.formatting import interval_text
+from hemexp.training.optional_logger import OptionalLogger
 
 
 def log_result(
@@ -59,12 +61,11 @@ def log_result(
     for logger in others:
         logger.log_hyperparams({"_verdict": result.verdict, "_conclusion": result.conclusion, **get_hparams(cfg)})
         logger.log_metrics(scores, step=result.epochs)
-        if isinstance(logger, MLFlowLogger):
+        if cfg.logger.name == "mlflow" and isinstance(logger, OptionalLogger):
             tags = {
                 "conclusion": result.conclusion, "verdict": result.verdict, "caveats": ", ".join(result.caveats)
             }  # fmt: skip
-            for name, value in tags.items():
-                logger.experiment.set_tag(logger.run_id, name, value)
+            logger.use(methodcaller("set_tags", tags))
         logger.finalize("success")
 
 

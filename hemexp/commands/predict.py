@@ -31,7 +31,7 @@ from hemexp.files.result import (
     write_result,
 )
 from hemexp.files.run_directory import RunDirectory
-from hemexp.files.writing import write_csv
+from hemexp.files.writing import remove, write_csv
 from hemexp.models.baselines import list_missing_items
 from hemexp.models.predictor import load_predictor
 from hemexp.models.registry import build_estimator
@@ -62,6 +62,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     """
     started = time.perf_counter()
     directory, run = Path(directory), RunDirectory(str(cfg.run_dir))
+    remove(directory / RESULT, directory / "predictions.csv")  # of an earlier call: old and new must not be mixed
     trained = run.result()
     predictor = load_predictor(run.best)
     run_roles = _read_roles(run)

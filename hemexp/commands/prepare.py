@@ -19,7 +19,7 @@ from hemexp.cohort.template import write_templates
 from hemexp.config import GrowthLabelConfig, PrepareConfig
 from hemexp.data.imputation import fill_from_previous
 from hemexp.errors import UserError
-from hemexp.files.writing import write_csv, write_text
+from hemexp.files.writing import remove, write_csv, write_text
 from hemexp.formatting import program
 
 MOST_SHOWN = 10  # rows of the table of warnings
@@ -46,8 +46,8 @@ def prepare(cfg: PrepareConfig, directory: Path | str) -> Cohort | None:
     directory = Path(directory)
     if cfg.data.kind != "synthetic" and (directory / "workbooks").exists():
         raise UserError(f"output_dir={directory}: holds the workbooks of a synthetic cohort; choose a new directory")
-    for name in ("scans.csv", "patients.csv", "labels.csv", "completed.csv", "quality.csv"):
-        (directory / name).unlink(missing_ok=True)  # of an earlier call: old and new tables must not be mixed
+    names = ("scans.csv", "patients.csv", "labels.csv", "completed.csv", "quality.csv")
+    remove(*(directory / name for name in names))  # of an earlier call: old and new tables must not be mixed
     cohort = _load(cfg, directory)
     labels, why_not = None, ""
     try:
@@ -58,12 +58,13 @@ def prepare(cfg: PrepareConfig, directory: Path | str) -> Cohort | None:
         if not isinstance(cfg.label, GrowthLabelConfig):
             raise
         why_not = str(error)
-    for name, table in (("scans", cohort.scans), ("patients", cohort.patients)):
-        mark = pd.Series(1, table.index, name=c.SIMULATED)  # later readers must know that the patients are simulated
-        write_csv(pd.concat([table, mark], axis=1) if cohort.is_simulated else table, directory / f"{name}.csv")
     if cfg.imputation == "previous_three":
         write_csv(_completed(cohort.scans), directory / "completed.csv")
     write_csv(cohort.findings.frame(), directory / "quality.csv", for_excel=True)
+    # the scans last: where they are, all tables are
+    for name, table in (("patients", cohort.patients), ("scans", cohort.scans)):
+        mark = pd.Series(1, table.index, name=c.SIMULATED)  # later readers must know that the patients are simulated
+        write_csv(pd.concat([table, mark], axis=1) if cohort.is_simulated else table, directory / f"{name}.csv")
     if cfg.data.kind == "mapped" and cohort.mapping:
         _print_mapping(cohort.mapping)
     _print_summary(cohort, cfg)
@@ -109,9 +110,11 @@ def _load(cfg: PrepareConfig, directory: Path) -> Cohort:
 def _write_mapping(mapping: Mapping, path: Path, holds_answers: bool = False) -> None:
     """Write ``mapping.yaml``. An earlier one may hold corrections: it is kept as ``mapping.NUMBER.yaml``."""
     text = mapping.to_yaml()
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        kept = next(kept for n in count(1) if not (kept := path.with_name(f"mapping.{n}.yaml")).exists())
-        path.replace(kept)
+    if path.exists() and (earlier := path.read_text(encoding="utf-8")) != text:
+        copies = (path.with_name(f"mapping.{number}.yaml") for number in count(1))
+        # the same text: of a call that was stopped between the two writes
+        kept = next(kept for kept in copies if not kept.exists() or kept.read_text(encoding="utf-8") == earlier)
+        write_text(kept, earlier)
         if holds_answers:
             log.warning("mapping.yaml keeps your answers and has new questions; your file is now %s", kept.name)
         else:

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from hemexp.config import ReportConfig
-from hemexp.errors import UserError
 from hemexp.files.result import CONCLUSIONS
-from hemexp.files.writing import write_text
+from hemexp.files.writing import remove, write_text
 
 
 def report(cfg: ReportConfig, directory: Path | str) -> Path:
@@ -18,14 +17,13 @@ def report(cfg: ReportConfig, directory: Path | str) -> Path:
         directory: for the log; not used here.
 
     Raises:
-        UserError: a file cannot be read, or the directory cannot be written.
+        UserError: a file cannot be read.
+        OSError: the directory cannot be written.
     """
     page = cfg.place / "report.html"
-    try:
-        headline, html = _render_run(cfg) if cfg.sweep_dir is None else _render_sweep(cfg)
-        write_text(page, html)
-    except OSError as error:
-        raise UserError(f"{page}: cannot be written: {error.strerror}") from None
+    remove(page)  # of an earlier call, for other figures
+    headline, html = _render_run(cfg) if cfg.sweep_dir is None else _render_sweep(cfg)
+    write_text(page, html)
     size = len(html.encode()) / 1e6
     shown = f"{size:.1f} MB" if size >= 0.1 else f"{1000 * size:.0f} kB"
     print(f"{headline}\n{page}: {shown}, opens in every browser")

@@ -32,7 +32,7 @@ from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv
 from hemexp.models.network import FittedNetwork
 from hemexp.models.predictor import Predictor, save_predictor
-from hemexp.training.checkpoint import SHARED_SECONDS, CheckpointMismatch, load_checkpoint
+from hemexp.training.checkpoint import SHARED_SECONDS, CheckpointMismatch, load_state
 from hemexp.training.fit import fit
 from hemexp.training.loggers import open_loggers
 from hemexp.training.member import FitResult, Member
@@ -102,14 +102,14 @@ def _train(
             f"output_dir={run.path}: the cohort has changed since this run began (data_hash "
             f"{run.result().data_hash} then, {result.data_hash} now); choose a new directory"
         )
-    batch_seconds = load_checkpoint(run.last).get(SHARED_SECONDS, 0.0) if run.last.is_file() and not resume else 0.0
-    run.begin(result, resume, batch_seconds)
+    state = load_state(run.last) if isinstance(cfg.model, NetConfig) else None
+    run.begin(result, resume, (state or {}).get(SHARED_SECONDS, 0.0))
     write_cohort(run, data)
-    log_start(cfg, result, resume)
+    log_start(cfg, result, resume and run.last.is_file())
 
     resumed_at = None
-    if resume:
-        resumed_at = load_checkpoint(run.last)["num_epochs"] if isinstance(cfg.model, NetConfig) else 0
+    if resume or (run.path / "tensorboard").is_dir():  # of an earlier process
+        resumed_at = state["num_epochs"] if state else 0
     with open_loggers(cfg, run.path, resumed_at) as loggers:
         fitted, predictor = _fit(cfg, run, data, loggers, resume)
         result, figures = _evaluate(cfg, run, data, fitted, predictor, result, callback)

@@ -1,5 +1,6 @@
 """Common style of the figures, and saving them as PNG."""
 
+import io
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -14,6 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
+
+from hemexp.files.writing import write_bytes
 
 NO, YES, GREY = "#3b6fb6", "#c8442c", "#8a8a8a"  # outcomes; GREY: references
 OUTCOMES = ((0, NO, "no expansion"), (1, YES, "expansion"))
@@ -117,6 +120,7 @@ def save_png(figure: Figure, path: Path) -> tuple[int, int]:
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    imsave(path, pixels)
+    content = io.BytesIO()
+    imsave(content, pixels, format="png")
+    write_bytes(path, content.getvalue())
     return pixels.shape[0], pixels.shape[1]

@@ -3,6 +3,9 @@
 Other programs read the files in these directories; nothing else is shared.
 """
 
+import errno
+import logging
+import os
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -13,10 +16,13 @@ from filelock import FileLock, Timeout
 from hemexp.config import TrainConfig, config_hash, list_differences
 from hemexp.errors import UserError
 from hemexp.files.result import INCOMPLETE, RESULT, RunResult, read_result, write_result
-from hemexp.files.writing import write_text
+from hemexp.files.writing import is_partial, set_aside, write_text
+from hemexp.process import is_wrong_place
 
 # files of a run that ended before its result.json, or that was trained in a batch before it started itself
 BEFORE_RESULT = {".hydra", ".lock", "train.log", "FAILED", "checkpoints"}
+CONFIG_HASH = Path(".hydra", "config_hash")  # identifies a run without a result.json that can be read
+log = logging.getLogger(__name__)
 
 
 class OutputDirectory:
@@ -39,14 +45,20 @@ class OutputDirectory:
                 _held.append(self._lock)
         except Timeout:
             raise UserError(f"output_dir={self.path}: another process is writing there") from None
+            for path in self.path.iterdir():
+                if is_partial(path.name):
+                    path.unlink()
         except OSError as error:
-            raise UserError(f"output_dir={self.path}: cannot be written: {error.strerror}") from None
+            if is_wrong_place(error):
+                raise UserError(f"output_dir={self.path}: cannot be written: {error.strerror}") from None
+            raise
 
     def release(self) -> None:
         """Unlock the directory and remove the lock file."""
         if self._lock.is_locked:
-            (self.path / ".lock").unlink(missing_ok=True)
-            self._lock.release(force=True)
+            with suppress(OSError):  # a lost file system; the end of the process unlocks it
+                (self.path / ".lock").unlink(missing_ok=True)
+                self._lock.release(force=True)
 
     def open_for(self, command: str) -> None:
         """Lock the directory for a command, which may replace only files that it wrote itself.
@@ -82,15 +94,21 @@ class RunDirectory(OutputDirectory):
                 self.lock()
             return self._state(cfg)
         except OSError as error:
-            raise UserError(f"output_dir={self.path}: cannot be used: {error.strerror}") from None
+            self.release()
+            if is_wrong_place(error):
+                raise UserError(f"output_dir={self.path}: cannot be used: {error.strerror}") from None
+            raise
         except UserError:
             self.release()
             raise
 
     def _state(self, cfg: TrainConfig) -> str:
-        names = {entry.name for entry in self.path.iterdir()}
+        names = {entry.name for entry in self.path.iterdir() if not is_partial(entry.name)}
+        is_same = read_config_hash(self.path) == config_hash(cfg)
+        if RESULT in names and "DONE" not in names and is_same:
+            self._set_aside_unreadable_result()
         if not (self.path / RESULT).is_file():
-            if names - BEFORE_RESULT:
+            if names - BEFORE_RESULT and not is_same:
                 raise UserError(f"output_dir={self.path}: holds files but not a run; choose a new directory")
             return "new"
         result = self.result()
@@ -103,6 +121,12 @@ class RunDirectory(OutputDirectory):
         if "DONE" in names:
             return "done"
         return "resume" if self.last.is_file() else "new"
+
+    def _set_aside_unreadable_result(self) -> None:
+        try:
+            self.result()
+        except UserError as error:
+            log.warning("%s; it is now %s, and the run begins again", error, set_aside(self.path / RESULT).name)
 
     def result(self) -> RunResult:
         """Return the content of result.json.
@@ -123,26 +147,47 @@ class RunDirectory(OutputDirectory):
         self._began = time.perf_counter()
         self._earlier = self.result().seconds if resume else earlier
         (self.path / "FAILED").unlink(missing_ok=True)
+        write_text(self.path / CONFIG_HASH, f"{result.config_hash}\n")
         self._write(result)
 
     def finish(self, result: RunResult) -> RunResult:
-        """Write the complete result.json, then DONE; return the result with its status and time."""
+        """Write the complete result.json, then DONE; return the result with its status and time.
+
+        Raises:
+            OSError: the directory was removed while the run was writing, so that files are missing.
+        """
+        if not self._is_still_there():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
         result = self._write(replace(result, status="done"))
         write_text(self.path / "DONE", f"{result.verdict}\n")
         self.release()
         return result
 
     def fail(self, status: str, reason: str) -> None:
-        """Record an unfinished end in result.json, if there is one, then write FAILED."""
+        """Record an unfinished end in result.json, if there is one, then write FAILED; on a full disk, do nothing."""
         if (self.path / "DONE").is_file():
-            return  # the failure came after the end of the run, such as a closed terminal
-        with suppress(UserError):  # a missing or damaged result.json stays as it is
-            self._write(replace(self.result(), status=status, verdict=f"{INCOMPLETE}: {reason}"))
-        write_text(self.path / "FAILED", f"{reason}\n")
+            return  # the failure came after the end of the run
+        with suppress(OSError):
+            if self._is_still_there():
+                with suppress(UserError):  # a missing or damaged result.json stays as it is
+                    self._write(replace(self.result(), status=status, verdict=f"{INCOMPLETE}: {reason}"))
+                write_text(self.path / "FAILED", f"{reason}\n")
         self.release()
+
+    def _is_still_there(self) -> bool:
+        """Whether the directory is the one that this process locked, not one that was made after its removal."""
+        return not self._lock.is_locked or (self.path / ".lock").is_file()
 
     def _write(self, result: RunResult) -> RunResult:
         if self._began:
             result = replace(result, seconds=round(self._earlier + time.perf_counter() - self._began, 2))
         write_result(result, self.path / RESULT)
         return result
+
+
+def read_config_hash(directory: Path) -> str:
+    """Return the configuration hash that a run wrote before its result.json; empty where there is none."""
+    try:
+        return (directory / CONFIG_HASH).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""

@@ -1,20 +1,64 @@
-"""Write files so that each is complete or absent: first to a temporary name, then renamed."""
+"""Write files so that each is complete or absent: first under a temporary name in the same folder, then renamed.
+
+Every file that hemexp writes goes through `write_bytes`, except logs and the event files of loggers, which grow.
+"""
 
 import json
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_PARTIAL = ".partial"  # end of the temporary name
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file; a reader finds either the old or the new content, also after a kill or a power failure.
+
+    Raises:
+        OSError: the file cannot be written; the error names it, and the old content stays.
+    """
+    partial = path.with_name(f".{path.name}{_PARTIAL}")  # in the same folder: only there is renaming one step
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # some disks report only now that they are full
+        partial.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink()
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def is_partial(name: str) -> bool:
+    """Whether a file is what a killed process left of a file that it was writing."""
+    return name.startswith(".") and name.endswith(_PARTIAL)
+
+
+def remove(*paths: Path) -> None:
+    """Remove files in this order, those that exist."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that cannot be read, so that it can be written again; return its new path."""
+    aside = path.with_name(f"{path.name}.unreadable")
+    return path.replace(aside)
+
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file; a reader finds either the old or the new content, also after a kill."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    """Write a text file as UTF-8; see `write_bytes`."""
+    # surrogates stand for the bytes of a file name that this system's encoding does not know
+    write_bytes(path, text.encode("utf-8", errors="surrogateescape"))
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

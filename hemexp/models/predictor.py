@@ -1,5 +1,6 @@
 """Save and load a fitted model, network or estimator, as one checkpoint file."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 
 from hemexp.errors import UserError
+from hemexp.files.writing import write_bytes
 from hemexp.models.fitted_estimator import FittedEstimator
 from hemexp.models.network import FittedNetwork
 
@@ -26,10 +28,9 @@ def save_predictor(predictor: Predictor, path: Path) -> None:
 
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     """Write a file for `torch.load`, completely or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
+    content = io.BytesIO()
+    torch.save(state, content)
+    write_bytes(path, content.getvalue())
 
 
 def load_predictor(path: Path | str) -> Predictor:

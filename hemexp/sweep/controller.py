@@ -1,7 +1,6 @@
 """Run the jobs of a sweep and write its summary files."""
 
 import shutil
-import signal
 import sys
 import time
 from collections import Counter
@@ -14,7 +13,8 @@ from hemexp.config import TrainConfig
 from hemexp.errors import UserError
 from hemexp.files.writing import write_csv, write_json
 from hemexp.formatting import program
-from hemexp.sweep.backends.base import BATCHES, Backend, Heartbeat, ItemResult, WorkItem, interrupt_on
+from hemexp.process import describe_error, get_ending_signals, interrupt_on
+from hemexp.sweep.backends.base import BATCHES, Backend, Heartbeat, ItemResult, WorkItem
 from hemexp.sweep.backends.devices import build_backend, check_backend
 from hemexp.sweep.directory import (
     LEADERBOARD,
@@ -204,7 +204,10 @@ class Sweep:
             record_failure(job, outcome, message)
         self.statuses[job.number] = JobStatus(outcome, message, result.device)
         if time.monotonic() - self._summarized > _SUMMARY_INTERVAL:
-            self._write_summary("running")
+            try:
+                self._write_summary("running")
+            except OSError as error:  # the other jobs go on
+                self.display.print(f"leaderboard.csv and sweep.json are not up to date: {describe_error(error)}")
         text = format_score(job, self.cfg.search.score) if outcome == DONE else message or "the next start continues"
         if outcome in LOST:
             text += f" (log: {job.directory / 'train.log'})"
@@ -289,10 +292,3 @@ class Sweep:
 
 def _build_item(job: SweepJob) -> WorkItem:
     return WorkItem("job", (job,), estimate_cost(job.cfg))
-
-
-def get_ending_signals() -> list[int]:
-    """Return the signals that end a sweep as Ctrl-C does; SIGHUP is not one where ``nohup`` has it ignored."""
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        return [signal.SIGTERM, signal.SIGHUP]
-    return [signal.SIGTERM]

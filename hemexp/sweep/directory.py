@@ -11,15 +11,18 @@ from contextlib import suppress
 from pathlib import Path
 
 from hemexp.errors import UserError
-from hemexp.files.run_directory import OutputDirectory, RunDirectory
-from hemexp.files.writing import write_text
-from hemexp.sweep.backends.base import ItemResult
+from hemexp.files import run_directory
+from hemexp.files.run_directory import CONFIG_HASH, OutputDirectory, RunDirectory
+from hemexp.files.writing import is_partial, write_text
+from hemexp.process import is_wrong_place
+from hemexp.sweep.backends.base import BATCHES, ItemResult
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.results.job_result import load_result
 
 SUMMARY, LEADERBOARD, TIMELINE, STALE = "sweep.json", "leaderboard.csv", "timeline.csv", ".stale"
-_CONFIG_HASH = Path(".hydra", "config_hash")  # identifies a directory before its job has written result.json
-_SWEEP_FILES = {SUMMARY, LEADERBOARD, "multirun.yaml", STALE, ".lock"}  # a directory with one of these holds a sweep
+_TIMELINE_HEADER = "task,jobs,device,started,ended,outcome"
+# a directory with one of these holds a sweep
+_SWEEP_FILES = {SUMMARY, LEADERBOARD, "multirun.yaml", STALE, ".lock", ".logs", BATCHES}
 
 
 def open_sweep(directory: Path) -> OutputDirectory:
@@ -30,14 +33,18 @@ def open_sweep(directory: Path) -> OutputDirectory:
     """
     output = OutputDirectory(directory)
     try:
-        names = {path.name for path in directory.iterdir()} if directory.exists() else set()
+        names = (
+            {path.name for path in directory.iterdir() if not is_partial(path.name)} if directory.exists() else set()
+        )
         if names and not names & _SWEEP_FILES:
             raise UserError(f"hydra.sweep.dir={directory}: holds files that do not belong to a sweep; choose a new one")
         output.lock()
     except UserError as error:
         raise UserError(str(error).replace("output_dir=", "hydra.sweep.dir=")) from None
     except OSError as error:
-        raise UserError(f"hydra.sweep.dir={directory}: cannot be used: {error.strerror}") from None
+        if is_wrong_place(error):
+            raise UserError(f"hydra.sweep.dir={directory}: cannot be used: {error.strerror}") from None
+        raise
     return output
 
 
@@ -55,7 +62,8 @@ def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
     by_name = {job.directory.name: job for job in jobs}
     for path in [path for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]:
         job = by_name.get(path.name)
-        if job is None or read_config_hash(path) != job.config_hash or not _has_same_cohort(path, job, cohorts):
+        is_match = job is not None and read_config_hash(path) == job.config_hash and not _is_damaged(path)
+        if job is None or not is_match or not _has_same_cohort(path, job, cohorts):
             _move_to_stale(path)
     stale = _list_stale(directory)
     for job in jobs:
@@ -66,6 +74,11 @@ def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
             match.rename(job.directory)
             _append_to_log(job.directory, f"this run is now job {job.number} of its sweep: {job.directory}")
     return [job for job in jobs if not (job.directory / "DONE").is_file()]
+
+
+def _is_damaged(directory: Path) -> bool:
+    """Whether a run has ended, but its result.json cannot be read any more: the job runs again."""
+    return (directory / "DONE").is_file() and load_result(directory) is None
 
 
 def _has_same_cohort(directory: Path, job: SweepJob, cohorts: dict[str, str]) -> bool:
@@ -82,7 +95,7 @@ def _has_same_cohort(directory: Path, job: SweepJob, cohorts: dict[str, str]) ->
 
 def create_run_dir(job: SweepJob) -> None:
     """Create the directory of a job, with its configuration hash and the files that Hydra writes for a single run."""
-    write_text(job.directory / _CONFIG_HASH, f"{job.config_hash}\n")
+    write_text(job.directory / CONFIG_HASH, f"{job.config_hash}\n")
     for name, text in job.hydra_files.items():
         write_text(job.directory / ".hydra" / name, text)
 
@@ -103,10 +116,7 @@ def read_config_hash(directory: Path) -> str:
     result = load_result(directory)
     if result is not None:
         return result.config_hash
-    try:
-        return (directory / _CONFIG_HASH).read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
+    return run_directory.read_config_hash(directory)
 
 
 def _move_to_stale(directory: Path) -> None:
@@ -120,7 +130,7 @@ def _list_stale(directory: Path) -> dict[str, list[Path]]:
     stale = directory / STALE
     runs: dict[str, list[Path]] = {}
     for path in sorted(stale.iterdir(), reverse=True) if stale.is_dir() else []:
-        if config_hash := read_config_hash(path):
+        if not _is_damaged(path) and (config_hash := read_config_hash(path)):
             runs.setdefault(config_hash, []).append(path)
     for paths in runs.values():
         paths.sort(key=lambda path: not (path / "DONE").is_file())
@@ -131,16 +141,18 @@ def read_devices(directory: Path) -> dict[str, str]:
     """Return the devices that the jobs of an earlier start ran on, by configuration hash."""
     try:
         with (directory / LEADERBOARD).open(encoding="utf-8", newline="") as lines:
-            return {row["config_hash"]: row["device"] for row in csv.DictReader(lines)}
-    except (OSError, KeyError):
+            return {row["config_hash"]: row["device"] or "" for row in csv.DictReader(lines)}
+    except (OSError, KeyError, ValueError, csv.Error):  # ValueError: not UTF-8
         return {}
 
 
 def append_timeline(directory: Path, results: Sequence[ItemResult]) -> None:
-    """Append the work items of this start to ``timeline.csv``."""
+    """Append the work items of this start to ``timeline.csv``; incomplete lines of a damaged file are left out."""
     path = directory / TIMELINE
     text = io.StringIO()
-    text.write(path.read_text(encoding="utf-8") if path.is_file() else "task,jobs,device,started,ended,outcome\n")
+    earlier = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if path.is_file() else []
+    text.write(f"{_TIMELINE_HEADER}\n")
+    text.writelines(line for line in earlier[1:] if line.count(",") == 5 and line.endswith("\n"))
     writer = csv.writer(text, lineterminator="\n")
     for result in results:
         numbers = " ".join(str(job.number) for job in result.item.jobs)

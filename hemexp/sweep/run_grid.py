@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hemexp.files.writing import write_text
 from hemexp.sweep.backends.base import Backend
 from hemexp.sweep.backends.devices import start_workers
 from hemexp.sweep.controller import Sweep
@@ -60,6 +61,6 @@ def sweep_grid(
             return True
         sweep = Sweep(directory, jobs[0].cfg, workers)
         on_refusal.pop_all()  # from here on the sweep ends its workers
-    OmegaConf.save(config, sweep.directory / "multirun.yaml")
+    write_text(sweep.directory / "multirun.yaml", OmegaConf.to_yaml(config))
     sweep.run_all(jobs)
     return sweep.finish()

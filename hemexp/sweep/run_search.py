@@ -5,6 +5,7 @@ from itertools import islice
 
 from omegaconf import OmegaConf
 
+from hemexp.files.writing import write_text
 from hemexp.sweep.controller import Sweep
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.plan.search import Search, distinct_draws
@@ -18,7 +19,7 @@ def run_search(search: Search) -> bool:
     jobs = _draw_jobs(search) if is_random else []
     base = replace(search.base, evaluation=replace(search.base.evaluation, patients="train"))
     sweep = Sweep(search.directory, base)
-    OmegaConf.save(search.config, sweep.directory / "multirun.yaml")
+    write_text(sweep.directory / "multirun.yaml", OmegaConf.to_yaml(search.config))
     search.write_identity()
     if is_random:
         sweep.run_all(sweep.add_invalid(jobs))

@@ -2,21 +2,25 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from hemexp.config import TrainerConfig, hashed_values
 from hemexp.errors import UserError
+from hemexp.files.writing import set_aside
 from hemexp.models.predictor import save_checkpoint as save_checkpoint
 from hemexp.training.member import Member
 
 State = dict[str, Any]
 SHARED_SECONDS = "seconds"  # key of the state of a member that was trained with others: its share of their time
 UNLOGGED = "unlogged"  # key of a state whose epochs were not logged yet
+log = logging.getLogger(__name__)
 
 
 class CheckpointMismatch(UserError):
@@ -37,13 +41,31 @@ def members_key(members: Sequence[Member], cfg: TrainerConfig) -> str:
     return digest.hexdigest()[:16]
 
 
-def load_checkpoint(path: Path) -> State:
-    """Return the content of a last.ckpt.
+def load_state(path: Path) -> State | None:
+    """Return the content of a last.ckpt; None where there is none.
 
-    Raises:
-        UserError: the file cannot be read.
+    A file that cannot be read, or is not such a file, is set aside with a warning: what it was for begins again.
     """
     try:
-        return dict(torch.load(path, weights_only=True, map_location="cpu"))
+        state = dict(torch.load(path, weights_only=True, map_location="cpu"))
+        if {"callbacks", "networks", "num_epochs"} <= state.keys():
+            return state
+        reason = "it is not a state of a training"
+    except FileNotFoundError:
+        return None
+    except (OSError, MemoryError):  # the file may be complete
+        raise
     except Exception as error:  # torch.load raises many types for a damaged file
-        raise UserError(f"{path}: cannot be read ({error}); choose a new directory") from None
+        reason = str(error).partition("\n")[0] or type(error).__name__
+    log.warning(
+        "%s: cannot be read (%s); it is now %s, and the training begins again", path, reason, set_aside(path).name
+    )
+    return None
+
+
+class WholeFileCheckpoints(TorchCheckpointIO):
+    """Let Lightning write a checkpoint beside its place; its own code writes it into ``$TMPDIR`` and moves it."""
+
+    def save_checkpoint(self, checkpoint: State, path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint, completely or not at all."""
+        save_checkpoint(checkpoint, Path(path))

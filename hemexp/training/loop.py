@@ -15,7 +15,14 @@ from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfile
 
 from hemexp.config import TrainerConfig
 from hemexp.errors import Interrupted
-from hemexp.training.checkpoint import UNLOGGED, CheckpointMismatch, load_checkpoint, save_checkpoint
+from hemexp.training.checkpoint import (
+    UNLOGGED,
+    CheckpointMismatch,
+    State,
+    WholeFileCheckpoints,
+    load_state,
+    save_checkpoint,
+)
 from hemexp.training.member import FitResult, Member
 from hemexp.training.recorder import ProgressCallback, Recorder, log_epoch
 from hemexp.training.task import ExpansionTask, GroupBatches
@@ -54,7 +61,7 @@ def fit_group(
 
     Raises:
         Interrupted: `stop` was set; the checkpoint holds the state.
-        UserError: the checkpoint cannot be read, or belongs to other members.
+        UserError: the checkpoint belongs to other members.
     """
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     memory: Any = torch.utils.deterministic
@@ -81,9 +88,10 @@ def fit_group(
 def _train(recorder: Recorder, loggers: list[Logger], profile_dir: Path | None) -> None:
     """Train until all members have ended, from the recorder's checkpoint if it exists."""
     task = recorder.task
-    checkpoint = recorder.checkpoint if recorder.checkpoint and recorder.checkpoint.is_file() else None
-    if checkpoint is not None:
-        _restore(recorder, checkpoint, loggers)
+    saved = load_state(recorder.checkpoint) if recorder.checkpoint else None
+    checkpoint = recorder.checkpoint if saved else None
+    if saved and checkpoint:
+        _restore(recorder, saved, checkpoint, loggers)
     if len(recorder.ended) == len(task.members):
         return
     trainer = Trainer(
@@ -95,7 +103,7 @@ def _train(recorder: Recorder, loggers: list[Logger], profile_dir: Path | None) 
         log_every_n_steps=1,
         callbacks=[recorder],
         # one process: Lightning would treat a Slurm task as part of a distributed run, and requeue it
-        plugins=[LightningEnvironment()],
+        plugins=[LightningEnvironment(), WholeFileCheckpoints()],
         profiler=build_profiler(task.cfg.profiler, profile_dir),
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -110,9 +118,8 @@ def _train(recorder: Recorder, loggers: list[Logger], profile_dir: Path | None) 
         raise Interrupted(f"interrupted after epoch {task.epoch}")
 
 
-def _restore(recorder: Recorder, checkpoint: Path, loggers: list[Logger]) -> None:
+def _restore(recorder: Recorder, saved: State, checkpoint: Path, loggers: list[Logger]) -> None:
     """Set the recorder's state, and log and report the epochs that are already trained."""
-    saved = load_checkpoint(checkpoint)
     state = saved["callbacks"][recorder.state_key]
     if state["key"] != recorder.key:
         raise CheckpointMismatch(f"{checkpoint}: is of other members or settings; choose another directory")

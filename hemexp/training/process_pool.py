@@ -20,7 +20,7 @@ import torch
 from lightning.pytorch.loggers import Logger
 
 from hemexp.config import TrainerConfig
-from hemexp.errors import UserError
+from hemexp.errors import SystemFailure, UserError
 from hemexp.training.checkpoint import members_key
 from hemexp.training.loop import fit_group
 from hemexp.training.member import FitResult, Member
@@ -136,7 +136,7 @@ def _fit_all(
         except BrokenProcessPool:
             deaths[group] += 1
             if len(group) == 1 and deaths[group] > _MAX_DEATHS:
-                raise UserError(
+                raise SystemFailure(
                     f"workers died {deaths[group]} times while member {group[0]} was trained: killed, or out of "
                     "memory; use fewer num_workers"
                 ) from None

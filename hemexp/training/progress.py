@@ -12,6 +12,8 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from hemexp.process import get_ending_signals
+
 _listeners: list[Callable[[int], object]] = []
 
 
@@ -64,11 +66,11 @@ class EpochBar:
 
 
 class InterruptHandler:
-    """Set `flag` on Ctrl-C or SIGTERM, which stops training after the chunk. A second Ctrl-C stops it at once."""
+    """Set `flag` on Ctrl-C, SIGTERM or SIGHUP: training stops after the chunk. A second Ctrl-C stops it at once."""
 
     def __init__(self, flag: c_bool) -> None:
         self.flag = flag
-        self._previous: dict[signal.Signals, Any] = {}
+        self._previous: dict[int, Any] = {}
 
     def install(self) -> None:
         """Install the signal handlers in the main thread of the main process. A worker leaves signals to its parent."""
@@ -78,7 +80,8 @@ class InterruptHandler:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
         if threading.current_thread() is threading.main_thread() and parent_process() is None:
-            self._previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+            numbers = [signal.SIGINT, *get_ending_signals()]
+            self._previous = {number: signal.signal(number, stop) for number in numbers}
 
     def restore(self, *_: object) -> None:
         """Restore the earlier handlers."""

@@ -124,8 +124,13 @@ def test_prepare_writes_templates_and_never_over_filled_ones(tmp_path: Path, cap
     files = ["hemexp_template_chinese.xlsx", "hemexp_template_english.xlsx"]
     assert sorted(path.name for path in (tmp_path / "blank").iterdir()) == files
     assert "hemexp_template_english.xlsx" in capsys.readouterr().out
+    english = tmp_path / "blank" / "hemexp_template_english.xlsx"
+    english.unlink()
+    prepare(cfg, tmp_path / "out")  # as after a kill between the two files
+    english.write_bytes(english.read_bytes() + b"filled")
     with pytest.raises(UserError, match=r"hemexp_template_english\.xlsx exists and is not overwritten"):
         prepare(cfg, tmp_path / "out")
+    assert english.read_bytes().endswith(b"filled")
 
 
 def fill_in(path: Path, words: dict[object, str]) -> None:

@@ -15,7 +15,8 @@ from hemexp.config.compose import load_config
 from hemexp.errors import UserError
 from hemexp.files.result import BETTER, CONCLUSIONS, LEAKAGE, WORSE, ComparedModel
 from hemexp.files.writing import write_csv
-from hemexp.sweep.controller import Sweep, get_ending_signals
+from hemexp.process import get_ending_signals
+from hemexp.sweep.controller import Sweep
 from hemexp.sweep.directory import create_run_dir, open_sweep, reconcile, record_failure
 from hemexp.sweep.plan.cost import count_epochs, estimate_cost, get_batch_key
 from hemexp.sweep.plan.job import SweepJob

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from small import FAST, ROOT
 
-from hemexp.training.checkpoint import SHARED_SECONDS, load_checkpoint
+from hemexp.training.checkpoint import SHARED_SECONDS, load_state
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CROSS = [
@@ -146,7 +146,7 @@ def test_a_job_leaves_the_same_files_as_a_single_run(swept: Path, workbooks: Pat
     for key in ("metrics", "config_hash", "data_hash", "caveats", "best_loss", "claim", "calibration"):
         assert results[0][key] == results[1][key], key
     assert "Traceback" not in (job / "train.log").read_text()
-    batched = load_checkpoint(job / "checkpoints" / "last.ckpt")[SHARED_SECONDS]
+    batched = load_state(job / "checkpoints" / "last.ckpt")[SHARED_SECONDS]
     assert 0 < batched < results[1]["seconds"]  # its share of the time of the batch
 
 

@@ -2,7 +2,7 @@
 
 from hemexp.figures import sweep as draw
 from hemexp.figures.parallel import parallel_coordinates
-from hemexp.figures.style import house_style
+from hemexp.figures.style import house_style, save_png
 from hemexp.report.blocks import Block, picture
 from hemexp.report.html import png_uri
 from hemexp.report.sweep.choice import selection_rows
@@ -38,7 +38,6 @@ def draw_sweep(sweep: SweepFiles, effects: list[Effect]) -> dict[str, Block]:
         blocks = {}
         for name, figure in figures.items():
             path = sweep.path / "figures" / f"{name}.png"
-            path.parent.mkdir(exist_ok=True)
-            figure.savefig(path)
+            save_png(figure, path)
             blocks[name] = picture(name, png_uri(path))
     return blocks

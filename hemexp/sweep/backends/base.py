@@ -1,14 +1,10 @@
-"""The interface of a backend, its messages to the controller, and the rules for signals and time limits.
+"""The interface of a backend, its messages to the controller, and the rules for time limits.
 
 `hemexp.sweep.backends.local`, `slurm` and `ray` implement the interface.
 """
 
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Protocol
 
 from hemexp.config import WhereConfig
@@ -104,22 +100,3 @@ def describe_timeout(where: WhereConfig, item: WorkItem, running: float, silent:
     if where.silence_timeout is not None and silent > where.silence_timeout:
         return f"sent no heartbeat for where.silence_timeout={where.silence_timeout:g} s"
     return ""
-
-
-def raise_interrupt(number: int, frame: FrameType | None) -> None:
-    """Handle a signal as Ctrl-C."""
-    raise KeyboardInterrupt
-
-
-@contextmanager
-def interrupt_on(signals: Sequence[int]) -> Iterator[None]:
-    """Handle signals as Ctrl-C, so that what runs can save its state; outside the main thread, change nothing."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = {number: signal.signal(number, raise_interrupt) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

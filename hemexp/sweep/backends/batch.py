@@ -9,7 +9,7 @@ from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.files.run_directory import RunDirectory
 from hemexp.sweep.backends.base import BATCHES
 from hemexp.sweep.plan.job import SweepJob
-from hemexp.training.checkpoint import SHARED_SECONDS, load_checkpoint, save_checkpoint
+from hemexp.training.checkpoint import SHARED_SECONDS, load_state, save_checkpoint
 from hemexp.training.fit import fit, get_shape
 from hemexp.training.member import Member
 
@@ -43,5 +43,5 @@ def _train_group(pairs: Sequence[tuple[SweepJob, Member]]) -> None:
     fit(members, first.cfg.trainer, directory=directory, num_workers=1, member_checkpoints=checkpoints)
     seconds = (time.perf_counter() - started) / len(pairs)
     for checkpoint in checkpoints:
-        save_checkpoint({**load_checkpoint(checkpoint), SHARED_SECONDS: seconds}, checkpoint)
+        save_checkpoint({**(load_state(checkpoint) or {}), SHARED_SECONDS: seconds}, checkpoint)
     shutil.rmtree(directory, ignore_errors=True)

@@ -10,7 +10,8 @@ from pkgutil import resolve_name
 
 from hemexp.files.writing import write_text
 from hemexp.hardware import CORES
-from hemexp.sweep.backends.base import RUN_ITEM, Outcome, WorkItem, interrupt_on
+from hemexp.process import interrupt_on
+from hemexp.sweep.backends.base import RUN_ITEM, Outcome, WorkItem
 
 _HEARTBEAT_INTERVAL = 2.0  # seconds
 _SIGNALS = [  # submitit would requeue the job on SIGUSR2

@@ -8,8 +8,9 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from hemexp.errors import RESUMES, CheckFailed, Interrupted, Pruned, UserError
+from hemexp.errors import RESUMES, CheckFailed, Interrupted, Pruned, SystemFailure, UserError
 from hemexp.files.run_directory import OutputDirectory
+from hemexp.process import Output, describe_error, open_text
 from hemexp.sweep.backends.base import Outcome, WorkItem
 from hemexp.training import progress
 
@@ -30,25 +31,34 @@ def run_item(item: WorkItem, add_epochs: AddEpochs = lambda epochs: None) -> Out
         path = first.directory / "train.log"
     else:
         path = first.directory.parent / ".logs" / f"{item.kind}-{first.number}.log"
-    with _redirect_output(path, add_epochs), progress.report_epochs_to(add_epochs):
-        try:
-            _run(item)
-        except (UserError, CheckFailed) as error:
-            log.error("error: %s", error)
-            return "failed", " ".join(str(error).split())
-        except Pruned as end:
-            log.info("%s", end)
-            return "pruned", str(end)
-        except (Interrupted, KeyboardInterrupt) as stop:
-            log.error("%s", str(stop) or "interrupted before the training began; nothing is lost")
-            return "interrupted", str(stop).split(RESUMES)[0]
-        except BaseException as error:  # also SystemExit, which must not end the worker
-            log.exception("%s: %s", type(error).__name__, error)
-            return "failed", f"{type(error).__name__}: {error}".splitlines()[0]
-        finally:
-            for job in item.jobs:
-                OutputDirectory(job.directory).release()
-    return "done", ""
+    try:
+        with _redirect_output(path, add_epochs), progress.report_epochs_to(add_epochs):
+            return _run_to_end(item)
+    except OSError as error:  # the log cannot be written
+        return "failed", describe_error(error)
+
+
+def _run_to_end(item: WorkItem) -> Outcome:
+    """Run a work item; return its outcome and message."""
+    try:
+        _run(item)
+        return "done", ""
+    except (UserError, CheckFailed, SystemFailure) as error:
+        log.error("error: %s", error)
+        return "failed", " ".join(str(error).split())
+    except Pruned as end:
+        log.info("%s", end)
+        return "pruned", str(end)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        log.error("%s", str(stop) or "interrupted before the training began; nothing is lost")
+        return "interrupted", str(stop).split(RESUMES)[0]
+    except BaseException as error:  # also SystemExit, which must not end the worker
+        message = describe_error(error)
+        log.exception("error: %s", message)
+        return "failed", message
+    finally:
+        for job in item.jobs:
+            OutputDirectory(job.directory).release()
 
 
 def _run(item: WorkItem) -> None:
@@ -83,7 +93,7 @@ def _redirect_output(path: Path, add_epochs: AddEpochs) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    with path.open("a", encoding="utf-8", buffering=1) as lines:
+    with open_text(Output(path, "a"), "utf-8", "surrogateescape", line_buffering=True) as lines:
         handler = logging.StreamHandler(lines)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         handler.addFilter(send_heartbeat)

@@ -17,7 +17,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from hemexp.hardware import CORES
-from hemexp.sweep.backends.base import raise_interrupt
+from hemexp.process import raise_interrupt
 from hemexp.sweep.backends.device_lock import lock_device
 
 _HEARTBEAT_INTERVAL = 0.5  # seconds

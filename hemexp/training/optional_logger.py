@@ -1,0 +1,79 @@
+"""A logger beside TensorBoard, whose failures cost a warning and never the run."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from lightning.pytorch.loggers import Logger
+
+T = TypeVar("T")
+_MAX_SECONDS = 30.0  # for one call; a tracking server may never answer
+log = logging.getLogger(__name__)
+
+
+class OptionalLogger(Logger):
+    """Pass every call on to a logger, until the first one fails or takes too long; then warn and drop the rest.
+
+    Args:
+        title: of the logger, in the warning.
+        build: returns the logger.
+    """
+
+    def __init__(self, title: str, build: Callable[[], Logger]) -> None:
+        super().__init__()
+        self.title, self._failed = title, False
+        self.logger = self._call(build)
+
+    @property
+    def name(self) -> str:
+        """The title of the logger."""
+        return self.title
+
+    @property
+    def version(self) -> None:
+        """None: Lightning does not need it."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log scores."""
+        self.use(lambda logger: logger.log_metrics(dict(metrics), step))
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Log settings."""
+        self.use(lambda logger: logger.log_hyperparams(params, *args, **kwargs))
+
+    def save(self) -> None:
+        """Write or send what was logged."""
+        self.use(lambda logger: logger.save())
+
+    def finalize(self, status: str) -> None:
+        """Write or send what was logged, and the status of the run."""
+        self.use(lambda logger: logger.finalize(status))
+
+    def use(self, function: Callable[[Any], object]) -> None:
+        """Call a function with the logger, if it has not failed."""
+        if self.logger is not None and not self._failed:
+            self._call(lambda: function(self.logger))
+
+    def _call(self, function: Callable[[], T]) -> T | None:
+        """Call a function in a thread that is left alone when it does not end in time."""
+        results: list[T] = []
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                results.append(function())
+            except BaseException as error:  # also SystemExit of a library
+                errors.append(error)
+
+        thread = threading.Thread(target=run, daemon=True, name=self.title)
+        thread.start()
+        thread.join(_MAX_SECONDS)
+        if results:
+            return results[0]
+        self._failed = True
+        reason = f"no answer within {_MAX_SECONDS:.0f} s"
+        if errors:
+            reason = f"{type(errors[0]).__name__}: {errors[0]}".partition("\n")[0]
+        log.warning("logger=%s failed and gets no more scores (%s); the run goes on", self.title, reason)
+        return None
