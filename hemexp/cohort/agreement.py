@@ -96,7 +96,9 @@ def _breaks(relation: Relation, sides: tuple[Array, Array]) -> Array:
         return np.asarray(abs(left - right) > slack)
     if relation.sign == "<=":
         return np.asarray(left > right + slack)
-    low, high = _ratio_bounds(sides) if relation.left == VOLUME else relation.bounds or (-np.inf, np.inf)
+    if not relation.is_bounded:
+        return np.zeros(len(left), dtype=bool)
+    low, high = relation.bounds or _ratio_bounds(sides)
     with np.errstate(invalid="ignore"):
         return np.asarray((left + _ROUNDING < low * right) | (left - _ROUNDING > high * right))
 
