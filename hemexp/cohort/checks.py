@@ -1,36 +1,35 @@
 """Check the table of scans, whatever files it was read from: the range of each column, then rules between rows."""
 
-from collections.abc import Callable, Iterable
-from itertools import repeat
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hemexp.cohort import columns as c
-from hemexp.cohort.find_column import MOST_NAMED, list_columns
+from hemexp.cohort.agreement import check_agreement
 from hemexp.cohort.findings import CellLocator, Findings, RecordFindings
+from hemexp.cohort.gaps import warn_gaps
+from hemexp.cohort.plausible import check_cohort
+from hemexp.cohort.volumes import check_volumes
 
-MEASURABLE_ABOVE = 20.0  # 10^-3 mL: the published workbooks have no shape for volumes up to this
 _MOST_MISSING_VOLUMES = 0.2  # a larger share is a property of the cohort, not an error of single cells
 _MOST_VALUES = 7  # a message names up to so many legal values one by one
 _TOLERANCE = 0.01  # hours
-_SMALL_COHORT = 10  # patients; below it, a column may be constant by chance
 _MEASURED = {  # may be measured again at later scans
     "systolic", "diastolic", "glucose", "inr", "platelets", "creatinine", "heart_rate", "temperature",
 }  # fmt: skip
 _ONE_VALUE = "rule: one value a patient; correct one of the cells, or give another patient its own id"
-_KEYS = {"patient_id", "scan_serial", "scan_index", "scan_time", "hours_from_onset", "hours_from_first_scan"}
 
 
-def check_scans(scans: pd.DataFrame, locate: CellLocator, findings: Findings, needs_volumes: bool = True) -> None:
+def check_scans(scans: pd.DataFrame, locate: CellLocator, findings: Findings, is_published: bool = True) -> None:
     """Check a cohort's scans and add findings for the cells that break a rule, one for a column where they are many.
 
     Args:
         scans: a row a scan, labels 0 ... n-1. Columns that the cohort does not have are left out.
         locate: from (row, column) to the cell in the file.
         findings: receives the findings.
-        needs_volumes: whether every scan must have a hematoma volume.
+        is_published: whether the tables have the published layout: every scan must have a hematoma volume.
 
     Raises:
         CohortError: any finding is an error, here or while the files were read.
@@ -40,17 +39,16 @@ def check_scans(scans: pd.DataFrame, locate: CellLocator, findings: Findings, ne
     patient = pd.factorize(scans["patient_id"])[0]
     _check_times(scans, patient, record_findings)
     _check_values(scans, firsts, record_findings)
-    _check_volumes(scans, needs_volumes, record_findings)
+    _check_volumes(scans, is_published, record_findings)
     _check_serials(scans, record_findings)
     _check_patients(scans, patient, record_findings)
     _check_pressure(firsts, record_findings)
-    _check_unit(firsts, record_findings)
+    check_volumes(scans, firsts, patient, record_findings)
+    check_agreement(scans, record_findings, is_published)
+    check_cohort(scans, firsts, patient, record_findings, is_published)
     findings.stop_on_errors()
-    empty = _warn_empty_columns(scans, record_findings)
-    _warn_constant_columns(firsts, record_findings)
-    _warn_unknown_hours(scans, record_findings)
-    _warn_missing(scans.drop(columns=empty), firsts.drop(columns=empty), record_findings)
-    _warn_unusual(scans, firsts, record_findings)
+    warn_gaps(scans, firsts, record_findings)
+    _warn_unusual(firsts, record_findings)
 
 
 def _number(value: Any) -> str:
@@ -64,8 +62,10 @@ def _get_rule(column: c.Column) -> tuple[str, Callable[[pd.Series], pd.Series]] 
         values = range(int(low), int(high) + 1)
         words = f"a whole number from {low:g} to {high:g}"
         return " or ".join(map(str, values)) if len(values) <= _MOST_VALUES else words, lambda x: x.isin(values)
-    if column.kind not in {"number", "volume", "hours"} or not np.isfinite(high):
+    if column.kind not in {"number", "volume", "hours"} or not np.isfinite(low):
         return None
+    if not np.isfinite(high):
+        return f"at least {low:g}", lambda x: x >= low
     words = f"{low:g} to {high:g}{f' {column.unit}' if column.unit else ''}"
     if column.kind == "volume":
         words = f"given, {low / 1000:g} to {high / 1000:g} mL (in 10^-3 mL)"
@@ -74,15 +74,11 @@ def _get_rule(column: c.Column) -> tuple[str, Callable[[pd.Series], pd.Series]] 
 
 def _check_values(scans: pd.DataFrame, firsts: pd.DataFrame, findings: RecordFindings) -> None:
     """Check every known column by its kind and its range; those of patients at the first scan."""
-    for column in _known(scans):
+    for column in c.list_known(scans):
         rule, table = _get_rule(column), firsts if column.of == "patient" else scans
         if rule:
             values = table[column.name]
             _report_values(table.index[values.notna() & ~rule[1](values)], values, rule[0], findings)
-
-
-def _known(scans: pd.DataFrame) -> list[c.Column]:
-    return [column for name, column in c.known_columns().items() if name in scans]
 
 
 def _report_values(rows: pd.Index, values: pd.Series, rule: str, findings: RecordFindings) -> None:
@@ -106,7 +102,7 @@ def _check_volumes(scans: pd.DataFrame, needs_volumes: bool, findings: RecordFin
         _report_values(scans.index[missing], volumes, rule[0] if rule else "", findings)
     elif missing.any() and not missing.all():
         message = f"HM_volume is empty in {missing.sum()} of {len(scans)} scans; their growth is unknown"
-        _warn_once("volume_missing", scans.index[missing], "HM_volume", message, findings)
+        findings.once("warning", "volume_missing", scans.index[missing], "HM_volume", message)
 
 
 def _check_serials(scans: pd.DataFrame, findings: RecordFindings) -> None:
@@ -132,7 +128,7 @@ def _check_patients(scans: pd.DataFrame, patient: np.ndarray[Any, Any], findings
 
     findings.each("error", "scan_index", np.flatnonzero(numbers != expected), "scan_index", wrong_number)
     first_row = np.flatnonzero(expected == 0)[patient]  # patients are numbered in the order of their first rows
-    names = [column.name for column in _known(scans) if column.of == "patient" and column.name != "patient_id"]
+    names = [column.name for column in c.list_known(scans) if column.of == "patient" and column.name != "patient_id"]
     for name in names:
         values = scans[name]
         first = values.iloc[first_row].set_axis(scans.index)
@@ -181,7 +177,7 @@ def _warn_lost_seconds(hours: pd.Series, expected: pd.Series, findings: RecordFi
     """Warn of hours that differ by less than a minute from times without seconds; return those to compare further."""
     lost = (hours - expected).abs().between(_TOLERANCE, 1 / 60, inclusive="right")
     message = f"the seconds of scan_time were lost: {lost.sum()} cells differ from hours_from_first_scan, which is used"
-    _warn_once("seconds_lost", hours.index[lost], "scan_time", message, findings)
+    findings.once("warning", "seconds_lost", hours.index[lost], "scan_time", message)
     return expected.mask(lost)
 
 
@@ -210,110 +206,8 @@ def _check_pressure(firsts: pd.DataFrame, findings: RecordFindings) -> None:
     findings.each("error", "blood_pressure", firsts.index[systolic <= diastolic], "systolic", message, value)
 
 
-def _check_unit(firsts: pd.DataFrame, findings: RecordFindings) -> None:
-    """Check the unit: a median first volume below half a milliliter means that the volumes were written in mL."""
-    median = firsts["HM_volume"].median() if "HM_volume" in firsts else np.nan
-    if 0 < median < 500:
-        message = (
-            f"the median HM_volume of the first scans is {median:g}, which is {median / 1000:g} mL; "
-            "rule: volumes are in 10^-3 mL; if these are mL, write unit: mL for the column in mapping.yaml, or "
-            "multiply them by 1000; if a point separates thousands, as in 9.400, remove it"
-        )
-        add = findings.findings.error if len(firsts) >= _SMALL_COHORT else findings.findings.warn
-        add("volume_unit", findings.locate(int(firsts.index[0]), "HM_volume"), message, value=median)
-
-
-def _warn_once(
-    problem: str, rows: Iterable[Any], column: str, message: str, findings: RecordFindings, value: object = ""
-) -> None:
-    """Add one warning about all of these rows, at the cell of the first."""
-    records = [int(row) for row in rows]
-    if records:
-        cell, patient = findings.locate(records[0], column), findings.patients[records[0]]
-        findings.findings.add("warning", problem, cell, message, patient, value, repeat(cell, len(records) - 1))
-
-
-def _warn_empty_columns(scans: pd.DataFrame, findings: RecordFindings) -> list[str]:
-    """Warn of the columns without any value, and return them."""
-    empty = [str(name) for name in scans.columns[scans.isna().all()] if name not in _KEYS]
-    if empty:
-        text = "1 column is empty" if len(empty) == 1 else f"{len(empty)} columns are empty"
-        message = f"{text}: {list_columns(empty, MOST_NAMED)}; empty columns are never inputs"
-        findings.findings.add("warning", "empty_columns", findings.locate(0, empty[0]), message, value=len(empty))
-    return empty
-
-
-def _warn_constant_columns(firsts: pd.DataFrame, findings: RecordFindings) -> None:
-    inputs = [column.name for column in _known(firsts) if column.is_input]
-    table = firsts[inputs]
-    constant = [name for name in inputs if table[name].max() == table[name].min()]
-    if constant and len(firsts) >= _SMALL_COHORT:
-        message = f"the same value in every patient's first scan: {', '.join(constant)}; as inputs they say nothing"
-        row = int(firsts.index[0])
-        findings.findings.add("warning", "constant_column", findings.locate(row, constant[0]), message)
-
-
-def _warn_unknown_hours(scans: pd.DataFrame, findings: RecordFindings) -> None:
-    """Warn of scans at an unknown time: it decides whether a scan is within the time window of a label."""
-    no_time = scans["hours_from_first_scan"].isna() & (scans["scan_index"] > 0)
-    no_onset = scans["hours_from_onset"].isna() & ~no_time
-    for rows, name, reason in (
-        (no_time, "hours_from_first_scan", "the scan or the first scan has no date with a time of day"),
-        (no_onset, "hours_from_onset", "the time of onset or of the first scan is unknown"),
-    ):
-        number = f"{rows.sum()} of {len(scans)} scans"
-        message = f"{name} is unknown for {number}: {reason}; a label that depends on it is unknown"
-        _warn_once("hours_unknown", scans.index[rows], name, message, findings)
-
-
-def _warn_missing(scans: pd.DataFrame, firsts: pd.DataFrame, findings: RecordFindings) -> None:
-    """Warn of missing inputs, treatments and outcomes."""
-    radiomics = set()
-    for tissue, volume in zip(("Hemo", "ED"), c.VOLUMES, strict=True):
-        names = [name for name in c.RADIOMICS[tissue] if name in scans]
-        radiomics |= set(names)
-        if names:
-            absent = scans[names].isna().all(axis=1)
-            _warn_no_radiomics(scans[absent], tissue, volume if volume in scans else names[0], findings)
-            for name in names:
-                _warn_empty_cells(scans[name][~absent], "missing_value", findings)
-    for column in _known(scans):
-        if column.name in _KEYS | radiomics | {"HM_volume"} or column.known not in {"first_scan", "treatment", "later"}:
-            continue
-        if column.known == "later":
-            if column.name == "mrs_90d":
-                _warn_empty_cells(firsts[column.name], "mrs_90d_missing", findings)
-        else:
-            table = scans if column.role == "imaging" else firsts
-            _warn_empty_cells(table[column.name], "missing_value", findings)
-
-
-def _warn_no_radiomics(scans: pd.DataFrame, tissue: str, volume: str, findings: RecordFindings) -> None:
-    """Warn of scans without radiomics: expected where the volume is too small to measure."""
-    sizes, serials = scans[volume], scans["scan_serial"]
-    small = (sizes <= MEASURABLE_ABOVE) & (volume in c.VOLUMES)
-    what = f"no {tissue} shape and grey levels"
-    for problem, reason, rows in (
-        ("radiomics_missing", "imputed where they are inputs", scans.index[~small]),
-        ("radiomics_empty", "too small to measure", scans.index[small]),
-    ):
-
-        def message(i: int, reason: str = reason) -> str:
-            size = f"; {volume} is {sizes[i] / 1000:g} mL" if volume in c.VOLUMES else ""
-            return f"scan {serials[i]} has {what}{size}: {reason}"
-
-        findings.each("warning", problem, rows, volume, message, sizes.get, f"the scans have {what}: {reason}")
-
-
-def _warn_empty_cells(values: pd.Series, problem: str, findings: RecordFindings) -> None:
-    name, rows = str(values.name), values.index[values.isna()]
-    use = "it is never an input" if problem == "mrs_90d_missing" else "it is imputed where it is an input"
-    message = f"{name} is empty, or its formula failed; {use}"
-    findings.each("warning", problem, rows, name, lambda i: message)
-
-
-def _warn_unusual(scans: pd.DataFrame, firsts: pd.DataFrame, findings: RecordFindings) -> None:
-    if {"HM_volume", *c.RATIOS["HM"]} <= set(scans):
+def _warn_unusual(firsts: pd.DataFrame, findings: RecordFindings) -> None:
+    if {"HM_volume", *c.RATIOS["HM"]} <= set(firsts):
         sums = firsts[c.RATIOS["HM"]].sum(axis=1, min_count=1)
         rule = "rule: 1, within 1 %; used unchanged"
         findings.each(
@@ -338,18 +232,3 @@ def _warn_unusual(scans: pd.DataFrame, firsts: pd.DataFrame, findings: RecordFin
             lambda i: f"dataset_part is {marks[i]!r}; {rule}",
             marks.get,
         )
-    for volume, tissue in zip(c.VOLUMES, ("Hemo", "ED"), strict=True):
-        voxels = f"{tissue}_original_shape_VoxelVolume"
-        if {volume, voxels} <= set(scans):
-            _warn_mismatch(scans[volume], scans[voxels], findings)
-
-
-def _warn_mismatch(volumes: pd.Series, voxels: pd.Series, findings: RecordFindings) -> None:
-    ratio = volumes / voxels
-    usual = "usually it is 1.5 to 10 times as large; it is used unchanged"
-
-    def message(i: int) -> str:
-        return f"{volumes.name} is {volumes[i]:g} and {voxels.name} is {voxels[i]:g}; {usual}"
-
-    rows = np.flatnonzero((ratio < 0.1) | (ratio > 100))
-    findings.each("warning", "volume_mismatch", rows, str(volumes.name), message, volumes.get)

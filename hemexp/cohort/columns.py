@@ -1,5 +1,7 @@
 """Column names of our tables, what each column is, and the headers of the published workbooks."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -69,6 +71,12 @@ _FIRST_ORDER_FEATURES = """
 """
 SHAPE = [f"original_shape_{feature}" for feature in _SHAPE_FEATURES.split()]
 FIRST_ORDER = [f"NCCT_original_firstorder_{feature}" for feature in _FIRST_ORDER_FEATURES.split()]
+_AT_LEAST_0 = (0.0, math.inf)
+RADIOMICS_LIMITS = {  # by definition: pyradiomics.readthedocs.io/en/latest/features.html; shapes are at least 0
+    **dict.fromkeys(("Elongation", "Flatness", "Sphericity", "Uniformity"), (0.0, 1.0)),
+    **dict.fromkeys(("Energy", "Entropy", "InterquartileRange", "MeanAbsoluteDeviation", "Range"), _AT_LEAST_0),
+    **dict.fromkeys(("RobustMeanAbsoluteDeviation", "RootMeanSquared", "Variance"), _AT_LEAST_0),
+}
 RADIOMICS = {tissue: [f"{tissue}_{feature}" for feature in SHAPE + FIRST_ORDER] for tissue in ("Hemo", "ED")}
 
 SCAN_KEYS = ["patient_id", "scan_serial", "scan_index", "scan_time", "hours_from_onset", "hours_from_first_scan"]
@@ -92,6 +100,7 @@ class Column:
     units: tuple[tuple[str, float], ...] = ()
     known: str = ""
     range: tuple[float, float] | None = None
+    usual: tuple[float, float] | None = None
     example: Any = None
     synonyms: tuple[str, ...] = ()
 
@@ -114,9 +123,15 @@ def known_columns() -> dict[str, Column]:
 
 
 def _build_column(name: str, values: dict[str, Any]) -> Column:
-    limits, units = values.pop("range", None), tuple(values.pop("units", {}).items())
-    synonyms = tuple(str(text) for text in values.pop("synonyms", ()))
-    return Column(name, range=tuple(limits) if limits else None, units=units, synonyms=synonyms, **values)
+    pairs = {key: tuple(values.pop(key)) for key in ("range", "usual") if key in values}
+    units, synonyms = tuple(values.pop("units", {}).items()), tuple(map(str, values.pop("synonyms", ())))
+    return Column(name, units=units, synonyms=synonyms, **pairs, **values)
+
+
+def list_known(table: Iterable[str]) -> list[Column]:
+    """Return the known columns that a table has, in the order of the data dictionary."""
+    present = set(table)
+    return [column for name, column in known_columns().items() if name in present]
 
 
 @cache
@@ -136,5 +151,6 @@ def _imaging() -> dict[str, Column]:
     for tissue, (english, chinese) in {"Hemo": ("hematoma", "血肿"), "ED": ("edema", "水肿")}.items():
         for name in RADIOMICS[tissue]:
             feature = name.rpartition("_")[2]
-            add(name, f"PyRadiomics {feature} of the {english}", f"{chinese}{feature}")
+            limits = RADIOMICS_LIMITS.get(feature, (0, math.inf) if name.removeprefix(f"{tissue}_") in SHAPE else None)
+            add(name, f"PyRadiomics {feature} of the {english}", f"{chinese}{feature}", limits)
     return columns

@@ -186,6 +186,22 @@ class RecordFindings:
         cell = self.locate(int(record), column)
         self.findings.error(problem, cell, message, patient=self.patients[int(record)], value=value)
 
+    def once(
+        self,
+        severity: str,
+        problem: str,
+        records: Iterable[SupportsIndex],
+        column: str,
+        message: str,
+        value: object = "",
+    ) -> None:
+        """Add one finding about all of these records, if there are any, at the cell of the first."""
+        rows = [int(record) for record in records]
+        if rows:
+            cell = self.locate(rows[0], column)
+            others = repeat(cell, len(rows) - 1)
+            self.findings.add(severity, problem, cell, message, self.patients[rows[0]], value, others)
+
     def each(
         self,
         severity: str,

@@ -1,0 +1,143 @@
+"""Check the volumes without radiomics: the unit of each column and scan, and a patient's volumes against each other."""
+
+import numpy as np
+import pandas as pd
+
+from hemexp.cohort import columns as c
+from hemexp.cohort.findings import RecordFindings
+from hemexp.types import Array
+
+_FEWEST = 10  # patients or scans; below it, a unit is doubtful but not wrong
+_FEWEST_STEPS = 5  # volumes with the one before: enough to see a factor of 1000
+_FEWEST_RANKED = 30  # volumes with the one before: enough to compare ranks
+_LEAST_MEDIAN = 500.0  # 10^-3 mL: a smaller median of first hematomas is in mL
+_LEAST_FIRST = 200.0  # 10^-3 mL: a smaller hematoma is hardly seen on a first scan; the smallest published one has 1300
+_MANY_SMALL = 0.2  # a larger share of such first scans is a part of the table in another unit
+_THOUSAND = (300.0, 3000.0)  # a ratio of volumes that shows a factor of 1000
+_USUAL_STEP = (0.02, 50.0)  # the median of volume / volume before: 0.4 to 1.4 in the published scans
+_JUMP = 200.0  # times the volume before: at most 54 in the published scans
+_SUDDEN_HOURS = 72.0  # a smaller share is left after days, never within so few hours
+_LEAST_RANK = 0.3  # correlation of a patient's volumes: 0.8 to 0.9 in the published scans, 0 a row off
+_UNIT = "rule: volumes are in 10^-3 mL"
+_ADVICE = "if these are mL, write unit: mL for the column in mapping.yaml, or multiply them by 1000"
+
+
+def check_volumes(scans: pd.DataFrame, firsts: pd.DataFrame, patient: Array, findings: RecordFindings) -> None:
+    """Check the unit of every column of volumes, and the volumes of a patient against each other.
+
+    Args:
+        scans: a row a scan, the scans of a patient in order.
+        firsts: the first scans.
+        patient: (n,) number of the patient of each scan.
+        findings: receives the findings.
+    """
+    for column in c.list_known(scans):
+        if column.kind != "volume":
+            continue
+        before = scans[column.name].groupby(patient).shift()
+        if _check_unit(scans, firsts, column.name, findings):
+            continue
+        wrong = scans["scan_index"].isin(_check_steps(scans, before, column.name, findings))
+        alone = scans[column.name].mask(wrong | _has_shape(scans, column.name))
+        if column.name == "HM_volume":
+            _check_first_volumes(alone[firsts.index], findings)
+        _check_jumps(alone, scans["hours_from_first_scan"], patient, findings)
+        if column.name in c.VOLUMES:
+            _check_ranks(scans, before, patient, column.name, findings)
+
+
+def _check_unit(scans: pd.DataFrame, firsts: pd.DataFrame, name: str, findings: RecordFindings) -> bool:
+    """Check the unit of a whole column; return whether it is wrong."""
+    row, hematoma = int(firsts.index[0]), scans.get("HM_volume", pd.Series(dtype=float))
+    separator = "; if a point separates thousands, as in 9.400, remove it"
+    if name == "HM_volume":
+        median = firsts[name].median()
+        is_small, is_error = 0 < median < _LEAST_MEDIAN, len(firsts) >= _FEWEST
+        what = f"the median HM_volume of the first scans is {median:g}, which is {median / 1000:g} mL"
+    else:
+        present = scans[name][scans[name] > 0]
+        median, largest = present.median(), present.quantile(0.95)
+        is_small, is_error = largest < _LEAST_MEDIAN, len(present) >= _FEWEST and hematoma.median() > _LEAST_MEDIAN
+        what = f"19 of 20 values of {name} are below {largest:g}, which is {largest / 1000:g} mL"
+    if is_small:
+        message = f"{what}; {_UNIT}; {_ADVICE}{separator}"
+        (findings.error if is_error else findings.warn)("volume_unit", row, name, message, f"{median:g}")
+    return bool(is_small)
+
+
+def _has_shape(scans: pd.DataFrame, name: str) -> pd.Series:
+    """Return the scans whose volume the radiomics confirm: they have a VoxelVolume, or nothing to measure."""
+    tissue = {"HM_volume": "Hemo", "ED_volume": "ED"}.get(name, "")
+    names = [each for each in c.RADIOMICS.get(tissue, []) if each in scans]
+    if not names:
+        return pd.Series(False, index=scans.index)
+    voxels = scans.get(f"{tissue}_original_shape_VoxelVolume", pd.Series(np.nan, index=scans.index))
+    return voxels.notna() | scans[names].isna().all(axis=1)
+
+
+def _check_first_volumes(volumes: pd.Series, findings: RecordFindings) -> None:
+    """Check for single first scans, or a part of them, in another unit."""
+    small = volumes.index[(volumes > 0) & (volumes < _LEAST_FIRST)]
+    is_error = len(small) >= _FEWEST and len(small) > _MANY_SMALL * volumes.notna().sum()
+
+    def message(row: int) -> str:
+        volume = volumes[row]
+        return f"HM_volume of the first scan is {volume:g}, which is {volume / 1000:g} mL; {_UNIT}; {_ADVICE}"
+
+    findings.each("error" if is_error else "warning", "volume_unit", small, "HM_volume", message, volumes.get)
+
+
+def _check_steps(scans: pd.DataFrame, before: pd.Series, name: str, findings: RecordFindings) -> list[int]:
+    """Check each number of later scans for another unit than the scans before; return the numbers that have one."""
+    values, numbers = scans[name], scans["scan_index"]
+    step = (values / before).where((values > 0) & (before > 0))
+    steps = step.groupby(numbers).agg(["median", "count"])
+    low, high = _USUAL_STEP
+    outside = ~steps["median"].between(low, high) & (steps["count"] >= _FEWEST_STEPS)
+    for number in steps.index[outside]:
+        median = float(steps.at[number, "median"])
+        factor = max(median, 1 / median)
+        is_error = _THOUSAND[0] <= factor <= _THOUSAND[1]
+        message = (
+            f"{name} of the scans with number {number + 1} is {median:.3g} times the one before in the median; {_UNIT} "
+            f"in all scans; {_ADVICE}"
+        )
+        row = int(np.flatnonzero((numbers == number) & step.notna())[0])
+        (findings.error if is_error else findings.warn)("volume_unit", row, name, message, f"{median:.3g}")
+    return [int(number) for number in steps.index[outside]]
+
+
+def _check_jumps(values: pd.Series, hours: pd.Series, patient: Array, findings: RecordFindings) -> None:
+    """Warn of single scans that differ from the scan before by a factor that only another unit explains."""
+    name = str(values.name)
+    before, gap = values.groupby(patient).shift(), hours - hours.groupby(patient).shift()
+    up = (before > 0) & (values > _JUMP * before)
+    down = (values > 0) & (values * _JUMP < before) & (gap <= _SUDDEN_HOURS)
+
+    def message(row: int) -> str:
+        return (
+            f"{name} is {values[row]:g}, and {before[row]:g} in the scan before; {_UNIT} in all scans; used unchanged: "
+            "check both cells"
+        )
+
+    findings.each("warning", "volume_unit", np.flatnonzero(up | down), name, message, values.get)
+
+
+def _check_ranks(scans: pd.DataFrame, before: pd.Series, patient: Array, name: str, findings: RecordFindings) -> None:
+    """Check that the volumes of the second scans belong to the patients of the first scans."""
+    second = scans["scan_index"] == 1
+    pairs = pd.DataFrame({"values": scans[name], "before": before})[second].dropna()
+    hours = scans.loc[second, "hours_from_first_scan"].median()
+    if len(pairs) < _FEWEST_RANKED or pairs.nunique().min() < _FEWEST_RANKED // 2:
+        return
+    rank = pairs.rank().corr().iloc[0, 1]
+    if rank >= _LEAST_RANK:
+        return
+    message = (
+        f"{name} of the second scans does not belong to the same patients as that of the first scans: the rank "
+        f"correlation is {rank:.2f}, usually above 0.7; rule: large hematomas are large in the next scan, too; the "
+        "column was probably pasted one row off or sorted alone; compare it with its source"
+    )
+    is_early = len(pairs) and hours <= _SUDDEN_HOURS
+    first = int(pairs.index[0])
+    (findings.error if is_early else findings.warn)("volumes_disagree", first, name, message, f"{rank:.2f}")
