@@ -69,7 +69,9 @@ class PredictConfig(Section):
     """The configuration of ``python predict.py``."""
 
     data: DataConfig = key(REQUIRED, "the cohort of the new patients")
-    run_dir: Optional[str] = key(None, "directory of a finished run of train.py; it is only read")
+    run_dir: Optional[str] = key(
+        None, "directory of a finished run of train.py, or its folder model alone; it is only read"
+    )
     output_dir: str = key(REQUIRED, "directory for the predictions; new, or written by an earlier predict.py")
 
     def __post_init__(self) -> None:
@@ -77,8 +79,9 @@ class PredictConfig(Section):
         if self.run_dir is None:
             raise UserError("run_dir is not set: give run_dir=RUN, the directory of a finished run of train.py")
         self.require(Path(self.run_dir).exists(), "run_dir", "there is no such folder; give the directory of a run")
-        finished = Path(self.run_dir, "DONE").is_file()
-        self.require(finished, "run_dir", "is not a finished run; it does not hold a file DONE")
+        finished = any(Path(self.run_dir, name).is_file() for name in ("DONE", "model.json"))
+        rule = "is not a finished run (it does not hold a file DONE), nor its folder model (with model.json)"
+        self.require(finished, "run_dir", rule)
         if self.data.root is None and self.data.kind == "auto":
             raise UserError("data.root is not set: give data.root=DIR, or data=synthetic for synthetic patients")
         self.data = resolve_data(self.data)
@@ -110,6 +113,8 @@ class ReportConfig(Section):
         is_run, is_sweep = ((self.place / name).is_file() for name in ("result.json", "leaderboard.csv"))
         if self.sweep_dir is None:
             hint = f"; it is a sweep: give sweep_dir={self.place}" if is_sweep else ""
+            if (self.place / "model.json").is_file():
+                hint = "; it is the model of a run: give the directory of the run, which holds its results"
             self.require(self.place.exists(), "run_dir", "there is no such folder; give the directory of a run")
             self.require(is_run, "run_dir", f"is not a run of train.py; it does not hold result.json{hint}")
         else:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from hemexp.config import TrainerConfig, hashed_values
 from hemexp.errors import UserError
+from hemexp.models.predictor import read_checkpoint
 from hemexp.models.predictor import save_checkpoint as save_checkpoint
 from hemexp.training.member import Member
 
@@ -43,7 +43,4 @@ def load_checkpoint(path: Path) -> State:
     Raises:
         UserError: the file cannot be read.
     """
-    try:
-        return dict(torch.load(path, weights_only=True, map_location="cpu"))
-    except Exception as error:  # torch.load raises many types for a damaged file
-        raise UserError(f"{path}: cannot be read ({error}); choose a new directory") from None
+    return read_checkpoint(path)
