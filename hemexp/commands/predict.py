@@ -65,7 +65,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     model = load_trained_model(run.path)
     trained, predictor = model.card, model.predictor
     run_roles = _read_roles(run)
-    cohort = load_cohort(cfg.data)
+    cohort = load_cohort(cfg.data, key_file=cfg.privacy.pseudonymize)
     label = build_label(predictor.label)
     labels = without_label(cohort.scans)
     if can_label(cohort.scans, label, cohort.mapping):

@@ -7,6 +7,7 @@ from typing import ClassVar, Optional
 from hemexp.config.cohort import DataConfig, FeaturesConfig, LabelConfig, SplitConfig, resolve_data
 from hemexp.config.debug import DebugConfig
 from hemexp.config.models import ModelConfig, NetConfig
+from hemexp.config.privacy import PrivacyConfig
 from hemexp.config.section import REQUIRED, Section, key
 from hemexp.config.sweeps import LoggerConfig, SearchConfig, WhereConfig
 from hemexp.config.training import EvaluationConfig, OptimizerConfig, TrainerConfig
@@ -32,6 +33,7 @@ class TrainConfig(Section):
     seed: int = key(0, "seed of first weights, mini-batches, dropout and random splits", at_least=0, at_most=2**32 - 1)
     output_dir: str = key(REQUIRED, "directory for the files of the run; it must be new or hold this run", hashed=False)
     debug: DebugConfig = key(DebugConfig, "short runs that test the program")
+    privacy: PrivacyConfig = key(PrivacyConfig, "the names of patients in the files that are written")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -41,6 +43,8 @@ class TrainConfig(Section):
                 "only a network uses a validation part"
             )
         self.data = resolve_data(self.data)
+        self.privacy.keep_outside("output_dir", self.output_dir)
+        self.privacy.keep_outside("data.root", self.data.root)
 
 
 @dataclass(kw_only=True)
@@ -54,6 +58,7 @@ class PrepareConfig(Section):
     )
     template: Optional[str] = key(None, "folder for blank workbooks in English and Chinese; no cohort is read then")
     output_dir: str = key(REQUIRED, "directory for the tables; new, or written by an earlier prepare.py")
+    privacy: PrivacyConfig = key(PrivacyConfig, "the names of patients in the files that are written")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,6 +67,8 @@ class PrepareConfig(Section):
             rule = "a call writes blank workbooks or reads a cohort; remove template or data.root"
             self.require(self.data.root is None, "template", rule)
         self.data = resolve_data(self.data)
+        self.privacy.keep_outside("output_dir", self.output_dir)
+        self.privacy.keep_outside("data.root", self.data.root)
 
 
 @dataclass(kw_only=True)
@@ -73,6 +80,7 @@ class PredictConfig(Section):
         None, "directory of a finished run of train.py, or its folder model alone; it is only read"
     )
     output_dir: str = key(REQUIRED, "directory for the predictions; new, or written by an earlier predict.py")
+    privacy: PrivacyConfig = key(PrivacyConfig, "the names of patients in the files that are written")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,6 +93,8 @@ class PredictConfig(Section):
         if self.data.root is None and self.data.kind == "auto":
             raise UserError("data.root is not set: give data.root=DIR, or data=synthetic for synthetic patients")
         self.data = resolve_data(self.data)
+        self.privacy.keep_outside("output_dir", self.output_dir)
+        self.privacy.keep_outside("data.root", self.data.root)
 
 
 @dataclass

@@ -7,11 +7,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pandas as pd
 from filelock import FileLock
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
+from tensorboard.summary.writer import event_file_writer
 
 from hemexp.config import TrainConfig, config_hash
 from hemexp.errors import UserError
@@ -34,7 +37,7 @@ def open_loggers(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> I
         UserError: MLflow cannot write to the tracking URI.
     """
     loggers: list[Logger] = [
-        TensorBoardLogger(directory, name="", version="tensorboard", default_hp_metric=False, purge_step=resumed_at)
+        NamelessLogger(directory, name="", version="tensorboard", default_hp_metric=False, purge_step=resumed_at)
     ]
     if cfg.logger.name == "csv":
         shutil.rmtree(directory / "csv", ignore_errors=True)  # a new file: earlier epochs are logged again
@@ -48,6 +51,16 @@ def open_loggers(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> I
         for logger in loggers:
             logger.finalize("failed")
         raise
+
+
+class NamelessLogger(TensorBoardLogger):
+    """TensorBoard's logger, without the name of this machine in the names of its files."""
+
+    @property
+    def experiment(self) -> Any:
+        """The writer, which is opened at the first use."""
+        with patch.object(event_file_writer, "socket", SimpleNamespace(gethostname=lambda: "hemexp")):
+            return super().experiment
 
 
 def _log_earlier_epochs(logger: Logger, directory: Path, resumed_at: int | None) -> None:
@@ -104,7 +117,9 @@ def _open_mlflow(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> B
                 client.create_experiment(cfg.logger.experiment_name)
         earlier = json.loads(record.read_text()) if resumed_at is not None and record.is_file() else {}
         run_id = earlier.get("run_id") if earlier.get("tracking_uri") == uri else None
-        tags = {"config_hash": config_hash(cfg), "tags": ", ".join(cfg.tags), "folder": str(directory.resolve())}
+        # MLflow would add the name of the user and the path of the program
+        hidden = {"mlflow.user": "hemexp", "mlflow.source.name": "hemexp"}
+        tags = {"config_hash": config_hash(cfg), "tags": ", ".join(cfg.tags), **hidden}
         path = directory.resolve()
         name = f"{path.parent.name}/{path.name}" if path.name.isdecimal() else path.name  # sweep/job
         logger = BatchedMLFlowLogger(cfg.logger.experiment_name, name, uri, tags, run_id=run_id)
