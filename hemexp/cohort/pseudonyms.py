@@ -250,6 +250,11 @@ class Pseudonyms:
         return hmac.digest(self._key, f"{purpose}\x1f{text}".encode("utf-8", "surrogatepass"), "sha256")
 
 
+def get_check_value(key_file: str | None) -> str | None:
+    """Return the check value of a key file; None without one."""
+    return Pseudonyms.from_file(key_file).check_value if key_file else None
+
+
 def _find_id(means: str) -> str:
     """Return patient_id or scan_serial where the cells of a column name patients or scans."""
     known = known_columns().get(means)

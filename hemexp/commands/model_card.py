@@ -34,12 +34,28 @@ class TrainedModel:
     Attributes:
         card: what a reader must know.
         predictor: of the checkpoint.
-        config_hash: of the run; None where only its folder ``model/`` is there.
+        result: of the run; None where only its folder ``model/`` is there.
     """
 
     card: ModelCard
     predictor: Predictor
-    config_hash: str | None
+    result: RunResult | None
+
+    def explain_unrecognized(self, pseudonym_key: str | None) -> str:
+        """Return why the run's own patients cannot be recognized by their names; empty where they can.
+
+        Args:
+            pseudonym_key: check value of the key by which the patients of the cohort are named.
+        """
+        if self.result is None:
+            return "a model folder does not hold the run's patients, who may be scored too"
+        if self.result.pseudonym_key == pseudonym_key:
+            return ""
+        if pseudonym_key is None:
+            return "the run's patients have pseudonyms; without privacy.pseudonymize they may be scored too"
+        if self.result.pseudonym_key is None:
+            return "the run's patients have no pseudonyms; with privacy.pseudonymize they may be scored too"
+        return "the run's patients have pseudonyms of another key file; they may be scored too"
 
 
 def write_model_folder(run: RunDirectory, result: RunResult, columns: Collection[str]) -> None:
@@ -64,12 +80,11 @@ def load_trained_model(path: Path) -> TrainedModel:
     Raises:
         UserError: a file is missing, damaged or changed, or two files are of different models.
     """
-    if is_model_folder(path):
-        card, config_hash, source, checkpoint = read_model_card(path), None, path / CARD, path / CHECKPOINT
+    result = None if is_model_folder(path) else RunDirectory(path).result()
+    if result is None:
+        card, source, checkpoint = read_model_card(path), path / CARD, path / CHECKPOINT
     else:
-        run = RunDirectory(path)
-        result = run.result()
-        card, config_hash, source, checkpoint = build_card(result), result.config_hash, path / RESULT, run.best
+        card, source, checkpoint = build_card(result), path / RESULT, RunDirectory(path).best
     predictor, digest = read_predictor(checkpoint)
     _check_inputs(predictor.features, card.input_names, checkpoint, source)
     for name, held, expected in (("model", predictor.model, card.model), ("label", predictor.label, card.label)):
@@ -78,7 +93,7 @@ def load_trained_model(path: Path) -> TrainedModel:
             raise UserError(f"{name}.{key}: {values}; rule: both files are of one run")
     if card.model_digest not in {None, digest}:  # earlier versions wrote none
         raise UserError(f"{checkpoint}: is not the model that {source} describes; rule: both files are of one run")
-    return TrainedModel(card, predictor, config_hash)
+    return TrainedModel(card, predictor, result)
 
 
 def build_card(result: RunResult, columns: Collection[str] = ()) -> ModelCard:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from hemexp.cohort.labels import can_label, label_patients, without_label
 from hemexp.cohort.load import load_cohort
+from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.commands.console import print_prediction_summary
 from hemexp.commands.model_card import load_trained_model
 from hemexp.config import BaselineConfig, PredictConfig, build_label
@@ -20,7 +21,7 @@ from hemexp.errors import UserError
 from hemexp.evaluation.calibration import calibration
 from hemexp.evaluation.comparison import compare
 from hemexp.evaluation.metrics import prevalence_scores, score_predictions
-from hemexp.files.model_folder import ModelCard, is_model_folder
+from hemexp.files.model_folder import ModelCard
 from hemexp.files.result import (
     INCOMPLETE,
     RESULT,
@@ -66,7 +67,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     trained, predictor = model.card, model.predictor
     run_roles = _read_roles(run)
     cohort = load_cohort(cfg.data, key_file=cfg.privacy.pseudonymize)
-    label = build_label(predictor.label)
+    label = build_label(model.card.label)
     labels = without_label(cohort.scans)
     if can_label(cohort.scans, label, cohort.mapping):
         labels = label_patients(cohort.scans, label, cohort.mapping)
@@ -95,15 +96,17 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     comparison, brain_missing_items = _compare_with_brain(
         cohort.patients.iloc[test.index], outcomes, risks, predictor.model["name"]
     )
-    no_fingerprint = f"{INCOMPLETE}: the run's fingerprint.json is missing, training patients may be scored"
-    if is_model_folder(run.path):
-        no_fingerprint = f"{INCOMPLETE}: a model folder does not hold the run's patients, so that they may be scored"
+    unrecognized = model.explain_unrecognized(get_check_value(cfg.privacy.pseudonymize))
+    if not unrecognized and not run_roles:
+        unrecognized = "the run's fingerprint.json is missing, training patients may be scored"
+    if unrecognized:
+        log.warning("warning: %s", unrecognized)
     result = PredictionResult(
         conclusion=trained.conclusion,
-        verdict=trained.verdict if run_roles else no_fingerprint,
+        verdict=f"{INCOMPLETE}: {unrecognized}" if unrecognized else trained.verdict,
         caveats=caveats,
         run_dir=str(run.path.resolve()),
-        config_hash=model.config_hash,
+        config_hash=model.result.config_hash if model.result else None,
         data_hash=cohort.data_hash,
         data=DataSource(
             kind=cfg.data.kind, root=cfg.data.root, num_patients=len(predictions), findings=cohort.findings.counts()

@@ -16,7 +16,7 @@ class PrivacyConfig(Section):
     PREFIX: ClassVar[str] = "privacy"
     pseudonymize: Optional[str] = key(
         None,
-        "file with a secret key of at least 16 bytes: replaces patient ids and serials by keyed hashes, and shifts dates",
+        "file with a secret key, at least 16 bytes: replaces patient ids and serials by keyed hashes, and shifts dates",
         is_file=True,
     )
 

@@ -406,6 +406,10 @@ class RunResult(EvaluationBlocks):
     stopped_by: str | None = entry("stop_loss, patience, max_epochs, or fitted (no epochs)", default=None)
     config: dict[str, Any] = entry("the composed configuration")
     model_digest: str | None = entry("digest of checkpoints/best.ckpt, by which another model is noticed", default=None)
+    pseudonym_key: str | None = entry(
+        "check value of the key of privacy.pseudonymize, by which another key is noticed; null: no pseudonyms",
+        default=None,
+    )
     digest: str | None = entry(_DIGEST, default=None, compare=False)
 
     @property
