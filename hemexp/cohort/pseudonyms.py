@@ -197,7 +197,8 @@ class Pseudonyms:
 
     def _replace_names(self, text: str) -> str:
         """Replace every known name that stands as a word, or as words, in a text."""
-        words, parts, done, start = list(_WORD.finditer(text)), [], 0, 0
+        words, done, start = list(_WORD.finditer(text)), 0, 0
+        parts: list[str] = []
         while start < len(words):
             begin = words[start].start()
             for end in range(min(len(words), start + self._most_words), start, -1):

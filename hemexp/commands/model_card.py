@@ -85,12 +85,15 @@ def load_trained_model(path: Path) -> TrainedModel:
         card, source, checkpoint = read_model_card(path), path / CARD, path / CHECKPOINT
     else:
         card, source, checkpoint = build_card(result), path / RESULT, RunDirectory(path).best
-    predictor, digest = read_predictor(checkpoint)
-    _check_inputs(predictor.features, card.input_names, checkpoint, source)
-    for name, held, expected in (("model", predictor.model, card.model), ("label", predictor.label, card.label)):
-        if key := _find_difference(held, expected):
-            values = f"{held.get(key)!r} in {checkpoint}, {expected.get(key)!r} in {source}"
-            raise UserError(f"{name}.{key}: {values}; rule: both files are of one run")
+
+    def check_settings(content: Mapping[str, Any]) -> None:
+        _check_inputs(content["features"], card.input_names, checkpoint, source)
+        for name, expected in (("model", card.model), ("label", card.label)):
+            if key := _find_difference(content[name], expected):
+                values = f"{content[name].get(key)!r} in {checkpoint}, {expected.get(key)!r} in {source}"
+                raise UserError(f"{name}.{key}: {values}; rule: both files are of one run")
+
+    predictor, digest = read_predictor(checkpoint, check_settings)
     if card.model_digest not in {None, digest}:  # earlier versions wrote none
         raise UserError(f"{checkpoint}: is not the model that {source} describes; rule: both files are of one run")
     return TrainedModel(card, predictor, result)
@@ -161,5 +164,5 @@ def _find_difference(held: Mapping[str, Any], expected: Mapping[str, Any]) -> st
 
 def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings as a JSON file holds them: lists for tuples."""
-    content: dict[str, Any] = json.loads(json.dumps(values))
+    content: dict[str, Any] = json.loads(json.dumps(values, default=repr))
     return content

@@ -165,7 +165,7 @@ def _check_probabilities(predictions: pd.DataFrame, raw: Array, features: Sequen
     row = raw[wrong[0]]
     suspects = np.flatnonzero(np.isinf(row))
     suspects = suspects if len(suspects) else np.argsort(-np.nan_to_num(np.abs(row)))[:3]
-    values = ", ".join(f"{features[i]}={row[i]:g}" for i in suspects)
+    values = ", ".join(f"{features[i]}={row[i]:g}" for i in suspects.tolist())
     more = f" (and {len(wrong) - 1} more patients)" if len(wrong) > 1 else ""
     raise UserError(
         f"patient {predictions['patient_id'].iloc[wrong[0]]}{more}: the model gives {risks[wrong[0]]:g}, not a "

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +90,32 @@ def load_predictor(path: Path | str) -> Predictor:
     return read_predictor(path)[0]
 
 
-def read_predictor(path: Path | str) -> tuple[Predictor, str]:
-    """Return the predictor of a checkpoint and its digest; see `load_predictor`."""
+def read_predictor(
+    path: Path | str, check_settings: Callable[[Mapping[str, Any]], None] | None = None
+) -> tuple[Predictor, str]:
+    """Return the predictor of a checkpoint and its digest; see `load_predictor`.
+
+    Args:
+        path: of the checkpoint.
+        check_settings: compares features, model and label with those of another file, and raises an error.
+    """
     state = read_checkpoint(path)
+    content = _get_content(state, path)
+    _check_keys(content, path)
+    _check_names(content["features"], path)
+    _check_numbers(content, path)
+    if check_settings is not None:
+        check_settings(content)
+    if check_settings is None or "booster" in content.get(
+        "estimator", {}
+    ):  # other packages may crash on a changed file
+        _check_digest(state, content, path)
+    predictor = _build_checked(content, path)  # names a shape that does not fit before the digest does
+    return predictor, _check_digest(state, content, path)
+
+
+def _get_content(state: Mapping[str, Any], path: Path | str) -> Any:
+    """Return the content of the only model in a checkpoint."""
     version = state.get("format", FORMAT)
     if type(version) is not int or version < 1:
         raise UserError(f"{path}: format: is {version!r}; {_RULE}")
@@ -104,10 +127,11 @@ def read_predictor(path: Path | str) -> tuple[Predictor, str]:
     if not isinstance(networks, list) or len(networks) != 1:
         problem = f"holds {len(networks)} models" if isinstance(networks, list) else "does not hold a model"
         raise UserError(f"{path}: {problem}; rule: one model, as in best.ckpt")
-    (content,) = networks
-    _check_keys(content, path)
-    _check_names(content["features"], path)
-    _check_numbers(content, path)
+    return networks[0]
+
+
+def _check_digest(state: Mapping[str, Any], content: Mapping[str, Any], path: Path | str) -> str:
+    """Return the digest of a content; refuse one that differs from the digest in the file."""
     try:
         digest = compute_digest(content)
     except (TypeError, ValueError, RecursionError) as error:
@@ -117,21 +141,24 @@ def read_predictor(path: Path | str) -> tuple[Predictor, str]:
             f"{path}: was changed after hemexp wrote it: names, settings, preprocessing or weights do not fit its "
             f"digest; {_RULE}"
         )
+    return digest
+
+
+def _build_checked(content: Mapping[str, Any], path: Path | str) -> Predictor:
+    """Return the predictor of a content, after a prediction for a patient without values."""
     try:
         predictor = build_predictor(content)
         with np.errstate(all="ignore"):
-            probe = predictor.predict(
-                np.full((1, len(predictor.features)), np.nan)
-            )  # all gaps: every patient may be so
+            probe = predictor.predict(np.full((1, len(predictor.features)), np.nan))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except Exception as error:  # of torch, numpy or a package for boosting
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[1] if len(lines) > 1 and lines[0].endswith(":") else "".join(lines[:1]) or type(error).__name__
         raise UserError(f"{path}: its settings and its weights do not fit together ({reason}); {_RULE}") from None
-    if not np.all((probe >= 0) & (probe <= 1)):
-        raise UserError(f"{path}: predicts {probe[0]} for a patient without values, not a probability; {_RULE}")
-    return predictor, digest
+    if probe.shape != (1,) or not 0 <= probe[0] <= 1:
+        raise UserError(f"{path}: predicts {probe} for a patient without values, not a probability; {_RULE}")
+    return predictor
 
 
 def _check_keys(content: Any, path: Path | str) -> None:
