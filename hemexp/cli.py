@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hemexp import __version__
-from hemexp.config import PredictConfig, ReportConfig, TrainConfig, config_hash
+from hemexp.config import PredictConfig, PrivacyConfig, ReportConfig, TrainConfig, config_hash
 from hemexp.config.compose import CONFIG_DIR, SCHEMAS, checked, quote_paths, register_schemas
 from hemexp.config.mistakes import explain_error
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, JobFailed, SystemFailure, UserError
@@ -176,6 +176,8 @@ def _check_sweep(config: DictConfig) -> None:
             raise UserError(f"{text}: is for a single run; the directory of a sweep is hydra.sweep.dir=DIR")
         if text.startswith("hydra.sweep.subdir="):
             raise UserError(f"{text}: cannot be set; hydra.sweep.dir holds each job in a directory named by its number")
+    if "privacy" in config:
+        PrivacyConfig(config.privacy.pseudonymize).keep_outside("hydra.sweep.dir", config.hydra.sweep.dir)
     if config.hydra.job.name != "train":  # the sweeper of train.py checks every job
         checked(config, config.hydra.job.name)
 

@@ -17,10 +17,12 @@ from hemexp.cohort.headers import holds_text
 from hemexp.cohort.mapping.mapping import Mapping, OpenQuestions, read_mapping
 from hemexp.cohort.mapping.match import is_used, match_sheets
 from hemexp.cohort.mapping.questions import apply_answers
+from hemexp.cohort.pseudonyms import Pseudonyms
 from hemexp.cohort.scans.assemble import assemble
 from hemexp.cohort.scans.published import check_columns, check_tidy, check_workbooks
 from hemexp.cohort.tables.files import find_files, read_sheets
 from hemexp.config import DataConfig, GrowthLabelConfig, LabelConfig, SyntheticDataConfig
+from hemexp.errors import UserError
 
 
 @dataclass
@@ -79,20 +81,22 @@ class Cohort:
 _last_loaded: list[tuple[object, Cohort]] = []  # at most one: the jobs of a sweep read the same files one after another
 
 
-def load_cohort(data: DataConfig, keep_workbooks: Path | None = None) -> Cohort:
+def load_cohort(data: DataConfig, keep_workbooks: Path | None = None, key_file: str | None = None) -> Cohort:
     """Read and check a cohort; the last one is kept in memory until its files change.
 
     Args:
         data: as `hemexp.config.resolve_data` returns it.
         keep_workbooks: folder for the workbooks of a synthetic cohort; by default they are deleted after reading.
+        key_file: secret key that replaces ids and serials by pseudonyms, and shifts dates.
 
     Raises:
         CohortError: the files have errors; the exception holds all findings.
     """
-    state = (repr(data), _file_states(data))
+    pseudonyms = Pseudonyms.from_file(key_file) if key_file else None
+    state = (repr(data), _file_states(data), pseudonyms and pseudonyms.check_value)
     if keep_workbooks is None and _last_loaded and _last_loaded[0][0] == state:
         return _copy(_last_loaded[0][1])
-    cohort = _load(data, keep_workbooks)
+    cohort = _load_pseudonymized(data, pseudonyms) if pseudonyms else _load(data, keep_workbooks)
     _ = cohort.data_hash  # computed once for all copies
     _last_loaded[:] = [(state, _copy(cohort))]
     return cohort
@@ -116,18 +120,41 @@ def _file_states(data: DataConfig) -> list[tuple[str, int, int]]:
     return [(name, stat.st_mtime_ns, stat.st_size) for name, stat in stats]
 
 
-def _load(data: DataConfig, keep_workbooks: Path | None) -> Cohort:
+def _load_pseudonymized(data: DataConfig, pseudonyms: Pseudonyms) -> Cohort:
+    """Return the cohort with pseudonyms; an error has them, too. Workbooks, which hold ids, are not kept."""
+    try:
+        cohort = _load(data, None, pseudonyms)
+    except CohortError as error:
+        pseudonyms.replace_findings(error.findings)
+        replaced = CohortError(pseudonyms.scrub(str(error)), error.findings)
+        replaced.mapping = pseudonyms.replace_mapping(error.mapping) if error.mapping else None
+        raise replaced from None
+    except OpenQuestions as error:
+        raise OpenQuestions(pseudonyms.replace_mapping(error.mapping)) from None
+    except UserError as error:
+        raise UserError(pseudonyms.scrub(str(error))) from None
+    except Exception as error:  # its text and its traceback may hold cells
+        kind = type(error).__name__
+        raise RuntimeError(f"{kind} while the files were read; privacy.pseudonymize hides its text") from None
+    cohort.scans = pseudonyms.replace_scans(cohort.scans, cohort.locate, cohort.findings)
+    pseudonyms.replace_findings(cohort.findings)
+    cohort.own_inputs = tuple(name for name in cohort.own_inputs if name in cohort.scans)
+    cohort.mapping = pseudonyms.replace_mapping(cohort.mapping) if cohort.mapping else None
+    return cohort
+
+
+def _load(data: DataConfig, keep_workbooks: Path | None, pseudonyms: Pseudonyms | None = None) -> Cohort:
     if not isinstance(data, SyntheticDataConfig):
-        return _read(data)
+        return _read(data, None, pseudonyms)
     from hemexp.cohort.synthetic import write_workbooks
 
     with tempfile.TemporaryDirectory() as folder:
         root = keep_workbooks or Path(folder)
         best_auroc = write_workbooks(data, root)
-        return _read(DataConfig("workbook", str(root)), best_auroc)
+        return _read(DataConfig("workbook", str(root)), best_auroc, pseudonyms)
 
 
-def _read(data: DataConfig, best_auroc: float | None = None) -> Cohort:
+def _read(data: DataConfig, best_auroc: float | None, pseudonyms: Pseudonyms | None) -> Cohort:
     findings = Findings()
     found = read_sheets(find_files(Path(str(data.root)), data.kind, findings), holds_text, findings)
     sheets = [sheet.without_examples() for sheet in found]
@@ -138,6 +165,8 @@ def _read(data: DataConfig, best_auroc: float | None = None) -> Cohort:
     if given:
         apply_answers(given)
     mapping = match_sheets(sheets, data.kind, given)
+    if pseudonyms:
+        pseudonyms.collect(sheets, mapping)
     if mapping.open_questions:
         raise OpenQuestions(mapping)
     by_place = {(sheet.file, sheet.name): sheet for sheet in sheets}

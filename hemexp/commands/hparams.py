@@ -6,7 +6,7 @@ sweep writes the same one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields
 from functools import cache
 from typing import Any
 
@@ -15,10 +15,11 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from hemexp.config import NetConfig, TrainConfig
-from hemexp.config.compose import CONFIG_DIR
+from hemexp.config.compose import CONFIG_DIR, PATH_KEYS
 from hemexp.files.result import NO_LEAKAGE, RunResult, Score
 
 _TRAINER_KEYS = ("max_epochs", "stop_loss", "patience", "batch_size")
+_PRIVATE = ("output_dir", "where", "logger", "privacy")  # they hold paths, or names of machines and accounts
 _METRIC_ORDER = ("auroc", "brier", "log_loss", "auprc", "accuracy", "majority_accuracy")
 
 
@@ -42,7 +43,8 @@ def select_hparams(cfg: TrainConfig, result: RunResult, swept: Mapping[str, str]
     """
     shown: dict[str, Any] = {} if result.verdict == NO_LEAKAGE else {"_verdict": result.verdict}
     if swept:
-        return shown | {key: _parse_value(value) for key, value in swept.items()}
+        public = {key: value for key, value in swept.items() if key not in PATH_KEYS}
+        return shown | {key: _parse_value(value) for key, value in public.items()}
     shown |= {key: value for key, value, is_default in _list_settings(cfg) if not is_default}
     if isinstance(cfg.model, NetConfig):
         shown["optimizer.lr"] = cfg.optimizer.lr
@@ -51,6 +53,13 @@ def select_hparams(cfg: TrainConfig, result: RunResult, swept: Mapping[str, str]
     changed += ["data.kind"] if cfg.data.root is not None else []
     changed += ["seed"] if cfg.seed else []
     return shown | {key: hparams[key] for key in changed}
+
+
+def list_public_settings(cfg: TrainConfig) -> dict[str, Any]:
+    """Return the settings without paths and without names of machines, accounts and users."""
+    settings = {name: value for name, value in asdict(cfg).items() if name not in _PRIVATE}
+    settings["data"] = {name: value for name, value in settings["data"].items() if f"data.{name}" not in PATH_KEYS}
+    return settings
 
 
 def _list_settings(cfg: TrainConfig) -> Iterator[tuple[str, Any, bool]]:

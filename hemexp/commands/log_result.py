@@ -1,7 +1,6 @@
 """Write the figures of a finished run, and log its settings and scores."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from operator import methodcaller
 from pathlib import Path
 
@@ -10,7 +9,13 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from hemexp.commands.hparams import build_hparams_summaries, get_hparams, rank_metrics, select_hparams
+from hemexp.commands.hparams import (
+    build_hparams_summaries,
+    get_hparams,
+    list_public_settings,
+    rank_metrics,
+    select_hparams,
+)
 from hemexp.config import TrainConfig
 from hemexp.figures.style import change_words, save_png, stamp
 from hemexp.files.result import NO_LEAKAGE, RunResult, get_wording
@@ -47,7 +52,7 @@ def log_result(
         height, width = save_png(figure, path)
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=path.read_bytes())
         board.experiment.file_writer.add_summary(Summary(value=[Summary.Value(tag=f"visual/{name}", image=image)]))
-    board.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(asdict(cfg))}```")
+    board.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(list_public_settings(cfg))}```")
     board.experiment.add_text("scores", _scores_text(result))
     if cfg.tags:
         board.experiment.add_text("tags", ", ".join(cfg.tags))

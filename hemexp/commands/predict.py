@@ -11,7 +11,9 @@ import pandas as pd
 
 from hemexp.cohort.labels import can_label, label_patients, without_label
 from hemexp.cohort.load import load_cohort
+from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.commands.console import print_prediction_summary
+from hemexp.commands.model_card import load_trained_model
 from hemexp.config import BaselineConfig, PredictConfig, build_label
 from hemexp.data.features import count_unknown_levels, fixed_inputs, input_table
 from hemexp.data.split import PARTS, patient_keys
@@ -19,6 +21,7 @@ from hemexp.errors import UserError
 from hemexp.evaluation.calibration import calibration
 from hemexp.evaluation.comparison import compare
 from hemexp.evaluation.metrics import prevalence_scores, score_predictions
+from hemexp.files.model_folder import ModelCard
 from hemexp.files.result import (
     INCOMPLETE,
     RESULT,
@@ -26,14 +29,12 @@ from hemexp.files.result import (
     ComparedModel,
     DataSource,
     PredictionResult,
-    RunResult,
     load_json,
     write_result,
 )
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import remove, write_csv
 from hemexp.models.baselines import list_missing_items
-from hemexp.models.predictor import load_predictor
 from hemexp.models.registry import build_estimator
 from hemexp.types import Array
 
@@ -63,11 +64,11 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     started = time.perf_counter()
     directory, run = Path(directory), RunDirectory(str(cfg.run_dir))
     remove(directory / RESULT, directory / "predictions.csv")  # of an earlier call: old and new must not be mixed
-    trained = run.result()
-    predictor = load_predictor(run.best)
+    model = load_trained_model(run.path)
+    trained, predictor = model.card, model.predictor
     run_roles = _read_roles(run)
-    cohort = load_cohort(cfg.data)
-    label = build_label(predictor.label)
+    cohort = load_cohort(cfg.data, key_file=cfg.privacy.pseudonymize)
+    label = build_label(model.card.label)
     labels = without_label(cohort.scans)
     if can_label(cohort.scans, label, cohort.mapping):
         labels = label_patients(cohort.scans, label, cohort.mapping)
@@ -84,6 +85,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
             "probability": predictor.predict(raw),
         }
     )
+    _check_probabilities(predictions, raw, predictor.features)
     test = predictions[predictions["role"] == "test"]
     outcomes, risks = test["label"].to_numpy(), test["probability"].to_numpy()
     metrics = score_predictions(outcomes, risks, majority=trained.majority)
@@ -95,13 +97,17 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     comparison, brain_missing_items = _compare_with_brain(
         cohort.patients.iloc[test.index], outcomes, risks, predictor.model["name"]
     )
-    no_fingerprint = f"{INCOMPLETE}: the run's fingerprint.json is missing, training patients may be scored"
+    unrecognized = model.explain_unrecognized(get_check_value(cfg.privacy.pseudonymize))
+    if not unrecognized and not run_roles:
+        unrecognized = "the run's fingerprint.json is missing, training patients may be scored"
+    if unrecognized:
+        log.warning("warning: %s", unrecognized)
     result = PredictionResult(
         conclusion=trained.conclusion,
-        verdict=trained.verdict if run_roles else no_fingerprint,
+        verdict=f"{INCOMPLETE}: {unrecognized}" if unrecognized else trained.verdict,
         caveats=caveats,
         run_dir=str(run.path.resolve()),
-        config_hash=trained.config_hash,
+        config_hash=model.result.config_hash if model.result else None,
         data_hash=cohort.data_hash,
         data=DataSource(
             kind=cfg.data.kind, root=cfg.data.root, num_patients=len(predictions), findings=cohort.findings.counts()
@@ -126,7 +132,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     return result
 
 
-def _convert_caveats(trained: RunResult) -> list[str]:
+def _convert_caveats(trained: ModelCard) -> list[str]:
     """Return the caveats of a run that also concern its predictions of other patients."""
     kept = [caveat for caveat in trained.caveats if caveat not in _EVALUATION_CAVEATS]
     return ["trained_on_synthetic" if caveat == "synthetic_cohort" else caveat for caveat in kept]
@@ -145,6 +151,27 @@ def _read_roles(run: RunDirectory) -> dict[str, str]:
 def _assign_roles(earlier_roles: Sequence[str | None], expansion: "pd.Series[float]") -> "pd.Series[str]":
     roles = pd.Series([role or "test" for role in earlier_roles], expansion.index).replace("unlabelled", "test")
     return roles.mask(expansion.isna() & (roles != "train"), "unlabelled")
+
+
+def _check_probabilities(predictions: pd.DataFrame, raw: Array, features: Sequence[str]) -> None:
+    """Refuse predictions that are not probabilities.
+
+    Raises:
+        UserError: names the first patient, and the inputs whose values are not finite or are the largest.
+    """
+    risks = predictions["probability"].to_numpy()
+    wrong = np.flatnonzero(~((risks >= 0) & (risks <= 1)))
+    if not len(wrong):
+        return
+    row = raw[wrong[0]]
+    suspects = np.flatnonzero(np.isinf(row))
+    suspects = suspects if len(suspects) else np.argsort(-np.nan_to_num(np.abs(row)))[:3]
+    values = ", ".join(f"{features[i]}={row[i]:g}" for i in suspects.tolist())
+    more = f" (and {len(wrong) - 1} more patients)" if len(wrong) > 1 else ""
+    raise UserError(
+        f"patient {predictions['patient_id'].iloc[wrong[0]]}{more}: the model gives {risks[wrong[0]]:g}, not a "
+        f"probability; largest inputs: {values or 'none'}; rule: 0 to 1; check these values and the model"
+    )
 
 
 def _count_missing(features: Sequence[str], raw: Array) -> dict[str, int]:

@@ -90,7 +90,7 @@ def _load(cfg: PrepareConfig, directory: Path) -> Cohort:
     path = directory / "mapping.yaml"
     is_given = cfg.data.mapping is not None and path.resolve() == Path(cfg.data.mapping).resolve()
     try:
-        cohort = load_cohort(cfg.data, keep_workbooks=directory / "workbooks")
+        cohort = load_cohort(cfg.data, directory / "workbooks", cfg.privacy.pseudonymize)
     except OpenQuestions as error:
         _write_mapping(error.mapping, path, is_given)
         raise UserError(f"{error}\n  here: data.mapping={path}") from None

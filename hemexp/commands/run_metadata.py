@@ -7,6 +7,7 @@ from platform import python_version
 
 from hemexp import __version__
 from hemexp.cohort.find_column import list_columns
+from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.cohort.table_one import characteristics
 from hemexp.config import ColumnLabelConfig, NetConfig, TrainConfig, config_hash
 from hemexp.data.datamodule import ExpansionDataModule
@@ -70,6 +71,7 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
         majority=int(train.mean() > 0.5),
         best_possible_auroc=None if own_outcome else data.cohort.best_auroc_under(cfg.label),
         config=asdict(cfg),
+        pseudonym_key=get_check_value(cfg.privacy.pseudonymize),
     )
 
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from hemexp.commands.console import print_summary
 from hemexp.commands.debug import check_overfit, get_verdict
 from hemexp.commands.log_result import log_result
+from hemexp.commands.model_card import write_model_folder
 from hemexp.commands.run_metadata import log_start, start_result, write_cohort
 from hemexp.config import GrowthLabelConfig, LabelConfig, NetConfig, TrainConfig
 from hemexp.config.compose import label_definitions
@@ -31,7 +32,7 @@ from hemexp.files.result import RunResult
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv
 from hemexp.models.network import FittedNetwork
-from hemexp.models.predictor import Predictor, save_predictor
+from hemexp.models.predictor import Predictor, compute_digest, save_predictor
 from hemexp.training.checkpoint import SHARED_SECONDS, CheckpointMismatch, load_state
 from hemexp.training.fit import fit
 from hemexp.training.loggers import open_loggers
@@ -118,7 +119,10 @@ def _train(
             board.experiment.add_graph(predictor, torch.zeros(1, len(data.features), dtype=predictor.dtype))
         else:
             save_predictor(predictor, run.last)
+        result = replace(result, model_digest=compute_digest(predictor.content()))
         log_result(cfg, run.path, loggers, figures, result, swept)
+        assert data.cohort is not None
+        write_model_folder(run, result, data.cohort.scans.columns)
         result = run.finish(result)
     shutil.rmtree(run.path / "checkpoints" / "evaluation", ignore_errors=True)
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Optional
 from hemexp.config.cohort import DataConfig, FeaturesConfig, LabelConfig, SplitConfig, resolve_data
 from hemexp.config.debug import DebugConfig
 from hemexp.config.models import ModelConfig, NetConfig
+from hemexp.config.privacy import PrivacyConfig
 from hemexp.config.section import REQUIRED, Section, key
 from hemexp.config.sweeps import LoggerConfig, SearchConfig, WhereConfig
 from hemexp.config.training import EvaluationConfig, OptimizerConfig, TrainerConfig
@@ -32,6 +33,7 @@ class TrainConfig(Section):
     seed: int = key(0, "seed of first weights, mini-batches, dropout and random splits", at_least=0, at_most=2**32 - 1)
     output_dir: str = key(REQUIRED, "directory for the files of the run; it must be new or hold this run", hashed=False)
     debug: DebugConfig = key(DebugConfig, "short runs that test the program")
+    privacy: PrivacyConfig = key(PrivacyConfig, "the names of patients in the files that are written")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -41,6 +43,8 @@ class TrainConfig(Section):
                 "only a network uses a validation part"
             )
         self.data = resolve_data(self.data)
+        self.privacy.keep_outside("output_dir", self.output_dir)
+        self.privacy.keep_outside("data.root", self.data.root)
 
 
 @dataclass(kw_only=True)
@@ -54,6 +58,7 @@ class PrepareConfig(Section):
     )
     template: Optional[str] = key(None, "folder for blank workbooks in English and Chinese; no cohort is read then")
     output_dir: str = key(REQUIRED, "directory for the tables; new, or written by an earlier prepare.py")
+    privacy: PrivacyConfig = key(PrivacyConfig, "the names of patients in the files that are written")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,6 +67,8 @@ class PrepareConfig(Section):
             rule = "a call writes blank workbooks or reads a cohort; remove template or data.root"
             self.require(self.data.root is None, "template", rule)
         self.data = resolve_data(self.data)
+        self.privacy.keep_outside("output_dir", self.output_dir)
+        self.privacy.keep_outside("data.root", self.data.root)
 
 
 @dataclass(kw_only=True)
@@ -69,19 +76,25 @@ class PredictConfig(Section):
     """The configuration of ``python predict.py``."""
 
     data: DataConfig = key(REQUIRED, "the cohort of the new patients")
-    run_dir: Optional[str] = key(None, "directory of a finished run of train.py; it is only read")
+    run_dir: Optional[str] = key(
+        None, "directory of a finished run of train.py, or its folder model alone; it is only read"
+    )
     output_dir: str = key(REQUIRED, "directory for the predictions; new, or written by an earlier predict.py")
+    privacy: PrivacyConfig = key(PrivacyConfig, "the names of patients in the files that are written")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.run_dir is None:
             raise UserError("run_dir is not set: give run_dir=RUN, the directory of a finished run of train.py")
         self.require(Path(self.run_dir).exists(), "run_dir", "there is no such folder; give the directory of a run")
-        finished = Path(self.run_dir, "DONE").is_file()
-        self.require(finished, "run_dir", "is not a finished run; it does not hold a file DONE")
+        finished = any(Path(self.run_dir, name).is_file() for name in ("DONE", "model.json"))
+        rule = "is not a finished run (it does not hold a file DONE), nor its folder model (with model.json)"
+        self.require(finished, "run_dir", rule)
         if self.data.root is None and self.data.kind == "auto":
             raise UserError("data.root is not set: give data.root=DIR, or data=synthetic for synthetic patients")
         self.data = resolve_data(self.data)
+        self.privacy.keep_outside("output_dir", self.output_dir)
+        self.privacy.keep_outside("data.root", self.data.root)
 
 
 @dataclass
@@ -110,6 +123,8 @@ class ReportConfig(Section):
         is_run, is_sweep = ((self.place / name).is_file() for name in ("result.json", "leaderboard.csv"))
         if self.sweep_dir is None:
             hint = f"; it is a sweep: give sweep_dir={self.place}" if is_sweep else ""
+            if (self.place / "model.json").is_file():
+                hint = "; it is the model of a run: give the directory of the run, which holds its results"
             self.require(self.place.exists(), "run_dir", "there is no such folder; give the directory of a run")
             self.require(is_run, "run_dir", f"is not a run of train.py; it does not hold result.json{hint}")
         else:

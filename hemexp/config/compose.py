@@ -28,6 +28,7 @@ SCHEMAS: dict[str, type[Any]] = {
 
 PATH_KEYS = (
     "data.root", "data.mapping", "template", "run_dir", "sweep_dir", "output_dir", "hydra.sweep.dir", "hydra.run.dir",
+    "privacy.pseudonymize",
 )  # fmt: skip
 _TEXT_KEYS = ("label.column", "label.positive")  # headers and cells of a file, in any language
 T = TypeVar("T")

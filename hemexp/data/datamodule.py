@@ -69,8 +69,10 @@ class ExpansionDataModule(LightningDataModule):
         batch_size: int | None = None,
         model: ModelConfig | None = None,
         num_patients: int = 0,
+        key_file: str | None = None,
     ) -> None:
         super().__init__()
+        self.key_file = key_file
         self.data_config, self.label_config, self.split_config, self.clip = data, label, split, features.clip
         self.features_config, self.model_config = features, model
         self.seed, self.batch_size, self.num_patients = seed, batch_size, num_patients
@@ -80,7 +82,8 @@ class ExpansionDataModule(LightningDataModule):
     def from_config(cls, cfg: TrainConfig) -> Self:
         """Return the data module of a run."""
         parts = (cfg.data, cfg.label, cfg.features, cfg.split)
-        return cls(*parts, cfg.seed, cfg.trainer.batch_size, cfg.model, cfg.debug.num_patients)
+        key_file = cfg.privacy.pseudonymize
+        return cls(*parts, cfg.seed, cfg.trainer.batch_size, cfg.model, cfg.debug.num_patients, key_file)
 
     def setup(self, stage: str | None = None) -> None:
         """Read and prepare the cohort. A second call does nothing.
@@ -90,7 +93,7 @@ class ExpansionDataModule(LightningDataModule):
         """
         if self.cohort is not None:
             return
-        cohort = load_cohort(self.data_config)
+        cohort = load_cohort(self.data_config, key_file=self.key_file)
         self.labels = label_patients(cohort.scans, self.label_config, cohort.mapping)
         check_follow_up(self.labels, cohort.scans, self.label_config, cohort.locate, cohort.findings, cohort.mapping)
         self.split = split_patients(cohort.patients, self.labels["expansion"], self.split_config, self.seed)

@@ -4,6 +4,7 @@ Every field carries its help text, from which the table in ``docs/result.md`` is
 null. New optional fields keep `SCHEMA_VERSION`; a changed meaning or a removed field raises it.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -66,6 +67,8 @@ CAVEATS = {
     "scores are missing",
 }
 
+
+_DIGEST = "digest of all other fields, by which a later change is noticed; hemexp writes it"
 
 _BRAIN_MISSING = (
     "items of the BRAIN score that the cohort does not have, with the points (of 24) that each can add; they count 0"
@@ -406,6 +409,12 @@ class RunResult(EvaluationBlocks):
     best_loss: float | None = entry("loss of the best weights", default=None)
     stopped_by: str | None = entry("stop_loss, patience, max_epochs, or fitted (no epochs)", default=None)
     config: dict[str, Any] = entry("the composed configuration")
+    model_digest: str | None = entry("digest of checkpoints/best.ckpt, by which another model is noticed", default=None)
+    pseudonym_key: str | None = entry(
+        "check value of the key of privacy.pseudonymize, by which another key is noticed; null: no pseudonyms",
+        default=None,
+    )
+    digest: str | None = entry(_DIGEST, default=None, compare=False)
 
     @property
     def has_own_outcome(self) -> bool:
@@ -423,8 +432,8 @@ class PredictionResult(_Block):
     conclusion: str = entry("the conclusion of the run that trained the model")
     verdict: str = entry("the verdict of the run that trained the model, or INCOMPLETE: <why>")
     caveats: list[str] = entry("codes of what a reader must know")
-    run_dir: str = entry("absolute path of the run that trained the model")
-    config_hash: str = entry("its configuration hash")
+    run_dir: str = entry("absolute path of the run that trained the model, or of its folder model/")
+    config_hash: str | None = entry("its configuration hash; null with a folder model/, which does not hold it")
     data_hash: str = entry("hash of the scans that were predicted")
     data: DataSource = entry("the cohort that was read")
     seconds: float = entry("computing time in seconds")
@@ -446,6 +455,7 @@ class PredictionResult(_Block):
         default_factory=dict,
     )
     brain_missing_items: dict[str, int] = entry(_BRAIN_MISSING, default_factory=dict)
+    digest: str | None = entry(_DIGEST, default=None, compare=False)
 
 
 Result = TypeVar("Result", RunResult, PredictionResult)
@@ -478,8 +488,19 @@ def get_wording(result: RunResult | PredictionResult) -> Callable[[str], str]:
 
 
 def write_result(result: RunResult | PredictionResult, path: Path) -> None:
-    """Write a result; numbers must be finite or None."""
-    write_json(path, asdict(result))
+    """Write a result with its digest; numbers must be finite or None."""
+    write_with_digest(asdict(result), path)
+
+
+def write_with_digest(content: Mapping[str, Any], path: Path) -> None:
+    """Write a JSON file with a digest of its content, which `parse_file` checks."""
+    write_json(path, {**content, "digest": _compute_digest(content)})
+
+
+def _compute_digest(content: Mapping[str, Any]) -> str:
+    """Return a digest of a JSON object, whatever the order of its keys. The key ``digest`` does not count."""
+    counted = {name: value for name, value in content.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
 
 
 def read_result(path: Path, kind: type[Result]) -> Result:
@@ -519,7 +540,7 @@ def check_result(content: Mapping[str, Any], path: Path, kind: type[Result]) -> 
             f"{path}: has no schema_version: it was written by hemexp 0.1, or was edited. "
             "This version cannot read runs of 0.1; train the run again in a new directory"
         )
-    if version != SCHEMA_VERSION:
+    if version != SCHEMA_VERSION or isinstance(version, bool | float):
         raise UserError(
             f"{path}: schema_version is {version!r}; this version of hemexp reads {SCHEMA_VERSION}; "
             "use the version that wrote the file"
@@ -537,7 +558,30 @@ def check_result(content: Mapping[str, Any], path: Path, kind: type[Result]) -> 
     if isinstance(result, RunResult):
         _check_value(path, "majority", result.majority, (0, 1))
         _check_value(path, "num_train", result.num_train, range(1, 10**9))
+        _check_value(path, "events_train", result.events_train, range(result.num_train + 1))
+        _check_value(path, "events_test", result.events_test, range(result.num_test + 1))
+    _check_digest(content, path)
     return result
+
+
+def parse_file(content: Mapping[str, Any], path: Path, kind: Any) -> Any:
+    """Return the content of a file as the dataclass `kind`, and check its digest.
+
+    Raises:
+        UserError: a field is missing, wrong or not known, or the file was changed.
+    """
+    parsed = _parse(content, path, kind)
+    _check_digest(content, path)
+    return parsed
+
+
+def _check_digest(content: Mapping[str, Any], path: Path) -> None:
+    """Refuse a file that was changed after hemexp wrote it. Earlier versions of hemexp wrote no digest."""
+    if content.get("digest") not in {None, _compute_digest(content)}:
+        raise UserError(
+            f"{path}: was changed after hemexp wrote it: its content does not fit its digest; rule: a file as hemexp "
+            "wrote it; restore it from a copy, or train again in a new directory"
+        )
 
 
 def _parse(content: Mapping[str, Any], path: Path, kind: Any, prefix: str = "") -> Any:
@@ -564,7 +608,9 @@ def _build_reader(kind: Any) -> Any:
 
 def _check_value(path: Path, name: str, value: Any, allowed: Sequence[Any]) -> None:
     if value not in allowed:
-        rule = f"{allowed[0]} or more" if isinstance(allowed, range) else f"one of {', '.join(map(str, allowed))}"
+        rule = (
+            f"{allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else f"one of {', '.join(map(str, allowed))}"
+        )
         raise UserError(f"{path}: {name}: is {value!r}; rule: {rule}")
 
 

@@ -55,7 +55,13 @@ class Estimator(ABC):
         return {name: torch.tensor(value) if isinstance(value, np.ndarray) else value for name, value in values.items()}
 
     def restore(self, content: Mapping[str, Any]) -> Self:
-        """Set the fitted values that `content` returned."""
+        """Set the fitted values that `content` returned.
+
+        Raises:
+            UserError: a value is missing or not known.
+        """
+        if set(content) != set(self.fitted_names):
+            raise UserError(f"estimator: holds {sorted(map(str, content))}; rule: {sorted(self.fitted_names)}")
         for name, value in content.items():
             setattr(self, name, value.numpy() if isinstance(value, Tensor) else value)
         return self

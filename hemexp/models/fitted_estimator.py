@@ -72,6 +72,10 @@ class FittedEstimator:
         """Return the fitted estimator of a checkpoint's content, ready to predict."""
         statistics = content["preprocessing"]
         fill, mean, scale = (statistics[name].numpy() for name in ("fill", "mean", "scale"))
+        for name, values in (("fill", fill), ("mean", mean), ("scale", scale)):
+            if values.shape != (len(content["features"]),):
+                rule = f"rule: a value for each of the {len(content['features'])} inputs"
+                raise UserError(f"preprocessing.{name}: has the shape {values.shape}; {rule}")
         preprocessing = Preprocessing(fill, mean, scale, statistics["clip"])
         estimator = build_estimator(0, **content["model"]).restore(content["estimator"])
         return cls(content["model"], content["features"], content["label"], preprocessing, estimator)

@@ -1,11 +1,16 @@
 """Save and load a fitted model, network or estimator, as one checkpoint file."""
 
+import hashlib
 import io
-from collections.abc import Mapping
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from hemexp.errors import UserError
 from hemexp.files.writing import write_bytes
@@ -13,6 +18,9 @@ from hemexp.models.fitted_estimator import FittedEstimator
 from hemexp.models.network import FittedNetwork
 
 Predictor = FittedNetwork | FittedEstimator
+FORMAT = 1  # of best.ckpt; a changed meaning raises it
+_MAY_BE_INFINITE = ("scale", "clip")  # an input that is constant in training; no limit
+_RULE = "rule: a file as hemexp wrote it; restore it from a copy, or train again in a new directory"
 
 
 def build_predictor(content: Mapping[str, Any]) -> Predictor:
@@ -21,9 +29,12 @@ def build_predictor(content: Mapping[str, Any]) -> Predictor:
     return kind.from_content(content)
 
 
-def save_predictor(predictor: Predictor, path: Path) -> None:
-    """Write a checkpoint for `load_predictor`, completely or not at all."""
-    save_checkpoint({"networks": [predictor.content()]}, path)
+def save_predictor(predictor: Predictor, path: Path) -> str:
+    """Write a checkpoint for `load_predictor`, completely or not at all; return its digest."""
+    content = predictor.content()
+    digest = compute_digest(content)
+    save_checkpoint({"format": FORMAT, "networks": [content], "digest": digest}, path)
+    return digest
 
 
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:
@@ -33,16 +44,173 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     write_bytes(path, content.getvalue())
 
 
+def compute_digest(content: Mapping[str, Any]) -> str:
+    """Return a digest over the names, the settings, the preprocessing and the weights of a model."""
+    digest = hashlib.sha256()
+    for place, value in _list_leaves(content):
+        if isinstance(value, Tensor):
+            array = value.detach().cpu().contiguous().numpy()
+            digest.update(f"{place} {array.dtype} {array.shape}".encode() + array.tobytes())
+        else:
+            digest.update(json.dumps([place, value]).encode())
+    return digest.hexdigest()
+
+
+def read_checkpoint(path: Path | str) -> dict[str, Any]:
+    """Return the content of a checkpoint file; nothing but plain values and tensors is loaded from it.
+
+    Raises:
+        UserError: the file is missing, cut, of another program, or holds other objects.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            problem = "is cut, or is not a checkpoint" if Path(path).is_file() else "does not exist"
+            raise UserError(f"{path}: {problem}; {_RULE}")
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}; {_RULE}") from None
+    except UserError:
+        raise
+    except Exception as error:  # torch.load raises many types; its texts advise to load without a check
+        if "weights_only" in str(error):
+            problem = "holds Python objects, which could run a program; it is not loaded"
+        else:
+            problem = "is damaged, or is not a checkpoint"
+        raise UserError(f"{path}: {problem}; {_RULE}") from None
+    if not isinstance(state, dict):
+        raise UserError(f"{path}: does not hold a dictionary; {_RULE}")
+    return state
+
+
 def load_predictor(path: Path | str) -> Predictor:
     """Return the predictor of a checkpoint: ``best.ckpt``, or ``last.ckpt`` of a run with one model.
 
     Raises:
-        UserError: the file is not a checkpoint of this version.
+        UserError: the file is not a checkpoint of this version, was changed, or its values cannot give a probability.
     """
+    return read_predictor(path)[0]
+
+
+def read_predictor(
+    path: Path | str, check_settings: Callable[[Mapping[str, Any]], None] | None = None
+) -> tuple[Predictor, str]:
+    """Return the predictor of a checkpoint and its digest; see `load_predictor`.
+
+    Args:
+        path: of the checkpoint.
+        check_settings: compares features, model and label with those of another file, and raises an error.
+    """
+    state = read_checkpoint(path)
+    content = _get_content(state, path)
+    _check_keys(content, path)
+    _check_names(content["features"], path)
+    _check_numbers(content, path)
+    if check_settings is not None:
+        check_settings(content)
+    if check_settings is None or "booster" in content.get(
+        "estimator", {}
+    ):  # other packages may crash on a changed file
+        _check_digest(state, content, path)
+    predictor = _build_checked(content, path)  # names a shape that does not fit before the digest does
+    return predictor, _check_digest(state, content, path)
+
+
+def _get_content(state: Mapping[str, Any], path: Path | str) -> Any:
+    """Return the content of the only model in a checkpoint."""
+    version = state.get("format", FORMAT)
+    if type(version) is not int or version < 1:
+        raise UserError(f"{path}: format: is {version!r}; {_RULE}")
+    if version > FORMAT:
+        raise UserError(
+            f"{path}: format is {version}; this version of hemexp reads {FORMAT}; use the version that wrote the file"
+        )
+    networks = state.get("networks")
+    if not isinstance(networks, list) or len(networks) != 1:
+        problem = f"holds {len(networks)} models" if isinstance(networks, list) else "does not hold a model"
+        raise UserError(f"{path}: {problem}; rule: one model, as in best.ckpt")
+    return networks[0]
+
+
+def _check_digest(state: Mapping[str, Any], content: Mapping[str, Any], path: Path | str) -> str:
+    """Return the digest of a content; refuse one that differs from the digest in the file."""
     try:
-        (content,) = torch.load(path, weights_only=True, map_location="cpu")["networks"]
-        return build_predictor(content)
-    except UserError:
-        raise
-    except Exception as error:  # torch.load raises many types for a file that is not a checkpoint
-        raise UserError(f"{path}: cannot be loaded as a checkpoint of this version: {error}") from error
+        digest = compute_digest(content)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: holds a value that is not a number, a text or a tensor ({error}); {_RULE}") from None
+    if state.get("digest", digest) != digest:  # last.ckpt and earlier versions have none
+        raise UserError(
+            f"{path}: was changed after hemexp wrote it: names, settings, preprocessing or weights do not fit its "
+            f"digest; {_RULE}"
+        )
+    return digest
+
+
+def _build_checked(content: Mapping[str, Any], path: Path | str) -> Predictor:
+    """Return the predictor of a content, after a prediction for a patient without values."""
+    try:
+        predictor = build_predictor(content)
+        with np.errstate(all="ignore"):
+            probe = predictor.predict(np.full((1, len(predictor.features)), np.nan))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except Exception as error:  # of torch, numpy or a package for boosting
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[1] if len(lines) > 1 and lines[0].endswith(":") else "".join(lines[:1]) or type(error).__name__
+        raise UserError(f"{path}: its settings and its weights do not fit together ({reason}); {_RULE}") from None
+    if probe.shape != (1,) or not 0 <= probe[0] <= 1:
+        raise UserError(f"{path}: predicts {probe} for a patient without values, not a probability; {_RULE}")
+    return predictor
+
+
+def _check_keys(content: Any, path: Path | str) -> None:
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: networks: does not hold a dictionary; {_RULE}")
+    weights = {"preprocessing", "estimator"} if "estimator" in content else {"state_dict"}
+    expected = {"model": dict, "features": list, "label": dict, **dict.fromkeys(weights, dict)}
+    for name, kind in expected.items():
+        if name not in content:
+            raise UserError(f"{path}: {name}: is missing; {_RULE}")
+        if not isinstance(content[name], kind):
+            raise UserError(f"{path}: {name}: is {type(content[name]).__name__}, not {kind.__name__}; {_RULE}")
+    unknown = [str(name) for name in content if name not in expected]
+    if unknown:
+        raise UserError(f"{path}: {', '.join(unknown)}: is not known; {_RULE}")
+
+
+def _check_names(features: Sequence[Any], path: Path | str) -> None:
+    for number, name in enumerate(features, 1):
+        if not isinstance(name, str) or not name:
+            raise UserError(f"{path}: features: input {number} is {name!r}; rule: the name of an input")
+    doubled = sorted({name for name in features if features.count(name) > 1})
+    if doubled:
+        raise UserError(f"{path}: features: {', '.join(doubled)} occurs more than once; {_RULE}")
+
+
+def _check_numbers(content: Mapping[str, Any], path: Path | str) -> None:
+    """Refuse NaN and infinity, and a scale or limit that is not above zero."""
+    for place, value in _list_leaves(content):
+        last = place.rpartition(".")[2]
+        numbers = value if isinstance(value, Tensor) and value.is_floating_point() else None
+        if isinstance(value, float):
+            numbers = torch.tensor(value)
+        if numbers is None or not numbers.numel():
+            continue
+        if last in _MAY_BE_INFINITE and not bool((numbers > 0).all()):  # also refuses NaN
+            raise UserError(f"{path}: {place}: holds NaN, zero or a negative number; rule: above 0")
+        if last not in _MAY_BE_INFINITE and not bool(numbers.isfinite().all()):
+            what = "NaN" if bool(numbers.isnan().any()) else "an infinite number"
+            count = int((~numbers.isfinite()).sum())
+            raise UserError(f"{path}: {place}: holds {what} ({count} of {numbers.numel()} values); rule: finite")
+
+
+def _list_leaves(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield place and value of everything in dictionaries, in the order of their keys, and in lists."""
+    if isinstance(node, Mapping):
+        for name in sorted(node, key=str):
+            yield from _list_leaves(node[name], f"{place}.{name}".lstrip("."))
+    elif isinstance(node, list | tuple):
+        yield f"{place}.length", len(node)
+        for number, child in enumerate(node):
+            yield from _list_leaves(child, f"{place}.{number}")
+    else:
+        yield place, node

@@ -89,7 +89,7 @@ def _has_same_cohort(directory: Path, job: SweepJob, cohorts: dict[str, str]) ->
     if repr(data) not in cohorts:
         from hemexp.cohort.load import load_cohort
 
-        cohorts[repr(data)] = load_cohort(data).data_hash
+        cohorts[repr(data)] = load_cohort(data, key_file=job.cfg.privacy.pseudonymize).data_hash
     return result.data_hash == cohorts[repr(data)]
 
 

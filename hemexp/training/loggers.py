@@ -8,11 +8,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pandas as pd
 from filelock import FileLock
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
+from tensorboard.summary.writer import event_file_writer
 
 from hemexp.config import TrainConfig, config_hash
 from hemexp.files.writing import write_json
@@ -40,7 +43,7 @@ def open_loggers(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> I
         resumed_at: number of epochs trained by an earlier process; None in a new run.
     """
     loggers: list[Logger] = [
-        TensorBoardLogger(directory, name="", version="tensorboard", default_hp_metric=False, purge_step=resumed_at)
+        NamelessLogger(directory, name="", version="tensorboard", default_hp_metric=False, purge_step=resumed_at)
     ]
     openers = {"csv": _open_csv, "mlflow": _open_mlflow}
     if opener := openers.get(cfg.logger.name):
@@ -60,6 +63,16 @@ def _open_csv(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> Logg
     logger = CSVLogger(directory, name="", version="csv")
     _log_earlier_epochs(logger, directory, resumed_at)
     return logger
+
+
+class NamelessLogger(TensorBoardLogger):
+    """TensorBoard's logger, without the name of this machine in the names of its files."""
+
+    @property
+    def experiment(self) -> Any:
+        """The writer, which is opened at the first use."""
+        with patch.object(event_file_writer, "socket", SimpleNamespace(gethostname=lambda: "hemexp")):
+            return super().experiment
 
 
 def _log_earlier_epochs(logger: Logger, directory: Path, resumed_at: int | None) -> None:
@@ -118,7 +131,8 @@ def _open_mlflow(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> B
             client.create_experiment(cfg.logger.experiment_name)
     earlier = _read_record(record) if resumed_at is not None else {}
     run_id = earlier.get("run_id") if earlier.get("tracking_uri") == uri else None
-    tags = {"config_hash": config_hash(cfg), "tags": ", ".join(cfg.tags), "folder": str(directory.resolve())}
+    hidden = {"mlflow.user": "hemexp", "mlflow.source.name": "hemexp"}  # else the user's name and the program's path
+    tags = {"config_hash": config_hash(cfg), "tags": ", ".join(cfg.tags), **hidden}
     path = directory.resolve()
     name = f"{path.parent.name}/{path.name}" if path.name.isdecimal() else path.name  # sweep/job
     logger = BatchedMLFlowLogger(cfg.logger.experiment_name, name, uri, tags, run_id=run_id)

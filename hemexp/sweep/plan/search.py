@@ -125,7 +125,7 @@ class Search:
         if search.name == "tpe" and self.base.data.root is not None:  # TPE draws by the scores of earlier starts
             from hemexp.cohort.load import load_cohort
 
-            settings["data_hash"] = load_cohort(self.base.data).data_hash
+            settings["data_hash"] = load_cohort(self.base.data, key_file=self.base.privacy.pseudonymize).data_hash
         return {
             "search": {"name": search.name, "seed": search.seed, "score": search.score},
             "space": {key: str(setting) for key, setting in self.space.settings.items()},

@@ -1,0 +1,168 @@
+"""The model of a run for use in another place: write its folder, and find the model that predict.py uses."""
+
+import json
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hemexp.cohort.columns import known_columns
+from hemexp.data.features import get_column
+from hemexp.errors import UserError
+from hemexp.files.model_folder import (
+    CARD,
+    CHECKPOINT,
+    FOLDER,
+    ModelCard,
+    ModelInput,
+    is_model_folder,
+    read_model_card,
+    write_model_card,
+)
+from hemexp.files.result import RESULT, RunResult
+from hemexp.files.run_directory import RunDirectory
+from hemexp.models.predictor import Predictor, read_predictor
+
+_LOGARITHMS = {"log_volume": "ln mL", "log_hours": "ln hours"}
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model with what is known about it.
+
+    Attributes:
+        card: what a reader must know.
+        predictor: of the checkpoint.
+        result: of the run; None where only its folder ``model/`` is there.
+    """
+
+    card: ModelCard
+    predictor: Predictor
+    result: RunResult | None
+
+    def explain_unrecognized(self, pseudonym_key: str | None) -> str:
+        """Return why the run's own patients cannot be recognized by their names; empty where they can.
+
+        Args:
+            pseudonym_key: check value of the key by which the patients of the cohort are named.
+        """
+        if self.result is None:
+            return "a model folder does not hold the run's patients, who may be scored too"
+        if self.result.pseudonym_key == pseudonym_key:
+            return ""
+        if pseudonym_key is None:
+            return "the run's patients have pseudonyms; without privacy.pseudonymize they may be scored too"
+        if self.result.pseudonym_key is None:
+            return "the run's patients have no pseudonyms; with privacy.pseudonymize they may be scored too"
+        return "the run's patients have pseudonyms of another key file; they may be scored too"
+
+
+def write_model_folder(run: RunDirectory, result: RunResult, columns: Collection[str]) -> None:
+    """Write the folder ``model/`` of a run: a copy of ``best.ckpt``, and ``model.json``.
+
+    Args:
+        run: with its checkpoint.
+        result: complete.
+        columns: of the cohort, to tell a column from a level of a text column.
+    """
+    folder = run.path / FOLDER
+    folder.mkdir(exist_ok=True)
+    partial = folder / f".{CHECKPOINT}.partial"
+    shutil.copyfile(run.best, partial)
+    partial.replace(folder / CHECKPOINT)
+    write_model_card(build_card(result, columns), folder)
+
+
+def load_trained_model(path: Path) -> TrainedModel:
+    """Read a model from a run directory, or from a folder ``model/`` alone, and check that its files fit together.
+
+    Raises:
+        UserError: a file is missing, damaged or changed, or two files are of different models.
+    """
+    result = None if is_model_folder(path) else RunDirectory(path).result()
+    if result is None:
+        card, source, checkpoint = read_model_card(path), path / CARD, path / CHECKPOINT
+    else:
+        card, source, checkpoint = build_card(result), path / RESULT, RunDirectory(path).best
+
+    def check_settings(content: Mapping[str, Any]) -> None:
+        _check_inputs(content["features"], card.input_names, checkpoint, source)
+        for name, expected in (("model", card.model), ("label", card.label)):
+            if key := _find_difference(content[name], expected):
+                values = f"{content[name].get(key)!r} in {checkpoint}, {expected.get(key)!r} in {source}"
+                raise UserError(f"{name}.{key}: {values}; rule: both files are of one run")
+
+    predictor, digest = read_predictor(checkpoint, check_settings)
+    if card.model_digest not in {None, digest}:  # earlier versions wrote none
+        raise UserError(f"{checkpoint}: is not the model that {source} describes; rule: both files are of one run")
+    return TrainedModel(card, predictor, result)
+
+
+def build_card(result: RunResult, columns: Collection[str] = ()) -> ModelCard:
+    """Return what a reader must know about the model of a run, without anything that tells its patients."""
+    config = result.config
+    return ModelCard(
+        conclusion=result.conclusion,
+        verdict=result.verdict,
+        caveats=result.caveats,
+        versions=result.versions,
+        label_definition=result.label_definition,
+        label=_as_json(config.get("label") or {}),
+        features=_as_json(config.get("features") or {}),
+        inputs=[_describe_input(name, columns) for name in result.inputs],
+        model=_as_json(config.get("model") or {}),
+        num_train=result.num_train,
+        num_val=result.num_val,
+        num_test=result.num_test,
+        events_train=result.events_train,
+        events_test=result.events_test,
+        majority=result.majority,
+        metrics=result.metrics,
+        prevalence_baseline=result.prevalence_baseline,
+        calibration=result.calibration,
+        thresholds=result.thresholds,
+        model_digest=result.model_digest,
+    )
+
+
+def _describe_input(name: str, columns: Collection[str]) -> ModelInput:
+    column = get_column(name, columns)
+    known = known_columns().get(column)
+    if name in _LOGARITHMS:
+        return ModelInput(name=name, kind="number", unit=_LOGARITHMS[name])
+    if name != column:
+        return ModelInput(name=name, kind="level", unit="")
+    return ModelInput(name=name, kind=known.kind if known else "number", unit=known.unit if known else "")
+
+
+def _check_inputs(held: list[str], expected: list[str], checkpoint: Path, source: Path) -> None:
+    """Refuse a checkpoint whose inputs are not those of the run, in the same order."""
+    if held == expected:
+        return
+    unknown = [name for name in held if name not in expected]
+    missing = [name for name in expected if name not in held]
+    parts = [
+        f"{what} {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+        for what, names in (("unknown", unknown), ("missing", missing))
+        if names
+    ]
+    if not parts:
+        number = next(number for number, (a, b) in enumerate(zip(held, expected, strict=True)) if a != b)
+        parts = [f"input {number + 1} is {held[number]} there and {expected[number]} in {source}"]
+    raise UserError(
+        f"{checkpoint}: features: {'; '.join(parts)}; rule: the inputs of {source}, in the same order; "
+        "restore both files from a copy, or train again in a new directory"
+    )
+
+
+def _find_difference(held: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    """Return the first key with different values; empty if there is none."""
+    first, second = _as_json(held), _as_json(expected)
+    return next((key for key in sorted({*first, *second}) if first.get(key) != second.get(key)), "")
+
+
+def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as a JSON file holds them: lists for tuples."""
+    content: dict[str, Any] = json.loads(json.dumps(values, default=repr))
+    return content

@@ -1,0 +1,118 @@
+"""The folder ``model/`` of a run: the model and what a reader must know about it, for use in another place.
+
+It holds no patient ids, scan serials, dates, paths or user names, and no hash of them. docs/files.md says what small
+numbers of patients can still tell.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hemexp.errors import UserError
+from hemexp.files.result import (
+    CONCLUSIONS,
+    INCOMPLETE,
+    LEAKAGE,
+    NO_LEAKAGE,
+    CalibrationByStage,
+    Count,
+    PrevalenceBaseline,
+    Score,
+    ThresholdScore,
+    entry,
+    load_json,
+    parse_file,
+    write_with_digest,
+)
+
+FOLDER, CARD, CHECKPOINT = "model", "model.json", "best.ckpt"
+CARD_VERSION = 1
+
+
+@dataclass(kw_only=True)
+class ModelInput:
+    """An input of a model."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    name: str = entry("name of the input")
+    kind: str = entry(
+        "kind of value, such as number, whole, binary, volume; level: 1 where a text column has this text"
+    )
+    unit: str = entry("unit; empty where it has none or the file did not state one")
+
+
+@dataclass(kw_only=True)
+class ModelCard:
+    """model.json: what a reader must know about a model."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    schema_version: int = entry("version of this format", default=CARD_VERSION)
+    conclusion: str = entry("the conclusion of the run; see result.json")
+    verdict: str = entry("the verdict of the run; see result.json")
+    caveats: list[str] = entry("codes of what a reader must know")
+    versions: dict[str, str] = entry("versions of Python, hemexp and its main packages")
+    label_definition: str = entry("the definition of the outcome in words")
+    label: dict[str, Any] = entry("the definition of the outcome")
+    features: dict[str, Any] = entry("the choice of inputs")
+    inputs: list[ModelInput] = entry("the inputs, in order")
+    model: dict[str, Any] = entry("name and settings of the model")
+    num_train: Count = entry("patients in the training part")
+    num_val: Count = entry("patients in the validation part")
+    num_test: Count = entry("patients in the test part")
+    events_train: Count = entry("training patients with the outcome")
+    events_test: Count = entry("test patients with the outcome")
+    majority: int = entry("the more frequent outcome in the training part, 1 or 0")
+    metrics: dict[str, Score] = entry("test/… and cv/… scores with 95 % intervals")
+    prevalence_baseline: PrevalenceBaseline | None = entry("scores of the training prevalence")
+    calibration: CalibrationByStage | None = entry("calibration")
+    thresholds: list[ThresholdScore] = entry("thresholds of risk")
+    model_digest: str | None = entry("digest of best.ckpt, by which another model is noticed")
+    digest: str | None = entry("digest of all other fields", default=None, compare=False)
+
+    @property
+    def input_names(self) -> list[str]:
+        """The names of the inputs, in order."""
+        return [each.name for each in self.inputs]
+
+
+def is_model_folder(path: Path) -> bool:
+    """Return whether a folder is the ``model/`` of a run or a copy of it."""
+    return (path / CARD).is_file() and not (path / "result.json").exists()
+
+
+def write_model_card(card: ModelCard, folder: Path) -> None:
+    """Write ``model.json`` into a model folder."""
+    write_with_digest(asdict(card), folder / CARD)
+
+
+def read_model_card(folder: Path) -> ModelCard:
+    """Read ``model.json`` and check it.
+
+    Raises:
+        UserError: it cannot be read, was written by another version, a field is missing or wrong, or it was changed.
+    """
+    path = folder / CARD
+    content = load_json(path)
+    version = content.get("schema_version")
+    if type(version) is not int or version != CARD_VERSION:
+        raise UserError(
+            f"{path}: schema_version is {version!r}; this version of hemexp reads {CARD_VERSION}; "
+            "use the version that wrote the file"
+        )
+    card: ModelCard = parse_file(content, path, ModelCard)
+    rules: dict[str, tuple[object, bool, str]] = {
+        "conclusion": (card.conclusion, card.conclusion in CONCLUSIONS, f"one of {', '.join(CONCLUSIONS)}"),
+        "verdict": (
+            card.verdict,
+            card.verdict.partition(":")[0] in {NO_LEAKAGE, LEAKAGE, INCOMPLETE},
+            f"{NO_LEAKAGE}, {LEAKAGE}: <which> or {INCOMPLETE}: <why>",
+        ),
+        "majority": (card.majority, card.majority in {0, 1}, "0 or 1"),
+        "num_train": (card.num_train, card.num_train > 0, "at least 1"),
+        "events_train": (card.events_train, card.events_train <= card.num_train, "at most num_train"),
+        "events_test": (card.events_test, card.events_test <= card.num_test, "at most num_test"),
+    }
+    for name, (value, holds, rule) in rules.items():
+        if not holds:
+            raise UserError(f"{path}: {name}: is {value!r}; rule: {rule}")
+    return card
