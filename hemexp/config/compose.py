@@ -82,6 +82,8 @@ def checked(config: DictConfig, name: str) -> Any:
     Raises:
         UserError: a rule is broken, or this machine does not have the device.
     """
+    if name not in SCHEMAS:
+        raise UserError(f"hydra.job.name={name}: cannot be set: it is the name of the command")
     cfg = typed(config, SCHEMAS[name])
     if isinstance(cfg, c.TrainConfig):
         sweep = OmegaConf.select(config, "hydra.mode") == RunMode.MULTIRUN

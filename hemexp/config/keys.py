@@ -15,21 +15,25 @@ from hemexp.config.section import Section
 from hemexp.errors import UserError
 
 
-def check_keys(config: DictConfig) -> None:
+def check_keys(config: DictConfig, prefix: str = "") -> None:
     """Refuse a key that no schema knows, and a key that was deleted.
+
+    Args:
+        config: all of a configuration, or a part of it.
+        prefix: what the keys of this part begin with, such as ``hydra.``.
 
     Raises:
         UserError: names the key, the nearest known keys and the rule.
     """
-    for prefix, node, known in _list_nodes(config, ""):
+    for start, node, known in _list_nodes(config, prefix):
         for name in node:
             if name not in known:
-                key = f"{prefix}{name}"
-                advice = suggest(key, [f"{path}{each}" for path, _, names in _list_nodes(config, "") for each in names])
-                raise UserError(f"{key}: there is no such key; rule: a key that --help lists; {advice}")
+                key = f"{start}{name}"
+                parts = _list_nodes(config, prefix)
+                raise UserError(describe_unknown(key, [f"{path}{each}" for path, _, names in parts for each in names]))
         for name in known:
-            if name not in node:
-                raise UserError(f"~{prefix}{name}: a key cannot be deleted; leave it out, and it has its default")
+            if node._get_node(name) is None:
+                raise UserError(f"~{start}{name}: a key cannot be deleted; leave it out, and it has its default")
 
 
 def _list_nodes(node: DictConfig, prefix: str) -> Iterator[tuple[str, DictConfig, list[str]]]:
@@ -44,8 +48,8 @@ def _list_nodes(node: DictConfig, prefix: str) -> Iterator[tuple[str, DictConfig
             yield from _list_nodes(below, f"{prefix}{name}.")
 
 
-def suggest(unknown: str, keys: list[str]) -> str:
-    """Return a suggestion for a key that the chosen configuration does not have.
+def describe_unknown(unknown: str, keys: list[str]) -> str:
+    """Return the message for a key that the chosen configuration does not have.
 
     Args:
         unknown: the key.
@@ -59,13 +63,16 @@ def suggest(unknown: str, keys: list[str]) -> str:
         if name in {item.name for item in fields(section)}
         for choice in section.NAMES
     ]
-    if choices and unknown not in keys:
-        return f"it is a key of {', '.join(choices)}; add one of these, or remove the key"
+    if choices:
+        owner = " or ".join(dict.fromkeys(choices))
+        return f"{unknown}: there is no such key here; it is a key of {owner}; add that choice, or remove the key"
     folded = {key.casefold(): key for key in keys}
     last = {key.rpartition(".")[2].casefold(): key for key in keys}
     similar = [folded[key] for key in get_close_matches(unknown.casefold(), folded, cutoff=0.8)]
     similar = similar or [last[key] for key in get_close_matches(name.casefold(), last)]
-    return f"did you mean {' or '.join(similar)}?" if similar else "--help shows all keys"
+    siblings = [key for key in keys if group and key.rpartition(".")[0] == group]
+    near = f"did you mean {' or '.join(similar)}?" if similar else f"known here: {', '.join(siblings)}" if siblings else ""
+    return f"{unknown}: there is no such key; rule: a key that --help lists{'; ' if near else ''}{near}"
 
 
 def list_sections(section: type[Section] = Section) -> list[type[Section]]:

@@ -8,7 +8,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hemexp.config.commands import PredictConfig, ReportConfig
 from hemexp.config.compose import list_keys
-from hemexp.config.keys import suggest
+from hemexp.config.keys import describe_unknown
 
 _NOT_FOR_USERS = ("To append to", "    ", "Config search path", "\tprovider=")  # first words of lines in Hydra's errors
 
@@ -22,6 +22,9 @@ def explain_error(error: Exception, schema: type[Any] | None = None) -> str:
     """
     cause = str(error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else ""
     lines = [line for line in f"{error}\n{cause}".splitlines() if line.strip() and not line.startswith(_NOT_FOR_USERS)]
+    too_large = re.search(r"full_key: (\S+)", str(error)) if isinstance(error, OverflowError) else None
+    if too_large:
+        return f"{too_large[1]}: the number is too large"
     if schema is None or not lines:
         return "\n".join(lines)
     no_key = re.search(r"(?:Error parsing override '|LexerNoViableAltException: )([^='\n]+)'?$", lines[0])
@@ -31,7 +34,7 @@ def explain_error(error: Exception, schema: type[Any] | None = None) -> str:
         return f"{no_key[1]}: settings are written KEY=VALUE, and a value with spaces in quotation marks; {suggestion}"
     unknown = re.search(r"Could not override '([\w.]+)'", lines[0])
     if unknown:
-        lines.append(suggest(unknown[1], list_keys(schema)))
+        return f"{lines[0][: unknown.start()]}{describe_unknown(unknown[1], list_keys(schema))}"
     return "\n".join(lines)
 
 

@@ -127,7 +127,7 @@ class Section:
             null = " or null" if is_optional(item) else ""
             self.require(all(map(rules.allows, values)), item.name, f"{every} {rules.range}{unit}{null}")
             if not isinstance(value, dict):
-                rule = f"{every} 0, or {SMALLEST:g} to {LARGEST:g} in size; other numbers are taken for a mistake"
+                rule = f"{every} 0, or {SMALLEST:g} to {LARGEST:g} in size; any other number is a mistake"
                 self.require(all(map(rules.is_usual, values)), item.name, rule)
 
     def require(self, holds: bool, name: str, rule: str) -> None:

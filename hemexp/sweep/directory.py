@@ -5,6 +5,7 @@ A job directory belongs to a job if its configuration hash is equal. Unmatched d
 
 import csv
 import io
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -55,7 +56,11 @@ def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
     by_name = {job.directory.name: job for job in jobs}
     for path in [path for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]:
         job = by_name.get(path.name)
-        if job is None or read_config_hash(path) != job.config_hash or not _has_same_cohort(path, job, cohorts):
+        if load_result(path) is None and (path / "DONE").is_file():
+            line = "its result.json cannot be read, so it was moved to .stale/ and the job runs again"
+            print(f"{path}: {line}", file=sys.stderr)
+            _move_to_stale(path)
+        elif job is None or read_config_hash(path) != job.config_hash or not _has_same_cohort(path, job, cohorts):
             _move_to_stale(path)
     stale = _list_stale(directory)
     for job in jobs:
@@ -105,7 +110,7 @@ def read_config_hash(directory: Path) -> str:
         return result.config_hash
     try:
         return (directory / _CONFIG_HASH).read_text(encoding="utf-8").strip()
-    except OSError:
+    except (OSError, ValueError):
         return ""
 
 
@@ -120,7 +125,8 @@ def _list_stale(directory: Path) -> dict[str, list[Path]]:
     stale = directory / STALE
     runs: dict[str, list[Path]] = {}
     for path in sorted(stale.iterdir(), reverse=True) if stale.is_dir() else []:
-        if config_hash := read_config_hash(path):
+        is_damaged = load_result(path) is None and (path / "DONE").is_file()
+        if (config_hash := read_config_hash(path)) and not is_damaged:
             runs.setdefault(config_hash, []).append(path)
     for paths in runs.values():
         paths.sort(key=lambda path: not (path / "DONE").is_file())
@@ -128,19 +134,27 @@ def _list_stale(directory: Path) -> dict[str, list[Path]]:
 
 
 def read_devices(directory: Path) -> dict[str, str]:
-    """Return the devices that the jobs of an earlier start ran on, by configuration hash."""
+    """Return the devices that the jobs of an earlier start ran on, by configuration hash.
+
+    Raises:
+        UserError: leaderboard.csv is damaged.
+    """
     try:
         with (directory / LEADERBOARD).open(encoding="utf-8", newline="") as lines:
-            return {row["config_hash"]: row["device"] for row in csv.DictReader(lines)}
-    except (OSError, KeyError):
+            return {row["config_hash"]: row["device"] or "" for row in csv.DictReader(lines)}
+    except FileNotFoundError:
         return {}
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        reason = f"the column {error} is missing" if isinstance(error, KeyError) else str(error)
+        advice = "remove the file: the sweep writes it again from the results of its jobs"
+        raise UserError(f"{directory / LEADERBOARD}: cannot be read: {reason}; {advice}") from None
 
 
 def append_timeline(directory: Path, results: Sequence[ItemResult]) -> None:
     """Append the work items of this start to ``timeline.csv``."""
     path = directory / TIMELINE
     text = io.StringIO()
-    text.write(path.read_text(encoding="utf-8") if path.is_file() else "task,jobs,device,started,ended,outcome\n")
+    text.write(path.read_text(encoding="utf-8", errors="replace") if path.is_file() else "task,jobs,device,started,ended,outcome\n")
     writer = csv.writer(text, lineterminator="\n")
     for result in results:
         numbers = " ".join(str(job.number) for job in result.item.jobs)
