@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hemexp import __version__
 from hemexp.config import PredictConfig, PrivacyConfig, ReportConfig, TrainConfig, config_hash
 from hemexp.config.compose import CONFIG_DIR, SCHEMAS, checked, quote_paths, register_schemas
+from hemexp.config.hydra_settings import check_hydra
 from hemexp.config.mistakes import explain_error
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, JobFailed, SystemFailure, UserError
 from hemexp.process import describe_error
@@ -78,6 +79,10 @@ def command(name: str) -> NoReturn:
     """
     register_schemas()
     sys.argv[1:] = quote_paths(sys.argv[1:])
+    for argument in sys.argv[1:]:
+        if argument.lstrip("+~").startswith("hydra.callbacks"):  # they check the other settings
+            print(f"error: {argument}: cannot be set; Hydra's callbacks check the configuration", file=sys.stderr)
+            sys.exit(2)
     for plugin in (HemexpLauncher, HemexpSweeper):  # Hydra does not find them in a source folder
         Plugins.instance().register(plugin)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1
@@ -88,7 +93,7 @@ def command(name: str) -> NoReturn:
         sys.exit(end.code)
     except JobFailed:
         sys.exit(1)
-    except (UserError, HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: conflicting flags
+    except (UserError, HydraException, OmegaConfBaseException, ValueError, OverflowError) as error:  # of Hydra
         _exit_with_error(error, SCHEMAS[name])
     except SystemExit as stop:
         sys.exit(2 if stop.code == 1 else stop.code)  # code 1 is an error of Hydra here: jobs raise JobExit
@@ -151,6 +156,7 @@ class PreflightCheck(Callback):
 
 
 def _check_run(config: DictConfig) -> None:
+    check_hydra(config)
     cfg = checked(config, config.hydra.job.name)
     from hemexp.files.run_directory import OutputDirectory, RunDirectory  # only here: a wrong key does not need it
 
@@ -170,16 +176,17 @@ def _check_run(config: DictConfig) -> None:
 
 
 def _check_sweep(config: DictConfig) -> None:
-    overrides = [text.lstrip("+") for text in (*config.hydra.overrides.task, *config.hydra.overrides.hydra)]
-    for text in overrides:
-        if text.startswith("output_dir="):
-            raise UserError(f"{text}: is for a single run; the directory of a sweep is hydra.sweep.dir=DIR")
-        if text.startswith("hydra.sweep.subdir="):
-            raise UserError(f"{text}: cannot be set; hydra.sweep.dir holds each job in a directory named by its number")
+    check_hydra(config)
     if "privacy" in config:
         PrivacyConfig(config.privacy.pseudonymize).keep_outside("hydra.sweep.dir", config.hydra.sweep.dir)
     if config.hydra.job.name != "train":  # the sweeper of train.py checks every job
         checked(config, config.hydra.job.name)
+        return
+    default = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "train.yaml"), resolve=False)
+    given = OmegaConf.to_container(config, resolve=False)
+    if given["output_dir"] != default["output_dir"]:  # an experiment may set it, too
+        directory = given["output_dir"]
+        raise UserError(f"output_dir={directory}: is for a single run; the directory of a sweep is hydra.sweep.dir=DIR")
 
 
 def _or_exit(check: Callable[[], None]) -> None:

@@ -1,5 +1,6 @@
 """The cohort, the outcome, the inputs and the split."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -31,7 +32,9 @@ class SyntheticDataConfig(DataConfig):
     num_unlabelled: int = key(60, "synthetic patients with a first scan only", at_least=0, at_most=10**6)
     prevalence: float = key(0.23, "expected share of synthetic patients with expansion", at_least=0.001, at_most=0.999)
     signal: float = key(1.0, "strength of the inputs' effect: 0 none, 1 realistic, 4 strong", at_least=0, at_most=20)
-    seed: int = key(2024, "seed of the synthetic cohort; the key seed is the seed of the run", at_least=0)
+    seed: int = key(
+        2024, "seed of the synthetic cohort; the key seed is the seed of the run", at_least=0, at_most=2**32 - 1
+    )
     planted_errors: bool = key(False, "plant the errors of the published workbooks in the synthetic ones")
 
     def __post_init__(self) -> None:
@@ -56,11 +59,13 @@ class LabelConfig(Section):
 class GrowthLabelConfig(LabelConfig):
     """A definition of hematoma expansion: growth of the volume since the first scan, within a time window."""
 
-    absolute_ml: Optional[float] = key(6.0, "growth that counts as expansion; null: not used", above=0, unit="mL")
-    relative: Optional[float] = key(
-        0.33, "growth that counts, as a fraction of the first volume; null: not used", above=0, at_most=10
+    absolute_ml: Optional[float] = key(
+        6.0, "growth that counts as expansion; null: not used", at_least=0.001, at_most=1000, unit="mL"
     )
-    window_hours: float = key(48.0, "time window in which a later scan counts", above=0, unit="hours")
+    relative: Optional[float] = key(
+        0.33, "growth that counts, as a fraction of the first volume; null: not used", at_least=0.001, at_most=10
+    )
+    window_hours: float = key(48.0, "time window in which a later scan counts", above=0, at_most=8760, unit="hours")
     clock: str = key("onset", "start of the window; baseline: the first scan", choices=("onset", "baseline"))
     inclusive: bool = key(True, "true: growth equal to a threshold counts (>=); false: growth must exceed it (>)")
     no_scan_in_window: str = key(
@@ -72,6 +77,8 @@ class GrowthLabelConfig(LabelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        rule = "must be letters, digits, and the signs . _ + and -; it is part of the name of a directory"
+        self.require(bool(re.fullmatch(r"[\w.+-]+", self.name)), "name", rule)
         rule = "a label needs label.absolute_ml (mL), label.relative (a fraction) or both"
         self.require(self.absolute_ml is not None or self.relative is not None, "absolute_ml", rule)
         rule = "needs new intraventricular blood on a later scan, which the tables do not hold"
@@ -98,10 +105,9 @@ class ColumnLabelConfig(LabelConfig):
     at_least: Optional[float] = key(None, "smallest number that means yes, such as 3 for the mRS")
 
     def __post_init__(self) -> None:
+        rule = "must not be empty; give the column of the outcome, label.column=NAME"
+        self.require(bool(self.column.strip()), "column", rule)
         super().__post_init__()
-        self.require(
-            bool(self.column), "column", "must not be empty; give the column of the outcome, label.column=NAME"
-        )
         one = self.positive is None or self.at_least is None
         self.require(one, "at_least", f"label.positive={self.positive} is set too; give one of the two")
 
@@ -122,10 +128,12 @@ class FeaturesConfig(Section):
     """The inputs of the model."""
 
     PREFIX: ClassVar[str] = "features"
+    NAMES: ClassVar[tuple[str, ...]] = ("paper", "admission", "minimal", "all")
     name: str = key(REQUIRED, "name of the group of inputs; it is set by features=NAME")
     clip: float = key(
-        10.0, "largest distance of an input from its training mean; larger ones are cut", above=0, unit="SD"
-    )
+        10.0, "largest distance of an input from its training mean; larger ones are cut",
+        at_least=0.1, at_most=10**6, unit="SD",
+    )  # fmt: skip
 
 
 @dataclass
@@ -170,7 +178,7 @@ class FractionSplitConfig(SplitConfig):
     """One division into training and test part."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("paper", "stratified")
-    train_fraction: float = key(0.6, "share of the patients in the training part", above=0, below=1)
+    train_fraction: float = key(0.6, "share of the patients in the training part", at_least=0.01, at_most=0.99)
 
 
 @dataclass
@@ -178,7 +186,7 @@ class KFoldSplitConfig(SplitConfig):
     """Stratified folds. One of them is the test part."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("kfold",)
-    num_folds: int = key(5, "number of folds", at_least=2)
+    num_folds: int = key(5, "number of folds", at_least=2, at_most=10_000)
     fold: int = key(0, "number of the fold that is the test part, from 0 to num_folds - 1", at_least=0)
 
     def __post_init__(self) -> None:
@@ -210,8 +218,6 @@ def resolve_data(data: DataConfig) -> DataConfig:
                 f"data.root={data.root}; remove one of the two"
             )
     root, place = Path(data.root), f"data.root={data.root}"
-    if not str(data.root).strip():
-        raise UserError("data.root=: is empty; give a file or a folder")
     if not root.exists():
         raise UserError(f"{place}: there is no such file or folder")
     kind, found = data.kind, _find_kinds(root)

@@ -3,17 +3,21 @@
 import copyreg
 import re
 from contextlib import suppress
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Optional, TypeVar
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hemexp import config as c
-from hemexp.config.section import Section
+from hemexp.config.keys import check_keys, list_sections
+from hemexp.config.section import get_key
 from hemexp.errors import UserError
 from hemexp.hardware import check_device
 
@@ -30,7 +34,6 @@ PATH_KEYS = (
     "data.root", "data.mapping", "template", "run_dir", "sweep_dir", "output_dir", "hydra.sweep.dir", "hydra.run.dir",
     "privacy.pseudonymize",
 )  # fmt: skip
-_TEXT_KEYS = ("label.column", "label.positive")  # headers and cells of a file, in any language
 T = TypeVar("T")
 
 
@@ -42,12 +45,8 @@ def register_schemas() -> None:
     copyreg.pickle(ConfigStore, lambda store: "instance")  # for a text, deepcopy returns the object itself
     OmegaConf.register_new_resolver("cohort_name", _cohort_name, replace=True)
     OmegaConf.register_new_resolver("keys_help", _keys_help, replace=True)
-    for section in _list_subclasses(Section):
+    for section in list_sections():
         store.store(group="schema", name=section.__name__.removesuffix("Config").lower(), node=section)
-
-
-def _list_subclasses(section: type[Section]) -> list[type[Section]]:
-    return [found for child in section.__subclasses__() for found in (child, *_list_subclasses(child))]
 
 
 def _cohort_name(root: str | None) -> str:
@@ -66,11 +65,12 @@ def typed(config: DictConfig, schema: type[T]) -> T:
     """Return a composed configuration as a checked object of its schema.
 
     Raises:
-        UserError: a rule is broken; the message names key, value and rule.
+        UserError: a key is unknown or a rule is broken; the message names key, value and rule.
     """
     content = config.copy()
     OmegaConf.set_struct(content, False)
     content.pop("hydra", None)
+    check_keys(content)
     built = OmegaConf.to_object(content)
     if not isinstance(built, schema):
         raise UserError("hydra.job.name: cannot be set: it is the name of the command")
@@ -83,6 +83,8 @@ def checked(config: DictConfig, name: str) -> Any:
     Raises:
         UserError: a rule is broken, or this machine does not have the device.
     """
+    if name not in SCHEMAS:
+        raise UserError(f"hydra.job.name={name}: cannot be set: it is the name of the command")
     cfg = typed(config, SCHEMAS[name])
     if isinstance(cfg, c.TrainConfig):
         sweep = OmegaConf.select(config, "hydra.mode") == RunMode.MULTIRUN
@@ -102,32 +104,54 @@ def load_config(schema: type[T], overrides: list[str] | None = None) -> T:
 
 
 def quote_paths(arguments: list[str]) -> list[str]:
-    """Quote folder names and headers, and expand ``~``; Hydra's grammar refuses Chinese characters and parentheses.
+    """Write arguments so that Hydra reads what was typed.
 
-    In a sweep, a comma separates two folders, except in the directory of the sweep.
+    Texts such as folder names and headers are quoted where Hydra would refuse them (Chinese characters, parentheses)
+    or read a number (``2024_01_02``); ``~`` is expanded. In a sweep, a comma separates two folders, except in the
+    directory of the sweep. A key with free parts, such as ``where.options``, may get new ones.
     """
     sweep = bool({"-m", "--multirun"} & set(arguments))
+    texts, free = _list_keys_of_type(str, Optional[str]), _list_keys_of_type(dict[str, Any])
     quoted = []
     for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key in PATH_KEYS:
-            names = value.split(",") if sweep and not key.startswith("hydra.") else [value]
-            argument = f"{key}={','.join(map(_quote, names))}"
-        elif key in _TEXT_KEYS:
-            argument = f"{key}={_quote(value)}"
-        elif key == "features.columns" and re.fullmatch(r"\[[^\[\]'\"]+\]", value):
-            argument = f"{key}=[{','.join(_quote(name.strip()) for name in value[1:-1].split(','))}]"
+        given, _, value = argument.partition("=")
+        name = given.lstrip("+")
+        sign = given[: len(given) - len(name)]
+        if name in PATH_KEYS or name in texts:
+            separate = sweep and name in PATH_KEYS and not name.startswith("hydra.")
+            names = value.split(",") if separate else [value]
+            argument = f"{sign}{name}={','.join(_quote(each, name) for each in names)}"
+        elif name == "features.columns" and re.fullmatch(r"\[[^\[\]'\"]+\]", value):
+            argument = f"{sign}{name}=[{','.join(_quote(each.strip(), name) for each in value[1:-1].split(','))}]"
+        elif not sign and any(name == each or name.startswith(f"{each}.") for each in free):
+            argument = f"++{argument}"
         quoted.append(argument)
     return quoted
 
 
-def _quote(name: str) -> str:
-    if name.startswith("~"):
+@cache
+def _list_keys_of_type(*types: Any) -> set[str]:
+    """Return the keys of all schemas that have one of these types and any value of it."""
+    return {
+        f"{section.PREFIX}.{item.name}".lstrip(".")
+        for section in list_sections()
+        for item in fields(section)
+        if item.type in types and not get_key(item).choices and item.name not in {"name", "kind"}
+    }
+
+
+def _quote(text: str, key: str) -> str:
+    """Return a text as Hydra must get it to read it as it is."""
+    if key in PATH_KEYS and text.startswith("~"):
         with suppress(RuntimeError):  # an unknown ~user stays as it is
-            name = str(Path(name).expanduser())
-    if re.fullmatch(r"[\w/\\.:~%@+$ -]*", name, flags=re.ASCII) or name.startswith(("'", '"')):
-        return name
-    escaped = re.sub(r'(\\*)"', r'\1\1\\"', name)  # Hydra reads backslashes before a quote as escapes
+            text = str(Path(text).expanduser())
+    if text.startswith(("'", '"')):
+        return text
+    with suppress(HydraException):
+        value = OverridesParser.create().parse_override(f"x={text}").value()
+        if value is None or value == text or (isinstance(value, bool) and key not in PATH_KEYS):
+            return text
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', text)  # Hydra reads backslashes before a quote as escapes
     return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
 
 

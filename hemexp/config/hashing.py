@@ -60,6 +60,8 @@ def _changed(section: Section) -> dict[str, Any]:
             continue
         if isinstance(value, int) and item.type in (float, Optional[float]):
             value = float(value)
+        if value == 0 and isinstance(value, float):
+            value = 0.0  # never -0.0
         default = item.default if item.default_factory is MISSING else item.default_factory()
         if value and get_key(item).is_file:
             value = hashlib.sha256(Path(value).read_bytes()).hexdigest()[:16]

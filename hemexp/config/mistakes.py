@@ -1,7 +1,6 @@
 """Error messages for mistakes on the command line."""
 
 import re
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hemexp.config.commands import PredictConfig, ReportConfig
 from hemexp.config.compose import list_keys
+from hemexp.config.keys import describe_unknown
 
-_CHOICES = {  # choices of a group, with the keys that the default choice does not have
-    "column": ("label.column", "label.positive", "label.at_least"),
-    "columns": ("features.columns",),
-    "available": ("features.min_share",),
-}
 _NOT_FOR_USERS = ("To append to", "    ", "Config search path", "\tprovider=")  # first words of lines in Hydra's errors
 
 
@@ -27,6 +22,9 @@ def explain_error(error: Exception, schema: type[Any] | None = None) -> str:
     """
     cause = str(error.__cause__) if isinstance(error.__cause__, OmegaConfBaseException) else ""
     lines = [line for line in f"{error}\n{cause}".splitlines() if line.strip() and not line.startswith(_NOT_FOR_USERS)]
+    too_large = re.search(r"full_key: (\S+)", str(error)) if isinstance(error, OverflowError) else None
+    if too_large:
+        return f"{too_large[1]}: the number is too large"
     if schema is None or not lines:
         return "\n".join(lines)
     no_key = re.search(r"(?:Error parsing override '|LexerNoViableAltException: )([^='\n]+)'?$", lines[0])
@@ -36,26 +34,8 @@ def explain_error(error: Exception, schema: type[Any] | None = None) -> str:
         return f"{no_key[1]}: settings are written KEY=VALUE, and a value with spaces in quotation marks; {suggestion}"
     unknown = re.search(r"Could not override '([\w.]+)'", lines[0])
     if unknown:
-        lines.append(_suggest(unknown[1], list_keys(schema)))
+        return f"{lines[0][: unknown.start()]}{describe_unknown(unknown[1], list_keys(schema))}"
     return "\n".join(lines)
-
-
-def _suggest(unknown: str, keys: list[str]) -> str:
-    """Return a suggestion for a key that the chosen configuration does not have.
-
-    Args:
-        unknown: the key.
-        keys: of the command with its default choices.
-    """
-    group = unknown.partition(".")[0]
-    choices = [f"{group}={choice}" for choice, found in _CHOICES.items() if unknown in found]
-    if choices:
-        return f"it is a key of {' and '.join(choices)}; add {choices[0]}"
-    if unknown in keys:
-        return f"{unknown} is a key of another choice of {group}="
-    last = {key.rpartition(".")[2]: key for key in keys}
-    similar = get_close_matches(unknown, keys, cutoff=0.8) or [last[name] for name in get_close_matches(unknown, last)]
-    return f"did you mean {' or '.join(similar)}?" if similar else "--help shows all keys"
 
 
 def _guess_key(path: str, schema: type[Any]) -> str:

@@ -4,6 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Optional
 
 from hemexp.config.section import REQUIRED, Section, key
+from hemexp.errors import UserError
+
+_NUM_INPUTS = 72  # of the paper; the size of a network is checked before the inputs of the cohort are known
+_MOST_GIB, _BYTES_PER_WEIGHT = 4, 16  # a weight, its gradient and the two moments of Adam, of 4 bytes each
+_SIZES = ("hidden_dim", "channels", "kernel_size", "embed_dim")
 
 
 @dataclass
@@ -34,6 +39,31 @@ class NetConfig(ModelConfig):
         "default", "first weights; zeros: convolutions at 0, as in the paper; all_zeros: all at 0; these never learn",
         choices=("default", "zeros", "all_zeros"),
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        needed = _BYTES_PER_WEIGHT * self._count_weights() / 2**30  # GiB
+        if needed > _MOST_GIB:
+            sizes = ", ".join(f"model.{name}={getattr(self, name)}" for name in _SIZES if hasattr(self, name))
+            raise UserError(
+                f"{sizes}: the weights of this network need {needed:,.0f} GiB of memory to train; rule: at most "
+                f"{_MOST_GIB} GiB; choose smaller numbers"
+            )
+
+    def _count_weights(self) -> int:
+        """Return the number of weights with the 72 inputs of the paper, without offsets."""
+        convolution = attention = 0
+        joined = _NUM_INPUTS
+        if isinstance(self, ConvolutionConfig | SelfAttentionConfig):
+            joined = 0
+        if isinstance(self, ConvolutionConfig):
+            first, second = self.channels
+            convolution = self.kernel_size * first * (1 + second)
+            joined += second * _NUM_INPUTS // 4
+        if isinstance(self, SelfAttentionConfig):
+            attention = 4 * self.embed_dim**2
+            joined += self.embed_dim * _NUM_INPUTS
+        return convolution + attention + joined * self.hidden_dim
 
 
 @dataclass
@@ -129,7 +159,7 @@ class Ridge2Config(EstimatorConfig):
 
     NAMES: ClassVar[tuple[str, ...]] = ("ridge2",)
     INPUTS: ClassVar[dict[str, tuple[str, ...]]] = {"ridge2": ("log_volume", "log_hours")}
-    C: float = key(1.0, "inverse strength of the penalty", above=0)
+    C: float = key(1.0, "inverse strength of the penalty", above=0, at_most=10**9)
 
 
 @dataclass
@@ -183,7 +213,7 @@ class TabularConfig(EstimatorConfig):
 
     NAMES: ClassVar[tuple[str, ...]] = ("tabm", "ft_transformer")
     lr: float = key(0.002, "learning rate of AdamW", above=0, at_most=1e30)
-    weight_decay: float = key(0.0003, "weight decay of AdamW", at_least=0)
+    weight_decay: float = key(0.0003, "weight decay of AdamW", at_least=0, at_most=1000)
     max_epochs: int = key(200, "longest training", at_least=1, unit="epochs")
     patience: int = key(16, "training stops after this long without a lower validation loss", at_least=1, unit="epochs")
     val_fraction: float = key(0.2, "share of the training part that decides when training stops", above=0, below=1)

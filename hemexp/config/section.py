@@ -15,6 +15,7 @@ from hemexp.errors import UserError
 
 _COMPARE = {"at_least": operator.ge, "above": operator.gt, "at_most": operator.le, "below": operator.lt}
 REQUIRED = MISSING  # the default of a key that has none
+SMALLEST, LARGEST = 1e-9, 1e9  # limits of the size of a number other than 0, where a key has no narrower ones
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,13 @@ class Key:
         """Return whether a value is legal."""
         in_range = all(_COMPARE[name](value, limit) for name, limit in self._limits())
         return in_range and (not self.choices or value in self.choices)
+
+    def is_usual(self, value: Any) -> bool:
+        """Return whether a number has a usual size; the limits of the key itself take precedence."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or value == 0:
+            return True
+        upper = self.at_most if self.at_most is not None else self.below
+        return abs(value) >= SMALLEST and abs(value) <= (LARGEST if upper is None else max(upper, LARGEST))
 
     def _limits(self) -> Iterator[tuple[str, float]]:
         return ((name, getattr(self, name)) for name in _COMPARE if getattr(self, name) is not None)
@@ -107,6 +115,9 @@ class Section:
                 rule = f"must be {join_or(self.NAMES)}; set it by {self.PREFIX}=NAME"
                 self.require(value in self.NAMES, "name", rule)
             values = list(_leaves(value))
+            texts = [] if isinstance(value, dict) else [leaf for leaf in values if isinstance(leaf, str)]
+            rule = f"must not be empty; give {self._dotted(item.name)}=VALUE, or leave the key out"
+            self.require(all(text.strip() for text in texts), item.name, rule)
             finite = all(math.isfinite(leaf) for leaf in values if isinstance(leaf, float))
             self.require(finite, item.name, "must be a finite number")
             nested = isinstance(value, list) and any(isinstance(each, list | dict) for each in value)
@@ -115,6 +126,9 @@ class Section:
             unit = f" {rules.unit}" if rules.unit else ""
             null = " or null" if is_optional(item) else ""
             self.require(all(map(rules.allows, values)), item.name, f"{every} {rules.range}{unit}{null}")
+            if not isinstance(value, dict):
+                rule = f"{every} 0, or {SMALLEST:g} to {LARGEST:g} in size; any other number is a mistake"
+                self.require(all(map(rules.is_usual, values)), item.name, rule)
 
     def require(self, holds: bool, name: str, rule: str) -> None:
         """Refuse the value of a key that breaks a rule.
@@ -123,7 +137,10 @@ class Section:
             UserError: names the key, its value and the rule.
         """
         if not holds:
-            raise UserError(f"{f'{self.PREFIX}.{name}'.lstrip('.')}={getattr(self, name)}: {rule}")
+            raise UserError(f"{self._dotted(name)}={getattr(self, name)}: {rule}")
+
+    def _dotted(self, name: str) -> str:
+        return f"{self.PREFIX}.{name}".lstrip(".")
 
 
 def join_or(values: tuple[Any, ...]) -> str:

@@ -87,6 +87,12 @@ class RayConfig(ClusterConfig):
         None, "GPUs of a job, such as 0.5; null: 1 if the accelerator is a GPU, else 0", at_least=0, at_most=1
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole = not self.gpus_per_job or self.gpus_per_job >= 0.001
+        self.require(whole, "gpus_per_job", "must be 0, or 0.001 to 1")
+        self.require(self.cpus_per_job >= 0.001, "cpus_per_job", "must be at least 0.001")
+
 
 @dataclass
 class SearchConfig(Section):

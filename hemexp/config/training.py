@@ -14,7 +14,7 @@ class OptimizerConfig(Section):
 
     PREFIX: ClassVar[str] = "optimizer"
     lr: float = key(0.001, "learning rate of Adam", above=0, at_most=1e30)
-    weight_decay: float = key(0.0, "L2 penalty on the weights", at_least=0)
+    weight_decay: float = key(0.0, "L2 penalty on the weights", at_least=0, at_most=1000)
 
 
 @dataclass
@@ -23,7 +23,9 @@ class TrainerConfig(Section):
 
     PREFIX: ClassVar[str] = "trainer"
     max_epochs: int = key(1000, "longest training", at_least=1, unit="epochs")
-    stop_loss: Optional[float] = key(0.001, "training stops below this training loss; null: never", at_least=0)
+    stop_loss: Optional[float] = key(
+        0.001, "training stops below this training loss; null: never", at_least=0, at_most=1
+    )
     patience: Optional[int] = key(
         None, "stop after this long without a lower loss (val/loss if any); null: never", at_least=1, unit="epochs"
     )
@@ -50,6 +52,7 @@ class TrainerConfig(Section):
         super().__post_init__()
         one = type(self.devices) is int and self.devices == 1
         index = isinstance(self.devices, list) and len(self.devices) == 1 and type(self.devices[0]) is int
+        index = index and 0 <= self.devices[0] < 1024
         rule = "a run trains on one device: must be 1, or one GPU number in a list, such as [2]"
         self.require(one or index, "devices", rule)
         rule = f"is the number of a GPU; with trainer.accelerator={self.accelerator} it must be 1"

@@ -5,6 +5,7 @@ A job directory belongs to a job if its configuration hash is equal. Unmatched d
 
 import csv
 import io
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -62,8 +63,11 @@ def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
     by_name = {job.directory.name: job for job in jobs}
     for path in [path for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]:
         job = by_name.get(path.name)
-        is_match = job is not None and read_config_hash(path) == job.config_hash and not _is_damaged(path)
-        if job is None or not is_match or not _has_same_cohort(path, job, cohorts):
+        if _is_damaged(path):
+            line = "its result.json cannot be read, so it was moved to .stale/ and the job runs again"
+            print(f"{path}: {line}", file=sys.stderr)
+            _move_to_stale(path)
+        elif job is None or read_config_hash(path) != job.config_hash or not _has_same_cohort(path, job, cohorts):
             _move_to_stale(path)
     stale = _list_stale(directory)
     for job in jobs:
@@ -138,7 +142,7 @@ def _list_stale(directory: Path) -> dict[str, list[Path]]:
 
 
 def read_devices(directory: Path) -> dict[str, str]:
-    """Return the devices that the jobs of an earlier start ran on, by configuration hash."""
+    """Return the devices that the jobs of an earlier start ran on, by configuration hash; none if the file is damaged."""
     try:
         with (directory / LEADERBOARD).open(encoding="utf-8", newline="") as lines:
             return {row["config_hash"]: row["device"] or "" for row in csv.DictReader(lines)}

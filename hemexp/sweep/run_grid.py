@@ -40,23 +40,32 @@ def sweep_grid(
     """
     job_overrides = combinations(config, arguments, params)
     shared = set.intersection(*map(set, job_overrides))
+    if len(job_overrides) == 1:
+        print("no key has several values: the sweep has one job", file=sys.stderr)
     if len(job_overrides) > _MANY_JOBS:
         print(f"checking {len(job_overrides)} configurations", file=sys.stderr)
     directory = Path(config.hydra.sweep.dir)
     jobs: list[SweepJob] = []
+    by_hash: dict[str, SweepJob] = {}
     workers: Backend | None = None
     with ExitStack() as on_refusal:
-        for number, overrides in enumerate(job_overrides):
+        for overrides in job_overrides:
+            number = len(jobs)
             varied = [override for override in overrides if override not in shared]
             try:
-                jobs.append(compose_job(config, loader, overrides, number, varied))
+                job = compose_job(config, loader, overrides, number, varied)
             except (HydraException, OmegaConfBaseException) as error:  # a wrong type, an unknown key
                 raise type(error)(f"job {number} ({' '.join(varied)}): {error}") from error.__cause__
+            same = by_hash.setdefault(job.config_hash, job)
+            if same is not job:
+                print(f"{' '.join(varied)}: is the same run as {same.title}; it runs once", file=sys.stderr)
+                continue
+            jobs.append(job)
             if number == 0 and launcher is None:
                 workers = start_workers(jobs[0].cfg, directory, len(job_overrides), on_refusal)
         if launcher is not None:
             directory.mkdir(parents=True, exist_ok=True)
-            for job_return in launcher.launch(job_overrides, initial_job_idx=0):
+            for job_return in launcher.launch([job.all_overrides for job in jobs], initial_job_idx=0):
                 _ = job_return.return_value  # raises the exception of the job
             return True
         sweep = Sweep(directory, jobs[0].cfg, workers)

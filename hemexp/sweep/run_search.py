@@ -17,6 +17,10 @@ def run_search(search: Search) -> bool:
 
     is_random = search.base.search.name == "random"
     jobs = _draw_jobs(search) if is_random else []
+    if not is_random:
+        from hemexp.sweep.study import check_journal, run_trials  # Optuna is an optional package
+
+        check_journal(search.directory)
     base = replace(search.base, evaluation=replace(search.base.evaluation, patients="train"))
     sweep = Sweep(search.directory, base)
     write_text(sweep.directory / "multirun.yaml", OmegaConf.to_yaml(search.config))
@@ -24,8 +28,6 @@ def run_search(search: Search) -> bool:
     if is_random:
         sweep.run_all(sweep.add_invalid(jobs))
     else:
-        from hemexp.sweep.study import run_trials  # Optuna is an optional package
-
         run_trials(search, sweep)
     return sweep.finish(*report_test_part(search, sweep.jobs, sweep.statuses, sweep.stopped))
 

@@ -4,6 +4,7 @@ The study is a journal in ``study.log`` in the directory of the sweep. Workers w
 lost when a process is killed.
 """
 
+import json
 import math
 import os
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from hemexp.config import LOWER_IS_BETTER
+from hemexp.errors import UserError
 from hemexp.files.writing import write_json
 from hemexp.sweep.backends.pruning import JOURNAL, TRIAL, open_storage
 from hemexp.sweep.controller import Sweep
@@ -110,6 +112,24 @@ def _build_distributions(space: Space) -> dict[str, BaseDistribution]:
     return distributions
 
 
+def check_journal(directory: Path) -> None:
+    """Repair the journal of an earlier start, and refuse one that was edited or damaged.
+
+    Raises:
+        UserError: a line is not a record of Optuna.
+    """
+    repair_journal(directory)
+    journal = directory / JOURNAL
+    for number, line in enumerate(journal.read_bytes().splitlines() if journal.is_file() else [], start=1):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict) or "op_code" not in record:
+            rule = "rule: each line is a record of Optuna; restore the file, or choose a new directory"
+            raise UserError(f"{journal}: line {number} is damaged; {rule}")
+
+
 def repair_journal(directory: Path) -> None:
     """Remove an incomplete last line, as a full disk leaves it: Optuna would not read the lines after it."""
     journal = directory / JOURNAL
@@ -125,7 +145,6 @@ def run_trials(search: Search, sweep: Sweep) -> None:
 
     A job that was lost or interrupted in an earlier start runs again; a job that is done or pruned does not.
     """
-    repair_journal(search.directory)
     studies = [Study(search, fold_index) for fold_index in range(len(search.folds))]
     known = {number: trial for study in studies for number, trial in sorted(study.trials.items())}
     jobs = [search.build_job(number, trial.params) for number, trial in known.items()]

@@ -58,7 +58,7 @@ def test_defaults_are_the_papers_system():
         ("model.channels=[8]", ["model.channels=[8]", "two"]),
         ("model.channels=[8,0]", ["model.channels=[8, 0]", "each", "1 to 65536"]),
         ("data.planted_errors=true data.num_patients=4", ["data.num_patients=4", "at least 5"]),
-        ("label.absolute_ml=0", ["label.absolute_ml=0.0", "above 0 mL or null"]),
+        ("label.absolute_ml=0", ["label.absolute_ml=0.0", "0.001 to 1000 mL or null"]),
         ("tags=[[a]]", ["tags=[['a']]", "a single value"]),
         ("where.name=ray", ["where.name=ray", "must be local", "where=NAME"]),
         ("model.init=ones", ["model.init=ones", "all_zeros"]),

@@ -83,7 +83,7 @@ def test_the_help_shows_every_choice_with_its_help(group: str):
 def test_the_help_shows_default_unit_and_range():
     text = help_of("train")
     assert re.search(r"  optimizer\.lr=0\.001 +learning rate of Adam \[above 0 and at most 1e\+30\]", text)
-    assert re.search(r"  label\.window_hours=48\.0 +time window .* \[hours; above 0\]", text)
+    assert re.search(r"  label\.window_hours=48\.0 +time window .* \[hours; above 0 and at most 8760\]", text)
     assert re.search(r"  trainer\.batch_size=null +patients .* \[at least 1 or null\]", text)
 
 

@@ -1,13 +1,13 @@
 """The jobs of a grid: every combination of the swept values."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from hemexp.errors import UserError
+from hemexp.sweep.plan.overrides import list_values, read_overrides
 
 # keys with one value for the whole sweep
 _NOT_SWEPT = ("where", "search", "logger", "tags", "output_dir", "trainer.accelerator", "trainer.devices")
@@ -24,17 +24,18 @@ def combinations(config: DictConfig, arguments: Sequence[str], params: dict[str,
     Raises:
         UserError: a swept key must have one value for the whole sweep, or an interval is given.
     """
-    given = list(arguments)
-    keys = {argument.split("=")[0].lstrip("+~") for argument in given}
-    given += [f"{key}={value}" for key, value in params.items() if key not in keys]
-    overrides = OverridesParser.create().parse_overrides(given)
-    for override in overrides:
-        key = override.key_or_group
+    choices = []
+    for override in read_overrides(arguments, params):
+        key, line = override.key_or_group, override.input_line
+        if not override.is_sweep_override():
+            choices.append([str(line)])
+            continue
         if override.is_interval_sweep():
-            raise UserError(
-                f"{override.input_line}: a grid cannot sweep an interval; list values, or add search=random (or tpe)"
-            )
-        if override.is_sweep_override() and any(key == name or key.startswith(f"{name}.") for name in _NOT_SWEPT):
-            raise UserError(f"{override.input_line}: {key} cannot be swept: give one value for the whole sweep")
-    (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-    return [list(job_overrides) for job_overrides in batch]
+            raise UserError(f"{line}: a grid cannot sweep an interval; list values, or add search=random (or tpe)")
+        if any(key == name or key.startswith(f"{name}.") for name in _NOT_SWEPT):
+            raise UserError(f"{line}: {key} cannot be swept: give one value for the whole sweep")
+        values = list_values(override)
+        if not values:
+            raise UserError(f"{line}: holds no value; give at least one")
+        choices.append([f"{override.get_key_element()}={value}" for value in values])
+    return [list(job_overrides) for job_overrides in product(*choices)]

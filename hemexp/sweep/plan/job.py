@@ -12,6 +12,13 @@ from hemexp.config import TrainConfig, config_hash
 from hemexp.config.compose import checked
 from hemexp.errors import UserError
 
+# what a sweep has once for all its jobs
+_SHARED = (
+    "where", "search", "trainer.accelerator", "trainer.devices", "hydra.runtime.choices.hydra/launcher",
+    "hydra.runtime.choices.hydra/sweeper", "hydra.sweeper.params", "hydra.sweep.dir",
+)  # fmt: skip
+_LONGEST = 100  # characters of a value in a message
+
 
 @dataclass(frozen=True)
 class SweepJob:
@@ -23,6 +30,7 @@ class SweepJob:
         overrides: the overrides that differ between jobs, as ``key=value``.
         cfg: the checked configuration.
         hydra_files: the content of each file of ``.hydra/``, by name.
+        all_overrides: the overrides of the job, as Hydra reads them.
         invalid: the rule that the configuration breaks; such a job counts as failed and has no directory.
     """
 
@@ -32,6 +40,7 @@ class SweepJob:
     cfg: TrainConfig
     hydra_files: dict[str, str]
     invalid: str = ""
+    all_overrides: tuple[str, ...] = ()
 
     @property
     def config_hash(self) -> str:
@@ -62,7 +71,7 @@ def compose_job(
         varied: the overrides that differ between jobs.
 
     Raises:
-        UserError: the configuration breaks a rule; the message begins with the job and its overrides.
+        UserError: the configuration breaks a rule, or sets what all jobs share; the message begins with the job and its overrides.
     """
     varied = filter_overrides(list(varied))
     directory = Path(config.hydra.sweep.dir) / str(number)
@@ -72,6 +81,7 @@ def compose_job(
             composed.hydra.job.id = composed.hydra.job.num = number
             composed.hydra.runtime.output_dir = str(directory)
         cfg = checked(composed, "train")
+        _check_shared(config, composed)
     except UserError as error:
         raise UserError(f"job {number} ({' '.join(varied)}): {error}") from None
     keys = [key for key in composed if key != "hydra"]
@@ -80,4 +90,21 @@ def compose_job(
         "hydra.yaml": OmegaConf.to_yaml(OmegaConf.masked_copy(composed, "hydra")),
         "overrides.yaml": OmegaConf.to_yaml(composed.hydra.overrides.task),
     }
-    return SweepJob(number, directory, tuple(varied), cfg, files)
+    return SweepJob(number, directory, tuple(varied), cfg, files, all_overrides=tuple(overrides))
+
+
+def _check_shared(config: DictConfig, composed: DictConfig) -> None:
+    """Refuse a job that sets what the whole sweep has once, as a swept experiment can: the sweep would ignore it."""
+    for key in _SHARED:
+        one, other = (OmegaConf.select(node, key) for node in (config, composed))
+        if one != other:
+            name = key.removeprefix("hydra.runtime.choices.")
+            raise UserError(
+                f"{name}={_shorten(other)}: a job cannot set it, because the sweep has {name}={_shorten(one)}; give one "
+                "value for the whole sweep, on the command line"
+            )
+
+
+def _shorten(value: Any) -> str:
+    text = str(OmegaConf.to_container(value)) if OmegaConf.is_config(value) else str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."

@@ -4,8 +4,10 @@ Scores within the training part choose the settings. The test part is used for t
 """
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,17 +16,29 @@ import numpy as np
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import TypeAdapter, ValidationError
 
 from hemexp.config import KFoldSplitConfig, TrainConfig, hashed_values
 from hemexp.config.compose import checked
 from hemexp.errors import UserError
 from hemexp.files.writing import write_json
 from hemexp.sweep.plan.job import SweepJob, compose_job
-from hemexp.sweep.plan.space import OUTER_FOLD, Interval, Space, Value, parse_space
+from hemexp.sweep.plan.space import OUTER_FOLD, Choices, Interval, Space, Value, parse_space
 
 IDENTITY = "search.json"
 _TRAINING_PART_ONLY = "evaluation.patients=train"
 _MAX_REPEATED_DRAWS = 1000  # draws in a row without a new setting, after which the space counts as exhausted
+
+
+@dataclass
+class _Identity:
+    """The content of ``search.json``: see `Search.identity`; and the number of jobs at each report."""
+
+    search: dict[str, str | int]
+    space: dict[str, str]
+    folds: str
+    settings: dict[str, Any]
+    reports: list[int] = field(default_factory=list)
 
 
 class Search:
@@ -51,9 +65,15 @@ class Search:
         # each fold of the outer loop has its separate search
         self.folds: tuple[int | None, ...] = self.space.folds or (None,)
         # Hydra raises for an unknown key or a wrong type; settings that break a rule fail alone, as a trial
+        hashes: dict[str, dict[str, Value]] = {}
+        equal: list[tuple[dict[str, Value], dict[str, Value]]] = []
         for values in self.space.corners():
             with suppress(UserError):
-                self._compose(0, self.folds[0], values)
+                same = hashes.setdefault(self._compose(0, self.folds[0], values).config_hash, values)
+                equal.append((values, same))
+        for values, same in equal:
+            if same is not values:
+                self._drop_same(values, same)
         self._check_bounds()
         # the number of finished jobs at each report of the test part
         self.reports: list[int] = self._read_reports()
@@ -83,6 +103,16 @@ class Search:
         if search.name == "tpe" and find_spec("optuna") is None:
             raise UserError('search=tpe: needs optuna, which is not installed; pip install "hemexp[search]"')
 
+    def _drop_same(self, values: Mapping[str, Value], same: Mapping[str, Value]) -> None:
+        """Drop a value that is the same run as an earlier one, such as ``0.0`` beside ``0``, and print a line."""
+        key = next(key for key in values if values[key] != same[key])
+        setting, value = self.space.settings[key], values[key]
+        left = tuple(text for text in setting.values if text != value) if isinstance(setting, Choices) else ()
+        if len(left) < 2:
+            raise UserError(f"{key}={setting}: the values are one and the same run; a search needs two or more")
+        print(f"{key}={value}: is the same run as {key}={same[key]}; it is tried once", file=sys.stderr)
+        self.space = replace(self.space, settings={**self.space.settings, key: Choices(left)})
+
     def _check_bounds(self) -> None:
         """Refuse an interval with a bound outside the legal range, where the other settings break no rule.
 
@@ -99,11 +129,21 @@ class Search:
 
     def _read_reports(self) -> list[int]:
         """Return the reports of this search so far; refuse a directory that holds another search."""
+        path = self.directory / IDENTITY
         try:
-            earlier = json.loads((self.directory / IDENTITY).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            earlier = asdict(TypeAdapter(_Identity).validate_json(path.read_bytes()))
+        except FileNotFoundError:
             return []
-        reports: list[int] = earlier.pop("reports", [])
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise UserError(
+                f"{path}: is not as train.py writes it: {f'{place}: ' if place else ''}{first['msg']}; rule: the space of "
+                "the search and the number of its reports; restore the file, or choose a new directory"
+            ) from None
+        reports: list[int] = earlier.pop("reports")
         before, now = _flatten(earlier), _flatten(json.loads(json.dumps(self.identity)))
         differences = [
             f"{key}={before.get(key, 'default')} there, {now.get(key, 'default')} here"

@@ -1,6 +1,5 @@
 """The space of a search: the swept keys, each with its values or its interval."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +7,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Transformer
+from hydra.core.override_parser.types import IntervalSweep, Override
 
 from hemexp.errors import UserError
+from hemexp.sweep.plan.overrides import list_values, read_overrides
 
 OUTER_FOLD = "split.fold"  # a swept split.fold is the outer loop of a nested cross-validation
 _NOT_SEARCHED = {  # keys by the reason
@@ -72,9 +71,15 @@ class Interval:
         return min(max(round(drawn), int(self.low)), int(self.high)) if self.is_integer else float(drawn)
 
     def __str__(self) -> str:
-        bounds = f"interval({self.low:g},{self.high:g})"
+        bounds = f"interval({_exact(self.low)},{_exact(self.high)})"
         text = f"int({bounds})" if self.is_integer else bounds
         return f"tag(log,{text})" if self.log else text
+
+
+def _exact(number: float) -> str:
+    """Return a number in its shortest form that reads back to the same number."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
 
 
 @dataclass(frozen=True)
@@ -131,11 +136,7 @@ def parse_space(arguments: Sequence[str], params: Mapping[str, Any]) -> Space:
     Raises:
         UserError: no key is swept, or a key cannot be searched.
     """
-    typed = OverridesParser.create().parse_overrides(list(arguments))
-    given = {override.get_key_element().lstrip("+~") for override in typed}
-    lines = [f"{key}={json.dumps(value) if isinstance(value, bool | None) else value}" for key, value in params.items()]
-    from_params = OverridesParser.create().parse_overrides(lines)
-    overrides = [*(override for override in from_params if override.key_or_group not in given), *typed]
+    overrides = read_overrides(arguments, params)
     swept = {override.get_key_element(): override for override in overrides if override.is_sweep_override()}
     outer = swept.pop(OUTER_FOLD, None)
     if not swept:
@@ -164,7 +165,7 @@ def _parse_setting(override: Override) -> Choices | Interval:
     if not isinstance(value, IntervalSweep):
         if tags:
             raise UserError(f"{line}: a tag is allowed for an interval only, as in tag(log, interval(1e-4,1e-2))")
-        return Choices(_parse_values(override))
+        return Choices(tuple(dict.fromkeys(list_values(override))))
     if tags - {"log"}:
         raise UserError(f"{line}: unknown tag {', '.join(sorted(tags - {'log'}))}; the only tag is log")
     low, high = value.start, value.end
@@ -177,16 +178,7 @@ def _parse_setting(override: Override) -> Choices | Interval:
     return Interval(low, high, bool(tags))
 
 
-def _parse_values(override: Override) -> tuple[str, ...]:
-    """Return the values of a choice or a range as written on the command line, without repetition."""
-    value = override.value()
-    if not isinstance(value, ChoiceSweep | RangeSweep):
-        raise UserError(f"{override.input_line}: cannot be searched; give a list, range() or interval()")
-    values = value.list if isinstance(value, ChoiceSweep) else value.range()
-    return tuple(dict.fromkeys(str(Transformer.str(element)) for element in values))
-
-
 def _parse_folds(override: Override) -> tuple[int, ...]:
-    if override.is_interval_sweep() or not all(value.isdecimal() for value in _parse_values(override)):
+    if override.is_interval_sweep() or not all(value.isdecimal() for value in list_values(override)):
         raise UserError(f"{override.input_line}: outer folds must be numbers, such as {OUTER_FOLD}=0,1,2,3,4")
-    return tuple(map(int, _parse_values(override)))
+    return tuple(dict.fromkeys(map(int, list_values(override))))

@@ -1,0 +1,76 @@
+"""The settings of Hydra that a user may change; the others are refused, because they have no effect or break a run."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from hemexp.config.keys import check_keys
+from hemexp.errors import UserError
+
+_MAY_BE_SET = (
+    "hydra.sweep.dir", "hydra.mode", "hydra.verbose", "hydra.searchpath", "hydra.help", "hydra.hydra_help",
+    "hydra.sweeper", "hydra.launcher", "hydra.job_logging", "hydra.hydra_logging",
+    "hydra.job.env_set", "hydra.job.env_copy",
+)  # fmt: skip
+_FIXED = {  # by key, the value that the program relies on, and what to do instead
+    "job.chdir": (False, "paths start at the folder of the caller; go to a folder before you start the command"),
+    "output_subdir": (".hydra", "the files of .hydra/ belong to every run"),
+    "run.dir": ("${output_dir}", "set the directory of a single run by output_dir=DIR"),
+    "sweep.subdir": (
+        "${hydra.job.num}", "hydra.sweep.dir=DIR holds each job in a directory that is named by its number"
+    ),
+    "callbacks.preflight_check._target_": ("hemexp.cli.PreflightCheck", "it checks the configuration"),
+}  # fmt: skip
+_FOR_SWEEPS = (
+    "hydra.sweep.", "hydra.sweeper.", "hydra.launcher.", "hydra/sweeper=", "hydra/launcher=", "where=", "where.",
+    "search.",
+)  # fmt: skip
+_FOR_A_SEARCH = ("search.num_trials=", "search.seed=")
+
+
+def check_hydra(config: DictConfig) -> None:
+    """Refuse settings of Hydra that have no effect, or that change what a command relies on.
+
+    Args:
+        config: composed, with its node ``hydra``.
+
+    Raises:
+        UserError: names the setting and the rule.
+    """
+    hydra = config.hydra
+    for part in ("job", "run", "sweep", "sweeper", "launcher"):
+        check_keys(hydra[part], f"hydra.{part}.")
+    for text in hydra.overrides.hydra:
+        name = text.lstrip("+~").partition("=")[0].replace("/", ".").partition("@")[0]
+        if name in {f"hydra.{key}" for key in _FIXED}:
+            continue  # refused below, if the value differs
+        if not any(name == known or name.startswith(f"{known}.") for known in _MAY_BE_SET):
+            raise UserError(f"{text}: cannot be set; rule: of Hydra's settings only {', '.join(_MAY_BE_SET)}")
+    raw: Any = OmegaConf.to_container(hydra, resolve=False)
+    for key, (value, advice) in _FIXED.items():
+        given: Any = raw
+        for part in key.split("."):
+            given = given.get(part) if isinstance(given, dict) else None
+        if given != value and not (key == "job.chdir" and given is None):
+            shown = str(given).lower() if isinstance(given, bool) or given is None else given
+            raise UserError(f"hydra.{key}={'null' if given is None else shown}: cannot be changed: {advice}")
+    if not str(hydra.sweep.dir or "").strip():
+        raise UserError("hydra.sweep.dir=: must not be empty; give hydra.sweep.dir=DIR, or leave the key out")
+    typed = [text.lstrip("+~") for text in (*hydra.overrides.task, *hydra.overrides.hydra)]
+    if hydra.mode == RunMode.MULTIRUN:
+        _check_sweep(config, typed)
+    else:
+        only = next((text for text in typed if text.startswith(_FOR_SWEEPS) and text != "where=local"), None)
+        if only is not None:
+            raise UserError(f"{only}: has no effect on a single run; add -m for a sweep, or remove it")
+
+
+def _check_sweep(config: DictConfig, typed: list[str]) -> None:
+    """Refuse what a sweep would ignore."""
+    for text in typed:
+        if text.startswith("output_dir="):
+            raise UserError(f"{text}: is for a single run; the directory of a sweep is hydra.sweep.dir=DIR")
+        if text.startswith(_FOR_A_SEARCH) and config.search.name == "grid":
+            raise UserError(f"{text}: has no effect on search=grid; add search=random or search=tpe, or remove it")
