@@ -17,6 +17,7 @@ from hemexp.cohort.headers import holds_text
 from hemexp.cohort.mapping.mapping import Mapping, OpenQuestions, read_mapping
 from hemexp.cohort.mapping.match import is_used, match_sheets
 from hemexp.cohort.mapping.questions import apply_answers
+from hemexp.cohort.same_patient import warn_same_patients
 from hemexp.cohort.scans.assemble import assemble
 from hemexp.cohort.scans.published import check_columns, check_tidy, check_workbooks
 from hemexp.cohort.tables.files import find_files, read_sheets
@@ -35,6 +36,7 @@ class Cohort:
         is_simulated: whether its files are marked as simulated.
         own_inputs: columns of `scans` that the mapping names as the user's own inputs.
         mapping: which column of which file holds what.
+        same_patients: pairs of positions in `patients` that are one person by their measurements.
     """
 
     scans: pd.DataFrame
@@ -44,6 +46,7 @@ class Cohort:
     is_simulated: bool = False
     own_inputs: tuple[str, ...] = ()
     mapping: Mapping | None = None
+    same_patients: tuple[tuple[int, int], ...] = ()
 
     @cached_property
     def patients(self) -> pd.DataFrame:
@@ -157,8 +160,11 @@ def _read(data: DataConfig, best_auroc: float | None = None) -> Cohort:
         scans = assembled.scans.astype(types).copy()
         check_scans(scans, assembled.locate, findings, data.kind != "mapped")
         scans = scans[[name for name in scans if name in SCAN_KEYS or scans[name].notna().any()]]
+        same_patients = tuple(warn_same_patients(scans, assembled.locate, findings))
     except CohortError as error:
         error.mapping = mapping  # so that prepare.py can show it
         raise
     is_simulated = any(sheet.simulated or SIMULATED in sheet.header for sheet in sheets)
-    return Cohort(scans, findings, assembled.locate, best_auroc, is_simulated, assembled.own_inputs, mapping)
+    return Cohort(
+        scans, findings, assembled.locate, best_auroc, is_simulated, assembled.own_inputs, mapping, same_patients
+    )
