@@ -81,6 +81,11 @@ class PredictConfig(Section):
     )
     output_dir: str = key(REQUIRED, "directory for the predictions; new, or written by an earlier predict.py")
     privacy: PrivacyConfig = key(PrivacyConfig, "the names of patients in the files that are written")
+    recognize: str = key(
+        "measurements",
+        "what recognizes the run's own patients: the scan serial, or enough equal measurements; the serial (ids); nothing",
+        choices=("measurements", "ids", "off"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,7 +7,6 @@ that the schema declares as a dictionary, such as ``where.options``, may hold an
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -56,7 +55,7 @@ def describe_unknown(unknown: str, keys: list[str]) -> str:
         keys: of the command.
     """
     group, _, name = unknown.rpartition(".")
-    owners = [section for section in list_sections() if section.PREFIX == group and section.NAMES]
+    owners = [section for section in list_sections() if group == section.PREFIX and section.NAMES]
     choices = [
         f"{group}={choice}"
         for section in owners
