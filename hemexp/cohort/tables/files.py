@@ -108,6 +108,8 @@ def read_sheets(paths: list[Path], is_text: Callable[[str], bool], findings: Fin
 
 
 def _read(path: Path, is_text: Callable[[str], bool], findings: Findings) -> list[Sheet]:
+    if any("\ud800" <= letter <= "\udfff" for letter in path.name):  # bytes of a name that are not UTF-8
+        raise ValueError("the name of the file is not text in UTF-8; rename the file")
     with path.open("rb") as file:
         head = file.read(4096)
     if not head.strip(_IGNORED):
