@@ -78,7 +78,9 @@ def _warn_unread(root: Path, paths: list[Path], kind: str, findings: Findings) -
                 unread += [f"{folder.name}/{name}" for name in tables]
     if unread:
         names = ", ".join(unread[:_SHOWN]) + (f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else "")
-        rule = "the published workbooks" if kind == "workbook" else "the files of the folder itself"
+        rule = (
+            "the published workbooks of the folder itself" if kind == "workbook" else "the files of the folder itself"
+        )
         message = f"not read: {names}; rule: {rule}; move or rename the files if they belong to the cohort"
         findings.warn("unread_file", Cell(unread[0]), message, value=len(unread))
 
