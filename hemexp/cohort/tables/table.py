@@ -28,7 +28,9 @@ FORMULA_ERRORS = (
     "#GETTING_DATA",
 )
 _SHARE = 0.6  # of the columns that have a text in the row of headers; titles and notes above have fewer
-_ZERO_WIDTH = re.compile("[\u200b-\u200d\u2060\ufeff]")
+_INVISIBLE = re.compile(  # characters of zero width, of the direction of text, and control characters
+    "[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]"
+)
 Range = tuple[tuple[int, int], tuple[int, int]]  # first and last cell of merged cells, each (row, column)
 
 
@@ -72,7 +74,7 @@ def header_text(cell: object) -> str:
         cell = int(cell)
     if isinstance(cell, dt.datetime) and cell.time() == dt.time():
         cell = cell.date()
-    return " ".join(_ZERO_WIDTH.sub("", str(cell)).split())
+    return " ".join(_INVISIBLE.sub("", str(cell)).split())
 
 
 def _is_label(cell: object) -> bool:
@@ -133,6 +135,8 @@ def build_sheet(
 ) -> Sheet:
     """Return a table without its blank rows; cells in columns without a header are not read, with a warning.
 
+    Columns without a header that follow the last header are left out.
+
     A first column without a header is kept where it has a value in most rows: it may hold the patient ids.
 
     Args:
@@ -147,12 +151,15 @@ def build_sheet(
     filled = _filled_rows(columns)
     first = next((j for j, column in enumerate(columns) if header[j] or column.notna().any()), 0)
     may_be_id = columns[first].notna().sum() >= 0.5 * filled.sum()
+    width = 1 + max((j for j, text in enumerate(header) if text), default=first)
     stray: list[Cell] = []
     for j, column in enumerate(columns):
         if not header[j] and not (j == first and may_be_id):
             rows = np.flatnonzero(column.notna())
             stray += [Cell(file, name, header_row + 2 + int(row), column_letter(j)) for row in rows]
-            columns[j] = pd.Series(np.nan, index=column.index)
+            if j < width:
+                columns[j] = pd.Series(np.nan, index=column.index)
+    header, columns = header[:width], columns[:width]  # a stray cell may be in the last column of the program
     if stray:
         message = f"{count_cells(stray)} in columns without a header are not read; rule: every column has a header"
         findings.add("warning", "stray_cells", stray[0], f"{message}; add the headers", others=stray[1:])
