@@ -70,7 +70,10 @@ def typed(config: DictConfig, schema: type[T]) -> T:
     OmegaConf.set_struct(content, False)
     content.pop("hydra", None)
     check_keys(content)
-    built = OmegaConf.to_object(content)
+    try:
+        built = OmegaConf.to_object(content)
+    except OSError as error:  # such as a name that is too long for any folder
+        raise UserError(f"{str(error.filename)[:200]}: cannot be used: {error.strerror}") from None
     if not isinstance(built, schema):
         raise UserError("hydra.job.name: cannot be set: it is the name of the command")
     return built
