@@ -32,7 +32,9 @@ class SyntheticDataConfig(DataConfig):
     num_unlabelled: int = key(60, "synthetic patients with a first scan only", at_least=0, at_most=10**6)
     prevalence: float = key(0.23, "expected share of synthetic patients with expansion", at_least=0.001, at_most=0.999)
     signal: float = key(1.0, "strength of the inputs' effect: 0 none, 1 realistic, 4 strong", at_least=0, at_most=20)
-    seed: int = key(2024, "seed of the synthetic cohort; the key seed is the seed of the run", at_least=0, at_most=2**32 - 1)
+    seed: int = key(
+        2024, "seed of the synthetic cohort; the key seed is the seed of the run", at_least=0, at_most=2**32 - 1
+    )
     planted_errors: bool = key(False, "plant the errors of the published workbooks in the synthetic ones")
 
     def __post_init__(self) -> None:

@@ -1,6 +1,5 @@
 """The settings of Hydra that a user may change; the others are refused, because they have no effect or break a run."""
 
-from pathlib import Path
 from typing import Any
 
 from hydra.types import RunMode

@@ -7,7 +7,6 @@ that the schema declares as a dictionary, such as ``where.options``, may hold an
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -56,7 +55,7 @@ def describe_unknown(unknown: str, keys: list[str]) -> str:
         keys: of the command.
     """
     group, _, name = unknown.rpartition(".")
-    owners = [section for section in list_sections() if section.PREFIX == group and section.NAMES]
+    owners = [section for section in list_sections() if group == section.PREFIX and section.NAMES]
     choices = [
         f"{group}={choice}"
         for section in owners
@@ -71,7 +70,9 @@ def describe_unknown(unknown: str, keys: list[str]) -> str:
     similar = [folded[key] for key in get_close_matches(unknown.casefold(), folded, cutoff=0.8)]
     similar = similar or [last[key] for key in get_close_matches(name.casefold(), last)]
     siblings = [key for key in keys if group and key.rpartition(".")[0] == group]
-    near = f"did you mean {' or '.join(similar)}?" if similar else f"known here: {', '.join(siblings)}" if siblings else ""
+    near = (
+        f"did you mean {' or '.join(similar)}?" if similar else f"known here: {', '.join(siblings)}" if siblings else ""
+    )
     return f"{unknown}: there is no such key; rule: a key that --help lists{'; ' if near else ''}{near}"
 
 

@@ -23,7 +23,9 @@ class TrainerConfig(Section):
 
     PREFIX: ClassVar[str] = "trainer"
     max_epochs: int = key(1000, "longest training", at_least=1, unit="epochs")
-    stop_loss: Optional[float] = key(0.001, "training stops below this training loss; null: never", at_least=0, at_most=1)
+    stop_loss: Optional[float] = key(
+        0.001, "training stops below this training loss; null: never", at_least=0, at_most=1
+    )
     patience: Optional[int] = key(
         None, "stop after this long without a lower loss (val/loss if any); null: never", at_least=1, unit="epochs"
     )

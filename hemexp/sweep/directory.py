@@ -154,7 +154,11 @@ def append_timeline(directory: Path, results: Sequence[ItemResult]) -> None:
     """Append the work items of this start to ``timeline.csv``."""
     path = directory / TIMELINE
     text = io.StringIO()
-    text.write(path.read_text(encoding="utf-8", errors="replace") if path.is_file() else "task,jobs,device,started,ended,outcome\n")
+    text.write(
+        path.read_text(encoding="utf-8", errors="replace")
+        if path.is_file()
+        else "task,jobs,device,started,ended,outcome\n"
+    )
     writer = csv.writer(text, lineterminator="\n")
     for result in results:
         numbers = " ".join(str(job.number) for job in result.item.jobs)

@@ -16,7 +16,7 @@ from hemexp.errors import UserError
 from hemexp.files.result import BETTER, CONCLUSIONS, LEAKAGE, WORSE, ComparedModel
 from hemexp.files.writing import write_csv
 from hemexp.sweep.controller import Sweep, get_ending_signals
-from hemexp.sweep.directory import create_run_dir, open_sweep, reconcile, record_failure
+from hemexp.sweep.directory import create_run_dir, open_sweep, read_devices, reconcile, record_failure
 from hemexp.sweep.plan.cost import count_epochs, estimate_cost, get_batch_key
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.results.job_result import JobStatus
@@ -274,3 +274,22 @@ def test_the_notes_begin_with_the_conclusion_of_the_best_job_and_name_a_leak(tmp
     conclusion, verdict = first_notes(conclusion=WORSE, verdict=f"{LEAKAGE}: test patients")
     assert conclusion == "the best job, job 0, is worse than a baseline"
     assert verdict == "verdict of job 0: LEAKAGE: test patients"
+
+
+def test_a_finished_job_with_a_damaged_result_is_moved_away_and_runs_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    job = build_job(0, 0, tmp_path)
+    finish(job)
+    (job.directory / "result.json").write_text('{"status": ')
+    assert reconcile(tmp_path, [job]) == [job]
+    assert "result.json cannot be read" in capsys.readouterr().err
+    assert len(list((tmp_path / ".stale").iterdir())) == 1
+    assert reconcile(tmp_path, [job]) == [job]
+
+
+@pytest.mark.parametrize("content", [b"job,device\n0,cpu\n", b"config_hash,device\n\xff\xfe,cpu\n"])
+def test_a_damaged_leaderboard_is_named(content: bytes, tmp_path: Path):
+    (tmp_path / "leaderboard.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"leaderboard\.csv: cannot be read: .*remove the file"):
+        read_devices(tmp_path)

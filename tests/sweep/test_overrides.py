@@ -38,7 +38,10 @@ def plan(*arguments: str, params: dict[str, Any] | None = None) -> list[SweepJob
     [
         {"optimizer.lr": ("1e-3,3e-4", [0.001, 0.0003]), "seed": ("range(2)", [0, 1])},
         {"trainer.patience": ("null,5", [None, 5]), "label.inclusive": ("true,false", [True, False])},
-        {"model.channels": ("[8,8],[4,16]", [[8, 8], [4, 16]]), "model.init": ("zeros,'default'", ["zeros", "default"])},
+        {
+            "model.channels": ("[8,8],[4,16]", [[8, 8], [4, 16]]),
+            "model.init": ("zeros,'default'", ["zeros", "default"]),
+        },
         {"model.dropout": ("range(0,0.3,0.1)", [0.0, 0.1, 0.2]), "++seed": ("choice(4,3)", [4, 3])},
     ],
 )
@@ -57,7 +60,9 @@ def test_headers_in_quotation_marks_can_be_swept():
 def test_what_an_experiment_sweeps_has_the_values_of_its_file():
     params = {"trainer.patience": None, "label.inclusive": False, "model.channels": [8, 8], "seed": "1,2"}
     jobs = plan(params=params)
-    assert [(job.cfg.trainer.patience, job.cfg.label.inclusive, job.cfg.model.channels, job.cfg.seed) for job in jobs] == [
+    assert [
+        (job.cfg.trainer.patience, job.cfg.label.inclusive, job.cfg.model.channels, job.cfg.seed) for job in jobs
+    ] == [
         (None, False, [8, 8], 1),
         (None, False, [8, 8], 2),
     ]
