@@ -113,7 +113,7 @@ def quote_paths(arguments: list[str]) -> list[str]:
     directory of the sweep. A key with free parts, such as ``where.options``, may get new ones.
     """
     sweep = bool({"-m", "--multirun"} & set(arguments))
-    texts, free = _list_keys_of_type(str, Optional[str]), _list_keys_of_type(dict[str, Any])
+    texts, free = list_keys_of_type(str, Optional[str]), list_keys_of_type(dict[str, Any])
     quoted = []
     for argument in arguments:
         given, _, value = argument.partition("=")
@@ -132,7 +132,7 @@ def quote_paths(arguments: list[str]) -> list[str]:
 
 
 @cache
-def _list_keys_of_type(*types: Any) -> set[str]:
+def list_keys_of_type(*types: Any) -> set[str]:
     """Return the keys of all schemas that have one of these types and any value of it."""
     return {
         f"{section.PREFIX}.{item.name}".lstrip(".")

@@ -88,6 +88,8 @@ def test_a_part_that_the_schema_declares_as_a_dictionary_stays_free():
         ("where=slurm", "single run"),
         ("where.num_workers=2", "single run"),
         ("search.seed=2", "single run"),
+        ("label.inclusive=7", "must be true or false"),
+        ("++data.planted_errors=1_000", "must be true or false"),
     ],
 )
 def test_a_setting_without_effect_or_that_breaks_a_run_is_refused(override: str, words: str):
