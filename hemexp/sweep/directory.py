@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hemexp.errors import UserError
+from hemexp.files.result import RESULT
 from hemexp.files.run_directory import OutputDirectory, RunDirectory
 from hemexp.files.writing import write_text
 from hemexp.sweep.backends.base import ItemResult
@@ -56,11 +57,7 @@ def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
     by_name = {job.directory.name: job for job in jobs}
     for path in [path for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]:
         job = by_name.get(path.name)
-        if load_result(path) is None and (path / "DONE").is_file():
-            line = "its result.json cannot be read, so it was moved to .stale/ and the job runs again"
-            print(f"{path}: {line}", file=sys.stderr)
-            _move_to_stale(path)
-        elif job is None or read_config_hash(path) != job.config_hash or not _has_same_cohort(path, job, cohorts):
+        if job is None or read_config_hash(path) != job.config_hash or not _has_same_cohort(path, job, cohorts):
             _move_to_stale(path)
     stale = _list_stale(directory)
     for job in jobs:
@@ -70,7 +67,12 @@ def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
             candidates.remove(match)
             match.rename(job.directory)
             _append_to_log(job.directory, f"this run is now job {job.number} of its sweep: {job.directory}")
-    return [job for job in jobs if not (job.directory / "DONE").is_file()]
+    done = [job for job in jobs if (job.directory / "DONE").is_file()]
+    for job in done:
+        if load_result(job.directory) is None:
+            advice = "the job has no rank; move its directory away to run it again"
+            print(f"{job.directory / RESULT}: cannot be read; {advice}", file=sys.stderr)
+    return [job for job in jobs if job not in done]
 
 
 def _has_same_cohort(directory: Path, job: SweepJob, cohorts: dict[str, str]) -> bool:
@@ -125,8 +127,7 @@ def _list_stale(directory: Path) -> dict[str, list[Path]]:
     stale = directory / STALE
     runs: dict[str, list[Path]] = {}
     for path in sorted(stale.iterdir(), reverse=True) if stale.is_dir() else []:
-        is_damaged = load_result(path) is None and (path / "DONE").is_file()
-        if (config_hash := read_config_hash(path)) and not is_damaged:
+        if config_hash := read_config_hash(path):
             runs.setdefault(config_hash, []).append(path)
     for paths in runs.values():
         paths.sort(key=lambda path: not (path / "DONE").is_file())

@@ -86,11 +86,12 @@ def test_an_interrupted_move_is_completed_by_the_next_start(tmp_path: Path):
     assert not list((tmp_path / ".stale").iterdir())
 
 
-def test_a_damaged_result_does_not_stop_the_sweep(tmp_path: Path):
+def test_a_damaged_result_is_named_and_does_not_stop_the_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     job = build_job(0, 0, tmp_path)
     finish(job)
     (job.directory / "result.json").write_text("{half a")
     assert reconcile(tmp_path, [job]) == []  # .hydra/config_hash identifies it, and DONE exists
+    assert "0/result.json: cannot be read; the job has no rank" in capsys.readouterr().err
     assert rank([job], {0: JobStatus("done")}, "auroc").ranked_by is None
 
 
@@ -274,18 +275,6 @@ def test_the_notes_begin_with_the_conclusion_of_the_best_job_and_name_a_leak(tmp
     conclusion, verdict = first_notes(conclusion=WORSE, verdict=f"{LEAKAGE}: test patients")
     assert conclusion == "the best job, job 0, is worse than a baseline"
     assert verdict == "verdict of job 0: LEAKAGE: test patients"
-
-
-def test_a_finished_job_with_a_damaged_result_is_moved_away_and_runs_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    job = build_job(0, 0, tmp_path)
-    finish(job)
-    (job.directory / "result.json").write_text('{"status": ')
-    assert reconcile(tmp_path, [job]) == [job]
-    assert "result.json cannot be read" in capsys.readouterr().err
-    assert len(list((tmp_path / ".stale").iterdir())) == 1
-    assert reconcile(tmp_path, [job]) == [job]
 
 
 @pytest.mark.parametrize("content", [b"job,device\n0,cpu\n", b"config_hash,device\n\xff\xfe,cpu\n"])
