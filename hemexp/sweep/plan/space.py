@@ -136,7 +136,8 @@ def parse_space(arguments: Sequence[str], params: Mapping[str, Any]) -> Space:
     Raises:
         UserError: no key is swept, or a key cannot be searched.
     """
-    overrides = read_overrides(arguments, params)
+    typed, added = read_overrides(arguments, params)
+    overrides = [*added, *typed]
     swept = {override.get_key_element(): override for override in overrides if override.is_sweep_override()}
     outer = swept.pop(OUTER_FOLD, None)
     if not swept:
