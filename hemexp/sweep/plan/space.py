@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 
 from hemexp.errors import UserError
 from hemexp.sweep.plan.overrides import list_values, read_overrides
@@ -166,6 +166,8 @@ def _parse_setting(override: Override) -> Choices | Interval:
     if not isinstance(value, IntervalSweep):
         if tags:
             raise UserError(f"{line}: a tag is allowed for an interval only, as in tag(log, interval(1e-4,1e-2))")
+        if isinstance(value, ChoiceSweep | RangeSweep):
+            value.shuffle = False  # a search draws at random, and the same seed must draw the same settings
         return Choices(tuple(dict.fromkeys(list_values(override))))
     if tags - {"log"}:
         raise UserError(f"{line}: unknown tag {', '.join(sorted(tags - {'log'}))}; the only tag is log")
