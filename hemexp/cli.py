@@ -182,8 +182,8 @@ def _check_sweep(config: DictConfig) -> None:
     if config.hydra.job.name != "train":  # the sweeper of train.py checks every job
         checked(config, config.hydra.job.name)
         return
-    default = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "train.yaml"), resolve=False)
-    given = OmegaConf.to_container(config, resolve=False)
+    default: Any = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "train.yaml"), resolve=False)
+    given: Any = OmegaConf.to_container(config, resolve=False)
     if given["output_dir"] != default["output_dir"]:  # an experiment may set it, too
         directory = given["output_dir"]
         raise UserError(f"output_dir={directory}: is for a single run; the directory of a sweep is hydra.sweep.dir=DIR")

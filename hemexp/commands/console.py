@@ -57,7 +57,7 @@ def print_summary(result: RunResult, directory: Path) -> None:
 
 
 def print_prediction_summary(result: PredictionResult, directory: Path) -> None:
-    """Print the conclusion of the run, the scores of the new patients, beside them the run's own test part, and last the verdict."""
+    """Print the conclusion of the run, the scores of the new patients and of the run's own test part, and the verdict."""
     files = f"{result.num_patients} patients predicted; files in {directory}"
     gaps = _gap_notes(result)
     if result.num_test == 0:

@@ -77,8 +77,8 @@ class GrowthLabelConfig(LabelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        rule = "must be letters, digits, and the signs . _ + and -; it is part of the name of a directory"
-        self.require(bool(re.fullmatch(r"[\w.+-]+", self.name)), "name", rule)
+        rule = "must not hold / or \\; it is part of the name of a directory"
+        self.require(not re.search(r"[/\\]", self.name), "name", rule)
         rule = "a label needs label.absolute_ml (mL), label.relative (a fraction) or both"
         self.require(self.absolute_ml is not None or self.relative is not None, "absolute_ml", rule)
         rule = "needs new intraventricular blood on a later scan, which the tables do not hold"

@@ -71,7 +71,10 @@ def typed(config: DictConfig, schema: type[T]) -> T:
     OmegaConf.set_struct(content, False)
     content.pop("hydra", None)
     check_keys(content)
-    built = OmegaConf.to_object(content)
+    try:
+        built = OmegaConf.to_object(content)
+    except OSError as error:  # such as a name that is too long for any folder
+        raise UserError(f"{str(error.filename)[:200]}: cannot be used: {error.strerror}") from None
     if not isinstance(built, schema):
         raise UserError("hydra.job.name: cannot be set: it is the name of the command")
     return built
@@ -111,7 +114,7 @@ def quote_paths(arguments: list[str]) -> list[str]:
     directory of the sweep. A key with free parts, such as ``where.options``, may get new ones.
     """
     sweep = bool({"-m", "--multirun"} & set(arguments))
-    texts, free = _list_keys_of_type(str, Optional[str]), _list_keys_of_type(dict[str, Any])
+    texts, free = list_keys_of_type(str, Optional[str]), list_keys_of_type(dict[str, Any])
     quoted = []
     for argument in arguments:
         given, _, value = argument.partition("=")
@@ -130,7 +133,7 @@ def quote_paths(arguments: list[str]) -> list[str]:
 
 
 @cache
-def _list_keys_of_type(*types: Any) -> set[str]:
+def list_keys_of_type(*types: Any) -> set[str]:
     """Return the keys of all schemas that have one of these types and any value of it."""
     return {
         f"{section.PREFIX}.{item.name}".lstrip(".")

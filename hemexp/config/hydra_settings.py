@@ -1,10 +1,13 @@
 """The settings of Hydra that a user may change; the others are refused, because they have no effect or break a run."""
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from hemexp.config.compose import list_keys_of_type
 from hemexp.config.keys import check_keys
 from hemexp.errors import UserError
 
@@ -57,6 +60,7 @@ def check_hydra(config: DictConfig) -> None:
             raise UserError(f"hydra.{key}={'null' if given is None else shown}: cannot be changed: {advice}")
     if not str(hydra.sweep.dir or "").strip():
         raise UserError("hydra.sweep.dir=: must not be empty; give hydra.sweep.dir=DIR, or leave the key out")
+    _check_switches(hydra.overrides.task)
     typed = [text.lstrip("+~") for text in (*hydra.overrides.task, *hydra.overrides.hydra)]
     if hydra.mode == RunMode.MULTIRUN:
         _check_sweep(config, typed)
@@ -64,6 +68,17 @@ def check_hydra(config: DictConfig) -> None:
         only = next((text for text in typed if text.startswith(_FOR_SWEEPS) and text != "where=local"), None)
         if only is not None:
             raise UserError(f"{only}: has no effect on a single run; add -m for a sweep, or remove it")
+
+
+def _check_switches(overrides: Iterable[str]) -> None:
+    """Refuse a number for a key that is true or false; OmegaConf would read every number but 0 as true."""
+    switches = list_keys_of_type(bool)
+    for text in overrides:
+        name, _, value = text.lstrip("+").partition("=")
+        if name in switches and any(
+            re.fullmatch(r"\s*[+-]?[\d_]{2,}|[+-]?[2-9]|-1", part) for part in value.split(",")
+        ):
+            raise UserError(f"{text}: must be true or false")
 
 
 def _check_sweep(config: DictConfig, typed: list[str]) -> None:

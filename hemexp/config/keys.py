@@ -25,7 +25,7 @@ def check_keys(config: DictConfig, prefix: str = "") -> None:
         UserError: names the key, the nearest known keys and the rule.
     """
     for start, node, known in _list_nodes(config, prefix):
-        for name in node:
+        for name in map(str, node):
             if name not in known:
                 key = f"{start}{name}"
                 parts = _list_nodes(config, prefix)
@@ -41,7 +41,7 @@ def _list_nodes(node: DictConfig, prefix: str) -> Iterator[tuple[str, DictConfig
     if schema is None or not is_dataclass(schema):
         return
     yield prefix, node, [item.name for item in fields(schema)]
-    for name in node:
+    for name in map(str, node):
         below = node._get_node(name)
         if isinstance(below, DictConfig) and not below._is_none() and not below._is_missing():
             yield from _list_nodes(below, f"{prefix}{name}.")

@@ -57,7 +57,7 @@ class NetConfig(ModelConfig):
         if isinstance(self, ConvolutionConfig | SelfAttentionConfig):
             joined = 0
         if isinstance(self, ConvolutionConfig):
-            first, second = self.channels
+            first, second = (*self.channels, 0, 0)[:2]  # their number is checked later
             convolution = self.kernel_size * first * (1 + second)
             joined += second * _NUM_INPUTS // 4
         if isinstance(self, SelfAttentionConfig):

@@ -66,13 +66,13 @@ class SlurmConfig(ClusterConfig):
     NAMES: ClassVar[tuple[str, ...]] = ("slurm",)
     partition: Optional[str] = key(None, "Slurm partition; null: the default of the cluster")
     account: Optional[str] = key(None, "Slurm account; null: the default of the cluster")
-    time_minutes: int = key(240, "time after which Slurm stops a job", above=0, unit="minutes")
-    memory_gb: float = key(8.0, "memory of a job", above=0, unit="GB")
-    cpus_per_job: int = key(1, "CPU cores of a job", above=0)
+    time_minutes: int = key(240, "time after which Slurm stops a job", at_least=1, at_most=10**6, unit="minutes")
+    memory_gb: float = key(8.0, "memory of a job", above=0, at_most=10**5, unit="GB")
+    cpus_per_job: int = key(1, "CPU cores of a job", above=0, at_most=10**4)
     gpus_per_job: Optional[int] = key(
         None, "GPUs of a job; null: 1 if the accelerator is a GPU, else 0", choices=(0, 1)
     )
-    max_parallel: int = key(64, "jobs that run at the same time", above=0)
+    max_parallel: int = key(64, "jobs that run at the same time", above=0, at_most=10**5)
     options: dict[str, Any] = key({}, "more options of sbatch, such as {qos: long, constraint: a100}")
 
 
@@ -82,7 +82,7 @@ class RayConfig(ClusterConfig):
 
     NAMES: ClassVar[tuple[str, ...]] = ("ray",)
     address: Optional[str] = key(None, "the cluster, such as auto or ray://HOST:10001; null: start Ray here")
-    cpus_per_job: float = key(1.0, "CPU cores of a job", above=0)
+    cpus_per_job: float = key(1.0, "CPU cores of a job", above=0, at_most=10**4)
     gpus_per_job: Optional[float] = key(
         None, "GPUs of a job, such as 0.5; null: 1 if the accelerator is a GPU, else 0", at_least=0, at_most=1
     )

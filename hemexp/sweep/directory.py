@@ -142,7 +142,7 @@ def _list_stale(directory: Path) -> dict[str, list[Path]]:
 
 
 def read_devices(directory: Path) -> dict[str, str]:
-    """Return the devices that the jobs of an earlier start ran on, by configuration hash; none if the file is damaged."""
+    """Return the devices that the jobs of an earlier start ran on, by configuration hash; none from a damaged file."""
     try:
         with (directory / LEADERBOARD).open(encoding="utf-8", newline="") as lines:
             return {row["config_hash"]: row["device"] or "" for row in csv.DictReader(lines)}

@@ -17,7 +17,7 @@ from hemexp.files.result import BETTER, CONCLUSIONS, LEAKAGE, WORSE, ComparedMod
 from hemexp.files.writing import write_csv
 from hemexp.process import get_ending_signals
 from hemexp.sweep.controller import Sweep
-from hemexp.sweep.directory import create_run_dir, open_sweep, reconcile, record_failure
+from hemexp.sweep.directory import create_run_dir, open_sweep, read_devices, reconcile, record_failure
 from hemexp.sweep.plan.cost import count_epochs, estimate_cost, get_batch_key
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.results.job_result import JobStatus
@@ -87,11 +87,12 @@ def test_an_interrupted_move_is_completed_by_the_next_start(tmp_path: Path):
     assert not list((tmp_path / ".stale").iterdir())
 
 
-def test_a_damaged_result_does_not_stop_the_sweep(tmp_path: Path):
+def test_a_job_with_a_damaged_result_is_named_and_runs_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     job = build_job(0, 0, tmp_path)
     finish(job)
     (job.directory / "result.json").write_text("{half a")
-    assert reconcile(tmp_path, [job]) == []  # .hydra/config_hash identifies it, and DONE exists
+    assert reconcile(tmp_path, [job]) == [job]
+    assert "its result.json cannot be read, so it was moved to .stale/" in capsys.readouterr().err
     assert rank([job], {0: JobStatus("done")}, "auroc").ranked_by is None
 
 
@@ -275,3 +276,9 @@ def test_the_notes_begin_with_the_conclusion_of_the_best_job_and_name_a_leak(tmp
     conclusion, verdict = first_notes(conclusion=WORSE, verdict=f"{LEAKAGE}: test patients")
     assert conclusion == "the best job, job 0, is worse than a baseline"
     assert verdict == "verdict of job 0: LEAKAGE: test patients"
+
+
+@pytest.mark.parametrize("content", [b"job,device\n0,cpu\n", b"config_hash,device\n\xff\xfe,cpu\n"])
+def test_a_damaged_leaderboard_is_written_again(content: bytes, tmp_path: Path):
+    (tmp_path / "leaderboard.csv").write_bytes(content)
+    assert read_devices(tmp_path) == {}

@@ -32,7 +32,7 @@ from hemexp.sweep.backends.pruning import build_score_callback
 from hemexp.sweep.plan.job import SweepJob, compose_job
 from hemexp.sweep.plan.search import Search
 from hemexp.sweep.run_search import run_search
-from hemexp.sweep.study import Study
+from hemexp.sweep.study import Study, check_journal
 
 Act = Callable[[SweepJob], str]  # runs a job, and returns its outcome
 C, LOG_C = "model.C", "model.C=tag(log,interval(0.001,1000))"
@@ -523,3 +523,27 @@ def test_a_search_needs_no_m_flag(run_command: Callable[..., Any], tmp_path: Pat
     assert ended.returncode == 2
     assert "a search needs a key to choose" in ended.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_two_values_that_are_the_same_run_are_tried_once(
+    prepare: Callable[..., Search], capsys: pytest.CaptureFixture[str]
+):
+    search = prepare("search=random", f"{C}=0.5,1,1.0")
+    assert str(search.space.settings[C]) == "0.5,1"
+    assert f"{C}=1.0: is the same run as {C}=1; it is tried once" in capsys.readouterr().err
+    with pytest.raises(UserError, match="one and the same run"):
+        prepare("search=random", "trainer.checkpoint_every=5,6")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"search": 3, "space": {}, "folds": "", "settings": {}}'])
+def test_a_damaged_record_of_a_search_is_named(prepare: Callable[..., Search], content: str, tmp_path: Path):
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "search.json").write_text(content)
+    with pytest.raises(UserError, match=r"search\.json: is not as train\.py writes it: .*choose a new directory"):
+        prepare("search=random", LOG_C)
+
+
+def test_a_damaged_journal_of_a_search_is_named(tmp_path: Path):
+    (tmp_path / "study.log").write_text('{"op_code": 0}\nedited\n')
+    with pytest.raises(UserError, match=r"study\.log: line 2 is damaged"):
+        check_journal(tmp_path)

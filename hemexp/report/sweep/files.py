@@ -13,6 +13,7 @@ import pandas as pd
 from hemexp.errors import UserError
 from hemexp.files.result import LEAKAGE, METRIC_NAMES, RunResult, Score, load_json, read_result
 from hemexp.report.files import read_patient_ids, read_table
+from hemexp.report.sweep.schema import check_sweep
 
 LUCK = ("seed", "split.fold")  # keys that change a score only by chance
 _STAGES = {"cv": "cross-validated", "val": "validation part", "test": "test part"}
@@ -134,10 +135,8 @@ def read_sweep(path: Path) -> SweepFiles:
         UserError: a file is damaged; the message names the file and the rule.
     """
     facts = load_json(path / "sweep.json")
-    swept = facts.get("swept") or {}
-    if not isinstance(swept, dict) or not all(isinstance(values, list) for values in swept.values()):
-        raise UserError(f"{path / 'sweep.json'}: swept is not as train.py writes it: it must hold a list for each key")
-    swept = {str(key): [str(value) for value in values] for key, values in swept.items()}
+    check_sweep(facts, path / "sweep.json")
+    swept = {key: [str(value) for value in values] for key, values in (facts.get("swept") or {}).items()}
     jobs = _read_leaderboard(path / "leaderboard.csv", list(swept))
     folders = [path / folder for folder in jobs["folder"]]
     files = [folder / "result.json" for folder in folders]

@@ -25,7 +25,8 @@ def combinations(config: DictConfig, arguments: Sequence[str], params: dict[str,
         UserError: a swept key must have one value for the whole sweep, or an interval is given.
     """
     choices = []
-    for override in read_overrides(arguments, params):
+    typed, added = read_overrides(arguments, params)
+    for override in (*typed, *added):
         key, line = override.key_or_group, override.input_line
         if not override.is_sweep_override():
             choices.append([str(line)])

@@ -71,7 +71,8 @@ def compose_job(
         varied: the overrides that differ between jobs.
 
     Raises:
-        UserError: the configuration breaks a rule, or sets what all jobs share; the message begins with the job and its overrides.
+        UserError: the configuration breaks a rule, or sets what all jobs share; the message begins with the job and
+            its overrides.
     """
     varied = filter_overrides(list(varied))
     directory = Path(config.hydra.sweep.dir) / str(number)
@@ -100,8 +101,8 @@ def _check_shared(config: DictConfig, composed: DictConfig) -> None:
         if one != other:
             name = key.removeprefix("hydra.runtime.choices.")
             raise UserError(
-                f"{name}={_shorten(other)}: a job cannot set it, because the sweep has {name}={_shorten(one)}; give one "
-                "value for the whole sweep, on the command line"
+                f"{name}={_shorten(other)}: a job cannot set it, because the sweep has {name}={_shorten(one)}; "
+                "give one value for the whole sweep, on the command line"
             )
 
 

@@ -12,8 +12,8 @@ from hemexp.config.compose import quote_paths
 from hemexp.errors import UserError
 
 
-def read_overrides(arguments: Sequence[str], params: Mapping[str, Any]) -> list[Override]:
-    """Return the overrides of a sweep; those of the command line take precedence.
+def read_overrides(arguments: Sequence[str], params: Mapping[str, Any]) -> tuple[list[Override], list[Override]]:
+    """Return the overrides of the command line, and those of an experiment for other keys.
 
     Args:
         arguments: overrides from the command line.
@@ -37,7 +37,7 @@ def read_overrides(arguments: Sequence[str], params: Mapping[str, Any]) -> list[
             raise UserError(f"{line}: {key} is given twice; rule: a swept key is given once, with all its values")
         if override in added and override.is_hydra_override():
             raise UserError(f"{line}: a setting of Hydra cannot be swept; remove it from hydra.sweeper.params")
-    return overrides
+    return typed, added
 
 
 def list_values(override: Override) -> list[str]:

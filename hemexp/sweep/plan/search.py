@@ -140,8 +140,8 @@ class Search:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             raise UserError(
-                f"{path}: is not as train.py writes it: {f'{place}: ' if place else ''}{first['msg']}; rule: the space of "
-                "the search and the number of its reports; restore the file, or choose a new directory"
+                f"{path}: is not as train.py writes it: {f'{place}: ' if place else ''}{first['msg']}; rule: the space "
+                "of the search and the number of its reports; restore the file, or choose a new directory"
             ) from None
         reports: list[int] = earlier.pop("reports")
         before, now = _flatten(earlier), _flatten(json.loads(json.dumps(self.identity)))

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 
 from hemexp.errors import UserError
 from hemexp.sweep.plan.overrides import list_values, read_overrides
@@ -136,7 +136,8 @@ def parse_space(arguments: Sequence[str], params: Mapping[str, Any]) -> Space:
     Raises:
         UserError: no key is swept, or a key cannot be searched.
     """
-    overrides = read_overrides(arguments, params)
+    typed, added = read_overrides(arguments, params)
+    overrides = [*added, *typed]
     swept = {override.get_key_element(): override for override in overrides if override.is_sweep_override()}
     outer = swept.pop(OUTER_FOLD, None)
     if not swept:
@@ -165,6 +166,8 @@ def _parse_setting(override: Override) -> Choices | Interval:
     if not isinstance(value, IntervalSweep):
         if tags:
             raise UserError(f"{line}: a tag is allowed for an interval only, as in tag(log, interval(1e-4,1e-2))")
+        if isinstance(value, ChoiceSweep | RangeSweep):
+            value.shuffle = False  # a search draws at random, and the same seed must draw the same settings
         return Choices(tuple(dict.fromkeys(list_values(override))))
     if tags - {"log"}:
         raise UserError(f"{line}: unknown tag {', '.join(sorted(tags - {'log'}))}; the only tag is log")
