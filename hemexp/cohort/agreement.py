@@ -24,6 +24,7 @@ _FEW_BROKEN = 0.05  # a smaller share of scans that break a relation are single 
 _PUBLISHED_MEDIAN = (1.5, 4.0)  # of this ratio; 2.0 for hematomas and 2.7 for edema
 _POSSIBLE_MEDIAN = (0.3, 12.0)  # both are volumes of one tissue in mm3
 _USUAL_MEDIAN = (0.7, 4.0)
+_SAME_SCALE = 1.5  # 1.17 in the published scans with one number, against all scans
 _TOLERANCE = 0.05  # relative, for rounded tables
 _ROUNDING = 0.02  # absolute, for the same
 _SAME = 1e-9  # relative: values that differ by less are equal
@@ -75,7 +76,7 @@ def check_agreement(scans: pd.DataFrame, findings: RecordFindings, is_published:
             continue
         tissue = _Tissue(name, columns, relations, [_evaluate(columns, each) for each in relations])
         if relations[0].left == VOLUME:
-            _check_scale(tissue, findings, is_published)
+            _check_scale(scans["scan_index"].to_numpy(), tissue, findings, is_published)
         broken = np.array([_breaks(*each) for each in zip(relations, tissue.sides, strict=True)])
         wrong = _check_ranks(scans, tissue, broken, findings)
         _check_scans(tissue, broken & ~wrong[:, None], findings)
@@ -119,12 +120,19 @@ def _ratio_bounds(sides: tuple[Array, Array]) -> tuple[float, float]:
     return low * scale, high * scale
 
 
-def _check_scale(tissue: _Tissue, findings: RecordFindings, is_published: bool) -> None:
-    """Check that a volume and the VoxelVolume are in the same unit."""
-    median = _median_ratio(tissue.sides[0])
+def _check_scale(numbers: Array, tissue: _Tissue, findings: RecordFindings, is_published: bool) -> None:
+    """Check that a volume and the VoxelVolume are in the same unit, and in the same ones in first and later scans."""
+    median, volume = _median_ratio(tissue.sides[0]), tissue.full(VOLUME)
+    for label, group in list(_groups(numbers))[1:]:
+        own = _median_ratio((tissue.sides[0][0][group], tissue.sides[0][1][group]))
+        if not np.isnan(own) and not 1 / _SAME_SCALE <= own / median <= _SAME_SCALE:
+            message = (
+                f"{volume} is {own:.3g} times {tissue.full('VoxelVolume')} in the median of {label}, but {median:.3g} "
+                "times in all scans; rule: nearly the same; correct the unit of these volumes"
+            )
+            findings.warn("volume_unit", int(group.argmax()), volume, message, f"{own:.3g}")
     if np.isnan(median) or _USUAL_MEDIAN[0] <= median <= _USUAL_MEDIAN[1]:
         return
-    volume = tissue.full(VOLUME)
     message = (
         f"{volume} is {median:.3g} times {tissue.full('VoxelVolume')} in the median; rule: both are in mm3 (10^-3 mL), "
         f"so {_USUAL_MEDIAN[0]:g} to {_USUAL_MEDIAN[1]:g} times; correct the unit of one of them"
