@@ -164,10 +164,12 @@ def _check_ranks(scans: pd.DataFrame, tissue: _Tissue, broken: Array, findings: 
         own = [number for number in np.flatnonzero(left_over) if culprit in tissue.relations[number].names]
         relation, (label, group, rank) = tissue.relations[own[0]], places[own[0]]
         name, rules = tissue.full(culprit), "; ".join(tissue.describe(tissue.relations[number]) for number in own)
+        others = [each for number in own for each in tissue.relations[number].names if each != culprit]
+        others_text = ", ".join(dict.fromkeys(map(tissue.full, others)))
         cause = _find_cause(scans, tissue, relation, culprit, group)
         message = (
-            f"the values of {name} do not belong to these scans: in {label}, a rank correlation is {rank:.2f}; "
-            f"rule: at least {relation.least:g}, because {rules}; {cause}; compare the columns with their source and "
+            f"the values of {name} do not belong to the same scans as those of {others_text}: in {label}, a rank "
+            f"correlation is {rank:.2f}; rule: at least {relation.least:g}, because {rules}; {cause}; compare the columns with their source and "
             "correct the wrong one"
         )
         rows = np.flatnonzero(group & broken[own].any(axis=0))
@@ -205,7 +207,7 @@ def _blame(relations: list[Relation], fails: Array, holds: Array) -> list[str]:
     member = np.array([[name in each.names for each in relations] for name in names], dtype=float)
     against, in_favor = member @ fails, member @ (holds & ~fails)
     share = against / np.maximum(against + in_favor, 1)
-    return [names[number] for number in (share + 0.01 * against).argmax(axis=0)]
+    return [names[number] for number in (against + share).argmax(axis=0)]
 
 
 def _find_cause(scans: pd.DataFrame, tissue: _Tissue, relation: Relation, culprit: str, group: Array) -> str:

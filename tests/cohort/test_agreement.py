@@ -78,8 +78,8 @@ def test_exchanged_hematoma_and_edema_are_an_error_that_names_both(scans, usual)
 def test_radiomics_pasted_one_row_off_are_an_error_that_names_the_column(scans, usual, name: str):
     scans[name] = move_down(scans[name], scans[name].notna())
     found = {key: finding for key, finding in new(scans, usual).items() if finding.severity == "error"}
-    assert list(found) == [(name, "columns_disagree")] or name in next(iter(found.values())).message
     assert all(finding.problem == "columns_disagree" for finding in found.values())
+    assert name in next(iter(found.values())).message
 
 
 def test_one_wrong_cell_is_a_warning_at_the_column_that_breaks_most_relations(scans, usual):
@@ -112,7 +112,7 @@ def test_first_volumes_at_twice_the_scale_of_later_ones_are_a_warning(scans, usu
 
 
 def test_a_small_cohort_is_not_judged_by_its_ranks(scans, usual):
-    few = scans[scans["patient_id"].isin(scans["patient_id"].unique()[:3])].reset_index(drop=True)
+    few = scans[scans["patient_id"].isin(scans["patient_id"].unique()[:2])].reset_index(drop=True)
     few["HM_volume"] = move_down(few["HM_volume"])
     assert "columns_disagree" not in {problem for _, problem in new(few, usual)}
 
