@@ -53,9 +53,9 @@ def found(scans: pd.DataFrame) -> set[tuple[str, str]]:
 
 
 def long_history(scans: pd.DataFrame) -> str:
-    """Return the first patient with four scans."""
-    sizes = scans["patient_id"].value_counts(sort=False)
-    return str(sizes.index[sizes == 4][0])
+    """Return the patient with four scans and the largest hematoma."""
+    followed = scans.loc[scans["scan_index"] == 3, "patient_id"]
+    return str(scans[scans["patient_id"].isin(followed)].set_index("patient_id")["HM_volume"].idxmax())
 
 
 @pytest.mark.parametrize("decimals", [0, 1, 3])
@@ -73,7 +73,7 @@ def test_people_with_round_volumes_are_never_taken_for_one(decimals: int):
         pytest.param(lambda x: x[x["scan_index"] == 0], id="first scan alone"),
         pytest.param(lambda x: x.assign(scan_index=x["scan_index"] - 1)[x["scan_index"] > 0], id="later scans alone"),
         pytest.param(lambda x: x[x["scan_index"] < 2], id="part of the history"),
-        pytest.param(lambda x: x.assign(HM_volume=x["HM_volume"].round(-1), ED_volume=x["ED_volume"].round(-1)), id="rounded"),
+        pytest.param(lambda x: x.assign(**{name: x[name].round(-1) for name in VOLUMES}), id="rounded"),
         pytest.param(lambda x: x.assign(systolic=np.nan), id="a missing value"),
         pytest.param(lambda x: x.assign(age=x["age"] + 1), id="another age"),
     ],

@@ -89,7 +89,9 @@ def test_a_person_who_is_in_both_parts_of_the_run_counts_as_trained_on(tmp_path:
 
 def test_ids_that_look_like_numbers_or_gaps_are_read_back(tmp_path: Path):
     scans = draw(3, 0)
-    scans["patient_id"] = scans["patient_id"].map(dict(zip(scans["patient_id"].unique(), ["007", "NA", "1e5"], strict=True)))
+    scans["patient_id"] = scans["patient_id"].map(
+        dict(zip(scans["patient_id"].unique(), ["007", "NA", "1e5"], strict=True))
+    )
     own = own_scans(scans.assign(HM_volume=scans["HM_volume"].where(scans["scan_index"] > 0)), tmp_path)
     assert own["patient_id"].unique().tolist() == ["007", "NA", "1e5"]
     assert own["HM_volume"].isna().sum() == 3
