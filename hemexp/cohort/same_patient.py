@@ -100,8 +100,8 @@ def warn_same_patients(scans: pd.DataFrame, locate: CellLocator, findings: Findi
         message = (
             f"{pair.first} and {pair.second} are one person by their measurements: {scan_text} with equal values, such "
             f"as {list_columns(pair.columns, MOST_NAMED)}; two people have so many values in common in fewer than 1 of "
-            f"{rarity} pairs; rule: one id a person; give both the same id, or remove one of them. Until then they count "
-            "as two patients"
+            f"{rarity} pairs; rule: one id a person; give both the same id, or remove one of them. Until then they "
+            "count as two patients"
         )
         for row, name, other in zip(pair.rows, (pair.first, pair.second), (pair.second, pair.first), strict=True):
             findings.warn("same_patient", locate(row, "patient_id"), message, patient=name, value=other)
