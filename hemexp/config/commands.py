@@ -83,7 +83,7 @@ class PredictConfig(Section):
     privacy: PrivacyConfig = key(PrivacyConfig, "the names of patients in the files that are written")
     recognize: str = key(
         "measurements",
-        "what recognizes the run's own patients: the scan serial, or enough equal measurements; the serial (ids); nothing",
+        "recognize the run's own patients by scan serials and by equal measurements, by serials alone (ids), or not",
         choices=("measurements", "ids", "off"),
     )
 
