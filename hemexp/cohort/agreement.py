@@ -161,7 +161,7 @@ def _check_ranks(scans: pd.DataFrame, tissue: _Tissue, broken: Array, findings: 
     left_over = wrong.copy()
     while left_over.any():
         (culprit,) = _blame(tissue.relations, left_over[:, None], ~wrong[:, None])
-        own = [number for number in np.flatnonzero(left_over) if culprit in tissue.relations[number].names]
+        own = [number for number in np.flatnonzero(left_over).tolist() if culprit in tissue.relations[number].names]
         relation, (label, group, rank) = tissue.relations[own[0]], places[own[0]]
         name, rules = tissue.full(culprit), "; ".join(tissue.describe(tissue.relations[number]) for number in own)
         others = [each for number in own for each in tissue.relations[number].names if each != culprit]

@@ -128,7 +128,7 @@ def _build_column(name: str, values: dict[str, Any]) -> Column:
     return Column(name, units=units, synonyms=synonyms, **pairs, **values)
 
 
-def list_known(table: Iterable[str]) -> list[Column]:
+def list_known(table: Iterable[object]) -> list[Column]:
     """Return the known columns that a table has, in the order of the data dictionary."""
     present = set(table)
     return [column for name, column in known_columns().items() if name in present]

@@ -149,12 +149,13 @@ def _compare_territories(scans: pd.DataFrame, findings: RecordFindings) -> None:
     margin = 2 / np.sqrt(len(shares))
     seen = (shares > 0).sum() >= _FEWEST
     for hematoma, edema in zip(c.RATIOS["HM"], c.RATIOS["ED"], strict=True):
-        own, other = float(table.at[hematoma, edema]), str(table.loc[hematoma].idxmax())
-        if not (seen[hematoma] and seen[edema]) or (own >= _LEAST_RANK and table.at[hematoma, other] <= own + margin):
+        ranks = {name: float(value) for name, value in zip(c.RATIOS["ED"], table.loc[hematoma], strict=True)}
+        own, other = ranks[edema], max(ranks, key=ranks.__getitem__)
+        if not (seen[hematoma] and seen[edema]) or (own >= _LEAST_RANK and ranks[other] <= own + margin):
             continue
         message = (
             f"{hematoma} and {edema} are in different patients: the rank correlation is {own:.2f}, usually 0.4 to 0.8, "
-            f"and {table.at[hematoma, other]:.2f} with {other}; rule: edema is around the hematoma; one of the columns "
+            f"and {ranks[other]:.2f} with {other}; rule: edema is around the hematoma; one of the columns "
             "was probably pasted one row off or exchanged; compare them with their source"
         )
         findings.warn("territories_disagree", int(scans.index[0]), hematoma, message, f"{own:.2f}")

@@ -56,8 +56,9 @@ def _check_unit(scans: pd.DataFrame, firsts: pd.DataFrame, name: str, findings: 
         what = f"the median HM_volume of the first scans is {median:g}, which is {median / 1000:g} mL"
     else:
         present = scans[name][scans[name] > 0]
-        median, largest = present.median(), present.quantile(0.95)
-        is_small, is_error = largest < _LEAST_MEDIAN, len(present) >= _FEWEST and hematoma.median() > _LEAST_MEDIAN
+        median, largest = present.median(), float(present.quantile(0.95))
+        is_small = largest < _LEAST_MEDIAN
+        is_error = len(present) >= _FEWEST and bool(hematoma.median() > _LEAST_MEDIAN)
         what = f"19 of 20 values of {name} are below {largest:g}, which is {largest / 1000:g} mL"
     if is_small:
         message = f"{what}; {_UNIT}; {_ADVICE}{separator}"
@@ -94,8 +95,8 @@ def _check_steps(scans: pd.DataFrame, before: pd.Series, name: str, findings: Re
     steps = step.groupby(numbers).agg(["median", "count"])
     low, high = _USUAL_STEP
     outside = ~steps["median"].between(low, high) & (steps["count"] >= _FEWEST_STEPS)
-    for number in steps.index[outside]:
-        median = float(steps.at[number, "median"])
+    found = dict(zip(steps.index[outside].tolist(), steps["median"][outside].tolist(), strict=True))
+    for number, median in found.items():
         factor = max(median, 1 / median)
         is_error = _THOUSAND[0] <= factor <= _THOUSAND[1]
         message = (
@@ -104,7 +105,7 @@ def _check_steps(scans: pd.DataFrame, before: pd.Series, name: str, findings: Re
         )
         row = int(np.flatnonzero((numbers == number) & step.notna())[0])
         (findings.error if is_error else findings.warn)("volume_unit", row, name, message, f"{median:.3g}")
-    return [int(number) for number in steps.index[outside]]
+    return list(found)
 
 
 def _check_jumps(values: pd.Series, hours: pd.Series, patient: Array, findings: RecordFindings) -> None:
@@ -130,7 +131,7 @@ def _check_ranks(scans: pd.DataFrame, before: pd.Series, patient: Array, name: s
     hours = scans.loc[second, "hours_from_first_scan"].median()
     if len(pairs) < _FEWEST_RANKED or pairs.nunique().min() < _FEWEST_RANKED // 2:
         return
-    rank = pairs.rank().corr().iloc[0, 1]
+    rank = float(pairs.rank().corr().to_numpy()[0, 1])
     if rank >= _LEAST_RANK:
         return
     message = (

@@ -17,6 +17,7 @@ from hemexp.commands.model_card import load_trained_model
 from hemexp.config import BaselineConfig, PredictConfig, build_label
 from hemexp.data.features import count_unknown_levels, fixed_inputs, input_table
 from hemexp.data.recognition import ID, RECOGNITION, read_own_scans, read_roles, recognize
+from hemexp.errors import UserError
 from hemexp.evaluation.calibration import calibration
 from hemexp.evaluation.comparison import compare
 from hemexp.evaluation.metrics import prevalence_scores, score_predictions
