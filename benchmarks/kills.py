@@ -286,6 +286,7 @@ def main() -> None:
     rng, failures = random.Random(options.seed), 0
     if Path("/dev/shm").is_dir():
         os.environ["TMPDIR"] = "/dev/shm"
+    print("| command | interrupted by | tried | failed |\n| --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory(dir=".") as folder:
         root = Path(folder).resolve()
         commands = build_commands(root, options.epochs)
