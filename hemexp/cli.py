@@ -186,6 +186,9 @@ def _or_exit(check: Callable[[], None]) -> None:
         check()
     except (UserError, OmegaConfBaseException) as error:
         _exit_with_error(error)
+    except OSError as error:  # a full disk, a lost drive
+        print(f"error: {describe_error(error)}", file=sys.stderr)
+        raise JobExit(1) from None
 
 
 def _exit_with_error(error: Exception, schema: type[Any] | None = None) -> NoReturn:
