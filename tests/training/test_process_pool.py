@@ -17,7 +17,7 @@ import torch
 from small import ROOT
 from test_loop import Make, equal
 
-from hemexp.errors import UserError
+from hemexp.errors import SystemFailure
 from hemexp.training import process_pool
 from hemexp.training.fit import fit
 from hemexp.training.loop import fit_group
