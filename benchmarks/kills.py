@@ -251,7 +251,7 @@ def build_commands(root: Path, epochs: int) -> dict[str, Command]:
     run = [*small, "trainer.stop_loss=null", "trainer.checkpoint_every=20", "evaluation.num_repeats=1"]
     run += ["evaluation.threshold_repeats=1"]
     trained, tables = root / "whole" / "train", ("*.csv", "result.json")
-    sweep = ["-m", "seed=0,1", *small, "evaluation=off", "where.num_workers=1"]
+    sweep = ["seed=0,1", *small, "evaluation=off", "where.num_workers=1"]
     sweep_files = ("leaderboard.csv", "[01]/*.csv", "[01]/result.json")
 
     def copy_run(directory: Path) -> list[str]:
@@ -267,8 +267,8 @@ def build_commands(root: Path, epochs: int) -> dict[str, Command]:
             "predict", "predict.py", lambda d: [f"output_dir={d}", f"run_dir={trained}", "data.num_patients=40"], tables
         ),
         Command("report", "report.py", copy_run, ("report.html",), place=lambda d: d / "run"),
-        Command("sweep", "train.py", lambda d: [f"hydra.sweep.dir={d}", *sweep], sweep_files),
-        Command("sweep-worker", "train.py", lambda d: [f"hydra.sweep.dir={d}", *sweep], sweep_files, "worker"),
+        Command("sweep", "train.py", lambda d: ["-m", f"hydra.sweep.dir={d}", *sweep], sweep_files),
+        Command("sweep-worker", "train.py", lambda d: ["-m", f"hydra.sweep.dir={d}", *sweep], sweep_files, "worker"),
     ]
     return {command.name: command for command in commands}
 

@@ -26,7 +26,7 @@ from hemexp.config import PredictConfig, ReportConfig, TrainConfig, config_hash
 from hemexp.config.compose import CONFIG_DIR, SCHEMAS, checked, quote_paths, register_schemas
 from hemexp.config.mistakes import explain_error
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, JobFailed, SystemFailure, UserError
-from hemexp.process import describe_error
+from hemexp.process import describe_error, find_system_error
 from hydra_plugins.hemexp_launcher import HemexpLauncher, HemexpSweeper
 
 COMMANDS = {
@@ -128,7 +128,7 @@ def run_job(config: DictConfig) -> Any:
         cause, code = stop, 1
     except Exception as error:
         log.exception("error: %s", describe_error(error))
-        if not isinstance(error, OSError | MemoryError):
+        if find_system_error(error) is None:
             log.error("this is a defect of hemexp, please report it; the traceback is in %s", directory / f"{name}.log")
         cause, code = error, 1
     finally:

@@ -96,6 +96,7 @@ def test_an_error_of_the_system_says_what_to_do():
     assert "ulimit" in describe_error(OSError(errno.EMFILE, "Too many open files"))
     assert "check the disk" in describe_error(OSError(errno.EIO, "Input/output error"))
     assert "not enough memory" in describe_error(MemoryError())
+    assert describe_error(RuntimeError(full)) == describe_error(full)  # as XlsxWriter raises it
     assert describe_error(ValueError("two\nlines")) == "ValueError: two lines"
 
 
