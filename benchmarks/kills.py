@@ -140,10 +140,10 @@ class Start:
         return self.output.read_text(errors="replace")
 
 
-def read(path: Path) -> object:
-    """Return the content of a file without times and places."""
+def read(path: Path, place: Path) -> object:
+    """Return the content of a file without times and its place."""
     if path.suffix == ".json":
-        content: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text().replace(str(place), "PLACE"))
         return {key: value for key, value in content.items() if key not in ("seconds", "run_dir", "command")}
     if path.name == "leaderboard.csv":
         return pd.read_csv(path).drop(columns=["seconds", "device"]).to_csv()
@@ -155,7 +155,9 @@ def differences(command: Command, directory: Path, whole: Path) -> list[str]:
     mine, its = command.place(directory), command.place(whole)
     names = sorted({str(path.relative_to(its)) for pattern in command.compared for path in its.glob(pattern)})
     assert names
-    wrong = [name for name in names if not (mine / name).is_file() or read(mine / name) != read(its / name)]
+    wrong = [
+        name for name in names if not (mine / name).is_file() or read(mine / name, directory) != read(its / name, whole)
+    ]
     return wrong + [path.name for path in mine.rglob(".*.partial")]
 
 
@@ -263,9 +265,7 @@ def build_commands(root: Path, epochs: int) -> dict[str, Command]:
     commands = [
         Command("train", "train.py", lambda d: [f"output_dir={d}", *run], (*tables, "figures/*.png")),
         Command("prepare", "prepare.py", lambda d: [f"output_dir={d}", "data.num_patients=40"], tables[:1]),
-        Command(
-            "predict", "predict.py", lambda d: [f"output_dir={d}", f"run_dir={trained}", "data.num_patients=40"], tables
-        ),
+        Command("predict", "predict.py", lambda d: [f"output_dir={d}", f"run_dir={trained}", "data=synthetic"], tables),
         Command("report", "report.py", copy_run, ("report.html",), place=lambda d: d / "run"),
         Command("sweep", "train.py", lambda d: ["-m", f"hydra.sweep.dir={d}", *sweep], sweep_files),
         Command("sweep-worker", "train.py", lambda d: ["-m", f"hydra.sweep.dir={d}", *sweep], sweep_files, "worker"),
@@ -279,7 +279,7 @@ def main() -> None:
     parser.add_argument("--commands", nargs="+", default=["train", "prepare", "predict", "report", "sweep"])
     parser.add_argument("--kills", type=int, default=60, help="signals at random moments for each command")
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--moments", nargs="+", default=["before", "after"], help="of the renames")
+    parser.add_argument("--moments", nargs="*", default=["before", "after"], help="of the renames")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--table", type=Path, help="file for the counts as JSON lines, appended")
     options = parser.parse_args()
