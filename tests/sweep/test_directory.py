@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from hemexp.config import DataConfig, TrainConfig
 from hemexp.config.compose import load_config
 from hemexp.errors import UserError
 from hemexp.files.result import BETTER, CONCLUSIONS, LEAKAGE, WORSE, ComparedModel
+from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv
 from hemexp.process import get_ending_signals
 from hemexp.sweep.backends.base import ItemResult, WorkItem
@@ -142,8 +143,10 @@ def test_a_file_with_the_name_of_the_directory_is_refused(tmp_path: Path):
 
 def test_the_end_of_a_process_is_recorded_in_the_directory_of_its_job(tmp_path: Path):
     job = build_job(0, 0, tmp_path)
-    create_run_dir(job)
-    record_failure(job, "killed", "its process was ended by SIGKILL")
+    finish(job, status="running", config=asdict(job.cfg))
+    (job.directory / "DONE").unlink()
+    record_failure(job, "its process was ended by SIGKILL")
+    assert RunDirectory(job.directory).result().status == "failed"  # the next start must be able to read it
     assert "SIGKILL" in (job.directory / "FAILED").read_text()
     assert "SIGKILL" in (job.directory / "train.log").read_text()
 
