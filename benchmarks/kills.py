@@ -85,7 +85,8 @@ class Start:
     status: int | None
 
     def __init__(self, command: Command, directory: Path, rename: int = 0, moment: str = "before") -> None:
-        self.output, self.status = directory.parent / f"{directory.name}.output", None
+        place = directory.parent.parent if directory.name == "out" else directory.parent  # never on the small disk
+        self.output, self.status = place / f"{directory.parent.name}-{directory.name}.output", None
         self.began = time.monotonic()
         if rename:
             with tempfile.TemporaryDirectory() as hooks:
