@@ -85,7 +85,8 @@ class Start:
     status: int | None
 
     def __init__(self, command: Command, directory: Path, rename: int = 0, moment: str = "before") -> None:
-        self.output, self.status = directory.parent / f"{directory.name}.output", None
+        place = directory.parent.parent if directory.name == "out" else directory.parent  # never on the small disk
+        self.output, self.status = place / f"{directory.parent.name}-{directory.name}.output", None
         self.began = time.monotonic()
         if rename:
             with tempfile.TemporaryDirectory() as hooks:
@@ -140,10 +141,11 @@ class Start:
         return self.output.read_text(errors="replace")
 
 
-def read(path: Path) -> object:
-    """Return the content of a file without times and places."""
+def read(path: Path, place: Path) -> object:
+    """Return the content of a file without times and its place."""
     if path.suffix == ".json":
-        content: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text().replace(str(place), "PLACE"))
+        content.get("config", {}).pop("output_dir", None)
         return {key: value for key, value in content.items() if key not in ("seconds", "run_dir", "command")}
     if path.name == "leaderboard.csv":
         return pd.read_csv(path).drop(columns=["seconds", "device"]).to_csv()
@@ -155,7 +157,9 @@ def differences(command: Command, directory: Path, whole: Path) -> list[str]:
     mine, its = command.place(directory), command.place(whole)
     names = sorted({str(path.relative_to(its)) for pattern in command.compared for path in its.glob(pattern)})
     assert names
-    wrong = [name for name in names if not (mine / name).is_file() or read(mine / name) != read(its / name)]
+    wrong = [
+        name for name in names if not (mine / name).is_file() or read(mine / name, directory) != read(its / name, whole)
+    ]
     return wrong + [path.name for path in mine.rglob(".*.partial")]
 
 
@@ -251,7 +255,7 @@ def build_commands(root: Path, epochs: int) -> dict[str, Command]:
     run = [*small, "trainer.stop_loss=null", "trainer.checkpoint_every=20", "evaluation.num_repeats=1"]
     run += ["evaluation.threshold_repeats=1"]
     trained, tables = root / "whole" / "train", ("*.csv", "result.json")
-    sweep = ["-m", "seed=0,1", *small, "evaluation=off", "where.num_workers=1"]
+    sweep = ["seed=0,1", *small, "evaluation=off", "where.num_workers=1"]
     sweep_files = ("leaderboard.csv", "[01]/*.csv", "[01]/result.json")
 
     def copy_run(directory: Path) -> list[str]:
@@ -263,12 +267,10 @@ def build_commands(root: Path, epochs: int) -> dict[str, Command]:
     commands = [
         Command("train", "train.py", lambda d: [f"output_dir={d}", *run], (*tables, "figures/*.png")),
         Command("prepare", "prepare.py", lambda d: [f"output_dir={d}", "data.num_patients=40"], tables[:1]),
-        Command(
-            "predict", "predict.py", lambda d: [f"output_dir={d}", f"run_dir={trained}", "data.num_patients=40"], tables
-        ),
+        Command("predict", "predict.py", lambda d: [f"output_dir={d}", f"run_dir={trained}", "data=synthetic"], tables),
         Command("report", "report.py", copy_run, ("report.html",), place=lambda d: d / "run"),
-        Command("sweep", "train.py", lambda d: [f"hydra.sweep.dir={d}", *sweep], sweep_files),
-        Command("sweep-worker", "train.py", lambda d: [f"hydra.sweep.dir={d}", *sweep], sweep_files, "worker"),
+        Command("sweep", "train.py", lambda d: ["-m", f"hydra.sweep.dir={d}", *sweep], sweep_files),
+        Command("sweep-worker", "train.py", lambda d: ["-m", f"hydra.sweep.dir={d}", *sweep], sweep_files, "worker"),
     ]
     return {command.name: command for command in commands}
 
@@ -279,13 +281,14 @@ def main() -> None:
     parser.add_argument("--commands", nargs="+", default=["train", "prepare", "predict", "report", "sweep"])
     parser.add_argument("--kills", type=int, default=60, help="signals at random moments for each command")
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--moments", nargs="+", default=["before", "after"], help="of the renames")
+    parser.add_argument("--moments", nargs="*", default=["before", "after"], help="of the renames")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--table", type=Path, help="file for the counts as JSON lines, appended")
     options = parser.parse_args()
     rng, failures = random.Random(options.seed), 0
     if Path("/dev/shm").is_dir():
         os.environ["TMPDIR"] = "/dev/shm"
+    print("| command | interrupted by | tried | failed |\n| --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory(dir=".") as folder:
         root = Path(folder).resolve()
         commands = build_commands(root, options.epochs)
@@ -301,7 +304,7 @@ def main() -> None:
             seconds = time.monotonic() - start.began
             rows = {"SIGKILL at a rename": kill_at_renames(command, root, whole, options.moments)}
             rows |= kill_at_random(command, root, whole, seconds, options.kills, rng)
-            if command.where == "main" and name != "sweep":
+            if command.where == "main" and name not in ("sweep", "report"):  # these need files on the disk
                 rows["full disk"] = fill_disk(command, root / "disks", whole)
             for what, counts in rows.items():
                 print(f"| {name} | {what} | {counts.tried} | {len(counts.failures)} |", flush=True)

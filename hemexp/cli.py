@@ -27,7 +27,7 @@ from hemexp.config.compose import CONFIG_DIR, SCHEMAS, checked, quote_paths, reg
 from hemexp.config.hydra_settings import check_hydra
 from hemexp.config.mistakes import explain_error
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, JobFailed, SystemFailure, UserError
-from hemexp.process import describe_error
+from hemexp.process import describe_error, find_system_error
 from hydra_plugins.hemexp_launcher import HemexpLauncher, HemexpSweeper
 
 COMMANDS = {
@@ -133,7 +133,7 @@ def run_job(config: DictConfig) -> Any:
         cause, code = stop, 1
     except Exception as error:
         log.exception("error: %s", describe_error(error))
-        if not isinstance(error, OSError | MemoryError):
+        if find_system_error(error) is None:
             log.error("this is a defect of hemexp, please report it; the traceback is in %s", directory / f"{name}.log")
         cause, code = error, 1
     finally:
@@ -195,6 +195,9 @@ def _or_exit(check: Callable[[], None]) -> None:
         check()
     except (UserError, OmegaConfBaseException) as error:
         _exit_with_error(error)
+    except OSError as error:  # a full disk, a lost drive
+        print(f"error: {describe_error(error)}", file=sys.stderr)
+        raise JobExit(1) from None
 
 
 def _exit_with_error(error: Exception, schema: type[Any] | None = None) -> NoReturn:

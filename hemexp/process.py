@@ -29,8 +29,17 @@ _CHECK_DISK = f"check the disk or the network drive, {_AGAIN}"
 _AT_START = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENAMETOOLONG)
 
 
+def find_system_error(error: BaseException | None) -> OSError | MemoryError | None:
+    """Return the error of the system that is behind an error of a library; None where there is none."""
+    if error is None or isinstance(error, OSError | MemoryError):
+        return error
+    wrapped = error.args[0] if error.args and isinstance(error.args[0], Exception) else error.__cause__
+    return find_system_error(wrapped)
+
+
 def describe_error(error: BaseException) -> str:
     """Return an error that is not the user's mistake in one line: what failed, why, and what to do."""
+    error = find_system_error(error) or error
     reason = " ".join(str(error).split())
     if isinstance(error, MemoryError):
         return f"there is not enough memory{f' ({reason})' if reason else ''}: close other programs, {_AGAIN}"
@@ -140,6 +149,11 @@ class ConsoleFormatter(logging.Formatter):
         return super().format(record)
 
 
+def _log_unraisable(unraisable: Any) -> None:
+    """Log the error of an object that is deleted, such as a file on a full disk; it changes nothing."""
+    logging.getLogger(__name__).debug("%s: %s", unraisable.err_msg, unraisable.exc_value)
+
+
 def run_guarded(start: Callable[[], object]) -> NoReturn:
     """Run a command: signals end it as Ctrl-C does, and a lost output does not end it.
 
@@ -152,6 +166,7 @@ def run_guarded(start: Callable[[], object]) -> NoReturn:
     _use_utf8_names()
     _protect_outputs()
     logging.raiseExceptions = False  # a log on a full disk is no reason for a traceback
+    sys.unraisablehook = _log_unraisable
     code: Any = 0
     try:
         with interrupt_on(get_ending_signals()):

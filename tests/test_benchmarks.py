@@ -13,6 +13,7 @@ ARGUMENTS = {
     "group.py": ["--epochs", "2", "--rounds", "1", "--members", "1", "2"],
     "simulation.py": ["--cohorts", "2", "--fresh", "1000", "--jobs", "1"],
     "commands.py": ["--epochs", "2", "--processes", "1", "--kernels", "3"],
+    "kills.py": ["--commands", "prepare", "--kills", "3", "--moments", "before"],
     "nested.py": ["--repeats", "1", "--inner-repeats", "1", "--candidates", "ridge2", "firth, minimal", "prevalence"],
     "sweep.py": ["--epochs", "2", "--jobs", "2", "--fits", "3", "--rival-jobs", "1"],
 }
@@ -22,6 +23,7 @@ TABLES = {
     "one_run.py": 1,
     "group.py": 4,
     "commands.py": 1,
+    "kills.py": 1,
     "nested.py": 1,
     "sweep.py": 2,
     "simulation.py": 5,

@@ -43,11 +43,11 @@ class OutputDirectory:
             if not self._lock.is_locked:
                 self._lock.acquire(timeout=0)
                 _held.append(self._lock)
-        except Timeout:
-            raise UserError(f"output_dir={self.path}: another process is writing there") from None
             for path in self.path.iterdir():
                 if is_partial(path.name):
                     path.unlink()
+        except Timeout:
+            raise UserError(f"output_dir={self.path}: another process is writing there") from None
         except OSError as error:
             if is_wrong_place(error):
                 raise UserError(f"output_dir={self.path}: cannot be written: {error.strerror}") from None

@@ -201,7 +201,7 @@ class Sweep:
         if outcome == DONE and not (job.directory / "DONE").is_file():
             outcome, message = "failed", "the job ended without writing DONE"
         if outcome in LOST and (outcome != "failed" or not (job.directory / "FAILED").is_file()):
-            record_failure(job, outcome, message)
+            record_failure(job, message)
         self.statuses[job.number] = JobStatus(outcome, message, result.device)
         if time.monotonic() - self._summarized > _SUMMARY_INTERVAL:
             try:

@@ -104,9 +104,9 @@ def create_run_dir(job: SweepJob) -> None:
         write_text(job.directory / ".hydra" / name, text)
 
 
-def record_failure(job: SweepJob, outcome: str, message: str) -> None:
+def record_failure(job: SweepJob, message: str) -> None:
     """Record the failure of a job that could not record it itself because its process ended."""
-    RunDirectory(job.directory).fail(outcome, message)
+    RunDirectory(job.directory).fail("failed", message)  # result.json has no other status for it
     _append_to_log(job.directory, message)
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,7 @@ def sweep_grid(
             return True
         sweep = Sweep(directory, jobs[0].cfg, workers)
         on_refusal.pop_all()  # from here on the sweep ends its workers
-    write_text(sweep.directory / "multirun.yaml", OmegaConf.to_yaml(config))
-    sweep.run_all(jobs)
-    return sweep.finish()
+    with closing(sweep.backend):  # also after an interruption outside of the jobs
+        write_text(sweep.directory / "multirun.yaml", OmegaConf.to_yaml(config))
+        sweep.run_all(jobs)
+        return sweep.finish()

@@ -1,5 +1,6 @@
 """Run a search: random settings, or settings that TPE proposes, then report the test part."""
 
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 
@@ -23,13 +24,14 @@ def run_search(search: Search) -> bool:
         check_journal(search.directory)
     base = replace(search.base, evaluation=replace(search.base.evaluation, patients="train"))
     sweep = Sweep(search.directory, base)
-    write_text(sweep.directory / "multirun.yaml", OmegaConf.to_yaml(search.config))
-    search.write_identity()
-    if is_random:
-        sweep.run_all(sweep.add_invalid(jobs))
-    else:
-        run_trials(search, sweep)
-    return sweep.finish(*report_test_part(search, sweep.jobs, sweep.statuses, sweep.stopped))
+    with closing(sweep.backend):  # also after an interruption outside of the jobs
+        write_text(sweep.directory / "multirun.yaml", OmegaConf.to_yaml(search.config))
+        search.write_identity()
+        if is_random:
+            sweep.run_all(sweep.add_invalid(jobs))
+        else:
+            run_trials(search, sweep)
+        return sweep.finish(*report_test_part(search, sweep.jobs, sweep.statuses, sweep.stopped))
 
 
 def _draw_jobs(search: Search) -> list[SweepJob]:

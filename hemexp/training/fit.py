@@ -55,8 +55,8 @@ def fit(
 
     Raises:
         Interrupted: a signal came; `directory` holds the state.
-        UserError: the device is not available, a member needs more memory than there is, or `directory` holds
-            the state of other members.
+        UserError: the device is not available, or `directory` holds the state of other members.
+        SystemFailure: a member needs more memory than there is, or its processes were killed several times.
 
     Example:
         >>> import numpy as np

@@ -20,7 +20,7 @@ import torch
 from lightning.pytorch.loggers import Logger
 
 from hemexp.config import TrainerConfig
-from hemexp.errors import SystemFailure, UserError
+from hemexp.errors import SystemFailure
 from hemexp.training.checkpoint import members_key
 from hemexp.training.loop import fit_group
 from hemexp.training.member import FitResult, Member
@@ -152,7 +152,7 @@ def _split_out_of_memory(group: MemberGroup, error: Exception) -> list[MemberGro
     if not isinstance(error, MemoryError) and not any(message in str(error).lower() for message in messages):
         raise error
     if len(group) == 1:
-        raise UserError(f"a member needs more memory than there is: {error}; reduce trainer.batch_size") from error
+        raise SystemFailure(f"a member needs more memory than there is: {error}; reduce trainer.batch_size") from error
     return _split(group)
 
 

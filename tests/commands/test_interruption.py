@@ -1,6 +1,8 @@
 """Runs that are interrupted or killed."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,3 +74,26 @@ def test_a_second_process_is_refused(workbooks: Path, tmp_path: Path):
     assert "another process is writing there" in errors
     first.communicate(timeout=300)
     assert first.returncode == 0
+
+
+@pytest.mark.parametrize("command", ["predict", "report", pytest.param("train", marks=pytest.mark.nightly)])
+def test_a_command_that_was_killed_anywhere_completes_with_the_same_bytes(command: str, tmp_path: Path):
+    short = ["--kills", "3", "--epochs", "3", "--moments", "before"]
+    benchmark = [sys.executable, str(ROOT / "benchmarks" / "kills.py"), "--commands", command, *short]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(benchmark, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=3600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"| {command} | SIGKILL at a rename | " in done.stdout
+
+
+def test_a_run_whose_directory_is_removed_ends_with_one_line_and_1(workbooks: Path, tmp_path: Path):
+    directory = tmp_path / "run"
+    process = start(directory, workbooks)
+    wait_for(directory / "checkpoints" / "last.ckpt", process)
+    shutil.rmtree(directory, ignore_errors=True)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "error: " in errors.splitlines()[-1]
+    assert "it was removed" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    assert not (directory / "DONE").exists()

@@ -2,12 +2,15 @@
 
 import importlib.util
 import json
+import time
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from lightning.pytorch.loggers import CSVLogger
 from small import FAST
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
@@ -162,12 +165,57 @@ def test_mlflow_holds_a_resumed_run_once(workbooks: Path, tmp_path: Path, monkey
 
 @pytest.mark.slow
 @needs_mlflow
-def test_a_tracking_uri_that_cannot_be_written_is_refused(
-    workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("uri", ["taken/store", "http://127.0.0.1:9", "ftp://nowhere"])
+def test_a_tracking_server_that_fails_costs_a_warning(
+    uri: str, workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").touch()
-    uri = (tmp_path / "taken" / "store").as_uri()
+    uri = (tmp_path / uri).as_uri() if uri.startswith("taken") else uri
     cfg = load_config(TrainConfig, [f"data.root={workbooks}", "logger=mlflow", f"logger.tracking_uri={uri}", *FAST])
-    with pytest.raises(UserError, match=r"logger\.tracking_uri=file.*cannot write there"):
-        train(cfg, tmp_path / "run")
+    train(cfg, tmp_path / "run")
+    assert caplog.text.count("logger=mlflow failed") == 1
+    assert (tmp_path / "run" / "DONE").is_file()
+
+
+class FailingLogger(CSVLogger):
+    """A logger of which one call fails, and is never called again."""
+
+    failing, num_failures, seconds = "", 0, 0.0
+
+    def fail_in(self, name: str) -> None:
+        if name == self.failing:
+            FailingLogger.num_failures += 1
+            time.sleep(self.seconds)
+            raise OSError(5, "Input/output error")
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.fail_in("log_metrics")
+        super().log_metrics(metrics, step)
+
+    def log_hyperparams(self, params: dict[str, Any] | None = None) -> None:
+        self.fail_in("log_hyperparams")
+        super().log_hyperparams(params)
+
+    def save(self) -> None:
+        self.fail_in("save")
+        super().save()
+
+    def finalize(self, status: str) -> None:
+        self.fail_in("finalize")
+        super().finalize(status)
+
+
+@pytest.mark.parametrize("failing", ["log_metrics", "log_hyperparams", "save", "finalize", "hanging"])
+def test_a_logger_that_fails_at_any_call_costs_a_warning(
+    failing: str, workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("hemexp.training.loggers.CSVLogger", FailingLogger)
+    monkeypatch.setattr(FailingLogger, "num_failures", 0)
+    monkeypatch.setattr(FailingLogger, "failing", "save" if failing == "hanging" else failing)
+    if failing == "hanging":
+        monkeypatch.setattr("hemexp.training.optional_logger._MAX_SECONDS", 0.2)
+        monkeypatch.setattr(FailingLogger, "seconds", 1.0)
+    train(load_config(TrainConfig, [f"data.root={workbooks}", "logger=csv", *FAST]), tmp_path / "run")
+    assert (tmp_path / "run" / "DONE").is_file()
+    assert caplog.text.count("logger=csv failed") == FailingLogger.num_failures == 1

@@ -219,14 +219,32 @@ def test_a_run_that_failed_after_training_does_not_train_again(
     assert RunDirectory(tmp_path / "run").result().seconds > 0
 
 
-def test_a_damaged_checkpoint_is_named(workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("length", [0, 100, -1000])
+def test_a_cut_last_ckpt_is_set_aside_and_the_run_ends_with_the_same_bytes(
+    length: int, workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
     options = (f"data.root={workbooks}", "trainer.max_epochs=2")
+    whole = run(tmp_path / "whole", *options)
     monkeypatch.setattr("hemexp.commands.train.run_figures", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(tmp_path / "run", *options)
-    (tmp_path / "run" / "checkpoints" / "last.ckpt").write_bytes(b"half a file")
-    with pytest.raises(UserError, match=r"last\.ckpt: cannot be read"):
+    monkeypatch.undo()
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:length])
+    with caplog.at_level("WARNING"):
         run(tmp_path / "run", *options)
+    assert "last.ckpt: cannot be read" in caplog.text
+    assert (last.parent / "last.ckpt.unreadable").is_file()
+    for name in ("history.csv", "predictions.csv"):
+        assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_lightning_writes_no_checkpoint_into_another_folder(
+    workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("lightning.fabric.plugins.io.torch_io._atomic_save", lambda *_: 1 / 0)
+    directory = run(tmp_path / "run", f"data.root={workbooks}", "trainer.max_epochs=2")
+    assert (directory / "checkpoints" / "last.ckpt").is_file()
 
 
 def test_changed_data_are_not_resumed(scans: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

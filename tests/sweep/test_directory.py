@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,19 @@ from hemexp.config import DataConfig, TrainConfig
 from hemexp.config.compose import load_config
 from hemexp.errors import UserError
 from hemexp.files.result import BETTER, CONCLUSIONS, LEAKAGE, WORSE, ComparedModel
+from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv
 from hemexp.process import get_ending_signals
+from hemexp.sweep.backends.base import ItemResult, WorkItem
 from hemexp.sweep.controller import Sweep
-from hemexp.sweep.directory import create_run_dir, open_sweep, read_devices, reconcile, record_failure
+from hemexp.sweep.directory import (
+    append_timeline,
+    create_run_dir,
+    open_sweep,
+    read_devices,
+    reconcile,
+    record_failure,
+)
 from hemexp.sweep.plan.cost import count_epochs, estimate_cost, get_batch_key
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.results.job_result import JobStatus
@@ -87,13 +96,33 @@ def test_an_interrupted_move_is_completed_by_the_next_start(tmp_path: Path):
     assert not list((tmp_path / ".stale").iterdir())
 
 
-def test_a_job_with_a_damaged_result_is_named_and_runs_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize("length", [0, 1, 300])
+def test_a_job_whose_result_was_cut_is_named_and_runs_again(
+    length: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     job = build_job(0, 0, tmp_path)
     finish(job)
-    (job.directory / "result.json").write_text("{half a")
+    result = job.directory / "result.json"
+    result.write_bytes(result.read_bytes()[:length])
+    assert rank([job], {0: JobStatus("done")}, "auroc").ranked_by is None
     assert reconcile(tmp_path, [job]) == [job]
     assert "its result.json cannot be read, so it was moved to .stale/" in capsys.readouterr().err
-    assert rank([job], {0: JobStatus("done")}, "auroc").ranked_by is None
+    assert reconcile(tmp_path, [job]) == [job]  # it does not come back
+    assert len(list((tmp_path / ".stale").iterdir())) == 1
+
+
+@pytest.mark.parametrize("length", [0, 3, 60, 110])
+def test_a_cut_timeline_or_leaderboard_does_not_stop_the_sweep(length: int, tmp_path: Path):
+    item = WorkItem("job", (build_job(0, 0, tmp_path),))
+    append_timeline(tmp_path, [ItemResult(item, "done", "", "cpu 0", 1.0, 2.0)] * 3)
+    (tmp_path / "leaderboard.csv").write_bytes("config_hash,device\n1,数".encode()[:-1])
+    path = tmp_path / "timeline.csv"
+    path.write_bytes(path.read_bytes()[:length])
+    append_timeline(tmp_path, [ItemResult(item, "done", "", "cpu 1", 3.0, 4.0)])
+    lines = path.read_text().splitlines()
+    assert {line.count(",") for line in lines} == {5}
+    assert (lines[0], lines[-1]) == ("task,jobs,device,started,ended,outcome", "job,0,cpu 1,3.0,4.0,done")
+    assert read_devices(tmp_path) == {}
 
 
 def test_two_sweeps_cannot_write_into_one_directory(tmp_path: Path):
@@ -117,8 +146,10 @@ def test_a_file_with_the_name_of_the_directory_is_refused(tmp_path: Path):
 
 def test_the_end_of_a_process_is_recorded_in_the_directory_of_its_job(tmp_path: Path):
     job = build_job(0, 0, tmp_path)
-    create_run_dir(job)
-    record_failure(job, "killed", "its process was ended by SIGKILL")
+    finish(job, status="running", config=asdict(job.cfg))
+    (job.directory / "DONE").unlink()
+    record_failure(job, "its process was ended by SIGKILL")
+    assert RunDirectory(job.directory).result().status == "failed"  # the next start must be able to read it
     assert "SIGKILL" in (job.directory / "FAILED").read_text()
     assert "SIGKILL" in (job.directory / "train.log").read_text()
 

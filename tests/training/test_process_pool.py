@@ -17,7 +17,7 @@ import torch
 from small import ROOT
 from test_loop import Make, equal
 
-from hemexp.errors import UserError
+from hemexp.errors import SystemFailure
 from hemexp.training import process_pool
 from hemexp.training.fit import fit
 from hemexp.training.loop import fit_group
@@ -85,7 +85,7 @@ def test_a_group_that_runs_out_of_memory_is_trained_in_smaller_groups(
     assert all(equal(a, b) for a, b in zip(whole, fit(group, cfg), strict=True))
     assert sorted(trained) == list(range(7))  # each member once
     monkeypatch.setattr(process_pool, "fit_group", fit_with_memory_limit(0, trained))
-    with pytest.raises(UserError, match=r"a member needs more memory.*trainer\.batch_size"):
+    with pytest.raises(SystemFailure, match=r"a member needs more memory.*trainer\.batch_size"):
         fit(group, cfg)
 
 
