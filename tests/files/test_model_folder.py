@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
@@ -168,4 +169,4 @@ def test_model_and_tensorboard_tell_of_no_patient_of_the_published_cohort(
 
 
 def test_every_field_of_the_card_has_a_help_text():
-    assert all(field.metadata["help"] for field in ModelCard.__dataclass_fields__.values())
+    assert all(field.metadata["help"] for field in fields(ModelCard))
