@@ -40,7 +40,7 @@ def use_cohort(monkeypatch: pytest.MonkeyPatch, cohort: Cohort) -> None:
     """Make the commands read this cohort."""
     for module in ("hemexp.data.datamodule", "hemexp.commands.predict"):
         monkeypatch.setattr(
-            f"{module}.load_cohort", lambda _: replace(cohort, scans=cohort.scans.copy(), findings=Findings())
+            f"{module}.load_cohort", lambda *_, **__: replace(cohort, scans=cohort.scans.copy(), findings=Findings())
         )
 
 

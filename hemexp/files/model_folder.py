@@ -19,6 +19,7 @@ from hemexp.files.result import (
     PrevalenceBaseline,
     Score,
     ThresholdScore,
+    check_digest,
     entry,
     load_json,
     parse_file,
@@ -115,4 +116,5 @@ def read_model_card(folder: Path) -> ModelCard:
     for name, (value, holds, rule) in rules.items():
         if not holds:
             raise UserError(f"{path}: {name}: is {value!r}; rule: {rule}")
+    check_digest(content, path)
     return card

@@ -516,7 +516,7 @@ def write_result(result: RunResult | PredictionResult, path: Path) -> None:
 
 
 def write_with_digest(content: Mapping[str, Any], path: Path) -> None:
-    """Write a JSON file with a digest of its content, which `parse_file` checks."""
+    """Write a JSON file with a digest of its content, for `check_digest`."""
     write_json(path, {**content, "digest": _compute_digest(content)})
 
 
@@ -568,10 +568,10 @@ def check_result(content: Mapping[str, Any], path: Path, kind: type[Result]) -> 
             f"{path}: schema_version is {version!r}; this version of hemexp reads {SCHEMA_VERSION}; "
             "use the version that wrote the file"
         )
-    result: Result = _parse(content, path, kind)
+    result: Result = parse_file(content, path, kind)
     if isinstance(result, RunResult):
-        _parse(result.config, path, _Config, "config.")
-        _parse(result.config, path, _ColumnLabel if result.has_own_outcome else _GrowthLabel, "config.")
+        parse_file(result.config, path, _Config, "config.")
+        parse_file(result.config, path, _ColumnLabel if result.has_own_outcome else _GrowthLabel, "config.")
     for name in ("status", "conclusion", "verdict", "seconds", "metrics"):  # have a default until the run has ended
         if name not in content:
             raise UserError(f"{path}: {name}: is missing; rule: a file as hemexp wrote it")
@@ -583,22 +583,11 @@ def check_result(content: Mapping[str, Any], path: Path, kind: type[Result]) -> 
         _check_value(path, "num_train", result.num_train, range(1, 10**9))
         _check_value(path, "events_train", result.events_train, range(result.num_train + 1))
         _check_value(path, "events_test", result.events_test, range(result.num_test + 1))
-    _check_digest(content, path)
+    check_digest(content, path)
     return result
 
 
-def parse_file(content: Mapping[str, Any], path: Path, kind: Any) -> Any:
-    """Return the content of a file as the dataclass `kind`, and check its digest.
-
-    Raises:
-        UserError: a field is missing, wrong or not known, or the file was changed.
-    """
-    parsed = _parse(content, path, kind)
-    _check_digest(content, path)
-    return parsed
-
-
-def _check_digest(content: Mapping[str, Any], path: Path) -> None:
+def check_digest(content: Mapping[str, Any], path: Path) -> None:
     """Refuse a file that was changed after hemexp wrote it. Earlier versions of hemexp wrote no digest."""
     if content.get("digest") not in {None, _compute_digest(content)}:
         raise UserError(
@@ -607,8 +596,12 @@ def _check_digest(content: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def _parse(content: Mapping[str, Any], path: Path, kind: Any, prefix: str = "") -> Any:
-    """Return the content of a file as a dataclass; `prefix` is the place of the content in the file."""
+def parse_file(content: Mapping[str, Any], path: Path, kind: Any, prefix: str = "") -> Any:
+    """Return the content of a file as a dataclass; `prefix` is the place of the content in the file.
+
+    Raises:
+        UserError: a field is missing, wrong or not known.
+    """
     from pydantic import ValidationError
 
     try:

@@ -116,7 +116,8 @@ class RunDirectory(OutputDirectory):
             differences = list_differences(result.config, cfg)
             raise UserError(
                 f"output_dir={self.path}: holds a run of another configuration "
-                f"({'; '.join(differences) or 'the content of data.mapping differs'}); choose a new directory"
+                f"({'; '.join(differences) or 'the content of data.mapping or of privacy.pseudonymize differs'}); "
+                "choose a new directory"
             )
         if "DONE" in names:
             return "done"

@@ -67,9 +67,7 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
             problem = "is cut, or is not a checkpoint" if Path(path).is_file() else "does not exist"
             raise UserError(f"{path}: {problem}; {_RULE}")
         state = torch.load(path, weights_only=True, map_location="cpu")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}; {_RULE}") from None
-    except UserError:
+    except (UserError, OSError, MemoryError):  # after an error of the system, the file may be complete
         raise
     except Exception as error:  # torch.load raises many types; its texts advise to load without a check
         if "weights_only" in str(error):

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from hemexp.config import TrainerConfig, hashed_values
 from hemexp.errors import UserError
 from hemexp.files.writing import set_aside
+from hemexp.models.predictor import read_checkpoint
 from hemexp.models.predictor import save_checkpoint as save_checkpoint
 from hemexp.training.member import Member
 
@@ -46,19 +46,17 @@ def load_state(path: Path) -> State | None:
 
     A file that cannot be read, or is not such a file, is set aside with a warning: what it was for begins again.
     """
+    if not path.is_file():
+        return None
     try:
-        state = dict(torch.load(path, weights_only=True, map_location="cpu"))
+        state = read_checkpoint(path)
         if {"callbacks", "networks", "num_epochs"} <= state.keys():
             return state
-        reason = "it is not a state of a training"
-    except FileNotFoundError:
-        return None
-    except (OSError, MemoryError):  # the file may be complete
-        raise
-    except Exception as error:  # torch.load raises many types for a damaged file
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = f"{path}: is not a state of a training"
+    except UserError as error:
+        reason = str(error)
     log.warning(
-        "%s: cannot be read (%s); it is now %s, and the training begins again", path, reason, set_aside(path).name
+        "%s; the file cannot be used: it is now %s, and the training begins again", reason, set_aside(path).name
     )
     return None
 

@@ -206,7 +206,7 @@ def test_a_damaged_file_of_a_run_is_named(finished_run: Path, workbooks: Path, t
     run = shutil.copytree(finished_run, tmp_path / "run")
     cfg = load_config(PredictConfig, [f"run_dir={run}", f"data.root={workbooks}"])
     damages = {
-        "checkpoints/best.ckpt": "cannot be loaded",
+        "checkpoints/best.ckpt": "is cut, or is not a checkpoint",
         "recognition.csv": "cannot be read",
         "result.json": "has no schema_version",
     }

@@ -21,7 +21,13 @@ from tensorboard.plugins.hparams.backend_context import Context
 from torch.utils.tensorboard import SummaryWriter
 
 from hemexp.commands import train as job
-from hemexp.commands.hparams import build_hparams_summaries, rank_metrics, select_hparams
+from hemexp.commands.hparams import (
+    build_hparams_summaries,
+    get_hparams,
+    list_public_settings,
+    rank_metrics,
+    select_hparams,
+)
 from hemexp.commands.train import train
 from hemexp.config import TrainConfig, config_hash
 from hemexp.config.compose import load_config
@@ -124,6 +130,18 @@ def test_an_incomplete_run_shows_its_verdict_beside_its_scores():
     assert select_hparams(cfg, result, {"seed": "1"}) == {"_verdict": "INCOMPLETE: debug=fast", "seed": 1.0}
 
 
+def test_the_settings_that_are_shown_hold_no_path_and_no_name_of_a_machine_or_an_account(tmp_path: Path):
+    (tmp_path / "scans.csv").touch()
+    settings = [f"data.root={tmp_path}", f"output_dir={tmp_path}/run", "where=slurm", "where.account=meier"]
+    cfg = load_config(TrainConfig, settings)
+    shown = str(list_public_settings(cfg)) + str(get_hparams(cfg))
+    assert str(tmp_path) not in shown
+    assert "meier" not in shown
+    assert list_public_settings(cfg)["model"]["name"] == "sacnn"
+    swept = {"data.root": str(tmp_path), "seed": "1"}
+    assert select_hparams(cfg, job_result(cfg), swept) == {"seed": 1.0}
+
+
 needs_mlflow = pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="mlflow-skinny is not installed")
 
 
@@ -155,6 +173,8 @@ def test_mlflow_holds_a_resumed_run_once(workbooks: Path, tmp_path: Path, monkey
     assert run.data.tags["conclusion"] == "not_evaluated"
     assert (run.data.tags["verdict"], run.data.tags["tags"]) == (NO_LEAKAGE, "pilot, x")
     assert run.data.params["optimizer.lr"] == "0.001"
+    assert run.data.tags["mlflow.user"] == run.data.tags["mlflow.source.name"] == "hemexp"
+    assert not any(str(place) in str(run.data.tags) + str(run.data.params) for place in (tmp_path, workbooks))
     assert run.data.metrics["test/auroc"] == result.metrics["test/auroc"].value
     losses = store.get_metric_history(run.info.run_id, "train/loss")
     history = pd.read_csv("a/history.csv")
