@@ -1,7 +1,6 @@
 """The model of a run for use in another place: write its folder, and find the model that predict.py uses."""
 
 import json
-import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from hemexp.files.model_folder import (
 )
 from hemexp.files.result import RESULT, RunResult
 from hemexp.files.run_directory import RunDirectory
+from hemexp.files.writing import write_bytes
 from hemexp.models.predictor import Predictor, read_predictor
 
 _LOGARITHMS = {"log_volume": "ln mL", "log_hours": "ln hours"}
@@ -67,10 +67,7 @@ def write_model_folder(run: RunDirectory, result: RunResult, columns: Collection
         columns: of the cohort, to tell a column from a level of a text column.
     """
     folder = run.path / FOLDER
-    folder.mkdir(exist_ok=True)
-    partial = folder / f".{CHECKPOINT}.partial"
-    shutil.copyfile(run.best, partial)
-    partial.replace(folder / CHECKPOINT)
+    write_bytes(folder / CHECKPOINT, run.best.read_bytes())
     write_model_card(build_card(result, columns), folder)
 
 

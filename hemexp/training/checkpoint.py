@@ -55,9 +55,7 @@ def load_state(path: Path) -> State | None:
         reason = f"{path}: is not a state of a training"
     except UserError as error:
         reason = str(error)
-    log.warning(
-        "%s; the file cannot be used: it is now %s, and the training begins again", reason, set_aside(path).name
-    )
+    log.warning("%s; the file is now %s, and the training begins again", reason, set_aside(path).name)
     return None
 
 

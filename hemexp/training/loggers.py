@@ -70,9 +70,11 @@ class NamelessLogger(TensorBoardLogger):
 
     @property
     def experiment(self) -> Any:
-        """The writer, which is opened at the first use."""
+        """The writer, with an open file."""
         with patch.object(event_file_writer, "socket", SimpleNamespace(gethostname=lambda: "hemexp")):
-            return super().experiment
+            writer = super().experiment
+            writer._get_file_writer()  # opens a file at the first use, and again after it was closed
+            return writer
 
 
 def _log_earlier_epochs(logger: Logger, directory: Path, resumed_at: int | None) -> None:

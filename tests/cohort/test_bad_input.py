@@ -491,10 +491,11 @@ def test_a_single_volume_in_ml_is_a_warning(books):
 
 
 def test_follow_ups_out_of_order_are_a_warning(books):
-    with books.sheet(TIMES) as table:
-        row = next(r for r in range(2, table.max_row) if table.cell(r, 7).value is not None)
-        first, second = table.cell(row, 5).value, table.cell(row, 7).value
-        table.cell(row, 5).value, table.cell(row, 7).value = second, first
+    with books.sheet(IMAGING) as table:
+        row = next(r for r in range(2, table.max_row) if table.cell(r, 48).value is not None)
+        for column in range(25, 48):  # the second scan and the third one
+            first, second = table.cell(row, column), table.cell(row, column + 23)
+            first.value, second.value = second.value, first.value
     assert books.load().findings.counts()["follow_up_order"] == 1
 
 

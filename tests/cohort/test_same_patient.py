@@ -42,8 +42,8 @@ def copy(scans: pd.DataFrame, patients: list[str], change: Callable[[pd.DataFram
     rows = scans[scans["patient_id"].isin(patients)]
     again = rows.assign(
         patient_id="X" + rows["patient_id"],
-        scan_serial="9" + rows["scan_serial"],
-        scan_time=rows["scan_time"] + pd.Timedelta(days=40),
+        scan_serial=rows["scan_serial"].str[:8] + "9" + rows["scan_serial"].str[9:],
+        scan_time=rows["scan_time"] + pd.Timedelta(minutes=7),
     )
     return pd.concat([scans, change(again)], ignore_index=True)
 

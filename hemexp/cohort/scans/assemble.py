@@ -345,7 +345,7 @@ class _Assembly:
 
     def _check_index_rows(self, records: Records, rows: Array) -> None:
         """Check that the scans of a patient are in one row of the table of times, where those of most patients are."""
-        found = rows >= 0
+        found = (rows >= 0) & ~self.scans["scan_serial"].duplicated(keep=False).to_numpy()  # doubled ones: see checks
         lines = pd.Series(records.record[rows]).where(found)
         patients = self.scans["patient_id"]
         first = lines.groupby(patients, sort=False).transform("first")
