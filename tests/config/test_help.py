@@ -14,12 +14,14 @@ from hemexp.config.compose import CONFIG_DIR, SCHEMAS, register_schemas
 from hemexp.config.help import read_choices
 from hemexp.config.section import Section, get_key
 
-SECTIONS = {
-    section
-    for module in (cohort, commands, debug, models, sweeps, training)
-    for _, section in inspect.getmembers(module, inspect.isclass)
-    if issubclass(section, Section) and section is not Section
-}
+SECTIONS = list(
+    dict.fromkeys(
+        section
+        for module in (cohort, commands, debug, models, sweeps, training)
+        for _, section in inspect.getmembers(module, inspect.isclass)
+        if issubclass(section, Section) and section is not Section
+    )
+)
 GROUPS = sorted(folder.name for folder in CONFIG_DIR.iterdir() if folder.is_dir() and folder.name != "__pycache__")
 COMMANDS = [
     *((name, "") for name in SCHEMAS),

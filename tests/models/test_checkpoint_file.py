@@ -15,8 +15,7 @@ from hemexp.data.training_set import build_training_set
 from hemexp.errors import UserError
 from hemexp.models.fitted_estimator import fit_estimator
 from hemexp.models.network import FittedNetwork
-from hemexp.models.predictor import FORMAT, Predictor, load_predictor, save_predictor
-from hemexp.training.checkpoint import load_checkpoint
+from hemexp.models.predictor import FORMAT, Predictor, load_predictor, read_checkpoint, save_predictor
 
 NAMES = ("age", "volume", "hours")
 
@@ -113,7 +112,7 @@ FILES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 
 
 @pytest.mark.parametrize(("damage", "message"), FILES.values(), ids=FILES)
-@pytest.mark.parametrize("load", [load_predictor, load_checkpoint], ids=["best", "last"])
+@pytest.mark.parametrize("load", [load_predictor, read_checkpoint], ids=["best", "last"])
 def test_a_damaged_file_is_refused(load: Any, damage: Any, message: str, tmp_path: Path):
     path = tmp_path / "best.ckpt"
     save_predictor(fit("logistic"), path)
@@ -122,7 +121,7 @@ def test_a_damaged_file_is_refused(load: Any, damage: Any, message: str, tmp_pat
         load(path)
 
 
-@pytest.mark.parametrize("load", [load_predictor, load_checkpoint], ids=["best", "last"])
+@pytest.mark.parametrize("load", [load_predictor, read_checkpoint], ids=["best", "last"])
 def test_python_objects_are_not_loaded_and_no_message_advises_to_load_them(load: Any, tmp_path: Path):
     torch.save({"networks": [Path("a")]}, tmp_path / "best.ckpt")
     with pytest.raises(UserError, match="holds Python objects, which could run a program; it is not loaded") as error:
