@@ -14,6 +14,7 @@ ARGUMENTS = {
     "simulation.py": ["--cohorts", "2", "--fresh", "1000", "--jobs", "1"],
     "commands.py": ["--epochs", "2", "--processes", "1", "--kernels", "3"],
     "nested.py": ["--repeats", "1", "--inner-repeats", "1", "--candidates", "ridge2", "firth, minimal", "prevalence"],
+    "damage.py": ["--examples", "3", "--by-hand", "3"],
     "sweep.py": ["--epochs", "2", "--jobs", "2", "--fits", "3", "--rival-jobs", "1"],
 }
 LONG = {"commands.py", "sweep.py"}  # they also run the rival's processes
@@ -24,6 +25,7 @@ TABLES = {
     "commands.py": 1,
     "nested.py": 1,
     "sweep.py": 2,
+    "damage.py": 2,
     "simulation.py": 5,
 }
 
@@ -42,6 +44,6 @@ def test_a_benchmark_runs_and_prints_its_tables(name: str):
 
 def test_every_benchmark_is_tested_and_documented():
     names = {path.name for path in (ROOT / "benchmarks").glob("*.py")} - {"rivals.py"}
-    page = "".join((ROOT / "docs" / name).read_text() for name in ("performance.md", "evaluation.md"))
+    page = "".join((ROOT / "docs" / name).read_text() for name in ("performance.md", "evaluation.md", "trust.md"))
     assert names == set(ARGUMENTS)
     assert all(f"python benchmarks/{name}" in page for name in names)

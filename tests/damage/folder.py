@@ -5,7 +5,7 @@ import csv
 import datetime as dt
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 from zipfile import ZipFile
@@ -50,7 +50,7 @@ class Grid:
     merged: list[tuple[int, int, int, int]] = field(default_factory=list)
     is_hidden: bool = False
     header_row: int = 0
-    changes: list[Change] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list, compare=False)
 
     @property
     def header(self) -> Row:
@@ -115,6 +115,8 @@ class Folder:
         others: further files.
         byte_changes: functions of a file's bytes.
         removed: files that are not written.
+        is_published: whether the tables are the four workbooks of the published layout.
+        undamaged: the folder that this one is a copy of.
     """
 
     books: dict[str, Book]
@@ -124,9 +126,21 @@ class Folder:
     byte_changes: list[tuple[str, Callable[[bytes], bytes]]] = field(default_factory=list)
     removed: set[str] = field(default_factory=set)
     is_published: bool = False
+    undamaged: "Folder | None" = None
+    contents: dict[str, bytes] = field(default_factory=dict)  # of the undamaged files, written once
 
     def copy(self) -> "Folder":
-        return copy.deepcopy(self)
+        """Return a copy that may be damaged."""
+        return replace(copy.deepcopy(replace(self, contents={})), undamaged=self)
+
+    def get_content(self, file: str) -> bytes:
+        """Return the bytes of a table."""
+        book, origin = self.books[file], self.undamaged
+        if origin is None or file not in origin.books or book != origin.books[file]:
+            return write_book(file, book)
+        if file not in origin.contents:
+            origin.contents[file] = write_book(file, book)
+        return origin.contents[file]
 
     def grids(self) -> list[tuple[str, str, Grid]]:
         return [(file, name, grid) for file, book in self.books.items() for name, grid in book.sheets.items()]
@@ -147,8 +161,8 @@ class Folder:
 
     def write(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        for file, book in self.books.items():
-            (root / file).write_bytes(write_book(file, book))
+        for file in self.books:
+            (root / file).write_bytes(self.get_content(file))
         for name, content in self.others.items():
             (root / name).write_bytes(content)
         for name, change in self.byte_changes:

@@ -70,7 +70,7 @@ def _content(folder: Folder, choices: Choices, suffixes: set[str] | None = None)
     files = [name for name in folder.books if suffixes is None or Path(name).suffix in suffixes]
     require(files and not folder.byte_changes)
     file = choices.pick(files)
-    return file, write_book(file, folder.books[file])
+    return file, folder.get_content(file)
 
 
 def _cut(folder: Folder, choices: Choices) -> list[Change]:
