@@ -5,10 +5,13 @@ in every scan of the published cohort.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import CodeType
 
 from hemexp.cohort import columns as c
+from hemexp.types import Array
 
 
 @dataclass(frozen=True)
@@ -38,16 +41,35 @@ class Relation:
     def text(self) -> str:
         """The relation in words."""
         if self.sign != "~":
-            return f"{self.left} {self.sign} {self.right}"
-        return f"{self.left} rises and falls with {self.right}"
+            return f"{self.left} {self.sign} {self.right}".replace(str(_PI), "pi")
+        bounds = PUBLISHED_RATIO if self.left == VOLUME else self.bounds
+        between = f" and is {bounds[0]:g} to {bounds[1]:g} times as large" if bounds else ""
+        return f"{self.left} rises and falls with {self.right}{between}"
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether single scans can break it."""
+        return self.sign != "~" or self.bounds is not None or self.left == VOLUME
+
+    def compute(self, columns: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Return both sides."""
+        left, right = (_compile(side) for side in (self.left, self.right))
+        return eval(left, {}, dict(columns)), eval(right, {}, dict(columns))
 
 
+@cache
+def _compile(expression: str) -> CodeType:
+    return compile(expression, "<relation>", "eval")
+
+
+_PI = 3.14159265
+PUBLISHED_RATIO = (1.2, 12.0)  # of HM_volume and VoxelVolume: 1.5 to 9.4 in every published scan
 VOLUME = "Volume"  # HM_volume or ED_volume, in the relations
 RELATIONS = [
     Relation(VOLUME, "~", "VoxelVolume"),
     Relation("MeshVolume", "~", "VoxelVolume", bounds=(0.25, 1.25)),
     Relation("SurfaceArea", "=", "SurfaceVolumeRatio * MeshVolume"),
-    Relation("Sphericity", "=", "(36 * 3.14159265 * MeshVolume ** 2) ** (1 / 3) / SurfaceArea"),
+    Relation("Sphericity", "=", f"(36 * {_PI} * MeshVolume ** 2) ** (1 / 3) / SurfaceArea"),
     Relation("Elongation", "=", "MinorAxisLength / MajorAxisLength"),
     Relation("Flatness", "=", "LeastAxisLength / MajorAxisLength"),
     Relation("Flatness", "<=", "Elongation", least=None),

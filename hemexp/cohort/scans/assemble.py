@@ -332,8 +332,32 @@ class _Assembly:
             message = f"the patient ids differ from those in {self.base[0].sheet.file}; the scans are joined by serial"
             cell = Cell(records.sheet.file, records.sheet.name, records.sheet.header_row + 1, "A")
             self.findings.warn("index_patient_ids", cell, message)
+        if records.has_blocks:
+            self._check_index_rows(records, rows)
         if "scan_count" in records.frame:
             self._check_scan_counts(records)
+
+    def _check_index_rows(self, records: Records, rows: Array) -> None:
+        """Check that the scans of a patient are in one row of the table of times, where those of most patients are."""
+        found = rows >= 0
+        lines = pd.Series(records.record[rows]).where(found)
+        patients = self.scans["patient_id"]
+        first = lines.groupby(patients, sort=False).transform("first")
+        differs = (lines != first) & lines.notna()
+        has_several = patients[found].duplicated(keep=False)
+        with_other = patients[differs].nunique()
+        if with_other == 0 or with_other > _MOST_EQUAL * patients[found][has_several].nunique():
+            return
+        sheet, serials = records.sheet, self.scans["scan_serial"]
+
+        def message(row: int) -> str:
+            here, there = (sheet.cell(int(each[row]), None).row for each in (lines, first))
+            rule = f"rule: the scans of a patient are in one row of {sheet.file}; correct one of the serials"
+            return f"scan {serials[row]} is in row {here} there, and another scan of the patient in row {there}; {rule}"
+
+        severity = "error" if self.strict else "warning"
+        rows = np.flatnonzero(differs)
+        self._base_findings().each(severity, "serial_in_other_row", rows, "scan_serial", message, serials.get)
 
     def _check_scan_counts(self, records: Records) -> None:
         """Compare each row's stated number of scans with the scans that are filled in."""
