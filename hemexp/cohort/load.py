@@ -12,12 +12,12 @@ import pandas as pd
 
 from hemexp.cohort.checks import check_scans
 from hemexp.cohort.columns import SCAN_KEYS, SIMULATED, TEXT_COLUMNS
-from hemexp.cohort.findings import CellLocator, CohortError, Findings
+from hemexp.cohort.findings import Cell, CellLocator, CohortError, Findings
 from hemexp.cohort.headers import holds_text
 from hemexp.cohort.mapping.mapping import Mapping, OpenQuestions, read_mapping
 from hemexp.cohort.mapping.match import is_used, match_sheets
 from hemexp.cohort.mapping.questions import apply_answers
-from hemexp.cohort.scans.assemble import assemble
+from hemexp.cohort.scans.assemble import NO_IDS, assemble
 from hemexp.cohort.scans.published import check_columns, check_tidy, check_workbooks
 from hemexp.cohort.tables.files import find_files, read_sheets
 from hemexp.config import DataConfig, GrowthLabelConfig, LabelConfig, SyntheticDataConfig
@@ -151,6 +151,9 @@ def _read(data: DataConfig, best_auroc: float | None = None) -> Cohort:
         check_columns(tables, findings)
     elif data.kind == "tidy":
         check_tidy(tables, findings)
+    if not tables:
+        files = ", ".join(dict.fromkeys(sheet.file for sheet in sheets))
+        findings.fail("column_missing", Cell(files), NO_IDS)
     try:
         assembled = assemble(tables, data.kind, findings)
         types = {name: "str" for name in TEXT_COLUMNS if name in assembled.scans}

@@ -63,7 +63,10 @@ def _frame(names: dict[str, str], form: str) -> pd.DataFrame:
 
 def _grid(table: pd.DataFrame) -> Grid:
     rows = [
-        [None if pd.isna(value) else value.to_pydatetime() if isinstance(value, pd.Timestamp) else value for value in row]
+        [
+            None if pd.isna(value) else value.to_pydatetime() if isinstance(value, pd.Timestamp) else value
+            for value in row
+        ]
         for row in table.astype(object).itertuples(index=False)
     ]
     return Grid([list(table.columns), *rows])

@@ -145,9 +145,7 @@ class Folder:
     def grids(self) -> list[tuple[str, str, Grid]]:
         return [(file, name, grid) for file, book in self.books.items() for name, grid in book.sheets.items()]
 
-    def change(
-        self, file: str, sheet: str, rows: list[int] | None = None, columns: list[int] | None = None
-    ) -> Change:
+    def change(self, file: str, sheet: str, rows: list[int] | None = None, columns: list[int] | None = None) -> Change:
         """Return the description of a change of these rows or columns, before it is made."""
         grid = self.books[file].sheets[sheet]
         rows, columns = rows or [], columns or []

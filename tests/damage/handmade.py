@@ -90,7 +90,11 @@ def edit_text(folder: Folder, edit: Callable[[str], str | bytes]) -> list[Change
 
 
 def map_cells(
-    folder: Folder, place: tuple[str, str, Grid], header: str, new: Callable[[object], object], rows: slice | None = None
+    folder: Folder,
+    place: tuple[str, str, Grid],
+    header: str,
+    new: Callable[[object], object],
+    rows: slice | None = None,
 ) -> list[Change]:
     """Change the cells of a column, or some of them."""
     file, sheet, grid = place
@@ -206,14 +210,19 @@ def _(folder: Folder) -> list[Change]:
 @kind("published", "a dimension that names one cell")
 def _(folder: Folder) -> list[Change]:
     file = find(folder, VOLUMES)[0]
-    return edit_part(folder, file, r"xl/worksheets/.*", lambda text: re.sub(r'<dimension ref="[^"]*"', '<dimension ref="A1"', text))
+    return edit_part(
+        folder, file, r"xl/worksheets/.*", lambda text: re.sub(r'<dimension ref="[^"]*"', '<dimension ref="A1"', text)
+    )
 
 
 @kind("published", "a dimension of the whole sheet")
 def _(folder: Folder) -> list[Change]:
     file = find(folder, VOLUMES)[0]
     return edit_part(
-        folder, file, r"xl/worksheets/.*", lambda text: re.sub(r'<dimension ref="[^"]*"', '<dimension ref="A1:XFD1048576"', text)
+        folder,
+        file,
+        r"xl/worksheets/.*",
+        lambda text: re.sub(r'<dimension ref="[^"]*"', '<dimension ref="A1:XFD1048576"', text),
     )
 
 
@@ -233,7 +242,9 @@ def _(folder: Folder) -> list[Change]:
 def _(folder: Folder) -> list[Change]:
     file = find(folder, CLINICAL)[0]
     rich = r'<si><r><t>\1</t></r><rPh sb="0" eb="1"><t>zz</t></rPh></si>'
-    return edit_part(folder, file, r"xl/sharedStrings\.xml", lambda text: re.sub(r"<si><t>([^<]*)</t></si>", rich, text))
+    return edit_part(
+        folder, file, r"xl/sharedStrings\.xml", lambda text: re.sub(r"<si><t>([^<]*)</t></si>", rich, text)
+    )
 
 
 @kind("published", "a filter that hides rows")
@@ -262,7 +273,9 @@ def _(folder: Folder) -> list[Change]:
     return edit_book(folder, find(folder, VOLUMES)[0], edit)
 
 
-for _number, _form in enumerate(['yyyy"年"m"月"d"日" h"时"mm"分"', "[$-409]d\\-mmm\\-yy h:mm AM/PM;@", "General", "0.00", '"on "dd/mm/yyyy', "@"]):
+for _number, _form in enumerate(
+    ['yyyy"年"m"月"d"日" h"时"mm"分"', "[$-409]d\\-mmm\\-yy h:mm AM/PM;@", "General", "0.00", '"on "dd/mm/yyyy', "@"]
+):
 
     @kind("published", f"times in the number format {_form}")
     def _(folder: Folder, form: str = _form) -> list[Change]:
@@ -368,7 +381,12 @@ def _(folder: Folder) -> list[Change]:
 
 @kind("published", "hours from onset as clock times")
 def _(folder: Folder) -> list[Change]:
-    return map_cells(folder, find(folder, CLINICAL), "发病到首次影像检查时间间隔", lambda cell: dt.datetime(1899, 12, 31) + dt.timedelta(hours=cell))
+    return map_cells(
+        folder,
+        find(folder, CLINICAL),
+        "发病到首次影像检查时间间隔",
+        lambda cell: dt.datetime(1899, 12, 31) + dt.timedelta(hours=cell),
+    )
 
 
 @kind("published", "blood pressure in kPa")
@@ -422,7 +440,9 @@ def _(folder: Folder) -> list[Change]:
 def _(folder: Folder) -> list[Change]:
     file, sheet, grid = find(folder, INDEX)
     for row in grid.rows[1:]:
-        row[:] = [dt.datetime(cell.year, cell.month, cell.day) if isinstance(cell, dt.datetime) else cell for cell in row]
+        row[:] = [
+            dt.datetime(cell.year, cell.month, cell.day) if isinstance(cell, dt.datetime) else cell for cell in row
+        ]
     return [folder.change(file, sheet, columns=[j for j, text in enumerate(grid.header) if "时间点" in str(text)])]
 
 
@@ -446,7 +466,27 @@ def _(folder: Folder) -> list[Change]:
     return [change]
 
 
-for _id in ("1e5", "2031-05-04", "TRUE", "nan", "None", "inf", "=1+1", "@x", "[/red]", "a\nb", "a/b", "<b>x</b>", "007", "7.0", "x" * 300, "，", "1,5", "\u202eabc", "\U0001f9e0"):
+for _id in (
+    "1e5",
+    "2031-05-04",
+    "TRUE",
+    "nan",
+    "None",
+    "inf",
+    "=1+1",
+    "@x",
+    "[/red]",
+    "a\nb",
+    "a/b",
+    "<b>x</b>",
+    "007",
+    "7.0",
+    "x" * 300,
+    "，",
+    "1,5",
+    "\u202eabc",
+    "\U0001f9e0",
+):
 
     @kind(LONG, f"a patient called {_id[:20]!r}")
     def _(folder: Folder, new: str = _id) -> list[Change]:
@@ -491,7 +531,15 @@ def _(folder: Folder) -> list[Change]:
 def _(folder: Folder) -> list[Change]:
     file, sheet, grid = find(folder, "export")
     first = len(grid.rows) + 3
-    grid.rows += [[None], [None], [None], ["Row labels", "Count of scans", "Mean of Age"], ["F", 30, 66.2], ["M", 34, 63.0], ["Grand total", 64, 64.5]]
+    grid.rows += [
+        [None],
+        [None],
+        [None],
+        ["Row labels", "Count of scans", "Mean of Age"],
+        ["F", 30, 66.2],
+        ["M", 34, 63.0],
+        ["Grand total", 64, 64.5],
+    ]
     grid.pad()
     return [folder.change(file, sheet, list(range(first, first + 4)))]
 
@@ -727,17 +775,23 @@ def _(folder: Folder) -> list[Change]:
 
 @kind(LONG_CSV, "a byte-order mark in the middle")
 def _(folder: Folder) -> list[Change]:
-    return edit_text(folder, lambda text: text[: text.index("\n", 900) + 1] + "\ufeff" + text[text.index("\n", 900) + 1 :])
+    return edit_text(
+        folder, lambda text: text[: text.index("\n", 900) + 1] + "\ufeff" + text[text.index("\n", 900) + 1 :]
+    )
 
 
 @kind(LONG_CSV, "lines that end with CR LF, CR and LF")
 def _(folder: Folder) -> list[Change]:
-    return edit_text(folder, lambda text: "".join(line + ["\r\n", "\n", "\r"][i % 3] for i, line in enumerate(text.splitlines())))
+    return edit_text(
+        folder, lambda text: "".join(line + ["\r\n", "\n", "\r"][i % 3] for i, line in enumerate(text.splitlines()))
+    )
 
 
 @kind(LONG_CSV, "NUL bytes between the letters of a part")
 def _(folder: Folder) -> list[Change]:
-    return edit_text(folder, lambda text: text[:800].encode() + text[800:1200].encode("utf-16-le") + text[1200:].encode())
+    return edit_text(
+        folder, lambda text: text[:800].encode() + text[800:1200].encode("utf-16-le") + text[1200:].encode()
+    )
 
 
 @kind(LONG_CSV, "a quotation mark that is not closed")
@@ -784,7 +838,9 @@ def _(folder: Folder) -> list[Change]:
 def _(folder: Folder) -> list[Change]:
     def edit(text: str) -> str:
         lines = text.splitlines()
-        return "\n".join(each for i, line in enumerate(lines) for each in ([lines[0], line] if i and i % 20 == 0 else [line]))
+        return "\n".join(
+            each for i, line in enumerate(lines) for each in ([lines[0], line] if i and i % 20 == 0 else [line])
+        )
 
     file, sheet, _grid = find(folder, "export")
     edit_text(folder, edit)
@@ -806,17 +862,23 @@ def _(folder: Folder) -> list[Change]:
 
 @kind(LONG_TSV, "decimal commas and points in one file")
 def _(folder: Folder) -> list[Change]:
-    return map_cells(folder, find(folder, "export"), "Hematoma volume (mL)", lambda cell: str(cell).replace(".", ","), slice(10, 30))
+    return map_cells(
+        folder, find(folder, "export"), "Hematoma volume (mL)", lambda cell: str(cell).replace(".", ","), slice(10, 30)
+    )
 
 
 @kind(LONG_TSV, "thousands and decimals in the German form")
 def _(folder: Folder) -> list[Change]:
-    return map_cells(folder, find(folder, "export"), "Hematoma volume (mL)", lambda cell: f"{cell:.3f}".replace(".", ","))
+    return map_cells(
+        folder, find(folder, "export"), "Hematoma volume (mL)", lambda cell: f"{cell:.3f}".replace(".", ",")
+    )
 
 
 @kind(LONG_TSV, "volumes with a point for thousands")
 def _(folder: Folder) -> list[Change]:
-    return map_cells(folder, find(folder, "export"), "Hematoma volume (mL)", lambda cell: f"{1000 * cell:,.0f}".replace(",", "."))
+    return map_cells(
+        folder, find(folder, "export"), "Hematoma volume (mL)", lambda cell: f"{1000 * cell:,.0f}".replace(",", ".")
+    )
 
 
 @kind("linked_tables csv", "zeros of the ids lost in one of two files")
@@ -854,14 +916,25 @@ def _cast(column: str, to: Callable[[pa.ChunkedArray], pa.Array | pa.ChunkedArra
 _parquet("ids as bytes", _cast("Patient ID", lambda cells: cells.cast(pa.binary())))
 _parquet("ids as categories", _cast("Patient ID", lambda cells: cells.dictionary_encode()))
 _parquet("ids as large texts", _cast("Patient ID", lambda cells: cells.cast(pa.large_string())))
-_parquet("ages as small numbers with gaps", _cast("Age", lambda cells: pa.array([None, *cells.to_pylist()[1:]], pa.int8())))
+_parquet(
+    "ages as small numbers with gaps", _cast("Age", lambda cells: pa.array([None, *cells.to_pylist()[1:]], pa.int8()))
+)
 _parquet("ages as decimals", _cast("Age", lambda cells: cells.cast(pa.decimal128(12, 2))))
-_parquet("volumes with not-a-number", _cast("Hematoma volume (mL)", lambda cells: pa.array([float("nan"), *cells.to_pylist()[1:]])))
-_parquet("volumes with infinity", _cast("Hematoma volume (mL)", lambda cells: pa.array([float("inf"), *cells.to_pylist()[1:]])))
+_parquet(
+    "volumes with not-a-number",
+    _cast("Hematoma volume (mL)", lambda cells: pa.array([float("nan"), *cells.to_pylist()[1:]])),
+)
+_parquet(
+    "volumes with infinity",
+    _cast("Hematoma volume (mL)", lambda cells: pa.array([float("inf"), *cells.to_pylist()[1:]])),
+)
 _parquet("histories as true and false", _cast("Hypertension", lambda cells: cells.cast(pa.bool_())))
 _parquet("a column of lists", _cast("GCS", lambda cells: pa.array([[cell] for cell in cells.to_pylist()])))
 _parquet("a column of records", _cast("GCS", lambda cells: pa.array([{"a": cell} for cell in cells.to_pylist()])))
-_parquet("times in nanoseconds with a zone", _cast("Scan date/time", lambda cells: cells.cast(pa.timestamp("ns", "Asia/Shanghai"))))
+_parquet(
+    "times in nanoseconds with a zone",
+    _cast("Scan date/time", lambda cells: cells.cast(pa.timestamp("ns", "Asia/Shanghai"))),
+)
 _parquet("times of day as onset", _cast("Onset time", lambda cells: cells.cast(pa.time64("us"))))
 _parquet("durations as ages", _cast("Age", lambda cells: pa.array(cells.to_pylist(), pa.duration("s"))))
 _parquet("a column twice", lambda table: table.append_column("Age", table.column("GCS")))
@@ -872,14 +945,19 @@ _parquet("an index of pandas", lambda table: table.append_column("__index_level_
 @kind("long_table ods", "blank rows and cells repeated to the end of the sheet")
 def _(folder: Folder) -> list[Change]:
     blank = '<table:table-row table:number-rows-repeated="1048000"><table:table-cell table:number-columns-repeated="16384"/></table:table-row>'
-    return edit_part(folder, "export.ods", r"content\.xml", lambda text: text.replace("</table:table>", f"{blank}</table:table>"))
+    return edit_part(
+        folder, "export.ods", r"content\.xml", lambda text: text.replace("</table:table>", f"{blank}</table:table>")
+    )
 
 
 @kind("long_table ods", "a value repeated over three cells")
 def _(folder: Folder) -> list[Change]:
     """A row of equal cells is written once with a count; here it is a row of text in columns that exist."""
     return edit_part(
-        folder, "export.ods", r"content\.xml", lambda text: text.replace("<table:table-cell/>", '<table:table-cell table:number-columns-repeated="1"/>')
+        folder,
+        "export.ods",
+        r"content\.xml",
+        lambda text: text.replace("<table:table-cell/>", '<table:table-cell table:number-columns-repeated="1"/>'),
     )
 
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 from damage.choices import Choices
 from damage.folder import Change, Folder, Grid
-from damage.redundancy import ALONE, ONE_VALUE, has_partner, is_repeated
+from damage.redundancy import ALONE, ONE_VALUE, has_partner, is_repeated, is_small
 
 Damage = Callable[[Folder, Choices], list[Change]]
 _PLAUSIBLE = 8  # a volume that is more times as large as before disagrees with the shape features
+_FEW = 0.3  # of the rows: a finding about more need not name the rows
 _NEW_YEAR = dt.datetime(1899, 12, 30)
 
 
@@ -57,7 +58,7 @@ def why_one_value(folder: Folder, grid: Grid, i: int, j: int, new: object) -> st
         return ONE_VALUE
     if names & {"HM_volume", "ED_volume"} and is_number(old) and is_number(new) and old > 0 and new > 0:
         return ONE_VALUE if not folder.is_published or 1 / _PLAUSIBLE < new / old < _PLAUSIBLE else ""
-    if not is_repeated(folder, grid, j):
+    if not is_repeated(folder, grid, j) or is_small(header, old, new):
         return ONE_VALUE
     if j == 0 and len(folder.grids()) == 1:
         return ONE_VALUE
@@ -108,7 +109,9 @@ def shift_time(cell: object, delta: dt.timedelta) -> object:
     raise NotPossible
 
 
-_DELTAS = [dt.timedelta(hours=hours) for hours in (-24 * 365, -24 * 30, -24, -12, -8, -1, 1, 8, 12, 24, 24 * 365, 35064)]
+_DELTAS = [
+    dt.timedelta(hours=hours) for hours in (-24 * 365, -24 * 30, -24, -12, -8, -1, 1, 8, 12, 24, 24 * 365, 35064)
+]
 
 
 def _drop_digit(cell: object, choices: Choices) -> object:
@@ -163,13 +166,21 @@ def _move_values(
     changed = [i for i, before, after in zip(rows, old, new, strict=True) if str(before) != str(after)]
     require(changed)
     change = folder.change(file, sheet, changed, [j])
-    if len(changed) > 0.3 * len(records):
-        change.rows.clear()
-    if not is_repeated(folder, grid, j):
-        change.unknowable = ALONE
+    _explain(folder, grid, change, j, dict(zip(rows, new, strict=True)))
     for i, value in zip(rows, new, strict=True):
         grid.rows[i][j] = value
     return [change]
+
+
+def _explain(folder: Folder, grid: Grid, change: Change, column: int, new: dict[int, object]) -> None:
+    """Say why a change of a column cannot be seen, if so; a change of most rows need not be named by rows."""
+    if not is_repeated(folder, grid, column):
+        change.unknowable = ALONE
+    elif len(change.rows) <= _FEW * len(grid.records):
+        reasons = [why_one_value(folder, grid, i, column, new[i]) for i in change.rows]
+        change.unknowable = reasons[0] if all(reasons) else ""
+    if len(change.rows) > _FEW * len(grid.records):
+        change.rows.clear()
 
 
 def _sort(values: list[object], choices: Choices) -> list[object]:
@@ -240,10 +251,12 @@ def _map_values(
         rows = [i for i in rows if str(new[i]) != str(grid.rows[i][j])]
         require(rows)
         change = folder.change(file, sheet, rows, [j])
-        if len(rows) > 0.3 * len(records):
-            change.rows.clear()
-        if not shows(folder, grid, j):
+        if shows is is_repeated:
+            _explain(folder, grid, change, j, new)
+        elif not shows(folder, grid, j):
             change.unknowable = ALONE
+        if len(rows) > _FEW * len(records):
+            change.rows.clear()
         for i in rows:
             grid.rows[i][j] = new[i]
         return [change]
@@ -272,7 +285,7 @@ def _move_column_of_times(folder: Folder, choices: Choices) -> list[Change]:
     new = {i: shift_time(grid.rows[i][j], delta) for i in rows}
     same_day = all(str(new[i])[:10] == str(grid.rows[i][j])[:10] for i in rows)
     change.unknowable = ONE_VALUE if same_day or not folder.is_published else ""
-    if len(rows) > 0.3 * len(grid.records):
+    if len(rows) > _FEW * len(grid.records):
         change.rows.clear()
     for i in rows:
         grid.rows[i][j] = new[i]
@@ -388,7 +401,8 @@ def _shift_columns_of_table(folder: Folder, choices: Choices) -> list[Change]:
     columns = choices.part(range(grid.width), 2)
     records = list(grid.records)
     change = folder.change(file, sheet, columns=columns)
-    if not any(is_repeated(folder, grid, j) for j in columns) or len(columns) == grid.width:
+    others = [j for j in range(grid.width) if j not in columns]
+    if not all(any(is_repeated(folder, grid, j) for j in part) for part in (columns, others)):
         change.unknowable = ALONE
     for j in columns:
         values = [grid.rows[i][j] for i in records]

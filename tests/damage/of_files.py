@@ -89,7 +89,9 @@ def _flip(folder: Folder, choices: Choices) -> list[Change]:
 
 def _insert(folder: Folder, choices: Choices) -> list[Change]:
     file, old = _content(folder, choices)
-    added = choices.pick([b"\0", b"\0" * 100, b"\n", b"\r", b'"', b"\xef\xbb\xbf", b"\xff", b",", b";", b"\t", b"<html>", b"\x1a"])
+    added = choices.pick(
+        [b"\0", b"\0" * 100, b"\n", b"\r", b'"', b"\xef\xbb\xbf", b"\xff", b",", b";", b"\t", b"<html>", b"\x1a"]
+    )
     at = choices.pick([0, len(old), choices.below(len(old))])
     return [_replace(folder, file, old, old[:at] + added + old[at:])]
 
@@ -119,7 +121,9 @@ def _twice(folder: Folder, choices: Choices) -> list[Change]:
 def _encode(folder: Folder, choices: Choices) -> list[Change]:
     """Save a text in another encoding; what it cannot hold becomes a question mark."""
     file, old = _content(folder, choices, _TEXT)
-    encoding = choices.pick(["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig", "gb18030", "cp1252", "utf-32", "cp037", "big5"])
+    encoding = choices.pick(
+        ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig", "gb18030", "cp1252", "utf-32", "cp037", "big5"]
+    )
     return [_replace_whole(folder, file, old.decode().encode(encoding, "replace"))]
 
 
@@ -134,7 +138,19 @@ def _end_lines(folder: Folder, choices: Choices) -> list[Change]:
     lines = old.split(b"\n")
     part = set(choices.part(range(len(lines))))
     separator = folder.books[file].separator.encode()
-    end = choices.pick([b"\r\n", b"\r", b"\n\n", b"\n\r\n", separator + b"\n", separator * 3 + b"\n", b" \n", b"\x0b\n", b"\xe2\x80\xa8\n"])
+    end = choices.pick(
+        [
+            b"\r\n",
+            b"\r",
+            b"\n\n",
+            b"\n\r\n",
+            separator + b"\n",
+            separator * 3 + b"\n",
+            b" \n",
+            b"\x0b\n",
+            b"\xe2\x80\xa8\n",
+        ]
+    )
     new = b"".join(line + (end if i in part else b"\n") for i, line in enumerate(lines[:-1]))
     return [_replace_whole(folder, file, choices.pick([new, new[:-1]]))]
 
@@ -182,11 +198,16 @@ def _add_file(folder: Folder, choices: Choices) -> list[Change]:
     """Put another file beside the tables: notes, a lock file, a backup, an older copy, an unrelated table."""
     file = choices.pick(list(folder.books))
     path, content = Path(file), write_book(file, folder.books[file])
-    kind = choices.pick(["lock", "notes", "backup", "unrelated", "encrypted", "empty", "older", "copy", "picture", "own output"])
+    kind = choices.pick(
+        ["lock", "notes", "backup", "unrelated", "encrypted", "empty", "older", "copy", "picture", "own output"]
+    )
     if kind == "lock":
         name, content = choices.pick([f"~${file}", f".~lock.{file}#"]), b"\x05user"
     elif kind == "notes":
-        name, content = choices.pick(["readme.txt", "notes.md", "Thumbs.db", "desktop.ini", "codebook.docx"]), b"About the data\n"
+        name, content = (
+            choices.pick(["readme.txt", "notes.md", "Thumbs.db", "desktop.ini", "codebook.docx"]),
+            b"About the data\n",
+        )
     elif kind == "backup":
         name = choices.pick([f"{file}.bak", f"{file}~", f"{path.stem}.old", f"{path.stem}.tmp"])
     elif kind == "unrelated":
@@ -203,7 +224,14 @@ def _add_file(folder: Folder, choices: Choices) -> list[Change]:
         name = choices.pick(["labels.csv", "quality.csv", "mapping.yaml"])
         content = b"patient_id,expansion\nP001,1\n"
     else:
-        name = choices.pick([f"{path.stem} - Copy{path.suffix}", f"{path.stem} (2){path.suffix}", f"old_{file}", f"{path.stem}_2030{path.suffix}"])
+        name = choices.pick(
+            [
+                f"{path.stem} - Copy{path.suffix}",
+                f"{path.stem} (2){path.suffix}",
+                f"old_{file}",
+                f"{path.stem}_2030{path.suffix}",
+            ]
+        )
         book = folder.copy().books[file]
         if kind == "older":
             grid = next(iter(book.sheets.values()))

@@ -89,9 +89,7 @@ def _copy_patient(folder: Folder, choices: Choices) -> list[Change]:
     days = dt.timedelta(days=choices.pick([0, 0, 1, 400]))
     changes = []
     for file, sheet, grid in folder.grids():
-        rows = [
-            i for i in grid.records if any(folder.patients.get(str(cell)) == patient for cell in grid.rows[i])
-        ]
+        rows = [i for i in grid.records if any(folder.patients.get(str(cell)) == patient for cell in grid.rows[i])]
         if not rows:
             continue
         change = folder.change(file, sheet, rows)

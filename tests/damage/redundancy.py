@@ -10,6 +10,15 @@ WHOLE = "every row of the patient or scan is gone or made up"
 _IMAGING = {*c.LOCATION, *c.SHAPE, *c.FIRST_ORDER} - {
     "NCCT_original_firstorder_Skewness", "NCCT_original_firstorder_Kurtosis",
 }  # fmt: skip
+_EXACT = {  # each follows from others: Range = Maximum - Minimum
+    *(f"original_shape_{name}" for name in (
+        "Elongation", "Flatness", "LeastAxisLength", "MajorAxisLength", "MeshVolume", "MinorAxisLength", "Sphericity",
+        "SurfaceArea", "SurfaceVolumeRatio", "VoxelVolume")),
+    *(f"NCCT_original_firstorder_{name}" for name in (
+        "Energy", "Maximum", "Mean", "Minimum", "Range", "RootMeanSquared", "Variance")),
+}  # fmt: skip
+_ROUNDING = 0.1  # a smaller relative difference may be rounding
+_SMALL_SHARE = 0.02
 _KEYS = ("流水号", "时间点", "重复次数")
 
 
@@ -24,6 +33,18 @@ def is_repeated(folder: Folder, grid: Grid, column: int) -> bool:
     if names & {"hours_from_first_scan", "onset_to_first_scan"}:
         return True
     return _rows_a_patient(folder, grid) > 1 and bool(names & {"age", "sex", "hypertension", "systolic", "diastolic"})
+
+
+def is_small(header: str, old: object, new: object) -> bool:
+    """Return whether a change of one imaging value is too small to show, or its column has usual values only."""
+    if header in c.SHAPE or header in c.FIRST_ORDER:
+        if header not in _EXACT:
+            return True
+        numbers = isinstance(old, int | float) and isinstance(new, int | float)
+        return numbers and abs(new - old) <= _ROUNDING * max(abs(new), abs(old))
+    if header.endswith("_Ratio") and isinstance(old, int | float) and isinstance(new, int | float):
+        return 0 <= new <= 1 and abs(new - old) < _SMALL_SHARE
+    return False
 
 
 def has_partner(folder: Folder, grid: Grid, column: int) -> bool:

@@ -13,7 +13,9 @@ CHECKED = settings(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["published", "long_table csv", "wide_table xlsx", "linked_tables ods", "tidy parquet"])
+@pytest.mark.parametrize(
+    "name", ["published", "long_table csv", "wide_table xlsx", "linked_tables ods", "tidy parquet"]
+)
 def test_an_undamaged_cohort_is_harmless(name: str):
     assert judge(name, get_cohort(name).copy(), []).outcome == "harmless"
 

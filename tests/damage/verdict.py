@@ -173,7 +173,9 @@ def names_change(finding: Finding, change: Change, strictly: bool = True) -> boo
     in_table = in_file and (not change.sheet or finding.sheet in {"", change.sheet} or change.sheet in text)
     in_table = in_table or (change.sheet in {"ED", "Hemo"} and _has_word(text, {change.sheet}))
     letters = {column_letter(j) for j in change.columns}
-    has_column = in_table and (finding.column in letters or bool(letters & set(re.findall(r"\b([A-Z]{1,3})\d+\b", text))))
+    has_column = in_table and (
+        finding.column in letters or bool(letters & set(re.findall(r"\b([A-Z]{1,3})\d+\b", text)))
+    )
     has_column = has_column or _has_word(text, change.column_words)
     numbers = {str(i + 1) for i in change.rows}
     shown = set(re.findall(r"\b(?:[A-Z]{1,3}|rows? )(\d+)\b", text)) | {str(finding.row)}

@@ -19,6 +19,7 @@ from hemexp.cohort.tables.sheet import Sheet
 from hemexp.formatting import plural
 from hemexp.types import Array
 
+NO_IDS = "no column is a patient id; rule: every row names its patient; name the column in mapping.yaml"
 _SECONDS = 3600.0
 _SHOWN = 5  # patients in a message
 _MOST_EQUAL = 0.5  # of the scans of a table may equal those of another one by chance
@@ -97,8 +98,7 @@ class _Assembly:
         """Return the tables that say which scans there are, other tables of scans, and tables of patients."""
         with_ids = [each for each in records if "patient_id" in each.frame]
         if not with_ids:
-            message = "no column is a patient id; rule: every row names its patient; name the column in mapping.yaml"
-            self.findings.fail("column_missing", records[0].sheet.place if records else Cell("the tables"), message)
+            self.findings.fail("column_missing", records[0].sheet.place, NO_IDS)
         scan_tables = [each for each, scans in zip(records, about_scans, strict=True) if scans]
         base = [each for each in scan_tables if "HM_volume" in each.frame and "patient_id" in each.frame]
         if not base:
