@@ -10,12 +10,16 @@ from zipfile import ZipFile, is_zipfile
 import numpy as np
 import pandas as pd
 from python_calamine import CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
+from xlsxwriter.utility import xl_rowcol_to_cell
 
 from hemexp.cohort.findings import Cell, Findings, column_letter
 from hemexp.cohort.tables import table
 from hemexp.cohort.tables.sheet import Sheet
-from hemexp.cohort.tables.workbook_xml import SheetXml, find_parts, inspect_sheet, is_marked_simulated
+from hemexp.cohort.tables.opendocument import inspect_opendocument
+from hemexp.cohort.tables.sheet_xml import SheetXml
+from hemexp.cohort.tables.workbook_xml import find_parts, inspect_sheet, is_marked_simulated
 
+_LARGEST_PART = 2**32  # bytes of a part of the archive when it is unpacked
 _EXACT = 2**53  # larger whole numbers are not exact as float64
 
 
@@ -23,17 +27,16 @@ def read_workbook(path: Path, findings: Findings) -> list[Sheet]:
     """Return the worksheets that hold a table; the others are named in one warning."""
     sheets, unread = [], []
     with ExitStack() as stack:
-        book = stack.enter_context(CalamineWorkbook.from_filelike(stack.enter_context(path.open("rb"))))
         archive = stack.enter_context(ZipFile(path)) if is_zipfile(path) else None
-        parts = find_parts(archive) if archive else {}
+        inspected = _inspect(archive) if archive else {}
+        book = stack.enter_context(CalamineWorkbook.from_filelike(stack.enter_context(path.open("rb"))))
         simulated = archive is not None and is_marked_simulated(archive)
         for metadata in book.sheets_metadata:
             if metadata.typ != SheetTypeEnum.WorkSheet:
                 continue
             name = metadata.name
             cells = book.get_sheet_by_name(name)
-            xml = inspect_sheet(archive, parts[name]) if archive and name in parts else SheetXml()
-            sheet = _read_sheet(path.name, cells, xml, simulated, findings)
+            sheet = _read_sheet(path.name, cells, inspected.get(name, SheetXml()), simulated, findings)
             if sheet is not None:
                 sheets.append(sheet)
                 if metadata.visible != SheetVisibleEnum.Visible:
@@ -46,6 +49,28 @@ def read_workbook(path: Path, findings: Findings) -> list[Sheet]:
         message = f"no table in sheet {names}: no row of headers with rows below; not read"
         findings.warn("unread_sheet", Cell(path.name, unread[0]), message, value=names)
     return sheets
+
+
+def _inspect(archive: ZipFile) -> dict[str, SheetXml]:
+    """Return what the XML of each sheet says, by its name.
+
+    Raises:
+        ValueError: a sheet is too large, because of single cells far away from the table.
+    """
+    largest = max(archive.infolist(), key=lambda part: part.file_size, default=None)
+    if largest is not None and largest.file_size > _LARGEST_PART:
+        raise ValueError(f"{largest.filename} in it unpacks to {largest.file_size / 2**30:.1f} GiB; rule: at most 4")
+    parts = find_parts(archive)
+    found = {name: inspect_sheet(archive, part) for name, part in parts.items() if part in archive.namelist()}
+    found |= inspect_opendocument(archive)
+    for name, xml in found.items():
+        if xml.is_too_large:
+            cells = dict.fromkeys(xl_rowcol_to_cell(*cell) for cell in (xml.lowest, xml.rightmost))
+            raise ValueError(
+                f"sheet {name!r} holds a value in {' and '.join(cells)}, far away from the other cells, and all cells "
+                "between would not fit in memory; delete the rows and columns beyond the table"
+            )
+    return found
 
 
 def _read_sheet(file: str, cells: CalamineSheet, xml: SheetXml, simulated: bool, findings: Findings) -> Sheet | None:
