@@ -13,7 +13,7 @@ from damage.folder import Book, Folder, Grid
 from hemexp.cohort import columns as c
 from hemexp.cohort.load import load_cohort
 from hemexp.cohort.synthetic import write_workbooks
-from hemexp.config import DataConfig, SyntheticDataConfig
+from hemexp.config import WORKBOOKS, DataConfig, SyntheticDataConfig
 
 _LONG = {
     "patient": "Patient ID", "time": "Scan date/time", "onset": "Onset time", "age": "Age", "sex": "Sex", "sbp": "SBP",
@@ -25,19 +25,30 @@ _MEANINGS = {
 }  # fmt: skip
 
 
+_MOST_SCANS = 3  # of a patient: more columns take longer to read
+
+
 @cache
 def published() -> Folder:
     """Return the four workbooks of the published layout: 24 patients with follow-up and 2 without."""
-    with tempfile.TemporaryDirectory() as root:
+    with tempfile.TemporaryDirectory() as parent:
         data = SyntheticDataConfig("synthetic", num_patients=24, num_unlabelled=2, prevalence=0.3, planted_errors=False)
-        write_workbooks(data, Path(root))
-        scans = load_cohort(DataConfig("workbook", root)).scans
-        books = {}
-        for path in sorted(Path(root).iterdir()):
-            sheets = openpyxl.load_workbook(path).worksheets
-            books[path.name] = Book(
-                {sheet.title: Grid([list(row) for row in sheet.iter_rows(values_only=True)]) for sheet in sheets}
-            )
+        write_workbooks(data, Path(parent))
+        folder = Folder(
+            {
+                path.name: Book(
+                    {
+                        sheet.title: Grid([list(row) for row in sheet.iter_rows(values_only=True)])
+                        for sheet in openpyxl.load_workbook(path).worksheets
+                    }
+                )
+                for path in sorted(Path(parent).iterdir())
+            }
+        )
+        _keep_first_scans(folder)
+        folder.write(Path(parent) / "short")
+        scans = load_cohort(DataConfig("workbook", str(Path(parent) / "short"))).scans
+    books = folder.books
     patients = dict(zip(scans["scan_serial"], scans["patient_id"], strict=True))
     ids = list(dict.fromkeys(scans["patient_id"]))
     patients |= dict(zip(ids, ids, strict=True))
@@ -51,6 +62,26 @@ def published() -> Folder:
     names |= {c.SEX_HEADER: {"sex"}, c.PRESSURE_HEADER: {"systolic", "diastolic", "blood pressure"}}
     names |= {c.PART_HEADER: {"dataset_part"}, c.SERIAL_HEADER: {"first scan"}}
     return Folder(books, patients, names, is_published=True)
+
+
+def _keep_first_scans(folder: Folder) -> None:
+    """Leave out the later follow-ups of every table."""
+    _, volumes, shapes, index = (list(book.sheets.values()) for book in _in_order(folder))
+    block = len(c.LOCATION) + 1
+    volumes[0].rows = [row[: 1 + _MOST_SCANS * block] for row in volumes[0].rows]
+    serials = {str(row[j]) for row in volumes[0].rows for j in range(1, len(row), block)}
+    for sheet in shapes:
+        sheet.rows[1:] = [row for row in sheet.rows[1:] if str(row[1]) in serials]
+    index[0].rows = [row[: 2 + _MOST_SCANS * 2] for row in index[0].rows]
+    for row in index[0].rows[1:]:
+        row[1] = min(row[1], _MOST_SCANS)
+
+
+def _in_order(folder: Folder) -> list[Book]:
+    """Return the tables in the published order."""
+    return [
+        next(book for name, book in folder.books.items() if name.startswith(prefix)) for prefix in WORKBOOKS.values()
+    ]
 
 
 def _frame(names: dict[str, str], form: str) -> pd.DataFrame:

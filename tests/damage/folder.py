@@ -29,6 +29,7 @@ class Change:
         column_words: headers and hemexp's names of the columns.
         row_words: patient ids and serials of the rows.
         unknowable: the reason why the file itself cannot show the change; empty where it can.
+        renamed: the old id of each patient who has another one in all of the tables.
     """
 
     file: str
@@ -38,6 +39,7 @@ class Change:
     column_words: set[str] = field(default_factory=set)
     row_words: set[str] = field(default_factory=set)
     unknowable: str = ""
+    renamed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass

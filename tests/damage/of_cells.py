@@ -82,15 +82,20 @@ def _change_cell(test: Callable[[object], bool], make: Callable[[object, Choices
     return damage
 
 
-_BLANKS = ["", " ", "NA", "N/A", "-", "--", "?", "??", ".", "missing", "unknown", "n.d.", "未查", "无", "NULL", "None", "nan",
-           "NaN", "*", "/", "#N/A", "x", "pending", "見", "\u00a0", "\u3000", "\u200b"]  # fmt: skip
-_AROUND = ["{} mL", "~{}", "ca. {}", ">{}", "<{}", "{}*", "{}?", "({})", "{}+", "{} (repeat)", "{}.", "{},", "'{}", '"{}"', " {} ",
-           "\u00a0{}", "{}\n", "{}\t", "{}a", "{}/", "{}-{}", "{};{}", "{} {}", "={}", "@{}", "[{}]", "{}e0", "+{}",
-           "{}%", "≈{}", "{}±1", "O{}", "{}\x00", "{}\u202c", "１{}"]  # fmt: skip
+_BLANKS = [
+    "NA", "N/A", "-", "--", "?", "??", ".", "missing", "unknown", "n.d.", "未查", "无", "NULL", "None", "nan", "NaN",
+    "*", "/", "#N/A", "x", "pending", "見",
+]  # fmt: skip
+_BLANKS += ["", " ", "\u00a0", "\u3000", "\u200b"]
+_AROUND = [
+    "{}mL", "~{}", "ca.{}", ">{}", "<{}", "{}*", "{}?", "({})", "{}+", "{}.", "{},", "'{}", '"{}"', "{}a", "{}/",
+    "{}-{}", "{};{}", "={}", "@{}", "[{}]", "{}e0", "+{}", "{}%", "≈{}", "{}±1", "O{}", "１{}",
+]  # fmt: skip
+_AROUND += ["{} mL", "ca. {}", "{} (repeat)", " {} ", "{} {}", "\u00a0{}", "{}\n", "{}\t", "{}\x00", "{}\u202c"]
 _CODES = [0, -1, -9, 9, 99, 999, 9999, 99999, 1e308, -0.0, 1e-300, 2**63, True, False]
 _DATES = ["", "31/02/2031 10:00", "2031-13-01 10:00", "2031-05-04", "10:00", "04.05.31 10:00", "May 4, 2031 10 am",
-          "2031-05-04T10:00:00Z", "2031-05-04 25:00", "20310504 1000", "unknown", "2031-05-04 24:00", "0000-00-00 00:00",
-          "1900-01-00 00:00:00", "44321.5", "2031/5/4 下午 3:20"]  # fmt: skip
+          "2031-05-04T10:00:00Z", "2031-05-04 25:00", "20310504 1000", "unknown", "2031-05-04 24:00",
+          "0000-00-00 00:00", "1900-01-00 00:00:00", "44321.5", "2031/5/4 下午 3:20"]  # fmt: skip
 
 
 def is_time(cell: object) -> bool:
@@ -109,6 +114,10 @@ def shift_time(cell: object, delta: dt.timedelta) -> object:
     raise NotPossible
 
 
+_TIME_FORMS = [
+    "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%Y-%m-%d", "%d.%m.%y %H:%M", "%I:%M %d/%m/%Y", "%Y/%m/%d %I:%M", "%H:%M",
+    "%Y%m%d%H%M", "%b %d %Y %H:%M",
+]  # fmt: skip
 _DELTAS = [
     dt.timedelta(hours=hours) for hours in (-24 * 365, -24 * 30, -24, -12, -8, -1, 1, 8, 12, 24, 24 * 365, 35064)
 ]
@@ -147,7 +156,9 @@ ONE_CELL: dict[str, Damage] = {
     "one time moved": _change_cell(is_time, lambda cell, choices: shift_time(cell, choices.pick(_DELTAS)), True),
     "a text of one cell changed": _change_cell(
         lambda cell: isinstance(cell, str) and len(cell) > 2,
-        lambda cell, choices: choices.pick([cell[1:], cell[:-1], cell + cell[-1], cell.swapcase(), f" {cell} ", cell[::-1]]),
+        lambda cell, choices: choices.pick(
+            [cell[1:], cell[:-1], cell + cell[-1], cell.swapcase(), f" {cell} ", cell[::-1]]
+        ),
         True,
     ),
 }  # fmt: skip
@@ -293,8 +304,7 @@ def _move_column_of_times(folder: Folder, choices: Choices) -> list[Change]:
 
 
 def _write_times(choices: Choices) -> Callable[[object], object]:
-    form = choices.pick(["%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%Y-%m-%d", "%d.%m.%y %H:%M", "%I:%M %d/%m/%Y", "%Y/%m/%d %I:%M",
-                         "%H:%M", "%Y%m%d%H%M", "%b %d %Y %H:%M"])  # fmt: skip
+    form = choices.pick(_TIME_FORMS)
 
     def write(cell: object) -> object:
         require(isinstance(cell, dt.datetime))

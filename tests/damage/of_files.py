@@ -184,8 +184,9 @@ def _rename_file(folder: Folder, choices: Choices) -> list[Change]:
     file = choices.pick(list(folder.books))
     require(not folder.byte_changes)
     path = Path(file)
-    new = choices.pick([path.stem + path.suffix.upper(), f"{path.stem} (1){path.suffix}", f"{path.stem}.xls", f"{path.stem}.txt",
-                        f"{path.stem}{path.suffix}.bak", f"~${file}", f".{file}", path.stem, f"{path.stem}.csv", f"备份{file}"])  # fmt: skip
+    copies = [f"{path.stem} (1){path.suffix}", f"{file}.bak", f"~${file}", f".{file}", f"备份{file}"]
+    suffixes = [path.suffix.upper(), ".xls", ".txt", "", ".csv"]
+    new = choices.pick([*copies, *(path.stem + suffix for suffix in suffixes)])
     require(new != file)
     folder.others[new] = write_book(file, folder.books[file])
     folder.removed.add(file)

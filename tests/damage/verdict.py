@@ -15,6 +15,7 @@ import pandas as pd
 from damage.cohorts import get_cohort
 from damage.folder import Change, Folder
 
+from hemexp.cohort.columns import known_columns
 from hemexp.cohort.findings import CohortError, Finding, column_letter
 from hemexp.cohort.labels import check_follow_up, label_patients
 from hemexp.cohort.load import load_cohort
@@ -96,7 +97,7 @@ def judge(name: str, folder: Folder, changes: list[Change]) -> Verdict:
         if not errors and any(_says(damaged.error, change) for change in changes):
             return Verdict("refused", damaged.error)
         return Verdict("misplaced", damaged.error)
-    difference = compare(clean, damaged)
+    difference = compare(clean, damaged, {new: old for change in changes for new, old in change.renamed.items()})
     if not difference:
         return Verdict("harmless")
     new = find_new(clean.findings, damaged.findings)
@@ -110,9 +111,13 @@ def judge(name: str, folder: Folder, changes: list[Change]) -> Verdict:
     return Verdict("silent", f"{difference}\n{told}")
 
 
-def compare(clean: Loaded, damaged: Loaded) -> str:
-    """Return the differences of scans and labels in words; empty where there are none."""
-    before, after = _by_scan(clean), _by_scan(damaged)
+def compare(clean: Loaded, damaged: Loaded, renamed: dict[str, str]) -> str:
+    """Return the differences of scans and labels in words; empty where there are none.
+
+    A further column that hemexp does not know is not an input, so it is not a difference.
+    """
+    before, after = _by_scan(clean, {}), _by_scan(damaged, renamed)
+    after = after.drop(columns=[name for name in after if name not in before and name not in known_columns()])
     if columns := set(before).symmetric_difference(after):
         return f"columns: {sorted(columns)[:6]}"
     if scans := before.index.symmetric_difference(after.index).tolist():
@@ -127,11 +132,16 @@ def compare(clean: Loaded, damaged: Loaded) -> str:
     return ""
 
 
-def _by_scan(loaded: Loaded) -> pd.DataFrame:
+def _by_scan(loaded: Loaded, renamed: dict[str, str]) -> pd.DataFrame:
     assert loaded.scans is not None
     assert loaded.labels is not None
-    labels = loaded.labels.set_index("patient_id")["expansion"]
-    return loaded.scans.assign(label=loaded.scans["patient_id"].map(labels)).set_index(["patient_id", "scan_index"])
+    ids = loaded.scans["patient_id"]
+    scans = loaded.scans.assign(label=ids.map(loaded.labels.set_index("patient_id")["expansion"]))
+    for new, old in renamed.items():  # a scan without a serial is called by its patient
+        is_made = (ids == new) & scans["scan_serial"].str.startswith(f"{new}-")
+        serials = old + scans["scan_serial"].str.removeprefix(new)
+        scans["scan_serial"] = scans["scan_serial"].mask(is_made, serials)
+    return scans.assign(patient_id=ids.replace(renamed)).set_index(["patient_id", "scan_index"])
 
 
 def _same(a: pd.Series, b: pd.Series) -> pd.Series:
