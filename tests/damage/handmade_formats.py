@@ -34,7 +34,7 @@ _parquet("ids as large texts", _cast("Patient ID", lambda cells: cells.cast(pa.l
 _parquet(
     "ages as small numbers with gaps", _cast("Age", lambda cells: pa.array([None, *cells.to_pylist()[1:]], pa.int8()))
 )
-_parquet("ages as decimals", _cast("Age", lambda cells: cells.cast(pa.decimal128(12, 2))))
+_parquet("ages as decimals", _cast("Age", lambda cells: cells.cast(pa.decimal128(24, 2))))
 _parquet(
     "volumes with not-a-number",
     _cast("Hematoma volume (mL)", lambda cells: pa.array([float("nan"), *cells.to_pylist()[1:]])),

@@ -59,9 +59,11 @@ def read(folder: Folder) -> Loaded:
         warnings.simplefilter("error")
         root = Path(parent) / "cohort"
         folder.write(root)
+        found: tuple[Finding, ...] = ()
         try:
             data = resolve_data(DataConfig("auto", str(root)))
             cohort = load_cohort(data)
+            found = tuple(cohort.findings.rows)
             labels = label_patients(cohort.scans, _label(), cohort.mapping)
             check_follow_up(labels, cohort.scans, _label(), cohort.locate, cohort.findings, cohort.mapping)
         except CohortError as error:
@@ -69,7 +71,7 @@ def read(folder: Folder) -> Loaded:
         except OpenQuestions as error:
             return Loaded(error=f"{error}\n{error.mapping.to_yaml()}")
         except UserError as error:
-            return Loaded(error=str(error))
+            return Loaded(error=str(error), findings=found)
         except KeyboardInterrupt:
             raise
         except BaseException:  # a panic of the Rust reader is not an Exception
@@ -94,8 +96,10 @@ def judge(name: str, folder: Folder, changes: list[Change]) -> Verdict:
         errors = [finding for finding in damaged.findings if finding.severity == "error"]
         if any(names_change(finding, change, strictly=False) for finding in errors for change in changes):
             return Verdict("refused", damaged.error)
-        if not errors and any(_says(damaged.error, change) for change in changes):
-            return Verdict("refused", damaged.error)
+        if not errors:
+            new = find_new(clean.findings, damaged.findings)
+            if any(_says(damaged.error, each) or any(names_change(f, each, False) for f in new) for each in changes):
+                return Verdict("refused", damaged.error)
         return Verdict("misplaced", damaged.error)
     difference = compare(clean, damaged, {new: old for change in changes for new, old in change.renamed.items()})
     if not difference:
