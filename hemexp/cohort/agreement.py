@@ -18,7 +18,7 @@ from hemexp.cohort.relations import PUBLISHED_RATIO, RELATIONS, TISSUES, VOLUME,
 from hemexp.types import Array
 
 _FEWEST = 10  # scans with both sides; below it, ranks say little
-_FEWEST_WITHOUT_BOUNDS = 30  # the same where only the ranks can disagree
+_FEWEST_FOR_RANKS = 30  # enough where no single scan breaks a relation
 _MOST_RANKED = 5000  # scans: more do not make a rank correlation clearer, only slower
 _FEW_BROKEN = 0.05  # a smaller share of scans that break a relation are single scans
 _PUBLISHED_MEDIAN = (1.5, 4.0)  # of this ratio; 2.0 for hematomas and 2.7 for edema
@@ -26,6 +26,7 @@ _POSSIBLE_MEDIAN = (0.3, 12.0)  # both are volumes of one tissue in mm3
 _USUAL_MEDIAN = (0.7, 4.0)
 _TOLERANCE = 0.05  # relative, for rounded tables
 _ROUNDING = 0.02  # absolute, for the same
+_SAME = 1e-9  # relative: values that differ by less are equal
 _CLEARLY = 0.2  # a rank correlation that is better by this shows the cause
 
 
@@ -95,7 +96,9 @@ def _breaks(relation: Relation, sides: tuple[Array, Array]) -> Array:
         return np.asarray(abs(left - right) > slack)
     if relation.sign == "<=":
         return np.asarray(left > right + slack)
-    low, high = _ratio_bounds(sides) if relation.left == VOLUME else relation.bounds or (-np.inf, np.inf)
+    if not relation.is_bounded:
+        return np.zeros(len(left), dtype=bool)
+    low, high = relation.bounds or _ratio_bounds(sides)
     with np.errstate(invalid="ignore"):
         return np.asarray((left + _ROUNDING < low * right) | (left - _ROUNDING > high * right))
 
@@ -141,9 +144,9 @@ def _check_ranks(scans: pd.DataFrame, tissue: _Tissue, broken: Array, findings: 
         for label, group in groups:
             left, right = (side[group] for side in tissue.sides[number])
             rank, count = _correlate(left, right)
-            share = broken[number][group].sum() / max(1, np.isfinite(left).sum())
-            enough = count >= (_FEWEST if relation.is_bounded else _FEWEST_WITHOUT_BOUNDS)
-            if enough and rank < relation.least and (share > _FEW_BROKEN or not relation.is_bounded):
+            share = broken[number][group].sum() / max(1, count)
+            is_clear = count >= _FEWEST_FOR_RANKS and rank < relation.least * (0.5 if relation.is_bounded else 1)
+            if is_clear or (count >= _FEWEST and rank < relation.least and share > _FEW_BROKEN):
                 places[number] = (label, group, rank)
                 break
     wrong = np.isin(np.arange(len(tissue.relations)), list(places))
@@ -153,10 +156,11 @@ def _check_ranks(scans: pd.DataFrame, tissue: _Tissue, broken: Array, findings: 
         own = [number for number in np.flatnonzero(left_over) if culprit in tissue.relations[number].names]
         relation, (label, group, rank) = tissue.relations[own[0]], places[own[0]]
         name, rules = tissue.full(culprit), "; ".join(tissue.describe(tissue.relations[number]) for number in own)
+        cause = _find_cause(scans, tissue, relation, culprit, group)
         message = (
-            f"the values of {name} do not belong to these scans: in {label}, a rank correlation is {rank:.2f}, where at "
-            f"least {relation.least:g} is expected; rule: {rules}; {_find_cause(scans, tissue, relation, culprit, group)}; "
-            "compare these columns with their source and correct the one that is wrong"
+            f"the values of {name} do not belong to these scans: in {label}, a rank correlation is {rank:.2f}; "
+            f"rule: at least {relation.least:g}, because {rules}; {cause}; compare the columns with their source and "
+            "correct the wrong one"
         )
         rows = np.flatnonzero(group & broken[own].any(axis=0))
         first = int(rows[0]) if len(rows) else int(group.argmax())
@@ -176,11 +180,11 @@ def _groups(numbers: Array) -> Iterator[tuple[str, Array]]:
 def _correlate(left: Array, right: Array) -> tuple[float, int]:
     """Return the rank correlation, whatever its sign, and the number of scans."""
     known = np.isfinite(left) & np.isfinite(right)
-    step = max(1, int(known.sum()) // _MOST_RANKED)
-    left, right = left[known][::step], right[known][::step]
-    if len(left) < _FEWEST or np.ptp(left) == 0 or np.ptp(right) == 0:
+    count = int(known.sum())
+    left, right = (side[known][:: max(1, count // _MOST_RANKED)] for side in (left, right))
+    if count < _FEWEST or any(np.ptp(side) <= _SAME * abs(side).max() for side in (left, right)):
         return 1.0, 0
-    return abs(float(np.corrcoef(rankdata(left), rankdata(right))[0, 1])), len(left)
+    return abs(float(np.corrcoef(rankdata(left), rankdata(right))[0, 1])), count
 
 
 def _blame(relations: list[Relation], fails: Array, holds: Array) -> list[str]:

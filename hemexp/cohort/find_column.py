@@ -9,6 +9,7 @@ from hemexp.cohort.headers import read_header, squeeze
 from hemexp.cohort.mapping.mapping import Mapping as ColumnsMapping
 
 MOST_NAMED = 5  # columns in a message
+_FEW = 3  # territories and radiomics that are named, not counted only
 _KINDS = {
     **{name: "radiomics" for names in RADIOMICS.values() for name in names},
     **{name: "territories" for names in RATIOS.values() for name in names},
@@ -51,10 +52,13 @@ def suggest(name: str, columns: Sequence[str]) -> str:
 
 
 def list_columns(columns: Iterable[str], most: int = 10**6) -> str:
-    """Return names in words: ``age, sex, 20 territories and 62 radiomics``; at most this many names."""
+    """Return names in words: ``age, sex, 20 territories, 62 radiomics``; at most this many names."""
+    columns = list(columns)
     kinds = Counter(_KINDS[name] for name in columns if name in _KINDS)
     names = [name for name in columns if name not in _KINDS]
     counts = [f"{count} {kind}" for kind, count in kinds.items()]
+    if counts and len(columns) - len(names) <= _FEW:
+        counts[-1] += f" ({', '.join(name for name in columns if name in _KINDS)})"
     more = [f"{len(names) - most} more"] if len(names) > most else []
     return ", ".join([*names[:most], *more, *counts]) or "none"
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from hemexp.cohort import columns as c
-from hemexp.cohort.find_column import MOST_NAMED, list_columns
+from hemexp.cohort.find_column import list_columns
 from hemexp.cohort.findings import RecordFindings
 
 MEASURABLE_ABOVE = 20.0  # 10^-3 mL: the published workbooks have no shape for volumes up to this
@@ -29,17 +29,21 @@ def _warn_empty_columns(scans: pd.DataFrame, findings: RecordFindings) -> list[s
     empty = [str(name) for name in scans.columns[scans.isna().all()] if name not in c.SCAN_KEYS]
     if empty:
         text = "1 column is empty" if len(empty) == 1 else f"{len(empty)} columns are empty"
-        message = f"{text}: {list_columns(empty, MOST_NAMED)}; empty columns are never inputs"
+        message = (
+            f"{text}: {list_columns(empty)}; their cells are empty, or their formulas failed; they are never inputs"
+        )
         findings.findings.add("warning", "empty_columns", findings.locate(0, empty[0]), message, value=len(empty))
     return empty
 
 
 def _warn_constant_columns(firsts: pd.DataFrame, findings: RecordFindings) -> None:
-    inputs = [column.name for column in c.list_known(firsts) if column.is_input]
-    table = firsts[inputs]
-    constant = [name for name in inputs if table[name].max() == table[name].min()]
+    table = firsts[[column.name for column in c.list_known(firsts) if column.is_input]]
+    constant = [str(name) for name in table if table[name].max() == table[name].min()]
     if constant and len(firsts) >= _SMALL_COHORT:
-        message = f"the same value in every patient's first scan: {', '.join(constant)}; as inputs they say nothing"
+        names = ", ".join(constant)
+        message = (
+            f"the same value in every patient's first scan: {names}; as inputs they say nothing; check the columns"
+        )
         row = int(firsts.index[0])
         findings.findings.add("warning", "constant_column", findings.locate(row, constant[0]), message)
 

@@ -35,6 +35,7 @@ class Cohort:
         is_simulated: whether its files are marked as simulated.
         own_inputs: columns of `scans` that the mapping names as the user's own inputs.
         mapping: which column of which file holds what.
+        empty: columns of the files without any value; `scans` does not have them.
     """
 
     scans: pd.DataFrame
@@ -44,6 +45,7 @@ class Cohort:
     is_simulated: bool = False
     own_inputs: tuple[str, ...] = ()
     mapping: Mapping | None = None
+    empty: tuple[str, ...] = ()
 
     @cached_property
     def patients(self) -> pd.DataFrame:
@@ -159,9 +161,10 @@ def _read(data: DataConfig, best_auroc: float | None = None) -> Cohort:
         types = {name: "str" for name in TEXT_COLUMNS if name in assembled.scans}
         scans = assembled.scans.astype(types).copy()
         check_scans(scans, assembled.locate, findings, data.kind != "mapped")
-        scans = scans[[name for name in scans if name in SCAN_KEYS or scans[name].notna().any()]]
+        empty = tuple(str(name) for name in scans if name not in SCAN_KEYS and scans[name].isna().all())
+        scans = scans.drop(columns=list(empty))
     except CohortError as error:
         error.mapping = mapping  # so that prepare.py can show it
         raise
     is_simulated = any(sheet.simulated or SIMULATED in sheet.header for sheet in sheets)
-    return Cohort(scans, findings, assembled.locate, best_auroc, is_simulated, assembled.own_inputs, mapping)
+    return Cohort(scans, findings, assembled.locate, best_auroc, is_simulated, assembled.own_inputs, mapping, empty)

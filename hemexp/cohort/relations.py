@@ -90,10 +90,11 @@ RELATIONS = [
     Relation("P10", "~", "Mean - Variance ** 0.5"),
     Relation("P90", "~", "Mean + Variance ** 0.5"),
     Relation("InterquartileRange", "<=", "P90 - P10"),
-    Relation("RobustMeanAbsoluteDeviation", "<=", "P90 - P10"),
+    Relation("RobustMeanAbsoluteDeviation", "~", "InterquartileRange", bounds=(0.2, 0.8)),
     Relation("MeanAbsoluteDeviation ** 2", "<=", "Variance"),
     Relation("2 ** -Entropy", "<=", "Uniformity"),
     Relation("Skewness ** 2 + 1", "<=", "Kurtosis", least=None),
+    Relation("Kurtosis", "~", "MeanAbsoluteDeviation / Variance ** 0.5", least=0.4),
     Relation("Skewness", "~", "(Mean - Median) / Variance ** 0.5", least=0.4),
 ]
 TISSUES = {"Hemo": "HM_volume", "ED": "ED_volume"}

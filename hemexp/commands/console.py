@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from hemexp.cohort.find_column import describe_left_out, list_columns
+from hemexp.cohort.find_column import MOST_NAMED, describe_left_out, list_columns
 from hemexp.evaluation.metrics import auprc_by_chance
 from hemexp.files import result as results
 from hemexp.files.result import PredictionResult, RunResult, Score, describe_brain, get_wording
@@ -39,6 +39,9 @@ def print_summary(result: RunResult, directory: Path) -> None:
         notes.append(f"the best possible AUROC in this synthetic population is {result.best_possible_auroc:.3f}")
     if result.left_out_inputs:
         notes.append(f"columns not used as inputs: {describe_left_out(result.left_out_inputs)}")
+    if result.constant_inputs:
+        names = list_columns(result.constant_inputs, MOST_NAMED)
+        notes.append(f"inputs with one value in the whole training part, which have no effect: {names}")
     if result.left_out_baselines:
         notes.append(f"baselines left out: {describe_left_out(result.left_out_baselines)}")
     notes += _brain_notes(result)

@@ -61,6 +61,7 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
         num_features=len(data.features),
         inputs=data.features,
         left_out_inputs=data.left_out,
+        constant_inputs=data.constant,
         num_train=flow.train,
         num_val=flow.val,
         num_test=flow.test,
@@ -105,6 +106,8 @@ def log_start(cfg: TrainConfig, result: RunResult, resume: bool) -> None:
     log.info("%s: %d patients, %d inputs; %s", source, result.data.num_patients, result.num_features, parts)
     if cfg.features.name in {"available", "columns"} and cfg.model.inputs is None:
         log.info("inputs: %s", list_columns(result.inputs))
+    if result.constant_inputs:
+        log.info("inputs with one value in the whole training part: %s", ", ".join(result.constant_inputs))
     if counts := result.data.findings:
         total, kinds = plural(sum(counts.values()), "data-quality warning"), plural(len(counts), "kind")
         log.info("%s of %s: prepare.py lists each cell", total, kinds)

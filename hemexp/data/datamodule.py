@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from hemexp.cohort.labels import check_follow_up, get_outcome_column, label_patients
 from hemexp.cohort.load import Cohort, load_cohort
 from hemexp.config import DataConfig, FeaturesConfig, LabelConfig, ModelConfig, SplitConfig, TrainConfig
-from hemexp.data.features import Inputs, choose_inputs, fixed_inputs, input_table
+from hemexp.data.features import Inputs, choose_inputs, constant_inputs, fixed_inputs, input_table
 from hemexp.data.split import draw_validation, overfit_subset, split_patients
 from hemexp.data.training_set import TrainingSet, build_training_set
 from hemexp.errors import UserError
@@ -39,6 +39,7 @@ class ExpansionDataModule(LightningDataModule):
         split: the part of every patient.
         features: names of the inputs.
         left_out: columns that are not used as inputs, with the reason.
+        constant: inputs with the same value in the whole training part.
         raw: (N, F) inputs of all patients in table order, NaN where a value is missing.
         fitted_indices: table indices of the patients in `training_set`, validation patients included.
         training_set: the training and validation patients of the run, imputed once.
@@ -54,6 +55,7 @@ class ExpansionDataModule(LightningDataModule):
 
     features: list[str]
     left_out: dict[str, str]
+    constant: list[str]
     fitted_indices: list[int]
     training_set: TrainingSet
 
@@ -101,6 +103,7 @@ class ExpansionDataModule(LightningDataModule):
             labels = self.labels["expansion"].to_numpy()
             self.fitted_indices = overfit_subset(labels, self.fitted_indices, self.num_patients)
             train, val = draw_validation(labels, self.fitted_indices, self.split_config.val_fraction, self.seed)
+        self.constant = constant_inputs(self.raw[self.fitted_indices], self.features)
         self.training_set = self.build_training_set(train, val)
         self.cohort = cohort
 

@@ -19,6 +19,7 @@ from hemexp.cohort.find_column import (
 from hemexp.cohort.load import Cohort
 from hemexp.config import AvailableFeaturesConfig, ColumnsFeaturesConfig, FeaturesConfig, ModelConfig
 from hemexp.errors import UserError
+from hemexp.types import Array
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ _LOGARITHMS = {  # of a column in a unit, not below a value that is smaller than
     "log_hours": (_HOURS, 1, 0.1),
 }
 NO_VALUE = "no value in the training part"
+EMPTY = "no value in any row: its cells are empty, or their formulas failed"
 _BRAIN_ITEMS = (  # beside the fixed inputs of the BRAIN score: columns, the first one with values is used
     ("warfarin", "anticoagulation"),
     ("ventricular_blood",),
@@ -88,9 +90,12 @@ def choose_inputs(cohort: Cohort, features: FeaturesConfig, train: Sequence[int]
         least, refuses = features.min_share, False
     else:
         names = [name for name in feature_names(features.name) if get_column(name) != outcome]
-        _require_columns(names, training, key)
+        _require_columns(names, training, key, cohort.empty)
         least, refuses = 0.0, True
     inputs = Inputs()
+    if not refuses:
+        possible = [name for name in cohort.empty if name in {*known, *cohort.own_inputs} - {outcome}]
+        inputs.left_out |= dict.fromkeys(possible, EMPTY)
     for name in names:
         levels, reason = _check_column(training, name, least)
         if not reason:
@@ -176,6 +181,17 @@ def count_unknown_levels(patients: pd.DataFrame, names: Sequence[str]) -> dict[s
     return counts
 
 
+def constant_inputs(inputs: Array, names: Sequence[str]) -> list[str]:
+    """Return the inputs with one value only, which cannot have an effect on the predictions.
+
+    Args:
+        inputs: (N, F) of the training part, NaN where a value is missing.
+        names: (F,) of the inputs.
+    """
+    table = pd.DataFrame(inputs, columns=list(names))
+    return [str(name) for name in table.columns[table.nunique() == 1]]
+
+
 def feature_caveats(names: Sequence[str]) -> list[str]:
     """Return the caveats of a set of inputs, as codes for result.json."""
     treatments = {name for name, column in c.known_columns().items() if column.known == "treatment"}
@@ -251,6 +267,9 @@ def _find_input(name: str, cohort: Cohort, outcome: str | None) -> str:
     if names_later_scan(name, cohort.mapping):
         rule = "rule: an input is known at the first scan; remove it"
         raise UserError(f"features.columns: {name} is a column of a later scan; {rule}")
+    without_value = find_column(name, cohort.empty, cohort.mapping) if column is None else None
+    if without_value:
+        raise UserError(f"features.columns: {name} has {EMPTY}; remove it, or enter its values")
     if column is None or get_column(column) not in present:
         raise UserError(f"features.columns: the cohort has no column {name}; {suggest(name, inputs)}")
     known = c.known_columns().get(column)
@@ -262,7 +281,7 @@ def _find_input(name: str, cohort: Cohort, outcome: str | None) -> str:
     return column
 
 
-def _require_columns(names: Sequence[str], patients: pd.DataFrame, key: str) -> None:
+def _require_columns(names: Sequence[str], patients: pd.DataFrame, key: str, empty: Collection[str]) -> None:
     """Refuse a fixed group where the cohort lacks some of its columns.
 
     Raises:
@@ -270,7 +289,9 @@ def _require_columns(names: Sequence[str], patients: pd.DataFrame, key: str) -> 
     """
     absent = [name for name in names if get_column(name) not in patients]
     if absent:
+        without_values = [name for name in absent if get_column(name) in empty]
+        cause = f"; {list_columns(without_values, MOST_NAMED)}: {EMPTY}" if without_values else ""
         raise UserError(
             f"{key}: {len(absent)} of its {len(names)} columns are not in the cohort "
-            f"({list_columns(absent, MOST_NAMED)}); use features=available"
+            f"({list_columns(absent, MOST_NAMED)}){cause}; use features=available"
         )

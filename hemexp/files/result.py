@@ -394,6 +394,10 @@ class RunResult(EvaluationBlocks):
     left_out_inputs: dict[str, str] = entry(
         "columns that are not used as inputs, with the reason", default_factory=dict
     )
+    constant_inputs: list[str] = entry(
+        "inputs with the same value in the whole training part; they have no effect on the predictions",
+        default_factory=list,
+    )
     flow: PatientFlow = entry("patients in each part")
     data: DataSource = entry("the cohort that was read")
     best_possible_auroc: float | None = entry("AUROC of the true risk in a synthetic population", default=None)

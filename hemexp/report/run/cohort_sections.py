@@ -45,6 +45,11 @@ def outcome(run: RunFiles) -> Block | None:
             if result.left_out_inputs
             else []
         ),
+        *(
+            [("Inputs with one value in the whole training part", _describe_inputs(result.constant_inputs))]
+            if result.constant_inputs
+            else []
+        ),
         ("Output of the model", "a probability of expansion, from 0 to 1, for each patient"),
     ]
     return section("predicted", "What was predicted", [table("", ["", ""], rows)])
