@@ -22,10 +22,15 @@ class Cell:
     column: str = ""
 
     def __str__(self) -> str:
-        sheet = f", sheet {self.sheet}" if self.sheet else ""
-        if not self.row:
-            return f"{self.file}{sheet}"
-        return f"{self.file}{sheet}, {f'cell {self.column}' if self.column else 'row '}{self.row}"
+        text = show_controls(f"{self.file}, sheet {self.sheet}" if self.sheet else self.file)
+        return f"{text}, {f'cell {self.column}' if self.column else 'row '}{self.row}" if self.row else text
+
+
+def show_controls(text: str) -> str:
+    r"""Return a text with its control characters as in Python, such as ``\x1b``: a terminal would obey them."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text)
 
 
 if TYPE_CHECKING:
@@ -128,7 +133,8 @@ class Findings:
         if severity == "error":
             self._cells_with_errors.update((each.file, each.sheet, each.row, each.column) for each in cells)
         address = (cell.file, cell.sheet, cell.row, cell.column)
-        self.rows.append(Finding(severity, problem, *address, str(patient), str(value), message, len(cells)))
+        text = show_controls(message)
+        self.rows.append(Finding(severity, problem, *address, str(patient), str(value), text, len(cells)))
 
     def frame(self) -> pd.DataFrame:
         """Return the table of quality.csv, errors first."""

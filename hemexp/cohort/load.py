@@ -15,10 +15,10 @@ from hemexp.cohort.columns import SCAN_KEYS, SIMULATED, TEXT_COLUMNS
 from hemexp.cohort.findings import Cell, CellLocator, CohortError, Findings
 from hemexp.cohort.headers import holds_text
 from hemexp.cohort.mapping.mapping import Mapping, OpenQuestions, read_mapping
-from hemexp.cohort.mapping.match import is_used, match_sheets
+from hemexp.cohort.mapping.match import holds_dictionary, is_used, match_sheets
 from hemexp.cohort.mapping.questions import apply_answers
 from hemexp.cohort.scans.assemble import NO_IDS, assemble
-from hemexp.cohort.scans.published import check_columns, check_tidy, check_workbooks
+from hemexp.cohort.scans.published import check_columns, check_mapped, check_tidy, check_workbooks
 from hemexp.cohort.tables.files import find_files, read_sheets
 from hemexp.config import DataConfig, GrowthLabelConfig, LabelConfig, SyntheticDataConfig
 
@@ -149,14 +149,21 @@ def _read(data: DataConfig, best_auroc: float | None = None) -> Cohort:
         else:
             message = "the table has no patient id or scan serial beside a column that hemexp knows; it is not read"
             findings.warn("unknown_sheet", sheet.place, message)
+    matched = {(table.file, table.sheet) for table in mapping.tables}
+    for sheet in sheets:
+        if (sheet.file, sheet.name) not in matched and not holds_dictionary(sheet.header):
+            why = "your mapping does not name the table" if given else "the table holds no known column of patients"
+            findings.warn("unknown_sheet", sheet.place, f"{why}; it is not read")
     if data.kind == "workbook":
         check_columns(tables, findings)
     elif data.kind == "tidy":
         check_tidy(tables, findings)
-    if not tables:
-        files = ", ".join(dict.fromkeys(sheet.file for sheet in sheets))
-        findings.fail("column_missing", Cell(files), NO_IDS)
+    else:
+        check_mapped(tables, findings)
     try:
+        if not tables:
+            files = ", ".join(dict.fromkeys(sheet.file for sheet in sheets))
+            findings.fail("column_missing", Cell(files), NO_IDS)
         assembled = assemble(tables, data.kind, findings)
         types = {name: "str" for name in TEXT_COLUMNS if name in assembled.scans}
         scans = assembled.scans.astype(types).copy()

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from hemexp.cohort import cells
 from hemexp.cohort.findings import column_letter
 from hemexp.cohort.headers import clean
-from hemexp.cohort.mapping.mapping import INPUT, UNUSED, ColumnMapping, TableMapping
+from hemexp.cohort.mapping.mapping import GIVEN, INPUT, UNUSED, ColumnMapping, TableMapping
 from hemexp.cohort.mapping.matched_table import MatchedTable
 from hemexp.cohort.mapping.units import get_factor, list_units
 from hemexp.errors import UserError
@@ -25,7 +25,7 @@ def apply_given(table: MatchedTable, given: TableMapping) -> None:
         if found is None and table.sheet.header.count(text) == 1:
             found = by_text.get(text)
         if found is not None:
-            table.columns[position] = replace(found, letter=column_letter(position), sure="your mapping")
+            table.columns[position] = replace(found, letter=column_letter(position), sure=GIVEN)
         else:
             table.columns[position] = ColumnMapping(
                 column=text, letter=column_letter(position), sure="not in your mapping"

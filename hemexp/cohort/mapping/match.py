@@ -45,7 +45,7 @@ def match_sheets(sheets: list[Sheet], kind: str, given: Mapping | None = None) -
         else:
             apply_given(match, of_sheet)
         find_formats(match)
-        if is_used(match.mapping) or not any(_DICTIONARY in text for text in sheet.header):
+        if is_used(match.mapping) or not holds_dictionary(sheet.header):
             matches.append(match)
     if given and not matches:
         wanted, found = ("; ".join(str(each.place) for each in list_) for list_ in (tables, sheets))
@@ -65,6 +65,11 @@ def match_sheets(sheets: list[Sheet], kind: str, given: Mapping | None = None) -
     new = [question for match in matches for question in match.questions]
     questions += [question for question in new if (question.table, question.column, question.key) not in known]
     return Mapping(tables=[match.mapping for match in matches], questions=questions)
+
+
+def holds_dictionary(header: list[str]) -> bool:
+    """Return whether a sheet is the data dictionary of our template."""
+    return any(_DICTIONARY in text for text in header)
 
 
 def is_used(table: TableMapping) -> bool:

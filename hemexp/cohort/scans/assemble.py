@@ -13,6 +13,7 @@ import pandas as pd
 from hemexp.cohort import columns as c
 from hemexp.cohort.findings import SINGLE_CELL_PROBLEMS, Cell, CellLocator, Findings, RecordFindings
 from hemexp.cohort.mapping.mapping import TableMapping
+from hemexp.cohort.scans.compare import compare_columns
 from hemexp.cohort.scans.read_records import read_records
 from hemexp.cohort.scans.records import Records
 from hemexp.cohort.tables.sheet import Sheet
@@ -181,6 +182,10 @@ class _Assembly:
         """Check that several tables of scans do not hold the same scans, and name the patients that they share."""
         names = ("patient_id", "scan_serial", "scan_time", "scan_day", "block", "HM_volume")
         keys = [name for name in names if name in self.scans]
+        for name in ("scan_serial", "scan_time"):  # the values of an older copy may differ
+            if name in keys and self.scans[name].notna().all():
+                keys = ["patient_id", name]
+                break
         doubled = self.scans.duplicated(keys, keep=False) & (self.scans[keys[1:]].notna().any(axis=1))
         places = " and ".join(str(each.sheet.place) for each in self.base)
         of_table = pd.Series(doubled.to_numpy()).groupby(part).mean()  # the share of each table that is in another one
@@ -314,6 +319,7 @@ class _Assembly:
             if name not in {*keys, "patient_id", "block"} and (name not in self.scans or self.scans[name].isna().all())
         ]
         self._add(records, rows, names)
+        compare_columns(self.scans, self.source, records, rows, names, self.findings)
         if has_time and keys == ["scan_serial"]:
             self._check_linked_times(records, rows)
 
@@ -459,6 +465,8 @@ class _Assembly:
         names = [str(name) for name in frame if name not in skipped and frame[name].notna().any()]
         new = [name for name in names if name not in self.scans or self.scans[name].isna().all()]
         self._add(replace(records, frame=frame), rows, new)
+        at_first = np.where(self.scans["scan_index"] == 0, rows, -1)
+        compare_columns(self.scans, self.source, replace(records, frame=frame), at_first, new, self.findings)
         known = c.known_columns()
         of_scan = [name for name in new if name in known and known[name].of == "scan"]
         later = self.scans["scan_index"] > 0

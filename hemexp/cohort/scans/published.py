@@ -1,10 +1,10 @@
 """Check that the published workbooks and scans.csv have the tables and columns that they need."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.findings import Cell, Finding, Findings, column_letter
-from hemexp.cohort.mapping.mapping import INPUT, UNUSED, TableMapping
+from hemexp.cohort.mapping.mapping import GIVEN, INPUT, UNUSED, TableMapping
 from hemexp.cohort.tables.sheet import Sheet
 from hemexp.config import WORKBOOKS
 
@@ -44,7 +44,7 @@ def check_workbooks(sheets: Iterable[Sheet], findings: Findings) -> None:
     findings.stop_on_errors(_DEFERRED)
 
 
-def check_columns(tables: Iterable[tuple[Sheet, TableMapping]], findings: Findings) -> None:
+def check_columns(tables: Sequence[tuple[Sheet, TableMapping]], findings: Findings) -> None:
     """Report the columns of the published layout that are missing, and the columns that are not used.
 
     Raises:
@@ -52,6 +52,7 @@ def check_columns(tables: Iterable[tuple[Sheet, TableMapping]], findings: Findin
             by side lacks a column that the others have.
     """
     tissues, files = set(), {}
+    _check_single(tables, findings)
     for sheet, table in tables:
         name = next(name for name, prefix in WORKBOOKS.items() if sheet.file.startswith(prefix))
         files[name] = sheet.file
@@ -94,6 +95,29 @@ def check_tidy(tables: Iterable[tuple[Sheet, TableMapping]], findings: Findings)
         _check_known(sheet, table, findings)
 
 
+def check_mapped(tables: Iterable[tuple[Sheet, TableMapping]], findings: Findings) -> None:
+    """Warn of the columns of a hospital's tables that nothing uses."""
+    for sheet, table in tables:
+        _warn_unknown(sheet, table, findings)
+
+
+def _check_single(tables: Iterable[tuple[Sheet, TableMapping]], findings: Findings) -> None:
+    """Check that no two sheets are the same table, such as an older copy beside the current one.
+
+    Two sheets of Table 2 may hold different patients; the scans show whether they do.
+    """
+    seen: dict[str, Sheet] = {}
+    for sheet, table in tables:
+        name = next(name for name, prefix in WORKBOOKS.items() if sheet.file.startswith(prefix))
+        means = {column.means for column in table.columns}
+        tissues = [tissue for tissue, names in c.RADIOMICS.items() if means & set(names)]
+        for part in (tissues or ["radiomics"]) if name == "radiomics" else [name]:
+            other = seen.setdefault(part, sheet)
+            if other is not sheet and name != "imaging":
+                message = f"{other.place} and {sheet.place} hold the same table ({part}); rule: one; delete the other"
+                findings.error("doubled_table", sheet.place, message)
+
+
 def _find_unread(prefix: str, findings: Findings, sheet: str = "") -> Finding | None:
     """Return the finding that a sheet of this file was not read; None if there is no such sheet."""
     for finding in findings.rows:
@@ -117,10 +141,19 @@ def _report_unread(name: str, lost: Finding, sheet: str, findings: Findings) -> 
 
 def _check_known(sheet: Sheet, table: TableMapping, findings: Findings) -> None:
     """Warn of the columns of a published or tidy table that hemexp does not know; one that occurs twice is an error."""
+    _warn_unknown(sheet, table, findings)
+    _check_doubled(sheet, table, findings)
+
+
+def _warn_unknown(sheet: Sheet, table: TableMapping, findings: Findings) -> None:
+    """Warn of filled columns that hemexp does not know, unless the user's mapping leaves them out."""
     unused = [
         position
         for position, column in enumerate(table.columns)
-        if column.means == UNUSED and column.column not in {"", c.SIMULATED} and sheet.columns[position].notna().any()
+        if column.means == UNUSED
+        and column.column not in {"", c.SIMULATED}
+        and column.sure != GIVEN
+        and sheet.columns[position].notna().any()
     ]
     if unused:
         names = [f"{sheet.header[position]!r}" for position in unused]
@@ -128,6 +161,10 @@ def _check_known(sheet: Sheet, table: TableMapping, findings: Findings) -> None:
         listed = "" if len(names) == 1 else f": {_list(names)}"
         message = f"{one} not known, and used only if features.columns or label.column names it{listed}"
         findings.warn("unknown_column", sheet.header_cell(unused[0]), message)
+
+
+def _check_doubled(sheet: Sheet, table: TableMapping, findings: Findings) -> None:
+    """Report columns that occur twice."""
     places: dict[tuple[str, int | None], list[int]] = {}
     for position, column in enumerate(table.columns):
         if column.means not in {UNUSED, INPUT}:

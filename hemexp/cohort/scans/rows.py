@@ -20,6 +20,7 @@ _TOTALS = re.compile(
     r"promedio|totale)\s*(?:[(:=±].*)?",
     re.IGNORECASE,
 )
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 _NO_ID = (
     "the patient id is empty; rule: every row has a patient id; enter it, also in the rows of a patient's later scans"
 )
@@ -37,6 +38,7 @@ def read_ids(sheet: Sheet, mapping: TableMapping, findings: Findings) -> pd.Seri
             record_findings = RecordFindings(blank, locate, findings)
             ids = cells.ids(sheet.columns[position].rename("patient_id"), record_findings)
             ids = _fill_ids(ids, sheet, mapping, position, record_findings)
+            _warn_of_formulas(ids, record_findings)
             rows = np.flatnonzero((ids == "") & ~_find_totals(ids, sheet))
             record_findings.each("error", "patient_id_missing", rows, "patient_id", lambda row: _NO_ID)
             if not column.column:
@@ -44,6 +46,18 @@ def read_ids(sheet: Sheet, mapping: TableMapping, findings: Findings) -> pd.Seri
                 findings.warn("header_missing", cell, "the first column has no header; it is read as the patient id")
             return ids
     return None
+
+
+def _warn_of_formulas(ids: pd.Series, findings: RecordFindings) -> None:
+    """Warn of ids that a spreadsheet program would take for formulas: they stay as they are, in our files, too."""
+    rows = np.flatnonzero(ids.str.startswith(_FORMULA_SIGNS))
+    if len(rows):
+        message = (
+            f"{plural(len(rows), 'patient id')}, such as {ids[rows[0]]!r}, begin with = + - or @; they stay unchanged. "
+            "A spreadsheet program may take them for formulas: import the tables of hemexp with this column as text"
+        )
+        places = [findings.locate(int(row), "patient_id") for row in rows]
+        findings.findings.add("warning", "id_like_formula", places[0], message, value=ids[rows[0]], others=places[1:])
 
 
 def find_patient_rows(ids: pd.Series, sheet: Sheet, mapping: TableMapping, findings: Findings) -> Array:

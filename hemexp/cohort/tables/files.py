@@ -1,8 +1,10 @@
 """Find and open a hospital's files: workbooks, text files and Parquet, each known by its content, not by its name."""
 
 import csv
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 from zipfile import BadZipFile, is_zipfile
 
 from python_calamine import CalamineError
@@ -18,6 +20,11 @@ BOOK_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 SUFFIXES = (*BOOK_SUFFIXES, ".csv", ".tsv", ".txt", ".parquet")
 _ZIP, _OLE, _PARQUET = b"PK", b"\xd0\xcf\x11\xe0", b"PAR1"  # the first bytes of .xlsx and .ods; .xls; .parquet
 _IGNORED = b"\xef\xbb\xbf\xfe\xff\0 \r\n\t"  # byte-order marks and white space
+_SHOWN = 5  # names in a message
+_DAMAGED = (  # what readers of damaged files raise; pyarrow's errors are among them
+    CalamineError, BadZipFile, csv.Error, OSError, ValueError, KeyError, NotImplementedError, RuntimeError, EOFError,
+    ElementTree.ParseError, zlib.error,
+)  # fmt: skip
 _AS_XLSX = "open it in a spreadsheet program and save it as .xlsx"
 
 
@@ -36,6 +43,7 @@ def find_files(root: Path, kind: str, findings: Findings) -> list[Path]:
         return [root]
     paths = sorted(root.iterdir()) if root.is_dir() else []
     paths = [path for path in paths if path.is_file() and not path.name.startswith((".", "~$"))]
+    _warn_unread(root, paths, kind, findings)
     if kind == "workbook":
         books = [path for path in paths if path.suffix.lower() in BOOK_SUFFIXES]
         groups = {f"{prefix}*.xlsx": [p for p in books if p.name.startswith(prefix)] for prefix in WORKBOOKS.values()}
@@ -56,6 +64,25 @@ def find_files(root: Path, kind: str, findings: Findings) -> list[Path]:
     return found
 
 
+def _warn_unread(root: Path, paths: list[Path], kind: str, findings: Findings) -> None:
+    """Name the tables in a folder that are not read: files with other names, and files in folders below."""
+    unread = []
+    if kind == "workbook":
+        unread = [path.name for path in paths if not path.name.startswith(tuple(WORKBOOKS.values()))]
+        unread = [name for name in unread if Path(name).suffix.lower() in SUFFIXES]
+    if kind != "tidy" and root.is_dir():
+        folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+        for folder in folders:
+            unread += [
+                f"{folder.name}/{path.name}" for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES
+            ]
+    if unread:
+        names = ", ".join(unread[:_SHOWN]) + (f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else "")
+        rule = "the published workbooks" if kind == "workbook" else "the files of the folder itself"
+        message = f"not read: {names}; rule: {rule}; move or rename the files if they belong to the cohort"
+        findings.warn("unread_file", Cell(unread[0]), message, value=len(unread))
+
+
 def read_sheets(paths: list[Path], is_text: Callable[[str], bool], findings: Findings) -> list[Sheet]:
     """Read the tables of all files, in the order of the files and of their worksheets.
 
@@ -71,7 +98,7 @@ def read_sheets(paths: list[Path], is_text: Callable[[str], bool], findings: Fin
     for path in paths:
         try:
             sheets += _read(path, is_text, findings)
-        except (CalamineError, BadZipFile, csv.Error, OSError, ValueError) as error:  # pyarrow's are ValueErrors
+        except _DAMAGED as error:
             findings.error("file_unreadable", Cell(path.name), _explain(path, error))
     if not sheets and not findings.has_errors:
         message = "there is no table; rule: a row of headers and rows below it; add the table"

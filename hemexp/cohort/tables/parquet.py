@@ -22,16 +22,46 @@ _TIME = r"^\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$"  # a date alo
 
 
 def read_parquet(path: Path, is_text: Callable[[str], bool], findings: Findings) -> Sheet:
-    """Return the table of a Parquet file; times with a time zone keep their local clock time, with a warning."""
+    """Return the table of a Parquet file.
+
+    Times with a time zone keep their local clock time, with a warning; they become UTC where the columns have different
+    zones, because differences between local times would be wrong.
+
+    Raises:
+        ValueError: a column holds lists or other values of several parts.
+    """
     with pq.ParquetFile(path, pre_buffer=False) as content:
         fields = list(content.schema_arrow)
+        names = [column.name for column in fields]
+        zones = {column.type.tz for column in fields if pt.is_timestamp(column.type)} - {None}
         for j, column in enumerate(fields):
+            if pt.is_nested(column.type):
+                message = f"column {column.name!r} ({column_letter(j)}) holds {column.type}; rule: one value in a cell"
+                raise ValueError(f"{message}; write its parts as columns of their own, or leave it out")
             if pt.is_timestamp(column.type) and column.type.tz:
-                message = f"{column.name} has the time zone {column.type.tz}; the local clock time is used"
+                used = "the local clock time is used" if len(zones) == 1 else "the zones differ; UTC is used"
+                message = f"{column.name} has the time zone {column.type.tz}; {used}"
                 findings.warn("time_zone", Cell(path.name, "", 1, column_letter(j)), message, value=column.type.tz)
-        header = [table.header_text(column.name) for column in fields]
-        cells = (content.read(columns=[column.name]).column(0) for column in fields)
-        return build_arrow_sheet(path.name, header, cells, is_text, findings)
+
+        def read(j: int) -> pa.ChunkedArray:
+            cells = content.read(columns=[names[j]]).column(names[:j].count(names[j]))  # two may have one name
+            if len(zones) > 1 and pt.is_timestamp(cells.type) and cells.type.tz:
+                cells = cells.cast(pa.timestamp(cells.type.unit, "UTC"))
+            try:
+                return cells.cast(pa.string()) if _is_binary(cells.type) else cells
+            except pa.ArrowInvalid:
+                place = f"column {names[j]!r} ({column_letter(j)})"
+                raise ValueError(f"{place} holds bytes that are not text in UTF-8; rule: text; convert it") from None
+
+        header = [table.header_text(name) for name in names]
+        return build_arrow_sheet(path.name, header, map(read, range(len(names))), is_text, findings)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    """Return whether cells are bytes."""
+    return bool(
+        pt.is_binary(kind) or pt.is_large_binary(kind) or pt.is_fixed_size_binary(kind) or pt.is_binary_view(kind)
+    )
 
 
 def build_arrow_sheet(
@@ -78,11 +108,16 @@ def _convert(values: pa.ChunkedArray, stays_text: bool, decimal: str = ".") -> t
     kind = values.type
     if pt.is_dictionary(kind):
         values, kind = values.cast(kind.value_type), kind.value_type
+    if isinstance(kind, pa.BaseExtensionType):  # such as a UUID
+        return pd.Series([None if each is None else str(each) for each in values.to_pylist()], dtype=object), []
     is_short_float = pt.is_float16(kind) or pt.is_float32(kind)
     if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind):
         return _convert_texts(values.cast(pa.string()), stays_text, decimal)
-    if stays_text and (pt.is_integer(kind) or is_short_float):
-        return _as_objects(values.cast(pa.string())), []
+    if stays_text and (pt.is_integer(kind) or is_short_float or pt.is_decimal(kind)):
+        texts = values.cast(pa.string())
+        if pt.is_decimal(kind):
+            texts = pc.replace_substring_regex(texts, r"\.0+$", "")
+        return _as_objects(texts), []
     if pt.is_decimal(kind) or is_short_float:
         values = values.cast(pa.float64())
     elif pt.is_date(kind):

@@ -28,7 +28,9 @@ FORMULA_ERRORS = (
     "#GETTING_DATA",
 )
 _SHARE = 0.6  # of the columns that have a text in the row of headers; titles and notes above have fewer
-_ZERO_WIDTH = re.compile("[\u200b-\u200d\u2060\ufeff]")
+_INVISIBLE = re.compile(  # characters of zero width, of the direction of text, and control characters
+    "[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]"
+)
 Range = tuple[tuple[int, int], tuple[int, int]]  # first and last cell of merged cells, each (row, column)
 
 
@@ -72,7 +74,7 @@ def header_text(cell: object) -> str:
         cell = int(cell)
     if isinstance(cell, dt.datetime) and cell.time() == dt.time():
         cell = cell.date()
-    return " ".join(_ZERO_WIDTH.sub("", str(cell)).split())
+    return " ".join(_INVISIBLE.sub("", str(cell)).split())
 
 
 def _is_label(cell: object) -> bool:

@@ -14,6 +14,7 @@ from pyarrow import csv as arrow_csv
 
 from hemexp.cohort.findings import Cell, Findings
 from hemexp.cohort.tables import table
+from hemexp.cohort.tables.file_end import find_cut_cell
 from hemexp.cohort.tables.parquet import build_arrow_sheet
 from hemexp.cohort.tables.sheet import Sheet
 
@@ -33,7 +34,7 @@ def read_text_file(path: Path, is_text: Callable[[str], bool], findings: Finding
         findings: receives the errors and warnings.
 
     Raises:
-        ValueError: the file cannot be read.
+        ValueError: the file cannot be read, or is cut off.
     """
     encoding = find_encoding(path)
     with path.open(encoding=encoding, newline="") as file:
@@ -69,6 +70,13 @@ def read_text_file(path: Path, is_text: Callable[[str], bool], findings: Finding
         message = "a quotation mark is not closed, and the rest of the file is one cell; rule: marks are in pairs"
         findings.error("file_unreadable", Cell(path.name, "", header_row + 1 + len(content)), f"{message}; correct it")
         return []
+    cut = find_cut_cell(path, encoding, separator, cells)
+    if cut is not None:
+        message = (
+            f"the file does not end with a line break, and nothing shows that its last cell, {cut!r}, is complete; "
+            "if the file was cut off, the value is wrong; compare it with the original, or export the file again"
+        )
+        findings.warn("file_end", Cell(path.name, "", header_row + 1 + len(content)), message, value=cut)
     return [build_arrow_sheet(path.name, header, iter(content.columns), is_text, findings, header_row, decimal)]
 
 
@@ -87,9 +95,13 @@ def find_encoding(path: Path) -> str:
         try:
             while block := file.read(2**22):
                 decoder.decode(block)
-            decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             return _find_old_encoding(path.read_bytes())
+        if rest := decoder.getstate()[0]:
+            content = path.read_bytes()
+            if content[: -len(rest)].isascii():
+                return _find_old_encoding(content)
+            raise ValueError("the file ends in the middle of a character: it is cut off; copy or export it again")
     return "utf-8"
 
 

@@ -14,8 +14,8 @@ from xlsxwriter.utility import xl_rowcol_to_cell
 
 from hemexp.cohort.findings import Cell, Findings, column_letter
 from hemexp.cohort.tables import table
-from hemexp.cohort.tables.sheet import Sheet
 from hemexp.cohort.tables.opendocument import inspect_opendocument
+from hemexp.cohort.tables.sheet import Sheet
 from hemexp.cohort.tables.sheet_xml import SheetXml
 from hemexp.cohort.tables.workbook_xml import find_parts, inspect_sheet, is_marked_simulated
 
