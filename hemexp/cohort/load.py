@@ -17,6 +17,7 @@ from hemexp.cohort.headers import holds_text
 from hemexp.cohort.mapping.mapping import Mapping, OpenQuestions, read_mapping
 from hemexp.cohort.mapping.match import holds_dictionary, is_used, match_sheets
 from hemexp.cohort.mapping.questions import apply_answers
+from hemexp.cohort.same_patient import warn_same_patients
 from hemexp.cohort.scans.assemble import NO_IDS, assemble
 from hemexp.cohort.scans.published import check_columns, check_mapped, check_tidy, check_workbooks
 from hemexp.cohort.tables.files import find_files, read_sheets
@@ -36,6 +37,7 @@ class Cohort:
         own_inputs: columns of `scans` that the mapping names as the user's own inputs.
         mapping: which column of which file holds what.
         empty: columns of the files without any value; `scans` does not have them.
+        same_patients: pairs of positions in `patients` that are one person by their measurements.
     """
 
     scans: pd.DataFrame
@@ -46,6 +48,7 @@ class Cohort:
     own_inputs: tuple[str, ...] = ()
     mapping: Mapping | None = None
     empty: tuple[str, ...] = ()
+    same_patients: tuple[tuple[int, int], ...] = ()
 
     @cached_property
     def patients(self) -> pd.DataFrame:
@@ -170,8 +173,10 @@ def _read(data: DataConfig, best_auroc: float | None = None) -> Cohort:
         check_scans(scans, assembled.locate, findings, data.kind != "mapped")
         empty = tuple(str(name) for name in scans if name not in SCAN_KEYS and scans[name].isna().all())
         scans = scans.drop(columns=list(empty))
+        same_patients = tuple(warn_same_patients(scans, assembled.locate, findings))
     except CohortError as error:
         error.mapping = mapping  # so that prepare.py can show it
         raise
     is_simulated = any(sheet.simulated or SIMULATED in sheet.header for sheet in sheets)
-    return Cohort(scans, findings, assembled.locate, best_auroc, is_simulated, assembled.own_inputs, mapping, empty)
+    locate, own_inputs = assembled.locate, assembled.own_inputs
+    return Cohort(scans, findings, locate, best_auroc, is_simulated, own_inputs, mapping, empty, same_patients)

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort.find_column import list_columns
+from hemexp.cohort.find_column import MOST_NAMED, list_columns
 from hemexp.cohort.findings import CellLocator, Findings
 from hemexp.cohort.measurements import TIME, Measurements, choose_independent, list_measured, measure, weigh
 from hemexp.cohort import columns as c
@@ -23,7 +23,7 @@ _MARGIN = 3.0  # chance finds a pair in one of 10^3 cohorts
 _AGAINST = 3.0  # one of 10^3 values of a scan is retyped with a mistake
 _NUM_KEYS = 3  # of its rarest values, two must be equal for a scan to be compared at all
 _MOST_NEAR = 2_000_000  # pairs of scans with nearly the same value in one column
-_MOST_ALIKE = 1000  # scans with the same two values: they say nothing
+_MOST_ALIKE = 30  # scans with the same two values: more say nothing
 _CHUNK = 100_000  # pairs that are compared at once
 
 
@@ -34,6 +34,7 @@ class SamePatient:
     Attributes:
         first: id of the patient.
         second: id of the other patient, which may be of the other cohort.
+        patients: positions of the two among the patients of their cohorts.
         rows: of the first equal scan of each.
         columns: independent columns with equal values in this scan.
         num_scans: equal scans.
@@ -42,6 +43,7 @@ class SamePatient:
 
     first: str
     second: str
+    patients: tuple[int, int]
     rows: tuple[int, int]
     columns: list[str]
     num_scans: int
@@ -66,9 +68,43 @@ def find_same_patients(scans: pd.DataFrame, others: pd.DataFrame | None = None) 
     comparison = _Comparison(explained, ours, theirs, others is None)
     ids = [pd.unique(table["patient_id"]) for table in (scans, reference)]
     return [
-        SamePatient(str(ids[0][a]), str(ids[1][b]), rows, columns, num_scans, evidence)
+        SamePatient(str(ids[0][a]), str(ids[1][b]), (a, b), rows, columns, num_scans, evidence)
         for a, b, rows, columns, num_scans, evidence in comparison.matches()
     ]
+
+
+def agree_mostly(scans: pd.DataFrame, rows: Array, others: pd.DataFrame, other_rows: Array) -> Array:
+    """Return which scans have more equal than different measurements, or none in common.
+
+    Args:
+        scans: of a cohort.
+        rows: of scans in it.
+        others: of another cohort.
+        other_rows: the scan in it to compare each of `rows` with.
+    """
+    names = [name for name in list_measured(scans) if name in set(list_measured(others)) and name != TIME]
+    ours, theirs = measure(scans, names), measure(others, names)
+    apart = np.abs(ours.values[rows] - theirs.values[other_rows])
+    known = np.isfinite(apart)
+    equal = apart <= np.maximum(ours.tolerance[rows], theirs.tolerance[other_rows])
+    says = known & ((ours.digits[rows] > 0) | (theirs.digits[other_rows] > 0))
+    return np.asarray(((says & equal).sum(axis=1) > (says & ~equal).sum(axis=1)) | ~says.any(axis=1))
+
+
+def warn_same_patients(scans: pd.DataFrame, locate: CellLocator, findings: Findings) -> list[tuple[int, int]]:
+    """Warn at both cells of every two ids that are one person, and return the pairs of positions of patients."""
+    pairs = find_same_patients(scans)
+    for pair in pairs:
+        scan_text = "one scan" if pair.num_scans == 1 else f"{pair.num_scans} scans"
+        message = (
+            f"{pair.first} and {pair.second} are one person by their measurements: {scan_text} with equal values, such "
+            f"as {list_columns(pair.columns, MOST_NAMED)}; two people have so many values in common in fewer than 1 of "
+            f"10^{pair.evidence:.0f} pairs; rule: one id a person; give both the same id, or remove one of them. Until "
+            "then they count as two patients"
+        )
+        for row, name, other in zip(pair.rows, (pair.first, pair.second), (pair.second, pair.first), strict=True):
+            findings.warn("same_patient", locate(row, "patient_id"), message, patient=name, value=other)
+    return [pair.patients for pair in pairs]
 
 
 class _Comparison:
@@ -117,7 +153,7 @@ class _Comparison:
         sizes = by_patients.size().to_numpy()
         for row, size, evidence in zip(starts[enough].itertuples(), sizes[enough], total[enough], strict=True):
             columns = [name for name, equal in zip(self.names, agree[row.pair], strict=True) if equal]
-            yield row.a, row.b, (int(a[row.pair]), int(b[row.pair])), columns, int(size), float(evidence)
+            yield int(row.a), int(row.b), (int(a[row.pair]), int(b[row.pair])), columns, int(size), float(evidence)
 
     def _flipped(self) -> "_Comparison":
         other = object.__new__(_Comparison)

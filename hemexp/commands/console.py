@@ -57,27 +57,38 @@ def print_summary(result: RunResult, directory: Path) -> None:
 
 
 def print_prediction_summary(result: PredictionResult, directory: Path) -> None:
-    """Print the conclusion of the run, the scores of the patients that it was not trained on, and last the verdict."""
+    """Print the conclusion of the run, the scores of the new patients, beside them the run's own test part, and last the verdict."""
     files = f"{result.num_patients} patients predicted; files in {directory}"
     gaps = _gap_notes(result)
     if result.num_test == 0:
         print("\n".join(["no outcome is known for new patients, so the predictions are not scored", *gaps, files]))
         return
+    own_only = "own_test_part" in result.caveats
+    who = "the run's own test part" if own_only else "new patients"
+    if own_only:
+        print(results.CAVEATS["own_test_part"])
     print(f"{_conclusion_text(result.conclusion, None)} (in the run that trained the model)")
     _print_test_comparison(result)
     notes = _score_notes(result, "these patients")
     notes.append(_interval_width_note(result.metrics["test/auroc"], result.num_test, result.events_test))
     notes += _calibration_notes("these patients", result.calibration.test)
-    notes.append(f"{result.num_test - result.num_own_test} of these patients are new to the run")
-    if result.num_own_test:
-        notes.append(f"{result.num_own_test} of these patients are the run's own test part: not an external test")
+    if result.num_own_test and not own_only:
+        notes.append(
+            f"{result.num_own_test} patients are the run's own test part, {result.events_own_test} with expansion: scored "
+            "apart, not an external test"
+        )
     notes += gaps + _brain_notes(result)
     if result.num_train:
         notes.append(f"{result.num_train} patients of the run's own training part are predicted but not scored")
+    if number := result.recognized.get("measurements"):
+        notes.append(
+            f"{plural(number, 'patient')} recognized as the run's own by measurements alone (recognized_by in "
+            "predictions.csv); recognize=ids turns this off"
+        )
     if min(result.events_test, result.num_test - result.events_test) < 100:
         notes.append("fewer than 100 patients of each outcome: too few for a validation")
-    title = f"{result.num_test} patients scored, {result.events_test} with expansion"
-    columns = {"test": "these patients (95 % interval)"}
+    title = f"{result.num_test} patients scored ({who}), {result.events_test} with expansion"
+    columns = {"test": f"{who} (95 % interval)", "own_test": "the run's own test part"}
     _print_scores(result, title, [*notes, *_caveat_notes(result), files], columns)
 
 
@@ -95,6 +106,8 @@ def _print_scores(
     """
     wording = get_wording(result)
     chance = {"cv": cv_chance, "test": auprc_by_chance(result.events_test, result.num_test)}
+    if isinstance(result, PredictionResult):
+        chance["own_test"] = auprc_by_chance(result.events_own_test, result.num_own_test)
     stages = [stage for stage in columns if any(key.startswith(f"{stage}/") for key in result.metrics)]
     table = _new_table(result.verdict, wording(title), [columns[stage] for stage in stages])
     for name, text in results.METRIC_NAMES.items():
@@ -104,6 +117,8 @@ def _print_scores(
     verdict = f"Verdict: {result.verdict}"
     if result.verdict == results.NO_LEAKAGE:
         verdict = "No leakage found: the test patients did not influence the training. The conclusion is above."
+    elif leak := results.describe_leak(result.verdict):
+        verdict = f"{verdict}: {leak}"
     print_table(table, [*map(wording, notes), verdict])
 
 

@@ -6,16 +6,16 @@ from sklearn.metrics import log_loss
 
 from hemexp.config import DebugConfig, TrainConfig
 from hemexp.errors import CheckFailed
-from hemexp.files.result import INCOMPLETE, NO_LEAKAGE
+from hemexp.files.result import INCOMPLETE, LEAKAGE, NO_LEAKAGE
 from hemexp.types import Array
 
 log = logging.getLogger(__name__)
 
 
-def get_verdict(cfg: TrainConfig) -> str:
-    """Return the verdict of a run that ended; a debug run stays incomplete."""
+def get_verdict(cfg: TrainConfig, leak: str | None) -> str:
+    """Return the verdict of a run that ended, with the leak that was found; a debug run stays incomplete."""
     if cfg.debug.name == "off":
-        return NO_LEAKAGE
+        return f"{LEAKAGE}: {leak}" if leak else NO_LEAKAGE
     return f"{INCOMPLETE}: debug={cfg.debug.name} tests the program, its scores are not a result"
 
 

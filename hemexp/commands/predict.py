@@ -14,7 +14,7 @@ from hemexp.cohort.load import load_cohort
 from hemexp.commands.console import print_prediction_summary
 from hemexp.config import BaselineConfig, PredictConfig, build_label
 from hemexp.data.features import count_unknown_levels, fixed_inputs, input_table
-from hemexp.data.split import PARTS, patient_keys
+from hemexp.data.recognition import ID, RECOGNITION, read_own_scans, read_roles, recognize
 from hemexp.errors import UserError
 from hemexp.evaluation.calibration import calibration
 from hemexp.evaluation.comparison import compare
@@ -27,7 +27,6 @@ from hemexp.files.result import (
     DataSource,
     PredictionResult,
     RunResult,
-    load_json,
     write_result,
 )
 from hemexp.files.run_directory import RunDirectory
@@ -53,18 +52,18 @@ _BRAIN = BaselineConfig("brain")
 def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     """Write ``predictions.csv`` and ``result.json``; the run directory is only read.
 
-    Patients that the run was trained on are recognized, also under another name. They get a probability and the role
-    ``train``, and are never scored. Other patients with a known outcome, by the label definition of the run, are
-    scored; patients that were ``unused`` in the run keep this role.
+    Patients of the run are recognized, also under another id. Those of its training part get a probability and the role
+    ``train``, and are never scored; patients that were ``unused`` keep this role. New patients with a known outcome, by
+    the label definition of the run, are scored. The run's own test part is scored beside them, or where no new patient
+    can be scored.
 
     Raises:
-        UserError: the result, the checkpoint or the fingerprint of the run, or the cohort, cannot be used.
+        UserError: the result, the checkpoint or the patients of the run, or the cohort, cannot be used.
     """
     started = time.perf_counter()
     directory, run = Path(directory), RunDirectory(str(cfg.run_dir))
     trained = run.result()
     predictor = load_predictor(run.best)
-    run_roles = _read_roles(run)
     cohort = load_cohort(cfg.data)
     label = build_label(predictor.label)
     labels = without_label(cohort.scans)
@@ -73,20 +72,31 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     else:
         log.info("the cohort does not hold the outcome (%s): no scores", label.describe())
     raw = input_table(cohort.patients, predictor.features).to_numpy()
-    keys = patient_keys(cohort.patients)
-    earlier_roles = [next((run_roles[key] for key in names if key in run_roles), None) for names in keys]
+    own, unrecognized = _recognize(cfg.recognize, run.path, cohort.scans)
     predictions = pd.DataFrame(
         {
             "patient_id": labels["patient_id"],
-            "role": _assign_roles(earlier_roles, labels["expansion"]),
+            "role": _assign_roles(own["role"], labels["expansion"]),
             "label": labels["expansion"],
             "probability": predictor.predict(raw),
+            "recognized_by": own["recognized_by"],
+            "run_patient": own["run_patient"],
         }
     )
-    test = predictions[predictions["role"] == "test"]
+    is_own_test = own["role"] == "test"
+    own_test = predictions[(predictions["role"] == "test") & is_own_test]
+    test = predictions[(predictions["role"] == "test") & ~is_own_test]
+    no_new = test.empty and not own_test.empty
+    if no_new:
+        test = own_test
     outcomes, risks = test["label"].to_numpy(), test["probability"].to_numpy()
     metrics = score_predictions(outcomes, risks, majority=trained.majority)
-    caveats = _convert_caveats(trained)
+    if len(own_test) and not no_new:
+        scores = score_predictions(
+            own_test["label"].to_numpy(), own_test["probability"].to_numpy(), majority=trained.majority
+        )
+        metrics |= {key.replace("test/", "own_test/"): score for key, score in scores.items()}
+    caveats = _convert_caveats(trained) + ["own_test_part"] * no_new
     if len(test) and metrics["test/auroc"].value is None:
         caveats.append("one_outcome_in_test")
     if cohort.is_simulated:
@@ -94,10 +104,9 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     comparison, brain_missing_items = _compare_with_brain(
         cohort.patients.iloc[test.index], outcomes, risks, predictor.model["name"]
     )
-    no_fingerprint = f"{INCOMPLETE}: the run's fingerprint.json is missing, training patients may be scored"
     result = PredictionResult(
         conclusion=trained.conclusion,
-        verdict=trained.verdict if run_roles else no_fingerprint,
+        verdict=f"{INCOMPLETE}: {unrecognized}" if unrecognized else trained.verdict,
         caveats=caveats,
         run_dir=str(run.path.resolve()),
         config_hash=trained.config_hash,
@@ -108,8 +117,10 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
         num_patients=len(predictions),
         num_train=int((predictions["role"] == "train").sum()),
         num_test=len(test),
-        num_own_test=sum(earlier_roles[row] == "test" for row in test.index),
+        num_own_test=len(own_test),
         events_test=int(outcomes.sum()),
+        events_own_test=int(own_test["label"].sum()),
+        recognized={str(by): int(number) for by, number in own["recognized_by"].value_counts().items() if by},
         metrics=metrics,
         comparison=comparison,
         brain_missing_items=brain_missing_items,
@@ -131,18 +142,28 @@ def _convert_caveats(trained: RunResult) -> list[str]:
     return ["trained_on_synthetic" if caveat == "synthetic_cohort" else caveat for caveat in kept]
 
 
-def _read_roles(run: RunDirectory) -> dict[str, str]:
-    """Return the role in the run for each key of a patient; empty where the run's fingerprint is missing."""
-    path = run.path / "fingerprint.json"
-    roles = load_json(path) if path.is_file() else {}
-    for key, role in roles.items():
-        if role not in PARTS:
-            raise UserError(f"{path}: {key}: holds {role!r}; rule: one of {', '.join(PARTS)}")
-    return roles
+def _recognize(by: str, run: Path, scans: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the role of each patient in the run, as `recognize` does, and why patients may not be recognized.
+
+    A run of an earlier version recognizes its patients by their ids alone.
+    """
+    ids = scans.loc[scans["scan_index"] == 0, "patient_id"].reset_index(drop=True)
+    nothing = pd.DataFrame({"role": "", "recognized_by": "", "run_patient": ""}, index=ids.index)
+    if by == "off":
+        return nothing, "recognize=off: training patients may be scored"
+    if (own := read_own_scans(run)) is not None:
+        return recognize(scans, own, by == "measurements"), ""
+    roles = read_roles(run)
+    role = ids.map(roles).fillna("")
+    table = nothing.assign(
+        role=role, recognized_by=(role != "").map({True: ID, False: ""}), run_patient=ids.where(role != "", "")
+    )
+    how = "its patients are recognized by their ids alone" if roles else "its patients are not recognized"
+    return table, f"the run has no {RECOGNITION}: {how}, and training patients may be scored"
 
 
-def _assign_roles(earlier_roles: Sequence[str | None], expansion: "pd.Series[float]") -> "pd.Series[str]":
-    roles = pd.Series([role or "test" for role in earlier_roles], expansion.index).replace("unlabelled", "test")
+def _assign_roles(own: "pd.Series[str]", expansion: "pd.Series[float]") -> "pd.Series[str]":
+    roles = own.replace({"": "test", "unlabelled": "test"})
     return roles.mask(expansion.isna() & (roles != "train"), "unlabelled")
 
 

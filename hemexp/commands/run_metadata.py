@@ -11,7 +11,7 @@ from hemexp.cohort.table_one import characteristics
 from hemexp.config import ColumnLabelConfig, NetConfig, TrainConfig, config_hash
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.features import feature_caveats
-from hemexp.data.split import patient_keys
+from hemexp.data.recognition import RECOGNITION, build_own_scans
 from hemexp.evaluation.sample_size import num_fitted_inputs
 from hemexp.files.result import DataSource, PatientFlow, RunResult
 from hemexp.files.run_directory import RunDirectory
@@ -82,7 +82,7 @@ def count_patients(data: ExpansionDataModule) -> PatientFlow:
 
 
 def write_cohort(run: RunDirectory, data: ExpansionDataModule) -> None:
-    """Write the parts of the split, the data-quality findings, table one and the fingerprint of the patients."""
+    """Write the parts of the split, the data-quality findings, table one, and what recognizes the patients."""
     assert data.cohort is not None
     write_json(run.path / "splits.json", data.split.ids())
     write_csv(data.cohort.findings.frame(), run.path / "quality.csv", for_excel=True)
@@ -90,8 +90,7 @@ def write_cohort(run: RunDirectory, data: ExpansionDataModule) -> None:
         write_text(run.path / "mapping.yaml", data.cohort.mapping.to_yaml())
     table = characteristics(data.cohort.patients, data.labels["expansion"], data.split.parts, data.cohort.own_inputs)
     write_csv(table, run.path / "characteristics.csv")
-    keys = zip(patient_keys(data.cohort.patients), data.split.roles, strict=True)
-    write_json(run.path / "fingerprint.json", {key: role for patient, role in keys for key in patient})
+    write_csv(build_own_scans(data.cohort.scans, data.split.roles), run.path / RECOGNITION)
 
 
 def log_start(cfg: TrainConfig, result: RunResult, resume: bool) -> None:

@@ -23,7 +23,7 @@ from hemexp.errors import RESUMES, CheckFailed, Interrupted, Pruned, UserError
 from hemexp.evaluation.comparison import conclude
 from hemexp.evaluation.cross_validation import ScoreCallback
 from hemexp.evaluation.evaluate import evaluate
-from hemexp.evaluation.folds import check_folds
+from hemexp.evaluation.folds import check_folds, find_leak
 from hemexp.evaluation.metrics import prevalence_scores, score_predictions
 from hemexp.figures.gallery import attention_figures, evaluation_figures
 from hemexp.figures.run import run_figures
@@ -193,7 +193,7 @@ def _evaluate(
         result,
         **vars(evaluation.blocks),
         conclusion=conclude(evaluation.blocks.comparison),
-        verdict=get_verdict(cfg),
+        verdict=get_verdict(cfg, find_leak(cfg, data)),
         caveats=[*result.caveats, *evaluation.caveats],
         metrics=metrics | evaluation.metrics,
         prevalence_baseline=prevalence_scores(outcomes[test], data.prevalence),

@@ -71,6 +71,11 @@ class PredictConfig(Section):
     data: DataConfig = key(REQUIRED, "the cohort of the new patients")
     run_dir: Optional[str] = key(None, "directory of a finished run of train.py; it is only read")
     output_dir: str = key(REQUIRED, "directory for the predictions; new, or written by an earlier predict.py")
+    recognize: str = key(
+        "measurements",
+        "what recognizes the run's own patients: the scan serial, or enough equal measurements; the serial (ids); nothing",
+        choices=("measurements", "ids", "off"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,22 +1,17 @@
 """Assign every patient to train, validation, test, unused or unlabelled."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort.columns import LOCATION, TRAINING_MARK
+from hemexp.cohort.columns import TRAINING_MARK
 from hemexp.config import FractionSplitConfig, KFoldSplitConfig, SplitConfig
 from hemexp.errors import UserError
 from hemexp.types import Array
 
 PARTS = ("train", "val", "test", "unused", "unlabelled")
-_MEASURED = [  # recognize a patient where the cohort does not have the territories
-    "age", "sex", "systolic", "diastolic", "onset_to_first_scan", "HM_volume", "ED_volume", "glucose", "platelets",
-]  # fmt: skip
-_LEAST_KNOWN = 5
 
 
 @dataclass(frozen=True)
@@ -44,33 +39,6 @@ class Split:
     def roles(self) -> list[str]:
         """The ``role`` column of predictions.csv. Validation patients count as train: they influenced the fit."""
         return ["train" if part == "val" else part for part in self.parts]
-
-
-def patient_keys(patients: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Return hashes for each patient: of the first scan's serial, and of its measurements to six digits.
-
-    Each hash recognizes the patient in another file, even under another id. Neither reveals the patient's identity.
-    A serial that begins with the patient's id may be made up from it, and another hospital may use the same: then the
-    measurements are part of its hash. Fewer than `_LEAST_KNOWN` measurements do not recognize a patient.
-    """
-    if set(LOCATION) <= set(patients) and patients[LOCATION].notna().any(axis=None):
-        rows = patients[LOCATION].to_numpy(dtype=float).tolist()
-        scans = ["|".join(f"{value:.6g}" for value in row) for row in rows]
-        counts = [len(LOCATION)] * len(rows)
-    else:
-        names = [name for name in _MEASURED if name in patients]
-        rows = patients[names].to_numpy(dtype=float).tolist()
-        known = [[f"{n}={value:.6g}" for n, value in zip(names, row, strict=True) if value == value] for row in rows]
-        scans, counts = ["|".join(row) for row in known], [len(row) for row in known]
-    keys = []
-    for name, serial, scan, count in zip(patients["patient_id"], patients["scan_serial"], scans, counts, strict=True):
-        text = f"{serial}|{scan}" if str(serial).startswith(str(name)) else serial
-        keys.append((_short_hash(text), *([_short_hash(scan)] if count >= _LEAST_KNOWN else [])))
-    return keys
-
-
-def _short_hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def split_patients(patients: pd.DataFrame, expansion: pd.Series, split: SplitConfig, seed: int) -> Split:

@@ -10,6 +10,7 @@ from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.split import draw_validation
 from hemexp.errors import UserError
 from hemexp.evaluation.pipeline import build_pipeline
+from hemexp.files.result import SAME_PATIENT
 from hemexp.types import Array
 
 _USUAL_FOLDS = 5  # with fewer events than this the run has no cross-validation, but a caveat, instead of an error
@@ -50,6 +51,33 @@ def check_folds(cfg: TrainConfig, data: ExpansionDataModule) -> None:
     ):
         for fold in repeated_folds(pipeline.labels, rows, evaluation.num_folds, num_repeats, cfg.seed):
             draw_validation(pipeline.labels, fold.train, cfg.split.val_fraction, fold.seed)
+
+
+def find_leak(cfg: TrainConfig, data: ExpansionDataModule) -> str | None:
+    """Return ``same_patient`` where two ids of one person are in different parts of the split or of a fold, else None.
+
+    Args:
+        cfg: of the run.
+        data: after `setup`.
+    """
+    assert data.cohort is not None
+    parts = np.array(data.split.parts)
+    pairs = np.array(data.cohort.same_patients, dtype=int).reshape(-1, 2)
+    pairs = pairs[np.isin(parts[pairs], ("train", "val", "test")).all(axis=1)]
+    if (parts[pairs[:, 0]] != parts[pairs[:, 1]]).any():
+        return SAME_PATIENT
+    labels, evaluation = data.labels["expansion"].to_numpy(dtype=float), cfg.evaluation
+    for num_repeats, rows in (
+        (evaluation.num_repeats, evaluated_indices(evaluation, data)),
+        (evaluation.threshold_repeats, training_indices(data)),
+    ):
+        together = pairs[np.isin(pairs, rows).all(axis=1)]
+        if evaluation.name == "off" or not len(together):
+            continue
+        for fold in repeated_folds(labels, rows, evaluation.num_folds, num_repeats, cfg.seed):
+            if (np.isin(together, fold.test).sum(axis=1) == 1).any():
+                return SAME_PATIENT
+    return None
 
 
 @dataclass(frozen=True)

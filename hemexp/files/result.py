@@ -30,6 +30,11 @@ SCHEMA_VERSION = 1
 RESULT = "result.json"
 STATUSES = ("running", "done", "failed", "interrupted", "pruned")
 NO_LEAKAGE, LEAKAGE, INCOMPLETE = "NO_LEAKAGE_FOUND", "LEAKAGE", "INCOMPLETE"  # how a verdict begins
+SAME_PATIENT = "same_patient"
+LEAKS = {  # what follows LEAKAGE in a verdict
+    SAME_PATIENT: "one person has two ids, and they are in different parts of the split or of a fold: the findings "
+    "same_patient in quality.csv name them; give one person one id, and train again",
+}
 BETTER, WORSE = "better_than_baselines", "worse_than_baseline"
 NOT_BETTER, NOT_EVALUATED = "not_better_than_baselines", "not_evaluated"
 CONCLUSIONS = {
@@ -51,6 +56,8 @@ CAVEATS = {
     "the model cannot predict at admission",
     "few_events_per_input": "fewer than 10 patients of the rarer outcome for each input: expect chance findings",
     "one_outcome_in_test": "the test part has only one outcome: no ranking can be scored",
+    "own_test_part": "no new patient has a known outcome: the scores are those of the run's own test part, not of an "
+    "external test",
     "inert_init": "model.init is zeros or all_zeros: weights that start at zero do not learn",
     "synthetic_cohort": "the patients are simulated",
     "trained_on_synthetic": "the model was trained on simulated patients",
@@ -430,10 +437,21 @@ class PredictionResult(_Block):
     seconds: float = entry("computing time in seconds")
     num_patients: Count = entry("patients predicted")
     num_train: Count = entry("patients among them that the model was trained on: never scored")
-    num_test: Count = entry("patients scored")
-    num_own_test: Count = entry("patients among those scored who were the run's own test part")
-    events_test: Count = entry("patients scored with expansion")
-    metrics: dict[str, Score] = entry("test/… scores with intervals")
+    num_test: Count = entry(
+        "patients scored in test/…: all are new to the run, or with the caveat own_test_part all are its test part"
+    )
+    events_test: Count = entry("patients scored in test/… with expansion")
+    num_own_test: Count = entry("patients of the run's own test part with a known outcome")
+    events_own_test: Count = entry("patients among them with expansion", default=0)
+    recognized: dict[str, Count] = entry(
+        "patients of the run, by what recognized them: id and serial, serial, measurements, or id (runs of earlier "
+        "versions)",
+        default_factory=dict,
+    )
+    metrics: dict[str, Score] = entry(
+        "test/… scores of the patients scored, with intervals; beside scores of new patients, own_test/… are the scores of "
+        "the run's own test part"
+    )
     prevalence_baseline: PrevalenceBaseline = entry("scores of the run's training prevalence")
     comparison: list[ComparedModel] = entry("the model beside the BRAIN score; only test_auroc fields")
     calibration: CalibrationByStage = entry("calibration in the patients scored, as test")
@@ -458,6 +476,11 @@ def describe_brain(missing: Mapping[str, int]) -> str:
         f"the BRAIN score is partial: the cohort has no column for {items}; these of its 24 points count as 0, so the "
         "risk of a patient who has one of them is too low"
     )
+
+
+def describe_leak(verdict: str) -> str:
+    """Return in words what leaked; empty for another verdict."""
+    return LEAKS.get(verdict.removeprefix(f"{LEAKAGE}: "), "")
 
 
 def get_wording(result: RunResult | PredictionResult) -> Callable[[str], str]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hemexp.files.result import INCOMPLETE, LEAKAGE, NO_LEAKAGE, NOT_EVALUATED, Claim, Score
+from hemexp.files.result import INCOMPLETE, LEAKAGE, NO_LEAKAGE, NOT_EVALUATED, Claim, Score, describe_leak
 from hemexp.formatting import count, num, score_text
 from hemexp.report.blocks import HEADING, Block, bullets, card, caveat_text, load_texts, section
 from hemexp.report.run.read import RunFiles, verdict_kind
@@ -27,7 +27,8 @@ def headline(run: RunFiles) -> dict[str, Any]:
     texts = load_texts("texts")
     kind = verdict_kind(run.result.verdict)
     title, text = texts["conclusions"][run.result.conclusion]
-    alarm = {"kind": kind, "title": run.result.verdict, "text": texts["verdicts"][kind]}
+    words = " ".join(filter(None, [texts["verdicts"][kind], _leak_text(run.result.verdict)]))
+    alarm = {"kind": kind, "title": run.result.verdict, "text": words}
     return {
         "title": f"Prediction of hematoma expansion: {run.warning or title}",
         "heading": HEADING,
@@ -45,6 +46,11 @@ def headline(run: RunFiles) -> dict[str, Any]:
         ],
         "no_caveats": "The run recorded no caveats.",
     }
+
+
+def _leak_text(verdict: str) -> str:
+    leak = describe_leak(verdict)
+    return f"{leak[:1].upper()}{leak[1:]}." if leak else ""
 
 
 def _reasons(run: RunFiles) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from hemexp.errors import UserError
-from hemexp.files.result import METRIC_NAMES, RunResult, Score, load_json, read_result
+from hemexp.files.result import LEAKAGE, METRIC_NAMES, RunResult, Score, load_json, read_result
 from hemexp.report.files import read_patient_ids, read_table
 
 LUCK = ("seed", "split.fold")  # keys that change a score only by chance
@@ -32,7 +32,7 @@ class SweepFiles:
         jobs: the rows of leaderboard.csv: ranked jobs first, best first; then the others.
         swept: the values of each swept key, in order.
         caveats: number of jobs with each caveat.
-        verdicts: number of jobs with each kind of verdict.
+        leaks: number of jobs with each verdict of leakage.
         evaluated: patients in the jobs' cross-validation: ``labelled``, ``train``.
         patient_ids: ids that the page must not show.
         timeline: the rows of timeline.csv; None if it does not exist.
@@ -45,7 +45,7 @@ class SweepFiles:
     jobs: pd.DataFrame
     swept: dict[str, list[str]]
     caveats: Counter[str]
-    verdicts: Counter[str]
+    leaks: Counter[str]
     evaluated: frozenset[str]
     patient_ids: frozenset[str]
     timeline: pd.DataFrame | None
@@ -152,7 +152,7 @@ def read_sweep(path: Path) -> SweepFiles:
         jobs=jobs,
         swept=swept,
         caveats=Counter(code for result in results for code in result.caveats),
-        verdicts=Counter(result.verdict.partition(":")[0] for result in results),
+        leaks=Counter(result.verdict for result in results if result.verdict.startswith(LEAKAGE)),
         evaluated=frozenset(filter(None, map(_evaluated, results))),
         patient_ids=frozenset(read_patient_ids(folder / "splits.json" for folder in folders)),
         timeline=read_table(timeline, *columns) if timeline.is_file() else None,

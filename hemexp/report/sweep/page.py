@@ -53,8 +53,11 @@ def render_sweep(sweep: SweepFiles, effects: list[Effect], figures: dict[str, Bl
 
 
 def _top(sweep: SweepFiles) -> dict[str, Any]:
-    status, leaks = str(sweep.facts.get("status", "unknown")), sweep.verdicts[LEAKAGE]
-    alarms = [f"In {count(leaks)} jobs the test patients or the outcome influenced the training."] if leaks else []
+    status, leaks = str(sweep.facts.get("status", "unknown")), sweep.leaks
+    alarms = [
+        f"{verdict} in {plural(number, 'job')}: the test patients or the outcome influenced the training."
+        for verdict, number in leaks.items()
+    ]
     alarms += [_ENDS[status]] if status in _ENDS else []
     kind = LEAKAGE if leaks else INCOMPLETE
     conclusion, title = sweep.winner.get("conclusion"), f"Sweep of {count(len(sweep.jobs))} jobs"

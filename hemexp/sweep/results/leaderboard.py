@@ -94,7 +94,7 @@ def _build_row(
     for name, entry in scores.items():
         row |= {name: entry.value, f"{name}_low": entry.low, f"{name}_high": entry.high}
     return row | {
-        **{name: getattr(result, name, None) for name in ("best_loss", "epochs", "seconds")},
+        **{name: getattr(result, name, None) for name in ("verdict", "best_loss", "epochs", "seconds")},
         "device": status.device,
         "config_hash": job.config_hash,
         "tags": " ".join(job.cfg.tags),

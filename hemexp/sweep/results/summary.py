@@ -1,5 +1,6 @@
 """The content of sweep.json, and the notes that are printed with a ranking."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -9,8 +10,8 @@ from typing import Any
 
 from hemexp import __version__
 from hemexp.config import TrainConfig
-from hemexp.files.result import CONCLUSIONS, NO_LEAKAGE, RunResult, Score
-from hemexp.formatting import interval_text
+from hemexp.files.result import CONCLUSIONS, NO_LEAKAGE, RunResult, Score, describe_leak
+from hemexp.formatting import interval_text, plural
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.results.job_result import DONE, get_score, load_result
 from hemexp.sweep.results.leaderboard import Leaderboard, get_row_score
@@ -119,6 +120,8 @@ def build_notes(jobs: Sequence[SweepJob], board: Leaderboard, summary: Mapping[s
         ]
     ranked_jobs = [job for job in jobs if any(row["job"] == job.number for row in board.ranked)]
     notes = _describe_best(winner["job"], board.results[winner["job"]])
+    leaks = Counter(result.verdict for result in board.results.values() if result and describe_leak(result.verdict))
+    notes += [f"{verdict} in {plural(number, 'job')}: {describe_leak(verdict)}" for verdict, number in leaks.items()]
     if baseline := winner["baseline"]:
         notes.append(
             f"the best baseline on the same folds is {baseline['model']}: {board.ranked_by} {_format_score(baseline)}"
