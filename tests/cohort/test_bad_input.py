@@ -496,3 +496,12 @@ def test_follow_ups_out_of_order_are_a_warning(books):
         first, second = table.cell(row, 5).value, table.cell(row, 7).value
         table.cell(row, 5).value, table.cell(row, 7).value = second, first
     assert books.load().findings.counts()["follow_up_order"] == 1
+
+
+def test_ids_pasted_one_row_off_are_an_error_because_the_first_scans_are_other_patients(books):
+    with books.sheet(IMAGING) as table:
+        ids = [cell.value for cell in table["A"][1:]]
+        for cell, name in zip(table["A"][1:], [ids[-1], *ids[:-1]], strict=True):
+            cell.value = name
+    conflict = next(finding for finding in errors(books) if finding.problem == "first_serial_conflict")
+    assert "of 45 patients are other patients' in Table 2; rule: the same scan in both tables" in conflict.message

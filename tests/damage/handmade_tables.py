@@ -119,7 +119,7 @@ def _(folder: Folder) -> list[Change]:
     sheets = folder.books[file].sheets
     folder.books[file].sheets = {"ED": sheets["Hemo"], "Hemo": sheets["ED"]}
     change = Change(file)
-    change.column_words = {"Hemo", "ED"}
+    change.column_words = {"Hemo", "ED", "HM_volume", "ED_volume"}
     return [change]
 
 

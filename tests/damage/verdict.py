@@ -26,6 +26,7 @@ from hemexp.config.compose import load_config
 from hemexp.errors import UserError
 
 OUTCOMES = ("refused", "named", "harmless", "unknowable", "misplaced", "silent", "traceback")
+_TABLES = {"表1": "Table 1", "表2": "Table 2"}  # as messages call them
 GOOD = frozenset({"refused", "named", "harmless", "unknowable"})
 
 
@@ -184,6 +185,7 @@ def names_change(finding: Finding, change: Change, strictly: bool = True) -> boo
     """
     text = f"{finding.message} {finding.value}"
     in_file = fnmatch(change.file, finding.file) or change.file in text
+    in_file = in_file or _has_word(text, {_TABLES.get(change.file[:2], "")})
     in_table = in_file and (not change.sheet or finding.sheet in {"", change.sheet} or change.sheet in text)
     in_table = in_table or (change.sheet in {"ED", "Hemo"} and _has_word(text, {change.sheet}))
     letters = {column_letter(j) for j in change.columns}

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hemexp.cohort import columns as c
-from hemexp.cohort.findings import SINGLE_CELL_PROBLEMS, Cell, CellLocator, Findings, RecordFindings
+from hemexp.cohort.findings import MOST_SINGLE, SINGLE_CELL_PROBLEMS, Cell, CellLocator, Findings, RecordFindings
 from hemexp.cohort.mapping.mapping import TableMapping
 from hemexp.cohort.scans.compare import compare_columns
 from hemexp.cohort.scans.read_records import read_records
@@ -500,8 +500,17 @@ class _Assembly:
             there = f"in Table 2 that is {found}" if found else "Table 2 has no such scan"
             return f"the first scan is {stated[row]} here ({there}) and {firsts[ids[row]]} in Table 2; Table 2 is used"
 
+        owner = dict(zip(scans["scan_serial"], scans["patient_id"], strict=True))
+        of_another, given = sum(owner.get(stated[row], ids[row]) != ids[row] for row in rows), stated.notna().sum()
+        severity, rule = "warning", ""
+        if of_another > max(MOST_SINGLE, _MOST_EQUAL * given):
+            severity = "error"
+            rule = (
+                f"the first scans of {of_another} of {given} patients are other patients' in Table 2; rule: the same "
+                "scan in both tables; a column of ids or serials was probably pasted one row off or sorted; correct it"
+            )
         records.findings(self.findings).each(
-            "warning", "first_serial_conflict", rows, "scan_serial", message, lambda row: stated[row]
+            severity, "first_serial_conflict", rows, "scan_serial", message, lambda row: stated[row], rule
         )
 
     def _work_out_hours(self) -> None:
