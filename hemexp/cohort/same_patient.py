@@ -13,10 +13,10 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from hemexp.cohort import columns as c
 from hemexp.cohort.find_column import MOST_NAMED, list_columns
 from hemexp.cohort.findings import CellLocator, Findings
 from hemexp.cohort.measurements import TIME, Measurements, choose_independent, list_measured, measure, weigh
-from hemexp.cohort import columns as c
 from hemexp.types import Array
 
 _MARGIN = 3.0  # chance finds a pair in one of 10^3 cohorts
