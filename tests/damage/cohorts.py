@@ -25,6 +25,7 @@ _MEANINGS = {
 }  # fmt: skip
 
 
+_PATIENTS = 36  # of the tables of hospitals
 _MOST_SCANS = 3  # of a patient: more columns take longer to read
 
 
@@ -85,7 +86,7 @@ def _in_order(folder: Folder) -> list[Book]:
 
 
 def _frame(names: dict[str, str], form: str) -> pd.DataFrame:
-    table = draw_scans(24)[list(names)].copy()
+    table = draw_scans(_PATIENTS)[list(names)].copy()
     if form in {"csv", "tsv"}:
         for name in {"time", "onset"} & set(names):
             table[name] = table[name].dt.strftime("%d/%m/%Y %H:%M" if form == "csv" else "%Y-%m-%d %H:%M")
@@ -104,7 +105,7 @@ def _grid(table: pd.DataFrame) -> Grid:
 
 
 def _folder(books: dict[str, Book], names: dict[str, set[str]]) -> Folder:
-    ids = draw_scans(24)["patient"].unique()
+    ids = draw_scans(_PATIENTS)["patient"].unique()
     return Folder(books, dict(zip(ids, ids, strict=True)), names)
 
 
@@ -126,7 +127,7 @@ def long_table(form: str) -> Folder:
 def wide_table(form: str) -> Folder:
     """Return one table with a row a patient: its scans are side by side."""
     rows, names = [], {"Study ID": {"patient_id"}, "Age (years)": {"age"}, "Gender": {"sex"}}
-    for patient, scans in draw_scans(24).groupby("patient", sort=False):
+    for patient, scans in draw_scans(_PATIENTS).groupby("patient", sort=False):
         row = {"Study ID": patient, "Age (years)": scans["age"].iloc[0], "Gender": scans["sex"].iloc[0]}
         minutes = (scans["time"] - scans["onset"]).dt.total_seconds() / 60
         for k in range(len(scans)):

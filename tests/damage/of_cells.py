@@ -9,6 +9,7 @@ from damage.redundancy import ALONE, ONE_VALUE, has_partner, is_repeated, is_sma
 
 Damage = Callable[[Folder, Choices], list[Change]]
 _PLAUSIBLE = 8  # a volume that is more times as large as before disagrees with the shape features
+_NEARLY_ALL = 0.8  # of the rows: a part of a column of volumes without shape features hardly shows
 _FEW = 0.3  # of the rows: a finding about more need not name the rows
 _NEW_YEAR = dt.datetime(1899, 12, 30)
 
@@ -187,7 +188,7 @@ def _explain(folder: Folder, grid: Grid, change: Change, column: int, new: dict[
     """Say why a change of a column cannot be seen, if so; a change of most rows need not be named by rows."""
     if not is_repeated(folder, grid, column):
         change.unknowable = ALONE
-    elif len(change.rows) <= _FEW * len(grid.records):
+    elif len(change.rows) <= (_FEW if folder.is_published else _NEARLY_ALL) * len(grid.records):
         reasons = [why_one_value(folder, grid, i, column, new[i]) for i in change.rows]
         change.unknowable = reasons[0] if all(reasons) else ""
     if len(change.rows) > _FEW * len(grid.records):
@@ -394,11 +395,16 @@ def _exchange_rows(folder: Folder, choices: Choices) -> list[Change]:
     columns = choices.part(range(grid.width))
     require(any(str(grid.rows[a][j]) != str(grid.rows[b][j]) for j in columns))
     change = folder.change(file, sheet, [a, b])
-    differing = [j for j in columns if str(grid.rows[a][j]) != str(grid.rows[b][j])]
-    reasons = [
-        why_one_value(folder, grid, i, j, grid.rows[other][j]) for j in differing for i, other in ((a, b), (b, a))
-    ]
-    change.unknowable = reasons[0] if all(reasons) else ""
+    others = [j for j in range(grid.width) if j not in columns]  # it is the same to exchange these instead
+    for part in (columns, others):
+        reasons = [
+            why_one_value(folder, grid, i, j, grid.rows[other][j])
+            for j in part
+            for i, other in ((a, b), (b, a))
+            if str(grid.rows[a][j]) != str(grid.rows[b][j])
+        ]
+        if all(reasons):
+            change.unknowable = reasons[0] if reasons else ONE_VALUE
     for j in columns:
         grid.rows[a][j], grid.rows[b][j] = grid.rows[b][j], grid.rows[a][j]
     return [change]

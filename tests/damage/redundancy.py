@@ -28,6 +28,8 @@ def is_repeated(folder: Folder, grid: Grid, column: int) -> bool:
     names = folder.names.get(header, {header})
     if folder.is_published:
         return column == 0 or header in _IMAGING or any(key in header for key in _KEYS)
+    if _is_wide(grid):  # volumes of the same patient are alike, as far as there are enough of them
+        return header.endswith(("CT1 (ml)", "CT2 (ml)"))
     if names & {"patient_id", "scan_time", "onset_time", "scan_serial", "scan_index", "hours_from_onset"}:
         return True
     if names & {"hours_from_first_scan", "onset_to_first_scan"}:
@@ -49,10 +51,14 @@ def is_small(header: str, old: object, new: object) -> bool:
 
 def has_partner(folder: Folder, grid: Grid, column: int) -> bool:
     """Return whether another column has values that depend on those of a column, so that a wrong header shows."""
-    if folder.is_published:
+    if folder.is_published or _is_wide(grid):
         return is_repeated(folder, grid, column)
     times = {"patient_id", "scan_time", "onset_time", "scan_serial", "scan_index", "hours_from_onset"}
     return bool(folder.names.get(str(grid.header[column]), set()) & (times | {"hours_from_first_scan"}))
+
+
+def _is_wide(grid: Grid) -> bool:
+    return any(str(header).startswith("Onset to CT2") for header in grid.header)
 
 
 def _rows_a_patient(folder: Folder, grid: Grid) -> float:

@@ -21,7 +21,7 @@ def test_an_undamaged_cohort_is_harmless(name: str):
 
 
 @given(case=cases())
-@settings(CHECKED, max_examples=12, phases=[Phase.generate])
+@settings(CHECKED, max_examples=8, phases=[Phase.generate])
 def test_damage_never_changes_a_cohort_in_silence(case: Case):
     verdict = judge(case.cohort, case.folder, case.changes)
     assert verdict.outcome in GOOD, f"{verdict.outcome}: {verdict.detail}"

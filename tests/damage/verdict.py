@@ -26,6 +26,7 @@ from hemexp.config.compose import load_config
 from hemexp.errors import UserError
 
 OUTCOMES = ("refused", "named", "harmless", "unknowable", "misplaced", "silent", "traceback")
+_NOT_READ = {"unread_sheet", "unknown_sheet", "file_missing", "sheet_missing"}  # the whole table is named
 _TABLES = {"表1": "Table 1", "表2": "Table 2"}  # as messages call them
 GOOD = frozenset({"refused", "named", "harmless", "unknowable"})
 
@@ -200,6 +201,8 @@ def names_change(finding: Finding, change: Change, strictly: bool = True) -> boo
     )
     if not strictly:
         return in_file or has_column or has_row
+    if in_table and finding.problem in _NOT_READ:
+        return True
     if change.columns or change.rows:
         return (has_column or not change.columns) and (has_row or not change.rows)
     return in_table
