@@ -22,6 +22,7 @@ GROUPS = {
 }
 _FAMILIES = re.compile(r"(?P<tissue>HM|ED|Hemo)_(?P<kind>.*_Ratio|original_shape|NCCT_original_firstorder)")
 NUM_HEADERS = 5
+_MIXED_LIMITS = "number within the limits of its definition in pyradiomics"
 
 
 def list_rows(roles: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -44,7 +45,8 @@ def make_row(columns: list[Column]) -> tuple[str, ...]:
     names = {squeeze(text) for text in (first.name, first.meaning, first.chinese)}
     headers = [text for text in first.synonyms if squeeze(text) not in names][:NUM_HEADERS]
     use = describe_use(first)
-    return f"`{name}`", meaning, chinese, first.unit, describe_values(first), use, ", ".join(headers)
+    values = describe_values(first) if len({column.range for column in columns}) == 1 else _MIXED_LIMITS
+    return f"`{name}`", meaning, chinese, first.unit, values, use, ", ".join(headers)
 
 
 def make_table(rows: list[tuple[str, ...]]) -> str:

@@ -24,6 +24,7 @@ _FEW_BROKEN = 0.05  # a smaller share of scans that break a relation are single 
 _PUBLISHED_MEDIAN = (1.5, 4.0)  # of this ratio; 2.0 for hematomas and 2.7 for edema
 _POSSIBLE_MEDIAN = (0.3, 12.0)  # both are volumes of one tissue in mm3
 _USUAL_MEDIAN = (0.7, 4.0)
+_SAME_SCALE = 1.5  # 1.17 in the published scans with one number, against all scans
 _TOLERANCE = 0.05  # relative, for rounded tables
 _ROUNDING = 0.02  # absolute, for the same
 _SAME = 1e-9  # relative: values that differ by less are equal
@@ -75,7 +76,7 @@ def check_agreement(scans: pd.DataFrame, findings: RecordFindings, is_published:
             continue
         tissue = _Tissue(name, columns, relations, [_evaluate(columns, each) for each in relations])
         if relations[0].left == VOLUME:
-            _check_scale(tissue, findings, is_published)
+            _check_scale(scans["scan_index"].to_numpy(), tissue, findings, is_published)
         broken = np.array([_breaks(*each) for each in zip(relations, tissue.sides, strict=True)])
         wrong = _check_ranks(scans, tissue, broken, findings)
         _check_scans(tissue, broken & ~wrong[:, None], findings)
@@ -119,12 +120,19 @@ def _ratio_bounds(sides: tuple[Array, Array]) -> tuple[float, float]:
     return low * scale, high * scale
 
 
-def _check_scale(tissue: _Tissue, findings: RecordFindings, is_published: bool) -> None:
-    """Check that a volume and the VoxelVolume are in the same unit."""
-    median = _median_ratio(tissue.sides[0])
+def _check_scale(numbers: Array, tissue: _Tissue, findings: RecordFindings, is_published: bool) -> None:
+    """Check that a volume and the VoxelVolume are in the same unit, and in the same ones in first and later scans."""
+    median, volume = _median_ratio(tissue.sides[0]), tissue.full(VOLUME)
+    for label, group in list(_groups(numbers))[1:]:
+        own = _median_ratio((tissue.sides[0][0][group], tissue.sides[0][1][group]))
+        if not np.isnan(own) and not 1 / _SAME_SCALE <= own / median <= _SAME_SCALE:
+            message = (
+                f"{volume} is {own:.3g} times {tissue.full('VoxelVolume')} in the median of {label}, but {median:.3g} "
+                "times in all scans; rule: nearly the same; correct the unit of these volumes"
+            )
+            findings.warn("volume_unit", int(group.argmax()), volume, message, f"{own:.3g}")
     if np.isnan(median) or _USUAL_MEDIAN[0] <= median <= _USUAL_MEDIAN[1]:
         return
-    volume = tissue.full(VOLUME)
     message = (
         f"{volume} is {median:.3g} times {tissue.full('VoxelVolume')} in the median; rule: both are in mm3 (10^-3 mL), "
         f"so {_USUAL_MEDIAN[0]:g} to {_USUAL_MEDIAN[1]:g} times; correct the unit of one of them"
@@ -156,11 +164,13 @@ def _check_ranks(scans: pd.DataFrame, tissue: _Tissue, broken: Array, findings: 
         own = [number for number in np.flatnonzero(left_over) if culprit in tissue.relations[number].names]
         relation, (label, group, rank) = tissue.relations[own[0]], places[own[0]]
         name, rules = tissue.full(culprit), "; ".join(tissue.describe(tissue.relations[number]) for number in own)
+        others = [each for number in own for each in tissue.relations[number].names if each != culprit]
+        others_text = ", ".join(dict.fromkeys(map(tissue.full, others)))
         cause = _find_cause(scans, tissue, relation, culprit, group)
         message = (
-            f"the values of {name} do not belong to these scans: in {label}, a rank correlation is {rank:.2f}; "
-            f"rule: at least {relation.least:g}, because {rules}; {cause}; compare the columns with their source and "
-            "correct the wrong one"
+            f"the values of {name} do not belong to the same scans as those of {others_text}: in {label}, a rank "
+            f"correlation is {rank:.2f}; rule: at least {relation.least:g}, because {rules}; {cause}; compare the columns "
+            "with their source and correct the wrong one"
         )
         rows = np.flatnonzero(group & broken[own].any(axis=0))
         first = int(rows[0]) if len(rows) else int(group.argmax())
@@ -197,7 +207,7 @@ def _blame(relations: list[Relation], fails: Array, holds: Array) -> list[str]:
     member = np.array([[name in each.names for each in relations] for name in names], dtype=float)
     against, in_favor = member @ fails, member @ (holds & ~fails)
     share = against / np.maximum(against + in_favor, 1)
-    return [names[number] for number in (share + 0.01 * against).argmax(axis=0)]
+    return [names[number] for number in (against + share).argmax(axis=0)]
 
 
 def _find_cause(scans: pd.DataFrame, tissue: _Tissue, relation: Relation, culprit: str, group: Array) -> str:

@@ -72,8 +72,6 @@ RELATIONS = [
     Relation("Sphericity", "=", f"(36 * {_PI} * MeshVolume ** 2) ** (1 / 3) / SurfaceArea"),
     Relation("Elongation", "=", "MinorAxisLength / MajorAxisLength"),
     Relation("Flatness", "=", "LeastAxisLength / MajorAxisLength"),
-    Relation("Flatness", "<=", "Elongation", least=None),
-    Relation("LeastAxisLength", "<=", "MinorAxisLength", least=None),
     Relation("MinorAxisLength", "<=", "MajorAxisLength", least=None),
     Relation("Maximum3DDiameter", "~", "MajorAxisLength", least=0.5, bounds=(0.4, 5)),
     Relation("Maximum2DDiameterSlice", "~", "Maximum3DDiameter", least=0.5, bounds=(0, 1.35)),
