@@ -237,7 +237,7 @@ def _find_kinds(root: Path) -> dict[str, str]:
     ]
     kinds = {
         "tidy": [name for name in tables if name in TIDY_FILES],
-        "workbook": [name for name in tables if name.startswith(tuple(WORKBOOKS.values())) and ".xls" in name],
+        "workbook": [name for name in tables if name.startswith(tuple(WORKBOOKS.values())) and ".xls" in name.lower()],
         "mapped": tables,
     }
     return {kind: names[0] for kind, names in kinds.items() if names}

@@ -143,7 +143,7 @@ class MatchedTable:
                 if re.search(rf"(?<![a-z])(?:{pattern})(?![a-z])", clean(self.sheet.name)):
                     return Header(f"{tissue}_{text}", True)
             return Header(guess="", unit="")
-        if text == c.SIMULATED:
+        if text in {"", c.SIMULATED}:
             return Header()
         return read_header(text)
 

@@ -73,9 +73,9 @@ def _warn_unread(root: Path, paths: list[Path], kind: str, findings: Findings) -
     if kind != "tidy" and root.is_dir():
         folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
         for folder in folders:
-            unread += [
-                f"{folder.name}/{path.name}" for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES
-            ]
+            if not (folder / ".hydra").exists():  # what hemexp has written
+                tables = [path.name for path in sorted(folder.glob("*")) if path.suffix.lower() in SUFFIXES]
+                unread += [f"{folder.name}/{name}" for name in tables]
     if unread:
         names = ", ".join(unread[:_SHOWN]) + (f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else "")
         rule = "the published workbooks" if kind == "workbook" else "the files of the folder itself"

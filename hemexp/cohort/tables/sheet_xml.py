@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 _MOST_CELLS = 10_000_000  # a larger rectangle is read only where enough of its cells are in rows that reach so far
 _LEAST_COVERED = 0.1
+_LARGEST = 60_000_000  # cells that fit in the memory of an ordinary computer
 
 
 @dataclass
@@ -38,4 +39,4 @@ class SheetXml:
     def is_too_large(self) -> bool:
         """Whether single cells are so far away from the table that the rectangle of all cells would fill the memory."""
         size = (self.lowest[0] + 1) * (self.rightmost[1] + 1)
-        return size > _MOST_CELLS and self.num_covered < _LEAST_COVERED * size
+        return size > _LARGEST or (size > _MOST_CELLS and self.num_covered < _LEAST_COVERED * size)

@@ -135,6 +135,8 @@ def build_sheet(
 ) -> Sheet:
     """Return a table without its blank rows; cells in columns without a header are not read, with a warning.
 
+    Columns without a header that follow the last header are left out.
+
     A first column without a header is kept where it has a value in most rows: it may hold the patient ids.
 
     Args:
@@ -149,16 +151,19 @@ def build_sheet(
     filled = _filled_rows(columns)
     first = next((j for j, column in enumerate(columns) if header[j] or column.notna().any()), 0)
     may_be_id = columns[first].notna().sum() >= 0.5 * filled.sum()
+    width = 1 + max((j for j, text in enumerate(header) if text), default=first)
     stray: list[Cell] = []
     for j, column in enumerate(columns):
         if not header[j] and not (j == first and may_be_id):
             rows = np.flatnonzero(column.notna())
             stray += [Cell(file, name, header_row + 2 + int(row), column_letter(j)) for row in rows]
-            columns[j] = pd.Series(np.nan, index=column.index)
+            if j < width:
+                columns[j] = pd.Series(np.nan, index=column.index)
     if stray:
         message = f"{count_cells(stray)} in columns without a header are not read; rule: every column has a header"
         findings.add("warning", "stray_cells", stray[0], f"{message}; add the headers", others=stray[1:])
         filled = _filled_rows(columns)
+    header, columns = header[:width], columns[:width]  # a stray cell may be in the last column of the program
     if not filled.all():
         columns = [column[filled].reset_index(drop=True) for column in columns]
     return Sheet(file, name, header, columns, header_row + 1 + np.flatnonzero(filled), header_row, simulated)

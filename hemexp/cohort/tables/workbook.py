@@ -67,8 +67,8 @@ def _inspect(archive: ZipFile) -> dict[str, SheetXml]:
         if xml.is_too_large:
             cells = dict.fromkeys(xl_rowcol_to_cell(*cell) for cell in (xml.lowest, xml.rightmost))
             raise ValueError(
-                f"sheet {name!r} holds a value in {' and '.join(cells)}, far away from the other cells, and all cells "
-                "between would not fit in memory; delete the rows and columns beyond the table"
+                f"the cells of sheet {name!r} reach to {' and '.join(cells)}; so many do not fit in memory; rule: no "
+                "cells far away from the table; delete the rows and columns beyond it"
             )
     return found
 
