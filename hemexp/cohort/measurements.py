@@ -94,12 +94,11 @@ def measure(scans: pd.DataFrame, names: Collection[str]) -> Measurements:
     known = c.known_columns()
     columns = []
     for name in names:
-        values = scans[name]
         if name == TIME:
-            times = values.to_numpy().astype("datetime64[s]")
+            times = scans[name].to_numpy().astype("datetime64[s]")
             columns.append(np.where(np.isnat(times), np.nan, times.astype("int64") / 60))
             continue
-        numbers = values.to_numpy(dtype=float, copy=True)
+        numbers = scans[name].to_numpy(dtype=float, copy=True)
         if name not in known or known[name].of == "patient":
             numbers[index > 0] = np.nan
         columns.append(numbers)

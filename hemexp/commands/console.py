@@ -57,7 +57,7 @@ def print_summary(result: RunResult, directory: Path) -> None:
 
 
 def print_prediction_summary(result: PredictionResult, directory: Path) -> None:
-    """Print the conclusion of the run, the scores of the new patients, beside them the run's own test part, and last the verdict."""
+    """Print the conclusion of the run, the scores of new patients beside those of its test part, and the verdict."""
     files = f"{result.num_patients} patients predicted; files in {directory}"
     gaps = _gap_notes(result)
     if result.num_test == 0:
@@ -74,8 +74,8 @@ def print_prediction_summary(result: PredictionResult, directory: Path) -> None:
     notes += _calibration_notes("these patients", result.calibration.test)
     if result.num_own_test and not own_only:
         notes.append(
-            f"{result.num_own_test} patients are the run's own test part, {result.events_own_test} with expansion: scored "
-            "apart, not an external test"
+            f"{result.num_own_test} patients are the run's own test part, {result.events_own_test} with expansion: "
+            "scored apart, not an external test"
         )
     notes += gaps + _brain_notes(result)
     if result.num_train:

@@ -15,7 +15,6 @@ from hemexp.commands.console import print_prediction_summary
 from hemexp.config import BaselineConfig, PredictConfig, build_label
 from hemexp.data.features import count_unknown_levels, fixed_inputs, input_table
 from hemexp.data.recognition import ID, RECOGNITION, read_own_scans, read_roles, recognize
-from hemexp.errors import UserError
 from hemexp.evaluation.calibration import calibration
 from hemexp.evaluation.comparison import compare
 from hemexp.evaluation.metrics import prevalence_scores, score_predictions
@@ -147,17 +146,15 @@ def _recognize(by: str, run: Path, scans: pd.DataFrame) -> tuple[pd.DataFrame, s
 
     A run of an earlier version recognizes its patients by their ids alone.
     """
-    ids = scans.loc[scans["scan_index"] == 0, "patient_id"].reset_index(drop=True)
-    nothing = pd.DataFrame({"role": "", "recognized_by": "", "run_patient": ""}, index=ids.index)
-    if by == "off":
-        return nothing, "recognize=off: training patients may be scored"
-    if (own := read_own_scans(run)) is not None:
+    ids = scans.loc[scans["scan_index"] == 0, "patient_id"].tolist()
+    own = read_own_scans(run) if by != "off" else None
+    if own is not None:
         return recognize(scans, own, by == "measurements"), ""
-    roles = read_roles(run)
-    role = ids.map(roles).fillna("")
-    table = nothing.assign(
-        role=role, recognized_by=(role != "").map({True: ID, False: ""}), run_patient=ids.where(role != "", "")
-    )
+    roles = read_roles(run) if by != "off" else {}
+    rows = [(roles[name], ID, name) if name in roles else ("", "", "") for name in ids]
+    table = pd.DataFrame(rows, columns=["role", "recognized_by", "run_patient"])
+    if by == "off":
+        return table, "recognize=off: training patients may be scored"
     how = "its patients are recognized by their ids alone" if roles else "its patients are not recognized"
     return table, f"the run has no {RECOGNITION}: {how}, and training patients may be scored"
 

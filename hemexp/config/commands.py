@@ -73,7 +73,7 @@ class PredictConfig(Section):
     output_dir: str = key(REQUIRED, "directory for the predictions; new, or written by an earlier predict.py")
     recognize: str = key(
         "measurements",
-        "what recognizes the run's own patients: the scan serial, or enough equal measurements; the serial (ids); nothing",
+        "recognize the run's own patients by scan serials and by equal measurements, by serials alone (ids), or not",
         choices=("measurements", "ids", "off"),
     )
 

@@ -85,7 +85,7 @@ def recognize(scans: pd.DataFrame, own: pd.DataFrame, by_measurements: bool = Tr
     if len(ours):
         theirs = rows[ours].astype(int)
         same = agree_mostly(scans, ours, own, theirs)
-        position = pd.Index(ids).get_indexer(scans["patient_id"])
+        position = pd.factorize(scans["patient_id"])[0]
         for row, other in zip(ours[same], theirs[same], strict=True):
             same_id = scans["patient_id"].iloc[row] == own["patient_id"].iloc[other]
             found.append((int(position[row]), ID_AND_SERIAL if same_id else SERIAL, int(other)))

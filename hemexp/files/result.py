@@ -449,8 +449,8 @@ class PredictionResult(_Block):
         default_factory=dict,
     )
     metrics: dict[str, Score] = entry(
-        "test/… scores of the patients scored, with intervals; beside scores of new patients, own_test/… are the scores of "
-        "the run's own test part"
+        "test/… scores of the patients scored, with intervals; beside new patients, own_test/… are the scores of the "
+        "run's own test part"
     )
     prevalence_baseline: PrevalenceBaseline = entry("scores of the run's training prevalence")
     comparison: list[ComparedModel] = entry("the model beside the BRAIN score; only test_auroc fields")

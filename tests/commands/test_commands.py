@@ -16,10 +16,13 @@ from hemexp.cohort.findings import CohortError
 from hemexp.cohort.load import load_cohort
 from hemexp.commands.predict import predict
 from hemexp.commands.prepare import prepare
+from hemexp.commands.report import report
 from hemexp.commands.train import train
-from hemexp.config import DataConfig, PredictConfig, PrepareConfig, TrainConfig
+from hemexp.config import DataConfig, PredictConfig, PrepareConfig, ReportConfig, TrainConfig
 from hemexp.config.compose import load_config
+from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.errors import UserError
+from hemexp.evaluation.folds import find_leak
 from hemexp.files.result import NO_LEAKAGE
 from hemexp.files.writing import write_csv
 
@@ -111,6 +114,8 @@ def test_predict_gives_the_runs_own_probabilities(
 ):
     before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")}
     again, own = predict_with(finished_run, workbooks, tmp_path), read(finished_run / "predictions.csv")
+    assert set(again.pop("recognized_by")) == {"id and serial"}
+    assert again.pop("run_patient").tolist() == own["patient_id"].tolist()
     pd.testing.assert_frame_equal(again, own, atol=1e-6)
     results = [json.loads((folder / "result.json").read_text()) for folder in (tmp_path, finished_run)]
     for key, score in results[0]["metrics"].items():
@@ -118,7 +123,10 @@ def test_predict_gives_the_runs_own_probabilities(
     tested = [result["calibration"]["test"] for result in results]
     assert tested[0]["slope"] == pytest.approx(tested[1]["slope"], rel=1e-4)
     assert results[0]["num_own_test"] == 16
-    assert "16 of these patients are the run's own test part" in capsys.readouterr().out
+    assert "own_test_part" in results[0]["caveats"]
+    printed = capsys.readouterr().out
+    assert printed.startswith("no new patient has a known outcome: the scores are those of the run's own test part")
+    assert "16 patients scored (the run's own test part)" in printed
     assert {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")} == before
 
 
@@ -168,8 +176,8 @@ def test_patients_of_another_cohort_with_a_known_outcome_are_scored(
     assert re.search(r"│ brain +│ 0\.\d{3} \(0\.\d{3} to \d\.\d{3}\) │ +-?0\.\d{3} \(", printed)
     assert "ranking at random" in printed
     assert "own test part" not in printed
-    assert "30 of these patients are new to the run" in printed
-    assert "these patients (95 % interval)" in printed
+    assert "30 patients scored (new patients)" in printed
+    assert "new patients (95 % interval)" in printed
     assert "calibration in these patients: intercept" in printed
     assert "too few for a validation" in printed
 
@@ -199,7 +207,7 @@ def test_a_damaged_file_of_a_run_is_named(finished_run: Path, workbooks: Path, t
     cfg = load_config(PredictConfig, [f"run_dir={run}", f"data.root={workbooks}"])
     damages = {
         "checkpoints/best.ckpt": "cannot be loaded",
-        "fingerprint.json": "does not hold a JSON object",
+        "recognition.csv": "cannot be read",
         "result.json": "has no schema_version",
     }
     for name, words in damages.items():
@@ -208,11 +216,100 @@ def test_a_damaged_file_of_a_run_is_named(finished_run: Path, workbooks: Path, t
         with pytest.raises(UserError, match=f"{name}: .*{words}"):
             predict(cfg, tmp_path / "out")
         (run / name).write_bytes(whole)
-    (run / "fingerprint.json").write_text('{"0123456789abcdef": "banana"}')
-    with pytest.raises(UserError, match=r"fingerprint\.json: 0123456789abcdef: holds 'banana'; rule: one of train, "):
-        predict(cfg, tmp_path / "out")
-    (run / "fingerprint.json").unlink()
-    assert predict(cfg, tmp_path / "out").verdict.startswith("INCOMPLETE: the run's fingerprint.json is missing")
+
+
+def test_the_patients_of_an_older_run_are_recognized_by_their_ids_and_the_verdict_says_so(
+    finished_run: Path, workbooks: Path, tmp_path: Path
+):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    (run / "recognition.csv").unlink()
+    (run / "fingerprint.json").write_text('{"0123456789abcdef": "train"}')
+    cfg = load_config(PredictConfig, [f"run_dir={run}", f"data.root={workbooks}"])
+    result = predict(cfg, tmp_path / "out")
+    assert result.verdict.startswith(
+        "INCOMPLETE: the run has no recognition.csv: its patients are recognized by their ids"
+    )
+    assert (result.num_train, result.recognized) == (24, {"id": 45})
+    (run / "splits.json").unlink()
+    result = predict(cfg, tmp_path / "out")
+    assert "its patients are not recognized" in result.verdict
+    assert (result.num_train, result.recognized) == (0, {})
+
+
+def test_the_headline_is_the_score_of_the_new_patients_alone(
+    finished_run: Path, workbooks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    other = ["data.seed=7", "data.num_patients=30", "data.num_unlabelled=4"]
+    prepare(load_config(PrepareConfig, other), tmp_path / "other")
+    alone = predict_with(finished_run, tmp_path / "other" / "workbooks", tmp_path / "alone")
+    new = load_cohort(DataConfig("workbook", str(tmp_path / "other" / "workbooks"))).scans
+    scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
+    hidden = scans.assign(patient_id="H" + scans["patient_id"], scan_serial="9" + scans["scan_serial"])
+    tables = {"own": scans, "measurements": hidden}
+    first = json.loads((tmp_path / "alone" / "result.json").read_text())
+    own = json.loads((finished_run / "result.json").read_text())
+    for name, table in tables.items():
+        (tmp_path / name).mkdir()
+        write_csv(pd.concat([table, new.assign(patient_id="N" + new["patient_id"])]), tmp_path / name / "scans.csv")
+        capsys.readouterr()
+        mixed = predict_with(finished_run, tmp_path / name, tmp_path / f"out {name}")
+        assert mixed["recognized_by"].value_counts().to_dict() == {"id and serial" if name == "own" else name: 45}
+        np.testing.assert_allclose(mixed["probability"].tail(34), alone["probability"], atol=1e-6)
+        result = json.loads((tmp_path / f"out {name}" / "result.json").read_text())
+        assert (result["num_test"], result["num_own_test"], result["num_train"]) == (30, 16, 24)
+        assert result["events_test"] == first["events_test"]
+        for key, score in result["metrics"].items():
+            part = own if key.startswith("own_test/") else first
+            assert score == pytest.approx(part["metrics"][key.removeprefix("own_")], abs=1e-6), key
+        printed = capsys.readouterr().out
+        assert "30 patients scored (new patients)" in printed
+        assert "16 patients are the run's own test part" in printed
+        assert ("recognized as the run's own by measurements alone" in printed) == (name == "measurements")
+    run = [f"run_dir={finished_run}", f"data.root={tmp_path / 'measurements'}"]
+    for option, words in (("ids", NO_LEAKAGE), ("off", "INCOMPLETE: recognize=off: training patients may be scored")):
+        result = predict(load_config(PredictConfig, [*run, f"recognize={option}"]), tmp_path / "out")
+        assert (result.num_train, result.num_test, result.verdict) == (0, 70, words)
+
+
+@pytest.mark.parametrize("parts", ["split", "folds", "training folds", "unlabelled"])
+def test_one_person_on_two_sides_is_a_leak_that_the_verdict_names(workbooks: Path, tmp_path: Path, parts: str):
+    scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
+    kept = scans[scans["patient_id"].isin(["sub044"] if parts == "unlabelled" else ["sub003"])]
+    again = kept.assign(patient_id="again", scan_serial="9" + kept["scan_serial"])
+    scans = pd.concat([scans, again] if parts == "split" else [again, scans])  # the last patients test
+    (tmp_path / "cohort").mkdir()
+    write_csv(scans, tmp_path / "cohort" / "scans.csv")
+    evaluation = {
+        "split": ["evaluation=off"],
+        "folds": ["evaluation.num_repeats=1", "evaluation.threshold_repeats=0"],
+        "training folds": ["evaluation.num_repeats=0", "evaluation.threshold_repeats=1"],
+    }.get(parts, [])
+    options = [f"data.root={tmp_path / 'cohort'}", "model=ridge2", "trainer.progress_bar=false", *evaluation]
+    data = ExpansionDataModule.from_config(cfg := load_config(TrainConfig, options))
+    data.setup()
+    assert find_leak(cfg, data) == (None if parts == "unlabelled" else "same_patient")
+    if parts != "split":
+        return
+    result = train(cfg, tmp_path / "run")
+    assert result.verdict == "LEAKAGE: same_patient"
+    assert result.data.findings["same_patient"] == 2
+    assert (tmp_path / "run" / "DONE").read_text() == "LEAKAGE: same_patient\n"
+    report(load_config(ReportConfig, [f"run_dir={tmp_path / 'run'}"]), tmp_path / "report")
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "One person has two ids" in page
+    assert "LEAKAGE: same_patient" in page
+
+
+def test_one_person_twice_in_the_training_part_is_a_finding_but_no_leak(workbooks: Path, tmp_path: Path):
+    scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
+    again = scans[scans["patient_id"] == "sub003"]
+    write_csv(
+        pd.concat([again.assign(patient_id="again", scan_serial="9" + again["scan_serial"]), scans]),
+        tmp_path / "scans.csv",
+    )
+    cfg = load_config(TrainConfig, [f"data.root={tmp_path}", "model=hours", *QUIET])
+    result = train(cfg, tmp_path / "run")
+    assert (result.verdict, result.data.findings["same_patient"]) == (NO_LEAKAGE, 2)
 
 
 def test_prepare_writes_four_tables(workbooks: Path, tmp_path: Path):
