@@ -184,7 +184,7 @@ def names_change(finding: Finding, change: Change, strictly: bool = True) -> boo
         change: the change.
         strictly: whether the row or column must be named; else the file or sheet is enough.
     """
-    text = f"{finding.message} {finding.value}"
+    text = f"{finding.file}: {finding.message} {finding.value}"
     in_file = fnmatch(change.file, finding.file) or change.file in text
     in_file = in_file or _has_word(text, {_TABLES.get(change.file[:2], "")})
     in_table = in_file and (not change.sheet or finding.sheet in {"", change.sheet} or change.sheet in text)
