@@ -4,6 +4,7 @@ import copy
 import csv
 import datetime as dt
 import io
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,6 +41,11 @@ class Change:
     row_words: set[str] = field(default_factory=set)
     unknowable: str = ""
     renamed: dict[str, str] = field(default_factory=dict)
+
+    def rename(self, new: str, old: str) -> None:
+        """Say that a patient has another id, which may be read without spaces, in half width or without .0."""
+        half_width = unicodedata.normalize("NFKC", new)
+        self.renamed |= dict.fromkeys((new, new.strip(), half_width.strip(), half_width.removesuffix(".0")), old)
 
 
 @dataclass

@@ -217,7 +217,7 @@ for _id in (
         file, sheet, grid = find(folder, "export")
         rows = [i for i in grid.records if grid.rows[i][0] == "P003"]
         change = folder.change(file, sheet, rows, [0])
-        change.renamed[" ".join(new.split())] = "P003"
+        change.rename(new, "P003")
         change.row_words.add(new)
         for i in rows:
             grid.rows[i][0] = new

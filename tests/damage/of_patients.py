@@ -45,7 +45,8 @@ def _rewrite_ids(folder: Folder, choices: Choices) -> list[Change]:
     if len(folder.grids()) == 1:
         whole = {grid.rows[i][j] for i in rows}.isdisjoint(grid.rows[i][j] for i in grid.records if i not in rows)
         if whole and len(set(new)) == len({grid.rows[i][j] for i in rows}):
-            change.renamed = {" ".join(text.split()): str(grid.rows[i][j]) for text, i in zip(new, rows, strict=True)}
+            for text, i in zip(new, rows, strict=True):
+                change.rename(text, str(grid.rows[i][j]))
     change.row_words |= set(new)
     change.columns.clear()
     if len(rows) > 0.3 * len(grid.records):
