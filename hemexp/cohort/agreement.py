@@ -169,8 +169,8 @@ def _check_ranks(scans: pd.DataFrame, tissue: _Tissue, broken: Array, findings: 
         cause = _find_cause(scans, tissue, relation, culprit, group)
         message = (
             f"the values of {name} do not belong to the same scans as those of {others_text}: in {label}, a rank "
-            f"correlation is {rank:.2f}; rule: at least {relation.least:g}, because {rules}; {cause}; compare the columns "
-            "with their source and correct the wrong one"
+            f"correlation is {rank:.2f}; rule: at least {relation.least:g}, because {rules}; {cause}; compare the "
+            "columns with their source and correct the wrong one"
         )
         rows = np.flatnonzero(group & broken[own].any(axis=0))
         first = int(rows[0]) if len(rows) else int(group.argmax())

@@ -123,7 +123,7 @@ def known_columns() -> dict[str, Column]:
 
 
 def _build_column(name: str, values: dict[str, Any]) -> Column:
-    pairs = {key: tuple(values.pop(key)) for key in ("range", "usual") if key in values}
+    pairs: dict[str, Any] = {key: tuple(values.pop(key)) for key in ("range", "usual") if key in values}
     units, synonyms = tuple(values.pop("units", {}).items()), tuple(map(str, values.pop("synonyms", ())))
     return Column(name, units=units, synonyms=synonyms, **pairs, **values)
 

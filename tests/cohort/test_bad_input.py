@@ -505,3 +505,15 @@ def test_ids_pasted_one_row_off_are_an_error_because_the_first_scans_are_other_p
             cell.value = name
     conflict = next(finding for finding in errors(books) if finding.problem == "first_serial_conflict")
     assert "of 45 patients are other patients' in Table 2; rule: the same scan in both tables" in conflict.message
+
+
+def test_a_serial_that_is_in_another_row_of_the_table_of_times_is_an_error(books):
+    with books.sheet(TIMES) as table:
+        rows = [row for row in range(2, table.max_row) if table.cell(row, 6).value is not None][:2]
+        cells = [table.cell(row, column) for row in rows for column in (5, 6)]
+        values = [cell.value for cell in cells]
+        for cell, value in zip(cells, [*values[2:], *values[:2]], strict=True):
+            cell.value = value
+    found = [finding for finding in errors(books) if finding.problem == "serial_in_other_row"]
+    assert len(found) == 2
+    assert "the scans of a patient are in one row" in found[0].message

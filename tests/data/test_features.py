@@ -12,6 +12,7 @@ from hemexp.data.features import (
     GROUPS,
     Inputs,
     choose_inputs,
+    constant_inputs,
     feature_caveats,
     feature_names,
     fixed_inputs,
@@ -197,3 +198,20 @@ def test_brain_takes_its_other_items_where_the_cohort_has_them():
         "HM_volume",
         "onset_to_first_scan",
     ]
+
+
+def test_a_column_that_the_files_hold_without_any_value_is_named():
+    cohort = make_cohort(["age", "HM_volume"])
+    cohort.empty = ("gcs", "hemostasis", "systolic")
+    inputs = choose(cohort, "features=available")
+    assert set(inputs.left_out) == {"gcs", "systolic"}  # a treatment is not one of them
+    assert "no value in any row" in inputs.left_out["gcs"]
+    with pytest.raises(UserError, match="systolic has no value in any row"):
+        choose(cohort, "features=columns", "features.columns=[age,systolic]")
+    with pytest.raises(UserError, match="systolic: no value in any row"):
+        choose(cohort, "features=admission")
+
+
+def test_inputs_with_one_value_are_named():
+    table = np.array([[1.0, 2.0, np.nan], [1.0, 3.0, np.nan], [np.nan, 2.0, np.nan]])
+    assert constant_inputs(table, ["a", "b", "c"]) == ["a"]
