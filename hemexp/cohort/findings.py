@@ -132,7 +132,7 @@ class Findings:
         cells = [cell, *(others or ())]
         if severity == "error":
             self._cells_with_errors.update((each.file, each.sheet, each.row, each.column) for each in cells)
-        address = (cell.file, cell.sheet, cell.row, cell.column)
+        address = (show_controls(cell.file), show_controls(cell.sheet), cell.row, cell.column)
         text = show_controls(message)
         self.rows.append(Finding(severity, problem, *address, str(patient), str(value), text, len(cells)))
 

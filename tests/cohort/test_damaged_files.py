@@ -1,6 +1,7 @@
 """Damaged, cut or unusual files: each is read in full, named, or refused with the reason."""
 
 import datetime as dt
+import os
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
@@ -252,6 +253,12 @@ def test_control_characters_are_not_part_of_a_header_and_visible_in_a_message(tm
     with pytest.raises(CohortError, match=r"a\\x1b\[31m\.csv") as caught:
         read(tmp_path / "a\x1b[31m.csv")
     assert "\x1b" not in str(caught.value)
+
+
+def test_a_file_name_that_is_not_text_is_an_error_that_shows_the_name(tmp_path: Path):
+    path = tmp_path / os.fsdecode(b"t\xe4ble.csv")
+    path.write_text("id,volume\nP1,1\n")
+    assert "rename the file" in error(path)
 
 
 def load_header(path: Path, text: str) -> list[str]:

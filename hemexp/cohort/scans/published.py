@@ -9,6 +9,7 @@ from hemexp.cohort.tables.sheet import Sheet
 from hemexp.config import WORKBOOKS
 
 _SHOWN = 5
+_MOST_LETTERS = 80  # of a header in a message
 _CLINICAL = {
     **c.NUMBER_HEADERS,
     c.SEX_HEADER: "sex",
@@ -156,7 +157,7 @@ def _warn_unknown(sheet: Sheet, table: TableMapping, findings: Findings) -> None
         and sheet.columns[position].notna().any()
     ]
     if unused:
-        names = [f"{sheet.header[position]!r}" for position in unused]
+        names = [repr(sheet.header[position][:_MOST_LETTERS]) for position in unused]
         one = f"column {names[0]} is" if len(names) == 1 else f"{len(names)} columns are"
         listed = "" if len(names) == 1 else f": {_list(names)}"
         message = f"{one} not known, and used only if features.columns or label.column names it{listed}"

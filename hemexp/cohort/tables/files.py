@@ -78,7 +78,9 @@ def _warn_unread(root: Path, paths: list[Path], kind: str, findings: Findings) -
                 unread += [f"{folder.name}/{name}" for name in tables]
     if unread:
         names = ", ".join(unread[:_SHOWN]) + (f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else "")
-        rule = "the published workbooks" if kind == "workbook" else "the files of the folder itself"
+        rule = (
+            "the published workbooks of the folder itself" if kind == "workbook" else "the files of the folder itself"
+        )
         message = f"not read: {names}; rule: {rule}; move or rename the files if they belong to the cohort"
         findings.warn("unread_file", Cell(unread[0]), message, value=len(unread))
 
@@ -108,6 +110,8 @@ def read_sheets(paths: list[Path], is_text: Callable[[str], bool], findings: Fin
 
 
 def _read(path: Path, is_text: Callable[[str], bool], findings: Findings) -> list[Sheet]:
+    if any("\ud800" <= letter <= "\udfff" for letter in path.name):  # bytes of a name that are not UTF-8
+        raise ValueError("the name of the file is not text in UTF-8; rename the file")
     with path.open("rb") as file:
         head = file.read(4096)
     if not head.strip(_IGNORED):

@@ -159,11 +159,11 @@ def build_sheet(
             stray += [Cell(file, name, header_row + 2 + int(row), column_letter(j)) for row in rows]
             if j < width:
                 columns[j] = pd.Series(np.nan, index=column.index)
+    header, columns = header[:width], columns[:width]  # a stray cell may be in the last column of the program
     if stray:
         message = f"{count_cells(stray)} in columns without a header are not read; rule: every column has a header"
         findings.add("warning", "stray_cells", stray[0], f"{message}; add the headers", others=stray[1:])
         filled = _filled_rows(columns)
-    header, columns = header[:width], columns[:width]  # a stray cell may be in the last column of the program
     if not filled.all():
         columns = [column[filled].reset_index(drop=True) for column in columns]
     return Sheet(file, name, header, columns, header_row + 1 + np.flatnonzero(filled), header_row, simulated)
