@@ -96,11 +96,12 @@ def warn_same_patients(scans: pd.DataFrame, locate: CellLocator, findings: Findi
     pairs = find_same_patients(scans)
     for pair in pairs:
         scan_text = "one scan" if pair.num_scans == 1 else f"{pair.num_scans} scans"
+        rarity = f"10^{min(pair.evidence, 12):.0f}"
         message = (
             f"{pair.first} and {pair.second} are one person by their measurements: {scan_text} with equal values, such "
             f"as {list_columns(pair.columns, MOST_NAMED)}; two people have so many values in common in fewer than 1 of "
-            f"10^{pair.evidence:.0f} pairs; rule: one id a person; give both the same id, or remove one of them. Until "
-            "then they count as two patients"
+            f"{rarity} pairs; rule: one id a person; give both the same id, or remove one of them. Until then they "
+            "count as two patients"
         )
         for row, name, other in zip(pair.rows, (pair.first, pair.second), (pair.second, pair.first), strict=True):
             findings.warn("same_patient", locate(row, "patient_id"), message, patient=name, value=other)
@@ -120,8 +121,8 @@ class _Comparison:
 
     def matches(self) -> Iterator[tuple[int, int, tuple[int, int], list[str], int, float]]:
         """Yield the pairs of patients with enough evidence."""
-        flipped = self if self.within else self._flipped()
-        found = [*self._equal_scans(), *(pairs[:, ::-1] for pairs in flipped._equal_scans())]
+        found = list(self._equal_scans())
+        found += [pairs[:, ::-1] for pairs in (found if self.within else self._flipped()._equal_scans())]
         rows = np.unique(np.concatenate([np.empty((0, 2), dtype=np.int64), *found]), axis=0)
         if not len(rows):
             return

@@ -198,7 +198,7 @@ def test_a_stopped_sweep_and_leakage_are_shown_first(tmp_path: Path):
     sweep = write_sweep(tmp_path / "b")
     result = json.loads((sweep / "3" / "result.json").read_text(encoding="utf-8"))
     (sweep / "3" / "result.json").write_text(json.dumps(result | {"verdict": "LEAKAGE: peeks"}), encoding="utf-8")
-    assert "In 1 jobs the test patients or the outcome influenced the training" in words(page(sweep))
+    assert "In 1 jobs the test patients or the outcome influenced the training (LEAKAGE: peeks)" in words(page(sweep))
 
 
 def test_the_page_shows_how_to_run_the_sweep_again(tmp_path: Path):

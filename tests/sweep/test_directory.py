@@ -263,6 +263,16 @@ def test_a_closed_terminal_ends_a_sweep_unless_nohup_started_it():
         signal.signal(signal.SIGHUP, before)
 
 
+def test_a_leak_is_in_the_leaderboard_and_in_the_notes_also_where_the_best_job_has_none(tmp_path: Path):
+    jobs = [build_job(number, number, tmp_path) for number in range(2)]
+    finish(jobs[0], 0.6)
+    finish(jobs[1], 0.5, verdict=f"{LEAKAGE}: same_patient")
+    board = rank(jobs, {job.number: JobStatus("done") for job in jobs}, "auroc")
+    assert [row["verdict"] for row in board.rows] == ["NO_LEAKAGE_FOUND", "LEAKAGE: same_patient"]
+    notes = "\n".join(build_notes(jobs, board, build_summary(CFG, jobs, board, tmp_path)))
+    assert "LEAKAGE: same_patient in 1 job: one person has two ids" in notes
+
+
 def test_the_notes_begin_with_the_conclusion_of_the_best_job_and_name_a_leak(tmp_path: Path):
     def first_notes(**changes: object) -> list[str]:
         job = build_job(0, 0, tmp_path)
@@ -271,6 +281,8 @@ def test_the_notes_begin_with_the_conclusion_of_the_best_job_and_name_a_leak(tmp
         return build_notes([job], board, build_summary(CFG, [job], board, tmp_path))[:2]
 
     assert first_notes(conclusion=BETTER)[0] == f"the best job, job 0, is {CONCLUSIONS[BETTER]}"
+    _, verdict = first_notes(verdict=f"{LEAKAGE}: same_patient")
+    assert verdict == "verdict of job 0: LEAKAGE: same_patient"
     conclusion, verdict = first_notes(conclusion=WORSE, verdict=f"{LEAKAGE}: test patients")
     assert conclusion == "the best job, job 0, is worse than a baseline"
     assert verdict == "verdict of job 0: LEAKAGE: test patients"

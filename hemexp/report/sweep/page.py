@@ -55,7 +55,7 @@ def render_sweep(sweep: SweepFiles, effects: list[Effect], figures: dict[str, Bl
 def _top(sweep: SweepFiles) -> dict[str, Any]:
     status, leaks = str(sweep.facts.get("status", "unknown")), sweep.leaks
     alarms = [
-        f"{verdict} in {plural(number, 'job')}: the test patients or the outcome influenced the training."
+        f"In {count(number)} jobs the test patients or the outcome influenced the training ({verdict})."
         for verdict, number in leaks.items()
     ]
     alarms += [_ENDS[status]] if status in _ENDS else []
