@@ -1,0 +1,1 @@
+"""Damaged cohorts, and what a user learns of the damage."""
