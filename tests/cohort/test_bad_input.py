@@ -517,3 +517,14 @@ def test_a_serial_that_is_in_another_row_of_the_table_of_times_is_an_error(books
     found = [finding for finding in errors(books) if finding.problem == "serial_in_other_row"]
     assert len(found) == 2
     assert "the scans of a patient are in one row" in found[0].message
+
+
+def test_times_of_another_year_than_all_serials_are_one_warning(books):
+    with books.sheet(TIMES) as table:
+        for row in table.iter_rows(min_row=2):
+            for cell in row:
+                if isinstance(cell.value, dt.datetime):
+                    cell.value -= dt.timedelta(days=365)
+    (finding,) = warnings(books, "serial_date")
+    assert finding.count == len(books.load().scans)
+    assert "365 days earlier; rule: the date of the scan in both" in finding.message

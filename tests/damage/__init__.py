@@ -1,1 +1,0 @@
-"""Damaged cohorts, and what a user learns of the damage."""
