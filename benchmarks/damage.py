@@ -14,7 +14,8 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-sys.path[0] = str(Path(__file__).parents[1] / "tests")  # not benchmarks: it has a cohort.py, too
+sys.path.pop(0)  # benchmarks/ has a cohort.py, too
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from damage.damages import LEVEL_OF, LEVELS, Case, cases
 from damage.handmade import HANDMADE, make_handmade
