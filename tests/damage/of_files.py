@@ -191,6 +191,8 @@ def _rename_file(folder: Folder, choices: Choices) -> list[Change]:
     folder.others[new] = write_book(file, folder.books[file])
     folder.removed.add(file)
     change = Change(file)
+    if not folder.is_published:
+        change.unknowable = WHOLE
     change.column_words = {new, Path(file).stem, f"{file[:2]}*.xlsx", f"{file[:3]}*.xlsx"}
     return [change]
 

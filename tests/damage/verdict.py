@@ -26,7 +26,13 @@ from hemexp.config.compose import load_config
 from hemexp.errors import UserError
 
 OUTCOMES = ("refused", "named", "harmless", "unknowable", "misplaced", "silent", "traceback")
-_NOT_READ = {"unread_sheet", "unknown_sheet", "file_missing", "sheet_missing"}  # the whole table is named
+_NOT_READ = {
+    "unread_sheet",
+    "unknown_sheet",
+    "file_missing",
+    "sheet_missing",
+    "table_not_linked",
+}  # the whole table is named
 _TABLES = {"表1": "Table 1", "表2": "Table 2"}  # as messages call them
 GOOD = frozenset({"refused", "named", "harmless", "unknowable"})
 
@@ -102,7 +108,8 @@ def judge(name: str, folder: Folder, changes: list[Change]) -> Verdict:
             new = find_new(clean.findings, damaged.findings)
             if any(_says(damaged.error, each) or any(names_change(f, each, False) for f in new) for each in changes):
                 return Verdict("refused", damaged.error)
-        return Verdict("misplaced", damaged.error)
+        is_lost = bool(changes) and all(change.unknowable for change in changes)  # what is not there has no place
+        return Verdict("refused" if is_lost else "misplaced", damaged.error)
     difference = compare(clean, damaged, {new: old for change in changes for new, old in change.renamed.items()})
     if not difference:
         return Verdict("harmless")
