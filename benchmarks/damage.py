@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 sys.path.pop(0)  # benchmarks/ has a cohort.py, too
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from damage.damages import LEVEL_OF, LEVELS, Case, cases
+from damage.damages import LEVEL_OF, LEVELS, Case, cases, judge_case
 from damage.handmade import HANDMADE, make_handmade
 from damage.verdict import GOOD, OUTCOMES, Verdict, judge
 
@@ -46,7 +46,7 @@ def main() -> int:
 
     @seed(options.seed)
     @settings(
-        max_examples=options.examples,
+        max_examples=max(1, options.examples),
         database=None,
         deadline=None,
         phases=[Phase.generate],
@@ -55,7 +55,7 @@ def main() -> int:
     @given(case=cases())
     def try_one(case: Case) -> None:
         level = LEVEL_OF[case.damages[0]] if len(case.damages) == 1 else TWO
-        count(level, repr(case), judge(case.cohort, case.folder, case.changes))
+        count(level, repr(case), judge_case(case))
 
     if options.examples:
         try_one()

@@ -10,6 +10,7 @@ from damage.of_cells import COLUMN, ONE_CELL, ROWS, Damage, NotPossible
 from damage.of_files import BYTES, FILES
 from damage.of_patients import PATIENTS
 from damage.of_structure import STRUCTURE
+from damage.verdict import Verdict, judge
 from hypothesis import reject
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ class Case:
     damages: list[str]
     folder: Folder
     changes: list[Change]
+    parts: list[tuple[list[int], list[Change]]]  # of each kind of damage: the numbers that were drawn, and its changes
 
     def __repr__(self) -> str:
         return f"{self.cohort}: {' and '.join(self.damages)}; {self.changes}"
@@ -46,11 +48,38 @@ def make_case(cohort: str, names: list[str], below: Callable[[int], int]) -> Cas
     Raises:
         NotPossible: the cohort does not have what one of them changes.
     """
-    folder, changes = get_cohort(cohort).copy(), []
+    folder, parts = get_cohort(cohort).copy(), []
     names = sorted(names, key=_ORDER.index)
     for name in names:
-        changes += DAMAGES[name](folder, Choices(below))
-    return Case(cohort, names, folder, changes)
+        numbers: list[int] = []
+
+        def record(number: int, numbers: list[int] = numbers) -> int:
+            numbers.append(below(number))
+            return numbers[-1]
+
+        parts.append((numbers, DAMAGES[name](folder, Choices(record))))
+    return Case(cohort, names, folder, [change for _, changes in parts for change in changes], parts)
+
+
+def judge_case(case: Case) -> Verdict:
+    """Return what a user learns of a case; a part that alone is harmless need not be named."""
+    verdict = judge(case.cohort, case.folder, case.changes)
+    if len(case.parts) < 2 or verdict.outcome not in {"silent", "misplaced"}:
+        return verdict
+    alone = [_judge_alone(case, number) for number in range(len(case.parts))]
+    if verdict.outcome == "misplaced":
+        return next((each for each in alone if each.outcome == "refused"), verdict)
+    parts = zip(case.parts, alone, strict=True)
+    return judge(case.cohort, case.folder, [c for (_, changes), v in parts if v.outcome != "harmless" for c in changes])
+
+
+def _judge_alone(case: Case, number: int) -> Verdict:
+    numbers = iter(case.parts[number][0])
+    try:
+        part = make_case(case.cohort, [case.damages[number]], lambda below: next(numbers) % below)
+    except (NotPossible, StopIteration, ZeroDivisionError, IndexError):
+        return Verdict("silent")
+    return judge(part.cohort, part.folder, part.changes)
 
 
 @st.composite

@@ -2,7 +2,7 @@
 
 import pytest
 from damage.cohorts import get_cohort
-from damage.damages import Case, cases
+from damage.damages import Case, cases, judge_case
 from damage.handmade import HANDMADE, make_handmade
 from damage.verdict import GOOD, judge
 from hypothesis import HealthCheck, Phase, given, settings
@@ -23,7 +23,7 @@ def test_an_undamaged_cohort_is_harmless(name: str):
 @given(case=cases())
 @settings(CHECKED, max_examples=8, phases=[Phase.generate])
 def test_damage_never_changes_a_cohort_in_silence(case: Case):
-    verdict = judge(case.cohort, case.folder, case.changes)
+    verdict = judge_case(case)
     assert verdict.outcome in GOOD, f"{verdict.outcome}: {verdict.detail}"
 
 
@@ -31,7 +31,7 @@ def test_damage_never_changes_a_cohort_in_silence(case: Case):
 @given(case=cases())
 @settings(CHECKED, max_examples=300)
 def test_many_kinds_of_damage_never_change_a_cohort_in_silence(case: Case):
-    verdict = judge(case.cohort, case.folder, case.changes)
+    verdict = judge_case(case)
     assert verdict.outcome in GOOD, f"{verdict.outcome}: {verdict.detail}"
 
 
