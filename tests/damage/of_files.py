@@ -67,7 +67,8 @@ def _is_like(a: str, b: str) -> bool:
 
 
 def _content(folder: Folder, choices: Choices, suffixes: set[str] | None = None) -> tuple[str, bytes]:
-    files = [name for name in folder.books if suffixes is None or Path(name).suffix in suffixes]
+    files = [name for name in folder.books if name not in folder.removed]
+    files = [name for name in files if suffixes is None or Path(name).suffix in suffixes]
     require(files and not folder.byte_changes)
     file = choices.pick(files)
     return file, folder.get_content(file)
