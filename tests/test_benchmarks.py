@@ -15,6 +15,7 @@ ARGUMENTS = {
     "commands.py": ["--epochs", "2", "--processes", "1", "--kernels", "3"],
     "kills.py": ["--commands", "prepare", "--kills", "3", "--moments", "before"],
     "nested.py": ["--repeats", "1", "--inner-repeats", "1", "--candidates", "ridge2", "firth, minimal", "prevalence"],
+    "damage.py": ["--examples", "3", "--by-hand", "3"],
     "sweep.py": ["--epochs", "2", "--jobs", "2", "--fits", "3", "--rival-jobs", "1"],
 }
 LONG = {"commands.py", "sweep.py"}  # they also run the rival's processes
@@ -26,6 +27,7 @@ TABLES = {
     "kills.py": 1,
     "nested.py": 1,
     "sweep.py": 2,
+    "damage.py": 2,
     "simulation.py": 5,
 }
 
@@ -44,6 +46,6 @@ def test_a_benchmark_runs_and_prints_its_tables(name: str):
 
 def test_every_benchmark_is_tested_and_documented():
     names = {path.name for path in (ROOT / "benchmarks").glob("*.py")} - {"rivals.py"}
-    page = "".join((ROOT / "docs" / name).read_text() for name in ("performance.md", "evaluation.md"))
+    page = "".join((ROOT / "docs" / name).read_text() for name in ("performance.md", "evaluation.md", "trust.md"))
     assert names == set(ARGUMENTS)
     assert all(f"python benchmarks/{name}" in page for name in names)

@@ -12,14 +12,14 @@ import pandas as pd
 
 from hemexp.cohort.checks import check_scans
 from hemexp.cohort.columns import SCAN_KEYS, SIMULATED, TEXT_COLUMNS
-from hemexp.cohort.findings import CellLocator, CohortError, Findings
+from hemexp.cohort.findings import Cell, CellLocator, CohortError, Findings
 from hemexp.cohort.headers import holds_text
 from hemexp.cohort.mapping.mapping import Mapping, OpenQuestions, read_mapping
 from hemexp.cohort.mapping.match import holds_dictionary, is_used, match_sheets
 from hemexp.cohort.mapping.questions import apply_answers
 from hemexp.cohort.pseudonyms import Pseudonyms
 from hemexp.cohort.same_patient import warn_same_patients
-from hemexp.cohort.scans.assemble import assemble
+from hemexp.cohort.scans.assemble import NO_IDS, assemble
 from hemexp.cohort.scans.published import check_columns, check_mapped, check_tidy, check_workbooks
 from hemexp.cohort.tables.files import find_files, read_sheets
 from hemexp.config import DataConfig, GrowthLabelConfig, LabelConfig, SyntheticDataConfig
@@ -193,6 +193,9 @@ def _read(data: DataConfig, best_auroc: float | None, pseudonyms: Pseudonyms | N
     else:
         check_mapped(tables, findings)
     try:
+        if not tables:
+            files = ", ".join(dict.fromkeys(sheet.file for sheet in sheets))
+            findings.fail("column_missing", Cell(files), NO_IDS)
         assembled = assemble(tables, data.kind, findings)
         types = {name: "str" for name in TEXT_COLUMNS if name in assembled.scans}
         scans = assembled.scans.astype(types).copy()
@@ -204,6 +207,5 @@ def _read(data: DataConfig, best_auroc: float | None, pseudonyms: Pseudonyms | N
         error.mapping = mapping  # so that prepare.py can show it
         raise
     is_simulated = any(sheet.simulated or SIMULATED in sheet.header for sheet in sheets)
-    return Cohort(
-        scans, findings, assembled.locate, best_auroc, is_simulated, assembled.own_inputs, mapping, empty, same_patients
-    )
+    locate, own_inputs = assembled.locate, assembled.own_inputs
+    return Cohort(scans, findings, locate, best_auroc, is_simulated, own_inputs, mapping, empty, same_patients)

@@ -14,6 +14,8 @@ _WINDOW = 48.0  # hours: the usual window of an expansion
 _SOON = 1.0  # hours: the median of the second scans is later
 _DATE_DIGITS = 8
 _DAY = pd.Timedelta(days=1)
+_FAR = 31  # days: less is another check's
+_LEAP_DAYS = 2  # by which a year differs
 _WHOLE = 1.05  # shares add up to at most 1; rounded ones to a little more
 _FEW_BROKEN = 0.05
 _FEWEST_IN_TERRITORIES = 100  # scans: enough to compare hematoma and edema in one territory
@@ -88,6 +90,7 @@ def _check_serial_dates(scans: pd.DataFrame, findings: RecordFindings, is_publis
     stated = pd.to_datetime(serials.str[:_DATE_DIGITS], format="%Y%m%d", errors="coerce")
     in_range = stated.between(days.min() - 31 * _DAY, days.max() + 31 * _DAY)
     agree = (stated == days).mean()
+    _check_years(stated, days, findings)
     if in_range.mean() < _NEARLY_ALL or (agree < _MOST and not is_published):
         return
     apart = (stated - days).abs()
@@ -105,6 +108,19 @@ def _check_serial_dates(scans: pd.DataFrame, findings: RecordFindings, is_publis
         ("warning", stated.index[apart == _DAY]),
     ):
         findings.each(severity, "serial_date", rows, "scan_time", message, serials.get)
+
+
+def _check_years(stated: pd.Series, days: pd.Series, findings: RecordFindings) -> None:
+    """Warn of times that are all as far from the dates in their serials: another year, or days counted from 1904."""
+    apart = (days - stated).dt.days
+    offset = apart.median()
+    if abs(offset) > _FAR and ((apart - offset).abs() <= _LEAP_DAYS).mean() >= _NEARLY_ALL:
+        side = "later" if offset > 0 else "earlier"
+        message = (
+            f"the serials begin with dates, and the scan times are {abs(offset):.0f} days {side}; rule: the date of the "
+            "scan in both; correct the years; 1462 days: the workbook counts days from 1904"
+        )
+        findings.once("warning", "serial_date", apart.index[apart.notna()], "scan_time", message, f"{offset:.0f} days")
 
 
 def _check_shares(scans: pd.DataFrame, names: list[str], volume: str, findings: RecordFindings) -> None:

@@ -499,6 +499,15 @@ def test_follow_ups_out_of_order_are_a_warning(books):
     assert books.load().findings.counts()["follow_up_order"] == 1
 
 
+def test_ids_pasted_one_row_off_are_an_error_because_the_first_scans_are_other_patients(books):
+    with books.sheet(IMAGING) as table:
+        ids = [cell.value for cell in table["A"][1:]]
+        for cell, name in zip(table["A"][1:], [ids[-1], *ids[:-1]], strict=True):
+            cell.value = name
+    conflict = next(finding for finding in errors(books) if finding.problem == "first_serial_conflict")
+    assert "of 45 patients are other patients' in Table 2; rule: the same scan in both tables" in conflict.message
+
+
 def test_a_serial_that_is_in_another_row_of_the_table_of_times_is_an_error(books):
     with books.sheet(TIMES) as table:
         rows = [row for row in range(2, table.max_row) if table.cell(row, 6).value is not None][:2]
@@ -509,3 +518,14 @@ def test_a_serial_that_is_in_another_row_of_the_table_of_times_is_an_error(books
     found = [finding for finding in errors(books) if finding.problem == "serial_in_other_row"]
     assert len(found) == 2
     assert "the scans of a patient are in one row" in found[0].message
+
+
+def test_times_of_another_year_than_all_serials_are_one_warning(books):
+    with books.sheet(TIMES) as table:
+        for row in table.iter_rows(min_row=2):
+            for cell in row:
+                if isinstance(cell.value, dt.datetime):
+                    cell.value -= dt.timedelta(days=365)
+    (finding,) = warnings(books, "serial_date")
+    assert finding.count == len(books.load().scans)
+    assert "365 days earlier; rule: the date of the scan in both" in finding.message

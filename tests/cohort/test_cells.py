@@ -200,7 +200,7 @@ def test_the_order_of_day_and_month_is_never_guessed():
     assert problem(converters.times, "04/05/2031 13:20").problem == "not_a_time"
 
 
-@pytest.mark.parametrize("cell", ["soon", "2031-13-04 13:20", "1969-05-04 13:20", 5.5])
+@pytest.mark.parametrize("cell", ["soon", "2031-13-04 13:20", "1969-05-04 13:20", "2031-05-04 13:2", 5.5])
 def test_a_cell_that_is_not_a_time_is_an_error(cell: object):
     finding = problem(converters.times, "2031-05-04 13:20:00", cell)
     assert (finding.problem, finding.row) == ("not_a_time", 3)

@@ -414,3 +414,17 @@ def test_the_time_of_a_scan_that_only_its_header_tells_is_asked(answer: str, hou
     scans = load(tmp_path / "wide.csv", {"24h volume (mL)": answer}).scans
     expected = pd.Series(hours * 2, name="hours_from_onset", dtype=float)
     pd.testing.assert_series_equal(scans["hours_from_onset"], expected)
+
+
+def test_a_table_without_patients_is_an_error_that_names_the_file(tmp_path: Path):
+    wide_table().T.reset_index().to_csv(tmp_path / "turned.csv", index=False, header=False)
+    with pytest.raises(CohortError, match=r"turned\.csv: no column is a patient id"):
+        load(tmp_path)
+
+
+def test_a_mark_of_missing_values_is_not_a_patient(tmp_path: Path):
+    table = long_table(LONG)
+    table.loc[4, "Patient ID"] = "NA"
+    table.to_csv(tmp_path / "export.csv", index=False)
+    with pytest.raises(CohortError, match=r"export\.csv, cell A6: the patient id is empty"):
+        load(tmp_path)

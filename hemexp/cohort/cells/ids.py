@@ -7,6 +7,7 @@ import pandas as pd
 
 from hemexp.cohort.cells.convert import (
     LARGEST,
+    MISSING_TEXTS,
     ZERO_WIDTH,
     Rule,
     add_one,
@@ -19,14 +20,22 @@ from hemexp.cohort.cells.convert import (
 )
 from hemexp.cohort.findings import RecordFindings, count_values
 
+_MOST = 0.5  # of the ids
 _SERIAL = Rule("all digits of the serial, as text or a whole number; enter it as text")
 
 
 def ids(cells: pd.Series, findings: RecordFindings) -> pd.Series:
-    """Return patient ids as text, blank cells as an empty text; a whole number has no decimals: 1.0 is "1"."""
+    """Return patient ids as text, blank cells as an empty text; a whole number has no decimals: 1.0 is "1".
+
+    A mark of missing values such as NA is a blank cell where most ids have digits; else it may be a patient's initials.
+    """
     _warn_zero_width(cells, findings)
     rounded = _report_rounded(cells, findings)
-    return convert_each(cells.mask(rounded), lambda value: re.sub(r"^(\d+)\.0+$", r"\1", cell_text(value))).fillna("")
+    texts = convert_each(cells.mask(rounded), lambda value: re.sub(r"^(\d+)\.0+$", r"\1", cell_text(value))).fillna("")
+    marks = texts.isin({text for text in texts.unique() if text.lower() in MISSING_TEXTS})
+    if marks.any() and texts[~marks].str.contains(r"\d").mean() > _MOST:
+        texts = texts.mask(marks, "")
+    return texts
 
 
 def serials(cells: pd.Series, findings: RecordFindings) -> pd.Series:

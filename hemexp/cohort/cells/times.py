@@ -42,6 +42,7 @@ _USUAL_FORMATS = {  # pandas reads these much faster
     "day_first": ("%d/%m/%Y %H:%M", "%d.%m.%Y %H:%M"),
     "month_first": ("%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S"),
 }
+_CUT_MINUTES = r":\d(?!\d)"  # pandas reads 12:3, which may be a part of 12:35, as 12:03
 _EXCEL_DAYS = (20_000, 60_000)  # 1954 to 2064, as Excel numbers days
 _EXCEL_ORIGIN = pd.Timestamp("1899-12-30")
 _UNIT_WORDS = {"s": "seconds", "ms": "milliseconds"}
@@ -80,9 +81,10 @@ def times(cells: pd.Series, findings: RecordFindings, order: str = "year_first")
     elif pd.api.types.is_datetime64_dtype(cells) and not order.endswith("_swapped"):
         values = cells.astype("datetime64[us]")
     else:
-        texts = cells.astype(object).where(is_text(cells))
+        texts = cells.astype(object)[is_text(cells)]
+        texts = texts[~texts.str.contains(_CUT_MINUTES)]
         for form in _USUAL_FORMATS[order.removesuffix("_swapped")]:
-            unread = texts[values.isna() & texts.notna()]
+            unread = texts[values[texts.index].isna()]
             values = values.fillna(pd.to_datetime(unread, format=form, errors="coerce").astype("datetime64[us]"))
     has_clock = values.notna()
     results = convert_cells(

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hemexp.cohort import columns as c
-from hemexp.cohort.findings import SINGLE_CELL_PROBLEMS, Cell, CellLocator, Findings, RecordFindings
+from hemexp.cohort.findings import MOST_SINGLE, SINGLE_CELL_PROBLEMS, Cell, CellLocator, Findings, RecordFindings
 from hemexp.cohort.mapping.mapping import TableMapping
 from hemexp.cohort.scans.compare import compare_columns
 from hemexp.cohort.scans.read_records import read_records
@@ -20,6 +20,7 @@ from hemexp.cohort.tables.sheet import Sheet
 from hemexp.formatting import plural
 from hemexp.types import Array
 
+NO_IDS = "no column is a patient id; rule: every row names its patient; name the column in mapping.yaml"
 _SECONDS = 3600.0
 _SHOWN = 5  # patients in a message
 _MOST_EQUAL = 0.5  # of the scans of a table may equal those of another one by chance
@@ -98,8 +99,7 @@ class _Assembly:
         """Return the tables that say which scans there are, other tables of scans, and tables of patients."""
         with_ids = [each for each in records if "patient_id" in each.frame]
         if not with_ids:
-            message = "no column is a patient id; rule: every row names its patient; name the column in mapping.yaml"
-            self.findings.fail("column_missing", records[0].sheet.place if records else Cell("the tables"), message)
+            self.findings.fail("column_missing", records[0].sheet.place, NO_IDS)
         scan_tables = [each for each, scans in zip(records, about_scans, strict=True) if scans]
         base = [each for each in scan_tables if "HM_volume" in each.frame and "patient_id" in each.frame]
         if not base:
@@ -500,8 +500,17 @@ class _Assembly:
             there = f"in Table 2 that is {found}" if found else "Table 2 has no such scan"
             return f"the first scan is {stated[row]} here ({there}) and {firsts[ids[row]]} in Table 2; Table 2 is used"
 
+        owner = dict(zip(scans["scan_serial"], scans["patient_id"], strict=True))
+        of_another, given = sum(owner.get(stated[row], ids[row]) != ids[row] for row in rows), stated.notna().sum()
+        severity, rule = "warning", ""
+        if of_another > max(MOST_SINGLE, _MOST_EQUAL * given):
+            severity = "error"
+            rule = (
+                f"the first scans of {of_another} of {given} patients are other patients' in Table 2; rule: the same "
+                "scan in both tables; a column of ids or serials was probably pasted one row off or sorted; correct it"
+            )
         records.findings(self.findings).each(
-            "warning", "first_serial_conflict", rows, "scan_serial", message, lambda row: stated[row]
+            severity, "first_serial_conflict", rows, "scan_serial", message, lambda row: stated[row], rule
         )
 
     def _work_out_hours(self) -> None:
