@@ -117,8 +117,8 @@ def _check_years(stated: pd.Series, days: pd.Series, findings: RecordFindings) -
     if abs(offset) > _FAR and ((apart - offset).abs() <= _LEAP_DAYS).mean() >= _NEARLY_ALL:
         side = "later" if offset > 0 else "earlier"
         message = (
-            f"the serials begin with dates, and the scan times are {abs(offset):.0f} days {side}; rule: the date of the "
-            "scan in both; correct the years; 1462 days: the workbook counts days from 1904"
+            f"the serials begin with dates, and the scan times are {abs(offset):.0f} days {side}; rule: the date of "
+            "the scan in both; correct the years; 1462 days: the workbook counts days from 1904"
         )
         findings.once("warning", "serial_date", apart.index[apart.notna()], "scan_time", message, f"{offset:.0f} days")
 
