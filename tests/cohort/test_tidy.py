@@ -174,5 +174,5 @@ def test_scan_numbers_that_are_texts_are_an_error(tidy: Path):
     table.rename(columns={"patient_id": "scan_index", "scan_index": "patient_id"}).to_csv(
         tidy / "scans.csv", index=False
     )
-    with pytest.raises(CohortError, match="scan_index is 'sub003'.*rule: a number"):
+    with pytest.raises(CohortError, match=r"scan_index is 'sub003'.*rule: a number"):
         read(tidy)
