@@ -167,3 +167,12 @@ def test_a_table_without_scans_is_an_error(tidy: Path):
     (tidy / "scans.csv").write_text("")
     with pytest.raises(CohortError, match="cannot be read: the file is empty"):
         read(tidy)
+
+
+def test_scan_numbers_that_are_texts_are_an_error(tidy: Path):
+    table = pd.read_csv(tidy / "scans.csv")
+    table.rename(columns={"patient_id": "scan_index", "scan_index": "patient_id"}).to_csv(
+        tidy / "scans.csv", index=False
+    )
+    with pytest.raises(CohortError, match=r"scan_index is 'sub003'.*rule: a number"):
+        read(tidy)

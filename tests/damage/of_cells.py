@@ -324,7 +324,7 @@ def _as_serial(choices: Choices) -> Callable[[object], object]:
     return count_days
 
 
-_OF_UNIT = {"HM_volume", "ED_volume", "age", "systolic", "diastolic", "onset_to_first_scan", "hours_from_onset"}
+_OF_UNIT = {"age", "systolic", "diastolic"}
 
 
 def _has_unit(folder: Folder, grid: Grid, column: int) -> bool:

@@ -411,7 +411,7 @@ class _Assembly:
             self._base_findings().each(
                 "error", "scan_index", rows, "scan_index", lambda row: f"scan_index is {index[row]}; {rule}"
             )
-            self.findings.stop_on_errors(deferred=SINGLE_CELL_PROBLEMS)
+            self.findings.stop_on_errors(deferred=frozenset() if len(rows) else SINGLE_CELL_PROBLEMS)
             self.scans["scan_index"] = index.astype("int64")
         else:
             self.scans["scan_index"] = counted
