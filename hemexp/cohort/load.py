@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort.checks import check_scans
+from hemexp.cohort.checks.same_patient import warn_same_patients
+from hemexp.cohort.checks.scans import check_scans
 from hemexp.cohort.columns import SCAN_KEYS, SIMULATED, TEXT_COLUMNS
 from hemexp.cohort.findings import Cell, CellLocator, CohortError, Findings
 from hemexp.cohort.headers import holds_text
@@ -18,7 +19,6 @@ from hemexp.cohort.mapping.mapping import Mapping, OpenQuestions, read_mapping
 from hemexp.cohort.mapping.match import holds_dictionary, is_used, match_sheets
 from hemexp.cohort.mapping.questions import apply_answers
 from hemexp.cohort.pseudonyms import Pseudonyms
-from hemexp.cohort.same_patient import warn_same_patients
 from hemexp.cohort.scans.assemble import NO_IDS, assemble
 from hemexp.cohort.scans.published import check_columns, check_mapped, check_tidy, check_workbooks
 from hemexp.cohort.tables.files import find_files, read_sheets

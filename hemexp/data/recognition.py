@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort.measurements import TIME, list_measured
-from hemexp.cohort.same_patient import agree_mostly, find_same_patients
+from hemexp.cohort.checks.measurements import TIME, list_measured
+from hemexp.cohort.checks.same_patient import agree_mostly, find_same_patients
 from hemexp.data.split import PARTS
 from hemexp.errors import UserError
 from hemexp.files.result import load_json

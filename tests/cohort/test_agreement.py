@@ -6,7 +6,7 @@ import pytest
 from partial_cohort import synthetic_scans
 
 from hemexp.cohort import columns as c
-from hemexp.cohort.checks import check_scans
+from hemexp.cohort.checks.scans import check_scans
 from hemexp.cohort.findings import Cell, CohortError, Finding, Findings
 
 HEMO, ED = "Hemo_original_shape_", "ED_original_shape_"

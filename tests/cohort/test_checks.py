@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hemexp.cohort.checks import check_scans
+from hemexp.cohort.checks.scans import check_scans
 from hemexp.cohort.findings import Cell, CohortError, Finding, Findings
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hemexp.cohort.checks.same_patient import find_same_patients
 from hemexp.cohort.load import load_cohort
-from hemexp.cohort.same_patient import find_same_patients
 from hemexp.config import DataConfig
 from hemexp.files.writing import write_csv
 

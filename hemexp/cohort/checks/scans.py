@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from hemexp.cohort import columns as c
-from hemexp.cohort.agreement import check_agreement
+from hemexp.cohort.checks.agreement import check_agreement
+from hemexp.cohort.checks.gaps import warn_gaps
+from hemexp.cohort.checks.plausible import check_cohort
+from hemexp.cohort.checks.volumes import check_volumes
 from hemexp.cohort.findings import CellLocator, Findings, RecordFindings
-from hemexp.cohort.gaps import warn_gaps
-from hemexp.cohort.plausible import check_cohort
-from hemexp.cohort.volumes import check_volumes
 
 _MOST_MISSING_VOLUMES = 0.2  # a larger share is a property of the cohort, not an error of single cells
 _MOST_VALUES = 7  # a message names up to so many legal values one by one

@@ -13,8 +13,8 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from hemexp.cohort import columns as c
+from hemexp.cohort.checks.relations import PUBLISHED_RATIO, RELATIONS, TISSUES, VOLUME, Relation, full_name, short_name
 from hemexp.cohort.findings import RecordFindings
-from hemexp.cohort.relations import PUBLISHED_RATIO, RELATIONS, TISSUES, VOLUME, Relation, full_name, short_name
 from hemexp.types import Array
 
 _FEWEST = 10  # scans with both sides; below it, ranks say little

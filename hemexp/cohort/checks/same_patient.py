@@ -1,8 +1,7 @@
 """Find patients who are one person under two ids, within a cohort or in two cohorts, by their measurements.
 
-Two scans are compared in columns that are independent of each other. Every equal value is evidence, as
-`hemexp.cohort.measurements` weighs it, and every different value is evidence against it. Two patients are one person
-where the evidence of their equal scans exceeds log10 of the number of pairs of patients that were compared by 3: then
+Two scans are compared in columns that are independent of each other. Every equal value is evidence, as `measurements`
+weighs it, and every different value is evidence against it. Two patients are one person where the evidence of their equal scans exceeds log10 of the number of pairs of patients that were compared by 3: then
 chance gives one such pair in a thousand cohorts.
 """
 
@@ -14,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from hemexp.cohort import columns as c
+from hemexp.cohort.checks.measurements import TIME, Measurements, choose_independent, list_measured, measure, weigh
 from hemexp.cohort.find_column import MOST_NAMED, list_columns
 from hemexp.cohort.findings import CellLocator, Findings
-from hemexp.cohort.measurements import TIME, Measurements, choose_independent, list_measured, measure, weigh
 from hemexp.types import Array
 
 _MARGIN = 3.0  # chance finds a pair in one of 10^3 cohorts
