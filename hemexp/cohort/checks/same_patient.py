@@ -1,7 +1,8 @@
 """Find patients who are one person under two ids, within a cohort or in two cohorts, by their measurements.
 
 Two scans are compared in columns that are independent of each other. Every equal value is evidence, as `measurements`
-weighs it, and every different value is evidence against it. Two patients are one person where the evidence of their equal scans exceeds log10 of the number of pairs of patients that were compared by 3: then
+weighs it, and every different value is evidence against it. Two patients are one person
+where the evidence of their equal scans exceeds log10 of the number of pairs of patients that were compared by 3: then
 chance gives one such pair in a thousand cohorts.
 """
 
