@@ -57,16 +57,20 @@ def main() -> None:
 
 
 def build_scans(num_patients: int) -> pd.DataFrame:
-    """Return copies of a synthetic cohort with other ids, serials and radiomics."""
+    """Return copies of a synthetic cohort with other ids and serials, each with other sizes of the hematomas."""
     source = load_cohort(load_config(PrepareConfig, ["data=synthetic", "data.num_unlabelled=0"]).data).scans
     copies = -(-num_patients // source["patient_id"].nunique())
     scans = pd.concat([source] * copies, ignore_index=True)
     number = np.repeat(np.arange(copies), len(source))
     scans["patient_id"] = [f"{copy:06d}-{name}" for copy, name in zip(number, scans["patient_id"], strict=True)]
     scans["scan_serial"] = (20_310_000_000_000 + np.arange(len(scans))).astype(str)
-    radiomics = [name for name in scans if "_original_" in name]
-    factors = 1 + 1e-3 * np.random.default_rng(0).random(len(scans))
-    scans[radiomics] = scans[radiomics].mul(factors, axis=0)
+    sizes = 1 + 0.2 * np.random.default_rng(0).random(copies)[number]  # of the heads: no patient is twice in the table
+    powers = {"_volume": 3, "VoxelVolume": 3, "MeshVolume": 3, "Energy": 3, "SurfaceArea": 2, "SurfaceVolumeRatio": -1}
+    powers |= {"AxisLength": 1, "Diameter": 1}
+    for name in scans:
+        for part, power in powers.items():
+            if part in name:
+                scans[name] *= sizes**power
     kept = set(scans["patient_id"].unique()[:num_patients])
     return scans[scans["patient_id"].isin(kept)]
 

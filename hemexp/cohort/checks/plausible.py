@@ -167,7 +167,7 @@ def _compare_territories(scans: pd.DataFrame, findings: RecordFindings) -> None:
     for hematoma, edema in zip(c.RATIOS["HM"], c.RATIOS["ED"], strict=True):
         ranks = {name: float(value) for name, value in zip(c.RATIOS["ED"], table.loc[hematoma], strict=True)}
         own, other = ranks[edema], max(ranks, key=ranks.__getitem__)
-        if not (seen[hematoma] and seen[edema]) or (own >= _LEAST_RANK and ranks[other] <= own + margin):
+        if not (seen[hematoma] and seen[edema]) or (own + margin >= _LEAST_RANK and ranks[other] <= own + margin):
             continue
         message = (
             f"{hematoma} and {edema} are in different patients: the rank correlation is {own:.2f}, usually 0.4 to 0.8, "
