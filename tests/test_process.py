@@ -22,7 +22,20 @@ def run(code: str, redirect: str = "", before: str = "", **env: str) -> subproce
     program += "run_guarded(start)\n"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PROGRAM": program, "PY": sys.executable, **env}
     line = f'{before} "$PY" -c "$PROGRAM" {redirect}'
-    return subprocess.run(["bash", "-c", line], env=environment, capture_output=True, timeout=60, check=False)
+    return subprocess.run(
+        ["bash", "-c", line],
+        env=environment,
+        capture_output=True,
+        timeout=60,
+        check=False,
+        preexec_fn=_use_default_signals,
+    )
+
+
+def _use_default_signals() -> None:
+    """Undo what the tests' own process may have: a shell's background jobs ignore SIGINT, nohup ignores SIGHUP."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def test_a_reader_that_has_gone_does_not_end_the_command():

@@ -158,6 +158,12 @@ class ColumnsFeaturesConfig(FeaturesConfig):
         self.require(bool(self.columns), "columns", "must not be empty; give a list, such as [age,HM_volume,gcs]")
 
 
+def get_features_section(name: object) -> type[FeaturesConfig]:
+    """Return the section of a named group of inputs."""
+    sections = (FeaturesConfig, AvailableFeaturesConfig, ColumnsFeaturesConfig)
+    return next((section for section in sections if name in section.NAMES), FeaturesConfig)
+
+
 @dataclass
 class SplitConfig(Section):
     """The division of the labeled patients into a training and a test part."""

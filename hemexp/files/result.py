@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, make_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -18,10 +18,10 @@ from annotated_types import Interval
 from hemexp.config import (
     ColumnLabelConfig,
     EvaluationConfig,
-    FeaturesConfig,
     GrowthLabelConfig,
     ModelConfig,
     SplitConfig,
+    get_features_section,
 )
 from hemexp.errors import UserError
 from hemexp.files.writing import write_json
@@ -348,7 +348,6 @@ class EvaluationBlocks(_Block):
 class _Config:
     """The part of a run's configuration that a reader of result.json uses."""
 
-    features: FeaturesConfig | None = None
     split: SplitConfig | None = None
     evaluation: EvaluationConfig | None = None
     model: ModelConfig | None = None
@@ -366,6 +365,12 @@ class _ColumnLabel:
     """The label of a run whose outcome is a column of the file."""
 
     label: ColumnLabelConfig
+
+
+def _build_features_reader(features: object) -> type[Any]:
+    """Return the dataclass that reads the inputs of a run, by the name of their group."""
+    section = get_features_section(features.get("name") if isinstance(features, dict) else None)
+    return make_dataclass("_Features", [("features", section | None, None)])
 
 
 @dataclass(kw_only=True)
@@ -571,6 +576,7 @@ def check_result(content: Mapping[str, Any], path: Path, kind: type[Result]) -> 
     result: Result = parse_file(content, path, kind)
     if isinstance(result, RunResult):
         parse_file(result.config, path, _Config, "config.")
+        parse_file(result.config, path, _build_features_reader(result.config.get("features")), "config.")
         parse_file(result.config, path, _ColumnLabel if result.has_own_outcome else _GrowthLabel, "config.")
     for name in ("status", "conclusion", "verdict", "seconds", "metrics"):  # have a default until the run has ended
         if name not in content:

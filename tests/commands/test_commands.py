@@ -275,7 +275,7 @@ def test_the_headline_is_the_score_of_the_new_patients_alone(
 def test_one_person_on_two_sides_is_a_leak_that_the_verdict_names(workbooks: Path, tmp_path: Path, parts: str):
     scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
     kept = scans[scans["patient_id"].isin(["sub044"] if parts == "unlabelled" else ["sub003"])]
-    again = kept.assign(patient_id="again", scan_serial="9" + kept["scan_serial"])
+    again = kept.assign(patient_id="again", scan_serial=kept["scan_serial"].str[:8] + "9" + kept["scan_serial"].str[9:])
     scans = pd.concat([scans, again] if parts == "split" else [again, scans])  # the last patients test
     (tmp_path / "cohort").mkdir()
     write_csv(scans, tmp_path / "cohort" / "scans.csv")
@@ -303,10 +303,8 @@ def test_one_person_on_two_sides_is_a_leak_that_the_verdict_names(workbooks: Pat
 def test_one_person_twice_in_the_training_part_is_a_finding_but_no_leak(workbooks: Path, tmp_path: Path):
     scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
     again = scans[scans["patient_id"] == "sub003"]
-    write_csv(
-        pd.concat([again.assign(patient_id="again", scan_serial="9" + again["scan_serial"]), scans]),
-        tmp_path / "scans.csv",
-    )
+    serials = again["scan_serial"].str[:8] + "9" + again["scan_serial"].str[9:]
+    write_csv(pd.concat([again.assign(patient_id="again", scan_serial=serials), scans]), tmp_path / "scans.csv")
     cfg = load_config(TrainConfig, [f"data.root={tmp_path}", "model=hours", *QUIET])
     result = train(cfg, tmp_path / "run")
     assert (result.verdict, result.data.findings["same_patient"]) == (NO_LEAKAGE, 2)
@@ -399,6 +397,7 @@ def test_a_refused_run_unlocks_the_directory(workbooks: Path, tmp_path: Path, mo
 
 def test_cohorts_with_one_outcome_or_without_outcomes_are_refused(workbooks: Path, tmp_path: Path):
     scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
+    scans.loc[scans["scan_index"] > 0, [*c.RADIOMICS["Hemo"], *c.RADIOMICS["ED"]]] = np.nan  # of the volumes before
     first = scans.groupby("patient_id", sort=False)["HM_volume"].transform("first")
     tables = {
         "patients with and without it": scans.assign(HM_volume=first),

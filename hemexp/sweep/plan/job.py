@@ -82,6 +82,7 @@ def compose_job(
             composed.hydra.job.id = composed.hydra.job.num = number
             composed.hydra.runtime.output_dir = str(directory)
         cfg = checked(composed, "train")
+        _check_experiment(composed.hydra.runtime.choices.get("experiment"), loader)
         _check_shared(config, composed)
     except UserError as error:
         raise UserError(f"job {number} ({' '.join(varied)}): {error}") from None
@@ -92,6 +93,18 @@ def compose_job(
         "overrides.yaml": OmegaConf.to_yaml(composed.hydra.overrides.task),
     }
     return SweepJob(number, directory, tuple(varied), cfg, files, all_overrides=tuple(overrides))
+
+
+def _check_experiment(name: str | None, loader: Any) -> None:
+    """Refuse an experiment that chooses a launcher or a sweeper: Hydra ignores it without a word."""
+    found = loader.repository.load_config(f"experiment/{name}") if name else None
+    for default in (found and found.defaults_list) or ():
+        group = str(getattr(default, "group", "")).lstrip("/")
+        if group in {"hydra/launcher", "hydra/sweeper"}:
+            raise UserError(
+                f"experiment={name}: chooses {group}={default.value}, which has no effect there; give {group}=NAME on "
+                "the command line"
+            )
 
 
 def _check_shared(config: DictConfig, composed: DictConfig) -> None:
