@@ -189,5 +189,6 @@ def test_a_serial_made_from_the_patient_id_does_not_recognize_a_patient_of_anoth
     use_cohort(monkeypatch, Cohort(scans, cohort.findings, cohort.locate))
     trained = run(tmp_path / "run", "evaluation=off")
     assert predict_with(tmp_path / "run", tmp_path / "same").num_train == trained.num_train
-    use_cohort(monkeypatch, Cohort(scans.assign(age=scans["age"] + 1), cohort.findings, cohort.locate))
+    others = scans.assign(HM_volume=scans["HM_volume"].to_numpy()[::-1])
+    use_cohort(monkeypatch, Cohort(others, cohort.findings, cohort.locate))
     assert predict_with(tmp_path / "run", tmp_path / "other").num_train == 0
