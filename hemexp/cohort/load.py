@@ -199,7 +199,7 @@ def _read(data: DataConfig, best_auroc: float | None, pseudonyms: Pseudonyms | N
         assembled = assemble(tables, data.kind, findings)
         types = {name: "str" for name in TEXT_COLUMNS if name in assembled.scans}
         scans = assembled.scans.astype(types).copy()
-        check_scans(scans, assembled.locate, findings, data.kind != "mapped")
+        check_scans(scans, assembled.locate, findings, data.kind != "mapped", data.kind == "workbook")
         empty = tuple(str(name) for name in scans if name not in SCAN_KEYS and scans[name].isna().all())
         scans = scans.drop(columns=list(empty))
         same_patients = tuple(warn_same_patients(scans, assembled.locate, findings))

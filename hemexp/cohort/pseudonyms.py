@@ -23,6 +23,7 @@ from hemexp.cohort.mapping.mapping import Mapping as ColumnsMapping
 from hemexp.cohort.tables.sheet import Sheet
 from hemexp.errors import UserError
 
+_FIRST_DAY, _LAST_DAY = 29221, 58440  # 1980 and 2060 as day numbers of a spreadsheet
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base32, without letters that look like digits
 _PATIENT_LETTERS, _SCAN_LETTERS = 8, 12
 _LEAST_DAYS, _DAYS = 14_610, 1_826  # 40 to 45 years: no shifted date is an original date of another patient
@@ -233,6 +234,8 @@ class Pseudonyms:
                 return "repeats ids"
             return "holds another text for each patient" if texts.nunique() == len(texts) >= 5 else ""
         values = cells.to_numpy(dtype=float)
+        if ((values > _FIRST_DAY) & (values < _LAST_DAY)).all():
+            return "holds dates as the day numbers of a spreadsheet"
         if not (values % 1 == 0).all() or np.median(np.abs(values)) < 1e5:
             return ""
         texts = pd.Series([f"{value:.0f}" for value in values])

@@ -61,7 +61,10 @@ def print_prediction_summary(result: PredictionResult, directory: Path) -> None:
     files = f"{result.num_patients} patients predicted; files in {directory}"
     gaps = _gap_notes(result)
     if result.num_test == 0:
-        print("\n".join(["no outcome is known for new patients, so the predictions are not scored", *gaps, files]))
+        text = "no outcome is known for new patients, so the predictions are not scored"
+        if result.num_train == result.num_patients:
+            text = "all patients are of the run's own training part, so the predictions are not scored"
+        print("\n".join([text, *gaps, *_caveat_notes(result), files, f"Verdict: {result.verdict}"]))
         return
     own_only = "own_test_part" in result.caveats
     who = "the run's own test part" if own_only else "new patients"

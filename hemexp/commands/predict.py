@@ -24,6 +24,7 @@ from hemexp.evaluation.metrics import prevalence_scores, score_predictions
 from hemexp.files.model_folder import ModelCard
 from hemexp.files.result import (
     INCOMPLETE,
+    LEAKAGE,
     RESULT,
     CalibrationByStage,
     ComparedModel,
@@ -110,9 +111,10 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     unrecognized = model.explain_unrecognized(get_check_value(cfg.privacy.pseudonymize)) or unrecognized
     if unrecognized:
         log.warning("warning: %s", unrecognized)
+    is_leaky = trained.verdict.startswith(LEAKAGE)  # says more than INCOMPLETE
     result = PredictionResult(
         conclusion=trained.conclusion,
-        verdict=f"{INCOMPLETE}: {unrecognized}" if unrecognized else trained.verdict,
+        verdict=f"{INCOMPLETE}: {unrecognized}" if unrecognized and not is_leaky else trained.verdict,
         caveats=caveats,
         run_dir=str(run.path.resolve()),
         config_hash=model.result.config_hash if model.result else None,

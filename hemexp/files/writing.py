@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +52,8 @@ def remove(*paths: Path) -> None:
 
 def set_aside(path: Path) -> Path:
     """Rename a file that cannot be read, so that it can be written again; return its new path."""
-    aside = path.with_name(f"{path.name}.unreadable")
-    return path.replace(aside)
+    names = (f"{path.name}.unreadable{number or ''}" for number in count())
+    return path.replace(next(aside for name in names if not (aside := path.with_name(name)).exists()))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,7 +16,9 @@ GREY = "ED_NCCT_original_firstorder_"
 def check(scans: pd.DataFrame, is_published: bool = True) -> list[Finding]:
     findings = Findings()
     try:
-        check_scans(scans, lambda record, column: Cell("scans.csv", "", record + 2, column), findings, is_published)
+        check_scans(
+            scans, lambda record, column: Cell("scans.csv", "", record + 2, column), findings, True, is_published
+        )
     except CohortError:
         assert any(finding.severity == "error" for finding in findings.rows)
     return findings.rows

@@ -78,7 +78,7 @@ def check_agreement(scans: pd.DataFrame, findings: RecordFindings, is_published:
         if relations[0].left == VOLUME:
             _check_scale(scans["scan_index"].to_numpy(), tissue, findings, is_published)
         broken = np.array([_breaks(*each) for each in zip(relations, tissue.sides, strict=True)])
-        wrong = _check_ranks(scans, tissue, broken, findings)
+        wrong = _check_ranks(scans, tissue, broken, findings, is_published)
         _check_scans(tissue, broken & ~wrong[:, None], findings)
 
 
@@ -142,7 +142,9 @@ def _check_scale(numbers: Array, tissue: _Tissue, findings: RecordFindings, is_p
     (findings.error if is_error else findings.warn)("volume_unit", row, volume, message, f"{median:.3g}")
 
 
-def _check_ranks(scans: pd.DataFrame, tissue: _Tissue, broken: Array, findings: RecordFindings) -> Array:
+def _check_ranks(
+    scans: pd.DataFrame, tissue: _Tissue, broken: Array, findings: RecordFindings, is_published: bool
+) -> Array:
     """Report the columns whose values are in other rows than the rest; return the relations that they break."""
     places: dict[int, tuple[str, Array, float]] = {}
     groups = list(_groups(scans["scan_index"].to_numpy()))
@@ -174,7 +176,8 @@ def _check_ranks(scans: pd.DataFrame, tissue: _Tissue, broken: Array, findings: 
         )
         rows = np.flatnonzero(group & broken[own].any(axis=0))
         first = int(rows[0]) if len(rows) else int(group.argmax())
-        findings.error("columns_disagree", first, name, message, f"{rank:.2f}")
+        is_error = is_published or any(tissue.relations[number].is_bounded for number in own)  # by definition
+        (findings.error if is_error else findings.warn)("columns_disagree", first, name, message, f"{rank:.2f}")
         left_over[own] = False
     return wrong
 

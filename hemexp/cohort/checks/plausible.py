@@ -94,7 +94,7 @@ def _check_serial_dates(scans: pd.DataFrame, findings: RecordFindings, is_publis
     if in_range.mean() < _NEARLY_ALL or (agree < _MOST and not is_published):
         return
     apart = (stated - days).abs()
-    rule = "rule: a serial begins with the date of its scan, as nearly all of this cohort do"
+    rule = f"rule: a serial begins with the date of its scan, as {agree:.0%} of this cohort do"
     if agree < _MOST:
         rule = (
             "rule: a serial begins with the date of its scan; the times or the serials were probably pasted one row off"
@@ -165,9 +165,12 @@ def _compare_territories(scans: pd.DataFrame, findings: RecordFindings) -> None:
     margin = 2 / np.sqrt(len(shares))
     seen = (shares > 0).sum() >= _FEWEST
     for hematoma, edema in zip(c.RATIOS["HM"], c.RATIOS["ED"], strict=True):
-        ranks = {name: float(value) for name, value in zip(c.RATIOS["ED"], table.loc[hematoma], strict=True)}
+        pairs = zip(c.RATIOS["ED"], table.loc[hematoma], strict=True)
+        ranks = {name: float(value) for name, value in pairs if seen[name] and value == value}  # not of constant ones
+        if edema not in ranks or not seen[hematoma]:
+            continue
         own, other = ranks[edema], max(ranks, key=ranks.__getitem__)
-        if not (seen[hematoma] and seen[edema]) or (own + margin >= _LEAST_RANK and ranks[other] <= own + margin):
+        if own + margin >= _LEAST_RANK and ranks[other] <= own + margin:
             continue
         message = (
             f"{hematoma} and {edema} are in different patients: the rank correlation is {own:.2f}, usually 0.4 to 0.8, "

@@ -22,14 +22,21 @@ _MEASURED = {  # may be measured again at later scans
 _ONE_VALUE = "rule: one value a patient; correct one of the cells, or give another patient its own id"
 
 
-def check_scans(scans: pd.DataFrame, locate: CellLocator, findings: Findings, is_published: bool = True) -> None:
+def check_scans(
+    scans: pd.DataFrame,
+    locate: CellLocator,
+    findings: Findings,
+    needs_volumes: bool = True,
+    is_published: bool = True,
+) -> None:
     """Check a cohort's scans and add findings for the cells that break a rule, one for a column where they are many.
 
     Args:
         scans: a row a scan, labels 0 ... n-1. Columns that the cohort does not have are left out.
         locate: from (row, column) to the cell in the file.
         findings: receives the findings.
-        is_published: whether the tables have the published layout: every scan must have a hematoma volume.
+        needs_volumes: whether every scan must have a hematoma volume.
+        is_published: whether the tables are the published ones: their units, serials and radiomics are known.
 
     Raises:
         CohortError: any finding is an error, here or while the files were read.
@@ -39,11 +46,11 @@ def check_scans(scans: pd.DataFrame, locate: CellLocator, findings: Findings, is
     patient = pd.factorize(scans["patient_id"])[0]
     _check_times(scans, patient, record_findings)
     _check_values(scans, firsts, record_findings)
-    _check_volumes(scans, is_published, record_findings)
+    _check_volumes(scans, needs_volumes, record_findings)
     _check_serials(scans, record_findings)
     _check_patients(scans, patient, record_findings)
     _check_pressure(firsts, record_findings)
-    check_volumes(scans, firsts, patient, record_findings)
+    check_volumes(scans, firsts, patient, record_findings, is_published)
     check_agreement(scans, record_findings, is_published)
     check_cohort(scans, firsts, patient, record_findings, is_published)
     findings.stop_on_errors()

@@ -22,7 +22,9 @@ _UNIT = "rule: volumes are in 10^-3 mL"
 _ADVICE = "if these are mL, write unit: mL for the column in mapping.yaml, or multiply them by 1000"
 
 
-def check_volumes(scans: pd.DataFrame, firsts: pd.DataFrame, patient: Array, findings: RecordFindings) -> None:
+def check_volumes(
+    scans: pd.DataFrame, firsts: pd.DataFrame, patient: Array, findings: RecordFindings, is_published: bool
+) -> None:
     """Check the unit of every column of volumes, and the volumes of a patient against each other.
 
     Args:
@@ -30,6 +32,7 @@ def check_volumes(scans: pd.DataFrame, firsts: pd.DataFrame, patient: Array, fin
         firsts: the first scans.
         patient: (n,) number of the patient of each scan.
         findings: receives the findings.
+        is_published: whether the tables are the published ones; another cohort may be one after surgery.
     """
     for column in c.list_known(scans):
         if column.kind != "volume":
@@ -43,7 +46,7 @@ def check_volumes(scans: pd.DataFrame, firsts: pd.DataFrame, patient: Array, fin
             _check_first_volumes(alone[firsts.index], findings)
         _check_jumps(alone, scans["hours_from_first_scan"], patient, findings)
         if column.name in c.VOLUMES:
-            _check_ranks(scans, before, patient, column.name, findings)
+            _check_ranks(scans, before, column.name, findings, is_published)
 
 
 def _check_unit(scans: pd.DataFrame, firsts: pd.DataFrame, name: str, findings: RecordFindings) -> bool:
@@ -58,7 +61,8 @@ def _check_unit(scans: pd.DataFrame, firsts: pd.DataFrame, name: str, findings: 
         present = scans[name][scans[name] > 0]
         median, largest = present.median(), float(present.quantile(0.95))
         is_small = largest < _LEAST_MEDIAN
-        is_error = len(present) >= _FEWEST and bool(hematoma.median() > _LEAST_MEDIAN)
+        enough = name in c.VOLUMES and len(present) >= _FEWEST  # a little blood in a ventricle is usual
+        is_error = enough and bool(hematoma.median() > _LEAST_MEDIAN)
         what = f"19 of 20 values of {name} are below {largest:g}, which is {largest / 1000:g} mL"
     if is_small:
         message = f"{what}; {_UNIT}; {_ADVICE}{separator}"
@@ -90,7 +94,7 @@ def _check_first_volumes(volumes: pd.Series, findings: RecordFindings) -> None:
 
 def _check_steps(scans: pd.DataFrame, before: pd.Series, name: str, findings: RecordFindings) -> list[int]:
     """Check each number of later scans for another unit than the scans before; return the numbers that have one."""
-    values, numbers = scans[name], scans["scan_index"]
+    values, numbers, hours = scans[name], scans["scan_index"], scans["hours_from_first_scan"]
     step = (values / before).where((values > 0) & (before > 0))
     steps = step.groupby(numbers).agg(["median", "count"])
     low, high = _USUAL_STEP
@@ -98,7 +102,8 @@ def _check_steps(scans: pd.DataFrame, before: pd.Series, name: str, findings: Re
     found = dict(zip(steps.index[outside].tolist(), steps["median"][outside].tolist(), strict=True))
     for number, median in found.items():
         factor = max(median, 1 / median)
-        is_error = _THOUSAND[0] <= factor <= _THOUSAND[1]
+        late = hours[(numbers == number) & step.notna()].median() > _SUDDEN_HOURS
+        is_error = _THOUSAND[0] <= factor <= _THOUSAND[1] and not (late and median < 1)  # little is left after days
         message = (
             f"{name} of the scans with number {number + 1} is {median:.3g} times the one before in the median; {_UNIT} "
             f"in all scans; {_ADVICE}"
@@ -124,7 +129,9 @@ def _check_jumps(values: pd.Series, hours: pd.Series, patient: Array, findings: 
     findings.each("warning", "volume_unit", np.flatnonzero(up | down), name, message, values.get)
 
 
-def _check_ranks(scans: pd.DataFrame, before: pd.Series, patient: Array, name: str, findings: RecordFindings) -> None:
+def _check_ranks(
+    scans: pd.DataFrame, before: pd.Series, name: str, findings: RecordFindings, is_published: bool
+) -> None:
     """Check that the volumes of the second scans belong to the patients of the first scans."""
     second = scans["scan_index"] == 1
     pairs = pd.DataFrame({"values": scans[name], "before": before})[second].dropna()
@@ -139,6 +146,6 @@ def _check_ranks(scans: pd.DataFrame, before: pd.Series, patient: Array, name: s
         f"correlation is {rank:.2f}, usually above 0.7; rule: large hematomas are large in the next scan, too; the "
         "column was probably pasted one row off or sorted alone; compare it with its source"
     )
-    is_early = len(pairs) and hours <= _SUDDEN_HOURS
+    is_error = is_published and hours <= _SUDDEN_HOURS
     first = int(pairs.index[0])
-    (findings.error if is_early else findings.warn)("volumes_disagree", first, name, message, f"{rank:.2f}")
+    (findings.error if is_error else findings.warn)("volumes_disagree", first, name, message, f"{rank:.2f}")

@@ -12,6 +12,7 @@ from hemexp.types import Array
 
 _TOLERANCE = 0.01  # of a number: one table may hold rounded values
 _TIME_TOLERANCE = pd.Timedelta(minutes=1)
+_MOST_OF_A_COPY = 0.5  # a table that differs in more of its values is another measurement, not an older copy
 _SKIPPED = {"patient_id", "scan_serial", "scan_index", "scan_count"}
 
 
@@ -25,8 +26,8 @@ def compare_columns(
 ) -> None:
     """Report known columns of a linked table that another table holds, too, where their values differ.
 
-    It is a warning that says which values are used. A table that adds no column is a copy of what another one holds:
-    that is an error, because it may be the newer one.
+    It is a warning that says which values are used. A table that adds no column and has mostly the same values is a
+    copy of what another one holds: that is an error, because it may be the newer one.
 
     Args:
         scans: all scans so far.
@@ -49,7 +50,7 @@ def compare_columns(
         what = f"{name} is also in {used}, and differs in {len(differs)} of {both} scans"
         cell = records.locate(int(rows[differs[0]]), name)
         patient = scans["patient_id"][differs[0]]
-        if added:
+        if added or len(differs) > _MOST_OF_A_COPY * both:
             message = f"{what}; the values of {used} are used; check which are right"
             findings.warn("tables_disagree", cell, message, patient=patient, value=len(differs))
         else:

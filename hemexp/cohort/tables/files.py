@@ -21,6 +21,7 @@ SUFFIXES = (*BOOK_SUFFIXES, ".csv", ".tsv", ".txt", ".parquet")
 _ZIP, _OLE, _PARQUET = b"PK", b"\xd0\xcf\x11\xe0", b"PAR1"  # the first bytes of .xlsx and .ods; .xls; .parquet
 _IGNORED = b"\xef\xbb\xbf\xfe\xff\0 \r\n\t"  # byte-order marks and white space
 _SHOWN = 5  # names in a message
+_LONGEST_HEADER = 10_000  # bytes
 _DAMAGED = (  # what readers of damaged files raise; pyarrow's errors are among them
     CalamineError, BadZipFile, csv.Error, OSError, ValueError, KeyError, NotImplementedError, RuntimeError, EOFError,
     ElementTree.ParseError, zlib.error,
@@ -70,7 +71,10 @@ def _warn_unread(root: Path, paths: list[Path], kind: str, findings: Findings) -
     if kind == "workbook":
         unread = [path.name for path in paths if not path.name.startswith(tuple(WORKBOOKS.values()))]
         unread = [name for name in unread if Path(name).suffix.lower() in SUFFIXES]
-    if kind != "tidy" and root.is_dir():
+    if kind == "tidy":
+        unread = [path.name for path in paths if path.suffix.lower() in SUFFIXES and path.name not in TIDY_FILES]
+        unread = [name for name in unread if not _is_prepared(root / name)]
+    elif root.is_dir():
         folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
         for folder in folders:
             if not (folder / ".hydra").exists():  # what hemexp has written
@@ -78,11 +82,23 @@ def _warn_unread(root: Path, paths: list[Path], kind: str, findings: Findings) -
                 unread += [f"{folder.name}/{name}" for name in tables]
     if unread:
         names = ", ".join(unread[:_SHOWN]) + (f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else "")
-        rule = (
-            "the published workbooks of the folder itself" if kind == "workbook" else "the files of the folder itself"
-        )
+        rules = {
+            "workbook": "the published workbooks of the folder itself",
+            "tidy": "scans.csv or scans.parquet alone; for all tables of the folder give data=mapped",
+        }
+        rule = rules.get(kind, "the files of the folder itself")
         message = f"not read: {names}; rule: {rule}; move or rename the files if they belong to the cohort"
         findings.warn("unread_file", Cell(unread[0]), message, value=len(unread))
+
+
+def _is_prepared(path: Path) -> bool:
+    """Return whether a file is one that prepare.py writes beside scans.csv."""
+    marks = {"patients.csv": b"scan_index", "labels.csv": b"first_scan_serial", "quality.csv": b"severity"}
+    mark = marks.get(path.name)
+    if mark is None:
+        return False
+    with path.open("rb") as file:
+        return mark in file.readline(_LONGEST_HEADER)
 
 
 def read_sheets(paths: list[Path], is_text: Callable[[str], bool], findings: Findings) -> list[Sheet]:
