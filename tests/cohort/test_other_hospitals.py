@@ -12,8 +12,10 @@ RNG = np.random.default_rng(4)
 
 def make_table(num_patients: int = 60) -> pd.DataFrame:
     scans = draw_scans(num_patients)
-    names = {"patient": "Patient ID", "time": "Scan date/time", "onset": "Symptom onset", "age": "Age", "sbp": "Systolic BP",
-             "dbp": "Diastolic BP", "ml": "Hematoma volume (mL)", "edema_ml": "Edema volume (mL)"}  # fmt: skip
+    names = {
+        "patient": "Patient ID", "time": "Scan date/time", "onset": "Symptom onset", "age": "Age",
+        "sbp": "Systolic BP", "dbp": "Diastolic BP", "ml": "Hematoma volume (mL)", "edema_ml": "Edema volume (mL)",
+    }  # fmt: skip
     return scans[[*names, "scan"]].rename(columns=names)
 
 
