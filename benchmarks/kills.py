@@ -146,7 +146,7 @@ def read(path: Path, place: Path) -> object:
     if path.suffix == ".json":
         content: dict[str, Any] = json.loads(path.read_text().replace(str(place), "PLACE"))
         content.get("config", {}).pop("output_dir", None)
-        return {key: value for key, value in content.items() if key not in ("seconds", "run_dir", "command")}
+        return {key: value for key, value in content.items() if key not in ("seconds", "run_dir", "command", "digest")}
     if path.name == "leaderboard.csv":
         return pd.read_csv(path).drop(columns=["seconds", "device"]).to_csv()
     return path.read_bytes()

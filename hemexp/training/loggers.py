@@ -76,6 +76,11 @@ class NamelessLogger(TensorBoardLogger):
             writer._get_file_writer()  # opens a file at the first use, and again after it was closed
             return writer
 
+    def finalize(self, status: str) -> None:
+        """Close the file, if it is open."""
+        if self._experiment is not None and self._experiment.file_writer is not None:
+            super().finalize(status)
+
 
 def _log_earlier_epochs(logger: Logger, directory: Path, resumed_at: int | None) -> None:
     """Log the epochs of an earlier process."""

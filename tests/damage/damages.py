@@ -39,7 +39,7 @@ class Case:
     parts: list[tuple[list[int], list[Change]]]  # of each kind of damage: the numbers that were drawn, and its changes
 
     def __repr__(self) -> str:
-        return f"{self.cohort}: {' and '.join(self.damages)}; {self.changes}"
+        return f"{self.cohort}: {' and '.join(self.damages)}; {self.changes}"[:2000]
 
 
 def make_case(cohort: str, names: list[str], below: Callable[[int], int]) -> Case:

@@ -276,7 +276,7 @@ def test_a_login_node_needs_no_gpu(slurm: Path, run_command: Callable, tmp_path:
     assert "sbatch refuses the jobs" in done.stderr
     (script,) = (tmp_path / "s" / ".slurm").glob("*.sh")
     assert "#SBATCH --gpus-per-node=1" in script.read_text()
-    alone = run_command("train.py", "where=slurm", "trainer.accelerator=gpu")
+    alone = run_command("train.py", "trainer.accelerator=gpu")
     assert alone.returncode == 2
     assert "finds no CUDA GPU on this machine" in alone.stderr
 
