@@ -154,6 +154,11 @@ def _log_unraisable(unraisable: Any) -> None:
     logging.getLogger(__name__).debug("%s: %s", unraisable.err_msg, unraisable.exc_value)
 
 
+def _log_thread_error(error: threading.ExceptHookArgs) -> None:
+    """Log the error of a thread, such as of TensorBoard's writer on a full disk; the main thread meets it, too."""
+    logging.getLogger(__name__).debug("%s: %s", error.thread, error.exc_value)
+
+
 def run_guarded(start: Callable[[], object]) -> NoReturn:
     """Run a command: signals end it as Ctrl-C does, and a lost output does not end it.
 
@@ -167,6 +172,7 @@ def run_guarded(start: Callable[[], object]) -> NoReturn:
     _protect_outputs()
     logging.raiseExceptions = False  # a log on a full disk is no reason for a traceback
     sys.unraisablehook = _log_unraisable
+    threading.excepthook = _log_thread_error
     code: Any = 0
     try:
         with interrupt_on(get_ending_signals()):

@@ -28,6 +28,7 @@ def test_damage_never_changes_a_cohort_in_silence(case: Case):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of the changes of a whole table
 @given(case=cases())
 @settings(CHECKED, max_examples=60, phases=[Phase.generate])
 def test_many_kinds_of_damage_never_change_a_cohort_in_silence(case: Case):
