@@ -27,10 +27,10 @@ def test_damage_never_changes_a_cohort_in_silence(case: Case):
     assert verdict.outcome in GOOD, f"{verdict.outcome}: {verdict.detail}"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of the changes of a whole table
 @given(case=cases())
-@settings(CHECKED, max_examples=60, phases=[Phase.generate])
+@settings(CHECKED, max_examples=300, phases=[Phase.generate])
 def test_many_kinds_of_damage_never_change_a_cohort_in_silence(case: Case):
     verdict = judge_case(case)
     assert verdict.outcome in GOOD, f"{verdict.outcome}: {verdict.detail}"
