@@ -25,17 +25,16 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-import hemexp.commands.predict
-import hemexp.commands.prepare
-import hemexp.commands.report
-import hemexp.commands.train  # noqa: F401 -- for the forks
 from hemexp.__main__ import main as start_command
-from hemexp.sweep.controller import Sweep  # noqa: F401 -- for the forks
+
+for _name in ("commands.train", "commands.prepare", "commands.predict", "commands.report", "sweep.controller"):
+    import_module(f"hemexp.{_name}")  # once, for all forks
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 SHARES = (0.05, 0.2, 0.4, 0.6, 0.8, 0.95)  # sizes of the small disk, as shares of what a command writes
@@ -72,7 +71,7 @@ class Command:
 
 @dataclass
 class Counts:
-    """What was tried, and what went wrong."""
+    """The number of interruptions, and the failures among them."""
 
     tried: int = 0
     failures: list[str] = field(default_factory=list)

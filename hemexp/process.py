@@ -96,7 +96,7 @@ def _protect_outputs() -> None:
         except OSError:  # closed, such as by `>&-`: the next file that is opened would get this number
             os.open(os.devnull, os.O_RDWR)
     if sys.stdin is None:
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 -- for the whole process
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8")
     for number, name, errors in ((1, "stdout", "replace"), (2, "stderr", "backslashreplace")):
         stream, output = getattr(sys, name), Output(number, "w", closefd=False)
         encoding = getattr(stream, "encoding", None) or "utf-8"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from hemexp.data.features import get_column
 from hemexp.errors import UserError
 from hemexp.files.model_folder import (
     CARD,
+    CARD_VERSION,
     CHECKPOINT,
     FOLDER,
     ModelCard,
@@ -98,29 +99,16 @@ def load_trained_model(path: Path) -> TrainedModel:
 
 def build_card(result: RunResult, columns: Collection[str] = ()) -> ModelCard:
     """Return what a reader must know about the model of a run, without anything that tells its patients."""
-    config = result.config
-    return ModelCard(
-        conclusion=result.conclusion,
-        verdict=result.verdict,
-        caveats=result.caveats,
-        versions=result.versions,
-        label_definition=result.label_definition,
-        label=_as_json(config.get("label") or {}),
-        features=_as_json(config.get("features") or {}),
-        inputs=[_describe_input(name, columns) for name in result.inputs],
-        model=_as_json(config.get("model") or {}),
-        num_train=result.num_train,
-        num_val=result.num_val,
-        num_test=result.num_test,
-        events_train=result.events_train,
-        events_test=result.events_test,
-        majority=result.majority,
-        metrics=result.metrics,
-        prevalence_baseline=result.prevalence_baseline,
-        calibration=result.calibration,
-        thresholds=result.thresholds,
-        model_digest=result.model_digest,
-    )
+    own: dict[str, Any] = {
+        "schema_version": CARD_VERSION,
+        "inputs": [_describe_input(name, columns) for name in result.inputs],
+        "digest": None,
+        **{name: _as_json(result.config.get(name) or {}) for name in ("label", "features", "model")},
+    }
+    shared: dict[str, Any] = {
+        item.name: getattr(result, item.name) for item in fields(ModelCard) if item.name not in own
+    }
+    return ModelCard(**shared, **own)
 
 
 def _describe_input(name: str, columns: Collection[str]) -> ModelInput:

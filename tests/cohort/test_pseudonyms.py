@@ -165,7 +165,7 @@ def test_the_same_key_gives_the_same_names_and_another_key_gives_others():
 def test_short_names_are_replaced_only_where_a_message_names_a_patient():
     names = Pseudonyms(b"a" * 16)
     scans = pd.DataFrame({"patient_id": ["7", "12"], "scan_serial": ["7-1", "12-1"], "scan_index": [0, 0]})
-    names.replace_scans(scans, lambda *_: None, None)  # type: ignore[arg-type]
+    names.replace_scans(scans, lambda *_: None, None)
     text = "patients 7, 12 and 9: age is 12; rule: 0 to 7, in row 12; '7' and 12's scan number 1"
     seven, twelve = names.patient("7"), names.patient("12")
     expected = (
@@ -190,7 +190,7 @@ def test_two_patients_never_share_a_pseudonym(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(names, "patient", lambda name: "P-SAME0000" if name else "")
     scans = pd.DataFrame({"patient_id": ["a", "b"], "scan_serial": ["1", "2"], "scan_index": [0, 0]})
     with pytest.raises(UserError, match="two names get the same pseudonym; rule: use another key"):
-        names.replace_scans(scans, lambda *_: None, None)  # type: ignore[arg-type]
+        names.replace_scans(scans, lambda *_: None, None)
 
 
 def test_predictions_do_not_change(workbooks: Path, key: Path):

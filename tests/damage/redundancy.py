@@ -1,4 +1,4 @@
-"""What a cohort says twice, so that damage to one of the two shows."""
+"""The columns whose values follow from other columns, so that damage to one of them is noticed."""
 
 from damage.folder import Folder, Grid
 

@@ -39,7 +39,7 @@ GOOD = frozenset({"refused", "named", "harmless", "unknowable"})
 
 @dataclass
 class Loaded:
-    """What a user gets from a folder: scans and labels with findings, or an error."""
+    """The cohort of a folder: scans and labels with findings, or an error."""
 
     scans: pd.DataFrame | None = None
     labels: pd.DataFrame | None = None
@@ -96,7 +96,7 @@ def read_undamaged(name: str) -> Loaded:
 
 
 def judge(name: str, folder: Folder, changes: list[Change]) -> Verdict:
-    """Return what a user learns of the changes of a cohort."""
+    """Return whether the changes of a cohort are refused, named, harmless or silent."""
     clean, damaged = read_undamaged(name), read(folder)
     if damaged.traceback:
         return Verdict("traceback", damaged.traceback)
@@ -120,8 +120,8 @@ def judge(name: str, folder: Folder, changes: list[Change]) -> Verdict:
     reasons = {change.unknowable for change in unnamed}
     if all(reasons):
         return Verdict("unknowable", "; ".join(sorted(reasons)))
-    told = "\n".join(f"  {finding.problem}: {finding.message}" for finding in new) or "  (no new finding)"
-    return Verdict("silent", f"{difference}\n{told}")
+    messages = "\n".join(f"  {finding.problem}: {finding.message}" for finding in new) or "  (no new finding)"
+    return Verdict("silent", f"{difference}\n{messages}")
 
 
 def compare(clean: Loaded, damaged: Loaded, renamed: dict[str, str]) -> str:
