@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from hospital import draw_scans, load
 
+from hemexp.report.blocks import load_texts
+
 RNG = np.random.default_rng(4)
 
 
@@ -81,3 +83,24 @@ def test_a_table_beside_scans_csv_that_is_not_read_is_named(name: str, tmp_path:
     finding = next(each for each in load(tmp_path).findings.rows if each.problem == "unread_file")
     assert f"not read: {name}.csv" in finding.message
     assert "data=mapped" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("numbers", "missing"), [((1, 2, 3), ""), ((1, 3, 4), "2"), ((1, 2, 4), "3"), ((6, 24, 72), "")]
+)
+def test_a_gap_in_the_numbers_of_scans_side_by_side_is_named(numbers: tuple[int, ...], missing: str, tmp_path: Path):
+    columns: dict[str, object] = {"Patient ID": [f"P{number}" for number in range(20)]}
+    for place, number in enumerate(numbers):
+        columns[f"CT{number} time"] = pd.Timestamp("2031-01-01") + pd.to_timedelta(np.arange(20) + 30 * place, "h")
+        columns[f"CT{number} volume (ml)"] = (10 + np.arange(20) + place).astype(float)
+    pd.DataFrame(columns).to_csv(tmp_path / "wide.csv", index=False)
+    gaps = [finding.message for finding in load(tmp_path).findings.rows if finding.problem == "scan_gap"]
+    assert [message[: len(f"no column is of scan {missing},")] for message in gaps] == (
+        [f"no column is of scan {missing},"] if missing else []
+    )
+
+
+def test_every_warning_has_a_text_on_the_page():
+    texts = load_texts("texts")["problems"]
+    for name in ("scan_gap", "unread_file", "volumes_disagree", "unusual_median", "serial_date", "file_end"):
+        assert name in texts

@@ -1,9 +1,10 @@
-"""Check that the published workbooks and scans.csv have the tables and columns that they need."""
+"""Check that the tables have the columns that they need, and name the columns that nothing uses."""
 
 from collections.abc import Iterable, Sequence
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.findings import Cell, Finding, Findings, column_letter
+from hemexp.cohort.headers import read_header
 from hemexp.cohort.mapping.mapping import GIVEN, INPUT, UNUSED, TableMapping
 from hemexp.cohort.tables.sheet import Sheet
 from hemexp.config import WORKBOOKS
@@ -97,9 +98,28 @@ def check_tidy(tables: Iterable[tuple[Sheet, TableMapping]], findings: Findings)
 
 
 def check_mapped(tables: Iterable[tuple[Sheet, TableMapping]], findings: Findings) -> None:
-    """Warn of the columns of a hospital's tables that nothing uses."""
+    """Warn of the columns of a hospital's tables that nothing uses, and of gaps in the numbers of scans."""
     for sheet, table in tables:
         _warn_unknown(sheet, table, findings)
+        _warn_scan_gap(sheet, table, findings)
+
+
+def _warn_scan_gap(sheet: Sheet, table: TableMapping, findings: Findings) -> None:
+    """Warn where scans stand side by side and their headers are numbered with a gap, such as CT1 and CT3."""
+    first: dict[int, int] = {}  # column by number
+    for position, column in enumerate(table.columns):
+        kind, number = read_header(column.column).occasion or ("", 0)
+        if column.scan is not None and kind in {"number", "follow_up", "ordinal"}:
+            first.setdefault(int(number), position)
+    numbers = sorted(first)
+    missing = [str(number) for number in range(numbers[0], numbers[-1]) if number not in first] if numbers else []
+    if missing and len(missing) < len(numbers):  # volume_6 and volume_24 are hours
+        header = table.columns[first[numbers[-1]]].column
+        message = (
+            f"no column is of scan {_list(missing)}, but {header!r} is there; rule: the numbers have no gap; "
+            "they are taken in order: see that no columns were lost"
+        )
+        findings.warn("scan_gap", sheet.header_cell(first[numbers[-1]]), message)
 
 
 def _check_single(tables: Iterable[tuple[Sheet, TableMapping]], findings: Findings) -> None:
