@@ -48,11 +48,18 @@ def read_own_scans(run: Path) -> pd.DataFrame | None:
         roles = table["role"].unique().tolist()
         serials = table["scan_serial"].tolist()
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: cannot be read: {error}; rule: a file as hemexp wrote it") from None
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path}: cannot be read: {reason}; rule: a file as hemexp wrote it") from None
     wrong = [role for role in roles if role not in PARTS]
-    if wrong or firsts.sum() != table["patient_id"].nunique() or len(set(serials)) < len(serials):
-        problem = f"role is {wrong[0]!r}; rule: one of {', '.join(PARTS)}" if wrong else "a patient has no first scan"
-        raise UserError(f"{path}: {problem}; use the file as hemexp wrote it")
+    problem = ""
+    if wrong:
+        problem = f"role is {wrong[0]!r}, not one of {', '.join(PARTS)}"
+    elif firsts.sum() != table["patient_id"].nunique():
+        problem = "a patient has no first scan, or two"
+    elif len(set(serials)) < len(serials):
+        problem = "a scan serial is there twice"
+    if problem:
+        raise UserError(f"{path}: {problem}; rule: a file as hemexp wrote it")
     return table
 
 

@@ -97,6 +97,10 @@ def entry(text: str, **options: Any) -> Any:
     return field(metadata={"help": text}, **options)
 
 
+class OtherVersion(UserError):
+    """The file is of another version of hemexp."""
+
+
 class _Block:
     """A part of result.json; fields that are not listed are refused."""
 
@@ -452,7 +456,8 @@ class PredictionResult(_Block):
     num_patients: Count = entry("patients predicted")
     num_train: Count = entry("patients among them that the model was trained on: never scored")
     num_test: Count = entry(
-        "patients scored in test/…: all are new to the run, or with the caveat own_test_part all are its test part"
+        "patients scored in test/…: new to the run or without a known outcome in it; with the caveat own_test_part all "
+        "are its test part"
     )
     events_test: Count = entry("patients scored in test/… with expansion")
     num_own_test: Count = entry("patients of the run's own test part with a known outcome")
@@ -569,7 +574,7 @@ def check_result(content: Mapping[str, Any], path: Path, kind: type[Result]) -> 
             "This version cannot read runs of 0.1; train the run again in a new directory"
         )
     if version != SCHEMA_VERSION or isinstance(version, bool | float):
-        raise UserError(
+        raise OtherVersion(
             f"{path}: schema_version is {version!r}; this version of hemexp reads {SCHEMA_VERSION}; "
             "use the version that wrote the file"
         )

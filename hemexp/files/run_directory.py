@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from hemexp.config import TrainConfig, config_hash, list_differences
 from hemexp.errors import UserError
-from hemexp.files.result import INCOMPLETE, RESULT, RunResult, read_result, write_result
+from hemexp.files.result import INCOMPLETE, RESULT, OtherVersion, RunResult, read_result, write_result
 from hemexp.files.writing import is_partial, set_aside, write_text
 from hemexp.process import is_wrong_place
 
@@ -126,6 +126,8 @@ class RunDirectory(OutputDirectory):
     def _set_aside_unreadable_result(self) -> None:
         try:
             self.result()
+        except OtherVersion:  # it is whole, and refused when the run is opened
+            return
         except UserError as error:
             log.warning("%s; it is now %s, and the run begins again", error, set_aside(self.path / RESULT).name)
 

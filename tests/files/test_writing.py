@@ -94,6 +94,15 @@ def test_a_result_that_was_cut_is_set_aside_where_the_configuration_is_the_same(
     assert not (tmp_path / "result.json").exists()
 
 
+def test_a_result_of_another_version_is_refused_and_stays(tmp_path: Path):
+    write_run(tmp_path, 10**6)
+    path = tmp_path / "result.json"
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    with pytest.raises(UserError, match="use the version that wrote the file"):
+        RunDirectory(tmp_path).open(CFG)
+    assert path.is_file()
+
+
 def test_a_result_that_was_cut_is_refused_where_the_run_is_another_or_has_ended(tmp_path: Path):
     write_run(tmp_path, 500)
     with pytest.raises(UserError, match="cannot be read as JSON"):

@@ -204,7 +204,7 @@ def _check_doubled(sheet: Sheet, table: TableMapping, findings: Findings) -> Non
 def _warn_missing(place: Cell, names: list[str], findings: Findings) -> None:
     if names:
         what = "1 column of the published layout is" if len(names) == 1 else f"{len(names)} columns of the layout are"
-        findings.warn("column_missing", place, f"{what} missing and left out: {_list(names)}")
+        findings.warn("column_missing", place, f"{what} missing and left out: {', '.join(names)}")
 
 
 def _check_blocks(sheet: Sheet, table: TableMapping, findings: Findings) -> None:
