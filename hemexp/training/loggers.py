@@ -43,13 +43,15 @@ def open_loggers(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> I
         resumed_at: number of epochs trained by an earlier process; None in a new run.
     """
     loggers: list[Logger] = [
-        NamelessLogger(directory, name="", version="tensorboard", default_hp_metric=False, purge_step=resumed_at)
+        TensorBoardLogger(directory, name="", version="tensorboard", default_hp_metric=False, purge_step=resumed_at)
     ]
     openers = {"csv": _open_csv, "mlflow": _open_mlflow}
     if opener := openers.get(cfg.logger.name):
         loggers.append(OptionalLogger(cfg.logger.name, lambda: opener(cfg, directory, resumed_at)))
     try:
-        yield loggers
+        # the names of TensorBoard's files would hold the name of this machine
+        with patch.object(event_file_writer, "socket", SimpleNamespace(gethostname=lambda: "hemexp")):
+            yield loggers
     except BaseException:
         for logger in loggers:
             with suppress(Exception):  # the first error is the reason
@@ -63,23 +65,6 @@ def _open_csv(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> Logg
     logger = CSVLogger(directory, name="", version="csv")
     _log_earlier_epochs(logger, directory, resumed_at)
     return logger
-
-
-class NamelessLogger(TensorBoardLogger):
-    """TensorBoard's logger, without the name of this machine in the names of its files."""
-
-    @property
-    def experiment(self) -> Any:
-        """The writer, with an open file."""
-        with patch.object(event_file_writer, "socket", SimpleNamespace(gethostname=lambda: "hemexp")):
-            writer = super().experiment
-            writer._get_file_writer()  # opens a file at the first use, and again after it was closed
-            return writer
-
-    def finalize(self, status: str) -> None:
-        """Close the file, if it is open."""
-        if self._experiment is not None and self._experiment.file_writer is not None:
-            super().finalize(status)
 
 
 def _log_earlier_epochs(logger: Logger, directory: Path, resumed_at: int | None) -> None:

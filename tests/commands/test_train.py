@@ -355,3 +355,9 @@ def test_the_data_module_serves_the_loaders_of_a_custom_task(workbooks: Path):
     ((inputs, labels),) = data.val_dataloader()
     np.testing.assert_allclose(inputs, data.training_set.val_inputs, rtol=1e-6, atol=1e-30)
     assert labels.tolist() == data.training_set.val_labels.tolist()
+
+
+def test_no_event_file_has_the_name_of_this_machine(finished_run: Path):
+    names = [path.name.split(".") for path in (finished_run / "tensorboard").iterdir()]
+    assert {name[4] for name in names} == {"hemexp"}
+    assert len(names) > 1  # a file is opened again after the training
