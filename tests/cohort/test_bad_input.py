@@ -528,4 +528,4 @@ def test_times_of_another_year_than_all_serials_are_one_warning(books):
                     cell.value -= dt.timedelta(days=365)
     (finding,) = warnings(books, "serial_date")
     assert finding.count == len(books.load().scans)
-    assert "365 days earlier; rule: the date of the scan in both" in finding.message
+    assert "365 days earlier; rule: both have the date of the scan" in finding.message
