@@ -125,6 +125,14 @@ def holds_text(text: str) -> bool:
     return known is not None and known.kind in {"id", "serial"}
 
 
+INVISIBLE = dict.fromkeys(  # control characters, characters of zero width, and of the direction of text
+    code
+    for first, last in ("\x00\x08", "\x0e\x1f", "\x7f\x84", "\x86\x9f", "\xad\xad", "\u200b\u200f", "\u202a\u202e",
+                        "\u2060\u2069", "\ufeff\ufeff")
+    for code in range(ord(first), ord(last) + 1)
+)  # fmt: skip
+
+
 def clean(text: str) -> str:
     """Return a text without differences of case, width and outer spaces."""
     return " ".join(unicodedata.normalize("NFKC", text).replace("µ", "μ").lower().split())

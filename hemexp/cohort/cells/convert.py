@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hemexp.cohort.findings import RecordFindings, count_values
-from hemexp.cohort.headers import clean
+from hemexp.cohort.headers import INVISIBLE, clean
 from hemexp.formatting import plural
 
 
@@ -24,7 +24,6 @@ class Rule(str):
 
 
 LARGEST = 1e15  # Excel keeps 15 digits of a number; every value of these tables is far smaller
-ZERO_WIDTH = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 MISSING_TEXTS = {*"-/.?", "--", "---", "??", "na", "n/a", "n.a", "n.a.", "nan", "none", "null", "nk", "unk"}
 MISSING_TEXTS |= {"unknown", "missing", "not known", "not done", "not available", "nd", "n.d.", "n/k"}
 MISSING_TEXTS |= {"无", "不详", "未知", "未查", "未测", "未做", "未记录", "不明", "不清楚", "缺失", "时间不详"}
@@ -39,8 +38,12 @@ _EXACT = Rule("an exact number, or an empty cell; enter the number or clear the 
 
 
 def clean_cell(text: str) -> str:
-    """Return a text without differences of case, width and dashes, and without zero-width characters."""
-    return clean(text) if text.isascii() else re.sub("[−–—]", "-", clean(text.translate(ZERO_WIDTH)))
+    """Return a text without differences of case, width and dashes, and without invisible characters."""
+    return clean(text) if _is_plain(text) else re.sub("[−–—]", "-", clean(text.translate(INVISIBLE)))
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def cell_text(value: object) -> str:
@@ -48,7 +51,7 @@ def cell_text(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     text = str(value).strip()
-    return text if text.isascii() else unicodedata.normalize("NFKC", text.translate(ZERO_WIDTH)).strip()
+    return text if _is_plain(text) else unicodedata.normalize("NFKC", text.translate(INVISIBLE)).strip()
 
 
 def is_blank(cells: pd.Series) -> pd.Series:

@@ -8,7 +8,6 @@ import pandas as pd
 from hemexp.cohort.cells.convert import (
     LARGEST,
     MISSING_TEXTS,
-    ZERO_WIDTH,
     Rule,
     add_one,
     as_float,
@@ -19,6 +18,7 @@ from hemexp.cohort.cells.convert import (
     is_number,
 )
 from hemexp.cohort.findings import RecordFindings, count_values
+from hemexp.cohort.headers import INVISIBLE
 
 _MOST = 0.5  # of the ids
 _SERIAL = Rule("all digits of the serial, as text or a whole number; enter it as text")
@@ -29,7 +29,7 @@ def ids(cells: pd.Series, findings: RecordFindings) -> pd.Series:
 
     A mark of missing values such as NA is a blank cell where most ids have digits; else it may be a patient's initials.
     """
-    _warn_zero_width(cells, findings)
+    _warn_invisible(cells, findings)
     rounded = _report_rounded(cells, findings)
     texts = convert_each(cells.mask(rounded), lambda value: re.sub(r"^(\d+)\.0+$", r"\1", cell_text(value))).fillna("")
     marks = texts.isin({text for text in texts.unique() if text.lower() in MISSING_TEXTS})
@@ -43,7 +43,7 @@ def serials(cells: pd.Series, findings: RecordFindings) -> pd.Series:
 
     Where most serials have the 14 digits of the published files, another form is a warning.
     """
-    _warn_zero_width(cells, findings)
+    _warn_invisible(cells, findings)
     rounded = _report_rounded(cells, findings)
     values = convert_cells(cells.mask(rounded), _serial, "serial_unreadable", findings)
     unusual = values[~values.str.fullmatch(r"\d{14}", na=True).astype(bool)]
@@ -86,8 +86,8 @@ def _report_rounded(cells: pd.Series, findings: RecordFindings) -> pd.Series:
     return rounded
 
 
-def _warn_zero_width(cells: pd.Series, findings: RecordFindings) -> None:
-    changed = {text for text in distinct_texts(cells) if text != text.translate(ZERO_WIDTH)}
+def _warn_invisible(cells: pd.Series, findings: RecordFindings) -> None:
+    changed = {text for text in distinct_texts(cells) if text != text.translate(INVISIBLE)}
     if changed:
         rows = np.flatnonzero(cells.isin(changed))
         message = f"{cells.name} is {cells[rows[0]]!r}: {len(rows)} cells hold invisible characters, which are removed"

@@ -5,7 +5,7 @@ round or coarse values more often. The evidence of an equal value is therefore t
 -log10 of the share of pairs of patients who have the same value by chance.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,8 @@ import pandas as pd
 from hemexp.cohort import columns as c
 from hemexp.types import Array
 
-TIME = "scan_time"
+TIME, ONSET, SINCE = "scan_time", "hours_from_onset", "hours_from_first_scan"
+TIMES = (TIME, ONSET, SINCE)
 _MOST_DIGITS = 12
 _RAREST = 1e-4  # a chance that was not observed is at least this, or one pair of those that were compared
 _DEPENDENT = 0.5  # explained share of the variance of the ranks
@@ -26,7 +27,8 @@ class Measurements:
     """The measured values of the scans of a cohort.
 
     Attributes:
-        values: NaN where a value is missing. Values of the patient stand at its first scan only.
+        values: NaN where a value is missing. Values of the patient stand at its first scan only. Times are in minutes:
+            of the scan, from onset to the first scan, and since the scan before.
         digits: significant digits; 0 for zero, which is no evidence.
         tolerance: half a unit of the last digit, and a little more: two roundings may have followed each other.
         patient: number of the patient of each scan, in the order of first scans.
@@ -46,7 +48,7 @@ class Measurements:
 
 
 def list_measured(scans: pd.DataFrame) -> list[str]:
-    """Return the columns that hold measurements: not ages, codes, hours or shares, which many patients have in common.
+    """Return the columns that hold measurements: not ages, codes or shares, which many patients have in common.
 
     Columns that hemexp does not know come last.
     """
@@ -56,7 +58,7 @@ def list_measured(scans: pd.DataFrame) -> list[str]:
     others = [name for name, column in known.items() if column.kind == "number" and name not in ignored]
     others.sort(key=lambda name: known[name].role == "imaging")
     own = [str(name) for name in scans if name not in known and pd.api.types.is_float_dtype(scans[name])]
-    return [name for name in [*volumes, TIME, *others, *own] if name in scans and scans[name].notna().any()]
+    return [name for name in [*volumes, *TIMES, *others, *own] if name in scans and scans[name].notna().any()]
 
 
 def choose_independent(firsts: pd.DataFrame, names: Sequence[str]) -> dict[str, float]:
@@ -75,6 +77,9 @@ def choose_independent(firsts: pd.DataFrame, names: Sequence[str]) -> dict[str, 
     chosen: list[int] = []
     explained: dict[str, float] = {}
     for position, name in enumerate(names):
+        if name == SINCE:  # first scans have none
+            explained[name] = 0.0
+            continue
         target, others = ranks[:, position], ranks[:, chosen]
         total = float(target @ target)
         if total == 0:
@@ -91,6 +96,7 @@ def measure(scans: pd.DataFrame, names: Collection[str]) -> Measurements:
     """Return the values of some columns with their precision; the scans of a patient are in order."""
     patient = pd.factorize(scans["patient_id"])[0]
     index = scans.groupby(patient).cumcount().to_numpy()
+    before = pd.Series(np.arange(len(scans))).groupby(patient).shift(fill_value=-1).to_numpy()
     known = c.known_columns()
     columns = []
     for name in names:
@@ -99,16 +105,24 @@ def measure(scans: pd.DataFrame, names: Collection[str]) -> Measurements:
             columns.append(np.where(np.isnat(times), np.nan, times.astype("int64") / 60))
             continue
         numbers = scans[name].to_numpy(dtype=float, copy=True)
-        if name not in known or known[name].of == "patient":
+        if name in TIMES:
+            numbers = np.rint(60 * numbers)
+        if name == SINCE:
+            numbers = np.where(before >= 0, numbers - numbers[before], np.nan)
+        elif name == ONSET or name not in known or known[name].of == "patient":
             numbers[index > 0] = np.nan
         columns.append(numbers)
     values = np.column_stack(columns) if columns else np.empty((len(scans), 0))
     digits, tolerance = _count_digits(values)
     for position, name in enumerate(names):
         if name == TIME:
-            digits[:, position], tolerance[:, position] = _time_digits(values[:, position]), 1.0
-    before = pd.Series(np.arange(len(scans))).groupby(patient).shift(fill_value=-1).to_numpy()
+            digits[:, position] = _time_digits(values[:, position])
+        if name in TIMES:
+            tolerance[:, position] = 1.0
     change = np.where(before[:, None] >= 0, np.round(values - values[before], 6), np.nan)
+    for position, name in enumerate(names):
+        if name == SINCE:  # it is a change
+            change[:, position] = values[:, position]
     return Measurements(values, digits, tolerance, patient, index, change)
 
 
@@ -136,14 +150,14 @@ def _time_digits(minutes: Array) -> Array:
     return np.select([np.isnan(minutes), *rounds], [0, 0, 3, 4, 5], 6)
 
 
-def weigh(measured: Measurements, explained: Collection[float]) -> tuple[Array, Array]:
+def weigh(measured: Measurements, explained: Mapping[str, float]) -> tuple[Array, Array]:
     """Return the evidence of equal values by their digits: in a first equal scan, and in a later one.
 
     A later scan resembles the one before, so that there the change since the scan before must be rare.
 
     Args:
         measured: values of a cohort, which tell how rare they are.
-        explained: digits that do not count, for each column.
+        explained: the columns, with the digits that do not count.
 
     Shape:
         Output: two of (K, D + 1), for 0 to D digits.
@@ -153,15 +167,19 @@ def weigh(measured: Measurements, explained: Collection[float]) -> tuple[Array, 
     firsts, changes = measured.values[sampled & (measured.index == 0)], measured.change[sampled]
     num_columns, digits = firsts.shape[1], np.arange(_MOST_DIGITS + 1)
     later, first = np.zeros((num_columns, len(digits))), np.zeros((num_columns, len(digits)))
-    limit = np.maximum(digits - 1 - np.array([*explained])[:, None], 0)
-    exact = [_chance(firsts, column, _MOST_DIGITS) for column in range(num_columns)]
+    limit = np.maximum(digits - 1 - np.array([*explained.values()])[:, None], 0)
+    names = list(explained)
+    tables = [changes if name == SINCE else firsts for name in names]
+    exact = [1.0 if name == SINCE else _chance(firsts, column, _MOST_DIGITS) for column, name in enumerate(names)]
     for column in range(num_columns):
         rarest = min((other for other in range(num_columns) if other != column), key=exact.__getitem__, default=None)
         for number in digits[1:]:
-            first[column, number] = -np.log10(_chance(firsts, column, number, rarest)) if number < 8 else np.inf
-        chance = _chance(firsts, column, _MOST_DIGITS, rarest)
+            first[column, number] = -np.log10(_chance(tables[column], column, number, rarest)) if number < 8 else np.inf
+        chance = _chance(tables[column], column, _MOST_DIGITS, rarest)
         first[column] = np.minimum(limit[column], np.minimum(first[column], -np.log10(chance)))
         later[column] = np.minimum(first[column], -np.log10(_chance(changes, column, _MOST_DIGITS, rarest)))
+        if names[column] == TIME and SINCE in names:  # which has the same evidence
+            later[column] = 0.0
     return first, later
 
 

@@ -8,13 +8,22 @@ chance gives one such pair in a thousand cohorts.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
 
 from hemexp.cohort import columns as c
-from hemexp.cohort.checks.measurements import TIME, Measurements, choose_independent, list_measured, measure, weigh
+from hemexp.cohort.checks.measurements import (
+    ONSET,
+    TIME,
+    TIMES,
+    Measurements,
+    choose_independent,
+    list_measured,
+    measure,
+    weigh,
+)
 from hemexp.cohort.find_column import MOST_NAMED, list_columns
 from hemexp.cohort.findings import CellLocator, Findings
 from hemexp.types import Array
@@ -27,6 +36,10 @@ _MOST_ALIKE = 30  # scans with the same two values: more say nothing
 _CHUNK = 100_000  # pairs that are compared at once
 
 
+_COARSE = (1440, 60, 30, 5, 1)  # minutes: an onset at a multiple of them was probably rounded to it
+_Match = tuple[int, int, tuple[int, int], list[str], int, float]  # positions, rows, columns, scans and evidence
+
+
 @dataclass(frozen=True)
 class SamePatient:
     """Two patients whose measurements are those of one person.
@@ -37,7 +50,7 @@ class SamePatient:
         patients: positions of the two among the patients of their cohorts.
         rows: of the first equal scan of each.
         columns: independent columns with equal values in this scan.
-        num_scans: equal scans.
+        num_scans: equal scans; 0 where only the onset and other values of the patients are equal.
         evidence: log10 of how improbable so many equal values are in two people.
     """
 
@@ -67,10 +80,43 @@ def find_same_patients(scans: pd.DataFrame, others: pd.DataFrame | None = None) 
     theirs = ours if others is None else measure(reference, explained)
     comparison = _Comparison(explained, ours, theirs, others is None)
     ids = [pd.unique(table["patient_id"]) for table in (scans, reference)]
+    matches = list(comparison.matches())
+    if others is None and {TIME, ONSET} <= set(firsts):
+        known = {match[:2] for match in matches}
+        matches += [match for match in _same_onsets(firsts, comparison.needed) if match[:2] not in known]
     return [
         SamePatient(str(ids[0][a]), str(ids[1][b]), (a, b), rows, columns, num_scans, evidence)
-        for a, b, rows, columns, num_scans, evidence in comparison.matches()
+        for a, b, rows, columns, num_scans, evidence in matches
     ]
+
+
+def _same_onsets(firsts: pd.DataFrame, needed: float) -> Iterator[_Match]:
+    """Yield the patients with the same minute of onset and the same own values: a later scan under a mistyped id.
+
+    Args:
+        firsts: the first scans.
+        needed: the least evidence.
+    """
+    onset = (firsts[TIME] - pd.to_timedelta(firsts[ONSET], "h")).dt.round("min")
+    minutes = onset.dropna()
+    sizes = minutes.map(minutes.value_counts())
+    minutes = minutes[(sizes > 1) & (sizes <= _MOST_ALIKE)]
+    if minutes.empty:
+        return
+    names = [each.name for each in c.list_known(firsts) if each.of == "patient" and each.name != "patient_id"]
+    own = {name: firsts[name] for name in names if firsts[name].nunique() > 1 and name != "onset_to_first_scan"}
+    rarity = {name: -np.log10((values.value_counts(normalize=True) ** 2).sum()) for name, values in own.items()}
+    span = (onset.max() - onset.min()).total_seconds() / 60
+    position = dict(zip(firsts.index, range(len(firsts)), strict=True))
+    for _, rows in minutes.groupby(minutes):
+        minute = int(rows.dt.hour.iloc[0] * 60 + rows.dt.minute.iloc[0])
+        when = np.log10(max(1.0, span / next(unit for unit in _COARSE if minute % unit == 0)))
+        for i, j in combinations(rows.index, 2):
+            equal = [name for name, values in own.items() if values[i] == values[j]]
+            differ = sum(not pd.isna(values[i]) and not pd.isna(values[j]) for values in own.values()) - len(equal)
+            evidence = float(when - _AGAINST * differ + sum(rarity[name] for name in equal))
+            if evidence > needed:
+                yield position[i], position[j], (int(i), int(j)), ["onset_time", *equal], 0, evidence
 
 
 def agree_mostly(scans: pd.DataFrame, rows: Array, others: pd.DataFrame, other_rows: Array) -> Array:
@@ -82,7 +128,7 @@ def agree_mostly(scans: pd.DataFrame, rows: Array, others: pd.DataFrame, other_r
         others: of another cohort.
         other_rows: the scan in it to compare each of `rows` with.
     """
-    names = [name for name in list_measured(scans) if name in set(list_measured(others)) and name != TIME]
+    names = [name for name in list_measured(scans) if name in set(list_measured(others)) and name not in TIMES]
     ours, theirs = measure(scans, names), measure(others, names)
     apart = np.abs(ours.values[rows] - theirs.values[other_rows])
     known = np.isfinite(apart)
@@ -95,7 +141,7 @@ def warn_same_patients(scans: pd.DataFrame, locate: CellLocator, findings: Findi
     """Warn at both cells of every two ids that are one person, and return the pairs of positions of patients."""
     pairs = find_same_patients(scans)
     for pair in pairs:
-        scan_text = "one scan" if pair.num_scans == 1 else f"{pair.num_scans} scans"
+        scan_text = "one scan" if pair.num_scans == 1 else f"{pair.num_scans} scans" if pair.num_scans else "patients"
         rarity = f"10^{min(pair.evidence, 12):.0f}"
         message = (
             f"{pair.first} and {pair.second} are one person by their measurements: {scan_text} with equal values, such "
@@ -113,13 +159,13 @@ class _Comparison:
 
     def __init__(self, explained: dict[str, float], ours: Measurements, theirs: Measurements, within: bool) -> None:
         self.names, self.ours, self.theirs, self.within = list(explained), ours, theirs, within
-        self.first, self.later = weigh(theirs, explained.values())
-        self.counts_against = np.array([name != TIME and name in c.known_columns() for name in explained])
+        self.first, self.later = weigh(theirs, explained)
+        self.counts_against = np.array([name not in TIMES and name in c.known_columns() for name in explained])
         num_ours, num_theirs = (int(each.patient.max(initial=-1)) + 1 for each in (ours, theirs))
         num_pairs = num_ours * (num_ours - 1) / 2 if within else num_ours * num_theirs
         self.needed = np.log10(max(1.0, num_pairs)) + _MARGIN
 
-    def matches(self) -> Iterator[tuple[int, int, tuple[int, int], list[str], int, float]]:
+    def matches(self) -> Iterator[_Match]:
         """Yield the pairs of patients with enough evidence."""
         found = list(self._equal_scans())
         found += [pairs[:, ::-1] for pairs in (found if self.within else self._flipped()._equal_scans())]

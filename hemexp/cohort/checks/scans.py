@@ -11,7 +11,7 @@ from hemexp.cohort.checks.agreement import check_agreement
 from hemexp.cohort.checks.gaps import warn_gaps
 from hemexp.cohort.checks.plausible import check_cohort
 from hemexp.cohort.checks.volumes import check_volumes
-from hemexp.cohort.findings import CellLocator, Findings, RecordFindings
+from hemexp.cohort.findings import CellLocator, Findings, RecordFindings, count_values
 
 _MOST_MISSING_VOLUMES = 0.2  # a larger share is a property of the cohort, not an error of single cells
 _MOST_VALUES = 7  # a message names up to so many legal values one by one
@@ -226,16 +226,21 @@ def _warn_unusual(firsts: pd.DataFrame, findings: RecordFindings) -> None:
             lambda i: round(sums[i], 4),
             f"the hematoma ratios of the first scan do not sum to 1; {rule}",
         )
-    marks = firsts["dataset_part"] if "dataset_part" in firsts else pd.Series(dtype=object)
+    _warn_marks(firsts["dataset_part"] if "dataset_part" in firsts else pd.Series(dtype=object), findings)
+
+
+def _warn_marks(marks: pd.Series, findings: RecordFindings) -> None:
+    """Warn of patients who are marked neither for training nor for the test, and of marks that are not used."""
+    rule = f"only patients marked {c.TRAINING_MARK} train and test"
     if marks.eq(c.TRAINING_MARK).any():
         known = (marks.eq(c.TRAINING_MARK) | marks.str.startswith(c.TEST_MARK)).fillna(False).astype(bool)
-        rule = f"only patients marked {c.TRAINING_MARK} train and test"
         rows = marks.index[~known]
-        findings.each(
-            "warning",
-            "dataset_part",
-            rows,
-            "dataset_part",
-            lambda i: f"dataset_part is {marks[i]!r}; {rule}",
-            marks.get,
-        )
+
+        def message(i: int) -> str:
+            return f"dataset_part is {marks[i]!r}; {rule}"
+
+        findings.each("warning", "dataset_part", rows, "dataset_part", message, marks.get)
+    elif marks.notna().any():
+        given = marks.dropna()
+        text = f"dataset_part is {count_values(given)}, which is not used, so every patient trains or tests; {rule}"
+        findings.once("warning", "dataset_part", given.index, "dataset_part", text)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hemexp.cohort.findings import Cell, Findings, column_letter
-from hemexp.cohort.headers import read_header, read_unit
+from hemexp.cohort.headers import INVISIBLE, read_header, read_unit
 from hemexp.cohort.tables.sheet import Sheet
 from hemexp.formatting import plural
 
@@ -28,9 +28,6 @@ FORMULA_ERRORS = (
     "#GETTING_DATA",
 )
 _SHARE = 0.6  # of the columns that have a text in the row of headers; titles and notes above have fewer
-_INVISIBLE = re.compile(  # characters of zero width, of the direction of text, and control characters
-    "[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]"
-)
 Range = tuple[tuple[int, int], tuple[int, int]]  # first and last cell of merged cells, each (row, column)
 
 
@@ -74,7 +71,7 @@ def header_text(cell: object) -> str:
         cell = int(cell)
     if isinstance(cell, dt.datetime) and cell.time() == dt.time():
         cell = cell.date()
-    return " ".join(_INVISIBLE.sub("", str(cell)).split())
+    return " ".join(str(cell).translate(INVISIBLE).split())
 
 
 def _is_label(cell: object) -> bool:
