@@ -145,3 +145,19 @@ def test_exchanged_sides_and_shifted_shares_name_the_territories(scans, usual):
     assert new(exchanged, usual)[right, "territories_disagree"].severity == "warning"
     shifted = scans.assign(**{right: move_down(scans[right])})
     assert "at most 1" in new(shifted, usual)["HM_ACA_R_Ratio", "ratio_sum_large"].message
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        (f"{GREY}RootMeanSquared", lambda scans: (scans[f"{GREY}RootMeanSquared"] ** 2 + 1e6) ** 0.5),
+        (f"{GREY}Kurtosis", lambda scans: scans[f"{GREY}Kurtosis"] - 3),
+    ],
+    ids=["voxelArrayShift", "excess kurtosis"],
+)
+def test_another_definition_of_a_feature_is_one_warning(scans, usual, name: str, change):
+    scans[name] = change(scans)
+    (finding,) = [each for each in new(scans, usual, is_published=False).values() if name in each.message]
+    assert (finding.severity, finding.problem) == ("warning", "values_disagree")
+    assert finding.count > len(scans) / 2
+    assert "definition" in finding.message

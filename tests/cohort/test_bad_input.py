@@ -327,6 +327,16 @@ def test_an_unknown_value_of_dataset_part_is_a_warning(books, header: Callable):
     assert [(f.patient_id, f.value) for f in findings] == [("sub001", "train")]
 
 
+def test_marks_that_say_nothing_to_us_are_named(books, header: Callable):
+    with books.sheet(CLINICAL) as table:
+        column = header(table, "数据集划分")
+        for row in range(2, table.max_row + 1):
+            table.cell(row, column).value = "??"
+    (finding,) = warnings(books, "dataset_part")
+    assert finding.count > 1
+    assert "not used" in finding.message
+
+
 @pytest.mark.parametrize(
     "value",
     ["yesterday", "03/01/2031 05:00", "2031-01-01 05:00:00+08:00", "2031-01-01T05:00:00Z", 44927.5],

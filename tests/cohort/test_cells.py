@@ -305,8 +305,9 @@ def test_a_duration_is_read_in_hours(cell: object, unit: str | None, value: floa
 
 def test_ids_are_text_without_decimals_and_invisible_characters():
     assert read(converters.ids, 1.0, 2, "3.0", " sub004 ", "００５", None) == ["1", "2", "3", "sub004", "005", ""]
-    values, (finding,) = convert(converters.ids, column("sub002\u200b", "sub003"))
-    assert (values, finding.severity, finding.problem) == (["sub002", "sub003"], "warning", "zero_width")
+    for hidden in ("\u200b", "\x10", "\u202e"):
+        values, (finding,) = convert(converters.ids, column(f"sub{hidden}002", "sub003"))
+        assert (values, finding.severity, finding.problem) == (["sub002", "sub003"], "warning", "zero_width")
 
 
 def test_a_serial_is_text_and_a_whole_number_stays_exact():

@@ -63,11 +63,34 @@ def test_a_part_of_the_patients_in_ml_is_an_error_and_one_patient_a_warning():
     assert problems(scans) == {"volume_unit HM_volume": "warning"}
 
 
-@pytest.mark.parametrize("row", [10, 11])
-def test_a_single_scan_in_ml_is_a_warning_without_radiomics_too(row: int):
+@pytest.mark.parametrize(("row", "problem"), [(10, "volume_unit"), (11, "volume_jump")])
+def test_a_single_scan_in_ml_is_a_warning_without_radiomics_too(row: int, problem: str):
     scans = make()
     scans.loc[row, "HM_volume"] /= 1000
-    assert problems(scans) == {"volume_unit HM_volume": "warning"}
+    assert problems(scans) == {f"{problem} HM_volume": "warning"}
+
+
+@pytest.mark.parametrize("factor", [0.1, 10])
+def test_a_lost_decimal_point_of_a_volume_is_a_warning(factor: float):
+    scans = make()
+    scans.loc[11, "HM_volume"] = 20000 * factor
+    scans.loc[10, "HM_volume"] = 22000
+    assert problems(scans) == {"volume_jump HM_volume": "warning"}
+
+
+def test_a_scan_dated_a_month_or_a_year_late_is_a_warning():
+    for days in (30, 365):
+        scans = make()
+        scans.loc[11, "scan_time"] += pd.Timedelta(days=days)
+        for name in ("hours_from_first_scan", "hours_from_onset"):
+            scans.loc[11, name] += 24 * days
+        assert problems(scans) == {"far_later scan_time": "warning"}
+
+
+def test_an_onset_a_year_before_the_first_scan_is_a_warning():
+    scans = make()
+    scans.loc[10:11, "hours_from_onset"] += 24 * 365
+    assert problems(scans) == {"far_later scan_time": "warning"}
 
 
 def test_first_volumes_pasted_one_row_off_are_an_error_without_radiomics_too():

@@ -148,3 +148,42 @@ def test_the_published_cohort_has_no_patient_twice(real_cohort: Path):
     assert found(volumes) == set()
     firsts = scans.loc[scans["scan_index"] == 0, "patient_id"].tolist()[::10]
     assert found(copy(scans, firsts)) == {(name, f"X{name}") for name in firsts}
+
+
+def with_hours(scans: pd.DataFrame) -> pd.DataFrame:
+    """Return the scans with times to the minute, and the hours between them."""
+    rng = np.random.default_rng(7)
+    patient = pd.factorize(scans["patient_id"])[0]
+    later = np.where(scans["scan_index"] > 0, rng.integers(-300, 300, len(scans)), 0)
+    time = scans["scan_time"] + pd.to_timedelta(later, "min")
+    first = time.groupby(patient).transform("first")
+    delay = rng.integers(30, 600, patient.max() + 1)[patient] / 60
+    hours = (time - first).dt.total_seconds() / 3600
+    return scans.assign(scan_time=time, hours_from_first_scan=hours, hours_from_onset=hours + delay)
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 3])
+def test_people_with_scans_at_usual_hours_are_never_taken_for_one(decimals: int):
+    for seed in range(4):
+        scans = with_hours(draw(150, seed, decimals))
+        assert found(scans) == set()
+        assert found(scans.assign(scan_time=scans["scan_time"].dt.floor("h"))) == set()
+
+
+@pytest.mark.parametrize("shift", [pd.Timedelta(days=1), pd.NaT])
+def test_equal_hours_between_the_scans_tell_that_two_ids_are_one_person(shift: pd.Timedelta):
+    scans = with_hours(draw(60, 3, decimals=1))
+    patient = long_history(scans)
+    again = copy(scans, [patient], lambda x: x.assign(scan_time=x["scan_time"] + shift))
+    assert found(again) == {(patient, f"X{patient}")}
+
+
+def test_a_later_scan_under_a_mistyped_id_is_found_by_the_onset():
+    scans = with_hours(draw(60, 3, decimals=1))
+    patient = long_history(scans)
+    row = scans.index[(scans["patient_id"] == patient) & (scans["scan_index"] == 3)]
+    scans.loc[row, ["patient_id", "scan_index"]] = ["X1", 0]
+    scans.loc[row, "hours_from_first_scan"] = 0.0
+    (pair,) = find_same_patients(scans)
+    assert (pair.first, pair.second, pair.num_scans) == (patient, "X1", 0)
+    assert pair.columns[:2] == ["onset_time", "age"]

@@ -9,6 +9,8 @@ from damage.redundancy import ALONE, ONE_VALUE, has_partner, is_repeated, is_sma
 
 Damage = Callable[[Folder, Choices], list[Change]]
 _PLAUSIBLE = 8  # a volume that is more times as large as before disagrees with the shape features
+_RARELY = 12  # times the volume of the scan before or after it
+_LARGE = 10  # mL
 _NEARLY_ALL = 0.8  # of the rows: a part of a column of volumes without shape features hardly shows
 _FEW = 0.3  # of the rows: a finding about more need not name the rows
 _NEW_YEAR = dt.datetime(1899, 12, 30)
@@ -67,6 +69,22 @@ def why_one_value(folder: Folder, grid: Grid, i: int, j: int, new: object) -> st
     return "" if folder.is_published or len(own) > 1 or j == 0 else ONE_VALUE
 
 
+def _contradicts_next_scan(grid: Grid, i: int, j: int, new: object) -> bool:
+    """Return whether a volume is far from the one before or after it in a hospital's table, hours apart."""
+    header = str(grid.header[j])
+    if "olume" not in header or "(ml)" not in header.lower() or not is_number(new) or float(str(new)) <= 0:
+        return False
+    if "CT" in header:
+        columns = [k for k, text in enumerate(grid.header) if "olume" in str(text)]
+        at = columns.index(j)
+        others = [grid.rows[i][k] for k in columns[max(0, at - 1) : at + 2] if k != j]
+    else:
+        near = [k for k in (i - 1, i + 1) if k in set(grid.records)]
+        others = [grid.rows[k][j] for k in near if grid.rows[k][0] == grid.rows[i][0]]
+    pairs = [sorted((float(str(new)), float(str(other)))) for other in others if is_number(other)]
+    return any(0 < _RARELY * small < large and large > _LARGE for small, large in pairs)
+
+
 def _change_cell(test: Callable[[object], bool], make: Callable[[object, Choices], object], is_legal: bool) -> Damage:
     """Return a damage that replaces one cell; `is_legal` says that the new value may be right elsewhere."""
 
@@ -75,7 +93,7 @@ def _change_cell(test: Callable[[object], bool], make: Callable[[object, Choices
         new = make(grid.rows[i][j], choices)
         require(new != grid.rows[i][j])
         change = folder.change(file, sheet, [i], [j])
-        if is_legal:
+        if is_legal and not _contradicts_next_scan(grid, i, j, new):
             change.unknowable = why_one_value(folder, grid, i, j, new)
         grid.rows[i][j] = new
         return [change]

@@ -6,6 +6,7 @@ from damage.choices import Choices
 from damage.folder import Change, Folder, Grid
 from damage.of_cells import Damage, is_time, require, shift_time
 
+_FEW_DIGITS = 2
 _WAYS = {
     "upper case": str.upper,
     "a space behind": lambda text: f"{text} ",
@@ -100,12 +101,19 @@ def _copy_patient(folder: Folder, choices: Choices) -> list[Change]:
             change.row_words |= {str(cell) for cell in row if f"X{number:02d}" in str(cell)}
             grid.insert_row(len(grid.rows), row)
         changes.append(change)
-    if len(folder.grids()) == 1 and any(str(text).startswith("Onset to CT2") for text in folder.grids()[0][2].header):
+    if not folder.is_published and _is_round(folder, patient):
         changes[0].unknowable = "too few values that are not round agree to rule out chance"
     merged = changes[0]  # a finding in one of the tables names the patient
     for change in changes[1:]:
         merged.row_words |= change.row_words
     return [merged]
+
+
+def _is_round(folder: Folder, patient: str) -> bool:
+    """Return whether the volumes of a patient have nearly no digits that another patient's would not have."""
+    rows = [row for _, _, grid in folder.grids() for row in grid.rows if patient in map(str, row)]
+    volumes = [str(cell).replace(".", "").strip("0") for row in rows for cell in row if isinstance(cell, float)]
+    return sum(max(len(digits) - 1, 0) for digits in volumes) <= _FEW_DIGITS
 
 
 def _copy_cell(folder: Folder, patient: str, cell: object, number: int, days: dt.timedelta) -> object:

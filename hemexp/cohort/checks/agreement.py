@@ -20,6 +20,7 @@ from hemexp.types import Array
 _FEWEST = 10  # scans with both sides; below it, ranks say little
 _FEWEST_FOR_RANKS = 30  # enough where no single scan breaks a relation
 _MOST_RANKED = 5000  # scans: more do not make a rank correlation clearer, only slower
+_MOST = 0.5  # a larger share of scans that break a relation is another definition of a column
 _FEW_BROKEN = 0.05  # a smaller share of scans that break a relation are single scans
 _PUBLISHED_MEDIAN = (1.5, 4.0)  # of this ratio; 2.0 for hematomas and 2.7 for edema
 _POSSIBLE_MEDIAN = (0.3, 12.0)  # both are volumes of one tissue in mm3
@@ -236,10 +237,32 @@ def _find_cause(scans: pd.DataFrame, tissue: _Tissue, relation: Relation, culpri
     return "the column was probably pasted one row off, sorted alone or exchanged with another one"
 
 
+def _warn_definitions(tissue: _Tissue, broken: Array, counts: Array, findings: RecordFindings) -> Array:
+    """Warn once of columns that break a relation in most scans, and return these relations."""
+    often = (broken.sum(axis=1) > _MOST * counts) & (counts >= _FEWEST)
+    left_over = often.copy()
+    while left_over.any():
+        (culprit,) = _blame(tissue.relations, left_over[:, None], ~often[:, None])
+        own = [number for number in np.flatnonzero(left_over).tolist() if culprit in tissue.relations[number].names]
+        rows = np.flatnonzero(broken[own].any(axis=0))
+        rules = "; ".join(tissue.describe(tissue.relations[number]) for number in own)
+        others = dict.fromkeys(each for number in own for each in tissue.relations[number].names if each != culprit)
+        message = (
+            f"{tissue.full(culprit)} does not fit {', '.join(map(tissue.full, others))} in {len(rows)} of "
+            f"{counts[own].max()} scans; rule: {rules}; used unchanged: one of these columns has another unit or "
+            "definition, such as pyradiomics' voxelArrayShift or an excess kurtosis, or the values of another column"
+        )
+        findings.once("warning", "values_disagree", rows, tissue.full(culprit), message)
+        left_over[own] = False
+    return np.asarray(often)
+
+
 def _check_scans(tissue: _Tissue, broken: Array, findings: RecordFindings) -> None:
     """Warn of the single scans that break relations, each at the column that is most likely wrong."""
+    known = np.array([np.isfinite(left) for left, _ in tissue.sides])
+    broken = broken & ~_warn_definitions(tissue, broken, known.sum(axis=1), findings)[:, None]
     rows = np.flatnonzero(broken.any(axis=0))
-    known = np.array([np.isfinite(left[rows]) for left, _ in tissue.sides])
+    known = known[:, rows]
     culprits = np.array(_blame(tissue.relations, broken[:, rows], known)) if len(rows) else np.array([])
     for culprit in dict.fromkeys(culprits):
         name, values = tissue.full(culprit), tissue.columns[culprit]

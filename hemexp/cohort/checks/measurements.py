@@ -48,12 +48,12 @@ class Measurements:
 
 
 def list_measured(scans: pd.DataFrame) -> list[str]:
-    """Return the columns that hold measurements: not ages, codes or shares, which many patients have in common.
+    """Return the columns that hold measurements: not codes or shares, which many patients have in common.
 
     Columns that hemexp does not know come last.
     """
     known = c.known_columns()
-    ignored = {"age", *c.RATIOS["HM"], *c.RATIOS["ED"]}
+    ignored = {*c.RATIOS["HM"], *c.RATIOS["ED"]}
     volumes = [name for name, column in known.items() if column.kind == "volume"]
     others = [name for name, column in known.items() if column.kind == "number" and name not in ignored]
     others.sort(key=lambda name: known[name].role == "imaging")

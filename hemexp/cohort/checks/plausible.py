@@ -5,12 +5,13 @@ import pandas as pd
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.findings import RecordFindings
-from hemexp.types import Array
 
 _FEWEST = 10  # patients or scans; below it, a share or a median says little
 _MOST = 0.5  # a larger share is most of the cohort
 _NEARLY_ALL = 0.9
 _WINDOW = 48.0  # hours: the usual window of an expansion
+_TIMES_LATER = 5.0  # than 19 of 20 other scans: 4.6 in the published scans
+_LATE = 21 * 24.0  # hours
 _SOON = 1.0  # hours: the median of the second scans is later
 _DATE_DIGITS = 8
 _DAY = pd.Timedelta(days=1)
@@ -22,20 +23,21 @@ _FEWEST_IN_TERRITORIES = 100  # scans: enough to compare hematoma and edema in o
 _LEAST_RANK = 0.15  # of these two: 0.4 to 0.8 in the published scans, 0 a row off, negative where sides are exchanged
 
 
-def check_cohort(
-    scans: pd.DataFrame, firsts: pd.DataFrame, patient: Array, findings: RecordFindings, is_published: bool
-) -> None:
+def check_cohort(scans: pd.DataFrame, firsts: pd.DataFrame, findings: RecordFindings, is_published: bool) -> None:
     """Check medians, the times of later scans, the dates in serials, and territories.
 
     Args:
         scans: a row a scan, the scans of a patient in order.
         firsts: the first scans.
-        patient: (n,) number of the patient of each scan.
         findings: receives the findings.
         is_published: whether the tables have the published layout.
     """
     _check_medians(firsts, findings)
-    _check_follow_up(scans, patient, findings)
+    _check_follow_up(scans, findings)
+    for name in ("hours_from_first_scan", "hours_from_onset"):
+        _check_outliers(
+            scans.loc[(scans["scan_index"] > 0) == (name == "hours_from_first_scan"), name], scans, findings
+        )
     _check_serial_dates(scans, findings, is_published)
     for tissue, volume in zip(("HM", "ED"), c.VOLUMES, strict=True):
         names = [name for name in c.RATIOS[tissue] if name in scans]
@@ -61,7 +63,7 @@ def _check_medians(firsts: pd.DataFrame, findings: RecordFindings) -> None:
         findings.warn("unusual_median", int(values.index[0]), column.name, message, f"{median:.3g}")
 
 
-def _check_follow_up(scans: pd.DataFrame, patient: Array, findings: RecordFindings) -> None:
+def _check_follow_up(scans: pd.DataFrame, findings: RecordFindings) -> None:
     """Warn of a cohort whose second scans are very early or mostly after the window of the labels."""
     hours = scans["hours_from_first_scan"]
     second = scans.index[(scans["scan_index"] == 1) & (hours > 0)]
@@ -79,6 +81,25 @@ def _check_follow_up(scans: pd.DataFrame, patient: Array, findings: RecordFindin
             f"a label within {_WINDOW:g} hours is negative or unknown for them; {unit}"
         )
         findings.once("warning", "follow_up_late", second[late], name, message, f"{median:.3g}")
+
+
+def _check_outliers(hours: pd.Series, scans: pd.DataFrame, findings: RecordFindings) -> None:
+    """Warn of single scans that are far later than the others: another month or year was typed."""
+    known = hours.dropna()
+    if len(known) < _FEWEST:
+        return
+    usual = max(float(known.quantile(0.95, interpolation="lower")), 0.0)
+    late = known.index[(known > _TIMES_LATER * usual) & (known > _LATE)]
+    what, start = ("first scan", "onset") if hours.name == "hours_from_onset" else ("scan", "the first scan")
+    name = "scan_time" if scans["scan_time"].notna().any() else str(hours.name)
+
+    def message(row: int) -> str:
+        return (
+            f"the {what} is {known[row] / 24:.0f} days after {start}; 19 of 20 of these scans are within "
+            f"{usual / 24:.2g} days; used unchanged: check month and year of both times"
+        )
+
+    findings.each("warning", "far_later", late, name, message, lambda row: f"{known[row]:.0f}")
 
 
 def _check_serial_dates(scans: pd.DataFrame, findings: RecordFindings, is_published: bool) -> None:
@@ -140,7 +161,8 @@ def _check_shares(scans: pd.DataFrame, names: list[str], volume: str, findings: 
     findings.each("error" if is_error else "warning", "ratio_sum_large", above, names[0], too_large, sums.round(4).get)
     if volume in scans:
         volumes = scans[volume]
-        rows = scans.index[((volumes == 0) & (sums > 0)) | ((volumes > 0) & (sums == 0))]
+        is_rounded = bool((volumes.dropna() % 1000 == 0).all())  # to whole mL: 0.4 mL is 0
+        rows = scans.index[((volumes == 0) & (sums > 0) & (not is_rounded)) | ((volumes > 0) & (sums == 0))]
 
         def contradicts(row: int) -> str:
             return (

@@ -160,7 +160,9 @@ class _Comparison:
     def __init__(self, explained: dict[str, float], ours: Measurements, theirs: Measurements, within: bool) -> None:
         self.names, self.ours, self.theirs, self.within = list(explained), ours, theirs, within
         self.first, self.later = weigh(theirs, explained)
-        self.counts_against = np.array([name not in TIMES and name in c.known_columns() for name in explained])
+        self.counts_against = np.array(
+            [name in c.known_columns() and name not in {*TIMES, "age"} for name in explained]
+        )
         num_ours, num_theirs = (int(each.patient.max(initial=-1)) + 1 for each in (ours, theirs))
         num_pairs = num_ours * (num_ours - 1) / 2 if within else num_ours * num_theirs
         self.needed = np.log10(max(1.0, num_pairs)) + _MARGIN
@@ -182,9 +184,10 @@ class _Comparison:
         )  # fmt: skip
         if self.within:
             table = table[table["a"] < table["b"]]
-        table = table.sort_values(["a", "b", "i", "j"], kind="stable")
+        table = table.sort_values("first", ascending=False, kind="stable")  # the best mate of each scan
         table = table[~table.duplicated(["a", "b", "i"])]
         table = table[~table.duplicated(["a", "b", "j"])]
+        table = table.sort_values(["a", "b", "i"], kind="stable")
         by_patients = table.groupby(["a", "b"], sort=False)
         table = table[table["j"] >= by_patients["j"].cummax()]  # in the same order
         by_patients = table.groupby(["a", "b"], sort=False)

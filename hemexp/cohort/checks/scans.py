@@ -52,13 +52,15 @@ def check_scans(
     _check_pressure(firsts, record_findings)
     check_volumes(scans, firsts, patient, record_findings, is_published)
     check_agreement(scans, record_findings, is_published)
-    check_cohort(scans, firsts, patient, record_findings, is_published)
+    check_cohort(scans, firsts, record_findings, is_published)
     findings.stop_on_errors()
     warn_gaps(scans, firsts, record_findings)
     _warn_unusual(firsts, record_findings)
 
 
-def _number(value: Any) -> str:
+def _show(value: Any, kind: str) -> str:
+    if kind == "volume":
+        return f"{value / 1000:.6g} mL ({value:g} in 10^-3 mL)"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -75,7 +77,7 @@ def _get_rule(column: c.Column) -> tuple[str, Callable[[pd.Series], pd.Series]] 
         return f"at least {low:g}", lambda x: x >= low
     words = f"{low:g} to {high:g}{f' {column.unit}' if column.unit else ''}"
     if column.kind == "volume":
-        words = f"given, {low / 1000:g} to {high / 1000:g} mL (in 10^-3 mL)"
+        words = f"a volume from {low / 1000:g} to {high / 1000:g} mL"
     return words, lambda x: x.between(low, high)
 
 
@@ -85,17 +87,18 @@ def _check_values(scans: pd.DataFrame, firsts: pd.DataFrame, findings: RecordFin
         rule, table = _get_rule(column), firsts if column.of == "patient" else scans
         if rule:
             values = table[column.name]
-            _report_values(table.index[values.notna() & ~rule[1](values)], values, rule[0], findings)
+            wrong = table.index[values.notna() & ~rule[1](values)]
+            _report_values(wrong, values, column.kind, rule[0], findings)
 
 
-def _report_values(rows: pd.Index, values: pd.Series, rule: str, findings: RecordFindings) -> None:
+def _report_values(rows: pd.Index, values: pd.Series, kind: str, rule: str, findings: RecordFindings) -> None:
     name = str(values.name)
 
     def message(i: int) -> str:
-        state = "empty, or its formula failed" if pd.isna(values[i]) else _number(values[i])
+        state = "empty, or its formula failed" if pd.isna(values[i]) else _show(values[i], kind)
         return f"{name} is {state}; rule: {rule}; correct the cell"
 
-    findings.each("error", "out_of_range", rows, name, message, lambda i: _number(values[i]))
+    findings.each("error", "out_of_range", rows, name, message, lambda i: _show(values[i], ""))
 
 
 def _check_volumes(scans: pd.DataFrame, needs_volumes: bool, findings: RecordFindings) -> None:
@@ -106,7 +109,7 @@ def _check_volumes(scans: pd.DataFrame, needs_volumes: bool, findings: RecordFin
     missing = volumes.isna()
     if needs_volumes and missing.mean() < _MOST_MISSING_VOLUMES:
         rule = _get_rule(c.known_columns()["HM_volume"])
-        _report_values(scans.index[missing], volumes, rule[0] if rule else "", findings)
+        _report_values(scans.index[missing], volumes, "volume", rule[0] if rule else "", findings)
     elif missing.any() and not missing.all():
         message = f"HM_volume is empty in {missing.sum()} of {len(scans)} scans; their growth is unknown"
         findings.once("warning", "volume_missing", scans.index[missing], "HM_volume", message)

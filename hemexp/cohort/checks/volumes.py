@@ -9,17 +9,22 @@ from hemexp.types import Array
 
 _FEWEST = 10  # patients or scans; below it, a unit is doubtful but not wrong
 _FEWEST_STEPS = 5  # volumes with the one before: enough to see a factor of 1000
-_FEWEST_RANKED = 30  # volumes with the one before: enough to compare ranks
+_FEWEST_RANKED = 15  # volumes with the one before: enough to compare ranks
+_FEWEST_SURE = 30  # enough for an error
 _LEAST_MEDIAN = 500.0  # 10^-3 mL: a smaller median of first hematomas is in mL
 _LEAST_FIRST = 200.0  # 10^-3 mL: a smaller hematoma is hardly seen on a first scan; the smallest published one has 1300
 _MANY_SMALL = 0.2  # a larger share of such first scans is a part of the table in another unit
 _THOUSAND = (300.0, 3000.0)  # a ratio of volumes that shows a factor of 1000
-_USUAL_STEP = (0.02, 50.0)  # the median of volume / volume before: 0.4 to 1.4 in the published scans
-_JUMP = 200.0  # times the volume before: at most 54 in the published scans
+_USUAL_STEP = (0.1, 5.0)  # the median of volume / volume before: 0.4 to 1.4 in the published scans
+_LATE_STEP = 0.02  # the same after days, when little may be left
+_JUMPS = {"HM_volume": 6.0}  # times the volume before: 2 of 350 published scans exceed it; edema grows more
+_JUMP = 10.0
+_LARGE = 5000.0  # 10^-3 mL: a smaller volume may grow more
+_ANY_JUMP = 200.0  # of any volume
 _SUDDEN_HOURS = 72.0  # a smaller share is left after days, never within so few hours
 _LEAST_RANK = 0.3  # correlation of a patient's volumes: 0.8 to 0.9 in the published scans, 0 a row off
 _UNIT = "rule: volumes are in 10^-3 mL"
-_ADVICE = "if these are mL, write unit: mL for the column in mapping.yaml, or multiply them by 1000"
+_ADVICE = "if the cells hold mL, multiply them by 1000, or state the unit in the mapping.yaml of your own table"
 
 
 def check_volumes(
@@ -43,10 +48,9 @@ def check_volumes(
         wrong = scans["scan_index"].isin(_check_steps(scans, before, column.name, findings))
         alone = scans[column.name].mask(wrong | _has_shape(scans, column.name))
         if column.name == "HM_volume":
-            _check_first_volumes(alone[firsts.index], findings)
-        _check_jumps(alone, scans["hours_from_first_scan"], patient, findings)
-        if column.name in c.VOLUMES:
-            _check_ranks(scans, before, column.name, findings, is_published)
+            alone = alone.drop(_check_first_volumes(alone[firsts.index], findings)).reindex(scans.index)
+        if column.name not in c.VOLUMES or _check_ranks(scans, before, column.name, findings, is_published):
+            _check_jumps(alone, scans["hours_from_first_scan"], patient, findings)
 
 
 def _check_unit(scans: pd.DataFrame, firsts: pd.DataFrame, name: str, findings: RecordFindings) -> bool:
@@ -80,8 +84,8 @@ def _has_shape(scans: pd.DataFrame, name: str) -> pd.Series:
     return voxels.notna() | scans[names].isna().all(axis=1)
 
 
-def _check_first_volumes(volumes: pd.Series, findings: RecordFindings) -> None:
-    """Check for single first scans, or a part of them, in another unit."""
+def _check_first_volumes(volumes: pd.Series, findings: RecordFindings) -> pd.Index:
+    """Check for single first scans, or a part of them, in another unit; return them."""
     small = volumes.index[(volumes > 0) & (volumes < _LEAST_FIRST)]
     is_error = len(small) >= _FEWEST and len(small) > _MANY_SMALL * volumes.notna().sum()
 
@@ -90,6 +94,7 @@ def _check_first_volumes(volumes: pd.Series, findings: RecordFindings) -> None:
         return f"HM_volume of the first scan is {volume:g}, which is {volume / 1000:g} mL; {_UNIT}; {_ADVICE}"
 
     findings.each("error" if is_error else "warning", "volume_unit", small, "HM_volume", message, volumes.get)
+    return small
 
 
 def _check_steps(scans: pd.DataFrame, before: pd.Series, name: str, findings: RecordFindings) -> list[int]:
@@ -98,12 +103,13 @@ def _check_steps(scans: pd.DataFrame, before: pd.Series, name: str, findings: Re
     step = (values / before).where((values > 0) & (before > 0))
     steps = step.groupby(numbers).agg(["median", "count"])
     low, high = _USUAL_STEP
-    outside = ~steps["median"].between(low, high) & (steps["count"] >= _FEWEST_STEPS)
+    is_late = hours.groupby(numbers).median().reindex(steps.index) > _SUDDEN_HOURS
+    outside = (steps["median"] > high) | (steps["median"] < is_late.map({True: _LATE_STEP, False: low}))
+    outside &= steps["count"] >= _FEWEST_STEPS
     found = dict(zip(steps.index[outside].tolist(), steps["median"][outside].tolist(), strict=True))
     for number, median in found.items():
         factor = max(median, 1 / median)
-        late = hours[(numbers == number) & step.notna()].median() > _SUDDEN_HOURS
-        is_error = _THOUSAND[0] <= factor <= _THOUSAND[1] and not (late and median < 1)  # little is left after days
+        is_error = _THOUSAND[0] <= factor <= _THOUSAND[1] and not (is_late[number] and median < 1)
         message = (
             f"{name} of the scans with number {number + 1} is {median:.3g} times the one before in the median; {_UNIT} "
             f"in all scans; {_ADVICE}"
@@ -114,38 +120,40 @@ def _check_steps(scans: pd.DataFrame, before: pd.Series, name: str, findings: Re
 
 
 def _check_jumps(values: pd.Series, hours: pd.Series, patient: Array, findings: RecordFindings) -> None:
-    """Warn of single scans that differ from the scan before by a factor that only another unit explains."""
+    """Warn of single scans that differ from the scan before by a factor that is rare in patients."""
     name = str(values.name)
     before, gap = values.groupby(patient).shift(), hours - hours.groupby(patient).shift()
-    up = (before > 0) & (values > _JUMP * before)
-    down = (values > 0) & (values * _JUMP < before) & (gap <= _SUDDEN_HOURS)
+    larger, smaller = np.maximum(values, before), np.minimum(values, before)
+    jump = np.where(larger > _LARGE, _JUMPS.get(name, _JUMP), _ANY_JUMP)
+    found = (smaller > 0) & (larger > jump * smaller) & ((values > before) | (gap <= _SUDDEN_HOURS))
 
     def message(row: int) -> str:
         return (
-            f"{name} is {values[row]:g}, and {before[row]:g} in the scan before; {_UNIT} in all scans; used unchanged: "
-            "check both cells"
+            f"{name} is {values[row] / 1000:g} mL, and {before[row] / 1000:g} mL in the scan before; rule: rarely so "
+            "different; used unchanged: check the decimal point and the unit of both cells"
         )
 
-    findings.each("warning", "volume_unit", np.flatnonzero(up | down), name, message, values.get)
+    findings.each("warning", "volume_jump", np.flatnonzero(found), name, message, values.get)
 
 
 def _check_ranks(
     scans: pd.DataFrame, before: pd.Series, name: str, findings: RecordFindings, is_published: bool
-) -> None:
-    """Check that the volumes of the second scans belong to the patients of the first scans."""
+) -> bool:
+    """Return whether the volumes of the second scans belong to the patients of the first scans; report if not."""
     second = scans["scan_index"] == 1
     pairs = pd.DataFrame({"values": scans[name], "before": before})[second].dropna()
     hours = scans.loc[second, "hours_from_first_scan"].median()
-    if len(pairs) < _FEWEST_RANKED or pairs.nunique().min() < _FEWEST_RANKED // 2:
-        return
+    if len(pairs) < _FEWEST_RANKED or pairs.nunique().min() < len(pairs) // 3:
+        return True
     rank = float(pairs.rank().corr().to_numpy()[0, 1])
     if rank >= _LEAST_RANK:
-        return
+        return True
     message = (
         f"{name} of the second scans does not belong to the same patients as that of the first scans: the rank "
         f"correlation is {rank:.2f}, usually above 0.7; rule: large hematomas are large in the next scan, too; the "
         "column was probably pasted one row off or sorted alone; compare it with its source"
     )
-    is_error = is_published and hours <= _SUDDEN_HOURS
+    is_error = is_published and hours <= _SUDDEN_HOURS and len(pairs) >= _FEWEST_SURE
     first = int(pairs.index[0])
     (findings.error if is_error else findings.warn)("volumes_disagree", first, name, message, f"{rank:.2f}")
+    return False

@@ -144,7 +144,7 @@ class _Assembly:
 
     def locate(self, row: int, name: str) -> Cell:
         """Return the cell of a scan and a column."""
-        if name not in self.source and name.startswith("hours_"):
+        if name not in self.source and name.startswith(("hours_", "onset_to_")):
             name = "hours_from_onset" if "hours_from_onset" in self.source else "scan_time"
         records, part, rows = self.source.get(name, self.source[""])
         if rows[row] < 0:  # the table has no such scan: its serial in the base is where to start looking
@@ -190,7 +190,10 @@ class _Assembly:
         places = " and ".join(str(each.sheet.place) for each in self.base)
         of_table = pd.Series(doubled.to_numpy()).groupby(part).mean()  # the share of each table that is in another one
         if len(keys) > 1 and of_table.max() > _MOST_EQUAL:
-            message = f"the same scans are in {places}; rule: every scan once; remove one table, or mark it unused"
+            message = (
+                f"the same scans are in {places}; rule: every scan once; remove one table, or write means: unused in "
+                "mapping.yaml for the columns of one that repeat the scans (volumes, times, serials)"
+            )
             self.findings.fail("doubled_table", self.base[0].sheet.place, message)
         shared = pd.Series(part).groupby(self.scans["patient_id"].to_numpy()).nunique()
         ids = list(map(str, shared[shared > 1].index))

@@ -180,7 +180,10 @@ def _warn_unknown(sheet: Sheet, table: TableMapping, findings: Findings) -> None
         names = [repr(sheet.header[position][:_MOST_LETTERS]) for position in unused]
         one = f"column {names[0]} is" if len(names) == 1 else f"{len(names)} columns are"
         listed = "" if len(names) == 1 else f": {_list(names)}"
-        message = f"{one} not known, and used only if features.columns or label.column names it{listed}"
+        message = (
+            f"{one} not known, and not used{listed}; a name in features.columns or label.column uses it, or, in a "
+            "hospital's own table, means: input in mapping.yaml"
+        )
         findings.warn("unknown_column", sheet.header_cell(unused[0]), message)
 
 
