@@ -33,10 +33,11 @@ class Measurements:
         tolerance: half a unit of the last digit, and a little more: two roundings may have followed each other.
         patient: number of the patient of each scan, in the order of first scans.
         index: position of each scan among the patient's scans.
+        before: row of the patient's scan before; -1 for a first scan.
         change: since the scan before; NaN for a first scan.
 
     Shape:
-        values, digits, tolerance, change: (R, K) for R scans and K columns. patient, index: (R,).
+        values, digits, tolerance, change: (R, K) for R scans and K columns. patient, index, before: (R,).
     """
 
     values: Array
@@ -44,6 +45,7 @@ class Measurements:
     tolerance: Array
     patient: Array
     index: Array
+    before: Array
     change: Array
 
 
@@ -123,7 +125,7 @@ def measure(scans: pd.DataFrame, names: Collection[str]) -> Measurements:
     for position, name in enumerate(names):
         if name == SINCE:  # it is a change
             change[:, position] = values[:, position]
-    return Measurements(values, digits, tolerance, patient, index, change)
+    return Measurements(values, digits, tolerance, patient, index, before, change)
 
 
 def _count_digits(values: Array) -> tuple[Array, Array]:

@@ -174,7 +174,7 @@ class _Comparison:
         rows = np.unique(np.concatenate([np.empty((0, 2), dtype=np.int64), *found]), axis=0)
         if not len(rows):
             return
-        a, b = rows.T
+        a, b = self._add_earlier(rows).T
         first, later, agree = self._score(a, b)
         table = pd.DataFrame(
             {
@@ -204,6 +204,14 @@ class _Comparison:
         for row, size, evidence in zip(starts[enough].itertuples(), sizes[enough], total[enough], strict=True):
             columns = [name for name, equal in zip(self.names, agree[row.pair], strict=True) if equal]
             yield int(row.a), int(row.b), (int(a[row.pair]), int(b[row.pair])), columns, int(size), float(evidence)
+
+    def _add_earlier(self, rows: Array) -> Array:
+        """Return pairs of scans together with the pairs of scans before them that are equal, too."""
+        found = [rows]
+        while len(found[-1]):
+            earlier = np.column_stack([self.ours.before[found[-1][:, 0]], self.theirs.before[found[-1][:, 1]]])
+            found.append(self._keep_alike(*earlier[(earlier >= 0).all(axis=1)].T))
+        return np.unique(np.concatenate(found), axis=0)
 
     def _flipped(self) -> "_Comparison":
         other = object.__new__(_Comparison)

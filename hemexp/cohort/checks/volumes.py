@@ -125,7 +125,8 @@ def _check_jumps(values: pd.Series, hours: pd.Series, patient: Array, findings: 
     before, gap = values.groupby(patient).shift(), hours - hours.groupby(patient).shift()
     larger, smaller = np.maximum(values, before), np.minimum(values, before)
     jump = np.where(larger > _LARGE, _JUMPS.get(name, _JUMP), _ANY_JUMP)
-    found = (smaller > 0) & (larger > jump * smaller) & ((values > before) | (gap <= _SUDDEN_HOURS))
+    found = (larger > jump * smaller) & (((values > before) & (smaller > 0)) | (gap <= _SUDDEN_HOURS))
+    found &= (smaller > 0) | (larger > _LARGE)
 
     def message(row: int) -> str:
         return (
