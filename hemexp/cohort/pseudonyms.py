@@ -39,12 +39,14 @@ _AFTER = re.compile(r"'s\b")
 _ISO = r"(?P<iso>(?:19|20)\d\d-\d\d?-\d\d?)"
 _OTHER_DATE = (
     r"(?:19|20)\d\d\s*[-/.年년]\s*\d\d?\s*[-/.月월]\s*\d\d?[日일]?|\d\d?\s*[-/.]\s*\d\d?\s*[-/.]\s*(?:\d{4}|\d{2})"
-    r"|\d\d?[-. ]*[A-Za-z]{3,9}[-. ,]*(?:19|20)\d\d"
+    r"|\d\d?[-. ]*[A-Za-z]{3,9}[-. ,]*(?:19|20)\d\d|(?:19|20)\d\d[-/.]\d\d?|\d\d?[-/.](?:19|20)\d\d"
 )
 _DATES = re.compile(rf"(?<![A-Z\d.-])(?:{_ISO}(?!\d)|{_OTHER_DATE})(?!\d)")
 _LONG_NUMBER = re.compile(r"(?<![\w.-])(?:\d{8,}|\d(?:\.\d+)?e\+1\d)(?:\.0+)?(?!\w)")  # may be a serial or a date
 _EXCEL_DATE = re.compile(r"(?<![\w.-])[2-6]\d{4}(?:\.\d+)?(?!\w)")  # a date as Excel counts days: 1954 to 2091
 _WORD = re.compile(r"\w+")
+_DATE_NAMES = "|".join(name for name, column in known_columns().items() if column.kind in _DATE_KINDS)
+_UNREAD_DATE = re.compile(rf"\b((?:{_DATE_NAMES}) is) .+(?=; rule: )")
 
 
 class Pseudonyms:
@@ -146,16 +148,19 @@ class Pseudonyms:
 
     def replace_findings(self, findings: Findings) -> None:
         """Replace ids, serials and dates in findings."""
-        findings.rows = [
-            replace(
-                finding,
-                patient_id=self.patient(finding.patient_id),
-                value=self.scrub(finding.value, finding.patient_id),
-                message=self.scrub(finding.message, finding.patient_id),
-                sheet=self.scrub(finding.sheet),
-            )
-            for finding in findings.rows
-        ]
+        rows = []
+        for finding in findings.rows:
+            unread = _UNREAD_DATE.search(finding.message)  # a part of a date, in any form
+            value = HIDDEN if unread else self.scrub(finding.value, finding.patient_id)
+            message = finding.message
+            if unread:
+                start = self.scrub(message[: unread.end(1)], finding.patient_id)
+                message = f"{start} {HIDDEN}{message[unread.end() :]}"
+            else:
+                message = self.scrub(message, finding.patient_id)
+            patient, sheet = self.patient(finding.patient_id), self.scrub(finding.sheet)
+            rows.append(replace(finding, patient_id=patient, value=value, message=message, sheet=sheet))
+        findings.rows = rows
 
     def replace_mapping(self, mapping: ColumnsMapping) -> ColumnsMapping:
         """Return a mapping without the original ids, serials and dates among its examples."""

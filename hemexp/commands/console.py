@@ -67,7 +67,8 @@ def print_prediction_summary(result: PredictionResult, directory: Path) -> None:
         print("\n".join([text, *gaps, *_caveat_notes(result), files, f"Verdict: {result.verdict}"]))
         return
     own_only = "own_test_part" in result.caveats
-    who = "the run's own test part" if own_only else "new patients"
+    unsure = result.verdict.startswith(results.INCOMPLETE)
+    who = "the run's own test part" if own_only else "perhaps of the run, too" if unsure else "new patients"
     if own_only:
         print(results.CAVEATS["own_test_part"])
     print(f"{_conclusion_text(result.conclusion, None)} (in the run that trained the model)")
@@ -119,7 +120,7 @@ def _print_scores(
             table.add_row("  ranking at random", *(num(chance.get(stage), 3) for stage in stages))
     verdict = f"Verdict: {result.verdict}"
     if result.verdict == results.NO_LEAKAGE:
-        verdict = "No leakage found: the test patients did not influence the training. The conclusion is above."
+        verdict = "No leakage found: the test patients did not influence the training."
     elif leak := results.describe_leak(result.verdict):
         verdict = f"{verdict}: {leak}"
     print_table(table, [*map(wording, notes), verdict])
@@ -147,7 +148,9 @@ def _print_models(
 
 def _new_table(verdict: str, title: str, columns: Sequence[str]) -> Table:
     """Return a table with a first column of names; a verdict of leakage or of an incomplete run is in the title."""
-    title = title if verdict == results.NO_LEAKAGE else f"{verdict}: {title}"
+    kind = verdict.partition(":")[0]
+    mark = verdict if kind == results.LEAKAGE else kind  # the reason is long; the last line gives it
+    title = title if verdict == results.NO_LEAKAGE else f"{mark}: {title}"
     table = Table("", title=title, title_justify="left", title_style="bold", header_style="dim")
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
@@ -176,10 +179,10 @@ def _conclusion_text(conclusion: str, claim: results.Claim | None) -> str:
 def _gap_notes(result: PredictionResult) -> list[str]:
     """Return a line on the inputs of the model without a value in all or in some of the patients."""
     absent = [name for name, number in result.missing_inputs.items() if number == result.num_patients]
-    parts = [f"missing in all patients: {list_columns(absent)}"] if absent else []
+    parts = [f"in all patients {list_columns(absent)}"] if absent else []
     if others := len(result.missing_inputs) - len(absent):
-        parts.append(f"missing in some patients: {plural(others, 'input')} (missing_inputs in result.json)")
-    notes = [f"inputs of the model without a value, filled as gaps: {'; '.join(parts)}"] if parts else []
+        parts.append(f"in some patients {plural(others, 'input')} (missing_inputs in result.json)")
+    notes = [f"inputs that are empty and were filled: {'; '.join(parts)}"] if parts else []
     if result.unknown_levels:
         levels = [f"{level} ({plural(number, 'patient')})" for level, number in result.unknown_levels.items()]
         notes.append(f"texts that the training part did not have: {list_columns(levels)}; treated as none of its texts")

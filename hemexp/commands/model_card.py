@@ -25,6 +25,7 @@ from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_bytes
 from hemexp.models.predictor import Predictor, read_predictor
 
+_PARTLY = "they are recognized by measurements alone, and some may be scored too"
 _LOGARITHMS = {"log_volume": "ln mL", "log_hours": "ln hours"}
 
 
@@ -43,7 +44,7 @@ class TrainedModel:
     result: RunResult | None
 
     def explain_unrecognized(self, pseudonym_key: str | None) -> str:
-        """Return why the run's own patients cannot be recognized by their names; empty where they can.
+        """Return why the run's own patients cannot be recognized by their ids and serials; empty where they can.
 
         Args:
             pseudonym_key: check value of the key by which the patients of the cohort are named.
@@ -53,10 +54,10 @@ class TrainedModel:
         if self.result.pseudonym_key == pseudonym_key:
             return ""
         if pseudonym_key is None:
-            return "the run's patients have pseudonyms; without privacy.pseudonymize they may be scored too"
+            return f"the run's patients have pseudonyms; without privacy.pseudonymize {_PARTLY}"
         if self.result.pseudonym_key is None:
-            return "the run's patients have no pseudonyms; with privacy.pseudonymize they may be scored too"
-        return "the run's patients have pseudonyms of another key file; they may be scored too"
+            return f"the run's patients have no pseudonyms; with privacy.pseudonymize {_PARTLY}"
+        return f"the run's patients have pseudonyms of another key file; {_PARTLY}"
 
 
 def write_model_folder(run: RunDirectory, result: RunResult, columns: Collection[str]) -> None:

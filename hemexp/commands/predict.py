@@ -75,7 +75,10 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     else:
         log.info("the cohort does not hold the outcome (%s): no scores", label.describe())
     raw = input_table(cohort.patients, predictor.features).to_numpy()
+    other_names = model.explain_unrecognized(get_check_value(cfg.privacy.pseudonymize))
     own, unrecognized = _recognize(cfg.recognize, run.path, cohort.scans)
+    if other_names:
+        own["run_patient"] = ""  # an id beside its pseudonym would give the patient away
     predictions = pd.DataFrame(
         {
             "patient_id": labels["patient_id"],
@@ -108,7 +111,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     comparison, brain_missing_items = _compare_with_brain(
         cohort.patients.iloc[test.index], outcomes, risks, predictor.model["name"]
     )
-    unrecognized = model.explain_unrecognized(get_check_value(cfg.privacy.pseudonymize)) or unrecognized
+    unrecognized = other_names or unrecognized
     if unrecognized:
         log.warning("warning: %s", unrecognized)
     is_leaky = trained.verdict.startswith(LEAKAGE)  # says more than INCOMPLETE
@@ -158,7 +161,12 @@ def _recognize(by: str, run: Path, scans: pd.DataFrame) -> tuple[pd.DataFrame, s
     ids = scans.loc[scans["scan_index"] == 0, "patient_id"].tolist()
     own = read_own_scans(run) if by != "off" else None
     if own is not None:
-        return recognize(scans, own, by == "measurements"), ""
+        by_all = recognize(scans, own)
+        by_ids = by_all if by == "measurements" else recognize(scans, own, by_measurements=False)
+        number = int(((by_all["role"] != "") & (by_ids["role"] == "")).sum())
+        who = "1 patient has" if number == 1 else f"{number} patients have"
+        reason = f"recognize=ids: {who} the measurements of patients of the run, and may be scored as new"
+        return by_ids, reason if number else ""
     roles = read_roles(run) if by != "off" else {}
     rows = [(roles[name], ID, name) if name in roles else ("", "", "") for name in ids]
     table = pd.DataFrame(rows, columns=["role", "recognized_by", "run_patient"])

@@ -117,7 +117,7 @@ def test_a_prediction_names_the_inputs_that_the_file_lacks(
     assert other.num_test == 0  # the file does not hold the outcome
     printed = capsys.readouterr().out
     assert (
-        "without a value, filled as gaps: missing in all patients: Score; missing in some patients: 1 input ("
+        "inputs that are empty and were filled: in all patients Score; in some patients 1 input ("
         in printed
     )
     assert other.unknown_levels.keys() == {"Centre=new"}

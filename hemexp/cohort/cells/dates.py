@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 
 _MONTHS = (
     "jan gen ene|feb fev fév|mar mär mrz|apr avr abr|may mai mag|jun juin giu|jul juil lug|aug aoû aou ago|sep set"
@@ -91,7 +91,9 @@ def read_clock(text: str) -> dt.timedelta | None:
     return dt.timedelta(hours=hour, minutes=minute, seconds=second) if is_time else None
 
 
-def may_begin_with_years(texts: Iterable[str]) -> bool:
+def may_begin_with_years(texts: Collection[str]) -> bool:
     """Return whether dates such as 31/05/04 may begin with the year: its two digits are then the fewer numbers."""
     matches = [match for text in texts if (match := DATE_IN_ORDER.match(text)) and len(match["year"]) == 2]
-    return bool(matches) and len({match["first"] for match in matches}) <= len({match["year"] for match in matches})
+    return 2 * len(matches) > len(texts) and len({match["first"] for match in matches}) <= len(
+        {match["year"] for match in matches}
+    )
