@@ -179,12 +179,18 @@ def read_unit(text: str) -> str:
     return UNIT_OF.get(re.sub(r"[\s.·*×]", "", clean(text)).replace("³", "3").replace("⁻", "-"), "")
 
 
+_FOREIGN_UNIT = re.compile(  # of another measurement, or one that is not converted
+    r"\s*(?:[munkp]?(?:g|mol|iu|u|eq) ?/ ?[dmu]?l|[cd]l|m?g|[cm]m[2²]|%|log ?(?:ml|cm3|mm3)|°? ?f|fahrenheit"
+    r"|months?|weeks?|monate|wochen|mois|semaines|meses|semanas|mesi|settimane|月|周)\s*"
+)
+
+
 def _split_unit(text: str) -> tuple[str, str]:
     """Return the text without its unit, and the unit; other texts in parentheses are removed too."""
     unit = ""
     for inner in re.findall(r"[(\[{]([^)\]}]*)[)\]}]", text):
         unit = unit or next((found for part in re.split(r"[,;，]", inner) if (found := read_unit(part))), "")
-        unit = unit or (inner.strip() if re.fullmatch(r"\s*[munkp]?(?:g|mol|iu|u|eq) ?/ ?[dmu]?l\s*", inner) else "")
+        unit = unit or (inner.strip() if _FOREIGN_UNIT.fullmatch(inner) else "")
     rest = re.sub(r"[(\[{][^)\]}]*[)\]}]", " ", text).strip()
     if not unit:
         for pattern in _UNIT_AT_END:

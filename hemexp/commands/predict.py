@@ -76,7 +76,8 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
         log.info("the cohort does not hold the outcome (%s): no scores", label.describe())
     raw = input_table(cohort.patients, predictor.features).to_numpy()
     other_names = model.explain_unrecognized(get_check_value(cfg.privacy.pseudonymize))
-    own, unrecognized = _recognize(cfg.recognize, run.path, cohort.scans)
+    digest = model.result.recognition_digest if model.result else None
+    own, unrecognized = _recognize(cfg.recognize, run.path, digest, cohort.scans)
     if other_names:
         own["run_patient"] = ""  # an id beside its pseudonym would give the patient away
     predictions = pd.DataFrame(
@@ -153,13 +154,13 @@ def _convert_caveats(trained: ModelCard) -> list[str]:
     return ["trained_on_synthetic" if caveat == "synthetic_cohort" else caveat for caveat in kept]
 
 
-def _recognize(by: str, run: Path, scans: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+def _recognize(by: str, run: Path, digest: str | None, scans: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Return the role of each patient in the run, as `recognize` does, and why patients may not be recognized.
 
     A run of an earlier version recognizes its patients by their ids alone.
     """
     ids = scans.loc[scans["scan_index"] == 0, "patient_id"].tolist()
-    own = read_own_scans(run) if by != "off" else None
+    own = read_own_scans(run, digest) if by != "off" else None
     if own is not None:
         by_all = recognize(scans, own)
         by_ids = by_all if by == "measurements" else recognize(scans, own, by_measurements=False)

@@ -20,6 +20,7 @@ from hemexp.commands.run_metadata import log_start, start_result, write_cohort
 from hemexp.config import GrowthLabelConfig, LabelConfig, NetConfig, TrainConfig
 from hemexp.config.compose import label_definitions
 from hemexp.data.datamodule import ExpansionDataModule
+from hemexp.data.recognition import digest_file
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, Pruned, UserError
 from hemexp.evaluation.comparison import conclude
 from hemexp.evaluation.cross_validation import ScoreCallback
@@ -120,6 +121,7 @@ def _train(
         else:
             save_predictor(predictor, run.last)
         result = replace(result, model_digest=compute_digest(predictor.content()))
+        result = replace(result, recognition_digest=digest_file(run.path))
         log_result(cfg, run.path, loggers, figures, result, swept)
         assert data.cohort is not None
         write_model_folder(run, result, data.cohort.scans.columns)

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from hemexp.config.compose import list_keys_of_type
+from hemexp.config.compose import label_definitions, list_keys_of_type
 from hemexp.config.keys import check_keys
 from hemexp.errors import UserError
 
@@ -61,6 +62,7 @@ def check_hydra(config: DictConfig) -> None:
     if not str(hydra.sweep.dir or "").strip():
         raise UserError("hydra.sweep.dir=: must not be empty; give hydra.sweep.dir=DIR, or leave the key out")
     _check_switches(hydra.overrides.task)
+    _check_label_name(config)
     typed = [text.lstrip("+~") for text in (*hydra.overrides.task, *hydra.overrides.hydra)]
     if hydra.mode == RunMode.MULTIRUN:
         _check_sweep(config, typed)
@@ -76,9 +78,21 @@ def _check_switches(overrides: Iterable[str]) -> None:
     for text in overrides:
         name, _, value = text.lstrip("+").partition("=")
         if name in switches and any(
-            re.fullmatch(r"\s*[+-]?[\d_]{2,}|[+-]?[2-9]|-1", part) for part in value.split(",")
+            re.fullmatch(r"\s*[+-]?[\d_]{2,}|[+-]?[2-9]|-1", part.strip("\"'")) for part in value.split(",")
         ):
             raise UserError(f"{text}: must be true or false")
+
+
+def _check_label_name(config: DictConfig) -> None:
+    """Refuse the name of one definition for another one: ``label.name=`` changes the name only."""
+    definitions = label_definitions()
+    for text in config.hydra.overrides.task:
+        name, _, value = text.lstrip("+").partition("=")
+        for part in value.split(",") if name == "label.name" else ():
+            definition = definitions.get(part.strip(" \"'"))
+            is_same = definition is not None and asdict(definition) == OmegaConf.to_container(config.label)
+            if definition is not None and not is_same:
+                raise UserError(f"{text}: changes the name only; give label={value} for this definition of the outcome")
 
 
 def _check_sweep(config: DictConfig, typed: list[str]) -> None:

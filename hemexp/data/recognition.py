@@ -1,5 +1,7 @@
 """Recognize the patients of a run in another file, by scan serials or by measurements."""
 
+import hashlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,17 +32,29 @@ def build_own_scans(scans: pd.DataFrame, roles: Sequence[str]) -> pd.DataFrame:
     return pd.concat([scans["patient_id"], role.rename("role"), scans[names]], axis=1)
 
 
-def read_own_scans(run: Path) -> pd.DataFrame | None:
+def digest_file(run: Path) -> str:
+    """Return the SHA-256 of recognition.csv."""
+    return hashlib.sha256((run / RECOGNITION).read_bytes()).hexdigest()
+
+
+def read_own_scans(run: Path, digest: str | None = None) -> pd.DataFrame | None:
     """Return what `build_own_scans` gave when the run was trained; None where the run does not have the file.
 
+    Args:
+        run: directory of the run.
+        digest: SHA-256 of the file when it was written; None in runs of earlier versions.
+
     Raises:
-        UserError: the file is damaged.
+        UserError: the file is damaged, or is not the one of the run.
     """
     path = run / RECOGNITION
     if not path.is_file():
         return None
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        content = path.read_bytes()
+        if digest not in {None, hashlib.sha256(content).hexdigest()}:
+            raise UserError(f"{path}: was changed after hemexp wrote it; rule: the file of the run; restore it")
+        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
         table = table.assign(scan_time=pd.to_datetime(table[TIME].replace("", None), format="%Y-%m-%d %H:%M:%S"))
         names = [name for name in table if name not in {*_TEXTS, TIME}]
         table = table.assign(**{str(name): pd.to_numeric(table[name].replace("", None)) for name in names})
@@ -67,6 +81,10 @@ def read_roles(run: Path) -> dict[str, str]:
     """Return the role of each patient id from splits.json, for runs without recognition.csv; empty without the file."""
     path = run / "splits.json"
     parts = load_json(path) if path.is_file() else {}
+    if not all(part in PARTS and isinstance(names, list) for part, names in parts.items()):
+        raise UserError(
+            f"{path}: must hold lists of patients named {', '.join(PARTS)}; rule: a file as hemexp wrote it"
+        )
     return {str(name): "train" if part == "val" else part for part, names in parts.items() for name in names}
 
 

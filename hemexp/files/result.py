@@ -426,6 +426,7 @@ class RunResult(EvaluationBlocks):
     stopped_by: str | None = entry("stop_loss, patience, max_epochs, or fitted (no epochs)", default=None)
     config: dict[str, Any] = entry("the composed configuration")
     model_digest: str | None = entry("digest of checkpoints/best.ckpt, by which another model is noticed", default=None)
+    recognition_digest: str | None = entry("SHA-256 of recognition.csv, by which a change is noticed", default=None)
     pseudonym_key: str | None = entry(
         "check value of the key of privacy.pseudonymize, by which another key is noticed; null: no pseudonyms",
         default=None,

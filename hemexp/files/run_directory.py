@@ -30,7 +30,11 @@ class OutputDirectory:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._lock = FileLock(self.path.resolve() / ".lock", is_singleton=True)  # one for each process and path
+        try:
+            place = self.path.resolve()
+        except RuntimeError:  # before Python 3.13
+            raise UserError(f"output_dir={self.path}: is a symbolic link that leads to itself; remove it") from None
+        self._lock = FileLock(place / ".lock", is_singleton=True)  # one for each process and path
 
     def lock(self) -> None:
         """Keep other processes out until `release` or the end of this process.

@@ -102,7 +102,11 @@ def read_predictor(
     content = _get_content(state, path)
     _check_keys(content, path)
     _check_names(content["features"], path)
-    _check_numbers(content, path)
+    try:
+        _check_numbers(content, path)
+    except (RuntimeError, RecursionError, NotImplementedError, TypeError) as error:  # sparse tensors, circles
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path}: is damaged: holds something that is not a plain tensor: {reason}; {_RULE}") from None
     if check_settings is not None:
         check_settings(content)
     if check_settings is None or "booster" in content.get(

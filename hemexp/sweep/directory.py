@@ -5,6 +5,7 @@ A job directory belongs to a job if its configuration hash is equal. Unmatched d
 
 import csv
 import io
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -53,7 +54,7 @@ def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
     """Match existing job directories to jobs by configuration hash, and return the jobs that are not done.
 
     Directories of other configurations, and of cohorts with changed files, move to ``.stale/``. A matching directory
-    that is found there, or under another number, moves to its job. Nothing is deleted. After a kill at any moment, the
+    that is found there, or under another number, moves to its job. No complete file is deleted. After a kill at any moment, the
     next call finds all directories again.
 
     Raises:
@@ -63,7 +64,9 @@ def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
     by_name = {job.directory.name: job for job in jobs}
     for path in [path for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]:
         job = by_name.get(path.name)
-        if _is_damaged(path):
+        if not any(file.is_file() and not is_partial(file.name) for file in path.rglob("*")):
+            shutil.rmtree(path)  # a kill before the first file was complete
+        elif _is_damaged(path):
             line = "its result.json cannot be read, so it was moved to .stale/ and the job runs again"
             print(f"{path}: {line}", file=sys.stderr)
             _move_to_stale(path)

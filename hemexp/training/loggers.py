@@ -43,7 +43,7 @@ def open_loggers(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> I
         resumed_at: number of epochs trained by an earlier process; None in a new run.
     """
     loggers: list[Logger] = [
-        TensorBoardLogger(directory, name="", version="tensorboard", default_hp_metric=False, purge_step=resumed_at)
+        _TensorBoard(directory, name="", version="tensorboard", default_hp_metric=False, purge_step=resumed_at)
     ]
     openers = {"csv": _open_csv, "mlflow": _open_mlflow}
     if opener := openers.get(cfg.logger.name):
@@ -57,6 +57,14 @@ def open_loggers(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> I
             with suppress(Exception):  # the first error is the reason
                 logger.finalize("failed")
         raise
+
+
+class _TensorBoard(TensorBoardLogger):
+    """TensorBoard's logger in the directory as it is called: Lightning replaces ``$NAME`` and ``~`` in it."""
+
+    @property
+    def log_dir(self) -> str:
+        return str(Path(self.root_dir, str(self.version)))
 
 
 def _open_csv(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> Logger:

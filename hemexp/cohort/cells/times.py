@@ -45,6 +45,7 @@ _USUAL_FORMATS = {  # pandas reads these much faster
 _CUT_MINUTES = r":\d(?!\d)"  # pandas reads 12:3, which may be a part of 12:35, as 12:03
 _EXCEL_DAYS = (20_000, 60_000)  # 1954 to 2064, as Excel numbers days
 _EXCEL_ORIGIN = pd.Timestamp("1899-12-30")
+_TIMES_BY_CHANCE = 3  # as many rounded times at midnight as chance gives
 _UNIT_WORDS = {"s": "seconds", "ms": "milliseconds"}
 _EPOCH_SECONDS = (946_684_800, 2_208_988_800)  # 2000 to 2040, as databases count seconds from 1970
 
@@ -52,7 +53,8 @@ _EPOCH_SECONDS = (946_684_800, 2_208_988_800)  # 2000 to 2040, as databases coun
 def times(cells: pd.Series, findings: RecordFindings, order: str = "year_first") -> tuple[pd.Series, pd.Series]:
     """Return times as datetime64, and whether a cell holds a time of day.
 
-    A cell at midnight counts as a date without a time of day where more than one cell in a hundred is at midnight.
+    A cell at midnight counts as a date without a time of day where more than one cell in a hundred is at midnight, or
+    more than chance gives where all times are rounded.
 
     Args:
         cells: the column.
@@ -100,7 +102,10 @@ def times(cells: pd.Series, findings: RecordFindings, order: str = "year_first")
     values = values.mask(outside)
     midnight = has_clock & (values == values.dt.normalize())
     number = values[midnight].nunique()  # an onset is repeated in every row of its patient
-    if number > max(1, values.nunique() / 100) or midnight.sum() == values.notna().sum():
+    minutes = (60 * values.dt.hour + values.dt.minute)[has_clock]
+    step = next((step for step in (60, 30, 15) if not (minutes % step).any()), 1)  # of rounded times
+    usual = values.nunique() * max(0.01, _TIMES_BY_CHANCE * step / 1440)
+    if number > max(1, usual) or midnight.sum() == values.notna().sum():
         has_clock &= ~midnight
     return values, has_clock & values.notna()
 

@@ -12,6 +12,7 @@ _NEARLY_ALL = 0.9
 _WINDOW = 48.0  # hours: the usual window of an expansion
 _TIMES_LATER = 5.0  # than 19 of 20 other scans: 4.6 in the published scans
 _LATE = 21 * 24.0  # hours
+_VERY_EARLY = 0.05  # hours after onset
 _SOON = 1.0  # hours: the median of the second scans is later
 _DATE_DIGITS = 8
 _DAY = pd.Timedelta(days=1)
@@ -92,6 +93,10 @@ def _check_outliers(hours: pd.Series, scans: pd.DataFrame, findings: RecordFindi
     late = known.index[(known > _TIMES_LATER * usual) & (known > _LATE)]
     what, start = ("first scan", "onset") if hours.name == "hours_from_onset" else ("scan", "the first scan")
     name = "scan_time" if scans["scan_time"].notna().any() else str(hours.name)
+    if hours.name == "hours_from_onset":
+        early = known.index[(known > 0) & (known < _VERY_EARLY)]
+        text = "the first scan is less than 3 minutes after onset; used unchanged: see that the hours are in hours"
+        findings.each("warning", "scans_close", early, name, lambda row: text, lambda row: f"{known[row]:.3g}")
 
     def message(row: int) -> str:
         return (

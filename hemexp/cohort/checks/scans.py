@@ -16,6 +16,7 @@ from hemexp.cohort.findings import CellLocator, Findings, RecordFindings, count_
 _MOST_MISSING_VOLUMES = 0.2  # a larger share is a property of the cohort, not an error of single cells
 _MOST_VALUES = 7  # a message names up to so many legal values one by one
 _TOLERANCE = 0.01  # hours
+_CLOSE = 0.2  # hours: at least 1.2 between two published scans
 _MEASURED = {  # may be measured again at later scans
     "systolic", "diastolic", "glucose", "inr", "platelets", "creatinine", "heart_rate", "temperature",
 }  # fmt: skip
@@ -96,7 +97,11 @@ def _report_values(rows: pd.Index, values: pd.Series, kind: str, rule: str, find
 
     def message(i: int) -> str:
         state = "empty, or its formula failed" if pd.isna(values[i]) else _show(values[i], kind)
-        return f"{name} is {state}; rule: {rule}; correct the cell"
+        is_computed = kind == "hours" and findings.locate(i, name) == findings.locate(i, "scan_time")
+        advice = (
+            "it is computed from onset_time and scan_time: correct one of them" if is_computed else "correct the cell"
+        )
+        return f"{name} is {state}; rule: {rule}; {advice}"
 
     findings.each("error", "out_of_range", rows, name, message, lambda i: _show(values[i], ""))
 
@@ -166,6 +171,18 @@ def _check_times(scans: pd.DataFrame, patient: np.ndarray[Any, Any], findings: R
             return f"scan {serials[i]} is at the time of the first scan; rule: one row a scan; remove one of them"
         return f"follow-up {serials[i]} is {delay}; rule: above 0; correct the time"
 
+    gap = since_first - by_patient.shift()
+
+    def close(i: int) -> str:
+        if gap[i] == 0:
+            return f"scan {serials[i]} is at the time of the scan before it; rule: one row a scan; remove one of them"
+        return (
+            f"scan {serials[i]} is {60 * gap[i]:.2g} minutes after the scan before it; scans of a patient are hardly "
+            "so close; used unchanged: see that it is not the same scan twice, and that the hours are in hours"
+        )
+
+    findings.each("error", "scans_close", np.flatnonzero((gap == 0) & (since_first > 0)), column, close, times.get)
+    findings.each("warning", "scans_close", np.flatnonzero((gap > 0) & (gap < _CLOSE)), column, close, times.get)
     early = (since_first < 0) | ((since_first == 0) & ~is_first)
     findings.each("error", "follow_up_before_first", np.flatnonzero(early), column, before_first, times.get)
     disordered = (since_first < by_patient.shift()) & (since_first > 0)

@@ -20,6 +20,7 @@ _LATE_STEP = 0.02  # the same after days, when little may be left
 _JUMPS = {"HM_volume": 6.0}  # times the volume before: 2 of 350 published scans exceed it; edema grows more
 _JUMP = 10.0
 _LARGE = 5000.0  # 10^-3 mL: a smaller volume may grow more
+_LARGEST = 300_000.0  # 10^-3 mL: at most 243,000 in the published scans
 _ANY_JUMP = 200.0  # of any volume
 _SUDDEN_HOURS = 72.0  # a smaller share is left after days, never within so few hours
 _LEAST_RANK = 0.3  # correlation of a patient's volumes: 0.8 to 0.9 in the published scans, 0 a row off
@@ -45,6 +46,8 @@ def check_volumes(
         before = scans[column.name].groupby(patient).shift()
         if _check_unit(scans, firsts, column.name, findings):
             continue
+        if column.name in c.VOLUMES:
+            _check_sizes(scans[column.name].mask(_has_shape(scans, column.name)), firsts, findings)
         wrong = scans["scan_index"].isin(_check_steps(scans, before, column.name, findings))
         alone = scans[column.name].mask(wrong | _has_shape(scans, column.name))
         if column.name == "HM_volume":
@@ -72,6 +75,21 @@ def _check_unit(scans: pd.DataFrame, firsts: pd.DataFrame, name: str, findings: 
         message = f"{what}; {_UNIT}; {_ADVICE}{separator}"
         (findings.error if is_error else findings.warn)("volume_unit", row, name, message, f"{median:g}")
     return bool(is_small)
+
+
+def _check_sizes(volumes: pd.Series, firsts: pd.DataFrame, findings: RecordFindings) -> None:
+    """Warn of first hematomas of 0, and of volumes that a head hardly holds."""
+    name = str(volumes.name)
+
+    def message(row: int) -> str:
+        rule = "rule: above 0; clear the cell if it was not measured" if volumes[row] == 0 else f"rarely above {most}"
+        return f"{name} is {volumes[row] / 1000:g} mL; {rule}; used unchanged: check the cell"
+
+    most = f"{_LARGEST / 1000:g} mL"
+    if name == "HM_volume":
+        zero = firsts.index[volumes[firsts.index] == 0]
+        findings.each("warning", "volume_zero", zero, name, message, volumes.get)
+    findings.each("warning", "volume_large", volumes.index[volumes > _LARGEST], name, message, volumes.get)
 
 
 def _has_shape(scans: pd.DataFrame, name: str) -> pd.Series:

@@ -16,6 +16,7 @@ _MALE_WORDS = ("male", "malesex", "malegender", "男性")
 _YES = {"1", "1.0", "true", "yes", "y", "ja", "oui", "si", "sí", "x", "是", "有"}
 _FEMALE_WORDS = ("female", "femalesex", "女性")
 _HIGH_CODES = {9, 77, 88, 99, 777, 888, 999, 7777, 8888, 9999, 99999, 999999}
+_GROWN_UP = 15  # years: where all others are older, an age of 0 says that it is unknown
 _NEGATIVE_CODES = {-1, -7, -8, -9, -77, -88, -99, -888, -999, -9999}
 _TOKEN = r"\d+|[^\W\d_]+"
 
@@ -68,6 +69,8 @@ def _find_missing_codes(table: MatchedTable, position: int, column: ColumnMappin
     while len(values):
         high, low = values.max(), values.min()
         code = high if high in _HIGH_CODES else low if low in _NEGATIVE_CODES else None
+        if code is None and column.means == "age" and low == 0:
+            code = 0
         others = values[values != code]
         number = len(values) - len(others)
         if code is None or others.empty or number < 2:
@@ -75,6 +78,7 @@ def _find_missing_codes(table: MatchedTable, position: int, column: ColumnMappin
         low, high = known.range or (0.0, 1.0 if known.kind == "yes_no" else float("inf"))
         is_illegal = not low <= code * (get_factor(known.name, column.unit) or 1.0) <= high
         is_far = (known.kind in {"volume", "hours"} and code > 1.5 * others.max()) or (code < 0 <= others.min())
+        is_far |= code == 0 and bool(others.min() >= _GROWN_UP)
         is_frequent = known.kind in {"volume", "hours"} and number > max(2, 2 * others.value_counts().max())
         if not is_illegal and not is_far and not is_frequent:
             break

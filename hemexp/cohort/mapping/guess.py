@@ -25,6 +25,7 @@ _KIND_WORDS = {
     "number": "numbers", "whole": "whole numbers", "volume": "volumes", "hours": "hours", "yes_no": "yes or no",
     "sex": "male or female", "pressure": "such as 180/90", "time": "dates", "date": "dates", "clock": "times of day",
 }  # fmt: skip
+_UNITS_OF_OTHERS = {"years", "°C"}  # columns whose values in another unit are not converted
 _MOST_SCANS = 50  # of a patient
 _TOTAL = r"total|gesamt|sum|总"
 _OTHER_VOLUME = r"iv[hb]\b|ivh|ventric|脑室|edema|oedem|ödem|oedème|水肿|phe\b|brain|intracranial volume"
@@ -70,7 +71,7 @@ def _drop_what_does_not_fit(table: MatchedTable) -> None:
         if "yes_no" in looks and (known.kind in _MEASURES or known.kind == "event") and known.unit != "years":
             column.means, column.sure = UNUSED, f"{known.meaning}? the values are yes and no"
             continue
-        if known.kind in FACTORS or known.units or known.kind in {"yes_no", "sex"}:
+        if known.kind in {*FACTORS, "yes_no", "sex"} or known.units or known.unit in _UNITS_OF_OTHERS:
             unit = table.headers[i].unit
             if unit and get_factor(known.name, unit) is None:
                 column.means, column.sure = UNUSED, f"{known.meaning}? not in {unit}"

@@ -78,6 +78,11 @@ def _hint_at_zeros(patient: str, others: pd.Series) -> str:
     return "; 1 and 001 are different ids: write the ids alike in both tables"
 
 
+def _differs_within_patients(frame: pd.DataFrame, name: str) -> bool:
+    """Return whether a column has several values in a patient: it is about the scans."""
+    return {name, "patient_id"} <= set(frame) and bool(frame.groupby("patient_id")[name].nunique().gt(1).any())
+
+
 class _Assembly:
     """The tables while they are linked.
 
@@ -157,7 +162,10 @@ class _Assembly:
         parts, kept, rows = [], [], []
         for number, records in enumerate(self.base):
             frame = records.frame
-            marks = [name for name in ("HM_volume", "scan_serial", "scan_time", "scan_day") if name in frame]
+            names = ["HM_volume", "scan_serial", "scan_time", "scan_day", "hours_from_first_scan", "hours_from_onset"]
+            if not (records.has_blocks or _differs_within_patients(frame, "hours_from_onset")):
+                names.pop()  # the hours to the first scan, in rows of a patient
+            marks = [name for name in names if name in frame]
             is_scan = frame[marks].notna().any(axis=1).to_numpy(copy=True) if marks else np.full(len(frame), True)
             if "HM_volume" not in frame or self.strict:
                 is_scan[:] = True

@@ -177,7 +177,7 @@ def _warn_unknown(sheet: Sheet, table: TableMapping, findings: Findings) -> None
         and sheet.columns[position].notna().any()
     ]
     if unused:
-        names = [repr(sheet.header[position][:_MOST_LETTERS]) for position in unused]
+        names = [repr(sheet.header[i][:_MOST_LETTERS]) + _explain(table.columns[i].sure) for i in unused]
         one = f"column {names[0]} is" if len(names) == 1 else f"{len(names)} columns are"
         listed = "" if len(names) == 1 else f": {_list(names)}"
         message = (
@@ -185,6 +185,11 @@ def _warn_unknown(sheet: Sheet, table: TableMapping, findings: Findings) -> None
             "hospital's own table, means: input in mapping.yaml"
         )
         findings.warn("unknown_column", sheet.header_cell(unused[0]), message)
+
+
+def _explain(sure: str) -> str:
+    """Return in parentheses why a column is not what its header says, such as ``Age? not in months``."""
+    return f" ({sure})" if "? " in sure else ""
 
 
 def _check_doubled(sheet: Sheet, table: TableMapping, findings: Findings) -> None:

@@ -1,5 +1,6 @@
 """Decide which rows of a table are about which patient: ids, notes, totals, repeated rows and events."""
 
+import datetime as dt
 import re
 from dataclasses import replace
 
@@ -11,15 +12,17 @@ from hemexp.cohort import columns as c
 from hemexp.cohort.findings import Cell, Findings, RecordFindings
 from hemexp.cohort.mapping.mapping import INPUT, UNUSED, TableMapping
 from hemexp.cohort.tables.sheet import Sheet
+from hemexp.cohort.tables.table import header_text
 from hemexp.formatting import plural
 from hemexp.types import Array
 
 _TELLS_SCANS_APART = {"scan_time", "scan_date", "scan_serial", "hours_from_onset", "hours_from_first_scan"}
 _TOTALS = re.compile(
     r"(?:total|sum|mean|average|median|sd|std|min|max|n|合计|总计|平均|平均值|标准差|summe|gesamt|mittelwert|moyenne|media|"
-    r"promedio|totale)\s*(?:[(:=±].*)?",
+    r"promedio|totale|mittel|mittelwerte|均值|平均数|suma|somma)\s*(?:[(:=±].*)?",
     re.IGNORECASE,
 )
+_SURNAMES = re.compile(r"n|sum|min|max|sd|mean|median|media|somma", re.IGNORECASE)  # a person's, perhaps
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 _NO_ID = (
     "the patient id is empty; rule: every row has a patient id; enter it, also in the rows of a patient's later scans"
@@ -75,7 +78,11 @@ def find_patient_rows(ids: pd.Series, sheet: Sheet, mapping: TableMapping, findi
     for record in np.flatnonzero(notes & ~totals):
         message = f"the row holds nothing beside {ids[record]!r}; it is taken for a note and not read"
         findings.warn("note_row", sheet.cell(int(record), None), message, value=ids[record])
-    keep: Array = ~totals & ~notes
+    headers = _find_headers(ids, sheet)
+    for record in np.flatnonzero(headers):
+        message = "the row repeats the headers of the table; it is not read"
+        findings.warn("repeated_header", sheet.cell(int(record), None), message, value=ids[record])
+    keep: Array = ~totals & ~notes & ~headers
     keys = [sheet.columns[i] for i, column in enumerate(mapping.columns) if column.means in _TELLS_SCANS_APART]
     if mapping.rows == "scan" and keys:
         again = np.flatnonzero(pd.concat([ids, *keys], axis=1).duplicated(keep=False).to_numpy() & keep)
@@ -121,10 +128,27 @@ def merge_rows(sheet: Sheet, mapping: TableMapping, findings: Findings) -> Sheet
 def _find_totals(ids: pd.Series, sheet: Sheet) -> Array:
     """Return which rows hold totals: by their id, or by another cell where they have none."""
     totals = ids.isin(list(filter(_TOTALS.fullmatch, ids.unique()))).to_numpy(copy=True)
+    for row in np.flatnonzero(totals & ids.str.fullmatch(_SURNAMES).to_numpy()):  # if there is a date or a word like M
+        cells_of_row = [(column[row], column) for column in sheet.columns]
+        totals[row] = not any(
+            isinstance(cell, dt.datetime) or (isinstance(cell, str) and cell.isalpha() and (column == cell).sum() > 1)
+            for cell, column in cells_of_row
+        )
     for row in np.flatnonzero(ids == ""):
         texts = (column[row] for column in sheet.columns)
         totals[row] = any(isinstance(text, str) and _TOTALS.fullmatch(text.strip()) for text in texts)
     return np.asarray(totals)
+
+
+def _find_headers(ids: pd.Series, sheet: Sheet) -> Array:
+    """Return which rows repeat the headers, as where two exports were joined."""
+    headers = np.zeros(len(ids), dtype=bool)
+    for row in np.flatnonzero(ids.isin(sheet.header)):
+        cells_of_row = [header_text(column[row]) if not pd.isna(column[row]) else "" for column in sheet.columns]
+        filled = sum(map(bool, cells_of_row))
+        equal = sum(bool(cell) and cell == header for cell, header in zip(cells_of_row, sheet.header, strict=True))
+        headers[row] = 2 * equal > filled
+    return headers
 
 
 def _fill_ids(
