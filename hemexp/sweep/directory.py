@@ -54,8 +54,8 @@ def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
     """Match existing job directories to jobs by configuration hash, and return the jobs that are not done.
 
     Directories of other configurations, and of cohorts with changed files, move to ``.stale/``. A matching directory
-    that is found there, or under another number, moves to its job. No complete file is deleted. After a kill at any moment, the
-    next call finds all directories again.
+    that is found there, or under another number, moves to its job. No complete file is deleted. After a kill at any
+    moment, the next call finds all directories again.
 
     Raises:
         UserError: there are earlier runs, but their cohort cannot be read any more.

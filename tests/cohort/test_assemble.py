@@ -230,3 +230,41 @@ def test_two_onsets_of_a_patient_are_an_error_that_names_both(tmp_path: Path):
     table = SCANS.assign(**{"Onset time": ["2031-05-04 11:00", "2031-05-04 09:00", "2031-06-01 07:30"]})
     with pytest.raises(CohortError, match="the onset of patient P1 is 2031-05-04 09:00:00, but 2031-05-04 11:00:00"):
         read(tmp_path, table_of_scans=table)
+
+
+def test_a_scan_with_hours_and_no_volume_stays_a_scan(tmp_path: Path):
+    for name, hours in (("Onset to CT1 (h)", 2.0), ("Onset to CT2 (h)", 14.0)):
+        folder = tmp_path / name[:12].replace(" ", "_")
+        folder.mkdir()
+        table = WIDE.assign(**{name.replace("Onset to", "ICH volume").replace("(h)", "(mL)"): [None, None]})
+        scans = read(folder, wide=table[:1]).scans
+        assert scans["hours_from_onset"].tolist() == [2, 14]
+        assert pd.isna(scans.set_index("hours_from_onset").at[hours, "HM_volume"])
+
+
+def test_two_scans_of_a_patient_at_one_minute_are_an_error(tmp_path: Path):
+    later = SCANS.iloc[[1]].assign(**{"Scan serial": "A3", "Hematoma volume (mL)": 31.0})
+    with pytest.raises(CohortError, match="at the time of the scan before it"):
+        read(tmp_path, ct=pd.concat([SCANS, later]))
+
+
+def test_headers_that_are_repeated_below_are_not_a_patient(tmp_path: Path):
+    again = pd.DataFrame([SCANS.columns], columns=SCANS.columns)
+    cohort = read(tmp_path, ct=pd.concat([SCANS[:2], again, SCANS[2:]]))
+    assert cohort.patients["patient_id"].tolist() == ["P1", "P2"]
+    assert problems(cohort) == ["repeated_header"]
+
+
+@pytest.mark.parametrize("name", ["Sum", "Min"])
+def test_a_patient_with_the_name_of_a_statistic_is_a_patient(name: str, tmp_path: Path):
+    table = SCANS.assign(Sex=["M", "M", "M"]).replace({"P2": name})
+    assert read(tmp_path, ct=table).patients["patient_id"].tolist() == ["P1", name]
+
+
+def test_midnight_is_a_time_where_all_times_are_rounded(tmp_path: Path):
+    start = pd.date_range("2031-05-04", periods=48, freq="h")
+    table = pd.DataFrame({"Patient ID": [f"P{k}" for k in range(48)], "Scan time": start, "Hematoma volume (mL)": 9.5})
+    assert read(tmp_path, ct=table).scans["scan_time"].notna().all()
+    table["Scan time"] += pd.to_timedelta(range(48), "min")
+    table.loc[[0, 24], "Scan time"] = pd.to_datetime(["2031-05-04", "2031-05-05"])
+    assert read(tmp_path, ct=table).scans["scan_time"].isna().sum() == 2

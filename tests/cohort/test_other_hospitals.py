@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hospital import draw_scans, load
 
+from hemexp.cohort.findings import CohortError
 from hemexp.report.blocks import load_texts
 
 RNG = np.random.default_rng(4)
@@ -104,3 +105,24 @@ def test_every_warning_has_a_text_on_the_page():
     texts = load_texts("texts")["problems"]
     for name in ("scan_gap", "unread_file", "volumes_disagree", "unusual_median", "serial_date", "file_end"):
         assert name in texts
+
+
+@pytest.mark.parametrize("unit", ["months", "weeks", "days", "月"])
+def test_an_age_in_another_unit_is_left_out_with_the_reason(unit: str, tmp_path: Path):
+    table = make_table().rename(columns={"Age": f"Age ({unit})"}).drop(columns="scan")
+    table.to_csv(tmp_path / "ct.csv", index=False)
+    cohort = load(tmp_path)
+    assert "age" not in cohort.scans
+    (finding,) = [each for each in cohort.findings.rows if each.problem == "unknown_column"]
+    assert "Age? not in" in finding.message
+
+
+def test_one_date_with_a_short_year_does_not_decide_how_the_others_are_read(tmp_path: Path):
+    table = make_table().drop(columns="scan")
+    table["Scan date/time"] = table["Scan date/time"].dt.strftime("%d/%m/%Y %H:%M")
+    table.loc[3, "Scan date/time"] = "12.12.31 / 8"
+    table.to_csv(tmp_path / "ct.csv", index=False)
+    with pytest.raises(CohortError) as caught:
+        load(tmp_path)
+    assert "1 error" in str(caught.value)
+    assert "day first" in str(caught.value)

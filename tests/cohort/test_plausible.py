@@ -137,3 +137,22 @@ def test_shares_without_a_volume_are_a_warning():
     scans.loc[1, "HM_volume"] = 0
     names = ("ratio_without_volume HM_volume", "volume_jump HM_volume", "constant_column HM_MCA_R_Ratio")
     assert problems(scans) == dict.fromkeys(names, "warning")
+
+
+@pytest.mark.parametrize(("volume", "problem"), [(0.0, "volume_zero"), (310_000.0, "volume_large")])
+def test_first_volumes_of_zero_and_volumes_that_no_head_holds_are_warnings(volume: float, problem: str):
+    scans = make()
+    scans.loc[10, "HM_volume"] = volume
+    assert problems(scans)[f"{problem} HM_volume"] == "warning"
+
+
+@pytest.mark.parametrize("hours", [0.02, 0.1])
+def test_scans_within_minutes_of_onset_or_of_each_other_are_a_warning(hours: float):
+    scans = make()
+    if hours < 0.05:
+        scans.loc[10:11, "hours_from_onset"] -= scans.loc[10, "hours_from_onset"] - hours
+    else:
+        scans.loc[11, "scan_time"] = scans.loc[10, "scan_time"] + pd.Timedelta(hours=hours)
+        scans.loc[11, "hours_from_first_scan"] = hours
+        scans.loc[11, "hours_from_onset"] = scans.loc[10, "hours_from_onset"] + hours
+    assert problems(scans) == {"scans_close scan_time": "warning"}

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from small import QUIET
 
+from hemexp.cohort.findings import CohortError
 from hemexp.cohort.load import load_cohort
 from hemexp.cohort.pseudonyms import Pseudonyms
 from hemexp.commands.predict import predict
@@ -36,6 +37,7 @@ def write_table(folder: Path, **cells: object) -> Path:
                     "Onset date/time": str(onset),
                     "Age": 40 + i,
                     "Hematoma volume (mL)": round(10 + 0.137 * i + (9 if scan and i % 3 == 0 else 0), 3),
+                    "Edema volume (mL)": round(5 + i * 7919 % 1000 / 137 + scan * i * 13 % 7, 3),
                     "Billing reference": 7_400_000 + 31 * i,
                     "Ward": "ABC"[i % 3],
                 }
@@ -162,6 +164,16 @@ def test_the_same_key_gives_the_same_names_and_another_key_gives_others():
     assert len(set(days)) > 150
 
 
+@pytest.mark.parametrize("date", ["2023-07-xx", "7/2023", "mid July 23", "20230704 0800h"])
+def test_a_part_of_a_date_is_hidden_and_the_rule_is_not(date: str, key: Path, tmp_path: Path):
+    table = write_table(tmp_path / "hospital", **{"Onset date/time": date})
+    with pytest.raises(CohortError) as caught:
+        load_cohort(load_config(PrepareConfig, [f"data.root={table}"]).data, key_file=str(key))
+    finding = caught.value.findings.rows[0]
+    assert finding.value == "[hidden]"
+    assert finding.message.startswith("onset_time is [hidden]; rule: a date and a time, year first, such as 2031-05-04")
+
+
 def test_short_names_are_replaced_only_where_a_message_names_a_patient():
     names = Pseudonyms(b"a" * 16)
     scans = pd.DataFrame({"patient_id": ["7", "12"], "scan_serial": ["7-1", "12-1"], "scan_index": [0, 0]})
@@ -238,6 +250,9 @@ def test_predict_says_that_the_names_of_the_run_are_of_another_key(
     result = read_result(tmp_path / "out" / "result.json", PredictionResult)
     assert result.verdict.startswith("INCOMPLETE: the run's patients have pseudonyms")
     assert "the run's patients have pseudonyms" in caplog.text
+    table = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    assert table["recognized_by"].eq("measurements").any()
+    assert table["run_patient"].isna().all()  # beside the id, it would tell whose pseudonym it is
 
 
 def test_the_key_of_a_sweep_lies_outside_of_the_sweep(run_command, tmp_path: Path):

@@ -25,6 +25,7 @@ from hemexp.errors import UserError
 from hemexp.evaluation.folds import find_leak
 from hemexp.files.result import NO_LEAKAGE
 from hemexp.files.writing import write_csv
+from hemexp.training.loggers import open_loggers
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 SCORES = {"accuracy", "majority_accuracy", "auroc", "auprc", "brier", "log_loss"}
@@ -207,7 +208,7 @@ def test_a_damaged_file_of_a_run_is_named(finished_run: Path, workbooks: Path, t
     cfg = load_config(PredictConfig, [f"run_dir={run}", f"data.root={workbooks}"])
     damages = {
         "checkpoints/best.ckpt": "is cut, or is not a checkpoint",
-        "recognition.csv": "cannot be read",
+        "recognition.csv": "was changed after hemexp wrote it",
         "result.json": "has no schema_version",
     }
     for name, words in damages.items():
@@ -216,6 +217,38 @@ def test_a_damaged_file_of_a_run_is_named(finished_run: Path, workbooks: Path, t
         with pytest.raises(UserError, match=f"{name}: .*{words}"):
             predict(cfg, tmp_path / "out")
         (run / name).write_bytes(whole)
+
+
+def test_patients_whom_only_their_measurements_tell_are_named_where_these_are_not_used(
+    finished_run: Path, workbooks: Path, tmp_path: Path
+):
+    scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
+    write_csv(
+        scans.assign(patient_id="H2_" + scans["patient_id"], scan_serial="9" + scans["scan_serial"]),
+        tmp_path / "scans.csv",
+    )
+    overrides = [f"run_dir={finished_run}", f"data.root={tmp_path / 'scans.csv'}", "recognize=ids"]
+    result = predict(load_config(PredictConfig, overrides), tmp_path / "out")
+    assert (result.num_train, result.recognized) == (0, {})
+    assert "INCOMPLETE: recognize=ids: 45 patients have the measurements" in result.verdict
+
+
+def test_the_parts_of_an_older_run_are_lists(finished_run: Path, workbooks: Path, tmp_path: Path):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    (run / "recognition.csv").unlink()
+    for content in ('{"train": null}', '{"foo": ["1"]}', '{"train": "abc"}'):
+        (run / "splits.json").write_text(content)
+        with pytest.raises(UserError, match=r"splits\.json: must hold lists of patients"):
+            predict(load_config(PredictConfig, [f"run_dir={run}", f"data.root={workbooks}"]), tmp_path / "out")
+
+
+def test_tensorboard_is_in_a_run_directory_of_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ELSEWHERE", str(tmp_path / "elsewhere"))
+    cfg = load_config(TrainConfig, ["data=synthetic"])
+    with open_loggers(cfg, tmp_path / "a $ELSEWHERE" / "~", None) as loggers:
+        loggers[0].log_metrics({"loss": 1.0}, 0)
+    assert list((tmp_path / "a $ELSEWHERE" / "~" / "tensorboard").iterdir())
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_the_patients_of_an_older_run_are_recognized_by_their_ids_and_the_verdict_says_so(
@@ -266,7 +299,10 @@ def test_the_headline_is_the_score_of_the_new_patients_alone(
         assert "16 patients are the run's own test part" in printed
         assert ("recognized as the run's own by measurements alone" in printed) == (name == "measurements")
     run = [f"run_dir={finished_run}", f"data.root={tmp_path / 'measurements'}"]
-    for option, words in (("ids", NO_LEAKAGE), ("off", "INCOMPLETE: recognize=off: training patients may be scored")):
+    for option, words in (
+        ("ids", "INCOMPLETE: recognize=ids: 45 patients have the measurements of patients of the run, and may be scored as new"),
+        ("off", "INCOMPLETE: recognize=off: training patients may be scored"),
+    ):  # fmt: skip
         result = predict(load_config(PredictConfig, [*run, f"recognize={option}"]), tmp_path / "out")
         assert (result.num_train, result.num_test, result.verdict) == (0, 70, words)
 

@@ -116,10 +116,7 @@ def test_a_prediction_names_the_inputs_that_the_file_lacks(
     assert np.isfinite(probabilities(tmp_path / "other")).all()
     assert other.num_test == 0  # the file does not hold the outcome
     printed = capsys.readouterr().out
-    assert (
-        "inputs that are empty and were filled: in all patients Score; in some patients 1 input ("
-        in printed
-    )
+    assert "inputs that are empty and were filled: in all patients Score; in some patients 1 input (" in printed
     assert other.unknown_levels.keys() == {"Centre=new"}
     assert "texts that the training part did not have: Centre=new (" in printed
 

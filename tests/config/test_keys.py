@@ -89,6 +89,8 @@ def test_a_part_that_the_schema_declares_as_a_dictionary_stays_free():
         ("where.num_workers=2", "single run"),
         ("search.seed=2", "single run"),
         ("label.inclusive=7", "must be true or false"),
+        ("label.inclusive='7'", "must be true or false"),
+        ("label.name=baseline_24h", "changes the name only"),
         ("++data.planted_errors=1_000", "must be true or false"),
     ],
 )

@@ -30,6 +30,7 @@ class Change:
         column_words: headers and hemexp's names of the columns.
         row_words: patient ids and serials of the rows.
         unknowable: the reason why the file itself cannot show the change; empty where it can.
+        is_lost_file: whether the file is gone.
         renamed: the old id of each patient who has another one in all of the tables.
     """
 
@@ -40,6 +41,7 @@ class Change:
     column_words: set[str] = field(default_factory=set)
     row_words: set[str] = field(default_factory=set)
     unknowable: str = ""
+    is_lost_file: bool = False
     renamed: dict[str, str] = field(default_factory=dict)
 
     def rename(self, new: str, old: str) -> None:
@@ -206,7 +208,8 @@ def _write_parquet(grid: Grid) -> bytes:
     for j, header in enumerate(grid.header):
         cells = [grid.rows[i][j] for i in grid.records]
         kinds = {type(cell) for cell in cells if cell is not None}
-        if kinds == {int, float}:
+        is_large = kinds == {int} and any(abs(cell) >= 2**63 for cell in cells if isinstance(cell, int))
+        if kinds == {int, float} or is_large:
             cells = [None if cell is None else float(cell) for cell in cells]
         elif len(kinds) > 1:
             cells = [None if cell is None else next(_texts([cell])) for cell in cells]

@@ -173,7 +173,7 @@ def _remove_file(folder: Folder, choices: Choices) -> list[Change]:
     require(len(folder.books) > 1)
     file = choices.pick(list(folder.books))
     folder.removed.add(file)
-    change = Change(file)
+    change = Change(file, is_lost_file=True)
     change.column_words = {Path(file).stem, f"{file[:2]}*.xlsx", f"{file[:3]}*.xlsx"}
     if not folder.is_published:
         change.unknowable = WHOLE

@@ -118,7 +118,11 @@ def judge(name: str, folder: Folder, changes: list[Change]) -> Verdict:
     if not unnamed:
         return Verdict("named", difference)
     reasons = {change.unknowable for change in unnamed}
-    if all(reasons):
+    lost = {change.unknowable for change in changes if change.is_lost_file} - {
+        ""
+    }  # nothing repeats the values any more
+    if all(reasons) or lost:
+        reasons = {reason for reason in reasons | lost if reason}
         return Verdict("unknowable", "; ".join(sorted(reasons)))
     messages = "\n".join(f"  {finding.problem}: {finding.message}" for finding in new) or "  (no new finding)"
     return Verdict("silent", f"{difference}\n{messages}")

@@ -63,6 +63,8 @@ def set_scale(content: dict[str, Any], value: float) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[dict[str, Any], dict[str, Any]], Any], str]] = {
+    "sparse weight": (lambda s, c: set_weights(c, lambda w: w.to_sparse()), "is damaged"),
+    "meta weight": (lambda s, c: set_weights(c, lambda w: w.to("meta")), "is damaged"),
     "NaN weight": (lambda s, c: set_weights(c, lambda w: w * float("nan")), "holds NaN"),
     "infinite weight": (lambda s, c: set_weights(c, lambda w: w + float("inf")), "holds an infinite number"),
     "other weight": (lambda s, c: set_weights(c, lambda w: w + 1), "was changed after hemexp wrote it"),
