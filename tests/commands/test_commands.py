@@ -300,11 +300,11 @@ def test_the_headline_is_the_score_of_the_new_patients_alone(
         assert ("recognized as the run's own by measurements alone" in printed) == (name == "measurements")
     run = [f"run_dir={finished_run}", f"data.root={tmp_path / 'measurements'}"]
     for option, words in (
-        ("ids", "INCOMPLETE: recognize=ids: 45 patients have the measurements of patients of the run, and may be scored as new"),
-        ("off", "INCOMPLETE: recognize=off: training patients may be scored"),
-    ):  # fmt: skip
+        ("ids", "recognize=ids: 45 patients have the measurements of patients of the run, and may be scored as new"),
+        ("off", "recognize=off: training patients may be scored"),
+    ):
         result = predict(load_config(PredictConfig, [*run, f"recognize={option}"]), tmp_path / "out")
-        assert (result.num_train, result.num_test, result.verdict) == (0, 70, words)
+        assert (result.num_train, result.num_test, result.verdict) == (0, 70, f"INCOMPLETE: {words}")
 
 
 @pytest.mark.parametrize("parts", ["split", "folds", "training folds", "unlabelled"])

@@ -473,8 +473,8 @@ class _Assembly:
         frame = frame.groupby("patient_id", sort=False).transform("first").assign(patient_id=frame["patient_id"])
         rows = _first_rows(frame["patient_id"], self.scans["patient_id"])
         skipped = {"patient_id", "scan_index", "block"}
-        filled = frame.notna().any()
-        names = [str(name) for name in frame if name not in skipped and (filled[name] or name not in self.scans)]
+        names = [str(name) for name in frame if name not in skipped]
+        names = [name for name in names if name not in self.scans or frame[name].notna().any()]
         new = [name for name in names if name not in self.scans or self.scans[name].isna().all()]
         self._add(replace(records, frame=frame), rows, new)
         at_first = np.where(self.scans["scan_index"] == 0, rows, -1)
