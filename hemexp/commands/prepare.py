@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hemexp.cohort import columns as c
+from hemexp.cohort.find_column import list_outcomes
 from hemexp.cohort.findings import CohortError, Findings
 from hemexp.cohort.labels import check_follow_up, label_patients
 from hemexp.cohort.load import Cohort, load_cohort
@@ -165,6 +166,9 @@ def _print_labels(cohort: Cohort, labels: pd.DataFrame, cfg: PrepareConfig) -> N
     name = "expansion" if isinstance(cfg.label, GrowthLabelConfig) else "outcome"
     counts = f"{events} yes, {known - events} no, {len(labels) - known} unknown"
     console.print(f"{name}, {cfg.label.describe()}: {counts}", markup=False)
+    if not known and isinstance(cfg.label, GrowthLabelConfig) and (names := list_outcomes(cohort.scans.columns)):
+        hint = f"the files hold {', '.join(names)}; to learn it: label=column label.column={names[0]}, with train, too"
+        console.print(hint, markup=False)
     if (best_auroc := cohort.best_auroc_under(cfg.label)) is not None:
         console.print(f"the best possible AUROC in this synthetic population is {best_auroc:.3f}")
 

@@ -32,6 +32,10 @@ def explain_error(error: Exception, schema: type[Any] | None = None) -> str:
         key = _guess_key(no_key[1], schema)
         suggestion = f"did you mean {key}={no_key[1]}?" if key else "see --help"
         return f"{no_key[1]}: settings are written KEY=VALUE, and a value with spaces in quotation marks; {suggestion}"
+    in_file = re.match(r"In '([^']+)': ConfigKeyError", lines[0])
+    found = re.search(r"full_key: (\S+)", f"{error}\n{cause}")
+    if in_file and found:
+        return f"In the file {in_file[1]}.yaml: {describe_unknown(found[1], list_keys(schema))}"
     unknown = re.search(r"Could not override '([\w.]+)'", lines[0])
     if unknown:
         return f"{lines[0][: unknown.start()]}{describe_unknown(unknown[1], list_keys(schema))}"

@@ -89,6 +89,11 @@ def test_a_table_with_few_columns_is_labeled_and_completed(run: Prepare, tmp_pat
     assert completed["age"].tolist() == [60, 60, 71, 71]
 
 
+def test_a_cohort_without_later_scans_shows_the_outcomes_of_its_files(run: Prepare, capsys: pytest.CaptureFixture[str]):
+    run(scans=SCANS[SCANS["scan_index"] == 0].assign(mrs_90d=[3.0, 2.0]).reset_index(drop=True))
+    assert "the files hold mrs_90d; to learn it: label=column label.column=mrs_90d" in capsys.readouterr().out
+
+
 def test_without_volumes_the_tables_are_written_without_labels(run: Prepare, tmp_path: Path, caplog):
     run(scans=SCANS.drop(columns="HM_volume"))
     names = {path.name for path in (tmp_path / "out").iterdir()}

@@ -61,10 +61,11 @@ def test_a_key_that_no_schema_knows_is_refused_in_every_form(override: str, word
 def test_an_unknown_key_in_an_experiment_of_the_user_is_refused(run_command: Run, tmp_path: Path):
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     file = tmp_path / "mine" / "experiment" / "x.yaml"
-    file.write_text("# @package _global_\ntrainer:\n  max_epoch: 3\n")
+    file.write_text("# @package _global_\nmodel:\n  droput: 0.9\n")
     done = run_command("train.py", f"--config-dir={tmp_path / 'mine'}", "experiment=x")
     assert done.returncode == 2
-    assert "max_epoch" in done.stderr
+    assert "experiment/x.yaml: model.droput: there is no such key" in done.stderr
+    assert "did you mean model.dropout?" in done.stderr
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
