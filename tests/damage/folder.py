@@ -30,7 +30,7 @@ class Change:
         column_words: headers and hemexp's names of the columns.
         row_words: patient ids and serials of the rows.
         unknowable: the reason why the file itself cannot show the change; empty where it can.
-        is_lost_file: whether the file is gone.
+        is_lost_file: whether the file is gone, or may not be read under its new name.
         renamed: the old id of each patient who has another one in all of the tables.
     """
 

@@ -191,7 +191,7 @@ def _rename_file(folder: Folder, choices: Choices) -> list[Change]:
     require(new != file)
     folder.others[new] = write_book(file, folder.books[file])
     folder.removed.add(file)
-    change = Change(file)
+    change = Change(file, is_lost_file=True)
     if not folder.is_published:
         change.unknowable = WHOLE
     change.column_words = {new, Path(file).stem, f"{file[:2]}*.xlsx", f"{file[:3]}*.xlsx"}

@@ -98,11 +98,24 @@ def _breaks(relation: Relation, sides: tuple[Array, Array]) -> Array:
         return np.asarray(abs(left - right) > slack)
     if relation.sign == "<=":
         return np.asarray(left > right + slack)
+    if relation.is_proportional:
+        return _differ_from_median(left, right)
     if not relation.is_bounded:
         return np.zeros(len(left), dtype=bool)
     low, high = relation.bounds or _ratio_bounds(sides)
     with np.errstate(invalid="ignore"):
         return np.asarray((left + _ROUNDING < low * right) | (left - _ROUNDING > high * right))
+
+
+def _differ_from_median(left: Array, right: Array) -> Array:
+    """Return the scans in which left / right is another number than in nearly all scans, if there is such a number."""
+    with np.errstate(all="ignore"):
+        ratio = left / right
+    known = np.isfinite(ratio)
+    if known.sum() < _FEWEST:
+        return np.zeros(len(left), dtype=bool)
+    apart = abs(ratio / np.median(ratio[known]) - 1)
+    return np.asarray(known & (apart > _TOLERANCE) & ((apart[known] <= _ROUNDING).mean() > 1 - 2 * _FEW_BROKEN))
 
 
 def _median_ratio(sides: tuple[Array, Array]) -> float:

@@ -159,7 +159,7 @@ def _check_shares(scans: pd.DataFrame, names: list[str], volume: str, findings: 
 
     def too_large(row: int) -> str:
         return (
-            f"the shares from {names[0]} to {names[-1]} sum to {sums[row]:.3f}; rule: at most 1; one of these columns "
+            f"the ratios from {names[0]} to {names[-1]} sum to {sums[row]:.3f}; rule: at most 1; one of these columns "
             "was probably pasted one row off or is in percent; correct it"
         )
 

@@ -24,6 +24,7 @@ class Relation:
         right: as `left`.
         least: the smallest rank correlation that a cohort may have, whatever its sign; None: not compared.
         bounds: of left / right, for ``~``; the volumes have their own.
+        is_proportional: left / right is one number where all scans have voxels of one size.
     """
 
     left: str
@@ -31,6 +32,7 @@ class Relation:
     right: str
     least: float | None = 0.7
     bounds: tuple[float, float] | None = None
+    is_proportional: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -48,7 +50,7 @@ class Relation:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether single scans can break it."""
+        """Whether single scans can break it by definition."""
         return self.sign != "~" or self.bounds is not None or self.left == VOLUME
 
     def compute(self, columns: Mapping[str, Array]) -> tuple[Array, Array]:
@@ -79,7 +81,7 @@ RELATIONS = [
     Relation("Maximum2DDiameterRow", "~", "Maximum3DDiameter", least=0.5, bounds=(0, 1.35)),
     Relation("Range", "=", "Maximum - Minimum"),
     Relation("RootMeanSquared ** 2", "=", "Mean ** 2 + Variance"),
-    Relation("Energy", "~", "VoxelVolume * RootMeanSquared ** 2"),
+    Relation("Energy", "~", "VoxelVolume * RootMeanSquared ** 2", is_proportional=True),
     Relation("Minimum", "<=", "P10", least=None),
     Relation("P10", "<=", "Median"),
     Relation("Median", "<=", "P90"),

@@ -510,7 +510,11 @@ class _Assembly:
         def message(row: int) -> str:
             found = description.get(stated[row])
             there = f"in Table 2 that is {found}" if found else "Table 2 has no such scan"
-            return f"the first scan is {stated[row]} here ({there}) and {firsts[ids[row]]} in Table 2; Table 2 is used"
+            cell = records.locate(row, "patient_id")
+            return (
+                f"the first scan is {stated[row]} here ({there}) and {firsts[ids[row]]} in Table 2, which is used; see "
+                f"that the id in {cell.column}{cell.row} and the values beside it are in the right row"
+            )
 
         owner = dict(zip(scans["scan_serial"], scans["patient_id"], strict=True))
         of_another, given = sum(owner.get(stated[row], ids[row]) != ids[row] for row in rows), stated.notna().sum()
