@@ -54,7 +54,11 @@ def _warn_unknown_hours(scans: pd.DataFrame, findings: RecordFindings) -> None:
     no_onset = scans["hours_from_onset"].isna() & ~no_time
     for rows, name, reason in (
         (no_time, "hours_from_first_scan", "the scan or the first scan has no date with a time of day"),
-        (no_onset, "hours_from_onset", "the time of onset or of the first scan is unknown"),
+        (
+            no_onset,
+            "hours_from_onset",
+            "the onset (onset_time, or hours from it) or the time of the first scan is unknown",
+        ),
     ):
         number = f"{rows.sum()} of {len(scans)} scans"
         message = f"{name} is unknown for {number}: {reason}; a label that depends on it is unknown"
