@@ -15,7 +15,7 @@ from hemexp.data.training_set import build_training_set
 from hemexp.errors import UserError
 from hemexp.models.fitted_estimator import fit_estimator
 from hemexp.models.network import FittedNetwork
-from hemexp.models.predictor import FORMAT, Predictor, load_predictor, read_checkpoint, save_predictor
+from hemexp.models.predictor import FORMAT, Predictor, _check_numbers, load_predictor, read_checkpoint, save_predictor
 
 NAMES = ("age", "volume", "hours")
 
@@ -139,3 +139,10 @@ def test_a_checkpoint_of_an_earlier_version_without_a_digest_is_read(saved: Path
 
     change(saved, make_old)
     assert load_predictor(saved).predict(np.zeros((2, 3))).tolist() == expected.tolist()
+
+
+def test_a_dictionary_that_holds_itself_is_refused():
+    content: dict[str, object] = {"weights": torch.zeros(2)}
+    content["again"] = content
+    with pytest.raises(UserError, match="is damaged: again"):
+        _check_numbers(content, "best.ckpt")

@@ -22,7 +22,10 @@ _ZIP, _OLE, _PARQUET = b"PK", b"\xd0\xcf\x11\xe0", b"PAR1"  # the first bytes of
 _IGNORED = b"\xef\xbb\xbf\xfe\xff\0 \r\n\t"  # byte-order marks and white space
 _SHOWN = 5  # names in a message
 _LONGEST_HEADER = 10_000  # bytes
-_DAMAGED = (  # what readers of damaged files raise; pyarrow's errors are among them
+# What the readers raise for a damaged file. ValueError and OSError: pyarrow and text files; KeyError: a missing part of
+# a workbook; zipfile: RuntimeError (a password), NotImplementedError (an unknown compression), EOFError and zlib.error
+# (a part that was cut).
+_DAMAGED = (
     CalamineError, BadZipFile, csv.Error, OSError, ValueError, KeyError, NotImplementedError, RuntimeError, EOFError,
     ElementTree.ParseError, zlib.error,
 )  # fmt: skip
