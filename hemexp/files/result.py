@@ -600,8 +600,9 @@ def check_result(content: Mapping[str, Any], path: Path, kind: type[Result]) -> 
 
 
 def check_digest(content: Mapping[str, Any], path: Path) -> None:
-    """Refuse a file that was changed after hemexp wrote it. Earlier versions of hemexp wrote no digest."""
-    if content.get("digest") not in {None, _compute_digest(content)}:
+    """Refuse a file that was changed after hemexp wrote it. Versions without any digest wrote none of the file, either."""
+    is_earlier = not any(content.get(name) for name in ("digest", "model_digest", "recognition_digest"))
+    if not is_earlier and content.get("digest") != _compute_digest(content):
         raise UserError(
             f"{path}: was changed after hemexp wrote it: its content does not fit its digest; rule: a file as hemexp "
             "wrote it; restore it from a copy, or train again in a new directory"

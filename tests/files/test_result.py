@@ -16,7 +16,7 @@ from hemexp.commands.train import train
 from hemexp.config import PredictConfig, TrainConfig
 from hemexp.config.compose import load_config
 from hemexp.errors import UserError
-from hemexp.files.result import PredictionResult, RunResult, read_result, write_result
+from hemexp.files.result import PredictionResult, RunResult, read_result, write_result, write_with_digest
 
 REQUIRED = {"status", "conclusion", "verdict", "seconds", "metrics"}  # their default holds only until the run ends
 WRONG = {"a text": 1, "a number": "many", "a list": {"a": 1}, "an object": [1]}
@@ -28,8 +28,11 @@ def content(finished_run: Path) -> dict[str, Any]:
 
 
 def read(path: Path, content: Any) -> RunResult:
-    """Read a result.json without its digest, as an earlier version wrote it: other rules are tested here."""
-    path.write_text(content if isinstance(content, str) else json.dumps(content | {"digest": None}))
+    """Read a result.json: a text as it is, a changed content with the digest that fits it, for the other rules."""
+    if isinstance(content, str):
+        path.write_text(content)
+    else:
+        write_with_digest(content, path)
     return read_result(path, RunResult)
 
 
@@ -48,16 +51,25 @@ def test_a_result_is_read_back_as_it_was_written(content: dict[str, Any], tmp_pa
 
 
 def test_a_changed_result_is_refused(content: dict[str, Any], tmp_path: Path):
-    for changes in ({"seed": 7}, {"num_test": content["num_test"] + 1}, {"conclusion": "not_evaluated"}):
+    changed = [{"seed": 7}, {"num_test": content["num_test"] + 1}, {"conclusion": "not_evaluated"}, {"digest": None}]
+    for changes in changed:
         with pytest.raises(UserError, match=r"result\.json: was changed after hemexp wrote it"):
             read(tmp_path / "result.json", json.dumps(content | changes))
+
+
+def test_a_result_of_a_version_without_digests_is_read(content: dict[str, Any], tmp_path: Path):
+    changes = {"seed": 7, "digest": None, "model_digest": None, "recognition_digest": None}
+    assert read(tmp_path / "result.json", json.dumps(content | changes)).seed == 7
 
 
 @pytest.mark.parametrize("field", fields(RunResult), ids=lambda field: field.name)
 def test_a_missing_field_is_named_unless_it_is_optional(field: Any, content: dict[str, Any], tmp_path: Path):
     rest = {name: value for name, value in content.items() if name != field.name}
     optional = field.default is not MISSING or field.default_factory is not MISSING
-    if optional and field.name not in REQUIRED | {"schema_version"}:
+    if field.name == "digest":
+        with pytest.raises(UserError, match="was changed after"):
+            read(tmp_path / "result.json", json.dumps(rest))
+    elif optional and field.name not in REQUIRED | {"schema_version"}:
         assert not getattr(read(tmp_path / "result.json", rest), field.name)
     else:
         with pytest.raises(UserError, match=rf"result\.json: .*{field.name}"):
