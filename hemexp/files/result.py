@@ -600,7 +600,7 @@ def check_result(content: Mapping[str, Any], path: Path, kind: type[Result]) -> 
 
 
 def check_digest(content: Mapping[str, Any], path: Path) -> None:
-    """Refuse a file that was changed after hemexp wrote it. Versions without any digest wrote none of the file, either."""
+    """Refuse a file that was changed after hemexp wrote it. Earlier versions wrote no digests at all."""
     is_earlier = not any(content.get(name) for name in ("digest", "model_digest", "recognition_digest"))
     if not is_earlier and content.get("digest") != _compute_digest(content):
         raise UserError(
