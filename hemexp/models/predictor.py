@@ -106,9 +106,7 @@ def read_predictor(
     _check_numbers(content, path)
     if check_settings is not None:
         check_settings(content)
-    if check_settings is None or "booster" in content.get(
-        "estimator", {}
-    ):  # other packages may crash on a changed file
+    if check_settings is None or "estimator" in content:  # a changed file could make other packages crash or hang
         _check_digest(state, content, path)
     predictor = _build_checked(content, path)  # names a shape that does not fit before the digest does
     return predictor, _check_digest(state, content, path)
@@ -136,7 +134,7 @@ def _check_digest(state: Mapping[str, Any], content: Mapping[str, Any], path: Pa
         digest = compute_digest(content)
     except (TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: holds a value that is not a number, a text or a tensor ({error}); {_RULE}") from None
-    if state.get("digest", digest) != digest:  # last.ckpt and earlier versions have none
+    if state.get("digest", None if "format" in state else digest) != digest:  # earlier versions wrote neither
         raise UserError(
             f"{path}: was changed after hemexp wrote it: names, settings, preprocessing or weights do not fit its "
             f"digest; {_RULE}"

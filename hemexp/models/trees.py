@@ -76,7 +76,7 @@ class TreeEnsemble(Estimator):
     def _sum_batch(self, X: Array) -> Array:
         nodes = np.tile(self.roots, (len(X), 1))  # (N, T)
         rows = np.arange(len(X))[:, None]
-        for _ in range(self.depth):
+        for _ in range(min(self.depth, len(self.inputs))):  # a changed file may have any depth
             larger = X[rows, self.inputs[nodes]] > self.thresholds[nodes]
             nodes = self.branches[nodes, larger.astype(int)]
         return np.asarray(self.values[nodes].sum(axis=1))

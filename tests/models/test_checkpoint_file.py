@@ -97,7 +97,7 @@ def test_a_tensor_of_another_shape_is_named_where_the_file_has_no_digest(tmp_pat
     save_predictor(fit("mlp"), tmp_path / "best.ckpt")
 
     def cut(state: dict[str, Any], content: dict[str, Any]) -> None:
-        del state["digest"]
+        del state["digest"], state["format"]
         set_weights(content, lambda w: w[:, :-1])
 
     change(tmp_path / "best.ckpt", cut)
@@ -146,3 +146,15 @@ def test_a_dictionary_that_holds_itself_is_refused():
     content["again"] = content
     with pytest.raises(UserError, match="is damaged: again"):
         _check_numbers(content, "best.ckpt")
+
+
+def test_the_depth_of_a_changed_forest_does_not_keep_it_running(tmp_path: Path):
+    save_predictor(fit("random_forest"), tmp_path / "best.ckpt")
+    expected = load_predictor(tmp_path / "best.ckpt").predict(np.zeros((2, 3)))
+
+    def deepen(state: dict[str, Any], content: dict[str, Any]) -> None:
+        del state["digest"], state["format"]
+        content["estimator"]["depth"] = 2**40
+
+    change(tmp_path / "best.ckpt", deepen)
+    assert load_predictor(tmp_path / "best.ckpt").predict(np.zeros((2, 3))).tolist() == expected.tolist()
