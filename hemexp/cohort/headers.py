@@ -50,6 +50,9 @@ _PERIOD = re.compile(  # days from onset: the time from onset, in days
     r"(days?|hours?|hrs?|minutes?|mins?|tage|stunden|minuten|jours|heures|dias|horas|giorni|ore) "
     r"(from|since|after|to|between|until|onset|symptom|seit|nach|depuis|desde|da|dall|dalla)\b"
 )
+_SUM = re.compile(
+    r"\b(?:ich|hematoma|haematoma|hemorrhage)\b.*(?:\+|&|\b(?:and|plus|with|und|et|y)\b).*\b(?:ivh|intraventricular)\b"
+)
 _LEGEND = re.compile(r"[\s,;:]*\b(?:\d\s*=\s*[^\W\d]|[^\W\d_]+\s*=\s*\d).*")  # Sex: 1=male, 2=female
 _CHINESE_FILLERS = r"头颅|头部|入院|影像|检查|ct|mri|患者|的|时"
 _NUMBERS = {"一": 1, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10}
@@ -180,7 +183,9 @@ def read_unit(text: str) -> str:
 
 
 _FOREIGN_UNIT = re.compile(  # of another measurement, or one that is not converted
-    r"\s*(?:[munkp]?(?:g|mol|iu|u|eq) ?/ ?[dmu]?l|[cd]l|m?g|[cm]m[2²]|%|log ?(?:ml|cm3|mm3)|°? ?f|fahrenheit"
+    r"\s*(?:[munkp]?(?:g|mol|iu|u|eq) ?/ ?[dmu]?l|[cd]l|m?g|[cm]m[2²]|%|(?:log|ln)(?:2|10)?(?: ?(?:ml|cm3|mm3))?"
+    r"|ml ?/ ?kg|z[ -]?scores?|sd|categor(?:y|ies)|groups?|class|grade|score|rank|quartiles?|tertiles?|percentiles?"
+    r"|ratio|slices?|voxels?|pixels?|(?:fl\.? ?)?oz|°? ?f|fahrenheit"
     r"|months?|weeks?|monate|wochen|mois|semaines|meses|semanas|mesi|settimane|月|周)\s*"
 )
 
@@ -252,6 +257,8 @@ def _read_header(text: str) -> Header:
         period_text = rest
     if found := _look_up(text, rest, period_text):
         return Header(found, True, unit)
+    if _SUM.search(text):
+        return Header(guess="HM_volume", unit=unit, occasion=_find_occasion(period_text)[1])
     without, occasion = _find_occasion(period_text)
     if occasion is None:  # V (CT1) [cm³]
         _, occasion = _find_occasion(re.sub(r"[(){}\[\]]", " ", text), _OCCASIONS[:-1])

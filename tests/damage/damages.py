@@ -69,8 +69,23 @@ def judge_case(case: Case) -> Verdict:
     alone = [_judge_alone(case, number) for number in range(len(case.parts))]
     if verdict.outcome == "misplaced":
         return next((each for each in alone if each.outcome == "refused"), verdict)
-    parts = zip(case.parts, alone, strict=True)
-    return judge(case.cohort, case.folder, [c for (_, changes), v in parts if v.outcome != "harmless" for c in changes])
+    parts = [(changes, v) for (_, changes), v in zip(case.parts, alone, strict=True)]
+    kept = [change for changes, v in parts if v.outcome != "harmless" for change in changes]
+    for number, (changes, v) in enumerate(parts):
+        others = [change for k, (each, _) in enumerate(parts) if k != number for change in each]
+        if v.outcome in {"named", "refused"} and any(_meet(a, b) for a in changes for b in others):
+            for change in changes:  # alone it is noticed; the other one has changed the cells that show it
+                change.unknowable = change.unknowable or "the other damage changed the values that show it"
+    return judge(case.cohort, case.folder, kept)
+
+
+def _meet(a: Change, b: Change) -> bool:
+    """Return whether two changes have cells in common, or the other one is the loss of a file."""
+    if b.is_lost_file:
+        return True
+    if a.file != b.file or (a.sheet and b.sheet and a.sheet != b.sheet):
+        return False
+    return all(not x or not y or x & y for x, y in ((a.rows, b.rows), (a.columns, b.columns)))
 
 
 def _judge_alone(case: Case, number: int) -> Verdict:

@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 from damage.choices import Choices
 from damage.folder import Change, Folder, Grid
-from damage.redundancy import ALONE, ONE_VALUE, has_partner, is_repeated, is_small
+from damage.redundancy import ALONE, ONE_VALUE, SMALL_SHARE, has_partner, is_repeated, is_small
 
 Damage = Callable[[Folder, Choices], list[Change]]
 _PLAUSIBLE = 8  # a volume that is more times as large as before disagrees with the shape features
 _RARELY = 12  # times the volume of the scan before or after it
 _LARGE = 10  # mL
 _NEARLY_ALL = 0.8  # of the rows: a part of a column of volumes without shape features hardly shows
+_SMALL_CHANGE = 0.1  # of a value
 _FEW = 0.3  # of the rows: a finding about more need not name the rows
 _NEW_YEAR = dt.datetime(1899, 12, 30)
 
@@ -209,8 +210,14 @@ def _explain(folder: Folder, grid: Grid, change: Change, column: int, new: dict[
     elif len(change.rows) <= (_FEW if folder.is_published else _NEARLY_ALL) * len(grid.records):
         reasons = [why_one_value(folder, grid, i, column, new[i]) for i in change.rows]
         change.unknowable = reasons[0] if all(reasons) else ""
+    elif not folder.is_published and all(_is_rounding(grid.rows[i][column], value) for i, value in new.items()):
+        change.unknowable = ONE_VALUE
     if len(change.rows) > _FEW * len(grid.records):
         change.rows.clear()
+
+
+def _is_rounding(old: object, new: object) -> bool:
+    return is_number(old) and is_number(new) and abs(new - old) <= _SMALL_CHANGE * abs(old)
 
 
 def _sort(values: list[object], choices: Choices) -> list[object]:
@@ -285,6 +292,8 @@ def _map_values(
             _explain(folder, grid, change, j, new)
         elif not shows(folder, grid, j):
             change.unknowable = ALONE
+        elif all(is_small(str(grid.header[j]), grid.rows[i][j], new[i]) for i in rows):
+            change.unknowable = ONE_VALUE
         if len(rows) > _FEW * len(records):
             change.rows.clear()
         for i in rows:
@@ -405,6 +414,14 @@ def _shift_row(folder: Folder, choices: Choices) -> list[Change]:
     return [change]
 
 
+def _have_equal_sums(grid: Grid, a: int, b: int, columns: list[int]) -> bool:
+    """Return whether parts of two rows are shares of territories with the same sum."""
+    if not all(str(grid.header[j]).startswith("HM_") and str(grid.header[j]).endswith("_Ratio") for j in columns):
+        return False
+    sums = [sum(grid.rows[i][j] for j in columns if is_number(grid.rows[i][j])) for i in (a, b)]
+    return abs(sums[0] - sums[1]) < SMALL_SHARE
+
+
 def _exchange_rows(folder: Folder, choices: Choices) -> list[Change]:
     """Exchange the cells of two rows in a run of columns."""
     file, sheet, grid = pick_grid(folder, choices)
@@ -414,6 +431,8 @@ def _exchange_rows(folder: Folder, choices: Choices) -> list[Change]:
     require(any(str(grid.rows[a][j]) != str(grid.rows[b][j]) for j in columns))
     change = folder.change(file, sheet, [a, b])
     others = [j for j in range(grid.width) if j not in columns]  # it is the same to exchange these instead
+    if _have_equal_sums(grid, a, b, columns) or _have_equal_sums(grid, a, b, others):
+        change.unknowable = ONE_VALUE
     for part in (columns, others):
         reasons = [
             why_one_value(folder, grid, i, j, grid.rows[other][j])

@@ -18,7 +18,8 @@ _EXACT = {  # each follows from others: Range = Maximum - Minimum
         "Energy", "Maximum", "Mean", "Minimum", "Range", "RootMeanSquared", "Variance")),
 }  # fmt: skip
 _ROUNDING = 0.1  # a smaller relative difference may be rounding
-_SMALL_SHARE = 0.02
+SMALL_SHARE = 0.02
+_SEVERAL = 1.2  # rows a patient; a copied patient adds a row
 _KEYS = ("流水号", "时间点", "重复次数")
 
 
@@ -34,7 +35,8 @@ def is_repeated(folder: Folder, grid: Grid, column: int) -> bool:
         return True
     if names & {"hours_from_first_scan", "onset_to_first_scan"}:
         return True
-    return _rows_a_patient(folder, grid) > 1 and bool(names & {"age", "sex", "hypertension", "systolic", "diastolic"})
+    is_of_patient = bool(names & {"age", "sex", "hypertension", "systolic", "diastolic"})
+    return is_of_patient and _rows_a_patient(folder, grid) > _SEVERAL
 
 
 def is_small(header: str, old: object, new: object) -> bool:
@@ -45,7 +47,8 @@ def is_small(header: str, old: object, new: object) -> bool:
         numbers = isinstance(old, int | float) and isinstance(new, int | float)
         return numbers and abs(new - old) <= _ROUNDING * max(abs(new), abs(old))
     if header.endswith("_Ratio") and isinstance(old, int | float) and isinstance(new, int | float):
-        return 0 <= new <= 1 and abs(new - old) < _SMALL_SHARE
+        is_free = header.startswith("ED")  # the sums of the edema's shares differ from 1 in the published scans, too
+        return 0 <= new <= 1 and (is_free or abs(new - old) < SMALL_SHARE)
     return False
 
 

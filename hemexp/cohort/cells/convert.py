@@ -34,12 +34,16 @@ MISSING_TEXTS |= {"wakeup", "醒后卒中"}
 
 MISSING = Rule("text that says that there is no value")
 NUMBER_RULE = Rule("a number, or an empty cell; correct the cell or clear it")
+_FOOTNOTE = re.compile(r"(?<=[0-9])[²³¹⁰⁴-⁹₀-₉①-⑳½¼¾⅐-⅞]")
 _EXACT = Rule("an exact number, or an empty cell; enter the number or clear the cell")
 
 
 def clean_cell(text: str) -> str:
     """Return a text without differences of case, width and dashes, and without invisible characters."""
-    return clean(text) if _is_plain(text) else re.sub("[−–—]", "-", clean(text.translate(INVISIBLE)))
+    if _is_plain(text):
+        return clean(text)
+    text = _FOOTNOTE.sub(r"^\g<0>", text.translate(INVISIBLE))  # 12² is not 122
+    return re.sub("[−–—]", "-", clean(text))
 
 
 def _is_plain(text: str) -> bool:

@@ -21,6 +21,7 @@ from hemexp.cohort.findings import RecordFindings, count_values
 from hemexp.cohort.headers import INVISIBLE
 
 _MOST = 0.5  # of the ids
+_POWER = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d+")
 _SERIAL = Rule("all digits of the serial, as text or a whole number; enter it as text")
 
 
@@ -31,8 +32,10 @@ def ids(cells: pd.Series, findings: RecordFindings) -> pd.Series:
     """
     _warn_invisible(cells, findings)
     rounded = _report_rounded(cells, findings)
+    _report_powers(cells, findings)
     texts = convert_each(cells.mask(rounded), lambda value: re.sub(r"^(\d+)\.0+$", r"\1", cell_text(value))).fillna("")
     marks = texts.isin({text for text in texts.unique() if text.lower() in MISSING_TEXTS})
+    texts = texts.mask(texts.isin({text for text in texts.unique() if not re.search(r"\w", text)}), "")  # * or ?
     if marks.any() and texts[~marks].str.contains(r"\d").mean() > _MOST:
         texts = texts.mask(marks, "")
     return texts
@@ -84,6 +87,16 @@ def _report_rounded(cells: pd.Series, findings: RecordFindings) -> pd.Series:
     )
     add_one("error", "serial_unreadable", cells, np.flatnonzero(rounded), message, findings)
     return rounded
+
+
+def _report_powers(cells: pd.Series, findings: RecordFindings) -> None:
+    """Add one error for all ids that are texts such as 1.23E+08: they have lost digits."""
+    powers = cells.isin({text for text in distinct_texts(cells) if _POWER.fullmatch(text.strip())})
+    message = (
+        f"{cells.name} is {count_values(cells[powers])}: Excel has shortened the numbers; rule: all digits of the id; "
+        f"export the column as text, in {powers.sum()} cells"
+    )
+    add_one("error", "serial_unreadable", cells, np.flatnonzero(powers), message, findings)
 
 
 def _warn_invisible(cells: pd.Series, findings: RecordFindings) -> None:

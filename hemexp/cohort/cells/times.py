@@ -46,6 +46,7 @@ _CUT_MINUTES = r":\d(?!\d)"  # pandas reads 12:3, which may be a part of 12:35, 
 _EXCEL_DAYS = (20_000, 60_000)  # 1954 to 2064, as Excel numbers days
 _EXCEL_ORIGIN = pd.Timestamp("1899-12-30")
 _TIMES_BY_CHANCE = 3  # as many rounded times at midnight as chance gives
+_MANY_TIMES = 15  # times of day: all in one half of the day by chance once in 30,000
 _UNIT_WORDS = {"s": "seconds", "ms": "milliseconds"}
 _EPOCH_SECONDS = (946_684_800, 2_208_988_800)  # 2000 to 2040, as databases count seconds from 1970
 
@@ -107,7 +108,25 @@ def times(cells: pd.Series, findings: RecordFindings, order: str = "year_first")
     usual = values.nunique() * max(0.01, _TIMES_BY_CHANCE * step / 1440)
     if number > max(1, usual) or midnight.sum() == values.notna().sum():
         has_clock &= ~midnight
+    _warn_half_day(cells, values.dt.hour[has_clock], values.dt.date[has_clock].nunique(), findings)
     return values, has_clock & values.notna()
+
+
+def _warn_half_day(cells: pd.Series, hours: pd.Series, number: int, findings: RecordFindings) -> None:
+    """Warn if many times of day are all between 1:00 and 12:59: AM or PM may be lost.
+
+    Args:
+        cells: the column.
+        hours: of the times of day.
+        number: of times that do not depend on each other.
+        findings: receives the finding.
+    """
+    if number >= _MANY_TIMES and hours.between(1, 12).all():
+        message = (
+            f"{cells.name}: none of {len(hours)} times of day is after 12:59 or before 1:00; see whether AM and PM "
+            "were lost; used unchanged"
+        )
+        add_one("warning", "half_day", cells, np.flatnonzero(cells.index.isin(hours.index)), message, findings)
 
 
 def find_epoch_unit(cells: pd.Series) -> Literal["s", "ms"] | None:
@@ -182,7 +201,10 @@ def clocks(cells: pd.Series, findings: RecordFindings) -> pd.Series:
     cells = cells.infer_objects()
     if is_number(cells) and cells.max() >= 100:  # 1320, 905 and 49
         cells = cells.map(lambda value: f"{value:.0f}".zfill(4), na_action="ignore")
-    return pd.to_timedelta(convert_cells(cells, read_cell_clock, "not_a_time", findings)).astype("timedelta64[us]")
+    values = pd.to_timedelta(convert_cells(cells, read_cell_clock, "not_a_time", findings)).astype("timedelta64[us]")
+    found = values.dropna()
+    _warn_half_day(cells, found.dt.components.hours, found.nunique(), findings)
+    return values
 
 
 def read_cell_clock(value: object) -> dt.timedelta | Rule:

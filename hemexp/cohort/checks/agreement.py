@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.checks.relations import PUBLISHED_RATIO, RELATIONS, TISSUES, VOLUME, Relation, full_name, short_name
-from hemexp.cohort.findings import RecordFindings
+from hemexp.cohort.findings import Cell, RecordFindings
 from hemexp.types import Array
 
 _FEWEST = 10  # scans with both sides; below it, ranks say little
@@ -183,6 +183,9 @@ def _check_ranks(
         others = [each for number in own for each in tissue.relations[number].names if each != culprit]
         others_text = ", ".join(dict.fromkeys(map(tissue.full, others)))
         cause = _find_cause(scans, tissue, relation, culprit, group)
+        here, there = (findings.locate(int(group.argmax()), each) for each in (name, tissue.full(others[0])))
+        if (here.file, here.sheet) != (there.file, there.sheet):
+            cause += f"; so was perhaps the column of ids or serials, here or in {Cell(there.file, there.sheet)}"
         message = (
             f"the values of {name} do not belong to the same scans as those of {others_text}: in {label}, a rank "
             f"correlation is {rank:.2f}; rule: at least {relation.least:g}, because {rules}; {cause}; compare the "

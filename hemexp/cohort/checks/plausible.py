@@ -39,6 +39,7 @@ def check_cohort(scans: pd.DataFrame, firsts: pd.DataFrame, findings: RecordFind
         _check_outliers(
             scans.loc[(scans["scan_index"] > 0) == (name == "hours_from_first_scan"), name], scans, findings
         )
+    _check_midnight(firsts, findings)
     _check_serial_dates(scans, findings, is_published)
     for tissue, volume in zip(("HM", "ED"), c.VOLUMES, strict=True):
         names = [name for name in c.RATIOS[tissue] if name in scans]
@@ -105,6 +106,25 @@ def _check_outliers(hours: pd.Series, scans: pd.DataFrame, findings: RecordFindi
         )
 
     findings.each("warning", "far_later", late, name, message, lambda row: f"{known[row]:.0f}")
+
+
+def _check_midnight(firsts: pd.DataFrame, findings: RecordFindings) -> None:
+    """Warn of an onset at midnight, longer before the first scan than all others: perhaps only its date is known."""
+    hours = firsts["hours_from_onset"]
+    onset = (firsts["scan_time"] - pd.to_timedelta(hours, unit="h")).dt.round("s")
+    is_midnight = (onset == onset.dt.normalize()) & hours.notna()
+    if hours.notna().sum() < _FEWEST or is_midnight.mean() > _FEW_BROKEN:
+        return
+    longest = hours[~is_midnight].max()
+
+    def message(row: int) -> str:
+        return (
+            f"the onset is at 00:00, {hours[row]:.3g} hours before the first scan; in the other patients at most "
+            f"{longest:.3g}; used unchanged: if only the date is known, clear the cell"
+        )
+
+    rows = firsts.index[is_midnight & (hours > longest)]
+    findings.each("warning", "midnight", rows, "onset_time", message, lambda row: str(onset[row]))
 
 
 def _check_serial_dates(scans: pd.DataFrame, findings: RecordFindings, is_published: bool) -> None:

@@ -50,6 +50,8 @@ def check_scans(
     _check_volumes(scans, needs_volumes, record_findings)
     _check_serials(scans, record_findings)
     _check_patients(scans, patient, record_findings)
+    if len(firsts) < scans["patient_id"].nunique():  # the numbers of the scans are wrong
+        findings.stop_on_errors()
     _check_pressure(firsts, record_findings)
     check_volumes(scans, firsts, patient, record_findings, is_published)
     check_agreement(scans, record_findings, is_published)

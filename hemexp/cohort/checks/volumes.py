@@ -109,7 +109,10 @@ def _check_first_volumes(volumes: pd.Series, findings: RecordFindings) -> pd.Ind
 
     def message(row: int) -> str:
         volume = volumes[row]
-        return f"HM_volume of the first scan is {volume:g}, which is {volume / 1000:g} mL; {_UNIT}; {_ADVICE}"
+        return (
+            f"HM_volume of the first scan is {volume / 1000:g} mL ({volume:g} in 10^-3 mL); rule: rarely below "
+            f"{_LEAST_FIRST / 1000:g} mL; see whether the cell has the unit of its column (published files: 10^-3 mL)"
+        )
 
     findings.each("error" if is_error else "warning", "volume_unit", small, "HM_volume", message, volumes.get)
     return small

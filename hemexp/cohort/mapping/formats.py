@@ -14,9 +14,11 @@ from hemexp.cohort.mapping.units import get_factor, list_units
 _TIMES = {"scan": ("scan_time", "scan_date", "scan_clock"), "onset": ("onset_time", "onset_date", "onset_clock")}
 _MALE_WORDS = ("male", "malesex", "malegender", "男性")
 _YES = {"1", "1.0", "true", "yes", "y", "ja", "oui", "si", "sí", "x", "是", "有"}
+_V_M = {"v", "m"}  # varón and mujer, or vrouw and man
 _FEMALE_WORDS = ("female", "femalesex", "女性")
 _HIGH_CODES = {9, 77, 88, 99, 777, 888, 999, 7777, 8888, 9999, 99999, 999999}
-_GROWN_UP = 15  # years: where all others are older, an age of 0 says that it is unknown
+_LARGEST_SCORE = 9  # may be one of a few values of a scale
+_FAR_FROM_0 = 0.2  # of the median: where all others are larger, a 0 says that a value is unknown, such as an age
 _NEGATIVE_CODES = {-1, -7, -8, -9, -77, -88, -99, -888, -999, -9999}
 _TOKEN = r"\d+|[^\W\d_]+"
 
@@ -69,7 +71,7 @@ def _find_missing_codes(table: MatchedTable, position: int, column: ColumnMappin
     while len(values):
         high, low = values.max(), values.min()
         code = high if high in _HIGH_CODES else low if low in _NEGATIVE_CODES else None
-        if code is None and column.means == "age" and low == 0:
+        if code is None and low == 0 and (known.of == "patient" and known.kind == "number"):
             code = 0
         others = values[values != code]
         number = len(values) - len(others)
@@ -77,8 +79,9 @@ def _find_missing_codes(table: MatchedTable, position: int, column: ColumnMappin
             break
         low, high = known.range or (0.0, 1.0 if known.kind == "yes_no" else float("inf"))
         is_illegal = not low <= code * (get_factor(known.name, column.unit) or 1.0) <= high
-        is_far = (known.kind in {"volume", "hours"} and code > 1.5 * others.max()) or (code < 0 <= others.min())
-        is_far |= code == 0 and bool(others.min() >= _GROWN_UP)
+        may_be_far = known.kind in {"volume", "hours"} or code > _LARGEST_SCORE
+        is_far = (may_be_far and code > 1.5 * others.max()) or (code < 0 <= others.min())
+        is_far |= code == 0 and bool(others.min() > _FAR_FROM_0 * others.median())
         is_frequent = known.kind in {"volume", "hours"} and number > max(2, 2 * others.value_counts().max())
         if not is_illegal and not is_far and not is_frequent:
             break
@@ -134,7 +137,9 @@ def _find_codes(table: MatchedTable, position: int, column: ColumnMapping) -> No
         if header in _MALE_WORDS + _FEMALE_WORDS and "yes_no" in table.looks(position):
             yes, no = ("male", "female") if header in _MALE_WORDS else ("female", "male")
             column.values = {text: yes if clean(text) in _YES else no for text in distinct}
-        elif table.asks and "sex" not in table.looks(position) and len(numeric) == 2:
+        elif (
+            table.asks and len(numeric) == 2 and ("sex" not in table.looks(position) or {*map(clean, numeric)} == _V_M)
+        ):
             a, b = sorted(numeric)
             table.ask(
                 [position], "values", "Which value means male?",
@@ -142,7 +147,9 @@ def _find_codes(table: MatchedTable, position: int, column: ColumnMapping) -> No
             )  # fmt: skip
     elif table.asks and "yes_no" not in table.looks(position) and len(numeric) == 2:
         a, b = sorted(numeric)
-        table.ask([position], "values", "Which value means yes?", [f"{a} = yes, {b} = no", f"{b} = yes, {a} = no"])
+        both = [] if a.isdigit() else [f"{a} = yes, {b} = yes"]
+        answers = [f"{a} = yes, {b} = no", f"{b} = yes, {a} = no", *both]
+        table.ask([position], "values", "Which value means yes?", answers)
 
 
 def _read_legend(header: str, kind: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from collections import Counter
 from hemexp.cohort.mapping.mapping import UNUSED, ColumnMapping
 from hemexp.cohort.mapping.matched_table import MatchedTable
 
+_NUMBERS = {"number", "ordinal"}
 _TIMES = {"scan": ("scan_time", "scan_date", "scan_clock"), "onset": ("onset_time", "onset_date", "onset_clock")}
 
 
@@ -23,26 +24,25 @@ def number_scans(table: MatchedTable) -> None:
     seen: Counter[str] = Counter()
     counts = table.has_patient_rows and not any(header.occasion for header in table.headers)
     repeated = {text for text, count in Counter(table.sheet.header).items() if count > 1}
-    if not table.has_patient_rows and _tells_scans_apart(table):
-        return
+    is_row_a_scan = not table.has_patient_rows and _tells_scans_apart(table)
     for i, (header, column) in enumerate(zip(table.headers, table.columns, strict=True)):
         latest = header.occasion or latest
         known = table.known.get(column.means)
         if known is None:
             continue
-        if known.of == "patient" and header.occasion is not None:
+        is_of_patient = known.of == "patient" or (is_row_a_scan and known.role == "extra")
+        if is_of_patient and header.occasion is not None:
             if table.is_later(i) and known.role != "source":
-                column.means, column.sure = UNUSED, f"is it {column.means} at a later time?"
+                column.means, column.sure = UNUSED, f"{known.meaning}? at a later time"
             continue
-        if known.of != "scan":
+        if known.of != "scan" or is_row_a_scan:
             continue
         if header.occasion is None and table.sheet.header[i] in repeated and (latest or counts):
             seen[table.sheet.header[i]] += 1
             occasions[i] = latest or ("number", seen[table.sheet.header[i]])
         elif header.occasion is not None:
             occasions[i] = header.occasion
-    order = {"first": -1.0, "next": 0.5}
-    keys = {i: order.get(kind, float(number)) for i, (kind, number) in occasions.items()}
+    keys = {i: _rank_occasion(table, i, occasions) for i in occasions}
     scan_columns = [i for i, each in enumerate(table.columns) if _is_scan_level(table, each)]
     extra = [i for i in scan_columns if table.known[table.columns[i].means].role == "extra"]
     core = [i for i in scan_columns if i not in extra]
@@ -54,9 +54,22 @@ def number_scans(table: MatchedTable) -> None:
     for i in extra:
         key = keys.get(i, -1.0)
         if key != -1 and numbers.get(key) is None:
-            table.columns[i].means, table.columns[i].sure = UNUSED, f"is it {table.columns[i].means} at a later time?"
+            meaning = table.known[table.columns[i].means].meaning
+            table.columns[i].means, table.columns[i].sure = UNUSED, f"{meaning}? at a later time"
         else:
             table.columns[i].scan = numbers.get(key, 0 if any(numbers.values()) else None)
+
+
+def _rank_occasion(table: MatchedTable, position: int, occasions: dict[int, tuple[str, int]]) -> float:
+    """Return the place of a column's scan: a follow-up comes after the scans that have a number, as CT1 does."""
+    kind, number = occasions[position]
+    if kind == "first":
+        return -1.0
+    means = table.columns[position].means
+    numbered = [n for i, (other, n) in occasions.items() if other in _NUMBERS and table.columns[i].means == means]
+    if kind == "next":
+        return max(numbered, default=0) + 0.5
+    return float(number) + (max(numbered, default=0) if kind == "follow_up" else 0)
 
 
 def _tells_scans_apart(table: MatchedTable) -> bool:

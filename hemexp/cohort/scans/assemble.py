@@ -23,6 +23,7 @@ from hemexp.types import Array
 NO_IDS = "no column is a patient id; rule: every row names its patient; name the column in mapping.yaml"
 _SECONDS = 3600.0
 _SHOWN = 5  # patients in a message
+_MOST_DOUBLED = 0.2  # of the rows of a table with a row a patient
 _MOST_EQUAL = 0.5  # of the scans of a table may equal those of another one by chance
 _EXCEL_DIGITS = 15  # of a number; longer serials are changed where they are not text
 _SCAN_NAMES = ("block", "scan_index", "scan_number", "scan_time", "scan_day", "event_name")  # link scans of a patient
@@ -304,6 +305,9 @@ class _Assembly:
         frame = records.frame
         ways = [["scan_serial"], *(["patient_id", name] for name in _SCAN_NAMES), ["patient_id"]]
         keys = next((way for way in ways if set(way) <= set(frame) and set(way) <= set(self.scans)), [])
+        if keys == ["patient_id"] and 0 < frame["patient_id"].duplicated().mean() < _MOST_DOUBLED:
+            self._check_unique_patients(records)
+            return
         if not keys or (keys == ["patient_id"] and frame["patient_id"].duplicated().any()):
             rule = "rule: a scan serial, or the patient id and the scan time, in both"
             message = f"several rows a patient, and they cannot be linked to the scans; {rule}"
@@ -324,6 +328,16 @@ class _Assembly:
             "warning", problem, unknown, keys[-1], lambda row: f"scan {last[row]} is not in {base}; it is not used",
             lambda row: last[row],
         )  # fmt: skip
+        others = [name for name in frame if name not in {*keys, *_SCAN_NAMES, "patient_id"}]
+        blank = np.flatnonzero(theirs.isna() & frame[others].notna().any(axis=1))
+        rule = "rule: every row names its scan; enter it, or remove the row; it is not used"
+        records.findings(self.findings).each(
+            "warning",
+            "row_without_scan",
+            blank,
+            keys[-1],
+            lambda row: f"{keys[-1]} is empty beside other values; {rule}",
+        )
         names = [
             str(name)
             for name in frame
@@ -417,6 +431,8 @@ class _Assembly:
         counted = self.scans.groupby("patient_id", sort=False).cumcount()
         if "scan_index" in self.scans:
             index = self.scans["scan_index"]
+            if not self.strict and (index.groupby(self.scans["patient_id"]).min() == 1).all():
+                index = index - 1  # numbers from 1
             rows = np.flatnonzero(~(index.ge(0) & (index % 1 == 0)))
             rule = "rule: 0 for the first scan, then 1, 2, ...; correct the cell"
             self._base_findings().each(
@@ -511,9 +527,10 @@ class _Assembly:
             found = description.get(stated[row])
             there = f"in Table 2 that is {found}" if found else "Table 2 has no such scan"
             cell = records.locate(row, "patient_id")
+            other = self.locate(int(np.flatnonzero(scans["patient_id"] == ids[row])[0]), "patient_id")
             return (
                 f"the first scan is {stated[row]} here ({there}) and {firsts[ids[row]]} in Table 2, which is used; see "
-                f"that the id in {cell.column}{cell.row} and the values beside it are in the right row"
+                f"that the id in {cell.column}{cell.row}, or in {other}, and the values beside it are in the right row"
             )
 
         owner = dict(zip(scans["scan_serial"], scans["patient_id"], strict=True))

@@ -77,6 +77,7 @@ def check_columns(tables: Sequence[tuple[Sheet, TableMapping]], findings: Findin
                     tissues.add(tissue)
                     _warn_missing(place, [each for each in names if each not in means], findings)
         _check_blocks(sheet, table, findings)
+        _warn_scan_gap(sheet, table, findings)
     for name, prefix in WORKBOOKS.items():
         if name not in {*files, "radiomics"} and (lost := _find_unread(prefix, findings)):
             _report_unread(name, lost, lost.sheet, findings)
@@ -106,20 +107,24 @@ def check_mapped(tables: Iterable[tuple[Sheet, TableMapping]], findings: Finding
 
 def _warn_scan_gap(sheet: Sheet, table: TableMapping, findings: Findings) -> None:
     """Warn where scans stand side by side and their headers are numbered with a gap, such as CT1 and CT3."""
-    first: dict[int, int] = {}  # column by number
+    columns: dict[str, dict[int, int]] = {"follow_up": {}, "number": {}}  # the first column of each number
     for position, column in enumerate(table.columns):
         kind, number = read_header(column.column).occasion or ("", 0)
-        if column.scan is not None and kind in {"number", "follow_up", "ordinal"}:
-            first.setdefault(int(number), position)
-    numbers = sorted(first)
-    missing = [str(number) for number in range(numbers[0], numbers[-1]) if number not in first] if numbers else []
-    if missing and len(missing) < len(numbers):  # volume_6 and volume_24 are hours
-        header = table.columns[first[numbers[-1]]].column
-        message = (
-            f"no column is of scan {_list(missing)}, but {header!r} is there; rule: the numbers have no gap; "
-            "they are taken in order: see that no columns were lost"
-        )
-        findings.warn("scan_gap", sheet.header_cell(first[numbers[-1]]), message)
+        kind = "number" if kind == "ordinal" else kind
+        if column.scan is not None and kind in columns:
+            columns[kind].setdefault(int(number), position)
+    for kind, first in columns.items():
+        numbers = sorted(first)
+        start = 1 if kind == "follow_up" else min(numbers, default=0)
+        missing = [str(number) for number in range(start, max(numbers, default=0)) if number not in first]
+        if missing and (kind == "follow_up" or len(missing) < len(numbers)):  # volume_6 and volume_24 are hours
+            header = table.columns[first[numbers[-1]]].column
+            what = "follow-up" if kind == "follow_up" else "scan"
+            message = (
+                f"no column is of {what} {_list(missing)}, but {header!r} is there; rule: the numbers have no gap; "
+                "they are taken in order: see that no columns were lost"
+            )
+            findings.warn("scan_gap", sheet.header_cell(first[numbers[-1]]), message)
 
 
 def _check_single(tables: Iterable[tuple[Sheet, TableMapping]], findings: Findings) -> None:

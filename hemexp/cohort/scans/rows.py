@@ -18,11 +18,13 @@ from hemexp.types import Array
 
 _TELLS_SCANS_APART = {"scan_time", "scan_date", "scan_serial", "hours_from_onset", "hours_from_first_scan"}
 _TOTALS = re.compile(
-    r"(?:total|sum|mean|average|median|sd|std|min|max|n|合计|总计|平均|平均值|标准差|summe|gesamt|mittelwert|moyenne|media|"
-    r"promedio|totale|mittel|mittelwerte|均值|平均数|suma|somma)\s*(?:[(:=±].*)?",
+    r"(?:(?:grand|sub|overall)[ -]?)?(?:totals?|sum|mean|average|median|sd|std|st(?:d|andard)\.? ?dev(?:iation|\.)?|"
+    r"min|max|minimum|maximum|count|iqr|range|variance|overall|n|合计|总计|小计|总数|平均|平均值|标准差|中位数|最大值|"
+    r"最小值|summe|gesamt|mittelwert|moyenne|media|promedio|totale|mittel|mittelwerte|均值|平均数|suma|somma)"
+    r"\s*(?:[(:=±].*)?",
     re.IGNORECASE,
 )
-_SURNAMES = re.compile(r"n|sum|min|max|sd|mean|median|media|somma", re.IGNORECASE)  # a person's, perhaps
+_SURNAMES = re.compile(r"n|sum|min|max|sd|mean|median|media|somma|count|range", re.IGNORECASE)  # a person's, perhaps
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 _NO_ID = (
     "the patient id is empty; rule: every row has a patient id; enter it, also in the rows of a patient's later scans"
@@ -78,13 +80,10 @@ def find_patient_rows(ids: pd.Series, sheet: Sheet, mapping: TableMapping, findi
     for record in np.flatnonzero(notes & ~totals):
         message = f"the row holds nothing beside {ids[record]!r}; it is taken for a note and not read"
         findings.warn("note_row", sheet.cell(int(record), None), message, value=ids[record])
-    headers = _find_headers(ids, sheet)
-    for record in np.flatnonzero(headers):
-        message = "the row repeats the headers of the table; it is not read"
-        findings.warn("repeated_header", sheet.cell(int(record), None), message, value=ids[record])
+    headers = _find_headers(ids, sheet, findings)
     keep: Array = ~totals & ~notes & ~headers
     keys = [sheet.columns[i] for i, column in enumerate(mapping.columns) if column.means in _TELLS_SCANS_APART]
-    if mapping.rows == "scan" and keys:
+    if mapping.rows == "scan" and (keys or not any(column.means in c.VOLUMES for column in mapping.columns)):
         again = np.flatnonzero(pd.concat([ids, *keys], axis=1).duplicated(keep=False).to_numpy() & keep)
         table = pd.concat([ids, *others], axis=1).iloc[again].astype(str)
         rows = again[table.duplicated().to_numpy()]
@@ -140,14 +139,27 @@ def _find_totals(ids: pd.Series, sheet: Sheet) -> Array:
     return np.asarray(totals)
 
 
-def _find_headers(ids: pd.Series, sheet: Sheet) -> Array:
-    """Return which rows repeat the headers, as where two exports were joined."""
+def _find_headers(ids: pd.Series, sheet: Sheet, findings: Findings) -> Array:
+    """Return which rows repeat the headers, as where two exports were joined; headers that differ are an error."""
     headers = np.zeros(len(ids), dtype=bool)
     for row in np.flatnonzero(ids.isin(sheet.header)):
         cells_of_row = [header_text(column[row]) if not pd.isna(column[row]) else "" for column in sheet.columns]
-        filled = sum(map(bool, cells_of_row))
-        equal = sum(bool(cell) and cell == header for cell, header in zip(cells_of_row, sheet.header, strict=True))
-        headers[row] = 2 * equal > filled
+        known = sum(cell in sheet.header for cell in cells_of_row if cell)
+        if 2 * known <= sum(map(bool, cells_of_row)):
+            continue
+        headers[row] = True
+        differs = [j for j, cell in enumerate(cells_of_row) if cell and cell != sheet.header[j]]
+        if differs:
+            position = differs[0]
+            message = (
+                f"the row holds headers again, {cells_of_row[position]!r} here where the table has "
+                f"{sheet.header[position]!r}; rule: one header and one unit a column; move the rows below it to "
+                "another file or sheet, or bring their columns into the order and the units of the table"
+            )
+            findings.error("other_header", sheet.cell(int(row), position), message, value=cells_of_row[position])
+        else:
+            message = "the row repeats the headers of the table; it is not read"
+            findings.warn("repeated_header", sheet.cell(int(row), None), message, value=ids[row])
     return headers
 
 
