@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from damage.choices import Choices
 from damage.folder import Change, Folder, Grid
-from damage.redundancy import ALONE, ONE_VALUE, SMALL_SHARE, has_partner, is_repeated, is_small
+from damage.redundancy import ALONE, ONE_VALUE, SMALL_SHARE, has_partner, is_repeated, is_small, list_tied
 
 Damage = Callable[[Folder, Choices], list[Change]]
 _PLAUSIBLE = 8  # a volume that is more times as large as before disagrees with the shape features
@@ -436,7 +436,7 @@ def _exchange_rows(folder: Folder, choices: Choices) -> list[Change]:
     for part in (columns, others):
         reasons = [
             why_one_value(folder, grid, i, j, grid.rows[other][j])
-            for j in part
+            for j in list_tied(grid, part)
             for i, other in ((a, b), (b, a))
             if str(grid.rows[a][j]) != str(grid.rows[b][j])
         ]

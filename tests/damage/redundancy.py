@@ -1,5 +1,7 @@
 """The columns whose values follow from other columns, so that damage to one of them is noticed."""
 
+from collections.abc import Iterable
+
 from damage.folder import Folder, Grid
 
 from hemexp.cohort import columns as c
@@ -17,6 +19,7 @@ _EXACT = {  # each follows from others: Range = Maximum - Minimum
     *(f"NCCT_original_firstorder_{name}" for name in (
         "Energy", "Maximum", "Mean", "Minimum", "Range", "RootMeanSquared", "Variance")),
 }  # fmt: skip
+_ENERGY, _ROOT = "NCCT_original_firstorder_Energy", "NCCT_original_firstorder_RootMeanSquared"
 _ROUNDING = 0.1  # a smaller relative difference may be rounding
 SMALL_SHARE = 0.02
 _SEVERAL = 1.2  # rows a patient; a copied patient adds a row
@@ -50,6 +53,15 @@ def is_small(header: str, old: object, new: object) -> bool:
         is_free = header.startswith("ED")  # the sums of the edema's shares differ from 1 in the published scans, too
         return 0 <= new <= 1 and (is_free or abs(new - old) < SMALL_SHARE)
     return False
+
+
+def list_tied(grid: Grid, columns: Iterable[int]) -> list[int]:
+    """Return the columns of a part that other columns repeat: of all grey levels together, the energy ties one only."""
+    headers = {j: str(grid.header[j]) for j in columns}
+    grey = {name for name in _EXACT if name in c.FIRST_ORDER} - {_ENERGY}
+    if grey <= set(headers.values()) and _ENERGY not in headers.values():
+        return [j for j, name in headers.items() if name not in grey or name == _ROOT]
+    return list(headers)
 
 
 def has_partner(folder: Folder, grid: Grid, column: int) -> bool:
