@@ -49,7 +49,7 @@ def print_summary(result: RunResult, directory: Path) -> None:
         in_test = _calibration_notes("the test part", calibration.test)
         notes += _calibration_notes("cross-validation", calibration.cv) or in_test
     notes += _stability_notes(result)
-    time = f"{result.seconds:.0f} s in all"
+    time = f"{result.seconds:.0f} s of computing"
     if result.best_epoch is not None and result.stopped_by != "fitted":
         time = f"{result.epochs} epochs, the best is number {result.best_epoch + 1}; {time}"
     files = f"files in {directory}; for a page about them: {program('report')} run_dir={shlex.quote(str(directory))}"

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from hemexp.cohort.labels import can_label, label_patients, without_label
-from hemexp.cohort.load import load_cohort
+from hemexp.cohort.load import Cohort, load_cohort
+from hemexp.cohort.mapping.mapping import OpenQuestions
 from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.commands.console import print_prediction_summary
 from hemexp.commands.model_card import load_trained_model
@@ -51,6 +52,18 @@ _EVALUATION_CAVEATS = {  # caveats about the evaluation of a run, which do not c
 _BRAIN = BaselineConfig("brain")
 
 
+def _load(cfg: PredictConfig, run: Path) -> Cohort:
+    """Read the cohort; where its columns are not clear, name the mapping of the run."""
+    try:
+        return load_cohort(cfg.data, key_file=cfg.privacy.pseudonymize)
+    except OpenQuestions as error:
+        mapping = run / "mapping.yaml"
+        if cfg.data.mapping is not None or not mapping.is_file():
+            raise
+        advice = f"or, for a file with the headers of the run, give its mapping: data.mapping={mapping}"
+        raise UserError(f"{error}\n  {advice}") from None
+
+
 def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     """Write ``predictions.csv`` and ``result.json``; the run directory is only read.
 
@@ -67,7 +80,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     remove(directory / RESULT, directory / "predictions.csv")  # of an earlier call: old and new must not be mixed
     model = load_trained_model(run.path)
     trained, predictor = model.card, model.predictor
-    cohort = load_cohort(cfg.data, key_file=cfg.privacy.pseudonymize)
+    cohort = _load(cfg, run.path)
     label = build_label(model.card.label)
     labels = without_label(cohort.scans)
     if can_label(cohort.scans, label, cohort.mapping):

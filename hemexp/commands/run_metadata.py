@@ -1,7 +1,7 @@
 """The result of a run before it trains, and the files about its cohort."""
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from platform import python_version
 
@@ -9,7 +9,7 @@ from hemexp import __version__
 from hemexp.cohort.find_column import list_columns
 from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.cohort.table_one import characteristics
-from hemexp.config import ColumnLabelConfig, NetConfig, TrainConfig, config_hash
+from hemexp.config import ColumnLabelConfig, NetConfig, OptimizerConfig, TrainConfig, TrainerConfig, config_hash
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.features import feature_caveats
 from hemexp.data.recognition import RECOGNITION, build_own_scans
@@ -21,6 +21,7 @@ from hemexp.formatting import plural
 
 log = logging.getLogger(__name__)
 
+_OF_NETWORKS = {"lr", "weight_decay", "max_epochs", "stop_loss", "patience", "batch_size"}
 _PACKAGES = ("torch", "lightning", "hydra-core", "pandas", "numpy", "scikit-learn")
 
 
@@ -95,6 +96,19 @@ def write_cohort(run: RunDirectory, data: ExpansionDataModule) -> None:
     write_csv(build_own_scans(data.cohort.scans, data.split.roles), run.path / RECOGNITION)
 
 
+def list_idle_keys(cfg: TrainConfig) -> list[str]:
+    """Return the changed keys of the optimizer and of the training of networks, for a model that is not a network."""
+    if isinstance(cfg.model, NetConfig):
+        return []
+    pairs = ((cfg.optimizer, OptimizerConfig()), (cfg.trainer, TrainerConfig()))
+    return [
+        f"{section.PREFIX}.{item.name}"
+        for section, default in pairs
+        for item in fields(section)
+        if item.name in _OF_NETWORKS and getattr(section, item.name) != getattr(default, item.name)
+    ]
+
+
 def log_start(cfg: TrainConfig, result: RunResult, resume: bool) -> None:
     """Log the label, the split, and the patients and inputs that the run starts with."""
     source = "a synthetic cohort" if cfg.data.root is None else f"{cfg.data.root} ({cfg.data.kind})"
@@ -107,6 +121,8 @@ def log_start(cfg: TrainConfig, result: RunResult, resume: bool) -> None:
     log.info("%s: %d patients, %d inputs; %s", source, result.data.num_patients, result.num_features, parts)
     if cfg.features.name in {"available", "columns"} and cfg.model.inputs is None:
         log.info("inputs: %s", list_columns(result.inputs))
+    if idle := list_idle_keys(cfg):
+        log.warning("no effect with model=%s, which is not a network: %s", cfg.model.name, ", ".join(idle))
     if result.constant_inputs:
         log.info("inputs with one value in the whole training part: %s", ", ".join(result.constant_inputs))
     if counts := result.data.findings:

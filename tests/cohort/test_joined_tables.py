@@ -234,6 +234,36 @@ def test_codes_that_may_mean_two_things_are_asked_about(
         load_unanswered(change(long_table()), tmp_path)
 
 
+def test_an_answer_about_missing_values_is_written_as_it_is_shown(tmp_path: Path):
+    table = ASKED["999 among platelets"][0](long_table())
+    table.to_csv(tmp_path / "ct.csv", index=False)
+    with pytest.raises(OpenQuestions) as error:
+        load_unanswered(table, tmp_path)
+    (question,) = error.value.mapping.open_questions
+    text = error.value.mapping.to_yaml().replace("answer: null", f"answer: {question.candidates[0]}")
+    (tmp_path / "mapping.yaml").write_text(text)
+    overrides = [f"data.root={tmp_path / 'ct.csv'}", f"data.mapping={tmp_path / 'mapping.yaml'}"]
+    platelets = load_cohort(load_config(TrainConfig, overrides).data).scans["platelets"]
+    assert platelets.isna().any()
+    assert platelets.max() == 200
+
+
+def test_a_column_in_another_unit_is_told_how_to_say_so(tmp_path: Path):
+    table = long_table()
+    table[VOLUME] *= 1000
+    with pytest.raises(UserError, match=r"if the cells hold mm³, the unit of the column is 10\^-3 mL"):
+        read(table, tmp_path)
+
+
+def test_an_id_typed_as_another_one_is_named_in_its_own_row(tmp_path: Path):
+    table = long_table()
+    table = table[table.groupby("Patient ID")["Age"].transform("size") == 3].reset_index(drop=True)
+    table.loc[2, "Patient ID"] = table.loc[3, "Patient ID"]
+    with pytest.raises(UserError, match=r"cell C4: the onset of patient .* in other rows") as error:
+        read(table, tmp_path)
+    assert "1 error" in str(error.value)
+
+
 def test_a_sum_of_two_volumes_is_not_one_of_them(tmp_path: Path):
     cohort = read(long_table().assign(**{"ICH + IVH volume (mL)": long_table()[VOLUME] + 5}), tmp_path)
     assert "ivh_volume" not in cohort.scans

@@ -116,7 +116,7 @@ def test_a_code_for_missing_values_is_asked(code: int, tmp_path: Path):
     table = wide(CT1_time=at(2), CT2_time=at(20)).assign(
         **{"CT1 volume (mL)": FIRST, "CT2 volume (mL)": [*SECOND[:5], code, code, code]}
     )
-    labels = labels_of(read(tmp_path, table, {"CT2 volume (mL)": f"missing: {code}"}))
+    labels = labels_of(read(tmp_path, table, {"CT2 volume (mL)": f"{code} = no value"}))
     assert [name for name, label in labels.items() if label != LABELS[name]] == ["P5", "P6", "P7"]
     assert pd.isna(labels["P6"])
 

@@ -12,6 +12,7 @@ from hemexp.cohort import columns as c
 from hemexp.cohort.load import Cohort
 from hemexp.commands.predict import predict
 from hemexp.commands.report import report
+from hemexp.commands.run_metadata import list_idle_keys
 from hemexp.commands.train import train
 from hemexp.config import PredictConfig, ReportConfig, TrainConfig
 from hemexp.config.compose import load_config
@@ -189,3 +190,19 @@ def test_a_serial_made_from_the_patient_id_does_not_recognize_a_patient_of_anoth
     others = scans.assign(HM_volume=scans["HM_volume"].to_numpy()[::-1])
     use_cohort(monkeypatch, Cohort(others, cohort.findings, cohort.locate))
     assert predict_with(tmp_path / "run", tmp_path / "other").num_train == 0
+
+
+def test_keys_of_networks_that_another_model_does_not_use_are_named():
+    changed = ["trainer.max_epochs=20", "optimizer.lr=0.01", "trainer.progress_bar=false"]
+    logistic = load_config(TrainConfig, ["model=logistic", *changed])
+    assert list_idle_keys(logistic) == ["optimizer.lr", "trainer.max_epochs"]
+    assert list_idle_keys(load_config(TrainConfig, changed)) == []
+    assert list_idle_keys(load_config(TrainConfig, ["experiment=own_data"])) == []
+
+
+def test_predict_names_the_mapping_of_the_run_where_a_file_leaves_questions_open(finished_run: Path, tmp_path: Path):
+    rows = "patient,scan time,hematoma volume (mL)\nA,03/04/2031 10:00,12\nB,05/06/2031 11:00,14\n"
+    (tmp_path / "new.csv").write_text(rows)
+    cfg = load_config(PredictConfig, [f"run_dir={finished_run}", f"data.root={tmp_path / 'new.csv'}"])
+    with pytest.raises(UserError, match=r"data\.mapping=.*mapping\.yaml"):
+        predict(cfg, tmp_path / "p")

@@ -14,6 +14,7 @@ from hemexp.cohort.checks.volumes import check_volumes
 from hemexp.cohort.findings import CellLocator, Findings, RecordFindings, count_values
 
 _MOST_MISSING_VOLUMES = 0.2  # a larger share is a property of the cohort, not an error of single cells
+_MOST_OF_UNIT = 0.5  # a larger share of values out of range has another unit
 _MOST_VALUES = 7  # a message names up to so many legal values one by one
 _TOLERANCE = 0.01  # hours
 _CLOSE = 0.2  # hours: at least 1.2 between two published scans
@@ -103,8 +104,13 @@ def _report_values(rows: pd.Index, values: pd.Series, kind: str, rule: str, find
         advice = (
             "it is computed from onset_time and scan_time: correct one of them" if is_computed else "correct the cell"
         )
-        return f"{name} is {state}; rule: {rule}; {advice}"
+        return f"{name} is {state}; rule: {rule}; {advice}{all_of_it}"
 
+    all_of_it = ""
+    if kind == "volume" and len(rows) > _MOST_OF_UNIT * values.notna().sum():
+        all_of_it = (
+            "; if the cells hold mm³, the unit of the column is 10^-3 mL: write it in its header or in mapping.yaml"
+        )
     findings.each("error", "out_of_range", rows, name, message, lambda i: _show(values[i], ""))
 
 

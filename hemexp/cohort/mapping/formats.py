@@ -90,7 +90,7 @@ def _find_missing_codes(table: MatchedTable, position: int, column: ColumnMappin
     if codes:
         text = " and ".join(codes)
         question = f"Does {text} mean that there is no value?"
-        table.ask([position], "missing", question, [f"{MISSING_CODES}{text}", "they are values"])
+        table.ask([position], "missing", question, [f"{text}{MISSING_CODES}", "they are values"])
 
 
 def _find_unit_of_earlier_scan(table: MatchedTable, position: int) -> str | None:

@@ -15,7 +15,7 @@ from hemexp.formatting import plural
 
 HOURS = re.compile(r"(\d+(?:\.\d+)?) from (first scan|onset)")
 NO_HOURS = "unknown"
-MISSING_CODES = "missing: "  # an answer: the numbers that mean that there is no value
+MISSING_CODES = " = no value"  # an answer, behind the numbers
 GIVEN = "your mapping"  # how sure the meaning of a column is that the user gives
 UNUSED, INPUT = "unused", "input"  # the meanings of a column that hemexp does not know
 DATE_ORDERS = ("year_first", "day_first", "month_first", "day_first_swapped", "month_first_swapped")

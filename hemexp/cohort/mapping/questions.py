@@ -219,7 +219,7 @@ def apply_answers(mapping: Mapping) -> None:
             for column in columns.values():
                 column.values = dict(pairs)
         elif question.key == "missing":
-            found = question.answer.removeprefix(MISSING_CODES)
+            found = question.answer.removesuffix(MISSING_CODES)
             for column in columns.values():
                 column.missing = found.split(" and ") if found != question.answer else []
         elif question.key == "hours":

@@ -6,6 +6,7 @@ The tables with hematoma volumes decide which scans there are.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,6 +78,11 @@ def _hint_at_zeros(patient: str, others: pd.Series) -> str:
     if not others.str.lstrip("0").eq(patient.lstrip("0")).any():
         return ""
     return "; 1 and 001 are different ids: write the ids alike in both tables"
+
+
+def _find_usual(values: pd.Series) -> Any:
+    """Return the value that occurs most often; the first of them if there are several."""
+    return values.iloc[int(values.map(values.value_counts()).fillna(0).to_numpy().argmax())]
 
 
 def _differs_within_patients(frame: pd.DataFrame, name: str) -> bool:
@@ -450,12 +456,17 @@ class _Assembly:
             return
         onsets, patients = self.scans[name], self.scans["patient_id"]
         first = onsets.groupby(patients, sort=False).transform("first")
+        doubtful = patients.isin(set(patients[onsets.notna() & (onsets != first)]))
+        if doubtful.any():  # what most rows of the patient say
+            groups = onsets[doubtful].groupby(patients[doubtful], sort=False)
+            first = first.mask(doubtful, patients.map(groups.agg(_find_usual)))
 
         def describe(row: int) -> str:
             rule = (
-                "rule: one onset a patient; correct one of the cells, or give another patient or hemorrhage its own id"
+                "rule: one onset a patient; correct the cell or the id of its row, or give another patient or "
+                "hemorrhage its own id"
             )
-            return f"the onset of patient {patients[row]} is {onsets[row]}, but {first[row]} in an earlier row; {rule}"
+            return f"the onset of patient {patients[row]} is {onsets[row]}, but {first[row]} in other rows; {rule}"
 
         rows = np.flatnonzero(onsets.notna() & (onsets != first))
         self._base_findings().each("error", "inconsistent_patient", rows, name, describe)

@@ -184,7 +184,7 @@ def _warn_unknown(sheet: Sheet, table: TableMapping, findings: Findings) -> None
     if unused:
         names = [repr(sheet.header[i][:_MOST_LETTERS]) + _explain(table.columns[i].sure) for i in unused]
         one = f"column {names[0]} is" if len(names) == 1 else f"{len(names)} columns are"
-        listed = "" if len(names) == 1 else f": {_list(names)}"
+        listed = "" if len(names) == 1 else f": {', '.join(names)}"
         message = (
             f"{one} not known, and not used{listed}; a name in features.columns or label.column uses it, or, in a "
             "hospital's own table, means: input in mapping.yaml"
