@@ -5,6 +5,7 @@ a section refuses an illegal value when `OmegaConf.to_object` builds it. Nothing
 """
 # ruff: noqa: F403 - the public names of these modules are the names of the package
 
+from hemexp.config.audit import *
 from hemexp.config.cohort import *
 from hemexp.config.commands import *
 from hemexp.config.debug import *
