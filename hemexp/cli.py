@@ -35,6 +35,7 @@ COMMANDS = {
     "prepare": "read, check, merge and label a cohort",
     "predict": "predict for the patients of a cohort with a finished run",
     "report": "write a page about a run or a sweep",
+    "audit": "run flawed protocols beside the honest one, and show which mistake makes which number",
 }
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ def command(name: str) -> NoReturn:
     """Run a command with the arguments of this process and exit with its code.
 
     Args:
-        name: train, prepare, predict or report.
+        name: train, prepare, predict, report or audit.
     """
     register_schemas()
     sys.argv[1:] = quote_paths(sys.argv[1:])

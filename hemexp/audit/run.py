@@ -1,7 +1,8 @@
-"""Fit the members of all protocols together, and average their scores over the seeds."""
+"""Fit the members of all protocols together, and keep the scores of each seed in a file."""
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,30 +10,82 @@ import pandas as pd
 
 from hemexp.audit.table import AuditData
 from hemexp.audit.trials import Scores, Trial, build_trial
-from hemexp.config import ModelConfig, OptimizerConfig, ProtocolConfig, TrainerConfig
+from hemexp.config import ModelConfig, NetConfig, OptimizerConfig, ProtocolConfig, TrainerConfig
+from hemexp.errors import UserError
+from hemexp.files.writing import write_csv
 from hemexp.training.fit import fit
 
-COLUMNS = ["protocol", "leak", "model", "accuracy", "accuracy_sd", "auroc", "auroc_sd", "majority_accuracy", "inflation"]
+log = logging.getLogger(__name__)
+
+SCORES = "scores.csv"  # a row a seed
+HONEST = "honest_60_40"
+_KEYS = ["protocol", "model", "seed"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """The scores of a protocol and a model over the seeds."""
+    """The scores of a protocol and a model, one for each seed."""
 
     protocol: ProtocolConfig
     model: str
     scores: list[Scores]
 
+    def mean(self, name: str) -> float:
+        """Return the mean of a score over the seeds."""
+        return float(np.mean([getattr(each, name) for each in self.scores]))
 
-def run_protocols(
+    def spread(self, name: str) -> float:
+        """Return the standard deviation of a score over the seeds; 0 for one seed."""
+        values = [getattr(each, name) for each in self.scores]
+        return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The rows of an audit, and the protocols that the cohort cannot have, with the reason."""
+
+    rows: list[Row]
+    skipped: dict[str, str]
+
+    def find(self, protocol: str, model: str) -> Row | None:
+        """Return a row; None if it was not run."""
+        return next((row for row in self.rows if (row.protocol.name, row.model) == (protocol, model)), None)
+
+    def inflation(self, row: Row) -> float:
+        """Return the AUROC minus that of the protocol's control, or of the honest protocol; NaN without either."""
+        names = (row.protocol.control, HONEST)
+        control = next((found for name in names if name and (found := self.find(name, row.model))), None)
+        return row.mean("auroc") - control.mean("auroc") if control else float("nan")
+
+    def frame(self) -> pd.DataFrame:
+        """Return ``audit.csv``."""
+        return pd.DataFrame(
+            {
+                "protocol": row.protocol.name,
+                "leak": int(row.protocol.leak),
+                "model": row.model,
+                "accuracy": row.mean("accuracy"),
+                "accuracy_sd": row.spread("accuracy"),
+                "auroc": row.mean("auroc"),
+                "auroc_sd": row.spread("auroc"),
+                "majority_accuracy": row.mean("majority_accuracy"),
+                "inflation": self.inflation(row),
+                "num_seeds": len(row.scores),
+            }
+            for row in self.rows
+        )
+
+
+def run_audit(
     data: AuditData,
     protocols: Sequence[ProtocolConfig],
     models: Sequence[ModelConfig],
     trainer: TrainerConfig,
     num_seeds: int,
-    directory: Path | None = None,
-) -> list[Row]:
-    """Fit every protocol with its models and every seed; networks that stop alike are fitted in one call of `fit`.
+    directory: Path,
+    must_run: bool = False,
+) -> Audit:
+    """Fit every protocol with its models and every seed. What `directory` already holds is not fitted again.
 
     Args:
         data: the cohort.
@@ -40,55 +93,70 @@ def run_protocols(
         models: that protocols may name.
         trainer: of the networks; a protocol sets its own ``stop_loss``.
         num_seeds: trials of each protocol and model.
-        directory: for the states of unfinished networks.
+        directory: for ``scores.csv`` and the states of unfinished networks.
+        must_run: whether a protocol that the cohort cannot have is an error, not skipped.
+
+    Raises:
+        UserError: see `must_run`.
     """
-    trials = [
-        build_trial(data, protocol, model, OptimizerConfig(), seed)
-        for protocol in protocols
-        for model in models
-        if model.name in protocol.models
-        for seed in range(num_seeds)
+    done = _read_scores(directory / SCORES)
+    trials: list[Trial] = []
+    skipped: dict[str, str] = {}
+    order: list[tuple[ProtocolConfig, str]] = []
+    for protocol in protocols:
+        for model in models:
+            if model.name not in protocol.models or protocol.name in skipped:
+                continue
+            try:
+                own = [
+                    build_trial(data, protocol, model, OptimizerConfig(), seed)
+                    for seed in range(num_seeds)
+                    if (protocol.name, model.name, seed) not in done
+                ]
+            except UserError as error:
+                if must_run:
+                    raise
+                skipped[protocol.name] = str(error)
+                log.warning("%s is left out: %s", protocol.name, error)
+                continue
+            trials += own
+            order.append((protocol, model.name))
+    for number, batch in enumerate(_batches(trials)):
+        members = [candidate.member for trial in batch for candidate in trial.candidates]
+        stop = replace(trainer, stop_loss=batch[0].protocol.stop_loss)
+        results = iter(fit(members, stop, directory=directory / "checkpoints" / str(number)))
+        for trial in batch:
+            scores = trial.score([next(results) for _ in trial.candidates])
+            done[trial.protocol.name, trial.model, trial.seed] = scores
+        _write_scores(done, directory / SCORES)
+    rows = [
+        Row(protocol, model, [done[protocol.name, model, seed] for seed in range(num_seeds)])
+        for protocol, model in order
     ]
-    scores: dict[int, Scores] = {}
-    for stop_loss in dict.fromkeys(trial.protocol.stop_loss for trial in trials):
-        numbers = [number for number, trial in enumerate(trials) if trial.protocol.stop_loss == stop_loss]
-        members = [candidate.member for number in numbers for candidate in trials[number].candidates]
-        place = directory and directory / f"stop_loss-{stop_loss}"
-        results = iter(fit(members, replace(trainer, stop_loss=stop_loss), directory=place))
-        for number in numbers:
-            scores[number] = trials[number].score([next(results) for _ in trials[number].candidates])
-    return _group(trials, scores)
+    return Audit(rows, skipped)
 
 
-def _group(trials: Sequence[Trial], scores: dict[int, Scores]) -> list[Row]:
-    rows: dict[tuple[str, str], Row] = {}
-    for number, trial in enumerate(trials):
-        row = rows.setdefault((trial.protocol.name, trial.model), Row(trial.protocol, trial.model, []))
-        row.scores.append(scores[number])
-    return list(rows.values())
+def _batches(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """Return the trials that are fitted in one call: estimators, then networks that stop alike."""
+    groups: dict[tuple[bool, float | None], list[Trial]] = {}
+    for trial in trials:
+        is_network = isinstance(trial.candidates[0].member.model, NetConfig)
+        groups.setdefault((is_network, trial.protocol.stop_loss if is_network else None), []).append(trial)
+    return [groups[key] for key in sorted(groups, key=lambda key: (key[0], key[1] or 0.0))]
 
 
-def build_frame(rows: Sequence[Row]) -> pd.DataFrame:
-    """Return ``audit.csv``: mean and standard deviation over the seeds, and the inflation of the AUROC."""
-    means = {(row.protocol.name, row.model): float(np.mean([each.auroc for each in row.scores])) for row in rows}
-    table = []
-    for row in rows:
-        accuracy, auroc, majority = (
-            np.array([getattr(each, name) for each in row.scores]) for name in ("accuracy", "auroc", "majority_accuracy")
-        )
-        control = means.get((row.protocol.control or "", row.model), means.get(("honest_60_40", row.model), np.nan))
-        table.append(
-            {
-                "protocol": row.protocol.name,
-                "leak": int(row.protocol.leak),
-                "model": row.model,
-                "accuracy": accuracy.mean(),
-                "accuracy_sd": accuracy.std(ddof=1) if len(accuracy) > 1 else 0.0,
-                "auroc": auroc.mean(),
-                "auroc_sd": auroc.std(ddof=1) if len(auroc) > 1 else 0.0,
-                "majority_accuracy": majority.mean(),
-                "inflation": auroc.mean() - control,
-                "num_seeds": len(row.scores),
-            }
-        )
-    return pd.DataFrame(table)
+def _read_scores(path: Path) -> dict[tuple[str, str, int], Scores]:
+    if not path.is_file():
+        return {}
+    names = [item.name for item in fields(Scores)]
+    found = {}
+    for row in pd.read_csv(path).to_dict("records"):
+        scores = Scores(**{name: row[name] for name in names})
+        found[str(row["protocol"]), str(row["model"]), int(row["seed"])] = scores
+    return found
+
+
+def _write_scores(done: dict[tuple[str, str, int], Scores], path: Path) -> None:
+    write_csv(
+        pd.DataFrame([{**dict(zip(_KEYS, key, strict=True)), **asdict(each)} for key, each in done.items()]), path
+    )

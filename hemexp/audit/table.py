@@ -136,4 +136,4 @@ def _find_unclear(data: AuditData, label: GrowthLabelConfig) -> Array:
     if label.relative is not None:
         parts.append(table["growth_percent"] / (100 * label.relative))
     times = np.fmax.reduce([part.to_numpy(dtype=float) for part in parts])
-    return (times > _UNCLEAR[0]) & (times < _UNCLEAR[1])
+    return np.asarray((times > _UNCLEAR[0]) & (times < _UNCLEAR[1]))

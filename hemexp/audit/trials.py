@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -117,8 +118,7 @@ def build_trial(
     rng = np.random.default_rng([seed, 40])
     build = _Builder(data, protocol, model, optimizer)
     if protocol.choose == "label":
-        labels = [label for label in label_definitions().values()]
-        tables = [build_table(data, protocol, label) for label in labels]
+        tables = [build_table(data, protocol, label) for label in label_definitions().values()]
         candidates = [build.candidate(table, rng, seed) for table in tables if _has_both_parts(table)]
     else:
         table = build_table(data, protocol)
@@ -153,7 +153,7 @@ class _Builder:
 
     def with_setting(self, setting: dict[str, float]) -> "_Builder":
         """Return the builder with other settings of the network and the optimizer."""
-        sizes = {name: value for name, value in setting.items() if name != "lr"}
+        sizes: dict[str, Any] = {name: value for name, value in setting.items() if name != "lr"}
         return replace(self, model=replace(self.model, **sizes), optimizer=replace(self.optimizer, lr=setting["lr"]))
 
     def candidate(self, table: Table, rng: np.random.Generator, seed: int) -> Candidate:
@@ -180,7 +180,9 @@ class _Builder:
         else:
             statistics, inputs = fit_preprocessing(learned.inputs, clip)
         sees_test = protocol.choose == "epoch"
-        val_inputs, val_labels = (table.inputs[test], table.labels[test]) if sees_test else (table.inputs[:0], table.labels[:0])
+        val_inputs, val_labels = (
+            (table.inputs[test], table.labels[test]) if sees_test else (table.inputs[:0], table.labels[:0])
+        )
         training_set = TrainingSet(
             inputs, learned.labels.astype(int), val_inputs, val_labels.astype(int), statistics, table.names, {}
         )
@@ -201,7 +203,9 @@ class _Builder:
             train, test = np.flatnonzero(in_train), np.flatnonzero(~in_train)
             if all(0 < table.labels[part].sum() < len(part) for part in (train, test)):
                 return train, test
-        raise UserError(f"protocol {self.protocol.name}: too few patients of one outcome for a training and a test part")
+        raise UserError(
+            f"protocol {self.protocol.name}: too few patients of one outcome for a training and a test part"
+        )
 
 
 def _select(table: Table, rows: Array) -> Array:

@@ -10,7 +10,7 @@ _PARTS = ("train", "all")
 
 @dataclass
 class ProtocolConfig(Section):
-    """One way to train and score a model, honest or flawed. The defaults are the honest protocol of the paper's split."""
+    """One way to train and score a model, honest or flawed. The defaults are the honest one, with the paper's split."""
 
     PREFIX: ClassVar[str] = "protocol"
     name: str = key(REQUIRED, "name of the protocol")
@@ -20,7 +20,9 @@ class ProtocolConfig(Section):
     fit_on: str = key("train", "rows that the model learns from", choices=_PARTS)
     score_on: str = key("test", "rows that are scored", choices=("test", "all"))
     preprocess_on: str = key("train", "rows that give the statistics for gaps and scales", choices=_PARTS)
-    rows: str = key("patients", "a row is a patient, or a scan with the outcome of its patient", choices=("patients", "scans"))
+    rows: str = key(
+        "patients", "a row is a patient, or a scan with the outcome of its patient", choices=("patients", "scans")
+    )
     split: str = key(
         "paper", "the first 60 % of the rows, random rows, or random patients", choices=("paper", "random", "grouped")
     )
@@ -34,7 +36,9 @@ class ProtocolConfig(Section):
     )
     inputs: list[str] = key([], "further inputs: later_volumes, later_scans, mrs_90d")
     label: Optional[str] = key(
-        None, "another outcome: thresholds on numbers of 10^-3 mL, or growth of the edema", choices=("raw_units", "edema")
+        None,
+        "another outcome: thresholds on numbers of 10^-3 mL, or growth of the edema",
+        choices=("raw_units", "edema"),
     )
     drop_unclear: bool = key(False, "patients whose growth is near the threshold are removed from both parts")
     stop_loss: Optional[float] = key(0.001, "training of the network stops below this loss", at_least=0, at_most=1)

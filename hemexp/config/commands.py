@@ -2,9 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Optional
+from typing import Any, ClassVar, Optional
 
-from hemexp.config.cohort import DataConfig, FeaturesConfig, LabelConfig, SplitConfig, resolve_data
+from hemexp.config.cohort import (
+    DataConfig,
+    FeaturesConfig,
+    GrowthLabelConfig,
+    LabelConfig,
+    SplitConfig,
+    resolve_data,
+)
 from hemexp.config.debug import DebugConfig
 from hemexp.config.models import ModelConfig, NetConfig
 from hemexp.config.privacy import PrivacyConfig
@@ -97,6 +104,34 @@ class PredictConfig(Section):
         self.require(finished, "run_dir", rule)
         if self.data.root is None and self.data.kind == "auto":
             raise UserError("data.root is not set: give data.root=DIR, or data=synthetic for synthetic patients")
+        self.data = resolve_data(self.data)
+        self.privacy.keep_outside("output_dir", self.output_dir)
+        self.privacy.keep_outside("data.root", self.data.root)
+
+
+@dataclass(kw_only=True)
+class AuditConfig(Section):
+    """The configuration of ``python audit.py``."""
+
+    data: DataConfig = key(REQUIRED, "the cohort")
+    label: LabelConfig = key(REQUIRED, "the definition of hematoma expansion")
+    features: FeaturesConfig = key(REQUIRED, "the inputs of the models")
+    trainer: TrainerConfig = key(TrainerConfig, "the training of the networks")
+    models: str = key(
+        "default", "each protocol with its own models, or with all of them where it can", choices=("default", "all")
+    )
+    num_seeds: int = key(20, "seeds of each protocol and model", at_least=1, at_most=1000)
+    only: Any = key(None, "a protocol, or a list such as [honest_60_40,paper_claim]; null: all of them")
+    output_dir: str = key(REQUIRED, "directory for the tables and the page; new, or of an earlier audit.py")
+    privacy: PrivacyConfig = key(PrivacyConfig, "the names of patients in the files that are written")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = [self.only] if isinstance(self.only, str) else self.only
+        is_list = given is None or (isinstance(given, list) and all(isinstance(each, str) for each in given) and given)
+        self.require(bool(is_list), "only", "must be the name of a protocol, or a list of names")
+        self.only = given
+        self.require(isinstance(self.label, GrowthLabelConfig), "label", "must be a definition of expansion")
         self.data = resolve_data(self.data)
         self.privacy.keep_outside("output_dir", self.output_dir)
         self.privacy.keep_outside("data.root", self.data.root)

@@ -28,6 +28,7 @@ SCHEMAS: dict[str, type[Any]] = {
     "prepare": c.PrepareConfig,
     "predict": c.PredictConfig,
     "report": c.ReportConfig,
+    "audit": c.AuditConfig,
 }
 
 PATH_KEYS = (
@@ -165,6 +166,16 @@ def label_definitions() -> dict[str, c.GrowthLabelConfig]:
     del contents["column"]
     return {
         name: c.GrowthLabelConfig(**{key: value for key, value in content.items() if key != "defaults"})
+        for name, content in contents.items()
+    }
+
+
+def load_protocols() -> dict[str, c.ProtocolConfig]:
+    """Return every protocol of the audit in ``conf/protocol``, by name."""
+    files = sorted((CONFIG_DIR / "protocol").glob("*.yaml"))
+    contents: dict[str, Any] = {path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in files}
+    return {
+        name: c.ProtocolConfig(**{key: value for key, value in content.items() if key != "defaults"})
         for name, content in contents.items()
     }
 

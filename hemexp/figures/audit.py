@@ -1,0 +1,59 @@
+"""The picture of an audit: accuracy and AUROC of every protocol."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from hemexp.audit.run import Audit, Row
+from hemexp.figures.style import GREY, MODEL, SMALL, YES, write_title
+
+_MARKERS = {"logistic": "o", "random_forest": "s", "sacnn": "D"}
+
+
+def draw_audit(audit: Audit) -> Figure:
+    """Draw the mean accuracy and AUROC of every protocol and model, with bars of one standard deviation.
+
+    Protocols are ordered by their highest AUROC. Those that cannot inflate the scores are green.
+    """
+    names = sort_protocols(audit)
+    figure = Figure(figsize=(7, 1.6 + 0.3 * len(names)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    models = list(dict.fromkeys(row.model for row in audit.rows))
+    for axes, score in ((left, "accuracy"), (right, "auroc")):
+        for row in audit.rows:
+            shift = 0.22 * (models.index(row.model) - (len(models) - 1) / 2)
+            axes.errorbar(
+                row.mean(score), -names.index(row.protocol.name) - shift, xerr=row.spread(score),
+                fmt=_MARKERS.get(row.model, "o"), markersize=4.5, elinewidth=1,
+                color=YES if row.protocol.leak else MODEL,
+            )  # fmt: skip
+        axes.set_xlim(0.3, 1.03)
+        axes.set_ylim(-len(names) + 0.4, 0.6)
+    majority = [np.mean([row.mean("majority_accuracy") for row in _rows(audit, name)]) for name in names]
+    for place, share in enumerate(majority):
+        left.plot([share, share], [-place - 0.45, -place + 0.45], color=GREY, linewidth=1.5)
+    right.axvline(0.5, color=GREY, linestyle="--", linewidth=1)
+    left.set_yticks(-np.arange(len(names)), names, fontsize=SMALL)
+    left.set_xlabel("accuracy\n(grey: always the majority)")
+    right.set_xlabel("AUROC\n(dashed: chance)")
+    handles = [
+        Line2D([], [], marker=_MARKERS.get(model, "o"), color=GREY, linestyle="", label=model.replace("_", " "))
+        for model in models
+    ]
+    handles += [
+        Line2D([], [], marker="o", color=color, linestyle="", label=text)
+        for color, text in ((MODEL, "honest or control"), (YES, "can inflate"))
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=SMALL)
+    write_title(figure, "What each protocol prints for the same patients (bars: one SD over seeds)")
+    return figure
+
+
+def sort_protocols(audit: Audit) -> list[str]:
+    """Return the names of the protocols, the highest AUROC first."""
+    names = dict.fromkeys(row.protocol.name for row in audit.rows)
+    return sorted(names, key=lambda name: -max(row.mean("auroc") for row in _rows(audit, name)))
+
+
+def _rows(audit: Audit, name: str) -> list[Row]:
+    return [row for row in audit.rows if row.protocol.name == name]
