@@ -17,7 +17,7 @@ _PAPER = 39 / 40  # the accuracy of the paper
 _HEAD = ["protocol", "can inflate", "model", "accuracy", "majority", "AUROC", "inflation"]
 _INTRODUCTION = (
     "Each row is one way to train and score a model on the same patients. A protocol that can inflate the scores has "
-    "one mistake more than its control. Inflation is the AUROC minus that of the control, or of the honest protocol. The "
+    "one mistake more than its control. Inflation is the AUROC minus that of the control or the honest protocol. The "
     "numbers are means over the seeds, with the standard deviation. Where a protocol changes the share of expansion in "
     "the test part, compare the AUROC, not the accuracy."
 )
