@@ -93,7 +93,7 @@ def write_cohort(run: RunDirectory, data: ExpansionDataModule) -> None:
         write_text(run.path / "mapping.yaml", data.cohort.mapping.to_yaml())
     table = characteristics(data.cohort.patients, data.labels["expansion"], data.split.parts, data.cohort.own_inputs)
     write_csv(table, run.path / "characteristics.csv")
-    write_csv(build_own_scans(data.cohort.scans, data.split.roles), run.path / RECOGNITION)
+    write_csv(build_own_scans(data.cohort.scans, data.learned_roles), run.path / RECOGNITION)
 
 
 def list_idle_keys(cfg: TrainConfig) -> list[str]:

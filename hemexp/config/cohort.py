@@ -173,6 +173,9 @@ class SplitConfig(Section):
     val_fraction: float = key(
         0.0, "random share of the training part for validation, which then chooses the best epoch", at_least=0, below=1
     )
+    fit_on: str = key(
+        "train", "patients to learn from; all: the test part, too, which is a leak", choices=("train", "all")
+    )
 
     def describe(self) -> str:
         """Return the split in words."""

@@ -98,6 +98,8 @@ class ExpansionDataModule(LightningDataModule):
         check_follow_up(self.labels, cohort.scans, self.label_config, cohort.locate, cohort.findings, cohort.mapping)
         self.split = split_patients(cohort.patients, self.labels["expansion"], self.split_config, self.seed)
         train, val = np.asarray(self.split.indices("train")), np.asarray(self.split.indices("val"), dtype=int)
+        if self.split_config.fit_on == "all":
+            train = np.sort(np.concatenate([train, self.split.indices("test")]).astype(int))
         self.fitted_indices = [*train.tolist(), *val.tolist()]
         inputs = self._choose_inputs(cohort)
         self.features, self.left_out = inputs.names, inputs.left_out
@@ -137,6 +139,12 @@ class ExpansionDataModule(LightningDataModule):
         """
         labels, names, label = self.labels["expansion"].to_numpy(), tuple(self.features), asdict(self.label_config)
         return build_training_set(self.raw, labels, train, val, clip=self.clip, features=names, label=label)
+
+    @property
+    def learned_roles(self) -> list[str]:
+        """The roles of the patients; ``train`` for every patient that the model has learned from."""
+        fitted = set(self.fitted_indices)
+        return ["train" if index in fitted else role for index, role in enumerate(self.split.roles)]
 
     @property
     def prevalence(self) -> float:

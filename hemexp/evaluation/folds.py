@@ -10,7 +10,7 @@ from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.split import draw_validation
 from hemexp.errors import UserError
 from hemexp.evaluation.pipeline import build_pipeline
-from hemexp.files.result import SAME_PATIENT
+from hemexp.files.result import SAME_PATIENT, SEEN_TEST
 from hemexp.types import Array
 
 _USUAL_FOLDS = 5  # with fewer events than this the run has no cross-validation, but a caveat, instead of an error
@@ -54,13 +54,18 @@ def check_folds(cfg: TrainConfig, data: ExpansionDataModule) -> None:
 
 
 def find_leak(cfg: TrainConfig, data: ExpansionDataModule) -> str | None:
-    """Return ``same_patient`` where two ids of one person are in different parts of the split or of a fold, else None.
+    """Return which leak a run has, by its name in `hemexp.files.result.LEAKS`; None without one.
+
+    ``train_includes_test``: the model has learned from the test part. ``same_patient``: two ids of one person are in
+    different parts of the split or of a fold.
 
     Args:
         cfg: of the run.
         data: after `setup`.
     """
     assert data.cohort is not None
+    if set(data.fitted_indices) & set(data.split.indices("test")):
+        return SEEN_TEST
     parts = np.array(data.split.parts)
     pairs = np.array(data.cohort.same_patients, dtype=int).reshape(-1, 2)
     pairs = pairs[np.isin(parts[pairs], ("train", "val", "test")).all(axis=1)]

@@ -31,10 +31,12 @@ SCHEMA_VERSION = 1
 RESULT = "result.json"
 STATUSES = ("running", "done", "failed", "interrupted", "pruned")
 NO_LEAKAGE, LEAKAGE, INCOMPLETE = "NO_LEAKAGE_FOUND", "LEAKAGE", "INCOMPLETE"  # how a verdict begins
-SAME_PATIENT = "same_patient"
+SAME_PATIENT, SEEN_TEST = "same_patient", "train_includes_test"
 LEAKS = {  # what follows LEAKAGE in a verdict
     SAME_PATIENT: "one person has two ids, and they are in different parts of the split or of a fold: the findings "
     "same_patient in quality.csv name them; give one person one id, and train again",
+    SEEN_TEST: "the model has learned from the patients that it is scored on (split.fit_on=all): their scores say how "
+    "well it remembers them; train with split.fit_on=train",
 }
 BETTER, WORSE = "better_than_baselines", "worse_than_baseline"
 NOT_BETTER, NOT_EVALUATED = "not_better_than_baselines", "not_evaluated"

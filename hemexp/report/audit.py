@@ -10,7 +10,7 @@ from hemexp.config import ProtocolConfig
 from hemexp.evaluation.metrics import exact_interval
 from hemexp.figures.audit import sort_protocols
 from hemexp.formatting import count, num
-from hemexp.report.blocks import Block, section, table, text
+from hemexp.report.blocks import Block, load_texts, section, table, text
 from hemexp.report.html import png_uri, to_html
 
 _PAPER = 39 / 40  # the accuracy of the paper
@@ -46,10 +46,8 @@ def render_audit(audit: Audit, data: AuditData, picture: Path) -> str:
     sections = [
         section("claim", "How often the paper's number comes out", [table("", _CLAIM_HEAD, _list_claims(audit))]),
         section("table", "All protocols", [table("", _HEAD, _list_rows(audit)), figure]),
-        *[
-            section(name, _get(audit, name).title or name, [text(line) for line in _describe(audit, name)])
-            for name in sort_protocols(audit)
-        ],
+        section("protocols", "What each protocol does", [_build_entry(audit, name) for name in sort_protocols(audit)]),
+        section("questions", "Ten questions to ask of a prediction paper", [_build_questions(audit)]),
         section("skipped", _SKIPPED, [text(f"{name}: {why}") for name, why in audit.skipped.items()]),
         section("limits", "Limits", [text(line) for line in _LIMITS]),
     ]
@@ -81,11 +79,14 @@ def write_markdown(audit: Audit, data: AuditData) -> str:
     lines += [f"| {' | '.join('---' for _ in _CLAIM_HEAD)} |"]
     lines += [*(f"| {' | '.join(row)} |" for row in _list_claims(audit)), ""]
     for name in sort_protocols(audit):
-        lines += [f"## {name}: {_get(audit, name).title}", "", *_spaced(_describe(audit, name))]
+        facts = [f"{key}: {words}" for key, words in _describe(audit, name)]
+        lines += [f"## {name}", "", f"**{_get(audit, name).title}**", "", *_spaced(facts)]
     if audit.skipped:
         lines += [f"## {_SKIPPED}", "", *_spaced([f"{name}: {why}" for name, why in audit.skipped.items()])]
-    lines += ["## Limits", "", *_spaced(_LIMITS)]
-    return "\n".join(lines)
+    lines += ["## Limits", "", *_spaced(_LIMITS), "## Ten questions to ask of a prediction paper", ""]
+    for number, (question, names) in enumerate(_list_questions(audit), start=1):
+        lines.append(f"{number}. {question} {', '.join(f'[{name}](#{name})' for name in names)}".rstrip())
+    return "\n".join([*lines, ""])
 
 
 def _spaced(lines: Sequence[str]) -> list[str]:
@@ -127,20 +128,39 @@ def _list_rows(audit: Audit) -> list[list[str]]:
     return rows
 
 
-def _describe(audit: Audit, name: str) -> list[str]:
-    """Return what is wrong with a protocol, how to see it, what it costs here, and the source."""
+def _build_entry(audit: Audit, name: str) -> Block:
+    title = _get(audit, name).title
+    return {"kind": "entry", "anchor": name, "title": f"{name}: {title}", "facts": _describe(audit, name)}
+
+
+def _describe(audit: Audit, name: str) -> list[tuple[str, str]]:
+    """Return what is done, how to see it in a paper, what it costs here, and the source."""
     protocol = _get(audit, name)
     costs = []
     for row in (each for each in audit.rows if each.protocol.name == name):
         change = audit.inflation(row)
-        against = f", {num(change, 3)} more than its control" if change == change and protocol.name != HONEST else ""
-        costs.append(f"{row.model} AUROC {_show(row, 'auroc')}{against}, accuracy {_show(row, 'accuracy')}")
+        against = f" ({num(change, 3)} more than its control)" if change == change and name != HONEST else ""
+        costs.append(f"{row.model}: AUROC {_show(row, 'auroc')}{against}, accuracy {_show(row, 'accuracy')}")
     return [
-        f"What is done: {protocol.wrong}",
-        f"How to see it in a methods section: {protocol.look}",
-        f"Here: {'; '.join(costs)}.",
-        f"Source: {protocol.source}",
+        ("What is done", str(protocol.wrong)),
+        ("How to see it in a paper", str(protocol.look)),
+        ("Here", f"{'; '.join(costs)}."),
+        ("Source", str(protocol.source)),
     ]
+
+
+def _list_questions(audit: Audit) -> list[tuple[str, list[str]]]:
+    """Return the ten questions, each with the protocols of this audit that show it."""
+    shown = {row.protocol.name for row in audit.rows}
+    return [
+        (each["question"], [name for name in each["protocols"] if name in shown])
+        for each in load_texts("audit_questions")
+    ]
+
+
+def _build_questions(audit: Audit) -> Block:
+    questions = [{"question": question, "links": names} for question, names in _list_questions(audit)]
+    return {"kind": "questions", "questions": questions}
 
 
 def _list_claims(audit: Audit) -> list[list[str]]:
