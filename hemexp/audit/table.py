@@ -13,6 +13,7 @@ from hemexp.errors import UserError
 from hemexp.types import Array
 
 RAW_UNITS = 0.001  # mL in 10^-3 mL: a threshold that was meant in mL and is applied to raw numbers is this much smaller
+_HOURS = 48.0  # of later volumes that are taken for inputs
 _UNCLEAR = (0.5, 1.5)  # times the threshold
 
 
@@ -102,11 +103,12 @@ def build_table(data: AuditData, protocol: ProtocolConfig, label: GrowthLabelCon
 
 
 def _later_volumes(cohort: Cohort) -> pd.DataFrame:
-    """Return the growth from the first scan to the next one and to the largest later one, for each patient."""
+    """Return the largest growth within 48 h of onset, in 10^-3 mL and as a share of the first volume, by patient."""
     scans = cohort.scans
     first = scans[scans["scan_index"] == 0].set_index("patient_id")["HM_volume"]
-    later = scans[scans["scan_index"] > 0].groupby("patient_id", sort=False)["HM_volume"]
-    table = pd.DataFrame({"growth_to_second_scan": later.first() - first, "largest_growth": later.max() - first})
+    later = scans[(scans["scan_index"] > 0) & (scans["hours_from_onset"] <= _HOURS)]
+    growth = later.groupby("patient_id", sort=False)["HM_volume"].max() - first
+    table = pd.DataFrame({"later_growth": growth, "later_growth_share": growth / first.where(first > 0)})
     return table.reindex(cohort.patients["patient_id"])
 
 
