@@ -40,6 +40,10 @@ def build_help(config: DictConfig, schema: type[Section], folder: Path) -> str:
             lines.append("")
         if name in items:
             lines += _format_section(config[name], OmegaConf.get_type(config, name), f"{name}.", name in chosen)
+    if "only" in items:
+        lines += ["", "== only: the protocols of the audit =="]
+        for name, words in read_choices(folder / "protocol").items():
+            lines += _format_row(f"  only={name}", words)
     return "\n".join(lines)
 
 
