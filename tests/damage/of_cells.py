@@ -410,7 +410,12 @@ def _shift_row(folder: Folder, choices: Choices) -> list[Change]:
     else:
         grid.rows[i].pop(j)
         grid.rows[i].append(None)
-    require(before != grid.rows[i])
+    after, grid.rows[i] = grid.rows[i], before
+    moved = [k for k in range(grid.width) if str(before[k]) != str(after[k])]
+    require(moved)
+    if all(why_one_value(folder, grid, i, k, after[k]) for k in moved):
+        change.unknowable = ONE_VALUE
+    grid.rows[i] = after
     return [change]
 
 
