@@ -27,7 +27,7 @@ def test_damage_never_changes_a_cohort_in_silence(case: Case):
     assert verdict.outcome in GOOD, f"{verdict.outcome}: {verdict.detail}"
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of the changes of a whole table
 @given(case=cases())
 @settings(CHECKED, max_examples=300, phases=[Phase.generate])
