@@ -1,7 +1,8 @@
 """Turn a protocol, a model and a seed into members to fit, and the fitted members into a score."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -68,8 +69,7 @@ class Trial:
     def score(self, results: Sequence[FitResult]) -> Scores:
         """Return the scores that the protocol reports for its fitted members."""
         scores = [self._score(*pair) for pair in zip(self.candidates, results, strict=True)]
-        measure: Callable[[Scores], tuple[float, ...]] = lambda each: (each.accuracy, each.auroc)  # noqa: E731
-        return max(scores, key=measure)
+        return max(scores, key=attrgetter("accuracy", "auroc"))
 
     def _score(self, candidate: Candidate, result: FitResult) -> Scores:
         labels, threshold = candidate.labels, 0.5

@@ -101,7 +101,7 @@ def _check_state(cfg: AuditConfig, data: AuditData, directory: Path) -> None:
         del settings["trainer"][name]
     state = {"data_hash": data.cohort.data_hash, **settings}
     path = directory / STATE
-    if (directory / SCORES).is_file() and path.is_file() and load_json(path) != state:
+    if (directory / SCORES).is_file() and (not path.is_file() or load_json(path) != state):
         raise UserError(f"output_dir={directory}: holds an audit of another cohort or other settings; choose a new one")
     write_json(path, state)
 

@@ -1,6 +1,5 @@
 """audit.py: its files, its continuation, its refusals, and its numbers on the real cohort."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,6 @@ COLUMNS = [
     "num_seeds",
 ]  # fmt: skip
 FEW = ["num_seeds=2", "trainer.max_epochs=3", "trainer.progress_bar=false"]
-real = pytest.mark.skipif("HEMEXP_COHORT" not in os.environ, reason="HEMEXP_COHORT is not set")
 
 
 def config(*overrides: str, root: str = "data.num_patients=60") -> AuditConfig:
@@ -104,10 +102,9 @@ def test_a_fit_on_all_patients_carries_its_leak():
         assert ("test" in data.learned_roles) == (leak is None)
 
 
-@real
 @pytest.mark.slow
-def test_on_the_real_cohort_the_order_of_the_protocols_comes_out(tmp_path: Path):
-    root = f"data.root={os.environ['HEMEXP_COHORT']}"
+def test_on_the_real_cohort_the_order_of_the_protocols_comes_out(real_cohort: Path, tmp_path: Path):
+    root = f"data.root={real_cohort}"
     names = [
         "honest_60_40", "random_60_40", "train_includes_test", "scan_rows_random", "scan_rows_grouped",
         "duplicated_positives_3", "smote_before_split", "smote_inside", "select_on_all", "select_inside",
@@ -129,10 +126,9 @@ def test_on_the_real_cohort_the_order_of_the_protocols_comes_out(tmp_path: Path)
     assert outcomes.majority_accuracy <= 0.65  # 58 of 100 are positive
 
 
-@real
 @pytest.mark.slow
-def test_the_claim_comes_out_when_the_network_has_learned_from_everybody(tmp_path: Path):
-    root = f"data.root={os.environ['HEMEXP_COHORT']}"
+def test_the_claim_comes_out_when_the_network_has_learned_from_everybody(real_cohort: Path, tmp_path: Path):
+    root = f"data.root={real_cohort}"
     overrides = ["num_seeds=8", "trainer.max_epochs=150", "only=paper_claim"]
     (row,) = audit(config(*overrides, root=root), tmp_path).rows
     assert row.mean("accuracy") >= 0.95

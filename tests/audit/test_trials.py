@@ -1,4 +1,4 @@
-"""What each protocol does with the rows: who is in which part, and what is computed from whom."""
+"""The training part, the test part and the statistics of each protocol."""
 
 import copy
 from dataclasses import replace

@@ -185,7 +185,7 @@ def _check_ranks(
         cause = _find_cause(scans, tissue, relation, culprit, group)
         here, there = (findings.locate(int(group.argmax()), each) for each in (name, tissue.full(others[0])))
         if (here.file, here.sheet) != (there.file, there.sheet):
-            cause += f"; so was perhaps the column of ids or serials, here or in {Cell(there.file, there.sheet)}"
+            cause += f"; or the column of ids or serials was, here or in {Cell(there.file, there.sheet)}"
         message = (
             f"the values of {name} do not belong to the same scans as those of {others_text}: in {label}, a rank "
             f"correlation is {rank:.2f}; rule: at least {relation.least:g}, because {rules}; {cause}; compare the "
