@@ -1,5 +1,6 @@
 """Fit the members of all protocols together, and keep the scores of each seed in a file."""
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -8,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hemexp.audit.table import AuditData
-from hemexp.audit.trials import Scores, Trial, build_trial
+from hemexp.audit.table import AuditData, Table
+from hemexp.audit.trials import Scores, Trial, build_tables, build_trial
 from hemexp.config import ModelConfig, NetConfig, OptimizerConfig, ProtocolConfig, TrainerConfig
 from hemexp.errors import UserError
 from hemexp.files.writing import write_csv
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 SCORES = "scores.csv"  # a row a seed
 HONEST = "honest_60_40"
 _KEYS = ["protocol", "model", "seed"]
+_BLOCK = 5  # seeds that are fitted together, after which the scores are written
 
 
 @dataclass(frozen=True)
@@ -100,40 +102,54 @@ def run_audit(
         UserError: see `must_run`.
     """
     done = _read_scores(directory / SCORES)
-    trials: list[Trial] = []
     skipped: dict[str, str] = {}
-    order: list[tuple[ProtocolConfig, str]] = []
+
+    def skip(protocol: ProtocolConfig, error: UserError) -> None:
+        if must_run:
+            raise error
+        skipped[protocol.name] = str(error)
+        log.warning("%s is left out: %s", protocol.name, error)
+
+    tables: dict[str, list[Table]] = {}
     for protocol in protocols:
-        for model in models:
-            if model.name not in protocol.models or protocol.name in skipped:
+        try:
+            tables[protocol.name] = build_tables(data, protocol)
+        except UserError as error:
+            skip(protocol, error)
+    order = [(each, model) for each in protocols for model in models if model.name in each.models]
+    for first in range(0, num_seeds, _BLOCK):
+        trials: list[Trial] = []
+        for protocol, model in order:
+            seeds = range(first, min(first + _BLOCK, num_seeds))
+            missing = [seed for seed in seeds if (protocol.name, model.name, seed) not in done]
+            if protocol.name in skipped:
                 continue
             try:
-                own = [
-                    build_trial(data, protocol, model, OptimizerConfig(), seed)
-                    for seed in range(num_seeds)
-                    if (protocol.name, model.name, seed) not in done
-                ]
+                built = tables[protocol.name]
+                trials += [build_trial(built, protocol, model, OptimizerConfig(), seed) for seed in missing]
             except UserError as error:
-                if must_run:
-                    raise
-                skipped[protocol.name] = str(error)
-                log.warning("%s is left out: %s", protocol.name, error)
-                continue
-            trials += own
-            order.append((protocol, model.name))
-    for number, batch in enumerate(_batches(trials)):
-        members = [candidate.member for trial in batch for candidate in trial.candidates]
-        stop = replace(trainer, stop_loss=batch[0].protocol.stop_loss)
-        results = iter(fit(members, stop, directory=directory / "checkpoints" / str(number)))
-        for trial in batch:
-            scores = trial.score([next(results) for _ in trial.candidates])
-            done[trial.protocol.name, trial.model, trial.seed] = scores
-        _write_scores(done, directory / SCORES)
+                skip(protocol, error)
+        if trials:
+            log.info("seeds %d to %d of %d", first + 1, min(first + _BLOCK, num_seeds), num_seeds)
+        for batch in _batches(trials):
+            scores = _fit_batch(batch, trainer, directory / "checkpoints")
+            done |= {(trial.protocol.name, trial.model, trial.seed): scores[trial] for trial in batch}
+            _write_scores(done, directory / SCORES)
     rows = [
-        Row(protocol, model, [done[protocol.name, model, seed] for seed in range(num_seeds)])
+        Row(protocol, model.name, [done[protocol.name, model.name, seed] for seed in range(num_seeds)])
         for protocol, model in order
+        if protocol.name not in skipped
     ]
     return Audit(rows, skipped)
+
+
+def _fit_batch(batch: Sequence[Trial], trainer: TrainerConfig, directory: Path) -> dict[Trial, Scores]:
+    """Fit the members of some trials together. The same call continues with what `directory` holds of networks."""
+    members = [candidate.member for trial in batch for candidate in trial.candidates]
+    keys = repr([(trial.protocol.name, trial.model, trial.seed) for trial in batch])
+    stop = replace(trainer, stop_loss=batch[0].protocol.stop_loss)
+    results = iter(fit(members, stop, directory=directory / hashlib.sha256(keys.encode()).hexdigest()[:16]))
+    return {trial: trial.score([next(results) for _ in trial.candidates]) for trial in batch}
 
 
 def _batches(trials: Sequence[Trial]) -> list[list[Trial]]:

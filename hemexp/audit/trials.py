@@ -11,6 +11,7 @@ from hemexp.audit.table import AuditData, Table, build_table
 from hemexp.config import ModelConfig, NetConfig, OptimizerConfig, ProtocolConfig
 from hemexp.config.compose import label_definitions
 from hemexp.data.imputation import fit_preprocessing
+from hemexp.data.split import count_first
 from hemexp.data.training_set import TrainingSet
 from hemexp.errors import UserError
 from hemexp.evaluation.metrics import score_points
@@ -24,7 +25,6 @@ GRID = [  # the settings that the paper sweeps
     for heads in (1, 2, 4)
     for lr in (1e-3, 3e-4)
 ]
-_TRAIN_FRACTION = 0.6
 _NEIGHBORS = 5  # of SMOTE
 _ATTEMPTS = 100  # to draw a division with both outcomes in both parts
 
@@ -56,6 +56,11 @@ class Candidate:
     labels: Array
     majority: int
 
+    @property
+    def majority_share(self) -> float:
+        """Return the accuracy of always answering the majority."""
+        return float((self.labels == self.majority).mean())
+
 
 @dataclass(frozen=True, eq=False)
 class Trial:
@@ -67,86 +72,82 @@ class Trial:
     candidates: list[Candidate]
 
     def score(self, results: Sequence[FitResult]) -> Scores:
-        """Return the scores that the protocol reports for its fitted members."""
-        scores = [self._score(*pair) for pair in zip(self.candidates, results, strict=True)]
-        return max(scores, key=attrgetter("accuracy", "auroc"))
+        """Return the scores that the protocol reports: of its member, or the best one of each score if it chooses."""
+        scores = [each for pair in zip(self.candidates, results, strict=True) for each in self._score(*pair)]
+        best = max(scores, key=attrgetter("accuracy", "auroc"))
+        return replace(best, auroc=max(each.auroc for each in scores))
 
-    def _score(self, candidate: Candidate, result: FitResult) -> Scores:
+    def _score(self, candidate: Candidate, result: FitResult) -> list[Scores]:
         labels, threshold = candidate.labels, 0.5
         if self.protocol.choose == "epoch":
-            return _score_best_epoch(candidate, result)
+            return _score_epochs(candidate, result)
         risks = result.predictor().predict(candidate.inputs)
         if self.protocol.choose == "threshold":
-            limits = np.unique(np.concatenate([[0.5], (np.sort(risks)[1:] + np.sort(risks)[:-1]) / 2]))
+            middles = (np.sort(risks)[1:] + np.sort(risks)[:-1]) / 2
+            limits = np.unique(np.concatenate([[0.0, 0.5, 1.0], middles]))
             threshold = max(limits, key=lambda limit: ((risks > limit) == (labels == 1)).mean())
-        return _score_risks(labels, risks, candidate.majority, threshold)
+        hits = int(((risks > threshold) == (labels == 1)).sum())
+        auroc = score_points(labels.astype(float), risks)["auroc"]
+        return [Scores(hits / len(labels), auroc, candidate.majority_share, hits, len(labels))]
 
 
-def _score_risks(labels: Array, risks: Array, majority: int, threshold: float = 0.5) -> Scores:
-    hits = int(((risks > threshold) == (labels == 1)).sum())
-    share = float((labels == majority).mean())
-    return Scores(hits / len(labels), score_points(labels.astype(float), risks)["auroc"], share, hits, len(labels))
+def _score_epochs(candidate: Candidate, result: FitResult) -> list[Scores]:
+    """Return the scores in the test part after each epoch, as the history states them."""
+    count, share = len(candidate.labels), candidate.majority_share
+    rows = result.history[["val/accuracy", "val/auroc"]].to_numpy()
+    return [Scores(accuracy, auroc, share, round(accuracy * count), count) for accuracy, auroc in rows.tolist()]
 
 
-def _score_best_epoch(candidate: Candidate, result: FitResult) -> Scores:
-    """Return the scores of the epoch with the highest accuracy in the test part, as the history states them."""
-    history = result.history
-    best = history.sort_values(["val/accuracy", "val/auroc"]).iloc[-1]
-    count = len(candidate.labels)
-    share = float((candidate.labels == candidate.majority).mean())
-    accuracy = float(best["val/accuracy"])
-    return Scores(accuracy, float(best["val/auroc"]), share, round(accuracy * count), count)
+def build_tables(data: AuditData, protocol: ProtocolConfig) -> list[Table]:
+    """Return the table of a protocol, or one for each definition of the outcome that it chooses from.
+
+    Raises:
+        UserError: the cohort lacks what the protocol needs.
+    """
+    if protocol.choose != "label":
+        return [build_table(data, protocol)]
+    tables = [build_table(data, protocol, label) for label in label_definitions().values()]
+    return [table for table in tables if _has_both_parts(table)]
 
 
 def build_trial(
-    data: AuditData, protocol: ProtocolConfig, model: ModelConfig, optimizer: OptimizerConfig, seed: int
+    tables: Sequence[Table], protocol: ProtocolConfig, model: ModelConfig, optimizer: OptimizerConfig, seed: int
 ) -> Trial:
     """Return the members of one seed of a protocol.
 
     Args:
-        data: the cohort.
+        tables: of `build_tables`.
         protocol: what is done.
         model: to fit.
         optimizer: of a network.
         seed: of the division, of new rows and of the weights.
 
     Raises:
-        UserError: the cohort lacks what the protocol needs.
+        UserError: the cohort has too few patients for the protocol.
     """
     if isinstance(model, NetConfig):
         model = replace(model, init=protocol.init)
     rng = np.random.default_rng([seed, 40])
-    build = _Builder(data, protocol, model, optimizer)
-    if protocol.choose == "label":
-        tables = [build_table(data, protocol, label) for label in label_definitions().values()]
-        candidates = [build.candidate(table, rng, seed) for table in tables if _has_both_parts(table)]
-    else:
-        table = build_table(data, protocol)
-        if protocol.choose == "seed":
-            seeds = [NUM_SEEDS * seed + number for number in range(NUM_SEEDS)]
-            candidates = [build.candidate(table, rng, each) for each in seeds]
-        elif protocol.choose == "split":
-            candidates = [build.candidate(table, rng, seed) for _ in range(NUM_SPLITS)]
-        elif protocol.choose == "setting":
-            candidates = [build.with_setting(setting).candidate(table, rng, seed) for setting in GRID]
-        else:
-            candidates = [build.candidate(table, rng, seed)]
+    build = _Builder(protocol, model, optimizer)
+    builders, seeds = [build], [seed]
+    if protocol.choose == "seed":
+        seeds = [NUM_SEEDS * seed + number for number in range(NUM_SEEDS)]
+    elif protocol.choose == "split":
+        seeds = [seed] * NUM_SPLITS
+    elif protocol.choose == "setting":
+        builders = [build.with_setting(setting) for setting in GRID]
+    candidates = [one.candidate(table, rng, each) for table in tables for one in builders for each in seeds]
     return Trial(protocol, model.name, seed, candidates)
 
 
 def _has_both_parts(table: Table) -> bool:
     """Return whether both outcomes are in both parts of the paper's split."""
-    edge = _paper_edge(len(table.labels))
+    edge = count_first(len(table.labels))
     return all(0 < part.sum() < len(part) for part in (table.labels[:edge], table.labels[edge:]))
-
-
-def _paper_edge(count: int) -> int:
-    return int(np.floor(round(_TRAIN_FRACTION * count, 9)))
 
 
 @dataclass(frozen=True)
 class _Builder:
-    data: AuditData
     protocol: ProtocolConfig
     model: ModelConfig
     optimizer: OptimizerConfig
@@ -194,12 +195,12 @@ class _Builder:
         """Return the rows of the training and of the test part, in table order, each with both outcomes."""
         count = len(table.labels)
         if self.protocol.split == "paper":
-            edge = _paper_edge(count)
+            edge = count_first(count)
             return np.arange(edge), np.arange(edge, count)
         groups = table.groups if self.protocol.split == "grouped" else np.arange(count)
         for _ in range(_ATTEMPTS):
             order = rng.permutation(np.unique(groups))
-            in_train = np.isin(groups, order[: _paper_edge(len(order))])
+            in_train = np.isin(groups, order[: count_first(len(order))])
             train, test = np.flatnonzero(in_train), np.flatnonzero(~in_train)
             if all(0 < table.labels[part].sum() < len(part) for part in (train, test)):
                 return train, test

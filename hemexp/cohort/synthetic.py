@@ -58,6 +58,8 @@ def _scans(patients: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         threshold = min(1000 * absolute_ml, relative * volume)
         change = threshold * (1.02 + rng.exponential(1.0)) if expands else threshold * rng.uniform(-0.6, 0.9)
         hours, volume = rng.uniform(2, window_hours - 1 - onset), volume + change
+        if expands:  # such a patient gets worse and is scanned again sooner
+            hours /= 2
         for k in range(1, 1 + int(rng.integers(1, 5))):
             if k > 1:  # weeks of absorption: no growth after the first follow-up
                 hours += rng.uniform(48, 200)
@@ -82,7 +84,8 @@ def _tables(patients: pd.DataFrame, scans: pd.DataFrame, rng: np.random.Generato
     numbers: dict[str, Any] = {name: (rng.random(n) < share).astype(int) for name, share in _SHARES.items()}
     numbers |= {name: patients[name] for name in ("age", "stroke_history", "onset_to_first_scan")}
     numbers["mrs_before"] = rng.choice(4, n, p=[0.9, 0.05, 0.03, 0.02])
-    scores = zip(rng.integers(0, 7, n), patients["followed"], strict=True)
+    recovery = np.minimum(rng.integers(0, 7, n) + 2 * patients["expands"], 6)  # worse after expansion
+    scores = zip(recovery, patients["followed"], strict=True)
     numbers["mrs_90d"] = [score if followed else None for score, followed in scores]
     values: dict[str, Any] = {header: numbers[name] for header, name in c.NUMBER_HEADERS.items()}
     values[c.SEX_HEADER] = np.where(rng.random(n) < 0.65, "男", "女")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hemexp.audit.figure4 import NAME, Figure4, fit_figure4
 from hemexp.audit.run import SCORES, Audit, run_audit
 from hemexp.audit.table import AuditData
 from hemexp.cohort.labels import label_patients
@@ -56,19 +57,20 @@ def audit(cfg: AuditConfig, directory: Path | str) -> Audit:
     try:
         must_run = cfg.only is not None
         found = run_audit(data, protocols, MODELS, cfg.trainer, cfg.num_seeds, directory, must_run)
+        figure4 = fit_figure4(data, cfg.trainer, directory) if NAME in (cfg.only or [NAME]) else None
     finally:
         torch.set_num_threads(num_threads)
     shutil.rmtree(directory / "checkpoints", ignore_errors=True)
-    _write(found, data, directory)
+    _write(found, figure4, data, directory)
     return found
 
 
 def _choose_protocols(cfg: AuditConfig) -> list[ProtocolConfig]:
     known = load_protocols()
     for name in cfg.only or ():
-        if name not in known:
-            raise UserError(f"only={name}: there is no such protocol; rule: one of {', '.join(known)}")
-    chosen = [known[name] for name in cfg.only or known]
+        if name not in {*known, NAME}:
+            raise UserError(f"only={name}: there is no such protocol; rule: one of {', '.join((*known, NAME))}")
+    chosen = [known[name] for name in cfg.only or known if name != NAME]
     if cfg.models == "default":
         return chosen
     networks = [MODELS[-1].name]
@@ -99,22 +101,34 @@ def _check_state(cfg: AuditConfig, data: AuditData, directory: Path) -> None:
     settings = {name: asdict(getattr(cfg, name)) for name in names}
     for name in ("progress_bar", "checkpoint_every"):
         del settings["trainer"][name]
-    state = {"data_hash": data.cohort.data_hash, **settings}
+    texts = ("title", "wrong", "look", "note", "source", "models")
+    protocols = {name: asdict(protocol) for name, protocol in load_protocols().items()}
+    for protocol in protocols.values():
+        for name in texts:
+            del protocol[name]
+    state = {"data_hash": data.cohort.data_hash, **settings, "protocols": protocols}
     path = directory / STATE
     if (directory / SCORES).is_file() and (not path.is_file() or load_json(path) != state):
         raise UserError(f"output_dir={directory}: holds an audit of another cohort or other settings; choose a new one")
     write_json(path, state)
 
 
-def _write(found: Audit, data: AuditData, directory: Path) -> None:
-    from hemexp.figures.audit import draw_audit
+def _write(found: Audit, figure4: Figure4 | None, data: AuditData, directory: Path) -> None:
+    from hemexp.figures.audit import draw_audit, draw_figure4
     from hemexp.figures.style import house_style, save_png
     from hemexp.report.audit import render_audit, write_markdown
 
     write_csv(found.frame(), directory / "audit.csv")
-    write_text(directory / "audit.md", write_markdown(found, data))
+    write_text(directory / "audit.md", write_markdown(found, figure4))
+    pictures = {}
     with house_style():
-        save_png(draw_audit(found), directory / "figures" / "audit.png")
-    write_text(directory / "audit.html", render_audit(found, data, directory / "figures" / "audit.png"))
-    print(found.frame().round(3).to_string(index=False))
+        for name, figure in (
+            ("audit", draw_audit(found) if found.rows else None),
+            (NAME, draw_figure4(figure4) if figure4 else None),
+        ):
+            if figure:
+                pictures[name] = directory / "figures" / f"{name}.png"
+                save_png(figure, pictures[name])
+    write_text(directory / "audit.html", render_audit(found, figure4, data, pictures))
+    print(found.frame().round(3).to_string(index=False) if found.rows else "")
     print(f"files in {directory}: audit.csv, audit.md and audit.html, which opens in every browser")

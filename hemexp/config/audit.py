@@ -5,6 +5,7 @@ from typing import ClassVar, Optional
 
 from hemexp.config.section import REQUIRED, Section, key
 
+KINDS = ("honest or control", "other flaw", "can inflate")
 _PARTS = ("train", "all")
 
 
@@ -14,7 +15,8 @@ class ProtocolConfig(Section):
 
     PREFIX: ClassVar[str] = "protocol"
     name: str = key(REQUIRED, "name of the protocol")
-    leak: bool = key(False, "whether it can inflate the scores")
+    leak: bool = key(False, "whether it can inflate the scores where the inputs hold no signal")
+    flaw: bool = key(False, "whether it has an error that does not inflate: another outcome, other patients, chance")
     control: Optional[str] = key("honest_60_40", "protocol that differs by this flaw alone")
     models: list[str] = key(["logistic", "random_forest"], "models that are fitted; sacnn is the network of the paper")
     fit_on: str = key("train", "rows that the model learns from", choices=_PARTS)
@@ -31,7 +33,7 @@ class ProtocolConfig(Section):
     smote: Optional[str] = key(None, "rows that SMOTE makes new positive rows from", choices=_PARTS)
     choose: Optional[str] = key(
         None,
-        "what is chosen by the score in the test part",
+        "what is chosen by the scores in the test part; the best one of each score is reported",
         choices=("epoch", "seed", "split", "threshold", "setting", "label"),
     )
     inputs: list[str] = key([], "further inputs: later_volumes, later_scans, mrs_90d")
@@ -46,4 +48,10 @@ class ProtocolConfig(Section):
     title: Optional[str] = key(None, "what the protocol is, in a line")
     wrong: Optional[str] = key(None, "what is wrong with it")
     look: Optional[str] = key(None, "how to see it in the methods section of a paper")
+    note: Optional[str] = key(None, "why it costs much or little")
     source: Optional[str] = key(None, "where the mistake is described")
+
+    @property
+    def kind(self) -> str:
+        """What the protocol is, in words for a table."""
+        return KINDS[2 if self.leak else int(self.flaw)]

@@ -121,7 +121,10 @@ class AuditConfig(Section):
         "default", "each protocol with its own models, or with all of them where it can", choices=("default", "all")
     )
     num_seeds: int = key(20, "seeds of each protocol and model", at_least=1, at_most=1000)
-    only: Any = key(None, "a protocol, or a list such as [honest_60_40,paper_claim]; null: all of them")
+    only: Any = key(
+        None,
+        "a protocol, or a list such as [honest_60_40,paper_claim]; figure4: fits to the paper's loss curve; null: all",
+    )
     output_dir: str = key(REQUIRED, "directory for the tables and the page; new, or of an earlier audit.py")
     privacy: PrivacyConfig = key(PrivacyConfig, "the names of patients in the files that are written")
 

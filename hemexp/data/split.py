@@ -78,7 +78,7 @@ def _assign_train(labels: Array, split: SplitConfig, seed: int) -> Array:
     """Return which of the patients train, (N,) of bool; the others test."""
     n = len(labels)
     if isinstance(split, FractionSplitConfig) and split.name == "paper":
-        return np.arange(n) < int(np.floor(round(split.train_fraction * n, 9)))
+        return np.arange(n) < count_first(n, split.train_fraction)
     if isinstance(split, FractionSplitConfig):
         return ~_stratified_draw(labels, 1 - split.train_fraction, seed, "split.train_fraction")
     if isinstance(split, KFoldSplitConfig):
@@ -184,3 +184,8 @@ def _check_parts(labels: Array, parts: Array) -> None:
         raise UserError(
             f"the training part: all {len(train)} patients have {only}; rule: patients with and without it; {advice}"
         )
+
+
+def count_first(count: int, share: float = 0.6) -> int:
+    """Return how many of `count` patients are the first `share` of them; by default, the training part of the paper."""
+    return int(np.floor(round(share * count, 9)))

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hemexp.audit.table import AuditData, build_table
-from hemexp.audit.trials import Candidate, Trial, _add_synthetic, build_trial
+from hemexp.audit.trials import Candidate, Trial, _add_synthetic, build_tables, build_trial
 from hemexp.cohort.labels import label_patients
 from hemexp.cohort.load import load_cohort
-from hemexp.config import LogisticConfig, OptimizerConfig, ProtocolConfig, SACNNConfig, TrainConfig
+from hemexp.config import LogisticConfig, ModelConfig, OptimizerConfig, ProtocolConfig, SACNNConfig, TrainConfig
 from hemexp.config.compose import load_config, load_protocols
 from hemexp.data.features import feature_names
 from hemexp.data.imputation import fit_preprocessing
@@ -28,7 +28,11 @@ def data() -> AuditData:
 
 
 def trial(data: AuditData, seed: int = 0, **changes: object) -> Trial:
-    return build_trial(data, ProtocolConfig("x", **changes), LOGISTIC, OptimizerConfig(), seed)
+    return build(data, ProtocolConfig("x", **changes), seed=seed)
+
+
+def build(data: AuditData, protocol: ProtocolConfig, model: ModelConfig = LOGISTIC, seed: int = 0) -> Trial:
+    return build_trial(build_tables(data, protocol), protocol, model, OptimizerConfig(), seed)
 
 
 def only(data: AuditData, seed: int = 0, **changes: object) -> Candidate:
@@ -144,7 +148,7 @@ def test_a_threshold_on_raw_units_makes_more_events(data: AuditData):
 def test_a_choice_by_the_test_part_has_as_many_candidates(choose: str, number: int, data: AuditData):
     model = SACNNConfig("sacnn") if choose == "setting" else LOGISTIC
     protocol = ProtocolConfig("x", choose=choose, split="random" if choose == "split" else "paper")
-    candidates = build_trial(data, protocol, model, OptimizerConfig(), 0).candidates
+    candidates = build(data, protocol, model).candidates
     assert len(candidates) == number if choose != "label" else 1 < len(candidates) <= number
     if choose == "setting":
         sizes = {(each.member.model.kernel_size, each.member.model.num_heads, each.member.rates) for each in candidates}
