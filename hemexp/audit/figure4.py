@@ -38,7 +38,7 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("as printed"),
+    Setting("the paper's settings"),
     Setting("inputs not scaled", scaled=False),
     Setting("rate 0.0001", lr=1e-4),
     Setting("rate 0.00003", lr=3e-5),

@@ -32,9 +32,9 @@ _FIGURE4 = (
     "Figure 4 of the paper shows a training loss of 0.3 at about epoch 600 and 0.15 at the end, epoch 1000. The "
     "network as printed is far below that within a hundred epochs. Each setting was trained on all patients with "
     "three seeds, to 1000 epochs or a loss of 0.001. It follows the curve if its median loss is within a factor of "
-    f"{WITHIN} of both points. The accuracy is the mean in the last 40 % of the patients, whom the network has "
-    "learned from; in the last column it has learned from the first 60 % only. Softmax before PyTorch's cross-"
-    "entropy, a usual mistake, cannot be the reason: such a loss never falls below 0.313."
+    f"{WITHIN} of both points. The accuracy is the mean in the last 40 % of the patients. The network has learned "
+    "from them, too, but in the last column from the first 60 % only. Softmax before PyTorch's cross-entropy, a "
+    "usual mistake, cannot be the reason: such a loss never falls below 0.313."
 )
 _AIDS = {
     "audit": (
@@ -187,17 +187,17 @@ def _build_entry(audit: Audit, name: str) -> Block:
 
 
 def _describe(audit: Audit, name: str) -> list[tuple[str, str]]:
-    """Return what is done, how to see it in a paper, what it costs here, and the source."""
+    """Return what is wrong, how to see it in a paper, what it costs here, and the source."""
     protocol = _get(audit, name)
     costs = []
     for row in (each for each in audit.rows if each.protocol.name == name):
         change = audit.inflation(row)
-        against = f" ({num(change, 3)} more than its control)" if change == change and name != HONEST else ""
+        against = f" (inflation {num(change, 3)})" if change == change and name != HONEST else ""
         costs.append(f"{row.model}: AUROC {_show(row, 'auroc')}{against}, accuracy {_show(row, 'accuracy')}")
     return [
-        ("What is done", str(protocol.wrong)),
+        ("What is wrong", str(protocol.wrong)),
         ("How to see it in a paper", str(protocol.look)),
-        ("Here", f"{'; '.join(costs)}."),
+        ("What it costs here", f"{'; '.join(costs)}."),
         ("Why much or little", str(protocol.note)),
         ("Source", str(protocol.source)),
     ]
