@@ -50,7 +50,7 @@ def audit(cfg: AuditConfig, directory: Path | str) -> Audit:
     directory = Path(directory)
     remove(*(directory / f"audit.{kind}" for kind in ("csv", "md", "html")))
     protocols = _choose_protocols(cfg)
-    data = _load(cfg)
+    data = load_audit_data(cfg)
     _check_state(cfg, data, directory)
     num_threads = torch.get_num_threads()
     torch.set_num_threads(cfg.trainer.num_threads)
@@ -80,7 +80,12 @@ def _choose_protocols(cfg: AuditConfig) -> list[ProtocolConfig]:
     ]
 
 
-def _load(cfg: AuditConfig) -> AuditData:
+def load_audit_data(cfg: AuditConfig) -> AuditData:
+    """Return the cohort of an audit with its patients, inputs and outcome.
+
+    Raises:
+        UserError: the cohort cannot be read, or no patient has a known outcome.
+    """
     assert isinstance(cfg.label, GrowthLabelConfig)
     cohort = load_cohort(cfg.data, key_file=cfg.privacy.pseudonymize)
     labels = label_patients(cohort.scans, cfg.label, cohort.mapping)["expansion"]
