@@ -106,7 +106,7 @@ def run_audit(
 
     def skip(protocol: ProtocolConfig, error: UserError) -> None:
         if must_run:
-            raise error
+            raise UserError(f"only={protocol.name}: {error}; leave this protocol out of only=")
         skipped[protocol.name] = str(error)
         log.warning("%s is left out: %s", protocol.name, error)
 

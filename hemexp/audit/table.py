@@ -81,7 +81,7 @@ def build_table(data: AuditData, protocol: ProtocolConfig, label: GrowthLabelCon
     elif protocol.label == "edema":
         volume = "ED_volume"
     if volume not in cohort.scans:
-        raise UserError(f"protocol {protocol.name}: the cohort has no {volume}")
+        raise UserError(f"the cohort has no volume of the edema ({volume}), which this protocol needs")
     outcomes = data.outcomes(label, volume)
     chosen = data.patients[~np.isnan(outcomes[data.patients])]
     if protocol.drop_unclear:
@@ -122,7 +122,7 @@ def _later_scans(cohort: Cohort) -> pd.DataFrame:
 
 def _mrs_90d(cohort: Cohort) -> pd.DataFrame:
     if "mrs_90d" not in cohort.patients or cohort.patients["mrs_90d"].isna().all():
-        raise UserError("the cohort has no mrs_90d")
+        raise UserError("the cohort has no mRS after 90 days (mrs_90d), which this protocol needs")
     return cohort.patients[["mrs_90d"]]
 
 

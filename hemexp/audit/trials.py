@@ -204,9 +204,7 @@ class _Builder:
             train, test = np.flatnonzero(in_train), np.flatnonzero(~in_train)
             if all(0 < table.labels[part].sum() < len(part) for part in (train, test)):
                 return train, test
-        raise UserError(
-            f"protocol {self.protocol.name}: too few patients of one outcome for a training and a test part"
-        )
+        raise UserError("too few patients of one outcome for a training and a test part")
 
 
 def _select(table: Table, rows: Array) -> Array:

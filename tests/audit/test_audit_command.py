@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hemexp.audit.run import SCORES
-from hemexp.commands.audit import audit
+from hemexp.audit.run import SCORES, run_audit
+from hemexp.commands.audit import MODELS, audit, load_audit_data
 from hemexp.config import AuditConfig, TrainConfig
 from hemexp.config.compose import load_config, load_protocols
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.errors import UserError
 from hemexp.evaluation.folds import find_leak
+from hemexp.report.audit import write_markdown
 from hemexp.report.blocks import load_texts
 
 COLUMNS = [
@@ -133,3 +134,28 @@ def test_the_claim_comes_out_when_the_network_has_learned_from_everybody(real_co
     (row,) = audit(config(*overrides, root=root), tmp_path).rows
     assert row.mean("accuracy") >= 0.95
     assert row.mean("auroc") > 0.99
+
+
+def test_a_protocol_that_the_cohort_cannot_have_is_left_out_or_refused_if_it_was_asked_for(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    rows = [
+        {"patient_id": f"p{i}", "age": 50 + i % 30, "hours_from_onset": hours, "hematoma_volume_ml": round(volume, 1)}
+        for i in range(40)
+        for hours, volume in ((2 + i % 5, 20.0 + i % 7), (20 + i % 5, 20.0 + i % 7 + (12.0 if i % 3 else rng.random())))
+    ]
+    table = tmp_path / "scans.csv"
+    pd.DataFrame(rows).to_csv(table, index=False)
+
+    def tidy(only: str) -> AuditConfig:
+        return load_config(AuditConfig, [f"data.root={table}", "features=available", *FEW, f"only={only}"])
+
+    rule = "only=outcome_inputs: the cohort has no mRS after 90 days .*; leave this protocol out of only="
+    with pytest.raises(UserError, match=rule):
+        audit(tidy("outcome_inputs"), tmp_path / "a")
+    everything = load_protocols()
+    kept = [everything[name] for name in ("honest_60_40", "outcome_inputs", "edema_label")]
+    cfg = tidy("null")
+    found = run_audit(load_audit_data(cfg), kept, MODELS[:1], cfg.trainer, 1, tmp_path / "b")
+    assert [row.protocol.name for row in found.rows] == ["honest_60_40"]
+    assert set(found.skipped) == {"outcome_inputs", "edema_label"}
+    assert "## Protocols that this cohort cannot have" in write_markdown(found, None)
