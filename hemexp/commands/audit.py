@@ -6,8 +6,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
+from hemexp.audit.predictions import read_predictions
+from hemexp.audit.published import Published, score_table
 from hemexp.audit.run import SCORES, Audit, run_audit
 from hemexp.audit.table import AuditData
 from hemexp.cohort.labels import label_patients
@@ -50,6 +53,7 @@ def audit(cfg: AuditConfig, directory: Path | str) -> Audit:
     remove(*(directory / f"audit.{kind}" for kind in ("csv", "md", "html")))
     protocols = _choose_protocols(cfg)
     data = _load(cfg)
+    published = _score_published(cfg, data)
     _check_state(cfg, data, directory)
     num_threads = torch.get_num_threads()
     torch.set_num_threads(cfg.trainer.num_threads)
@@ -59,7 +63,7 @@ def audit(cfg: AuditConfig, directory: Path | str) -> Audit:
     finally:
         torch.set_num_threads(num_threads)
     shutil.rmtree(directory / "checkpoints", ignore_errors=True)
-    _write(found, data, directory)
+    _write(found, data, directory, published)
     return found
 
 
@@ -69,6 +73,9 @@ def _choose_protocols(cfg: AuditConfig) -> list[ProtocolConfig]:
         if name not in known:
             raise UserError(f"only={name}: there is no such protocol; rule: one of {', '.join(known)}")
     chosen = [known[name] for name in cfg.only or known]
+    if cfg.models == "default" and cfg.predictions and not cfg.only:
+        first = MODELS[0].name  # the fastest, enough to compare a table with
+        return [replace(each, models=[first]) for each in chosen if first in each.models]
     if cfg.models == "default":
         return chosen
     networks = [MODELS[-1].name]
@@ -89,6 +96,13 @@ def _load(cfg: AuditConfig) -> AuditData:
     return AuditData(cohort, cfg.label, patients, tuple(inputs.names))
 
 
+def _score_published(cfg: AuditConfig, data: AuditData) -> Published | None:
+    if cfg.predictions is None:
+        return None
+    predictions = read_predictions(Path(cfg.predictions), data.cohort, cfg.privacy.pseudonymize)
+    return score_table(predictions, data)
+
+
 def _check_state(cfg: AuditConfig, data: AuditData, directory: Path) -> None:
     """Check that scores in the directory are of the same cohort and settings, and write what they are made of.
 
@@ -106,15 +120,22 @@ def _check_state(cfg: AuditConfig, data: AuditData, directory: Path) -> None:
     write_json(path, state)
 
 
-def _write(found: Audit, data: AuditData, directory: Path) -> None:
+def _write(found: Audit, data: AuditData, directory: Path, published: Published | None) -> None:
     from hemexp.figures.audit import draw_audit
     from hemexp.figures.style import house_style, save_png
     from hemexp.report.audit import render_audit, write_markdown
+    from hemexp.report.audit_predictions import conclude, write_section
 
-    write_csv(found.frame(), directory / "audit.csv")
-    write_text(directory / "audit.md", write_markdown(found, data))
+    frame, words = found.frame(), write_markdown(found, data)
+    if published is not None:
+        frame = pd.concat([published.frame(), frame])[frame.columns]
+        words = write_section(published, found) + words
+    write_csv(frame, directory / "audit.csv")
+    write_text(directory / "audit.md", words)
     with house_style():
         save_png(draw_audit(found), directory / "figures" / "audit.png")
-    write_text(directory / "audit.html", render_audit(found, data, directory / "figures" / "audit.png"))
-    print(found.frame().round(3).to_string(index=False))
+    write_text(directory / "audit.html", render_audit(found, data, directory / "figures" / "audit.png", published))
+    print(frame.round(3).to_string(index=False))
+    if published is not None:
+        print(conclude(published))
     print(f"files in {directory}: audit.csv, audit.md and audit.html, which opens in every browser")

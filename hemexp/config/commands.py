@@ -122,6 +122,9 @@ class AuditConfig(Section):
     )
     num_seeds: int = key(20, "seeds of each protocol and model", at_least=1, at_most=1000)
     only: Any = key(None, "a protocol, or a list such as [honest_60_40,paper_claim]; null: all of them")
+    predictions: Optional[str] = key(
+        None, "published table to audit: patient, probability or class, and perhaps who was in training"
+    )
     output_dir: str = key(REQUIRED, "directory for the tables and the page; new, or of an earlier audit.py")
     privacy: PrivacyConfig = key(PrivacyConfig, "the names of patients in the files that are written")
 
@@ -132,6 +135,8 @@ class AuditConfig(Section):
         self.require(bool(is_list), "only", "must be the name of a protocol, or a list of names")
         self.only = given
         self.require(isinstance(self.label, GrowthLabelConfig), "label", "must be a definition of expansion")
+        is_file = self.predictions is None or Path(self.predictions).is_file()
+        self.require(is_file, "predictions", "there is no such file; give a table of predictions")
         self.data = resolve_data(self.data)
         self.privacy.keep_outside("output_dir", self.output_dir)
         self.privacy.keep_outside("data.root", self.data.root)

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hemexp.audit.published import Published
 from hemexp.audit.run import HONEST, Audit, Row
 from hemexp.audit.table import AuditData
 from hemexp.config import ProtocolConfig
 from hemexp.evaluation.metrics import exact_interval
 from hemexp.figures.audit import sort_protocols
 from hemexp.formatting import count, num
+from hemexp.report.audit_predictions import put_first
 from hemexp.report.blocks import Block, load_texts, section, table, text
 from hemexp.report.html import png_uri, to_html
 
@@ -34,13 +36,14 @@ _EXPLANATION = (
 )
 
 
-def render_audit(audit: Audit, data: AuditData, picture: Path) -> str:
+def render_audit(audit: Audit, data: AuditData, picture: Path, published: Published | None = None) -> str:
     """Return the page of an audit as HTML; it holds its picture.
 
     Args:
         audit: the scores.
         data: the cohort.
         picture: the figure of the audit.
+        published: a published table, which comes first.
     """
     figure: Block = {"kind": "figure", "title": "All protocols", "aid": _INTRODUCTION, "source": png_uri(picture)}
     sections = [
@@ -67,6 +70,8 @@ def render_audit(audit: Audit, data: AuditData, picture: Path) -> str:
         "no_caveats": "",
         "sections": [block for block in sections if block],
     }
+    if published is not None:
+        put_first(content, published, audit)
     return to_html(content, list(data.cohort.patients["patient_id"]), patients=False)
 
 
