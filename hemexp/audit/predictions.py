@@ -11,7 +11,7 @@ import pandas as pd
 from hemexp.cohort.cells import ids, numbers
 from hemexp.cohort.cells.codes import YES_NO, find_code
 from hemexp.cohort.cells.convert import Rule, cell_text, clean_cell, convert_cells, test_texts
-from hemexp.cohort.find_column import find_column
+from hemexp.cohort.find_column import find_column, list_columns
 from hemexp.cohort.findings import Cell, CohortError, Findings, RecordFindings
 from hemexp.cohort.headers import squeeze
 from hemexp.cohort.load import Cohort
@@ -45,8 +45,10 @@ _OUTSIDE = (
     "test testing validation valid val outside out holdout hold-out heldout external unseen unused unlabelled 测试 "
     "测试集 验证 验证集 外部"
 )
+_COUNTERS = {"no", "nr", "序号"}  # they may count the rows
 _PARTS = dict.fromkeys(_TRAINING.split(), 1.0) | dict.fromkeys(_OUTSIDE.split(), 0.0)
 _PART_RULE = Rule("train or test; for 1 and 0 or yes and no, name the column in_training; correct the cell")
+_TRAINING_RULE = Rule("1 or 0, yes or no, train or test; correct the cell")
 _CLASS_RULE = Rule("0 or 1, yes or no; correct the cell")
 
 
@@ -81,7 +83,7 @@ def read_predictions(path: Path, cohort: Cohort, key_file: str | None = None) ->
     findings = Findings()
     try:
         sheets = read_sheets([path], lambda text: _find_role(text, cohort.mapping) == "patient", findings)
-        sheet, places = _choose_sheet(sheets, path, cohort.mapping)
+        sheet, places = _choose_sheet(sheets, path, cohort.mapping, key_file)
         columns = {role: sheet.columns[i].rename(sheet.header[i]) for role, i in places.items()}
         positions = {str(column.name): places[role] for role, column in columns.items()}
         records = RecordFindings(
@@ -94,12 +96,12 @@ def read_predictions(path: Path, cohort: Cohort, key_file: str | None = None) ->
             predicted = probability > 0.5
         if "class" in columns:
             predicted = _read_codes(columns["class"], records, YES_NO, _CLASS_RULE)
-        for role in ("training", "part"):
-            if role in columns:
-                words = _PARTS | (YES_NO if role == "training" else {})
-                if squeeze(sheet.header[places[role]]) == "role":  # of hemexp: its model is chosen on the part val
-                    words["val"] = 1.0
-                in_training = _read_codes(columns[role], records, words, _PART_RULE) == 1
+        if "training" in columns:
+            in_training = _read_codes(columns["training"], records, YES_NO | _PARTS, _TRAINING_RULE) == 1
+        elif "part" in columns:
+            is_own = squeeze(sheet.header[places["part"]]) == "role"  # of hemexp: the model is chosen on the part val
+            words = _PARTS | ({"val": 1.0} if is_own else {})
+            in_training = _read_codes(columns["part"], records, words, _PART_RULE) == 1
         findings.stop_on_errors()
     except CohortError:
         raise UserError(f"predictions={path}: {_describe(findings, 'error', key_file)}") from None
@@ -112,7 +114,7 @@ def read_predictions(path: Path, cohort: Cohort, key_file: str | None = None) ->
 def _describe(findings: Findings, severity: str, key_file: str | None) -> str:
     """Return findings with their cells; with pseudonyms, a text that may hold a cell is left out."""
     rows = [finding for finding in findings.rows if finding.severity == severity]
-    hidden = "cannot be used; privacy.pseudonymize hides the reason"
+    hidden = "privacy.pseudonymize hides the message, which may name a patient"
     lines = [
         f"{Cell(f.file, f.sheet, f.row, f.column)}: {hidden if key_file and f.problem != _PROBLEM else f.message}"
         for f in rows[:_SHOWN]
@@ -125,10 +127,12 @@ def _find_role(header: str, mapping: Mapping | None) -> str:
     """Return what the column of a header holds; empty if it is not used."""
     bare = squeeze(header.lower().replace("percent", "").replace("百分", ""))
     role = _ROLES.get(bare, "")
-    return role or ("patient" if header and find_column(header, ["patient_id"], mapping) else "")
+    return role or ("patient" if squeeze(header) and find_column(header, ["patient_id"], mapping) else "")
 
 
-def _choose_sheet(sheets: list[Sheet], path: Path, mapping: Mapping | None) -> tuple[Sheet, dict[str, int]]:
+def _choose_sheet(
+    sheets: list[Sheet], path: Path, mapping: Mapping | None, key_file: str | None
+) -> tuple[Sheet, dict[str, int]]:
     """Return the worksheet with the predictions, and the position of each column in it.
 
     Raises:
@@ -137,7 +141,8 @@ def _choose_sheet(sheets: list[Sheet], path: Path, mapping: Mapping | None) -> t
     chosen = [(sheet, columns) for sheet in sheets if _is_complete(columns := _find_columns(sheet, mapping))]
     if len(chosen) != 1:
         what = "more than one worksheet has predictions" if chosen else "has no column of patients or of predictions"
-        headers = "; ".join(", ".join(filter(None, sheet.header)) for sheet in sheets)
+        headers = "; ".join(list_columns(filter(None, sheet.header), _SHOWN) for sheet in sheets)
+        headers = "hidden" if key_file else headers
         raise UserError(
             f"predictions={path}: {what}; columns: {headers}; rule: one table with patient_id, and probability (0 to 1)"
             " or class (0 or 1), or both; name the columns so"
@@ -169,9 +174,9 @@ def _find_columns(sheet: Sheet, mapping: Mapping | None) -> dict[str, list[int]]
             columns.setdefault(role, []).append(i)
     if "patient" not in columns and sheet.header and not sheet.header[0]:  # as pandas writes an index
         columns["patient"] = [0]
-    exact = [i for i in columns.get("patient", []) if sheet.header[i] == "patient_id"]
-    if exact:
-        columns["patient"] = exact
+    if ids_ := columns.get("patient"):
+        exact = [i for i in ids_ if sheet.header[i] == "patient_id"]
+        columns["patient"] = exact or [i for i in ids_ if squeeze(sheet.header[i]) not in _COUNTERS] or ids_
     outcome = columns.pop("outcome", None)  # beside predictions, it is what has happened
     if outcome and not columns.keys() & {"probability", "class"}:
         columns["class"] = outcome

@@ -113,8 +113,8 @@ def score_table(predictions: Predictions, data: AuditData) -> Published:
         events, number = int(outcomes[rows].sum()), int(rows.sum())
         if events in {0, number}:
             raise UserError(
-                f"predictions: {name} part: {events} of {number} patients with a known outcome have expansion; rule: both "
-                "outcomes in each part; add patients, or remove the column that says who was in training"
+                f"predictions: {name} part: {events} of {number} patients with a known outcome have expansion; rule: "
+                "both outcomes in each part; add patients, or remove the column that says who was in training"
             )
     names = list(where)
     share = float(outcomes[where[names[0]]].mean())

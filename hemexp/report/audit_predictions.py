@@ -7,7 +7,7 @@ from hemexp.audit.published import ALL, OUTSIDE, TRAINING, Published
 from hemexp.audit.run import Audit
 from hemexp.files.result import Score
 from hemexp.formatting import bounds, num, percent, plural, score_text
-from hemexp.report.blocks import Block, bullets, card, section, table, text
+from hemexp.report.blocks import Block, bullets, section, table, text
 
 _TITLE = "What the published table is worth"
 _NAMES = {TRAINING: "in its training part", OUTSIDE: "outside of its training part", ALL: "in all patients"}
@@ -15,6 +15,7 @@ _SCORES = {
     "accuracy": "accuracy", "majority_accuracy": "accuracy of always the majority", "sensitivity": "sensitivity",
     "specificity": "specificity", "auroc": "AUROC", "auprc": "AUPRC", "brier": "Brier score", "log_loss": "log loss",
 }  # fmt: skip
+_FINE = {"accuracy", "majority_accuracy", "brier", "log_loss"}  # with three digits
 _CLASSES = (
     "The table holds classes only. AUROC, Brier score, log loss and calibration need a probability for each patient, "
     "and so does the comparison with the BRAIN score."
@@ -58,7 +59,7 @@ def build_blocks(published: Published, audit: Audit) -> list[Block]:
     for name, words in _SCORES.items():
         shown = [part.scores[name] for part in parts]
         if any(score.value is not None for score in shown):
-            rows.append([words, *map(score_text, shown, [3 if name in {"brier", "log_loss"} else 2] * len(shown))])
+            rows.append([words, *map(score_text, shown, [3 if name in _FINE else 2] * len(shown))])
     for name in ("intercept", "slope") if measure == "auroc" else ():
         words = "calibration intercept (ideal 0)" if name == "intercept" else "calibration slope (ideal 1)"
         rows.append([words, *(score_text(getattr(part.calibration, name, None)) for part in parts)])
@@ -123,13 +124,10 @@ def _explain(published: Published, audit: Audit) -> list[str]:
 
 def put_first(content: dict[str, Any], published: Published, audit: Audit) -> None:
     """Put the section about the table before the other sections of a page, and its conclusion into the banner."""
-    banner, scores = content["banner"], published.judged.scores
+    banner = content["banner"]
     content["banner"] = {"kind": "", "title": conclude(published), "text": f"{banner['title']}. {banner['text']}"}
+    content["title"] = content["heading"] = "Audit of a published table of predictions"
     content["sections"].insert(0, section("predictions", _TITLE, build_blocks(published, audit)))
-    where, always = _NAMES[published.judged.name], num(scores["majority_accuracy"].value)
-    cards = [card("AUROC", scores["auroc"], 2, f"{where}; 0.50 by chance")]
-    cards.append(card("Accuracy", scores["accuracy"], 2, f"{where}; always the majority: {always}"))
-    content["cards"] = [each for each in cards if each]
 
 
 def write_section(published: Published, audit: Audit) -> str:

@@ -1,6 +1,8 @@
 """audit.py predictions=FILE: tables of many forms, their scores against other software, and refusals."""
 
+import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -22,7 +24,7 @@ from hemexp.config.compose import load_config
 from hemexp.data.features import input_table
 from hemexp.errors import UserError
 from hemexp.evaluation.comparison import delong_test
-from hemexp.evaluation.metrics import score_predictions
+from hemexp.evaluation.metrics import auroc_interval, score_predictions
 from hemexp.files.result import Score
 from hemexp.report.audit_predictions import conclude
 
@@ -174,7 +176,8 @@ def test_the_gap_interval_covers_the_true_gap():
     hits = 0
     for _ in range(200):  # both parts by chance: the true gap is 0
         y = np.repeat([0, 1], [45, 15])
-        scores = [score_predictions(y, rng.random(60), 0, prefix="")["auroc"] for _ in range(2)]
+        values = [roc_auc_score(y, rng.random(60)) for _ in range(2)]
+        scores = [Score(value=v, low=(ends := auroc_interval(v, 15, 45))[0], high=ends[1]) for v in values]
         gap = _subtract(*scores)
         hits += gap.low <= 0 <= gap.high
     assert hits / 200 >= 0.91
@@ -224,6 +227,7 @@ def test_a_table_of_classes_has_shares_only(data: AuditData, overfit: pd.DataFra
         ",prediction,set\nsub001,0.25,train\nsub002,0.5,holdout\n",
         "patient_id,role,label,probability,recognized_by,run_patient\nsub001,train,0,0.25,id,sub001\nsub002,test,1,.5,,\n",
         "patient_id,role,label,probability\nsub001,val,0,0.25\nsub002,unlabelled,,0.5\n",
+        "序号,患者,概率,数据集,%\n1,sub001,0.25,训练,x\n2,sub002,0.5,验证,x\n",
     ],
 )
 def test_tables_of_many_forms_say_the_same(text: str, read: Callable[..., Predictions], data: AuditData):
@@ -296,6 +300,22 @@ def test_without_known_outcomes_outside_the_training_part_is_scored_and_judged_a
     assert "every patient with a known outcome was in training" in conclude(published).lower()
 
 
+def test_a_patient_with_two_ids_in_both_parts_is_counted(data: AuditData, overfit: pd.DataFrame):
+    cohort = copy.copy(data.cohort)
+    cohort.same_patients = ((0, 1), (2, 100), (101, 102))
+    published = score_table(to_predictions(overfit), replace(data, cohort=cohort))
+    assert published.num_twins == 1
+
+
+def test_the_same_risk_for_everybody_is_not_better_than_the_prevalence(
+    data: AuditData, overfit: pd.DataFrame, outcomes: np.ndarray
+):
+    share = outcomes[:NUM_TRAINING].mean()
+    published = score_table(to_predictions(overfit.assign(probability=share)), data)
+    assert published.skill.value == 0
+    assert "not shown to be better" in conclude(published)
+
+
 def test_pseudonyms_hide_the_patients_of_the_table_too(root: Path, overfit: pd.DataFrame, tmp_path: Path):
     key = tmp_path / "secret.key"
     key.write_bytes(bytes(range(32)))
@@ -310,9 +330,13 @@ def test_pseudonyms_hide_the_patients_of_the_table_too(root: Path, overfit: pd.D
         results.append((tmp_path / path.stem / "audit.csv").read_text())
     assert results[0] == results[1]
     overfit.assign(patient_id=overfit["patient_id"].replace("sub002", "sub998")).to_csv(plain, index=False)
+    plain.write_text(plain.read_text().replace("sub003", "sub0​03"))
     with pytest.raises(UserError, match="cell A3: the cohort has no such patient") as error:
         audit(config(root, f"predictions={plain}", *overrides), tmp_path / "c")
-    assert "sub998" not in str(error.value)
+    plain.write_text("patient_id,sub001,sub002\nprobability,0.1,0.2\n")
+    with pytest.raises(UserError, match="columns: hidden") as other:
+        audit(config(root, f"predictions={plain}", *overrides), tmp_path / "c")
+    assert "sub" not in str(error.value) + str(other.value)
 
 
 def test_a_refused_table_ends_the_command_with_2(run_command: Callable[..., CompletedProcess[str]], root: Path):
