@@ -31,7 +31,7 @@ _INTERVALS = (
     "95 % intervals in brackets: exact for shares, Newcombe's for the AUROC, bootstrap over patients for the others; "
     "for the gap, Zou and Donner's from those of the two parts, which hold different patients."
 )
-_NOT_PROOF = "A possible explanation, one among several. It does not prove what was done."
+_NOT_PROOF = "Each is a possible explanation, one among several. It does not prove what was done."
 
 
 def conclude(published: Published) -> str:
@@ -75,7 +75,6 @@ def build_blocks(published: Published, audit: Audit) -> list[Block]:
         *([text(_UNKNOWN)] if judged.name == ALL else [text(_NO_OUTSIDE)] if judged.name == TRAINING else []),
         table("", ["score", *(_NAMES[part.name] for part in parts)], rows, _INTERVALS),
         bullets([*facts, *_explain(published, audit), *missing]),
-        text(_NOT_PROOF, "note"),
     ]
 
 
@@ -119,7 +118,9 @@ def _explain(published: Published, audit: Audit) -> list[str]:
         f"{row.protocol.name} ({row.model} {num(audit.inflation(row) if by_gap else row.mean(published.measure))})"
         for row in rows
     )
-    return [*facts, f"Protocols with an {what}, the nearest first: {named or 'none of those that were run'}."]
+    if not named:
+        return [*facts, f"No protocol that was run has an {what}."]
+    return [*facts, f"Protocols with an {what}, the nearest first: {named}. {_NOT_PROOF}"]
 
 
 def put_first(content: dict[str, Any], published: Published, audit: Audit) -> None:
