@@ -78,7 +78,7 @@ def read_predictions(path: Path, cohort: Cohort, key_file: str | None = None) ->
         key_file: with the pseudonyms of the cohort; the table may hold these or the original ids.
 
     Raises:
-        UserError: the table cannot be used; the message names rows, not patients.
+        UserError: the table cannot be used; the message names the cells.
     """
     findings = Findings()
     try:
