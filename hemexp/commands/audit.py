@@ -6,9 +6,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from hemexp.audit.figure4 import NAME, Figure4, fit_figure4
+from hemexp.audit.predictions import read_predictions
+from hemexp.audit.published import Published, score_table
 from hemexp.audit.run import SCORES, Audit, run_audit
 from hemexp.audit.table import AuditData
 from hemexp.cohort.labels import label_patients
@@ -51,18 +54,23 @@ def audit(cfg: AuditConfig, directory: Path | str) -> Audit:
     remove(*(directory / f"audit.{kind}" for kind in ("csv", "md", "html")))
     protocols = _choose_protocols(cfg)
     data = load_audit_data(cfg)
+    published = _score_published(cfg, data)
     _check_state(cfg, data, directory)
     num_threads = torch.get_num_threads()
     torch.set_num_threads(cfg.trainer.num_threads)
     try:
         must_run = cfg.only is not None
         found = run_audit(data, protocols, MODELS, cfg.trainer, cfg.num_seeds, directory, must_run)
-        figure4 = fit_figure4(data, cfg.trainer, directory) if NAME in (cfg.only or [NAME]) else None
+        figure4 = fit_figure4(data, cfg.trainer, directory) if _wants_figure4(cfg) else None
     finally:
         torch.set_num_threads(num_threads)
     shutil.rmtree(directory / "checkpoints", ignore_errors=True)
-    _write(found, figure4, data, directory)
+    _write(found, figure4, published, data, directory)
     return found
+
+
+def _wants_figure4(cfg: AuditConfig) -> bool:
+    return NAME in cfg.only if cfg.only else not cfg.predictions
 
 
 def _choose_protocols(cfg: AuditConfig) -> list[ProtocolConfig]:
@@ -71,6 +79,9 @@ def _choose_protocols(cfg: AuditConfig) -> list[ProtocolConfig]:
         if name not in {*known, NAME}:
             raise UserError(f"only={name}: there is no such protocol; rule: one of {', '.join((*known, NAME))}")
     chosen = [known[name] for name in cfg.only or known if name != NAME]
+    if cfg.models == "default" and cfg.predictions and not cfg.only:
+        first = MODELS[0].name  # the fastest, enough to compare a table with
+        return [replace(each, models=[first]) for each in chosen if first in each.models]
     if cfg.models == "default":
         return chosen
     networks = [MODELS[-1].name]
@@ -96,6 +107,13 @@ def load_audit_data(cfg: AuditConfig) -> AuditData:
     return AuditData(cohort, cfg.label, patients, tuple(inputs.names))
 
 
+def _score_published(cfg: AuditConfig, data: AuditData) -> Published | None:
+    if cfg.predictions is None:
+        return None
+    predictions = read_predictions(Path(cfg.predictions), data.cohort, cfg.privacy.pseudonymize)
+    return score_table(predictions, data)
+
+
 def _check_state(cfg: AuditConfig, data: AuditData, directory: Path) -> None:
     """Check that scores in the directory are of the same cohort and settings, and write what they are made of.
 
@@ -118,13 +136,20 @@ def _check_state(cfg: AuditConfig, data: AuditData, directory: Path) -> None:
     write_json(path, state)
 
 
-def _write(found: Audit, figure4: Figure4 | None, data: AuditData, directory: Path) -> None:
+def _write(
+    found: Audit, figure4: Figure4 | None, published: Published | None, data: AuditData, directory: Path
+) -> None:
     from hemexp.figures.audit import draw_audit, draw_figure4
     from hemexp.figures.style import house_style, save_png
     from hemexp.report.audit import render_audit, write_markdown
+    from hemexp.report.audit_predictions import conclude, write_section
 
-    write_csv(found.frame(), directory / "audit.csv")
-    write_text(directory / "audit.md", write_markdown(found, figure4))
+    frame, words = found.frame(), write_markdown(found, figure4)
+    if published:
+        frame = pd.concat([published.frame(), frame])[frame.columns]
+        words = write_section(published, found) + words
+    write_csv(frame, directory / "audit.csv")
+    write_text(directory / "audit.md", words)
     pictures = {}
     with house_style():
         for name, figure in (
@@ -134,6 +159,8 @@ def _write(found: Audit, figure4: Figure4 | None, data: AuditData, directory: Pa
             if figure:
                 pictures[name] = directory / "figures" / f"{name}.png"
                 save_png(figure, pictures[name])
-    write_text(directory / "audit.html", render_audit(found, figure4, data, pictures))
-    print(found.frame().round(3).to_string(index=False) if found.rows else "")
+    write_text(directory / "audit.html", render_audit(found, figure4, published, data, pictures))
+    print(frame.round(3).to_string(index=False) if len(frame) else "")
+    if published:
+        print(conclude(published))
     print(f"files in {directory}: audit.csv, audit.md and audit.html, which opens in every browser")

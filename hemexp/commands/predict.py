@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,12 @@ from hemexp.cohort.mapping.mapping import OpenQuestions
 from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.commands.console import print_prediction_summary
 from hemexp.commands.model_card import load_trained_model
-from hemexp.config import BaselineConfig, PredictConfig, build_label
-from hemexp.data.features import count_unknown_levels, fixed_inputs, input_table
+from hemexp.config import PredictConfig, build_label
+from hemexp.data.features import count_unknown_levels, input_table
 from hemexp.data.recognition import ID, RECOGNITION, read_own_scans, read_roles, recognize
 from hemexp.errors import UserError
+from hemexp.evaluation.brain import compare_with_brain
 from hemexp.evaluation.calibration import calibration
-from hemexp.evaluation.comparison import compare
 from hemexp.evaluation.metrics import prevalence_scores, score_predictions
 from hemexp.files.model_folder import ModelCard
 from hemexp.files.result import (
@@ -28,15 +27,12 @@ from hemexp.files.result import (
     LEAKAGE,
     RESULT,
     CalibrationByStage,
-    ComparedModel,
     DataSource,
     PredictionResult,
     write_result,
 )
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import remove, write_csv
-from hemexp.models.baselines import list_missing_items
-from hemexp.models.registry import build_estimator
 from hemexp.types import Array
 
 log = logging.getLogger(__name__)
@@ -49,7 +45,6 @@ _EVALUATION_CAVEATS = {  # caveats about the evaluation of a run, which do not c
     "too_few_events_for_refits",
     "too_few_events_for_cross_validation",
 }
-_BRAIN = BaselineConfig("brain")
 
 
 def _load(cfg: PredictConfig, run: Path) -> Cohort:
@@ -122,7 +117,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
         caveats.append("one_outcome_in_test")
     if cohort.is_simulated:
         caveats.append("synthetic_cohort")
-    comparison, brain_missing_items = _compare_with_brain(
+    comparison, brain_missing_items = compare_with_brain(
         cohort.patients.iloc[test.index], outcomes, risks, predictor.model["name"]
     )
     unrecognized = other_names or unrecognized
@@ -220,22 +215,3 @@ def _count_missing(features: Sequence[str], raw: Array) -> dict[str, int]:
     """Return the inputs with gaps and the number of patients without a value."""
     counts = zip(features, np.isnan(raw).sum(axis=0).tolist(), strict=True)
     return {name: count for name, count in counts if count}
-
-
-def _compare_with_brain(
-    patients: pd.DataFrame, outcomes: Array, risks: Array, model: str
-) -> tuple[list[ComparedModel], dict[str, int]]:
-    """Compare the model with the one baseline that needs no fit, in the patients with its items known.
-
-    Returns:
-        The rows of the comparison, and the items of the score that the cohort does not have.
-    """
-    names, empty = fixed_inputs(_BRAIN, patients)
-    items = input_table(patients, names).to_numpy()
-    known = np.isfinite(items).all(axis=1)
-    if model == _BRAIN.name or empty or not known.any():
-        return [], {}
-    brain = build_estimator(0, **vars(_BRAIN))
-    brain.features = tuple(names)
-    rows = compare({}, outcomes[known], {model: risks[known], _BRAIN.name: brain.predict_proba(items[known])[:, 1]})
-    return [replace(row, num_patients=int(known.sum())) for row in rows], list_missing_items(names)

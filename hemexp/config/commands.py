@@ -125,6 +125,9 @@ class AuditConfig(Section):
         None,
         "a protocol, or a list such as [honest_60_40,paper_claim]; figure4: fits to the paper's loss curve; null: all",
     )
+    predictions: Optional[str] = key(
+        None, "published table to audit: patient, probability or class, and perhaps who was in training"
+    )
     output_dir: str = key(REQUIRED, "directory for the tables and the page; new, or of an earlier audit.py")
     privacy: PrivacyConfig = key(PrivacyConfig, "the names of patients in the files that are written")
 
@@ -135,6 +138,8 @@ class AuditConfig(Section):
         self.require(bool(is_list), "only", "must be the name of a protocol, or a list of names")
         self.only = given
         self.require(isinstance(self.label, GrowthLabelConfig), "label", "must be a definition of expansion")
+        is_file = self.predictions is None or Path(self.predictions).is_file()
+        self.require(is_file, "predictions", "there is no such file; give a table of predictions")
         self.data = resolve_data(self.data)
         self.privacy.keep_outside("output_dir", self.output_dir)
         self.privacy.keep_outside("data.root", self.data.root)

@@ -33,7 +33,7 @@ SCHEMAS: dict[str, type[Any]] = {
 
 PATH_KEYS = (
     "data.root", "data.mapping", "template", "run_dir", "sweep_dir", "output_dir", "hydra.sweep.dir", "hydra.run.dir",
-    "privacy.pseudonymize",
+    "privacy.pseudonymize", "predictions",
 )  # fmt: skip
 T = TypeVar("T")
 

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from hemexp.audit.figure4 import NAME, PRINTED, WITHIN, Figure4
+from hemexp.audit.published import Published
 from hemexp.audit.run import HONEST, Audit, Row
 from hemexp.audit.table import AuditData
 from hemexp.config import ProtocolConfig
 from hemexp.evaluation.metrics import exact_interval
 from hemexp.figures.audit import sort_protocols
 from hemexp.formatting import count, num
+from hemexp.report.audit_predictions import put_first
 from hemexp.report.blocks import Block, bullets, load_texts, section, table, text
 from hemexp.report.html import png_uri, to_html
 
@@ -68,12 +70,15 @@ _EXPLANATION = (
 )
 
 
-def render_audit(audit: Audit, figure4: Figure4 | None, data: AuditData, pictures: Mapping[str, Path]) -> str:
+def render_audit(
+    audit: Audit, figure4: Figure4 | None, published: Published | None, data: AuditData, pictures: Mapping[str, Path]
+) -> str:
     """Return the page of an audit as HTML; it holds its pictures.
 
     Args:
         audit: the scores.
         figure4: the fits beside the paper's loss curve, if there are any.
+        published: a published table, if there is one; it comes first.
         data: the cohort.
         pictures: the figures ``audit`` and ``figure4``.
     """
@@ -110,6 +115,8 @@ def render_audit(audit: Audit, figure4: Figure4 | None, data: AuditData, picture
         "no_caveats": "The spread over the seeds is not a confidence interval.",
         "sections": [block for block in sections if block],
     }
+    if published is not None:
+        put_first(content, published, audit)
     return to_html(content, list(data.cohort.patients["patient_id"]), patients=False)
 
 
