@@ -141,15 +141,15 @@ def _write(
 ) -> None:
     from hemexp.figures.audit import draw_audit, draw_figure4
     from hemexp.figures.style import house_style, save_png
-    from hemexp.report.audit import render_audit, write_markdown
-    from hemexp.report.audit_predictions import conclude, write_section
+    from hemexp.report.audit import build_content
+    from hemexp.report.audit_predictions import conclude
+    from hemexp.report.html import to_html, without_ids
+    from hemexp.report.markdown import to_markdown
 
-    frame, words = found.frame(), write_markdown(found, figure4)
+    frame = found.frame()
     if published:
         frame = pd.concat([published.frame(), frame])[frame.columns]
-        words = write_section(published, found) + words
     write_csv(frame, directory / "audit.csv")
-    write_text(directory / "audit.md", words)
     pictures = {}
     with house_style():
         for name, figure in (
@@ -159,7 +159,10 @@ def _write(
             if figure:
                 pictures[name] = directory / "figures" / f"{name}.png"
                 save_png(figure, pictures[name])
-    write_text(directory / "audit.html", render_audit(found, figure4, published, data, pictures))
+    content = build_content(found, figure4, published, data, pictures)
+    ids = list(data.cohort.patients["patient_id"])
+    write_text(directory / "audit.md", to_markdown(without_ids(content, ids)))
+    write_text(directory / "audit.html", to_html(content, ids, patients=False))
     print(frame.round(3).to_string(index=False) if len(frame) else "")
     if published:
         print(conclude(published))

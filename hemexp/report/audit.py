@@ -1,6 +1,6 @@
 """The page and the text of an audit: which mistake makes which number."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from hemexp.figures.audit import sort_protocols
 from hemexp.formatting import count, num
 from hemexp.report.audit_predictions import put_first
 from hemexp.report.blocks import Block, bullets, load_texts, section, table, text
-from hemexp.report.html import png_uri, to_html
+from hemexp.report.html import png_uri
 
+_TITLE = "Audit: which mistake makes which number"
 _PAPER = 39 / 40  # the accuracy of the paper
 _HEAD = ["protocol", "kind", "model", "accuracy", "majority", "AUROC", "inflation"]
 _INTRODUCTION = (
@@ -53,11 +54,12 @@ _SUMMARY = (
     "curve, what each mistake costs on these patients, and what to ask of a paper."
 )
 _RELATED = (
+    "The questions follow the eight kinds of leakage of Kapoor and Narayanan (Patterns 2023;4:100804) and PROBAST+AI "
+    "(BMJ 2025;388:e082505). Each names the protocols that show what a wrong answer costs. "
     "Other papers on expansion report high numbers, too: an accuracy of 0.94 in one window, with SMOTE and XGBoost "
     "(doi 10.1186/s12911-024-02561-9), and an AUROC of 0.936 in a validation part (doi 10.15953/j.ctta.2025.291). They "
     "were not tried here. Ask them the ten questions."
 )
-_QUESTIONS = "Ten questions to ask of a prediction paper"
 _SKIPPED = "Protocols that this cohort cannot have"
 _LIMITS = (
     "The seeds change divisions, new rows and first weights, not the patients: the spread over the seeds is smaller "
@@ -70,10 +72,10 @@ _EXPLANATION = (
 )
 
 
-def render_audit(
+def build_content(
     audit: Audit, figure4: Figure4 | None, published: Published | None, data: AuditData, pictures: Mapping[str, Path]
-) -> str:
-    """Return the page of an audit as HTML; it holds its pictures.
+) -> dict[str, Any]:
+    """Return the content of ``audit.html`` and ``audit.md``, with its pictures.
 
     Args:
         audit: the scores.
@@ -90,18 +92,18 @@ def render_audit(
     }
     sections = [
         section("claim", _CLAIM_TITLE, [bullets(_tell_claim(audit)), table("", _CLAIM_HEAD, claims)] if claims else []),
-        section(NAME, _FIGURE4_TITLE, [text(_FIGURE4), shown[NAME], table("", _FIGURE4_HEAD, _list_fits(figure4)),
+        section(NAME, _FIGURE4_TITLE, [text(_FIGURE4), shown.get(NAME), table("", _FIGURE4_HEAD, _list_fits(figure4)),
                 text(_conclude(figure4))]) if figure4 else None,
-        section("table", "All protocols", [text(_INTRODUCTION), shown["audit"], table("", _HEAD, _list_rows(audit))])
+        section("table", "All protocols", [text(_INTRODUCTION), shown.get("audit"), table("", _HEAD, _list_rows(audit))])
         if names else None,
         section("protocols", "What each protocol does", [_build_entry(audit, name) for name in names]),
-        section("questions", _QUESTIONS, [_build_questions(audit), text(_RELATED)]),
         section("skipped", _SKIPPED, [text(f"{name}: {why}") for name, why in audit.skipped.items()]),
         section("limits", "Limits", [bullets(_LIMITS)]),
+        section("questions", "Ten questions to ask of a prediction paper", [text(_RELATED), _build_questions(audit)]),
     ]  # fmt: skip
     content: dict[str, Any] = {
-        "title": "Audit: which mistake makes which number",
-        "heading": "Audit: which mistake makes which number",
+        "title": _TITLE,
+        "heading": _TITLE,
         "sub": f"Report of an audit of hemexp on {count(len(data.patients))} patients",
         "source": "the directory of the audit",
         "banner": {"kind": "", "title": _headline(audit), "text": _EXPLANATION},
@@ -115,39 +117,9 @@ def render_audit(
         "no_caveats": "The spread over the seeds is not a confidence interval.",
         "sections": [block for block in sections if block],
     }
-    if published is not None:
+    if published:
         put_first(content, published, audit)
-    return to_html(content, list(data.cohort.patients["patient_id"]), patients=False)
-
-
-def write_markdown(audit: Audit, figure4: Figure4 | None) -> str:
-    """Return ``audit.md``: the same as the page, without pictures."""
-    lines = ["# Audit: which mistake makes which number", "", _headline(audit), "", _EXPLANATION, ""]
-    if claims := _list_claims(audit):
-        lines += [f"## {_CLAIM_TITLE}", "", *(f"- {line}" for line in _tell_claim(audit)), ""]
-        lines += _markdown_table(_CLAIM_HEAD, claims)
-    if figure4:
-        lines += [f"## {_FIGURE4_TITLE}", "", _FIGURE4, "", *_markdown_table(_FIGURE4_HEAD, _list_fits(figure4))]
-        lines += [_conclude(figure4), ""]
-    if audit.rows:
-        lines += ["## All protocols", "", _INTRODUCTION, "", *_markdown_table(_HEAD, _list_rows(audit))]
-    for name in sort_protocols(audit):
-        facts = [f"{key}: {words}" for key, words in _describe(audit, name)]
-        lines += [f"## {name}", "", f"**{_get(audit, name).title}**", "", *_spaced(facts)]
-    if audit.skipped:
-        lines += [f"## {_SKIPPED}", "", *_spaced([f"{name}: {why}" for name, why in audit.skipped.items()])]
-    lines += ["## Limits", "", *(f"- {line}" for line in _LIMITS), "", f"## {_QUESTIONS}", ""]
-    for number, (question, names) in enumerate(_list_questions(audit), start=1):
-        lines.append(f"{number}. {question} {', '.join(f'[{name}](#{name})' for name in names)}".rstrip())
-    return "\n".join([*lines, "", _RELATED, ""])
-
-
-def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)] + [""]
-
-
-def _spaced(lines: Sequence[str]) -> list[str]:
-    return [part for line in lines for part in (line, "")]
+    return content
 
 
 def _get(audit: Audit, name: str) -> ProtocolConfig:
@@ -210,17 +182,13 @@ def _describe(audit: Audit, name: str) -> list[tuple[str, str]]:
     ]
 
 
-def _list_questions(audit: Audit) -> list[tuple[str, list[str]]]:
+def _build_questions(audit: Audit) -> Block:
     """Return the ten questions, each with the protocols of this audit that show it."""
     shown = {row.protocol.name for row in audit.rows}
-    return [
-        (each["question"], [name for name in each["protocols"] if name in shown])
+    questions = [
+        {"question": each["question"], "links": [name for name in each["protocols"] if name in shown]}
         for each in load_texts("audit_questions")
     ]
-
-
-def _build_questions(audit: Audit) -> Block:
-    questions = [{"question": question, "links": names} for question, names in _list_questions(audit)]
     return {"kind": "questions", "questions": questions}
 
 

@@ -1,6 +1,5 @@
 """The section of an audit about a published table: what its predictions are worth."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from hemexp.audit.published import ALL, OUTSIDE, TRAINING, Published
@@ -129,18 +128,3 @@ def put_first(content: dict[str, Any], published: Published, audit: Audit) -> No
     content["banner"] = {"kind": "", "title": conclude(published), "text": f"{banner['title']}. {banner['text']}"}
     content["title"] = content["heading"] = "Audit of a published table of predictions"
     content["sections"].insert(0, section("predictions", _TITLE, build_blocks(published, audit)))
-
-
-def write_section(published: Published, audit: Audit) -> str:
-    """Return the section as Markdown."""
-    lines = [f"# {_TITLE}", ""]
-    for block in build_blocks(published, audit):
-        if block["kind"] == "table":
-            head: Sequence[str] = block["head"]
-            lines += [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *block["rows"])]
-            lines += ["", block["note"], ""]
-        elif block["kind"] == "list":
-            lines += [*(f"- {item}" for item in block["items"]), ""]
-        else:
-            lines += [block["text"], ""]
-    return "\n".join([*lines, ""])

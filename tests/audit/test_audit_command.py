@@ -13,8 +13,9 @@ from hemexp.config.compose import load_config, load_protocols
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.errors import UserError
 from hemexp.evaluation.folds import find_leak
-from hemexp.report.audit import write_markdown
+from hemexp.report.audit import build_content
 from hemexp.report.blocks import load_texts
+from hemexp.report.markdown import to_markdown
 
 COLUMNS = [
     "protocol", "leak", "model", "accuracy", "accuracy_sd", "auroc", "auroc_sd", "majority_accuracy", "inflation",
@@ -158,4 +159,5 @@ def test_a_protocol_that_the_cohort_cannot_have_is_left_out_or_refused_if_it_was
     found = run_audit(load_audit_data(cfg), kept, MODELS[:1], cfg.trainer, 1, tmp_path / "b")
     assert [row.protocol.name for row in found.rows] == ["honest_60_40"]
     assert set(found.skipped) == {"outcome_inputs", "edema_label"}
-    assert "## Protocols that this cohort cannot have" in write_markdown(found, None)
+    content = build_content(found, None, None, load_audit_data(cfg), {})
+    assert "## Protocols that this cohort cannot have" in to_markdown(content)

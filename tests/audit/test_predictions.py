@@ -103,7 +103,10 @@ def test_a_memorizing_table_is_shown_with_its_gap_and_the_protocols_like_it(done
     assert frame["auroc"][1] < 0.65
     assert np.isclose(frame["inflation"][0], frame["auroc"][0] - frame["auroc"][1])
     text, page = (done / "audit.md").read_text(), (done / "audit.html").read_text()
-    assert text.startswith("# What the published table is worth\n\nOutside of its training part, the table is ")
+    assert text.startswith(
+        "# Audit of a published table of predictions\n\n**Outside of its training part, the table is "
+    )
+    assert text[text.index("## ") :].startswith("## What the published table is worth\n\nOutside")
     assert "better than always saying" in text.splitlines()[2]
     similar = next(line for line in text.splitlines() if line.startswith("- Protocols with an inflation"))
     assert "train_includes_test" in similar
