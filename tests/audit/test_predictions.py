@@ -112,7 +112,7 @@ def test_a_memorizing_table_is_shown_with_its_gap_and_the_protocols_like_it(done
     assert "train_includes_test" in similar
     assert "apparent" in similar
     assert "scale_impute_on_all" not in similar
-    assert page.index("<h2>What the published table is worth") < page.index("<h2>How often the paper")
+    assert page.index("<h2>What the published table is worth") < page.index("<h2>The claim: 39 of 40")
     assert "one among several" in page
     assert "sub0" not in page + text
 
