@@ -264,7 +264,7 @@ def describe_later(text: str) -> str:
         return f"it is the column {known.name}"
     kind, number = header.occasion or ("first", 0)
     is_later = kind in {"next", "follow_up"} or (kind == "hours" and number > 0)
-    is_second = kind in {"number", "ordinal"} and number > 1
+    is_second = kind in {"number", "ordinal"} and number > 1 and header.unit not in {*FACTORS["hours"], "years"}
     if (is_later and (header.means or header.guess)) or (is_second and header.means):
         return "its header names a later time"
     match = None if _HISTORY.search(words) else _LATER_WORDS.search(words)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from hemexp.cohort.labels import check_follow_up, get_outcome_column, label_patients
 from hemexp.cohort.load import Cohort, load_cohort
 from hemexp.config import DataConfig, FeaturesConfig, LabelConfig, ModelConfig, SplitConfig, TrainConfig
-from hemexp.data.features import Inputs, choose_inputs, constant_inputs, fixed_inputs, input_table
+from hemexp.data.features import Inputs, check_mapped_inputs, choose_inputs, constant_inputs, fixed_inputs, input_table
 from hemexp.data.leaks import LeakyInput, find_leaky_inputs
 from hemexp.data.split import draw_validation, overfit_subset, split_patients
 from hemexp.data.training_set import TrainingSet, build_training_set
@@ -105,6 +105,7 @@ class ExpansionDataModule(LightningDataModule):
             train = np.sort(np.concatenate([train, self.split.indices("test")]).astype(int))
         self.fitted_indices = [*train.tolist(), *val.tolist()]
         inputs = self._choose_inputs(cohort)
+        check_mapped_inputs(cohort.mapping, inputs.names)
         self.features, self.left_out = inputs.names, inputs.left_out
         self.raw = input_table(cohort.patients, self.features).to_numpy()
         self.leaky_inputs = find_leaky_inputs(cohort.scans, self.labels, self.features, self.raw)

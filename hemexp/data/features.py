@@ -113,7 +113,6 @@ def choose_inputs(cohort: Cohort, features: FeaturesConfig, train: Sequence[int]
         raise UserError(
             f"{key}: no column is left as an input; {describe_left_out(inputs.left_out) or 'none is there'}"
         )
-    check_mapped_inputs(cohort.mapping, inputs.names)
     if inputs.left_out:
         log.info("inputs left out: %s", describe_left_out(inputs.left_out))
     return inputs
@@ -132,10 +131,10 @@ def check_mapped_inputs(mapping: Mapping | None, names: Sequence[str]) -> None:
     used = {get_column(name) for name in names} | {name.partition("=")[0] for name in names}
     for table in mapping.tables if mapping else ():
         for column in table.columns:
-            given = column.means if column.means != INPUT else column.column
-            known = c.known_columns().get(column.means)
+            known, text = c.known_columns().get(column.means), column.column
+            names_of = {column.means} if column.means != INPUT else {text, f"{text} [{column.letter}]", f"{text} (own)"}
             is_core = known is not None and (known.role == "key" or known.kind in {"volume", "hours"})
-            if column.sure != GIVEN or column.scan or is_core or given not in used:
+            if column.sure != GIVEN or column.scan or is_core or not names_of & used:
                 continue
             if later := describe_later(column.column):
                 raise UserError(

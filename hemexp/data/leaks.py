@@ -70,16 +70,18 @@ def find_leaky_inputs(
     quantities = list(_list_later(scans, labels))
     needed = _RARITY + np.log10(max(1, raw.shape[1]) * (len(quantities) + 2))
     found: dict[str, LeakyInput] = {}
-    for number, name in enumerate(names):
-        is_missing = np.where(np.isnan(raw[:, number]), 1.0, 0.0)
-        if _separates(raw[:, number], expansion, needed):
-            found[name] = LeakyInput(OUTCOME_INPUTS, "the outcome")
-        elif _separates(is_missing, expansion, needed):
-            found[name] = LeakyInput(OUTCOME_INPUTS, "the outcome: it is empty for one of the two outcomes only")
     for later in quantities:
         rows = np.flatnonzero(np.isfinite(later.values))[:_MOST_PATIENTS]
         for number in _agreeing(raw[rows], later, rows, needed):
             found.setdefault(names[number], LeakyInput(later.leak, later.text))
+    for number, name in enumerate(names):
+        is_missing = np.where(np.isnan(raw[:, number]), 1.0, 0.0)
+        if name in found:
+            continue
+        if _separates(raw[:, number], expansion, needed):
+            found[name] = LeakyInput(OUTCOME_INPUTS, "the outcome")
+        elif _separates(is_missing, expansion, needed):
+            found[name] = LeakyInput(OUTCOME_INPUTS, "the outcome: it is empty for one of the two outcomes only")
     return found
 
 

@@ -534,7 +534,7 @@ class _Assembly:
 
         The value of a later scan is then not known at the first one.
         """
-        if column.known != "first_scan" or column.kind not in {"number", "whole"}:
+        if column.known != "first_scan" or column.kind != "number":
             return False
         values = self.scans.groupby("patient_id", sort=False)[column.name].agg(["count", "nunique"])
         differs = values["nunique"][values["count"] > 1] > 1
