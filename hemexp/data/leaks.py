@@ -109,15 +109,15 @@ def _list_later(scans: pd.DataFrame, labels: pd.DataFrame) -> Iterator[_Later]:
     if not len(rows):
         return
     yield _Later(FOLLOW_UP_COUNTS, "the number of scans", rows.size().reindex(ids, fill_value=0).to_numpy(dtype=float))
+    onset = firsts["hours_from_onset"].to_numpy(dtype=float)  # a scan 24 hours after onset depends on it
+    known_onset = onset if np.isfinite(onset).any() else None
     for which in ("first", "last"):
-        hours = rows["hours_from_first_scan"].agg(which).reindex(ids).to_numpy(dtype=float)
-        since_onset = rows["hours_from_onset"].agg(which).reindex(ids).to_numpy(dtype=float)
-        text = f"the time of the {which} later scan"
-        yield _Later(FOLLOW_UP_COUNTS, text, hours)
-        yield _Later(FOLLOW_UP_COUNTS, text, since_onset, firsts["hours_from_onset"].to_numpy(dtype=float))
-    yield _Later(FOLLOW_UP_COUNTS, "the time of expansion", labels["hours_to_expansion"].to_numpy(dtype=float))
-    yield _Later(FOLLOW_UP_VALUES, "the growth", labels["growth_ml"].to_numpy(dtype=float))
-    yield _Later(FOLLOW_UP_VALUES, "the growth", labels["growth_percent"].to_numpy(dtype=float))
+        for clock in ("hours_from_first_scan", "hours_from_onset"):
+            hours = rows[clock].agg(which).reindex(ids).to_numpy(dtype=float)
+            yield _Later(FOLLOW_UP_COUNTS, f"the time of the {which} later scan", hours, known_onset)
+    yield _Later(
+        FOLLOW_UP_COUNTS, "the time of expansion", labels["hours_to_expansion"].to_numpy(dtype=float), known_onset
+    )
     known = [
         each for each in c.list_known(scans) if each.of == "scan" and (each.kind == "volume" or each.role == "extra")
     ]
@@ -127,9 +127,12 @@ def _list_later(scans: pd.DataFrame, labels: pd.DataFrame) -> Iterator[_Later]:
             later = rows[column.name].agg(which).reindex(ids).to_numpy(dtype=float)
             with np.errstate(divide="ignore", invalid="ignore"):
                 share = np.where(first > 0, later / first, np.nan)
-            yield _Later(FOLLOW_UP_VALUES, f"the change of {column.name}", later - first)
-            yield _Later(FOLLOW_UP_VALUES, f"the change of {column.name}", share)
+            yield _Later(FOLLOW_UP_VALUES, f"the change of {column.name}", later - first, first)
+            yield _Later(FOLLOW_UP_VALUES, f"the change of {column.name}", share, first)
             yield _Later(FOLLOW_UP_VALUES, f"{column.name} of a later scan", later, first)
+        if column.name == "HM_volume":
+            for name in ("growth_ml", "growth_percent"):
+                yield _Later(FOLLOW_UP_VALUES, "the growth", labels[name].to_numpy(dtype=float), first)
 
 
 def _agreeing(inputs: Array, later: _Later, rows: Array, needed: float) -> Iterator[int]:

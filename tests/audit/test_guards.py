@@ -177,8 +177,8 @@ def test_an_input_that_repeats_the_first_volume_is_no_leak(table: Table):
 
 LATER_HEADERS = [
     "Growth (mL)", "Volume change", "Hematoma growth 24h", "LOS (days)", "Length of stay", "GCS at discharge",
-    "GCS 24h", "SBP day 2", "mRS at discharge", "mRS 6 months", "Outcome", "In-hospital mortality group", "n_ct", "Follow-up NIHSS",
-    "出院mRS", "住院天数", "血肿增长量", "Entlassung GCS",
+    "GCS 24h", "SBP day 2", "mRS at discharge", "mRS 6 months", "Outcome", "In-hospital mortality group", "n_ct",
+    "Follow-up NIHSS", "出院mRS", "住院天数", "血肿增长量", "Entlassung GCS",
 ]  # fmt: skip
 
 
@@ -216,7 +216,8 @@ def test_headers_of_first_scan_values_are_not_taken_for_later_ones():
     own = [
         "Weight", "Score 2", "Feature_2", "Family history of death", "Prior stroke 3 months", "TIA within 30 days",
         "Ventricular enlargement", "脑室扩大", "支气管扩张", "住院号", "入院GCS", "Smoking 10 years",
-        "Loss of consciousness", "Growth hormone", "Number of drugs", "Hematoma density", "Hematoma location 2", "Troponin 0h",
+        "Loss of consciousness", "Growth hormone", "Number of drugs", "Hematoma density", "Hematoma location 2",
+        "Troponin 0h",
     ]  # fmt: skip
     assert [text for text in [*names, *own] if describe_later(text)] == []
 
