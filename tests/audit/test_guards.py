@@ -407,6 +407,24 @@ def test_a_sweep_cannot_be_ranked_by_a_test_score(score: str):
         load_config(TrainConfig, [f"search.score={score}"])
 
 
+@pytest.mark.slow
+def test_a_search_that_goes_beyond_its_report_is_named_with_its_test_score(
+    workbooks: Path, tmp_path: Path, run_command: Callable[..., subprocess.CompletedProcess[str]]
+):
+    settings = [f"data.root={workbooks}", "features=minimal", "model=logistic", "model.C=tag(log,interval(0.01,10))"]
+    settings += ["evaluation.num_repeats=1", "evaluation.threshold_repeats=1", "search=random"]
+    for number, expected in ((1, False), (2, True)):
+        done = run_command(
+            "train.py", "-m", *settings, f"search.num_trials={number}", f"hydra.sweep.dir={tmp_path / 's'}"
+        )
+        assert done.returncode == 0, done.stderr
+        assert ("LEAKAGE: tuning_on_test: this is the 2nd report" in " ".join(done.stdout.split())) == expected
+        assert run_command("report.py", f"sweep_dir={tmp_path / 's'}").returncode == 0
+        page = (tmp_path / "s" / "report.html").read_text(encoding="utf-8")
+        assert ("LEAKAGE: tuning_on_test: the search was continued" in page) == expected
+        assert not [name for name in pd.read_csv(tmp_path / "s" / "leaderboard.csv") if name.startswith("test/")]
+
+
 def read_texts(directory: Path) -> str:
     """Return all texts and settings that TensorBoard shows for a run."""
     board = EventAccumulator(str(directory)).Reload()
