@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from hemexp.files.result import CAVEATS, CONCLUSIONS, SCHEMA_VERSION, PredictionResult, RunResult
+from hemexp.files.result import CAVEATS, CONCLUSIONS, LEAKS, SCHEMA_VERSION, PredictionResult, RunResult
 
 PAGE = Path(__file__).resolve().parent / "result.md"
 _NAMES = {int: "whole number", float: "number", str: "text", bool: "true or false", Any: "any value"}
@@ -79,6 +79,12 @@ or was not computed is null.
 ## Conclusions
 
 {make_table(("conclusion", "meaning"), list(CONCLUSIONS.items()))}
+
+## Leaks
+
+What follows `LEAKAGE:` in a verdict. `tuning_on_test` is about the test score of a search, not about a run.
+
+{make_table(("leak", "meaning"), list(LEAKS.items()))}
 
 ## Caveats
 

@@ -93,6 +93,20 @@ _OCCASIONS = (  # pattern of the occasion in a header, and how its number is rea
 )
 
 
+_HEMATOMA = r"(?:hematoma|haematoma|hemorrhage|haemorrhage|ich|vol|volume|血肿)"
+_GROWTH = r"(?:expan\w*|growth|grow|grew|enlarg\w*|increase\w*|change\w*|delta|difference|扩大|扩张|增大|增长|变化)"
+_LATER_WORDS = re.compile(  # a value that is known only after the first scan
+    r"\bdischarged?\b|\blos\b|\blength of (?:\w+ )?stay\b|\b(?:hospital|icu) (?:stay|days)\b|\bfollow[ -]?up\b"
+    r"|\boutcomes?\b|\b(?:died|dead|deaths?|deceased|mortality|surviv\w*)\b|\bearly neurologic\w* deteriorat\w*"
+    r"|\b(?:number|no\.?|num|n) (?:of )?(?:ct|scan)s?\b|\blast (?:ct|scan)\b"
+    r"|\b(?:mrs|rankin|gose?|barthel)\b.*\d ?(?:d|days?|m|mo|months?|w|weeks?|y|years?)\b"
+    rf"|\b{_HEMATOMA}\b.*\b{_GROWTH}\b|\b{_GROWTH}\b.*\b{_HEMATOMA}\b|血肿.*(?:扩|增|变化)|^{_GROWTH}\W*(?:ml|%|percent)?\W*$"
+    r"|entlassung|verstorben|verweildauer|liegedauer|\bdeces\b|duree de sejour|fallecid|\bexitus\b|estancia"
+    r"|dimission|degenza"
+    r"|出院|住院(?:天数|时间|日)|预后|随访|复查|死亡|转归|结局|末次"
+)
+_HISTORY = re.compile(r"\b(?:history|hx|family|previous|prior|before|pre|past)\b|既往|家族|病前|病?史$")
+
 _UNIT_AT_END = (
     r"(.*?)[\s_]((?:mmol|mg|umol)[\s_/]d?l)",
     r"(.*?)(?:\s+in|[\s_,;:/])\s*([^\s_,;:]+(?:/[a-z]+)?)",
@@ -240,6 +254,21 @@ def read_header(text: str) -> Header:
     if is_duration and names_scan(text) and _ONSET_WORDS.search(fold(text)):
         return replace(header, means="hours_from_onset", exact=True, guess="")
     return header
+
+
+def describe_later(text: str) -> str:
+    """Return why a header names a value that is known only after the first scan; empty if it does not."""
+    header, words = read_header(text), fold(_CAMEL_CASE.sub(" ", text)).replace("_", " ")
+    known = c.known_columns().get(header.means)
+    if known is not None and (known.known == "later" or known.name == "scan_count"):
+        return f"it is the column {known.name}"
+    kind, number = header.occasion or ("first", 0)
+    is_later = kind in {"next", "follow_up"} or (kind == "hours" and number > 0)
+    is_second = kind in {"number", "ordinal"} and number > 1 and header.unit not in {*FACTORS["hours"], "years"}
+    if (is_later and (header.means or header.guess)) or (is_second and header.means):
+        return "its header names a later time"
+    match = None if _HISTORY.search(words) else _LATER_WORDS.search(words)
+    return f"its header says {match[0].strip()!r}" if match else ""
 
 
 def names_scan(text: str) -> bool:

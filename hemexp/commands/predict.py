@@ -14,8 +14,9 @@ from hemexp.cohort.mapping.mapping import OpenQuestions
 from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.commands.console import print_prediction_summary
 from hemexp.commands.model_card import load_trained_model
-from hemexp.config import PredictConfig, build_label
-from hemexp.data.features import count_unknown_levels, input_table
+from hemexp.config import LabelConfig, PredictConfig, build_label
+from hemexp.data.features import check_mapped_inputs, count_unknown_levels, input_table
+from hemexp.data.leaks import find_label_leak, find_leaky_inputs
 from hemexp.data.recognition import ID, RECOGNITION, read_own_scans, read_roles, recognize
 from hemexp.errors import UserError
 from hemexp.evaluation.brain import compare_with_brain
@@ -82,6 +83,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
         labels = label_patients(cohort.scans, label, cohort.mapping)
     else:
         log.info("the cohort does not hold the outcome (%s): no scores", label.describe())
+    check_mapped_inputs(cohort.mapping, predictor.features)
     raw = input_table(cohort.patients, predictor.features).to_numpy()
     other_names = model.explain_unrecognized(get_check_value(cfg.privacy.pseudonymize))
     digest = model.result.recognition_digest if model.result else None
@@ -123,10 +125,13 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     unrecognized = other_names or unrecognized
     if unrecognized:
         log.warning("warning: %s", unrecognized)
-    is_leaky = trained.verdict.startswith(LEAKAGE)  # says more than INCOMPLETE
+    verdict = trained.verdict
+    if not verdict.startswith(LEAKAGE) and (leak := _find_leak(cohort, labels, label, predictor.features, raw)):
+        verdict = f"{LEAKAGE}: {leak}"
+    is_leaky = verdict.startswith(LEAKAGE)  # says more than INCOMPLETE
     result = PredictionResult(
         conclusion=trained.conclusion,
-        verdict=f"{INCOMPLETE}: {unrecognized}" if unrecognized and not is_leaky else trained.verdict,
+        verdict=f"{INCOMPLETE}: {unrecognized}" if unrecognized and not is_leaky else verdict,
         caveats=caveats,
         run_dir=str(run.path.resolve()),
         config_hash=model.result.config_hash if model.result else None,
@@ -154,6 +159,18 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     write_result(result, directory / RESULT)
     print_prediction_summary(result, directory)
     return result
+
+
+def _find_leak(
+    cohort: Cohort, labels: pd.DataFrame, label: LabelConfig, names: Sequence[str], raw: Array
+) -> str | None:
+    """Return which leak the inputs or the outcome of the new patients have, as `hemexp.evaluation.folds.find_leak`."""
+    leaky = find_leaky_inputs(cohort.scans, labels, names, raw)
+    for name, each in leaky.items():
+        log.warning("warning: the input %s agrees with %s in these patients", name, each.agrees_with)
+    if leaky:
+        return next(iter(leaky.values())).leak
+    return find_label_leak(cohort.scans, labels, label, cohort.mapping) if labels["expansion"].notna().any() else None
 
 
 def _convert_caveats(trained: ModelCard) -> list[str]:

@@ -64,6 +64,7 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
         inputs=data.features,
         left_out_inputs=data.left_out,
         constant_inputs=data.constant,
+        leaky_inputs={name: each.agrees_with for name, each in data.leaky_inputs.items()},
         num_train=flow.train,
         num_val=flow.val,
         num_test=flow.test,
@@ -125,6 +126,8 @@ def log_start(cfg: TrainConfig, result: RunResult, resume: bool) -> None:
         log.warning("no effect with model=%s, which is not a network: %s", cfg.model.name, ", ".join(idle))
     if result.constant_inputs:
         log.info("inputs with one value in the whole training part: %s", ", ".join(result.constant_inputs))
+    for name, agrees_with in result.leaky_inputs.items():
+        log.warning("warning: the input %s agrees with %s; remove it from the inputs", name, agrees_with)
     if counts := result.data.findings:
         total, kinds = plural(sum(counts.values()), "data-quality warning"), plural(len(counts), "kind")
         log.info("%s of %s: prepare.py lists each cell", total, kinds)

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from hemexp.cohort.labels import check_follow_up, get_outcome_column, label_patients
 from hemexp.cohort.load import Cohort, load_cohort
 from hemexp.config import DataConfig, FeaturesConfig, LabelConfig, ModelConfig, SplitConfig, TrainConfig
-from hemexp.data.features import Inputs, choose_inputs, constant_inputs, fixed_inputs, input_table
+from hemexp.data.features import Inputs, check_mapped_inputs, choose_inputs, constant_inputs, fixed_inputs, input_table
+from hemexp.data.leaks import LeakyInput, find_leaky_inputs
 from hemexp.data.split import draw_validation, overfit_subset, split_patients
 from hemexp.data.training_set import TrainingSet, build_training_set
 from hemexp.errors import UserError
@@ -40,6 +41,7 @@ class ExpansionDataModule(LightningDataModule):
         features: names of the inputs.
         left_out: columns that are not used as inputs, with the reason.
         constant: inputs with the same value in the whole training part.
+        leaky_inputs: inputs that hold the outcome or values of later scans.
         raw: (N, F) inputs of all patients in table order, NaN where a value is missing.
         fitted_indices: table indices of the patients in `training_set`, validation patients included.
         training_set: the training and validation patients of the run, imputed once.
@@ -56,6 +58,7 @@ class ExpansionDataModule(LightningDataModule):
     features: list[str]
     left_out: dict[str, str]
     constant: list[str]
+    leaky_inputs: dict[str, LeakyInput]
     fitted_indices: list[int]
     training_set: TrainingSet
 
@@ -102,8 +105,10 @@ class ExpansionDataModule(LightningDataModule):
             train = np.sort(np.concatenate([train, self.split.indices("test")]).astype(int))
         self.fitted_indices = [*train.tolist(), *val.tolist()]
         inputs = self._choose_inputs(cohort)
+        check_mapped_inputs(cohort.mapping, inputs.names)
         self.features, self.left_out = inputs.names, inputs.left_out
         self.raw = input_table(cohort.patients, self.features).to_numpy()
+        self.leaky_inputs = find_leaky_inputs(cohort.scans, self.labels, self.features, self.raw)
         if self.num_patients:
             labels = self.labels["expansion"].to_numpy()
             self.fitted_indices = overfit_subset(labels, self.fitted_indices, self.num_patients)

@@ -16,7 +16,9 @@ from hemexp.cohort.find_column import (
     names_later_scan,
     suggest,
 )
+from hemexp.cohort.headers import describe_later
 from hemexp.cohort.load import Cohort
+from hemexp.cohort.mapping.mapping import GIVEN, INPUT, Mapping
 from hemexp.config import AvailableFeaturesConfig, ColumnsFeaturesConfig, FeaturesConfig, ModelConfig
 from hemexp.errors import UserError
 from hemexp.types import Array
@@ -38,6 +40,9 @@ _LOGARITHMS = {  # of a column in a unit, not below a value that is smaller than
 }
 NO_VALUE = "no value in the training part"
 EMPTY = "no value in any row: its cells are empty, or their formulas failed"
+_KNOWN_THEN = (
+    "rule: an input is known at the first scan; remove it, or give the column another header if its value is known then"
+)
 _BRAIN_ITEMS = (  # beside the fixed inputs of the BRAIN score: columns, the first one with values is used
     ("warfarin", "anticoagulation"),
     ("ventricular_blood",),
@@ -111,6 +116,31 @@ def choose_inputs(cohort: Cohort, features: FeaturesConfig, train: Sequence[int]
     if inputs.left_out:
         log.info("inputs left out: %s", describe_left_out(inputs.left_out))
     return inputs
+
+
+def check_mapped_inputs(mapping: Mapping | None, names: Sequence[str]) -> None:
+    """Refuse a mapping that makes an input of a column whose header names a later value.
+
+    Args:
+        mapping: of the cohort.
+        names: of the inputs.
+
+    Raises:
+        UserError: names the first such column.
+    """
+    used = {get_column(name) for name in names} | {name.partition("=")[0] for name in names}
+    for table in mapping.tables if mapping else ():
+        for column in table.columns:
+            known, text = c.known_columns().get(column.means), column.column
+            names_of = {column.means} if column.means != INPUT else {text, f"{text} [{column.letter}]", f"{text} (own)"}
+            is_core = known is not None and (known.role == "key" or known.kind in {"volume", "hours"})
+            if column.sure != GIVEN or column.scan or is_core or not names_of & used:
+                continue
+            if later := describe_later(column.column):
+                raise UserError(
+                    f"data.mapping: {table.place}, column {column.column!r}: means is {column.means}, an input, but "
+                    f"its value is known only later ({later}); {_KNOWN_THEN}"
+                )
 
 
 def fixed_inputs(model: ModelConfig, training: pd.DataFrame) -> tuple[list[str], list[str]]:
@@ -273,6 +303,9 @@ def _find_input(name: str, cohort: Cohort, outcome: str | None) -> str:
     if column is None or get_column(column) not in present:
         raise UserError(f"features.columns: the cohort has no column {name}; {suggest(name, inputs)}")
     known = c.known_columns().get(column)
+    later = describe_later(column) if known is None and column not in _LOGARITHMS and column != outcome else ""
+    if later:
+        raise UserError(f"features.columns: {name} is known only later ({later}); {_KNOWN_THEN}")
     if column == outcome:
         raise UserError(f"features.columns: {name} is the outcome (label.column); rule: the outcome is never an input")
     if known is not None and known.known not in {"first_scan", "treatment"}:

@@ -7,6 +7,7 @@ import numpy as np
 
 from hemexp.config import EvaluationConfig, TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
+from hemexp.data.leaks import find_label_leak
 from hemexp.data.split import draw_validation
 from hemexp.errors import UserError
 from hemexp.evaluation.pipeline import build_pipeline
@@ -57,7 +58,8 @@ def find_leak(cfg: TrainConfig, data: ExpansionDataModule) -> str | None:
     """Return which leak a run has, by its name in `hemexp.files.result.LEAKS`; None without one.
 
     ``train_includes_test``: the model has learned from the test part. ``same_patient``: two ids of one person are in
-    different parts of the split or of a fold.
+    different parts of the split, of a fold or of a bootstrap refit. The others are about inputs and outcomes; see
+    `hemexp.data.leaks`.
 
     Args:
         cfg: of the run.
@@ -66,11 +68,19 @@ def find_leak(cfg: TrainConfig, data: ExpansionDataModule) -> str | None:
     assert data.cohort is not None
     if set(data.fitted_indices) & set(data.split.indices("test")):
         return SEEN_TEST
+    leaks = [SAME_PATIENT] if _divides_person(cfg, data) else []
+    leaks += [each.leak for each in data.leaky_inputs.values()]
+    return next(iter(leaks), find_label_leak(data.cohort.scans, data.labels, cfg.label, data.cohort.mapping))
+
+
+def _divides_person(cfg: TrainConfig, data: ExpansionDataModule) -> bool:
+    """Return whether two ids of one person are in different parts of the split, of a fold or of a bootstrap refit."""
+    assert data.cohort is not None
     parts = np.array(data.split.parts)
     pairs = np.array(data.cohort.same_patients, dtype=int).reshape(-1, 2)
     pairs = pairs[np.isin(parts[pairs], ("train", "val", "test")).all(axis=1)]
     if (parts[pairs[:, 0]] != parts[pairs[:, 1]]).any():
-        return SAME_PATIENT
+        return True
     labels, evaluation = data.labels["expansion"].to_numpy(dtype=float), cfg.evaluation
     for num_repeats, rows in (
         (evaluation.num_repeats, evaluated_indices(evaluation, data)),
@@ -79,10 +89,12 @@ def find_leak(cfg: TrainConfig, data: ExpansionDataModule) -> str | None:
         together = pairs[np.isin(pairs, rows).all(axis=1)]
         if evaluation.name == "off" or not len(together):
             continue
+        if evaluation.num_refits or evaluation.label_repeats:  # many samples, and other folds for each label
+            return True
         for fold in repeated_folds(labels, rows, evaluation.num_folds, num_repeats, cfg.seed):
             if (np.isin(together, fold.test).sum(axis=1) == 1).any():
-                return SAME_PATIENT
-    return None
+                return True
+    return False
 
 
 @dataclass(frozen=True)

@@ -32,11 +32,23 @@ RESULT = "result.json"
 STATUSES = ("running", "done", "failed", "interrupted", "pruned")
 NO_LEAKAGE, LEAKAGE, INCOMPLETE = "NO_LEAKAGE_FOUND", "LEAKAGE", "INCOMPLETE"  # how a verdict begins
 SAME_PATIENT, SEEN_TEST = "same_patient", "train_includes_test"
+OUTCOME_INPUTS, FOLLOW_UP_VALUES, FOLLOW_UP_COUNTS = "outcome_inputs", "followup_delta", "followup_counts"
+NO_FOLLOW_UP, TUNED_ON_TEST = "label_without_followup", "tuning_on_test"
 LEAKS = {  # what follows LEAKAGE in a verdict
     SAME_PATIENT: "one person has two ids, and they are in different parts of the split or of a fold: the findings "
     "same_patient in quality.csv name them; give one person one id, and train again",
     SEEN_TEST: "the model has learned from the patients that it is scored on (split.fit_on=all): their scores say how "
     "well it remembers them; train with split.fit_on=train",
+    OUTCOME_INPUTS: "an input gives the outcome away: it was made from the outcome, or is known only after it; remove "
+    "it from the inputs, and train again",
+    FOLLOW_UP_VALUES: "an input agrees with the volumes or the growth of later scans, which are not known at the first "
+    "scan; remove it from the inputs, and train again",
+    FOLLOW_UP_COUNTS: "an input agrees with the number or the times of later scans, which are not known at the first "
+    "scan; remove it from the inputs, and train again",
+    NO_FOLLOW_UP: "patients without a scan after the first count as patients without expansion, but only a later scan "
+    "can show it; leave their outcome empty, and train again",
+    TUNED_ON_TEST: "the search was continued after its test score was seen, which makes that score optimistic; report "
+    "the first one, or use new patients",
 }
 BETTER, WORSE = "better_than_baselines", "worse_than_baseline"
 NOT_BETTER, NOT_EVALUATED = "not_better_than_baselines", "not_evaluated"
@@ -419,6 +431,9 @@ class RunResult(EvaluationBlocks):
         "inputs with the same value in the whole training part; they have no effect on the predictions",
         default_factory=list,
     )
+    leaky_inputs: dict[str, str] = entry(
+        "inputs that are not known at the first scan, with what they agree with", default_factory=dict
+    )
     flow: PatientFlow = entry("patients in each part")
     data: DataSource = entry("the cohort that was read")
     best_possible_auroc: float | None = entry("AUROC of the true risk in a synthetic population", default=None)
@@ -449,7 +464,9 @@ class PredictionResult(_Block):
     schema_version: int = entry("version of this format", default=SCHEMA_VERSION)
     status: str = entry("done", default="done")
     conclusion: str = entry("the conclusion of the run that trained the model")
-    verdict: str = entry("the verdict of the run that trained the model, or INCOMPLETE: <why>")
+    verdict: str = entry(
+        "the verdict of the run that trained the model, INCOMPLETE: <why>, or LEAKAGE: <which> of the new patients"
+    )
     caveats: list[str] = entry("codes of what a reader must know")
     run_dir: str = entry("absolute path of the run that trained the model, or of its folder model/")
     config_hash: str | None = entry("its configuration hash; null with a folder model/, which does not hold it")

@@ -94,8 +94,8 @@ def build_content(
         section("claim", _CLAIM_TITLE, [bullets(_tell_claim(audit)), table("", _CLAIM_HEAD, claims)] if claims else []),
         section(NAME, _FIGURE4_TITLE, [text(_FIGURE4), shown.get(NAME), table("", _FIGURE4_HEAD, _list_fits(figure4)),
                 text(_conclude(figure4))]) if figure4 else None,
-        section("table", "All protocols", [text(_INTRODUCTION), shown.get("audit"), table("", _HEAD, _list_rows(audit))])
-        if names else None,
+        section("table", "All protocols", [text(_INTRODUCTION), shown.get("audit"),
+                table("", _HEAD, _list_rows(audit))]) if names else None,
         section("protocols", "What each protocol does", [_build_entry(audit, name) for name in names]),
         section("skipped", _SKIPPED, [text(f"{name}: {why}") for name, why in audit.skipped.items()]),
         section("limits", "Limits", [bullets(_LIMITS)]),

@@ -39,7 +39,7 @@ def write_table(folder: Path, **cells: object) -> Path:
                     "Hematoma volume (mL)": round(10 + 0.137 * i + (9 if scan and i % 3 == 0 else 0), 3),
                     "Edema volume (mL)": round(5 + i * 7919 % 1000 / 137 + scan * i * 13 % 7, 3),
                     "Billing reference": 7_400_000 + 31 * i,
-                    "Ward": "ABC"[i % 3],
+                    "Ward": "ABC"[i // 3 % 3],  # not the outcome
                 }
             )
     rows[0] |= cells

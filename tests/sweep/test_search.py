@@ -355,7 +355,7 @@ def test_a_complete_search_reports_the_test_part_and_counts_its_reports(
         assert nested is not None
         assert nested["reports"] == len(reports)
         assert "which was not used in the search" not in output
-        line = f"this is the {times} report of the test part: continuing a search after seeing the test score makes"
+        line = f"LEAKAGE: tuning_on_test: this is the {times} report of the test part: continuing a search after seeing"
         assert line in output
     assert reports == [3, 5, 6]
 

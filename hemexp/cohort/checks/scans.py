@@ -156,6 +156,8 @@ def _check_patients(scans: pd.DataFrame, patient: np.ndarray[Any, Any], findings
         values = scans[name]
         first = values.iloc[first_row].set_axis(scans.index)
         differs = (values != first) & ~(values.isna() & first.isna())
+        if name in _MEASURED:
+            differs &= first.notna()
 
         def two_values(i: int, name: str = name, values: pd.Series = values, first: pd.Series = first) -> str:
             message = f"{name} is {values[i]}, but {first[i]} at the first scan"

@@ -26,6 +26,7 @@ _SECONDS = 3600.0
 _SHOWN = 5  # patients in a message
 _MOST_DOUBLED = 0.2  # of the rows of a table with a row a patient
 _MOST_EQUAL = 0.5  # of the scans of a table may equal those of another one by chance
+_MOST_DIFFERENT, _FEW_DIFFERENT = 0.2, 3  # of the patients with several values: more were measured at each scan
 _EXCEL_DIGITS = 15  # of a number; longer serials are changed where they are not text
 _SCAN_NAMES = ("block", "scan_index", "scan_number", "scan_time", "scan_day", "event_name")  # link scans of a patient
 _INTERNAL = {
@@ -513,14 +514,31 @@ class _Assembly:
             self.scans[name] = self.scans[name].mask(later)
 
     def _fill_patients(self) -> None:
-        """Give a patient's own value to all of its scans where only some of its rows have it."""
+        """Give a patient's own value to all of its scans where only some of its rows have it.
+
+        A value that is measured at each scan is not given to the scans before it.
+        """
         known = c.known_columns()
         names = [name for name in self.scans if name in known and known[name].of == "patient" and name != "patient_id"]
         names += [name for name in ("onset_day", "onset_time") if name in self.scans and name not in names]
         partly = [name for name in names if self.scans[name].isna().any() and self.scans[name].notna().any()]
         if partly:
-            first = self.scans.groupby("patient_id", sort=False)[partly].transform("first")
+            measured = [name for name in partly if name in known and self._is_measured_again(known[name])]
+            source = self.scans[["patient_id", *partly]].copy()
+            source[measured] = source[measured].where(self.scans["scan_index"] == 0)
+            first = source.groupby("patient_id", sort=False)[partly].transform("first")
             self.scans[partly] = self.scans[partly].where(self.scans[partly].notna(), first)
+
+    def _is_measured_again(self, column: c.Column) -> bool:
+        """Return whether a value of the first scan differs in the later scans of many patients, as a blood pressure.
+
+        The value of a later scan is then not known at the first one.
+        """
+        if column.known != "first_scan" or column.kind != "number":
+            return False
+        values = self.scans.groupby("patient_id", sort=False)[column.name].agg(["count", "nunique"])
+        differs = values["nunique"][values["count"] > 1] > 1
+        return bool(differs.sum() >= _FEW_DIFFERENT and differs.mean() > _MOST_DIFFERENT)
 
     def _compare_first_serials(self) -> None:
         """Compare the first scan's serial as a table of patients states it with the scans; the scans are used."""

@@ -27,7 +27,7 @@ def headline(run: RunFiles) -> dict[str, Any]:
     texts = load_texts("texts")
     kind = verdict_kind(run.result.verdict)
     title, text = texts["conclusions"][run.result.conclusion]
-    words = " ".join(filter(None, [texts["verdicts"][kind], _leak_text(run.result.verdict)]))
+    words = " ".join(filter(None, [texts["verdicts"][kind], _leak_text(run)]))
     alarm = {"kind": kind, "title": run.result.verdict, "text": words}
     return {
         "title": f"Prediction of hematoma expansion: {run.warning or title}",
@@ -48,9 +48,10 @@ def headline(run: RunFiles) -> dict[str, Any]:
     }
 
 
-def _leak_text(verdict: str) -> str:
-    leak = describe_leak(verdict)
-    return f"{leak[:1].upper()}{leak[1:]}." if leak else ""
+def _leak_text(run: RunFiles) -> str:
+    leak, inputs = describe_leak(run.result.verdict), run.result.leaky_inputs
+    named = "".join(f" {name} agrees with {agrees_with}." for name, agrees_with in inputs.items())
+    return f"{leak[:1].upper()}{leak[1:]}.{named}" if leak else ""
 
 
 def _reasons(run: RunFiles) -> list[str]:

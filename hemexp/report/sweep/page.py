@@ -3,7 +3,7 @@
 import shlex
 from typing import Any
 
-from hemexp.files.result import CONCLUSIONS, INCOMPLETE, LEAKAGE
+from hemexp.files.result import CONCLUSIONS, INCOMPLETE, LEAKAGE, TUNED_ON_TEST, describe_leak
 from hemexp.formatting import count, num, plural, score_text
 from hemexp.report.blocks import HEADING, Block, card, caveat_text, load_texts, section, table, text
 from hemexp.report.files import read_overrides
@@ -58,8 +58,10 @@ def _top(sweep: SweepFiles) -> dict[str, Any]:
         f"In {count(number)} jobs the test patients or the outcome influenced the training ({verdict})."
         for verdict, number in leaks.items()
     ]
+    tuned = f"{LEAKAGE}: {TUNED_ON_TEST}"
+    alarms += [f"{tuned}: {describe_leak(tuned)}."] if sweep.num_reports > 1 else []
+    kind = LEAKAGE if alarms else INCOMPLETE
     alarms += [_ENDS[status]] if status in _ENDS else []
-    kind = LEAKAGE if leaks else INCOMPLETE
     conclusion, title = sweep.winner.get("conclusion"), f"Sweep of {count(len(sweep.jobs))} jobs"
     if conclusion in CONCLUSIONS:
         title = f"Best job: {load_texts('texts')['conclusions'][conclusion][0].lower()}"

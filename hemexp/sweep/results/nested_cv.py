@@ -9,7 +9,7 @@ import pandas as pd
 
 from hemexp.evaluation.cross_validation import corrected_t_test
 from hemexp.evaluation.intervals import patient_shares, standard_error
-from hemexp.files.result import RunResult
+from hemexp.files.result import LEAKAGE, TUNED_ON_TEST, RunResult
 from hemexp.formatting import interval_text, ordinal
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.plan.search import Search
@@ -46,8 +46,8 @@ def report_test_part(
     search.write_identity()
     if num_reports > 1:
         notes.append(
-            f"this is the {ordinal(num_reports)} report of the test part: continuing a search after seeing the test "
-            "score makes that score optimistic"
+            f"{LEAKAGE}: {TUNED_ON_TEST}: this is the {ordinal(num_reports)} report of the test part: continuing a "
+            "search after seeing the test score makes that score optimistic"
         )
     return {**nested, "reports": num_reports}, notes
 
