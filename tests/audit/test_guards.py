@@ -316,11 +316,16 @@ def changed_test_part(data: ExpansionDataModule) -> None:
 
 
 NETWORK = ["model=sacnn", "trainer.max_epochs=8", "split.val_fraction=0.25", "trainer.patience=3"]
-MODELS = [NETWORK, ["model=logistic"], ["model=gradient_boosting"], ["model=ridge2"]]
+MODELS = [
+    pytest.param(NETWORK, id="sacnn"),
+    pytest.param(["model=ridge2"], id="ridge2"),
+    pytest.param(["model=logistic"], id="logistic", marks=pytest.mark.slow),
+    pytest.param(["model=gradient_boosting"], id="gradient_boosting", marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("overrides", MODELS, ids=lambda each: each[0].removeprefix("model="))
+@pytest.mark.parametrize("overrides", MODELS)
 def test_the_test_part_changes_no_weight_scale_epoch_or_threshold(
     workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str]
 ):
