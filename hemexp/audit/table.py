@@ -7,8 +7,9 @@ import pandas as pd
 
 from hemexp.cohort.labels import label_patients
 from hemexp.cohort.load import Cohort
-from hemexp.config import GrowthLabelConfig, ProtocolConfig
-from hemexp.data.features import input_table
+from hemexp.config import FeaturesConfig, FractionSplitConfig, GrowthLabelConfig, ProtocolConfig
+from hemexp.data.features import choose_inputs, input_table
+from hemexp.data.split import split_patients
 from hemexp.errors import UserError
 from hemexp.types import Array
 
@@ -60,6 +61,18 @@ class AuditData:
         if volume != "HM_volume":
             scans = scans.assign(HM_volume=scans[volume])
         return label_patients(scans, label)["expansion"].to_numpy(dtype=float)
+
+
+def build_audit_data(cohort: Cohort, label: GrowthLabelConfig, features: FeaturesConfig) -> AuditData:
+    """Return the patients with an outcome, and the inputs that the training part of the paper's split has.
+
+    Raises:
+        UserError: the cohort lacks volumes or inputs, or too few patients have an outcome.
+    """
+    labels = label_patients(cohort.scans, label, cohort.mapping)["expansion"]
+    split = split_patients(cohort.patients, labels, FractionSplitConfig("paper"), 0)
+    patients = np.array(sorted(split.indices("train") + split.indices("test")))
+    return AuditData(cohort, label, patients, tuple(choose_inputs(cohort, features, split.indices("train")).names))
 
 
 def build_table(data: AuditData, protocol: ProtocolConfig, label: GrowthLabelConfig | None = None) -> Table:

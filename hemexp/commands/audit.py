@@ -5,7 +5,6 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -13,13 +12,11 @@ from hemexp.audit.figure4 import NAME, Figure4, fit_figure4
 from hemexp.audit.predictions import read_predictions
 from hemexp.audit.published import Published, score_table
 from hemexp.audit.run import SCORES, Audit, run_audit
-from hemexp.audit.table import AuditData
-from hemexp.cohort.labels import label_patients
+from hemexp.audit.table import AuditData, build_audit_data
 from hemexp.cohort.load import load_cohort
 from hemexp.config import (
     AuditConfig,
     ForestConfig,
-    FractionSplitConfig,
     GrowthLabelConfig,
     LogisticConfig,
     ModelConfig,
@@ -27,8 +24,6 @@ from hemexp.config import (
     SACNNConfig,
 )
 from hemexp.config.compose import load_protocols
-from hemexp.data.features import choose_inputs
-from hemexp.data.split import split_patients
 from hemexp.errors import UserError
 from hemexp.files.result import load_json
 from hemexp.files.writing import remove, write_csv, write_json, write_text
@@ -99,12 +94,9 @@ def load_audit_data(cfg: AuditConfig) -> AuditData:
     """
     assert isinstance(cfg.label, GrowthLabelConfig)
     cohort = load_cohort(cfg.data, key_file=cfg.privacy.pseudonymize)
-    labels = label_patients(cohort.scans, cfg.label, cohort.mapping)["expansion"]
-    split = split_patients(cohort.patients, labels, FractionSplitConfig("paper"), 0)
-    patients = np.array(sorted(split.indices("train") + split.indices("test")))
-    inputs = choose_inputs(cohort, cfg.features, split.indices("train"))
-    log.info("%d patients, %d inputs; outcome: %s", len(patients), len(inputs.names), cfg.label.describe())
-    return AuditData(cohort, cfg.label, patients, tuple(inputs.names))
+    data = build_audit_data(cohort, cfg.label, cfg.features)
+    log.info("%d patients, %d inputs; outcome: %s", len(data.patients), len(data.names), cfg.label.describe())
+    return data
 
 
 def _score_published(cfg: AuditConfig, data: AuditData) -> Published | None:
