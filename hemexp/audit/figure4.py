@@ -1,5 +1,6 @@
 """Settings of the network that may have given the loss curve in figure 4 of the paper."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from hemexp.files.writing import write_csv
 from hemexp.training.fit import fit
 from hemexp.training.member import FitResult, Member
 from hemexp.types import Array
+
+log = logging.getLogger(__name__)
 
 NAME, CURVES, FITS = "figure4", "figure4.csv", "figure4_fits.csv"
 PRINTED: dict[int, float] = dict(load_printed()["loss"])  # epoch: loss, in section 3.4 of the paper
@@ -76,8 +79,8 @@ def fit_figure4(data: AuditData, trainer: TrainerConfig, directory: Path) -> Fig
     The settings that follow the printed curve are trained on the first 60 % of the patients, too. What `directory`
     holds is not fitted again.
     """
-    if (directory / FITS).is_file() and (directory / CURVES).is_file():
-        return Figure4(pd.read_csv(directory / CURVES), pd.read_csv(directory / FITS))
+    if earlier := _read(directory):
+        return earlier
     table = build_table(data, ProtocolConfig(NAME))
     test = np.arange(count_first(len(table.labels)), len(table.labels))
     everybody = _fit_settings(table, np.arange(len(table.labels)), SETTINGS, trainer, directory)
@@ -104,6 +107,23 @@ def fit_figure4(data: AuditData, trainer: TrainerConfig, directory: Path) -> Fig
     write_csv(found.curves, directory / CURVES)
     write_csv(found.fits, directory / FITS)
     return found
+
+
+def _read(directory: Path) -> Figure4 | None:
+    """Return the fits that a directory holds; None if it has none, or a file was changed or damaged."""
+    names = ["setting", *(f"loss_{epoch}" for epoch in PRINTED), "follows", "accuracy", "accuracy_honest"]
+    if not (directory / FITS).is_file() or not (directory / CURVES).is_file():
+        return None
+    try:
+        curves, fits = pd.read_csv(directory / CURVES), pd.read_csv(directory / FITS)
+        numbers = [*curves[["seed", "epoch", "loss"]].dtypes, *fits[names[1:]].dtypes]
+        is_whole = all(kind.kind in "bfi" for kind in numbers) and list(fits["setting"]) == [s.name for s in SETTINGS]
+        if is_whole and set(curves["setting"]) == set(fits["setting"]) and fits["follows"].dtype == bool:
+            return Figure4(curves, fits)
+    except (ValueError, KeyError, OSError):
+        pass
+    log.warning("warning: %s or %s in %s cannot be used and is made again", FITS, CURVES, directory)
+    return None
 
 
 def _fit_settings(

@@ -29,13 +29,13 @@ _SHOWN = 10  # errors in a message
 _PERCENT = ("%", "％", "percent", "百分")
 _HEADERS = {  # what a column holds → its headers, squeezed
     "probability": "p prob probs proba probability probabilities predictedprobability predprob probabilityofexpansion "
-    "expansionprobability risk risks predictedrisk riskofexpansion expansionrisk likelihood 概率 预测概率 风险 "
-    "预测风险 风险概率 扩张概率 血肿扩张概率 血肿扩张预测概率 血肿扩大概率",
+    "expansionprobability yprob yproba yscore risk risks predictedrisk riskofexpansion expansionrisk likelihood "
+    "概率 预测概率 风险 预测风险 风险概率 扩张概率 血肿扩张概率 血肿扩张预测概率 血肿扩大概率",
     "class": "class predictedclass predclass classification predictedlabel predlabel 类别 预测类别 分类 预测分类 "
     "分类结果 预测标签",
     "either": "prediction predictions predicted pred ypred yhat output result score 预测 预测值 预测结果",
-    "outcome": "label y expansion hematomaexpansion outcome truth 标签 是否扩张 血肿扩张 是否发生血肿扩张",
-    "training": "intraining train training trained istrain istraining intrain usedintraining intrainingset 训练 "
+    "outcome": "label y ytrue expansion hematomaexpansion outcome truth 标签 是否扩张 血肿扩张 是否发生血肿扩张",
+    "training": "intraining train training trained istrain istraining intrain usedintraining intrainingset 训练 训练集 "
     "是否训练 是否训练集 用于训练 是否用于训练 是否参与训练",
     "part": "part set split subset role partition dataset datasetpart 数据集 集合 划分 数据集划分 所属数据集",
 }
@@ -84,6 +84,10 @@ def read_predictions(path: Path, cohort: Cohort, key_file: str | None = None) ->
     try:
         sheets = read_sheets([path], lambda text: _find_role(text, cohort.mapping) == "patient", findings)
         sheet, places = _choose_sheet(sheets, path, cohort.mapping, key_file)
+        unread = [name for i, name in enumerate(sheet.header) if name and i not in places.values()]
+        if unread:
+            shown = f"{len(unread)} columns" if key_file else list_columns(unread, _SHOWN)
+            log.warning("warning: predictions=%s: not read: %s", path, shown)
         columns = {role: sheet.columns[i].rename(sheet.header[i]) for role, i in places.items()}
         positions = {str(column.name): places[role] for role, column in columns.items()}
         records = RecordFindings(
@@ -108,7 +112,18 @@ def read_predictions(path: Path, cohort: Cohort, key_file: str | None = None) ->
     if any(finding.severity == "warning" for finding in findings.rows):
         log.warning("warning: predictions=%s: %s", path, _describe(findings, "warning", key_file))
     assert predicted is not None
+    if probability is not None and "class" in columns and _contradicts(probability, predicted):
+        log.warning(
+            "warning: predictions=%s: some patients of class 0 have a higher probability than some of class 1: the "
+            "accuracy is that of the classes, the AUROC that of the probabilities", path,
+        )  # fmt: skip
     return Predictions(patients, probability, predicted.astype(float), in_training)
+
+
+def _contradicts(probability: Array, predicted: Array) -> bool:
+    """Return whether no threshold of the probability gives the classes."""
+    no, yes = probability[predicted == 0], probability[predicted == 1]
+    return bool(len(no) and len(yes) and no.max() > yes.min())
 
 
 def _describe(findings: Findings, severity: str, key_file: str | None) -> str:
@@ -177,10 +192,22 @@ def _find_columns(sheet: Sheet, mapping: Mapping | None) -> dict[str, list[int]]
     if ids_ := columns.get("patient"):
         exact = [i for i in ids_ if sheet.header[i] == "patient_id"]
         columns["patient"] = exact or [i for i in ids_ if squeeze(sheet.header[i]) not in _COUNTERS] or ids_
+    if not columns.keys() & {"training", "part"}:
+        columns |= {"part": found} if (found := _find_parts(sheet, columns)) else {}
     outcome = columns.pop("outcome", None)  # beside predictions, it is what has happened
     if outcome and not columns.keys() & {"probability", "class"}:
         columns["class"] = outcome
     return columns
+
+
+def _find_parts(sheet: Sheet, columns: dict[str, list[int]]) -> list[int]:
+    """Return the columns under other headers whose cells are the words for both parts, such as train and test."""
+    taken, found = {i for places in columns.values() for i in places}, []
+    for i in range(len(sheet.header)):
+        words = {clean_cell(cell_text(cell)) for cell in sheet.columns[i].dropna()} if i not in taken else set()
+        if words <= _PARTS.keys() and len({_PARTS[word] for word in words}) == 2:
+            found.append(i)
+    return found
 
 
 def _find_patients(cells: pd.Series, records: RecordFindings, cohort: Cohort, key_file: str | None) -> Array:

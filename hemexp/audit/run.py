@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 SCORES = "scores.csv"  # a row a seed
 HONEST = "honest_60_40"
+COLUMNS = [  # of audit.csv
+    "protocol", "leak", "model", "accuracy", "accuracy_sd", "auroc", "auroc_sd", "majority_accuracy", "inflation",
+    "num_seeds",
+]  # fmt: skip
 _KEYS = ["protocol", "model", "seed"]
 _BLOCK = 5  # seeds that are fitted together, after which the scores are written
 
@@ -61,7 +65,7 @@ class Audit:
 
     def frame(self) -> pd.DataFrame:
         """Return ``audit.csv``."""
-        return pd.DataFrame(
+        rows = [
             {
                 "protocol": row.protocol.name,
                 "leak": int(row.protocol.leak),
@@ -75,7 +79,8 @@ class Audit:
                 "num_seeds": len(row.scores),
             }
             for row in self.rows
-        )
+        ]
+        return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def run_audit(
@@ -162,13 +167,27 @@ def _batches(trials: Sequence[Trial]) -> list[list[Trial]]:
 
 
 def _read_scores(path: Path) -> dict[tuple[str, str, int], Scores]:
+    """Return the scores of an earlier call.
+
+    Raises:
+        UserError: the file was changed or damaged.
+    """
     if not path.is_file():
         return {}
-    names = [item.name for item in fields(Scores)]
     found = {}
-    for row in pd.read_csv(path).to_dict("records"):
-        scores = Scores(**{name: row[name] for name in names})
-        found[str(row["protocol"]), str(row["model"]), int(row["seed"])] = scores
+    try:
+        names = [item.name for item in fields(Scores)]
+        table = pd.read_csv(path, dtype={"protocol": str, "model": str})[[*_KEYS, *names]]
+        for number, row in enumerate(table.to_dict("records"), start=2):
+            scores = Scores(**{name: row[name] for name in names})
+            key = str(row["protocol"]), str(row["model"]), int(row["seed"])
+            if key in found or key[2] != row["seed"] or not scores.is_possible:
+                raise ValueError(f"row {number}")
+            found[key] = scores
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise UserError(
+            f"{path}: cannot be used ({error}); it was changed or damaged; remove it to start again"
+        ) from None
     return found
 
 

@@ -8,7 +8,8 @@ import pandas as pd
 from hemexp.cohort.labels import label_patients
 from hemexp.cohort.load import Cohort
 from hemexp.config import FeaturesConfig, FractionSplitConfig, GrowthLabelConfig, ProtocolConfig
-from hemexp.data.features import choose_inputs, input_table
+from hemexp.data.features import check_mapped_inputs, choose_inputs, input_table
+from hemexp.data.leaks import find_leaky_inputs
 from hemexp.data.split import split_patients
 from hemexp.errors import UserError
 from hemexp.types import Array
@@ -67,12 +68,21 @@ def build_audit_data(cohort: Cohort, label: GrowthLabelConfig, features: Feature
     """Return the patients with an outcome, and the inputs that the training part of the paper's split has.
 
     Raises:
-        UserError: the cohort lacks volumes or inputs, or too few patients have an outcome.
+        UserError: the cohort lacks volumes or inputs, too few patients have an outcome, or an input is not known at the
+            first scan.
     """
-    labels = label_patients(cohort.scans, label, cohort.mapping)["expansion"]
-    split = split_patients(cohort.patients, labels, FractionSplitConfig("paper"), 0)
+    labels = label_patients(cohort.scans, label, cohort.mapping)
+    split = split_patients(cohort.patients, labels["expansion"], FractionSplitConfig("paper"), 0)
     patients = np.array(sorted(split.indices("train") + split.indices("test")))
-    return AuditData(cohort, label, patients, tuple(choose_inputs(cohort, features, split.indices("train")).names))
+    names = choose_inputs(cohort, features, split.indices("train")).names
+    check_mapped_inputs(cohort.mapping, names)
+    leaky = find_leaky_inputs(cohort.scans, labels, names, input_table(cohort.patients, names).to_numpy())
+    for name, each in leaky.items():
+        raise UserError(
+            f"features: the input {name} agrees with {each.agrees_with} (leak {each.leak}); rule: every protocol is "
+            "compared with an honest one, so that all inputs must be known at the first scan; remove it from the inputs"
+        )
+    return AuditData(cohort, label, patients, tuple(names))
 
 
 def build_table(data: AuditData, protocol: ProtocolConfig, label: GrowthLabelConfig | None = None) -> Table:

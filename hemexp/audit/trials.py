@@ -39,6 +39,16 @@ class Scores:
     hits: int
     count: int
 
+    @property
+    def is_possible(self) -> bool:
+        """Return whether the numbers agree with each other, as a changed file may not."""
+        shares = (self.accuracy, self.auroc, self.majority_accuracy)
+        return (
+            all(0 <= share <= 1 for share in shares)
+            and 0 <= self.hits <= self.count > 0
+            and abs(self.hits - self.accuracy * self.count) < 1e-6
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
@@ -194,12 +204,11 @@ class _Builder:
     def _divide(self, table: Table, rng: np.random.Generator) -> tuple[Array, Array]:
         """Return the rows of the training and of the test part, in table order, each with both outcomes."""
         count = len(table.labels)
-        if self.protocol.split == "paper":
-            edge = count_first(count)
-            return np.arange(edge), np.arange(edge, count)
+        is_random = self.protocol.split != "paper"
         groups = table.groups if self.protocol.split == "grouped" else np.arange(count)
-        for _ in range(_ATTEMPTS):
-            order = rng.permutation(np.unique(groups))
+        for _ in range(_ATTEMPTS if is_random else 1):
+            order = np.unique(groups)
+            order = rng.permutation(order) if is_random else order
             in_train = np.isin(groups, order[: count_first(len(order))])
             train, test = np.flatnonzero(in_train), np.flatnonzero(~in_train)
             if all(0 < table.labels[part].sum() < len(part) for part in (train, test)):

@@ -96,16 +96,22 @@ _OCCASIONS = (  # pattern of the occasion in a header, and how its number is rea
 _HEMATOMA = r"(?:hematoma|haematoma|hemorrhage|haemorrhage|ich|vol|volume|血肿)"
 _GROWTH = r"(?:expan\w*|growth|grow|grew|enlarg\w*|increase\w*|change\w*|delta|difference|扩大|扩张|增大|增长|变化)"
 _LATER_WORDS = re.compile(  # a value that is known only after the first scan
-    r"\bdischarged?\b|\blos\b|\blength of (?:\w+ )?stay\b|\b(?:hospital|icu) (?:stay|days)\b|\bfollow[ -]?up\b"
-    r"|\boutcomes?\b|\b(?:died|dead|deaths?|deceased|mortality|surviv\w*)\b|\bearly neurologic\w* deteriorat\w*"
-    r"|\b(?:number|no\.?|num|n) (?:of )?(?:ct|scan)s?\b|\blast (?:ct|scan)\b"
-    r"|\b(?:mrs|rankin|gose?|barthel)\b.*\d ?(?:d|days?|m|mo|months?|w|weeks?|y|years?)\b"
-    rf"|\b{_HEMATOMA}\b.*\b{_GROWTH}\b|\b{_GROWTH}\b.*\b{_HEMATOMA}\b|血肿.*(?:扩|增|变化)|^{_GROWTH}\W*(?:ml|%|percent)?\W*$"
-    r"|entlassung|verstorben|verweildauer|liegedauer|\bdeces\b|duree de sejour|fallecid|\bexitus\b|estancia"
-    r"|dimission|degenza"
-    r"|出院|住院(?:天数|时间|日)|预后|随访|复查|死亡|转归|结局|末次"
+    r"\b(?:discharged?|disch)\b(?! printer)|\blos\b(?! angeles)|\blength of (?:\w+ )?stay\b"
+    r"|\b(?:hospital|icu) (?:stay|days)\b|\bfollow[ -]?up\b|\boutcomes?\b|\bearly neurologic\w* deteriorat\w*"
+    r"|\b(?:died|dead|deaths?|deceased|mortality|surviv\w*|expired|vital status|alive)\b|\brebleed\w*"
+    r"|\b(?:number|no\.?|num|n) (?:of )?(?:ct|scan)s?\b(?! (?:slice|scanner)s?)|\b(?:ct|scan)s performed\b"
+    r"|\blast (?:ct|scan)\b|\b(?:final|last|max|maximum) (?:hematoma |haematoma )?volume\b"
+    r"|\b(?:mrs|rankin|gose?|barthel)\b.*\d ?(?:d|days?|m|mo|months?|w|weeks?|y|years?|tagen?)\b"
+    r"|\b(?:mrs|rankin)\b.*\b(?:day|days|tag|entl)\b|\bfinal (?:mrs|rankin)\b"
+    rf"|\b{_HEMATOMA}\b.*\b{_GROWTH}\b|\b{_GROWTH}\b.*\b{_HEMATOMA}\b|血肿.*(?:扩|增|变化)"
+    rf"|^{_GROWTH}\W*(?:ml|%|percent)?\W*$"
+    r"|entlassung|verstorben|gestorben|hamatomwachstum|volumenzunahme|nachblutung|verweildauer|liegedauer"
+    r"|\bdeces\b|duree de sejour|fallecid|\bexitus\b|estancia|dimission|degenza"
+    r"|出院|住院(?:天数|时间|日)|预后|随访|复查|死亡|转归|结局|末次|离院|再出血|[0-9三六]个?月.*(?:mrs|改良rankin)"
 )
-_HISTORY = re.compile(r"\b(?:history|hx|family|previous|prior|before|pre|past)\b|既往|家族|病前|病?史$")
+_HISTORY = re.compile(
+    r"\b(?:history|hx|family|previous|prior|before|pre|past|predicted|parents?|last year)\b|既往|家族|病前|病?史$"
+)
 
 _UNIT_AT_END = (
     r"(.*?)[\s_]((?:mmol|mg|umol)[\s_/]d?l)",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from hemexp.audit.figure4 import NAME, Figure4, fit_figure4
+from hemexp.audit.figure4 import CURVES, FITS, NAME, Figure4, fit_figure4
 from hemexp.audit.predictions import read_predictions
 from hemexp.audit.published import Published, score_table
 from hemexp.audit.run import SCORES, Audit, run_audit
@@ -46,11 +46,11 @@ def audit(cfg: AuditConfig, directory: Path | str) -> Audit:
         Interrupted: a signal came; the same call continues.
     """
     directory = Path(directory)
-    remove(*(directory / f"audit.{kind}" for kind in ("csv", "md", "html")))
     protocols = _choose_protocols(cfg)
     data = load_audit_data(cfg)
     published = _score_published(cfg, data)
     _check_state(cfg, data, directory)
+    remove(*(directory / f"audit.{kind}" for kind in ("csv", "md", "html")))
     num_threads = torch.get_num_threads()
     torch.set_num_threads(cfg.trainer.num_threads)
     try:
@@ -73,7 +73,7 @@ def _choose_protocols(cfg: AuditConfig) -> list[ProtocolConfig]:
     for name in cfg.only or ():
         if name not in {*known, NAME}:
             raise UserError(f"only={name}: there is no such protocol; rule: one of {', '.join((*known, NAME))}")
-    chosen = [known[name] for name in cfg.only or known if name != NAME]
+    chosen = [known[name] for name in dict.fromkeys(cfg.only or known) if name != NAME]
     if cfg.models == "default" and cfg.predictions and not cfg.only:
         first = MODELS[0].name  # the fastest, enough to compare a table with
         return [replace(each, models=[first]) for each in chosen if first in each.models]
@@ -123,7 +123,9 @@ def _check_state(cfg: AuditConfig, data: AuditData, directory: Path) -> None:
             del protocol[name]
     state = {"data_hash": data.cohort.data_hash, **settings, "protocols": protocols}
     path = directory / STATE
-    if (directory / SCORES).is_file() and (not path.is_file() or load_json(path) != state):
+    if any((directory / name).is_file() for name in (SCORES, CURVES, FITS)) and (
+        not path.is_file() or load_json(path) != state
+    ):
         raise UserError(f"output_dir={directory}: holds an audit of another cohort or other settings; choose a new one")
     write_json(path, state)
 

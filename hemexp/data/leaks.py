@@ -1,7 +1,7 @@
 """Find inputs that hold the outcome or values of later scans, and outcomes that no later scan supports.
 
 An input is compared with the outcome and with what the later scans say: volumes, their growth, number and times. The
-comparison is by rank, so that units and rounding do not matter. Chance gives one false alarm in a million cohorts.
+comparison is by rank, so that units and rounding do not matter. Chance gives one false alarm in 10,000 cohorts.
 """
 
 import re
@@ -23,7 +23,7 @@ from hemexp.types import Array
 
 _SAME_RANKS = 0.98  # correlation of ranks; 0.6 is high for a value of the first scan
 _SEPARATES = 0.95  # sensitivity + specificity - 1 of the best limit
-_RARITY = 6.0  # log10 of how rarely chance gives such an agreement in one of all comparisons
+_RARITY = 4.0  # log10 of how rarely chance gives such an agreement in one of all comparisons
 _LEAST_OWN = 1e-3  # share of the variance that the first scan does not explain
 _MOST_PATIENTS = 1000  # more are not needed, and take time
 _EXPANSION = re.compile(r"expan|growth|grow|enlarg|扩大|扩张|增大|增长")
@@ -44,12 +44,16 @@ class LeakyInput:
 
 @dataclass(frozen=True)
 class _Later:
-    """A quantity of the later scans, (N,), and the value at the first scan that explains a part of it."""
+    """A quantity of the later scans, (N,), and the value at the first scan that explains a part of it.
+
+    With `own_inputs_only` it is compared with inputs of the user's own columns only, for time.
+    """
 
     leak: str
     text: str
     values: Array
     given: Array | None = None
+    own_inputs_only: bool = False
 
 
 def find_leaky_inputs(
@@ -67,12 +71,14 @@ def find_leaky_inputs(
         raw: (N, F).
     """
     expansion = labels["expansion"].to_numpy(dtype=float)
-    quantities = list(_list_later(scans, labels))
+    own = np.array([name.partition("=")[0] not in c.known_columns() for name in names], dtype=bool)
+    quantities = list(_list_later(scans, labels, has_own_inputs=bool(own.any())))
     needed = _RARITY + np.log10(max(1, raw.shape[1]) * (len(quantities) + 2))
     found: dict[str, LeakyInput] = {}
     for later in quantities:
         rows = np.flatnonzero(np.isfinite(later.values))[:_MOST_PATIENTS]
-        for number in _agreeing(raw[rows], later, rows, needed):
+        compared = np.flatnonzero(own) if later.own_inputs_only else np.arange(len(names))
+        for number in compared[list(_agreeing(raw[np.ix_(rows, compared)], later, rows, needed))]:
             found.setdefault(names[number], LeakyInput(later.leak, later.text))
     for number, name in enumerate(names):
         is_missing = np.where(np.isnan(raw[:, number]), 1.0, 0.0)
@@ -102,7 +108,7 @@ def find_label_leak(
     return NO_FOLLOW_UP if followed and (alone == 0).any() and not (alone == 1).any() else None
 
 
-def _list_later(scans: pd.DataFrame, labels: pd.DataFrame) -> Iterator[_Later]:
+def _list_later(scans: pd.DataFrame, labels: pd.DataFrame, has_own_inputs: bool) -> Iterator[_Later]:
     ids = labels["patient_id"].to_numpy()
     firsts = scans[scans["scan_index"] == 0].set_index("patient_id").reindex(ids)
     rows = scans[scans["scan_index"] > 0].groupby("patient_id", sort=False)
@@ -119,9 +125,9 @@ def _list_later(scans: pd.DataFrame, labels: pd.DataFrame) -> Iterator[_Later]:
         FOLLOW_UP_COUNTS, "the time of expansion", labels["hours_to_expansion"].to_numpy(dtype=float), known_onset
     )
     known = [
-        each for each in c.list_known(scans) if each.of == "scan" and (each.kind == "volume" or each.role == "extra")
+        each for each in c.list_known(scans) if each.of == "scan" and pd.api.types.is_numeric_dtype(scans[each.name])
     ]
-    for column in (each for each in known if pd.api.types.is_numeric_dtype(scans[each.name])):
+    for column in (each for each in known if each.kind == "volume" or each.role == "extra"):
         first = firsts[column.name].to_numpy(dtype=float)
         for which in ("first", "last", "max"):
             later = rows[column.name].agg(which).reindex(ids).to_numpy(dtype=float)
@@ -130,9 +136,22 @@ def _list_later(scans: pd.DataFrame, labels: pd.DataFrame) -> Iterator[_Later]:
             yield _Later(FOLLOW_UP_VALUES, f"the change of {column.name}", later - first, first)
             yield _Later(FOLLOW_UP_VALUES, f"the change of {column.name}", share, first)
             yield _Later(FOLLOW_UP_VALUES, f"{column.name} of a later scan", later, first)
+            if column.name == "HM_volume":
+                for values in (np.maximum(later - first, 0), np.abs(later - first)):
+                    yield _Later(FOLLOW_UP_VALUES, "the growth", values, first)
         if column.name == "HM_volume":
             for name in ("growth_ml", "growth_percent"):
-                yield _Later(FOLLOW_UP_VALUES, "the growth", labels[name].to_numpy(dtype=float), first)
+                growth = labels[name].to_numpy(dtype=float)
+                yield _Later(FOLLOW_UP_VALUES, "the growth", growth, first)
+                yield _Later(FOLLOW_UP_VALUES, "the growth", np.where(labels["expansion"] == 0, 0.0, growth), first)
+            total = first + rows[column.name].sum().reindex(ids).to_numpy(dtype=float)
+            for values in (total, total / (1 + rows.size().reindex(ids).to_numpy(dtype=float))):
+                yield _Later(FOLLOW_UP_VALUES, "the volumes of all scans", values, first)
+    for column in (each for each in known if each.role == "imaging") if has_own_inputs else ():
+        first = firsts[column.name].to_numpy(dtype=float)
+        for which in ("first", "last"):
+            later = rows[column.name].agg(which).reindex(ids).to_numpy(dtype=float)
+            yield _Later(FOLLOW_UP_VALUES, f"{column.name} of a later scan", later, first, own_inputs_only=True)
 
 
 def _agreeing(inputs: Array, later: _Later, rows: Array, needed: float) -> Iterator[int]:

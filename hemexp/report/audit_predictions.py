@@ -36,6 +36,9 @@ _NOT_PROOF = "Each is a possible explanation, one among several. It does not pro
 def conclude(published: Published) -> str:
     """Return what the table is worth, in one sentence."""
     judged, part = published.judged, _NAMES[published.judged.name]
+    wrong = [1 - bounds(each.scores["accuracy"])[0] + (each.scores["brier"].value or 0) for each in published.parts]
+    if not any(wrong) and judged.name == OUTSIDE:
+        return "The table repeats every outcome, also outside of its training part: these are hardly predictions"
     if judged.name == TRAINING:
         return "Every patient with a known outcome was in training: the scores do not show what the table is worth"
     if published.measure == "auroc":

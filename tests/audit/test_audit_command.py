@@ -1,5 +1,7 @@
 """audit.py: its files, its continuation, its refusals, and its numbers on the real cohort."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -161,3 +163,56 @@ def test_a_protocol_that_the_cohort_cannot_have_is_left_out_or_refused_if_it_was
     assert set(found.skipped) == {"outcome_inputs", "edema_label"}
     content = build_content(found, None, None, load_audit_data(cfg), {})
     assert "## Protocols that this cohort cannot have" in to_markdown(content)
+
+
+def copy_audit(done: Path, target: Path) -> Path:
+    shutil.copytree(done, target)
+    return target
+
+
+def test_a_refused_command_leaves_the_finished_audit(done: Path, tmp_path: Path):
+    copied = copy_audit(done, tmp_path / "a")
+    before = (copied / "audit.csv").read_bytes()
+    for other in (config("only=nonsense"), config("label=onset_24h", "only=honest_60_40")):
+        with pytest.raises(UserError):
+            audit(other, copied)
+        assert (copied / "audit.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace("0.", "5.", 1),
+        lambda text: text[:-20],
+        lambda text: text + text.splitlines()[1] + "\n",
+        lambda text: text.replace("hits", "right"),
+        lambda text: "",
+        lambda text: "\0\1\2",
+    ],
+    ids=["impossible", "cut", "twice", "column", "empty", "binary"],
+)
+def test_damaged_scores_are_refused_by_name(damage: Callable[[str], str], done: Path, tmp_path: Path):
+    copied = copy_audit(done, tmp_path / "a")
+    (copied / SCORES).write_text(damage((copied / SCORES).read_text()))
+    with pytest.raises(UserError, match=r"scores\.csv: cannot be used .*remove it to start again"):
+        audit(config("only=[honest_60_40,train_includes_test,best_epoch_on_test]"), copied)
+
+
+def test_a_name_given_twice_is_run_once(tmp_path: Path):
+    found = audit(config("only=[zero_init,zero_init]"), tmp_path)
+    assert [row.protocol.name for row in found.rows] == ["zero_init"]
+
+
+def test_an_input_that_holds_the_outcome_is_refused(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    grows = rng.random(60) < 0.4
+    rows = [
+        {"patient_id": f"p{i}", "age": 50 + i % 30, "hours_from_onset": hours, "hematoma_volume_ml": volume, "kappa": k}
+        for i, k in enumerate(grows.astype(int))
+        for hours, volume in ((2 + i % 5, 20.0 + i % 7), (20 + i % 5, 20.0 + i % 7 + (12.0 if k else rng.random())))
+    ]
+    table = tmp_path / "scans.csv"
+    pd.DataFrame(rows).to_csv(table, index=False)
+    inputs = ["features=columns", "features.columns=[age,kappa]"]
+    with pytest.raises(UserError, match=r"the input kappa agrees with .* \(leak .*remove it from the inputs"):
+        audit(load_config(AuditConfig, [f"data.root={table}", *FEW, *inputs, "only=honest_60_40"]), tmp_path / "a")

@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 
 from hemexp.audit import figure4
+from hemexp.audit.run import COLUMNS
 from hemexp.commands.audit import audit
 from hemexp.config import AuditConfig
 from hemexp.config.compose import load_config
+from hemexp.errors import UserError
 
 
 def run(directory: Path, *overrides: str) -> pd.DataFrame:
@@ -38,9 +40,14 @@ def test_fits_are_told_beside_the_printed_points(tmp_path: Path, monkeypatch: py
     for words in ("all weights start at 0", "printed in the paper", "0.15", "sufficient explanation"):
         assert words in page
         assert words in text
+    assert list(pd.read_csv(tmp_path / "audit.csv")) == COLUMNS  # without a row
+    with pytest.raises(UserError, match="another cohort or other settings"):
+        run(tmp_path, "data=synthetic", "data.num_patients=61")
     before = (tmp_path / figure4.FITS).stat().st_mtime_ns
     run(tmp_path, "data=synthetic", "data.num_patients=60")
     assert (tmp_path / figure4.FITS).stat().st_mtime_ns == before  # nothing was fitted again
+    (tmp_path / figure4.FITS).write_text("setting,follows\n")
+    assert run(tmp_path, "data=synthetic", "data.num_patients=60").equals(fits)  # made again
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from hemexp.commands.train import train
 from hemexp.config import DataConfig, PredictConfig, ReportConfig, TrainConfig
 from hemexp.config.compose import load_config, load_protocols
 from hemexp.data.datamodule import ExpansionDataModule
+from hemexp.data.leaks import find_leaky_inputs
 from hemexp.data.split import Split
 from hemexp.errors import UserError
 from hemexp.evaluation.folds import find_leak, repeated_folds
@@ -65,6 +66,11 @@ LATER = {  # columns that nothing in their header gives away
         "outcome_inputs", lambda: by_patient(grouped()["grows"].first()).where(lambda each: each == 1) * draw()["age"]
     ),
     "x growth": ("followup_delta", lambda: by_patient(grouped()["ml"].last() - grouped()["ml"].first()).round(1)),
+    "x clipped": (
+        "followup_delta",
+        lambda: by_patient((grouped()["ml"].last() - grouped()["ml"].first()).clip(lower=0)).round(1),
+    ),
+    "x mean": ("followup_delta", lambda: by_patient(grouped()["ml"].mean()).round(2)),
     "x growth share": ("followup_delta", lambda: by_patient(grouped()["ml"].last() / grouped()["ml"].first()).round(3)),
     "x second": ("followup_delta", lambda: by_patient(grouped()["ml"].agg(lambda volumes: volumes.iloc[1]))),
     "x log": ("followup_delta", lambda: np.log(by_patient(grouped()["ml"].last())).round(3)),
@@ -154,6 +160,22 @@ def test_a_later_value_in_a_column_that_hemexp_knows_is_named(table: Table, tmp_
     assert leak_of(root, meant, "features=available") == "followup_delta"
 
 
+def test_the_radiomics_of_a_later_scan_under_another_name_are_named():
+    cfg, data = prepared_synthetic()
+    scans, ids = data.cohort.scans, data.labels["patient_id"]
+    last = scans[scans["scan_index"] > 0].groupby("patient_id")["Hemo_original_shape_Sphericity"].last()
+    found = find_leaky_inputs(scans, data.labels, ["x shape"], last.reindex(ids).to_numpy()[:, None])
+    assert found["x shape"].leak == "followup_delta"
+    assert find_leak(cfg, data) is None
+
+
+def prepared_synthetic() -> tuple[TrainConfig, ExpansionDataModule]:
+    cfg = load_config(TrainConfig, ["data=synthetic", *QUIET])
+    data = ExpansionDataModule.from_config(cfg)
+    data.setup()
+    return cfg, data
+
+
 @pytest.mark.parametrize("signal", [0, 20])
 def test_strong_inputs_of_the_first_scan_are_no_leak(signal: int):
     for number in (40, 300):
@@ -179,6 +201,7 @@ LATER_HEADERS = [
     "Growth (mL)", "Volume change", "Hematoma growth 24h", "LOS (days)", "Length of stay", "GCS at discharge",
     "GCS 24h", "SBP day 2", "mRS at discharge", "mRS 6 months", "Outcome", "In-hospital mortality group", "n_ct",
     "Follow-up NIHSS", "出院mRS", "住院天数", "血肿增长量", "Entlassung GCS",
+    "mRS_disch", "modified Rankin Scale day 90", "三个月mRS评分", "Nachblutung", "再出血",
 ]  # fmt: skip
 
 
@@ -217,7 +240,7 @@ def test_headers_of_first_scan_values_are_not_taken_for_later_ones():
         "Weight", "Score 2", "Feature_2", "Family history of death", "Prior stroke 3 months", "TIA within 30 days",
         "Ventricular enlargement", "脑室扩大", "支气管扩张", "住院号", "入院GCS", "Smoking 10 years",
         "Loss of consciousness", "Growth hormone", "Number of drugs", "Hematoma density", "Hematoma location 2",
-        "Troponin 0h",
+        "Troponin 0h", "number of CT slices", "los angeles motor scale", "predicted mortality (APACHE II)",
     ]  # fmt: skip
     assert [text for text in [*names, *own] if describe_later(text)] == []
 

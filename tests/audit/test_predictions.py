@@ -259,6 +259,29 @@ def test_a_label_beside_a_probability_is_not_a_prediction(read: Callable[..., Pr
     assert list(both.predicted) == [1, 0]
 
 
+def test_who_was_in_training_is_found_by_the_cells_and_unread_columns_are_named(
+    read: Callable[..., Predictions], caplog: pytest.LogCaptureFixture
+):
+    assert list(read("id,p,训练集\nsub001,.1,1\nsub002,.2,0\n").in_training) == [True, False]
+    assert list(read("id,p,group\nsub001,.1,train\nsub002,.2,val\n").in_training) == [True, False]
+    assert not caplog.records
+    assert read("id,p,fold\nsub001,.1,1\nsub002,.2,0\n").in_training is None
+    assert "not read: fold" in caplog.text
+    assert list(read("patient_id,y_true,y_prob\nsub001,1,.1\nsub002,0,.2\n").probability) == [0.1, 0.2]
+
+
+def test_classes_that_no_threshold_gives_are_named(read: Callable[..., Predictions], caplog: pytest.LogCaptureFixture):
+    read("id,p,class\nsub001,.1,0\nsub002,.2,1\n")
+    assert not caplog.records
+    read("id,p,class\nsub001,.2,0\nsub002,.1,1\n")
+    assert "some patients of class 0 have a higher probability" in caplog.text
+
+
+def test_a_table_of_outcomes_is_not_praised(data: AuditData, overfit: pd.DataFrame, outcomes: np.ndarray):
+    copied = overfit.assign(probability=np.where(np.isfinite(outcomes), outcomes, 0.0))
+    assert conclude(score_table(to_predictions(copied), data)).startswith("The table repeats every outcome")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -22,6 +22,7 @@ _SAMPLE = 2**18  # characters from which separator, decimal sign and headers are
 _SEPARATORS = "\t;,|"
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d+)")  # not 1,234: it may be a thousand
 _NUMBER = r"[+-]?(\d*[{0}]?\d+|\d+[{0}])([eE][+-]?\d+)?"
+_CHINESE_WORDS = re.compile("患者|病人|编号|性别|年龄|血肿|概率|日期|时间|是否|首次|检查")  # of headers
 _OLD_ENCODINGS = ["gb18030", "cp1252", "big5", "cp932", "cp949", "cp1250", "cp1254", "cp1251"]
 
 
@@ -112,6 +113,8 @@ def _find_old_encoding(content: bytes) -> str:
     are Turkish, and signs within a word, such as ³, are Polish or Czech.
     """
     lines = b"\n".join(line for line in content.splitlines() if not line.isascii())[:_SAMPLE]
+    if _CHINESE_WORDS.search(lines.decode("gb18030", "replace")):
+        return "gb18030"
     matches = from_bytes(lines, cp_isolation=_OLD_ENCODINGS)
     best = matches.best()
     if best is None:
