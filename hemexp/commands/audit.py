@@ -20,6 +20,7 @@ from hemexp.config import (
     GrowthLabelConfig,
     LogisticConfig,
     ModelConfig,
+    NetConfig,
     ProtocolConfig,
     SACNNConfig,
 )
@@ -79,11 +80,14 @@ def _choose_protocols(cfg: AuditConfig) -> list[ProtocolConfig]:
         return [replace(each, models=[first]) for each in chosen if first in each.models]
     if cfg.models == "default":
         return chosen
-    networks = [MODELS[-1].name]
-    return [
-        replace(each, models=networks if each.choose == "epoch" else [model.name for model in MODELS])
-        for each in chosen
-    ]
+    return [replace(each, models=[model.name for model in MODELS if _fits(each, model)]) for each in chosen]
+
+
+def _fits(protocol: ProtocolConfig, model: ModelConfig) -> bool:
+    """Return whether a protocol can be run with a model: only networks have epochs, and 4000 forests take hours."""
+    if protocol.choose in {"epoch", "setting"}:
+        return isinstance(model, NetConfig)
+    return protocol.choose != "split" or not isinstance(model, ForestConfig)
 
 
 def load_audit_data(cfg: AuditConfig) -> AuditData:

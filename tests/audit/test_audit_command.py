@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from hemexp.audit.run import SCORES, run_audit
-from hemexp.commands.audit import MODELS, audit, load_audit_data
+from hemexp.commands.audit import MODELS, _choose_protocols, audit, load_audit_data
 from hemexp.config import AuditConfig, TrainConfig
 from hemexp.config.compose import load_config, load_protocols
 from hemexp.data.datamodule import ExpansionDataModule
@@ -216,3 +216,18 @@ def test_an_input_that_holds_the_outcome_is_refused(tmp_path: Path):
     inputs = ["features=columns", "features.columns=[age,kappa]"]
     with pytest.raises(UserError, match=r"the input kappa agrees with .* \(leak .*remove it from the inputs"):
         audit(load_config(AuditConfig, [f"data.root={table}", *FEW, *inputs, "only=honest_60_40"]), tmp_path / "a")
+
+
+def test_all_models_are_run_where_they_can_be():
+    chosen = {each.name: each.models for each in _choose_protocols(config("models=all"))}
+    assert chosen["zero_init"] == chosen["label_shopping"] == ["logistic", "random_forest", "sacnn"]
+    assert chosen["best_split"] == ["logistic", "sacnn"]
+    assert chosen["tuning_on_test"] == chosen["best_epoch_on_test"] == ["sacnn"]
+
+
+@pytest.mark.slow
+def test_every_protocol_runs_with_all_models(tmp_path: Path):
+    found = audit(
+        config("models=all", "num_seeds=1", "only=[paper_claim,zero_init,tuning_on_test,best_split]"), tmp_path
+    )
+    assert len(found.rows) == 3 + 3 + 1 + 2
