@@ -134,15 +134,16 @@ def _fit_settings(
     calls: dict[tuple[int | None, int], list[Setting]] = {}  # what one call of fit shares
     for setting in settings:
         calls.setdefault((setting.batch_size, 32 if setting.scaled else 64), []).append(setting)
-    for (batch_size, precision), together in calls.items():
+    for number, ((batch_size, precision), together) in enumerate(calls.items(), start=1):
+        log.info("figure 4, part %d of %d: %s", number, len(calls), "; ".join(each.name for each in together))
         members = [_build_member(table, rows, each, seed) for each in together for seed in range(_NUM_SEEDS)]
         own = replace(
             trainer, max_epochs=max(PRINTED), stop_loss=0.001, patience=None, batch_size=batch_size, precision=precision
         )
         name = f"{NAME}-{len(rows)}-{batch_size}-{precision}"
         results = fit(members, own, directory=directory / "checkpoints" / name)
-        for number, setting in enumerate(together):
-            fitted[setting] = results[number * _NUM_SEEDS : (number + 1) * _NUM_SEEDS]
+        for place, setting in enumerate(together):
+            fitted[setting] = results[place * _NUM_SEEDS : (place + 1) * _NUM_SEEDS]
     return {setting: fitted[setting] for setting in settings}
 
 

@@ -57,10 +57,14 @@ class Audit:
         """Return a row; None if it was not run."""
         return next((row for row in self.rows if (row.protocol.name, row.model) == (protocol, model)), None)
 
+    def find_control(self, row: Row) -> Row | None:
+        """Return the row of the control with the same model, or of the honest protocol; None without both."""
+        found = (self.find(name, row.model) for name in (row.protocol.control, HONEST) if name)
+        return next((control for control in found if control), None)
+
     def inflation(self, row: Row) -> float:
-        """Return the AUROC minus that of the protocol's control, or of the honest protocol; NaN without either."""
-        names = (row.protocol.control, HONEST)
-        control = next((found for name in names if name and (found := self.find(name, row.model))), None)
+        """Return the AUROC minus that of `find_control`; NaN without one."""
+        control = self.find_control(row)
         return row.mean("auroc") - control.mean("auroc") if control else float("nan")
 
     def frame(self) -> pd.DataFrame:
@@ -80,7 +84,7 @@ class Audit:
             }
             for row in self.rows
         ]
-        return pd.DataFrame(rows, columns=COLUMNS)
+        return pd.DataFrame(rows, columns=COLUMNS).round(6)
 
 
 def run_audit(

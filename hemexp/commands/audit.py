@@ -23,6 +23,7 @@ from hemexp.config import (
     NetConfig,
     ProtocolConfig,
     SACNNConfig,
+    SyntheticDataConfig,
 )
 from hemexp.config.compose import load_protocols
 from hemexp.errors import UserError
@@ -61,7 +62,10 @@ def audit(cfg: AuditConfig, directory: Path | str) -> Audit:
     finally:
         torch.set_num_threads(num_threads)
     shutil.rmtree(directory / "checkpoints", ignore_errors=True)
-    _write(found, figure4, published, data, directory)
+    is_simulated = isinstance(cfg.data, SyntheticDataConfig)
+    if is_simulated:
+        log.warning("warning: the patients are simulated; data.root=PATH audits a cohort")
+    _write(found, figure4, published, data, directory, is_simulated)
     return found
 
 
@@ -135,7 +139,12 @@ def _check_state(cfg: AuditConfig, data: AuditData, directory: Path) -> None:
 
 
 def _write(
-    found: Audit, figure4: Figure4 | None, published: Published | None, data: AuditData, directory: Path
+    found: Audit,
+    figure4: Figure4 | None,
+    published: Published | None,
+    data: AuditData,
+    directory: Path,
+    is_simulated: bool,
 ) -> None:
     from hemexp.figures.audit import draw_audit, draw_figure4
     from hemexp.figures.style import house_style, save_png
@@ -157,7 +166,7 @@ def _write(
             if figure:
                 pictures[name] = directory / "figures" / f"{name}.png"
                 save_png(figure, pictures[name])
-    content = build_content(found, figure4, published, data, pictures)
+    content = build_content(found, figure4, published, data, pictures, is_simulated)
     ids = list(data.cohort.patients["patient_id"])
     write_text(directory / "audit.md", to_markdown(without_ids(content, ids)))
     write_text(directory / "audit.html", to_html(content, ids, patients=False))

@@ -44,8 +44,8 @@ def draw_audit(audit: Audit) -> Figure:
         for model in models
     ]
     handles += [Line2D([], [], marker="o", color=color, linestyle="", label=text) for text, color in _COLORS.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=SMALL)
-    write_title(figure, "What each protocol prints for the same patients (bars: one SD over seeds)")
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=SMALL)
+    write_title(figure, "What each protocol scores on the same patients (bars: one SD over seeds)")
     return figure
 
 

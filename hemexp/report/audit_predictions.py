@@ -20,8 +20,9 @@ _CLASSES = (
     "and so does the comparison with the BRAIN score."
 )
 _UNKNOWN = (
-    "The table does not say who was in training, so that the gap cannot be computed: these scores may be those of "
-    "patients that the model has learned from. Add a column in_training with 1 or 0 for each patient."
+    "The table does not say who was in training, so that the gap cannot be computed. The simplest explanation of a "
+    "high score is that some of these patients were in training; the comparisons below are unfair then. Add a column "
+    "in_training with 1 or 0 for each patient."
 )
 _NO_OUTSIDE = (
     "A model can memorize its training patients. Their scores do not show what the table is worth for other patients."
@@ -42,10 +43,10 @@ def conclude(published: Published) -> str:
     if judged.name == TRAINING:
         return "Every patient with a known outcome was in training: the scores do not show what the table is worth"
     if published.measure == "auroc":
-        baseline = f"always saying {percent(published.share)}"
+        baseline = f"giving every patient a risk of {percent(published.share)}"
         low, high = bounds(published.skill)[1:]
     else:
-        baseline, always = "always saying the majority", bounds(judged.scores["majority_accuracy"])[0]
+        baseline, always = "always answering the more frequent outcome", bounds(judged.scores["majority_accuracy"])[0]
         low, high = (limit - always for limit in bounds(judged.scores["accuracy"])[1:])
     relation = "better than" if low > 0 else "worse than" if high < 0 else "not shown to be better than"
     if judged.name == ALL and low > 0:
@@ -91,7 +92,7 @@ def _compare(published: Published) -> list[str]:
     """Return the comparisons with the prevalence and with the BRAIN score."""
     if published.judged.name == TRAINING:
         return []
-    skill, always = score_text(published.skill), f"always saying {percent(published.share)}"
+    skill, always = score_text(published.skill), f"giving every patient a risk of {percent(published.share)}"
     facts = [f"Brier skill against {always}: {skill}. Above 0, the table is better; 1 is perfect."]
     if published.brain is None or published.brain.test_auroc_difference is None:
         return [*facts, "The comparison with the BRAIN score was not possible: too few patients with its items."]
@@ -127,7 +128,9 @@ def _explain(published: Published, audit: Audit) -> list[str]:
 
 def put_first(content: dict[str, Any], published: Published, audit: Audit) -> None:
     """Put the section about the table before the other sections of a page, and its conclusion into the banner."""
-    banner = content["banner"]
-    content["banner"] = {"kind": "", "title": conclude(published), "text": f"{banner['title']}. {banner['text']}"}
+    content["banner"] = {"kind": "", "title": conclude(published), "text": _NOT_PROOF}
     content["title"] = content["heading"] = "Audit of a published table of predictions"
+    content["summary"] = (
+        "The first section is about the table. The others show what mistakes cost on the same patients, for comparison."
+    )
     content["sections"].insert(0, section("predictions", _TITLE, build_blocks(published, audit)))

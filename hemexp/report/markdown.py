@@ -10,6 +10,8 @@ def to_markdown(content: dict[str, Any]) -> str:
     """Return a page as Markdown: the heading, the banner, and the sections with texts, lists, tables and entries."""
     banner = content["banner"]
     lines = [f"# {content['heading']}", "", f"**{banner['title']}**", "", banner["text"], "", content["summary"], ""]
+    for caveat in content["caveats"]:
+        lines += [f"{caveat['name']}: {caveat['text']}", ""]
     for section in content["sections"]:
         lines += [f"## {section['title']}", ""]
         for block in section["blocks"]:

@@ -8,7 +8,7 @@ from hemexp.cohort import columns as c
 from hemexp.cohort.find_column import describe_left_out, list_columns
 from hemexp.formatting import count, num
 from hemexp.report.blocks import Block, problem_text, section, table, text
-from hemexp.report.run.read import RunFiles
+from hemexp.report.run.read import RunFiles, is_seen
 
 _CLOCKS = {"onset": "symptom onset", "baseline": "the first scan"}
 _COUNTED = set(c.IMAGING) - set(c.VOLUMES)  # territories and radiomics
@@ -78,7 +78,12 @@ def _flow(run: RunFiles) -> Block:
     parts = (
         ("Training", flow.train, result.events_train, "used to fit the model"),
         ("Validation", flow.val, None, "used to decide when to stop"),
-        ("Test", flow.test, result.events_test, "not used in training"),
+        (
+            "Test",
+            flow.test,
+            result.events_test,
+            "used to fit the model, too" if is_seen(run) else "not used in training",
+        ),
         ("Unused", flow.unused, None, "outcome known, in neither part"),
     )
     return {

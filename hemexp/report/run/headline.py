@@ -5,7 +5,7 @@ from typing import Any
 from hemexp.files.result import INCOMPLETE, LEAKAGE, NO_LEAKAGE, NOT_EVALUATED, Claim, Score, describe_leak
 from hemexp.formatting import count, num, score_text
 from hemexp.report.blocks import HEADING, Block, bullets, card, caveat_text, load_texts, section
-from hemexp.report.run.read import RunFiles, verdict_kind
+from hemexp.report.run.read import RunFiles, is_seen, verdict_kind
 
 _EXAMINED = {
     "cross_validation": "repeated cross-validation",
@@ -83,9 +83,10 @@ def summary(run: RunFiles) -> str:
     result = run.result
     parts = [
         f"This run trained the model “{model_name(run)}” to estimate the risk of hematoma expansion after "
-        f"intracerebral hemorrhage, defined as {result.label_definition}. The model was then tested on patients who "
-        "were not used for training.",
-    ]
+        f"intracerebral hemorrhage, defined as {result.label_definition}. The model was then "
+        + ("scored on patients that it has learned from, so this is not a test." if is_seen(run) else
+           "tested on patients who were not used for training."),
+    ]  # fmt: skip
     if not headline_numbers(run):
         parts.append("No score has both an interval and a baseline, so this page has no headline number.")
     size = result.sample_size

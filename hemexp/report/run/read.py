@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from hemexp.cohort.table_one import COLUMNS as CHARACTERISTICS
-from hemexp.files.result import INCOMPLETE, NO_LEAKAGE, RunResult, read_result
+from hemexp.files.result import INCOMPLETE, LEAKAGE, NO_LEAKAGE, SEEN_TEST, RunResult, read_result
 from hemexp.report.blocks import Block, load_texts, picture
 from hemexp.report.files import read_overrides, read_patient_ids, read_table
 from hemexp.report.html import png_uri
@@ -38,6 +38,11 @@ class RunFiles:
         """The warning beside every score: the leakage, or INCOMPLETE; empty if no leakage was found."""
         kind = verdict_kind(self.result.verdict)
         return "" if kind == NO_LEAKAGE else INCOMPLETE if kind == INCOMPLETE else self.result.verdict
+
+
+def is_seen(run: RunFiles) -> bool:
+    """Return whether the model has learned from its test part."""
+    return run.result.verdict == f"{LEAKAGE}: {SEEN_TEST}"
 
 
 def verdict_kind(verdict: str) -> str:

@@ -8,7 +8,7 @@ from hemexp.files.result import METRIC_NAMES, Claim, ComparedModel, Difference, 
 from hemexp.formatting import num, p_value, score_text
 from hemexp.report.blocks import DIGITS, Block, section, table, text
 from hemexp.report.run.headline import claim_texts
-from hemexp.report.run.read import RunFiles, figure
+from hemexp.report.run.read import RunFiles, figure, is_seen
 
 _CORRECTED = "Intervals and p are corrected for the overlap of the folds (Nadeau and Bengio)."
 _HOLM = "“p, Holm” is corrected for testing all baselines; the intervals and the p beside it are not."
@@ -27,6 +27,8 @@ _BASELINES = {
 _INTRODUCTIONS = {
     "test": "One split of the patients. The model predicted patients who were not used for training, and was scored "
     "once.",
+    "seen": "One split of the patients. The model was trained on all of them, the test part included: these scores "
+    "show how well it remembers them.",
     "cv": "Every patient was held out in turn, many times. Cross-validation uses the patients better than a single "
     "split; quote these scores.",
     "cv within training": "Every patient of the training part was held out in turn, many times. The test part was not "
@@ -36,7 +38,9 @@ _INTRODUCTIONS = {
 
 def test_scores(run: RunFiles) -> Block | None:
     """Return the section on the test part of the split."""
-    return _scores(run, "test", "Results in the test part", "test", ["roc", "risk", "pr", "loss"])
+    return _scores(
+        run, "test", "Results in the test part", "seen" if is_seen(run) else "test", ["roc", "risk", "pr", "loss"]
+    )
 
 
 def cv_scores(run: RunFiles) -> Block | None:
