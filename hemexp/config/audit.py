@@ -5,7 +5,7 @@ from typing import ClassVar, Optional
 
 from hemexp.config.section import REQUIRED, Section, key
 
-KINDS = ("honest or control", "other flaw", "can inflate")
+KINDS = ("honest", "other flaw", "can inflate")
 _PARTS = ("train", "all")
 
 

@@ -182,7 +182,7 @@ def _compare(audit: Audit, row: Row) -> tuple[str, str]:
     """Return the inflation of a row, and the protocol that it is compared with."""
     control = audit.find_control(row)
     if row.protocol.label:
-        return "another outcome", "–"
+        return "–", "other outcome"
     if control is None or control is row:
         return "–", "–"
     return num(audit.inflation(row), 3), control.protocol.name
@@ -199,7 +199,7 @@ def _describe(audit: Audit, name: str) -> list[tuple[str, str]]:
     costs = []
     for row in (each for each in audit.rows if each.protocol.name == name):
         change, other = _compare(audit, row)
-        against = "" if other == "–" else f" (inflation {change} against {other})"
+        against = "" if change == "–" else f" (inflation {change} against {other})"
         costs.append(f"{row.model}: AUROC {_show(row, 'auroc')}{against}, accuracy {_show(row, 'accuracy')}")
     return [
         ("What is wrong", str(protocol.wrong)),

@@ -142,4 +142,4 @@ def build_profiler(name: str | None, directory: Path | None) -> Profiler | None:
         return SimpleProfiler(dirpath=directory, filename="simple")
     # only a few early steps: a trace of all steps would fill the disk
     schedule = torch.profiler.schedule(wait=1, warmup=1, active=3, repeat=1)
-    return PyTorchProfiler(dirpath=directory, filename="pytorch", schedule=schedule)
+    return PyTorchProfiler(dirpath=directory, filename="pytorch", schedule=schedule, row_limit=100)
