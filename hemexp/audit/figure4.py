@@ -16,6 +16,7 @@ from hemexp.data.imputation import fit_preprocessing
 from hemexp.data.split import count_first
 from hemexp.data.training_set import TrainingSet
 from hemexp.files.writing import write_csv
+from hemexp.hardware import max_workers
 from hemexp.training.fit import fit
 from hemexp.training.member import FitResult, Member
 from hemexp.types import Array
@@ -26,6 +27,7 @@ NAME, CURVES, FITS = "figure4", "figure4.csv", "figure4_fits.csv"
 PRINTED: dict[int, float] = dict(load_printed()["loss"])  # epoch: loss, in section 3.4 of the paper
 WITHIN = 1.5  # a curve follows the paper's if its loss at both epochs differs by at most this factor
 _NUM_SEEDS, _EVERY = 3, 10  # epochs between the points that are kept
+_MOST = 8  # members that are trained as a group
 _SMALL = {"channels": [2, 4], "hidden_dim": 8, "embed_dim": 4, "num_heads": 1}
 _TINY = {"channels": [1, 2], "hidden_dim": 4, "embed_dim": 2, "num_heads": 1}
 
@@ -141,7 +143,8 @@ def _fit_settings(
             trainer, max_epochs=max(PRINTED), stop_loss=0.001, patience=None, batch_size=batch_size, precision=precision
         )
         name = f"{NAME}-{len(rows)}-{batch_size}-{precision}"
-        results = fit(members, own, directory=directory / "checkpoints" / name)
+        size = max(1, min(_MOST, len(members) // max_workers(own.num_threads)))  # members of one shape use all cores
+        results = fit(members, own, directory=directory / "checkpoints" / name, group_size=size)
         for place, setting in enumerate(together):
             fitted[setting] = results[place * _NUM_SEEDS : (place + 1) * _NUM_SEEDS]
     return {setting: fitted[setting] for setting in settings}
