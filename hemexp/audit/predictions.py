@@ -151,7 +151,7 @@ def _choose_sheet(
     """Return the worksheet with the predictions, and the position of each column in it.
 
     Raises:
-        UserError: there is none, there are several, or two columns cannot be told apart.
+        UserError: there is none, there are several, or two columns hold the same thing.
     """
     chosen = [(sheet, columns) for sheet in sheets if _is_complete(columns := _find_columns(sheet, mapping))]
     if len(chosen) != 1:
@@ -167,7 +167,7 @@ def _choose_sheet(
         if others or (role == "part" and "training" in columns):
             names = " and ".join(sheet.header[i] for i in (first, *(others or columns["training"])))
             raise UserError(
-                f"predictions={path}: {names} cannot be told apart; rule: one column each for patient, probability, "
+                f"predictions={path}: {names} hold the same thing; rule: one column each for patient, probability, "
                 "class and training; remove or rename the other columns"
             )
     return sheet, {role: first for role, (first, *_) in columns.items()}

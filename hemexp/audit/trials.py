@@ -104,8 +104,11 @@ class Trial:
 def _score_epochs(candidate: Candidate, result: FitResult) -> list[Scores]:
     """Return the scores in the test part after each epoch, as the history states them."""
     count, share = len(candidate.labels), candidate.majority_share
-    rows = result.history[["val/accuracy", "val/auroc"]].to_numpy()
-    return [Scores(accuracy, auroc, share, round(accuracy * count), count) for accuracy, auroc in rows.tolist()]
+    hits = (result.history["val/accuracy"] * count).round().astype(int)  # the history has 32 bits
+    return [
+        Scores(right / count, auroc, share, right, count)
+        for right, auroc in zip(hits.tolist(), result.history["val/auroc"].tolist(), strict=True)
+    ]
 
 
 def build_tables(data: AuditData, protocol: ProtocolConfig) -> list[Table]:

@@ -4,6 +4,7 @@ import copy
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hemexp.audit.table import AuditData, build_table
@@ -15,6 +16,7 @@ from hemexp.config.compose import load_config, load_protocols
 from hemexp.data.features import feature_names
 from hemexp.data.imputation import fit_preprocessing
 from hemexp.errors import UserError
+from hemexp.training.member import FitResult
 
 LOGISTIC = LogisticConfig("logistic", C=1.0)
 
@@ -153,6 +155,16 @@ def test_a_choice_by_the_test_part_has_as_many_candidates(choose: str, number: i
     if choose == "setting":
         sizes = {(each.member.model.kernel_size, each.member.model.num_heads, each.member.rates) for each in candidates}
         assert len(sizes) == 18
+
+
+def test_the_scores_of_epochs_are_whole_numbers_of_patients(data: AuditData):
+    trial = build(data, ProtocolConfig("x", choose="epoch"), SACNNConfig("sacnn"))
+    count = 301  # 32 bits are too few for this share
+    candidate = replace(trial.candidates[0], labels=np.arange(count) % 2)
+    history = pd.DataFrame({"val/accuracy": [float(np.float32(200 / 301))], "val/auroc": [0.5]})
+    scores = replace(trial, candidates=[candidate]).score([FitResult({}, 1, 0, 0.1, "fitted", history)])
+    assert scores.accuracy == 200 / 301
+    assert scores.is_possible
 
 
 def test_a_cohort_without_the_column_is_refused_by_name(data: AuditData):
