@@ -121,7 +121,8 @@ def run_job(config: DictConfig) -> Any:
         except UserError as error:
             RunDirectory(directory).fail("failed", str(error))
             raise
-        job = import_module(f"hemexp.commands.{name}")
+        elsewhere = settings.mode == RunMode.RUN and isinstance(cfg, TrainConfig) and cfg.where.name != "local"
+        job = import_module("hemexp.sweep.run_elsewhere" if elsewhere else f"hemexp.commands.{name}")
         return getattr(job, name)(cfg, directory)
     except (UserError, CheckFailed, SystemFailure) as error:
         log.error("error: %s", error)

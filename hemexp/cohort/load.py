@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -103,6 +104,16 @@ def load_cohort(data: DataConfig, keep_workbooks: Path | None = None, key_file: 
     _ = cohort.data_hash  # computed once for all copies
     _last_loaded[:] = [(state, _copy(cohort))]
     return cohort
+
+
+def last_in_memory() -> object:
+    """Return the cohort that `load_cohort` keeps, for `keep_in_memory` in another process on this machine."""
+    return _last_loaded[0]
+
+
+def keep_in_memory(last: Any) -> None:
+    """Keep a cohort as if it was read in this process; `load_cohort` returns it while its files do not change."""
+    _last_loaded[:] = [last]
 
 
 def _copy(cohort: Cohort) -> Cohort:

@@ -17,8 +17,7 @@ from hemexp.commands.debug import check_overfit, get_verdict
 from hemexp.commands.log_result import log_result
 from hemexp.commands.model_card import write_model_folder
 from hemexp.commands.run_metadata import log_start, start_result, write_cohort
-from hemexp.config import GrowthLabelConfig, LabelConfig, NetConfig, TrainConfig
-from hemexp.config.compose import label_definitions
+from hemexp.config import NetConfig, TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.recognition import digest_file
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, Pruned, UserError
@@ -27,17 +26,20 @@ from hemexp.evaluation.cross_validation import ScoreCallback
 from hemexp.evaluation.evaluate import evaluate
 from hemexp.evaluation.folds import check_folds, find_leak
 from hemexp.evaluation.metrics import prevalence_scores, score_predictions
+from hemexp.evaluation.plan import list_definitions, own_member
 from hemexp.figures.gallery import attention_figures, evaluation_figures
 from hemexp.figures.run import run_figures
 from hemexp.files.result import RunResult
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv
 from hemexp.models.network import FittedNetwork
-from hemexp.models.predictor import Predictor, compute_digest, save_predictor
-from hemexp.training.checkpoint import SHARED_SECONDS, CheckpointMismatch, load_state
+from hemexp.models.predictor import Predictor, build_predictor, compute_digest, save_predictor
+from hemexp.training.checkpoint import load_state
 from hemexp.training.fit import fit
+from hemexp.training.fit_store import FitStore
 from hemexp.training.loggers import open_loggers
-from hemexp.training.member import FitResult, Member
+from hemexp.training.member import FitResult
+from hemexp.training.recorder import log_epoch
 
 log = logging.getLogger(__name__)
 
@@ -104,8 +106,8 @@ def _train(
             f"output_dir={run.path}: the cohort has changed since this run began (data_hash "
             f"{run.result().data_hash} then, {result.data_hash} now); choose a new directory"
         )
-    state = load_state(run.last) if isinstance(cfg.model, NetConfig) else None
-    run.begin(result, resume, (state or {}).get(SHARED_SECONDS, 0.0))
+    state, trained = load_state(run.last) if isinstance(cfg.model, NetConfig) else None, FitStore(run.fits)
+    run.begin(result, resume, trained.seconds)
     write_cohort(run, data)
     log_start(cfg, result, resume and run.last.is_file())
 
@@ -113,8 +115,8 @@ def _train(
     if resume or (run.path / "tensorboard").is_dir():  # of an earlier process
         resumed_at = state["num_epochs"] if state else 0
     with open_loggers(cfg, run.path, resumed_at) as loggers:
-        fitted, predictor = _fit(cfg, run, data, loggers, resume)
-        result, figures = _evaluate(cfg, run, data, fitted, predictor, result, callback)
+        fitted, predictor = _fit(cfg, run, data, loggers, trained)
+        result, figures = _evaluate(cfg, run, data, fitted, predictor, result, callback, trained)
         if isinstance(predictor, FittedNetwork):
             board: Any = loggers[0]
             board.experiment.add_graph(predictor, torch.zeros(1, len(data.features), dtype=predictor.dtype))
@@ -126,7 +128,8 @@ def _train(
         assert data.cohort is not None
         write_model_folder(run, result, data.cohort.scans.columns)
         result = run.finish(result)
-    shutil.rmtree(run.path / "checkpoints" / "evaluation", ignore_errors=True)
+    for folder in (run.evaluation, run.fits):
+        shutil.rmtree(folder, ignore_errors=True)
 
     if cfg.debug.name == "off":
         print_summary(result, run.path)
@@ -138,20 +141,19 @@ def _train(
 
 
 def _fit(
-    cfg: TrainConfig, run: RunDirectory, data: ExpansionDataModule, loggers: list[Logger], resume: bool
+    cfg: TrainConfig, run: RunDirectory, data: ExpansionDataModule, loggers: list[Logger], trained: FitStore
 ) -> tuple[FitResult, Predictor]:
-    """Fit the model to the training part; write its checkpoints and ``history.csv``."""
-    member = Member(cfg.model, cfg.optimizer, data.training_set, cfg.seed)
-    outputs: dict[str, Any] = {
-        "directory": run.last.parent, "loggers": loggers, "history": run.path / "history.csv"
-    }  # fmt: skip
-    try:
-        (fitted,) = fit([member], cfg.trainer, **outputs)
-    except CheckpointMismatch:
-        if resume:
-            raise
-        run.last.unlink()  # trained in a batch, before the cohort changed
-        (fitted,) = fit([member], cfg.trainer, **outputs)
+    """Fit the model to the training part, or find it trained; write its checkpoints and ``history.csv``."""
+    member = own_member(cfg, data)
+    fitted = trained.get(member, cfg.trainer)
+    if fitted is None:
+        history = run.path / "history.csv"
+        (fitted,) = fit([member], cfg.trainer, directory=run.last.parent, loggers=loggers, history=history)
+    elif fitted.last is not None:
+        save_predictor(build_predictor(fitted.last), run.last)
+        for epoch, scores in enumerate(fitted.history.drop(columns="epoch").to_dict("records")):
+            for logger in loggers:
+                log_epoch(logger, {str(name): score for name, score in scores.items()}, epoch)
     if fitted.stopped_by == "diverged":
         raise UserError(
             f"optimizer.lr={cfg.optimizer.lr}: the training loss is NaN or infinite from epoch {fitted.epochs - 1}; "
@@ -171,6 +173,7 @@ def _evaluate(
     predictor: Predictor,
     result: RunResult,
     callback: ScoreCallback | None,
+    trained: FitStore,
 ) -> tuple[RunResult, dict[str, Figure]]:
     """Score the model, write ``predictions.csv`` and the tables, and return the completed result and the figures."""
     risks = predictor.predict(data.raw)
@@ -182,12 +185,7 @@ def _evaluate(
 
     test = data.split.indices("test")
     metrics = score_predictions(outcomes[test], risks[test], majority=result.majority)
-    labels: dict[str, LabelConfig] = dict(label_definitions())
-    if isinstance(cfg.label, GrowthLabelConfig):
-        rule = cfg.label.no_scan_in_window
-        labels = {name: replace(label, no_scan_in_window=rule) for name, label in label_definitions().items()}
-    labels[cfg.label.name] = cfg.label
-    evaluation = evaluate(cfg, data, risks, labels, run.path / "checkpoints" / "evaluation", callback)
+    evaluation = evaluate(cfg, data, risks, list_definitions(cfg), run.evaluation, callback, trained)
     for name, table in evaluation.tables.items():
         write_csv(table, run.path / f"{name}.csv")
 

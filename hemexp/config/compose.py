@@ -12,7 +12,6 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hemexp import config as c
@@ -90,10 +89,8 @@ def checked(config: DictConfig, name: str) -> Any:
     if name not in SCHEMAS:
         raise UserError(f"hydra.job.name={name}: cannot be set: it is the name of the command")
     cfg = typed(config, SCHEMAS[name])
-    if isinstance(cfg, c.TrainConfig):
-        sweep = OmegaConf.select(config, "hydra.mode") == RunMode.MULTIRUN
-        if not (sweep and isinstance(cfg.where, c.SlurmConfig | c.RayConfig)):  # their jobs run on other machines
-            check_device(cfg.trainer.accelerator)
+    if isinstance(cfg, c.TrainConfig) and not isinstance(cfg.where, c.SlurmConfig | c.RayConfig):
+        check_device(cfg.trainer.accelerator)  # Slurm and Ray train on other machines
     return cfg
 
 

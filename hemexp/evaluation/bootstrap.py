@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from hemexp.config import TrainerConfig
 from hemexp.evaluation.calibration import calibration_slope
 from hemexp.evaluation.metrics import CONFIDENCE, auroc, brier
 from hemexp.evaluation.pipeline import Pipeline
 from hemexp.files.result import Instability, Optimism, OptimismOf
-from hemexp.training.fit import fit
+from hemexp.training.member import FitResult
 from hemexp.types import Array
 
 MIN_OUTCOMES = 5  # patients of each outcome that bootstrap samples are drawn from; with fewer most samples are useless
@@ -140,39 +138,46 @@ class BootstrapRefits:
     refits: Array
 
 
+def draw_samples(labels: Array, indices: Sequence[int], num_refits: int, seed: int) -> tuple[list[Array], list[int]]:
+    """Return the patients of the fit to all and of each bootstrap sample, and a seed for each fit.
+
+    Args:
+        labels: of all patients; 1 or 0 at `indices`.
+        indices: table positions of the patients.
+        num_refits: number of bootstrap samples; each holds both outcomes.
+        seed: of the samples and of the seeds.
+
+    Returns:
+        Table positions, `indices` first; empty lists for no refits, or with fewer than `MIN_OUTCOMES` patients of an
+        outcome.
+    """
+    rows, rng = np.asarray(indices, dtype=int), np.random.default_rng(seed)
+    outcomes = labels[rows]
+    if not num_refits or min((outcomes == outcome).sum() for outcome in (0, 1)) < MIN_OUTCOMES:
+        return [], []
+    samples = [rows]
+    while len(samples) <= num_refits:
+        drawn = np.sort(rng.integers(len(rows), size=len(rows)))
+        num_distinct = min(len(np.unique(drawn[outcomes[drawn] == outcome])) for outcome in (0, 1))
+        if num_distinct >= _MIN_DRAWN:  # needed to cut a validation part out of the sample
+            samples.append(rows[drawn])
+    return samples, np.random.SeedSequence([seed, 1]).generate_state(num_refits + 1).tolist()
+
+
 def bootstrap_refits(
-    pipeline: Pipeline,
-    indices: Sequence[int],
-    num_refits: int,
-    seed: int,
-    trainer: TrainerConfig,
-    threshold: float = 0.5,
-    directory: Path | None = None,
+    pipeline: Pipeline, samples: Sequence[Array], results: Sequence[FitResult], threshold: float = 0.5
 ) -> BootstrapRefits:
-    """Fit the pipeline to all patients and to bootstrap samples of them.
+    """Return the optimism of the scores and the instability of the risks.
 
     Args:
         pipeline: of the run.
-        indices: table positions of the patients, with at least `MIN_OUTCOMES` patients of each outcome.
-        num_refits: number of bootstrap samples; each holds both outcomes.
-        seed: of samples and fits.
-        trainer: see `hemexp.training.fit`.
+        samples: from `draw_samples`.
+        results: the fit to each sample.
         threshold: of risk, for the instability of classes.
-        directory: see `hemexp.training.fit`.
     """
-    rows, rng = np.asarray(indices, dtype=int), np.random.default_rng(seed)
+    rows = samples[0]
     labels = pipeline.labels[rows]
-    seeds = np.random.SeedSequence([seed, 1]).generate_state(num_refits + 1).tolist()
-    samples: list[Array] = []
-    members = [pipeline.member(indices, seeds[0])]
-    while len(samples) < num_refits:
-        drawn = np.sort(rng.integers(len(rows), size=len(rows)))
-        num_distinct = min(len(np.unique(drawn[labels[drawn] == outcome])) for outcome in (0, 1))
-        if num_distinct >= _MIN_DRAWN:  # needed to cut a validation part out of the sample
-            samples.append(drawn)
-            members.append(pipeline.member(rows[drawn].tolist(), seeds[len(samples)]))
-    fitted = fit(members, trainer, directory=directory)
-    risks = np.stack([result.predictor().predict(pipeline.raw[rows]) for result in fitted])  # (1 + B, N)
-    counts = np.stack([np.bincount(drawn, minlength=len(rows)) for drawn in samples]).astype(float)
+    risks = np.stack([result.predictor().predict(pipeline.raw[rows]) for result in results])  # (1 + B, N)
+    counts = np.stack([np.bincount(sample, minlength=rows.max() + 1)[rows] for sample in samples[1:]]).astype(float)
     summary, table = instability(risks[0], risks[1:], threshold)
     return BootstrapRefits(optimism(labels, risks[0], risks[1:], counts), summary, table, risks[0], risks[1:])

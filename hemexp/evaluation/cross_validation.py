@@ -9,6 +9,7 @@ AUROC is the mean over folds; the AUROC of pooled folds is biased downwards.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -140,12 +141,7 @@ def corrected_t_test(values: Array, test_over_train: float, min_error: float | N
 
 
 def cross_validate(
-    pipelines: Sequence[Pipeline],
-    folds: Sequence[Fold],
-    trainer: TrainerConfig,
-    directory: Path | None = None,
-    callback: ScoreCallback | None = None,
-    callback_score: str = "auroc",
+    pipelines: Sequence[Pipeline], folds: Sequence[Fold], trainer: TrainerConfig, directory: Path | None = None
 ) -> list[CrossValidated]:
     """Fit every pipeline in every fold, in one call of `fit`, and score it on the held-out patients.
 
@@ -154,27 +150,44 @@ def cross_validate(
         folds: at least one; see `repeated_folds`.
         trainer: see `hemexp.training.fit`.
         directory: see `hemexp.training.fit`.
-        callback: gets the mean score of the first pipeline after every repeat. The first pipeline is then fitted
-            repeat by repeat, with the same results.
-        callback_score: name of the score for `callback`.
+    """
+    members = [pipeline.member(fold.train.tolist(), fold.seed) for pipeline in pipelines for fold in folds]
+    results = fit(members, trainer, directory=directory)
+    batches = (results[start : start + len(folds)] for start in range(0, len(results), len(folds)))
+    return [score_folds(pipeline, list(folds), batch) for pipeline, batch in zip(pipelines, batches, strict=True)]
+
+
+def fit_by_repeat(
+    pipeline: Pipeline,
+    folds: Sequence[Fold],
+    trainer: TrainerConfig,
+    callback: ScoreCallback,
+    score: str,
+    directory: Path | None = None,
+) -> list[FitResult]:
+    """Fit a pipeline in every fold, repeat by repeat, with the same results as in one call of `fit`.
+
+    Args:
+        pipeline: to fit.
+        folds: in the order of their repeats.
+        trainer: see `hemexp.training.fit`.
+        callback: gets the mean score after every repeat.
+        score: name of the score.
+        directory: see `hemexp.training.fit`; each repeat has its folder in it.
 
     Raises:
         Pruned: raised by `callback`.
     """
-    done: list[FitResult] = []
+    results: list[FitResult] = []
     scores: list[float] = []
-    if callback is not None:
-        for repeat in sorted({fold.repeat for fold in folds}):
-            in_repeat = [fold for fold in folds if fold.repeat == repeat]
-            members = [pipelines[0].member(fold.train.tolist(), fold.seed) for fold in in_repeat]
-            fitted = fit(members, trainer, directory=directory and directory / f"repeat-{repeat}")
-            scores += score_folds(pipelines[0], in_repeat, fitted).scores[callback_score].tolist()
-            done += fitted
-            callback(repeat + 1, float(np.mean(scores)))
-    members = [pipeline.member(fold.train.tolist(), fold.seed) for pipeline in pipelines for fold in folds]
-    results = [*done, *fit(members[len(done) :], trainer, directory=directory)]
-    batches = (results[start : start + len(folds)] for start in range(0, len(results), len(folds)))
-    return [score_folds(pipeline, list(folds), batch) for pipeline, batch in zip(pipelines, batches, strict=True)]
+    for repeat, group in groupby(folds, lambda fold: fold.repeat):
+        in_repeat = list(group)
+        members = [pipeline.member(fold.train.tolist(), fold.seed) for fold in in_repeat]
+        fitted = fit(members, trainer, directory=directory and directory / f"repeat-{repeat}")
+        scores += score_folds(pipeline, in_repeat, fitted).scores[score].tolist()
+        results += fitted
+        callback(repeat + 1, float(np.mean(scores)))
+    return results
 
 
 def score_folds(pipeline: Pipeline, folds: list[Fold], results: Sequence[FitResult]) -> CrossValidated:

@@ -1,33 +1,33 @@
 """Evaluation of a run's model, as ``evaluation=standard`` and ``evaluation=full`` define it."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
 
 from hemexp.cohort.find_column import describe_left_out
-from hemexp.cohort.labels import can_label, label_patients
 from hemexp.config import LabelConfig, TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.errors import Interrupted
 from hemexp.evaluation.attributions import attributions
-from hemexp.evaluation.bootstrap import MIN_OUTCOMES, bootstrap_refits
+from hemexp.evaluation.bootstrap import bootstrap_refits
 from hemexp.evaluation.calibration import calibration, smoothed_curve
 from hemexp.evaluation.comparison import claim, compare
-from hemexp.evaluation.cross_validation import MEASURED, CrossValidated, ScoreCallback, cross_validate
+from hemexp.evaluation.cross_validation import MEASURED, CrossValidated, ScoreCallback, fit_by_repeat, score_folds
 from hemexp.evaluation.decision import decision_curve
-from hemexp.evaluation.folds import Fold, evaluated_indices, repeated_folds, training_indices
+from hemexp.evaluation.folds import Fold
 from hemexp.evaluation.label_sensitivity import label_sensitivity
-from hemexp.evaluation.pipeline import build_pipeline, choose_baselines
+from hemexp.evaluation.plan import EvaluationPlan
 from hemexp.evaluation.sample_size import num_fitted_inputs, sample_size
 from hemexp.evaluation.subgroups import get_subgroups, subgroup_scores
 from hemexp.evaluation.uncertainty import single_patients
 from hemexp.files.result import CalibrationByStage, CrossValidationSummary, EvaluationBlocks, Score
 from hemexp.models.baselines import list_missing_items
-from hemexp.training.fit import fit
+from hemexp.training.fit_store import FitStore, fit_missing
+from hemexp.training.member import FitResult
 from hemexp.types import Array
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ def evaluate(
     definitions: Mapping[str, LabelConfig],
     directory: Path | None = None,
     callback: ScoreCallback | None = None,
+    trained: FitStore | None = None,
 ) -> Evaluation:
     """Cross-validate the pipeline of the run and the baselines, and compute the measures that the config selects.
 
@@ -75,6 +76,7 @@ def evaluate(
         definitions: definitions of the outcome by name, for label sensitivity.
         directory: for the state of groups of networks, from which the same call resumes.
         callback: gets the mean ``search.score`` of the model after every repeat of the cross-validation.
+        trained: fits that were trained elsewhere.
 
     Shape:
         risks: (N,).
@@ -86,7 +88,34 @@ def evaluate(
     """
     if cfg.evaluation.name == "off":
         return Evaluation()
-    return _Stages(cfg, data, risks, directory).run(definitions, callback)
+    plan, fits = EvaluationPlan(cfg, data, definitions), dict[str, list[FitResult]]()
+    _log_plan(plan)
+    try:
+        if callback is not None and plan.folds:
+            fits["folds"] = fit_by_repeat(plan.pipeline, plan.folds, cfg.trainer, callback, cfg.search.score, directory)
+        stages = {name: planned for name, planned in plan.fits.items() if name not in fits}
+        members = [each.member() for planned in stages.values() for each in planned]
+        results = iter(fit_missing(members, cfg.trainer, trained, directory=directory))
+        fits |= {name: list(islice(results, len(planned))) for name, planned in stages.items()}
+    except Interrupted:
+        raise Interrupted("interrupted in the evaluation; the training of the model is complete") from None
+    return _Stages(plan, risks, fits).run()
+
+
+def _log_plan(plan: EvaluationPlan) -> None:
+    if plan.left_out:
+        log.info("baselines left out: %s", describe_left_out(plan.left_out))
+    counts = {name: len(planned) for name, planned in plan.fits.items()}
+    texts = {
+        "folds": "cross-validation: %d fits of the model",
+        "baselines": f"cross-validation: %d fits of {len(plan.baselines)} baselines in the same folds",
+        "training": "thresholds and Venn-Abers pairs: %d fits within the training part",
+        "refits": "optimism and instability: %d refits on bootstrap samples",
+        "labels": f"label sensitivity: %d fits of the model under {len(plan.labels)} definitions of the outcome",
+    }
+    for name, text in texts.items():
+        if counts[name]:
+            log.info(text, counts[name])
 
 
 class _Stages:
@@ -94,36 +123,27 @@ class _Stages:
 
     Attributes:
         result: all that the stages have found so far.
-        pipeline: of the run.
-        baselines: of the other models.
-        indices: patients of the cross-validation.
-        training: patients of the training part.
         validated: the cross-validated models by name, the model of the run first; empty before the cross-validation.
     """
 
-    def __init__(self, cfg: TrainConfig, data: ExpansionDataModule, risks: Array, directory: Path | None) -> None:
-        assert data.cohort is not None
+    def __init__(self, plan: EvaluationPlan, risks: Array, fits: Mapping[str, list[FitResult]]) -> None:
+        assert plan.data.cohort is not None
         self.result = Evaluation()
-        self.cfg, self.data, self.risks, self.directory = cfg, data, risks, directory
-        self.cohort, self.settings = data.cohort, cfg.evaluation
-        self.pipeline = build_pipeline(cfg, data)
-        models, left_out = choose_baselines(cfg, data)
-        self.baselines = [build_pipeline(cfg, data, model) for model in models]
-        self.result.blocks.left_out_baselines = left_out
+        self.plan, self.risks, self.fits = plan, risks, fits
+        self.cfg, self.data, self.settings = plan.cfg, plan.data, plan.cfg.evaluation
+        self.cohort, self.pipeline, self.baselines = plan.data.cohort, plan.pipeline, plan.baselines
+        self.result.blocks.left_out_baselines = plan.left_out
         brain = next((each for each in [self.pipeline, *self.baselines] if each.model.name == "brain"), None)
         if brain is not None:
             self.result.blocks.brain_missing_items = list_missing_items(brain.features)
-        self.indices, self.training = evaluated_indices(cfg.evaluation, data), training_indices(data)
+        self.indices, self.training = plan.indices, plan.training
         self.validated: dict[str, CrossValidated] = {}
 
-    def run(self, definitions: Mapping[str, LabelConfig], callback: ScoreCallback | None) -> Evaluation:
+    def run(self) -> Evaluation:
         """Run every stage that the configuration selects; see `evaluate`."""
-        result, settings = self.result, self.settings
-        if result.blocks.left_out_baselines:
-            log.info("baselines left out: %s", describe_left_out(result.blocks.left_out_baselines))
-        folds = self._divide(self.indices, settings.num_repeats)
+        result, settings, folds = self.result, self.settings, self.plan.folds
         if folds:
-            self._cross_validate(folds, callback)
+            self._cross_validate(folds)
         elif settings.num_repeats:
             result.caveats.append("too_few_events_for_cross_validation")
         self._compare_in_test_part()
@@ -133,8 +153,10 @@ class _Stages:
         result.blocks.sample_size = sample_size(len(self.training), events, num_inputs)
         if settings.num_refits:
             self._refit()
-        if settings.label_repeats and folds:
-            self._vary_label(definitions)
+        if self.plan.labels:
+            done = [self.validated[each.name].first(settings.label_repeats) for each in self.plan.compared]
+            fitted = [self.fits["labels"], self.fits["label_baselines"]][: len(done)]
+            result.blocks.label_sensitivity = label_sensitivity(self.plan.labels, fitted, done)
         if settings.permutations and folds:
             log.info("attributions in the held-out patients of %d folds", len(folds))
             importance = attributions(self.pipeline, self.validated[self.pipeline.name], settings.permutations)
@@ -142,20 +164,13 @@ class _Stages:
                 result.blocks.attributions, result.tables["attributions"] = importance
         return result
 
-    def _divide(self, indices: Sequence[int], num_repeats: int) -> list[Fold]:
-        return repeated_folds(self.pipeline.labels, indices, self.settings.num_folds, num_repeats, self.cfg.seed)
-
-    def _get_directory(self, stage: str) -> Path | None:
-        return self.directory / stage if self.directory else None
-
-    def _cross_validate(self, folds: list[Fold], callback: ScoreCallback | None) -> None:
+    def _cross_validate(self, folds: list[Fold]) -> None:
         """Add scores, calibration, subgroups and decision curves from the cross-validation."""
-        counts = len(folds), len(folds) * len(self.baselines), len(self.baselines)
-        log.info("cross-validation: %d fits of the model, and %d fits of %d baselines in the same folds", *counts)
-        pipelines, directory = [self.pipeline, *self.baselines], self._get_directory("folds")
-        with _stage("cross-validation"):
-            results = cross_validate(pipelines, folds, self.cfg.trainer, directory, callback, self.cfg.search.score)
-        self.validated = {each.name: scores for each, scores in zip(pipelines, results, strict=True)}
+        fitted = iter([*self.fits["folds"], *self.fits["baselines"]])
+        self.validated = {
+            each.name: score_folds(each, folds, list(islice(fitted, len(folds))))
+            for each in [self.pipeline, *self.baselines]
+        }
         result, settings, indices = self.result, self.settings, self.indices
         name, model = next(iter(self.validated.items()))
         labels, probabilities = model.labels[indices], model.probabilities[:, indices]
@@ -190,12 +205,11 @@ class _Stages:
         result.tables["cv_scores"] = pd.concat(scores, ignore_index=True)[["model", *model.scores.columns]]
 
     def _compare_in_test_part(self) -> None:
-        """Fit the baselines to the training part and compare the model with them."""
+        """Compare the model with the baselines, all fitted to the training part."""
         test, blocks = self.data.split.indices("test"), self.result.blocks
         labels = self.pipeline.labels[test]
-        members = [baseline.member(self.training, self.cfg.seed) for baseline in self.baselines]
         tested = {self.pipeline.name: self.risks[test]}
-        for baseline, fit_result in zip(self.baselines, fit(members, self.cfg.trainer), strict=True):
+        for baseline, fit_result in zip(self.baselines, self.fits["test"], strict=True):
             tested[baseline.name] = fit_result.predictor().predict(baseline.raw[test])
         blocks.comparison = compare(self.validated, labels, tested)
         blocks.claim = claim(blocks.comparison)
@@ -204,20 +218,15 @@ class _Stages:
 
     def _describe_single_patients(self) -> None:
         """Add thresholds and the uncertainty of single patients, from cross-validation within the training part."""
-        result, settings, num_repeats = self.result, self.settings, self.settings.threshold_repeats
-        folds = self._divide(self.training, num_repeats)
+        result, num_repeats, folds = self.result, self.settings.threshold_repeats, self.plan.training_folds
         if not folds:
             if num_repeats:
                 result.caveats.append("too_few_events_for_thresholds")
             return
-        if self.validated and settings.patients == "train" and settings.num_repeats >= num_repeats:
-            # the same folds and seeds are already fitted
+        if self.plan.reuses_folds:
             within = self.validated[self.pipeline.name].first(num_repeats)
         else:
-            log.info("thresholds and Venn-Abers pairs: %d fits within the training part", len(folds))
-            with _stage("cross-validation within the training part"):
-                directory = self._get_directory("training")
-                (within,) = cross_validate([self.pipeline], folds, self.cfg.trainer, directory)
+            within = score_folds(self.pipeline, folds, self.fits["training"])
         blocks, tables = result.blocks, result.tables
         blocks.thresholds, blocks.uncertainty, tables["uncertainty"] = single_patients(
             self.data, self.pipeline.labels, self.risks, within
@@ -225,46 +234,17 @@ class _Stages:
 
     def _refit(self) -> None:
         """Add optimism and instability from bootstrap refits."""
-        result, indices, num_refits = self.result, self.indices, self.settings.num_refits
-        labels = self.pipeline.labels[indices].astype(int)
-        events = int(labels.sum())
-        if min(events, len(indices) - events) < MIN_OUTCOMES:
+        result, (samples, _) = self.result, self.plan.samples
+        if not samples:
             result.caveats.append("too_few_events_for_refits")
             return
-        log.info("optimism and instability: %d refits on bootstrap samples", num_refits)
         threshold = result.blocks.uncertainty.threshold if result.blocks.uncertainty else 0.5
-        cfg, directory = self.cfg, self._get_directory("refits")
-        with _stage("bootstrap refits"):
-            refitted = bootstrap_refits(self.pipeline, indices, num_refits, cfg.seed, cfg.trainer, threshold, directory)
+        refitted = bootstrap_refits(self.pipeline, samples, self.fits["refits"], threshold)
         result.blocks.optimism, result.blocks.instability = refitted.optimism, refitted.instability
         result.refits = (refitted.refits, refitted.risks)
-        ids = self.data.labels[["patient_id"]].iloc[list(indices)].reset_index(drop=True)
+        ids = self.data.labels[["patient_id"]].iloc[list(self.indices)].reset_index(drop=True)
+        labels = self.pipeline.labels[self.indices].astype(int)
         result.tables["instability"] = pd.concat([ids.assign(label=labels), refitted.table], axis=1)
-
-    def _vary_label(self, definitions: Mapping[str, LabelConfig]) -> None:
-        """Add the scores under other definitions of expansion."""
-        scans, mapping, num_repeats = self.cohort.scans, self.cohort.mapping, self.settings.label_repeats
-        labels = {
-            name: (label, label_patients(scans, label, mapping)["expansion"].to_numpy(dtype=float))
-            for name, label in definitions.items()
-            if can_label(scans, label, mapping)
-        }
-        log.info("label sensitivity: %d definitions of the outcome", len(labels))
-        pipelines = [self.pipeline, *(baseline for baseline in self.baselines if baseline.name == "ridge2")]
-        done = [self.validated[each.name].first(num_repeats) for each in pipelines]
-        with _stage("label sensitivity"):
-            self.result.blocks.label_sensitivity = label_sensitivity(
-                pipelines, labels, self.indices, num_repeats, done, self._get_directory("labels")
-            )
-
-
-@contextmanager
-def _stage(name: str) -> Iterator[None]:
-    """Add the stage of the evaluation to the message of an interruption."""
-    try:
-        yield
-    except Interrupted:
-        raise Interrupted(f"interrupted in the evaluation ({name}); the training of the model is complete") from None
 
 
 def out_of_fold(validated: Mapping[str, CrossValidated], data: ExpansionDataModule) -> pd.DataFrame:

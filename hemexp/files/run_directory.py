@@ -86,6 +86,8 @@ class RunDirectory(OutputDirectory):
     _began = _earlier = 0.0  # seconds: the start of this process, and the computing time of earlier ones
     best = property(lambda self: self.path / "checkpoints" / "best.ckpt")
     last = property(lambda self: self.path / "checkpoints" / "last.ckpt")
+    evaluation = property(lambda self: self.path / "checkpoints" / "evaluation")  # states of fits, until DONE
+    fits = property(lambda self: self.path / "checkpoints" / "fits")  # results of fits trained elsewhere, until DONE
 
     def open(self, cfg: TrainConfig) -> str:
         """Lock the directory and return its state: ``new``, ``resume`` (same config, unfinished) or ``done``.
@@ -149,7 +151,7 @@ class RunDirectory(OutputDirectory):
         Args:
             result: known before the training.
             resume: whether result.json is of an earlier process.
-            earlier: seconds that a new run was already trained for, in a batch with others.
+            earlier: seconds that fits of a new run took elsewhere.
         """
         self._began = time.perf_counter()
         self._earlier = self.result().seconds if resume else earlier

@@ -1,21 +1,25 @@
 """Run the jobs of a sweep and write its summary files."""
 
+import pickle
 import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hemexp.config import TrainConfig
+from hemexp.config import ClusterConfig, TrainConfig
 from hemexp.errors import UserError
+from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv, write_json
 from hemexp.formatting import program
 from hemexp.process import describe_error, get_ending_signals, interrupt_on
 from hemexp.sweep.backends.base import BATCHES, Backend, Heartbeat, ItemResult, WorkItem
 from hemexp.sweep.backends.devices import build_backend, check_backend
+from hemexp.sweep.batches import build_items
 from hemexp.sweep.directory import (
     LEADERBOARD,
     SUMMARY,
@@ -26,7 +30,7 @@ from hemexp.sweep.directory import (
     reconcile,
     record_failure,
 )
-from hemexp.sweep.plan.cost import count_epochs, estimate_cost, get_batch_key
+from hemexp.sweep.plan.cost import NEW_FOLDS, count_epochs, estimate_cost
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.progress import ProgressDisplay, print_leaderboard
 from hemexp.sweep.results.job_result import DONE, LOST, JobStatus, load_result
@@ -35,7 +39,6 @@ from hemexp.sweep.results.reevaluation import read_reevaluation
 from hemexp.sweep.results.summary import build_notes, build_summary, find_incomparable, format_duration, format_score
 
 _SUMMARY_INTERVAL = 30.0  # seconds between two updates of the summary files while jobs run
-_MAX_BATCH = 64  # jobs; the training divides a batch further where a device needs it
 
 
 class Sweep:
@@ -59,6 +62,9 @@ class Sweep:
         self.num_skipped = 0
         self.stopped = False
         self._item_results: list[ItemResult] = []
+        self._waiting: list[_Waiting] = []
+        self._trained_on: dict[int, str] = {}  # device of the fits of each job
+        self._cohorts: dict[str, bytes] = {}
         self._devices = read_devices(directory)
         self._began = self._summarized = time.monotonic()
         self.backend: Backend = backend or build_backend(cfg, directory)
@@ -83,42 +89,58 @@ class Sweep:
         return [job for job in jobs if not job.invalid]
 
     def start(self, jobs: Sequence[SweepJob], all_jobs: Sequence[SweepJob] = ()) -> None:
-        """Create the directories of jobs and submit the jobs; jobs of equal shape are trained in batches.
+        """Create the directories of jobs and submit the jobs; the fits of all jobs are trained together.
 
         Args:
             jobs: the jobs that are not done.
-            all_jobs: all jobs of the sweep. The batches depend on these, not on the jobs that are done, so that an
-                interrupted batch can be continued.
+            all_jobs: all jobs of the sweep. The work items depend on these, not on the jobs that are done, so that
+                interrupted items can be continued. By default each job trains its fits itself.
         """
         for job in jobs:
             create_run_dir(job)
             self._add(job, JobStatus())
             self.display.add_job(job.number, count_epochs(job.cfg))
         self._write_summary("running")
-        batches = self._build_batches(jobs, all_jobs)
-        batched = {job.number for batch in batches for job in batch.jobs}
-        self.backend.submit([*batches, *(_build_item(job) for job in jobs if job.number not in batched)])
+        numbers = {job.number for job in jobs}
+        fits = build_items([job for job in all_jobs if not job.invalid], self.backend.capacity)
+        fits = [item for item in fits if any(job.number in numbers and not _is_trained(item, job) for job in item.jobs)]
+        self._submit_after(fits, [self._build_item(job) for job in jobs])
+
+    def _submit_after(self, fits: Sequence[WorkItem], items: Sequence[WorkItem]) -> None:
+        """Submit fits, and each of the other items when the fits of its job have ended."""
+        for item in items:
+            (job,) = item.jobs
+            names = {each.name for each in fits if any(other.number == job.number for other in each.jobs)}
+            self._waiting.append(_Waiting(item, names, bool(names)))
+        self.backend.submit([replace(item, cohort=self._read_cohort(item.jobs[0])) for item in fits])
+        self._submit_ready()
+
+    def _submit_ready(self) -> None:
+        ready = [each for each in self._waiting if not each.names]
+        self._waiting = [each for each in self._waiting if each.names]
+        self.backend.submit([replace(each.item, on_device=not each.is_trained) for each in ready])
+
+    def _build_item(self, job: SweepJob, kind: str = "job") -> WorkItem:
+        return WorkItem(kind, (job,), estimate_cost(job.cfg), cohort=self._read_cohort(job))
+
+    def _read_cohort(self, job: SweepJob) -> bytes:
+        """Return the pickled cohort of a job that runs on this machine; empty where it is not known."""
+        if isinstance(self.cfg.where, ClusterConfig):
+            return b""  # its machine reads the files; no patient's values are written for it
+        data, key_file = job.cfg.data, job.cfg.privacy.pseudonymize
+        key = repr((data, key_file))
+        if key not in self._cohorts:
+            from hemexp.cohort.load import last_in_memory, load_cohort
+
+            self._cohorts[key] = b""
+            with suppress(Exception):  # the job meets the same error, and reports it
+                load_cohort(data, key_file=key_file)
+                self._cohorts[key] = pickle.dumps(last_in_memory())
+        return self._cohorts[key]
 
     def _add(self, job: SweepJob, status: JobStatus) -> None:
         self.jobs.append(job)
         self.statuses[job.number] = status
-
-    def _build_batches(self, jobs: Sequence[SweepJob], all_jobs: Sequence[SweepJob]) -> list[WorkItem]:
-        if not getattr(self.cfg.where, "batch", False):
-            return []
-        groups: dict[str, list[SweepJob]] = {}
-        for job in all_jobs or jobs:
-            if key := get_batch_key(job.cfg):
-                groups.setdefault(key, []).append(job)
-        num_parts = -(-self.backend.capacity // max(1, len(groups)))  # parts of each group, so that no worker is idle
-        batches = []
-        for group in groups.values():
-            size = min(_MAX_BATCH, -(-len(group) // num_parts))
-            for start in range(0, len(group), size):
-                part = tuple(job for job in group[start : start + size] if job in jobs)
-                if len(part) > 1:
-                    batches.append(WorkItem("batch", part, sum(estimate_cost(job.cfg) for job in part)))
-        return batches
 
     @property
     def num_running(self) -> int:
@@ -158,9 +180,8 @@ class Sweep:
         self.display.print("stopping: running jobs save their state (press Ctrl-C again to end them at once)")
         with suppress(KeyboardInterrupt):
             self.backend.stop()
-            while self.num_running:
-                if not self.handle_events() and self.backend.idle:
-                    break
+            while not self.backend.idle:
+                self.handle_events()
         self.backend.close()
 
     def handle_events(self) -> list[ItemResult | Heartbeat]:
@@ -168,7 +189,8 @@ class Sweep:
         events = self.backend.wait(1.0)
         for event in events:
             if isinstance(event, Heartbeat):
-                self.display.add_epochs(tuple(job.number for job in event.item.jobs), event.epochs)
+                shares = {each.job: each.stop - each.start for each in event.item.ranges}
+                self.display.add_epochs(shares or {event.item.jobs[0].number: 1}, event.epochs)
             else:
                 self._item_results.append(event)
                 self._end_item(event)
@@ -177,23 +199,36 @@ class Sweep:
     def _end_item(self, event: ItemResult) -> None:
         if event.item.kind == "job":
             self._end_job(event)
-        elif event.item.kind == "batch":
-            self._end_batch(event)
+        elif event.item.kind == "fits":
+            self._end_fits(event)
         elif event.outcome != DONE:
             self.display.print(f"the best job was not evaluated on new folds: {event.message or event.outcome}")
 
-    def _end_batch(self, result: ItemResult) -> None:
-        """Submit the jobs of a batch; each finishes its run, or trains alone where the batch failed."""
-        jobs = result.item.jobs
+    def _end_fits(self, result: ItemResult) -> None:
+        """Submit the jobs whose fits have all ended.
+
+        If fits of several jobs are lost, each job trains its fits itself, so that the job that is the reason fails alone.
+        """
+        numbers = [job.number for job in result.item.jobs]
+        if result.outcome in LOST and len(numbers) == 1:
+            self._waiting = [each for each in self._waiting if each.item.jobs[0].number != numbers[0]]
+            if self.statuses[numbers[0]].status == "missing":
+                self._end_job(result)
+            return
         if result.outcome in LOST:
-            names = ", ".join(str(job.number) for job in jobs)
-            self.display.print(f"jobs {names} were not trained in a batch ({result.message}); each is trained alone")
-        if not self.stopped:
-            self.backend.submit([_build_item(job) for job in jobs])
-        elif result.outcome == "interrupted":
-            for job in jobs:
-                message = f"trained in a batch, {result.message or 'saved'}"
-                self.statuses[job.number] = JobStatus("interrupted", message)
+            names = ", ".join(map(str, numbers))
+            self.display.print(f"fits of jobs {names} were lost ({result.message}); each job trains its own fits")
+        elif self.stopped:
+            for number in numbers:
+                if self.statuses[number].status == "missing":
+                    self.statuses[number] = JobStatus("interrupted", result.message or "its fits are saved")
+            return
+        for each in self._waiting:
+            if result.item.name in each.names:
+                each.names.remove(result.item.name)
+                each.is_trained = each.is_trained and result.outcome == DONE
+                self._trained_on[each.item.jobs[0].number] = result.device
+        self._submit_ready()
 
     def _end_job(self, result: ItemResult) -> None:
         (job,) = result.item.jobs
@@ -202,7 +237,8 @@ class Sweep:
             outcome, message = "failed", "the job ended without writing DONE"
         if outcome in LOST and (outcome != "failed" or not (job.directory / "FAILED").is_file()):
             record_failure(job, message)
-        self.statuses[job.number] = JobStatus(outcome, message, result.device)
+        device = result.device if result.item.on_device else self._trained_on[job.number]
+        self.statuses[job.number] = JobStatus(outcome, message, device)
         if time.monotonic() - self._summarized > _SUMMARY_INTERVAL:
             try:
                 self._write_summary("running")
@@ -261,10 +297,12 @@ class Sweep:
         if read_reevaluation(self.directory, board.results[job.number]) is not None:
             return
         self.display.print(f"evaluating the best job, {job.title}, again on new folds")
-        self.backend.submit([WorkItem("reevaluation", (job,))])
+        count = job.cfg.evaluation.num_folds * job.cfg.evaluation.num_repeats
+        fits = build_items([job], self.backend.capacity, {NEW_FOLDS: count})
+        self._submit_after(fits, [self._build_item(job, "reevaluation")])
         with self.in_progress():
-            while not any(isinstance(event, ItemResult) for event in self.handle_events()):
-                pass
+            while self._waiting or not self.backend.idle:
+                self.handle_events()
 
     def _write_summary(
         self, status: str, nested: Mapping[str, Any] | None = None
@@ -290,5 +328,22 @@ class Sweep:
         return board, summary
 
 
-def _build_item(job: SweepJob) -> WorkItem:
-    return WorkItem("job", (job,), estimate_cost(job.cfg))
+@dataclass(eq=False)
+class _Waiting:
+    """A work item that waits for the fits of its job.
+
+    Attributes:
+        item: the work item.
+        names: of the items of its fits that have not ended.
+        is_trained: whether the fits that have ended are all there.
+    """
+
+    item: WorkItem
+    names: set[str]
+    is_trained: bool
+
+
+def _is_trained(item: WorkItem, job: SweepJob) -> bool:
+    """Whether a job has its results of an item, from an earlier start."""
+    path: Path = RunDirectory(job.directory).fits / f"{item.name}.fits"
+    return path.is_file()

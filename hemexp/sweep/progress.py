@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -23,8 +24,7 @@ class ProgressDisplay:
         self.num_failed = 0
         self.stopping = False
         self._costs: dict[int, int] = {}  # epochs of each job; 0 for a job that was done earlier
-        self._alone: dict[int, float] = {}  # epochs trained by the job itself
-        self._batched: dict[int, float] = {}  # epochs trained in a batch
+        self._trained: dict[int, float] = {}  # epochs
         self._ended: set[int] = set()
         self._first: tuple[float, float] | None = None  # time and share when the first progress was seen
         columns = (
@@ -55,11 +55,10 @@ class ProgressDisplay:
         self._costs[number] = 0
         self._ended.add(number)
 
-    def add_epochs(self, numbers: tuple[int, ...], epochs: int) -> None:
-        """Add epochs that were trained for these jobs."""
-        trained = self._batched if len(numbers) > 1 else self._alone
-        for number in numbers:
-            trained[number] = trained.get(number, 0) + epochs / len(numbers)
+    def add_epochs(self, shares: Mapping[int, int], epochs: int) -> None:
+        """Add epochs that were trained for jobs, in proportion to `shares`, by job number."""
+        for number, share in shares.items():
+            self._trained[number] = self._trained.get(number, 0) + epochs * share / sum(shares.values())
         self._draw()
 
     def end_job(self, number: int, title: str, status: str, message: str) -> None:
@@ -84,7 +83,7 @@ class ProgressDisplay:
         cost = self._costs[number]
         if number in self._ended:
             return cost
-        return min(_TRAINING_SHARE * cost, max(self._alone.get(number, 0), self._batched.get(number, 0)))
+        return min(_TRAINING_SHARE * cost, self._trained.get(number, 0))
 
     def _format_time_left(self, prefix: str = "") -> str:
         share, now = self.share, time.monotonic()

@@ -18,8 +18,6 @@ from hemexp.models.predictor import save_checkpoint as save_checkpoint
 from hemexp.training.member import Member
 
 State = dict[str, Any]
-SHARED_SECONDS = "seconds"  # key of the state of a member that was trained with others: its share of their time
-UNLOGGED = "unlogged"  # key of a state whose epochs were not logged yet
 log = logging.getLogger(__name__)
 
 
@@ -42,7 +40,7 @@ def members_key(members: Sequence[Member], cfg: TrainerConfig) -> str:
 
 
 def load_state(path: Path) -> State | None:
-    """Return the content of a last.ckpt; None where there is none.
+    """Return the content of a last.ckpt; None where there is none, or where the network was trained elsewhere.
 
     A file that cannot be read, or is not such a file, is set aside with a warning: what it was for begins again.
     """
@@ -50,6 +48,8 @@ def load_state(path: Path) -> State | None:
         return None
     try:
         state = read_checkpoint(path)
+        if "digest" in state:  # a model without the state of its training
+            return None
         if {"callbacks", "networks", "num_epochs"} <= state.keys():
             return state
         reason = f"{path}: is not a state of a training"

@@ -30,7 +30,6 @@ def fit(
     history: Path | None = None,
     num_workers: int | None = None,
     group_size: int | None = None,
-    member_checkpoints: Sequence[Path] = (),
 ) -> list[FitResult]:
     """Fit every member: networks of one shape together, groups in parallel, and estimators one by one.
 
@@ -47,8 +46,6 @@ def fit(
         history: CSV file for the scores of a single member, written when its state is saved.
         num_workers: processes; by default one for each CPU core (and GiB of memory) or GPU. One group needs none.
         group_size: members at once; by default 8 on a CPU, and as many as fit into the memory of a GPU.
-        member_checkpoints: for each member, all of them networks, a file for the state that it would have if it had
-            been trained alone. A later `fit` of the member alone finds it trained.
 
     Returns:
         The results, in the order of the members.
@@ -84,7 +81,7 @@ def fit(
     results: dict[int, FitResult] = {}
     if networks:
         chosen = [members[number] for number in networks]
-        request = FitRequest(chosen, trainer, directory, loggers, history, member_checkpoints)
+        request = FitRequest(chosen, trainer, directory, loggers, history)
         results |= zip(networks, _fit_networks(request, num_workers, group_size), strict=True)
     if others:
         chosen = [members[number] for number in others]

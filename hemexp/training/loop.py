@@ -15,16 +15,9 @@ from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfile
 
 from hemexp.config import TrainerConfig
 from hemexp.errors import Interrupted
-from hemexp.training.checkpoint import (
-    UNLOGGED,
-    CheckpointMismatch,
-    State,
-    WholeFileCheckpoints,
-    load_state,
-    save_checkpoint,
-)
+from hemexp.training.checkpoint import CheckpointMismatch, State, WholeFileCheckpoints, load_state
 from hemexp.training.member import FitResult, Member
-from hemexp.training.recorder import ProgressCallback, Recorder, log_epoch
+from hemexp.training.recorder import ProgressCallback, Recorder
 from hemexp.training.task import ExpansionTask, GroupBatches
 
 # https://github.com/Lightning-AI/pytorch-lightning/issues/21326: lightning 2.6 with torch 2.13, harmless
@@ -43,7 +36,6 @@ def fit_group(
     checkpoint: Path | None = None,
     loggers: Sequence[Logger] = (),
     history: Path | None = None,
-    member_checkpoints: Sequence[Path] = (),
     report: ProgressCallback = lambda epochs, skipped, loss: None,
     stop: c_bool | None = None,
 ) -> list[FitResult]:
@@ -55,7 +47,6 @@ def fit_group(
         checkpoint: file of the training state; if it exists, training continues from it.
         loggers: for the scores of a single member, epoch by epoch.
         history: CSV file of the scores of a single member, written with the state; ``profile/`` is placed beside it.
-        member_checkpoints: for each member, a file for the state that it would have if it had been trained alone.
         report: called after every chunk.
         stop: stops the training after the current chunk when true.
 
@@ -71,12 +62,10 @@ def fit_group(
     torch.set_flush_denormal(True)  # Adam's averages of inactive units become denormal: slow on some processors
     try:
         task = ExpansionTask(members, cfg)
-        task.keep_final_weights = bool(member_checkpoints)
+        task.keep_final_weights = any(member.keep_last for member in members)
         recorder = Recorder(task, checkpoint, history, report, c_bool(False) if stop is None else stop)
         profile_dir = history.parent / "profile" if history else None
         _train(recorder, list(loggers) if len(members) == 1 else [], profile_dir)
-        for member, path in enumerate(member_checkpoints):
-            save_checkpoint(recorder.single_state(member), path)
         return recorder.results()
     finally:
         torch.set_flush_denormal(False)  # PyTorch's default; the earlier setting cannot be read
@@ -91,7 +80,7 @@ def _train(recorder: Recorder, loggers: list[Logger], profile_dir: Path | None) 
     saved = load_state(recorder.checkpoint) if recorder.checkpoint else None
     checkpoint = recorder.checkpoint if saved else None
     if saved and checkpoint:
-        _restore(recorder, saved, checkpoint, loggers)
+        _restore(recorder, saved, checkpoint)
     if len(recorder.ended) == len(task.members):
         return
     trainer = Trainer(
@@ -118,17 +107,12 @@ def _train(recorder: Recorder, loggers: list[Logger], profile_dir: Path | None) 
         raise Interrupted(f"interrupted after epoch {task.epoch}")
 
 
-def _restore(recorder: Recorder, saved: State, checkpoint: Path, loggers: list[Logger]) -> None:
-    """Set the recorder's state, and log and report the epochs that are already trained."""
+def _restore(recorder: Recorder, saved: State, checkpoint: Path) -> None:
+    """Set the recorder's state, and report the epochs that are already trained."""
     state = saved["callbacks"][recorder.state_key]
     if state["key"] != recorder.key:
         raise CheckpointMismatch(f"{checkpoint}: is of other members or settings; choose another directory")
     recorder.load_state_dict(state)
-    if loggers and saved.pop(UNLOGGED, False):  # this member was trained together with others
-        for epoch, scores in enumerate(recorder.history(0).drop(columns="epoch").to_dict("records")):
-            for logger in loggers:
-                log_epoch(logger, {str(name): score for name, score in scores.items()}, epoch)
-        save_checkpoint(saved, checkpoint)
     for ended in recorder.ended.values():
         recorder.report(ended["epochs"], recorder.task.cfg.max_epochs - ended["epochs"], float("nan"))
 

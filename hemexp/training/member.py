@@ -19,6 +19,7 @@ class Member:
         optimizer: learning rate and weight decay.
         training_set: the patients that it learns from.
         seed: of its weights, the order of its mini-batches and its dropout.
+        keep_last: whether the result of a network also holds the weights after the last epoch.
 
     Example:
         >>> import numpy as np
@@ -33,6 +34,7 @@ class Member:
     optimizer: OptimizerConfig
     training_set: TrainingSet
     seed: int = 0
+    keep_last: bool = False
 
     @property
     def rates(self) -> tuple[float, float]:
@@ -53,6 +55,7 @@ class FitResult:
             ``fitted`` for an estimator.
         history: one row an epoch: ``epoch``, ``train/loss``, ``train/accuracy`` and, with validation patients,
             ``val/loss``, ``val/accuracy``, ``val/auroc``.
+        last: content of a checkpoint with the weights after the last epoch; None without `Member.keep_last`.
     """
 
     content: dict[str, Any]
@@ -61,6 +64,7 @@ class FitResult:
     best_loss: float
     stopped_by: str
     history: pd.DataFrame
+    last: dict[str, Any] | None = None
 
     def predictor(self) -> Predictor:
         """Return the predictor with the best weights."""

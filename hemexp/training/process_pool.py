@@ -41,7 +41,6 @@ class FitRequest:
     directory: Path | None
     loggers: Sequence[Logger] = ()
     history: Path | None = None
-    member_checkpoints: Sequence[Path] = ()
 
     def fit(self, group: MemberGroup, report: ProgressCallback, stop: c_bool) -> Results:
         """Train one group in this process. A group of all members saves its state in ``last.ckpt``."""
@@ -55,7 +54,6 @@ class FitRequest:
             checkpoint=checkpoint,
             loggers=self.loggers,
             history=self.history,
-            member_checkpoints=[self.member_checkpoints[i] for i in group] if self.member_checkpoints else (),
             report=report,
             stop=stop,
         )

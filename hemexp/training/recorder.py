@@ -12,7 +12,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from hemexp.files.writing import write_csv
-from hemexp.training.checkpoint import UNLOGGED, State, members_key
+from hemexp.training.checkpoint import State, members_key
 from hemexp.training.member import FitResult
 from hemexp.training.progress import InterruptHandler
 from hemexp.training.task import Curves, ExpansionTask
@@ -94,7 +94,7 @@ class Recorder(Callback):
                     "stopped_by": self._stopped_by(epochs, last_loss),
                     "weights": task.best_weights[row].cpu().clone(),
                 }
-                if task.keep_final_weights:
+                if task.members[member].keep_last:
                     last = task.final_weights.pop(member, task.net.weights.detach()[row])
                     self.ended[member]["last"] = last.cpu().clone()
         self.report(trained, skipped, float(curves["train/loss"][-1].nanmean()))
@@ -128,30 +128,11 @@ class Recorder(Callback):
             FitResult(
                 self.task.network_content(member, ended["weights"]),
                 history=self.history(member).iloc[: ended["epochs"]],
+                last=self.task.network_content(member, ended["last"]) if "last" in ended else None,
                 **{name: ended[name] for name in names},
             )
             for member, ended in sorted(self.ended.items())
         ]
-
-    def single_state(self, member: int) -> State:
-        """Return the state that a member would have saved if it had been trained alone."""
-        ended = dict(self.ended[member])
-        final_weights = ended.pop("last")
-        remaining, chunks = ended["epochs"], []
-        for curves, row in self._member_curves(member):
-            scores = {name: curve[:remaining, [row]].clone() for name, curve in curves.items()}
-            chunks.append(([0], scores))
-            remaining -= len(scores["train/loss"])
-            if remaining <= 0:
-                break
-        key = members_key([self.task.members[member]], self.task.cfg)
-        return {
-            "callbacks": {self.state_key: {"key": key, "chunks": chunks, "ended": {0: ended}}},
-            "networks": [self.task.network_content(member, final_weights)],
-            "present": [0],
-            "num_epochs": ended["epochs"],
-            UNLOGGED: True,
-        }
 
     def history(self, member: int) -> pd.DataFrame:
         """Return a member's scores so far, one row an epoch."""

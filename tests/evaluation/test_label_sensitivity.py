@@ -7,16 +7,24 @@ import numpy as np
 import pytest
 
 from hemexp.config.compose import label_definitions
-from hemexp.evaluation.bootstrap import bootstrap_refits
+from hemexp.evaluation.bootstrap import BootstrapRefits, bootstrap_refits, draw_samples
 from hemexp.evaluation.cross_validation import cross_validate
 from hemexp.evaluation.folds import repeated_folds
-from hemexp.evaluation.label_sensitivity import label_sensitivity
+from hemexp.evaluation.label_sensitivity import divide_by_label, label_sensitivity
 from hemexp.evaluation.pipeline import Pipeline
+from hemexp.evaluation.plan import plan_folds
+from hemexp.training.fit import fit
+
+
+def refit(pipeline: Pipeline, num_refits: int) -> BootstrapRefits:
+    samples, seeds = draw_samples(pipeline.labels, range(80), num_refits, seed=0)
+    members = [pipeline.member(rows, seed) for rows, seed in zip(samples, seeds, strict=True)]
+    return bootstrap_refits(pipeline, samples, fit(members, pipeline.cfg.trainer))
 
 
 def test_a_model_that_learns_noise_is_optimistic(make_pipeline: Callable[..., Pipeline]):
     pipeline = make_pipeline("model=random_forest", "model.num_trees=30", signal=0.0)
-    refitted = bootstrap_refits(pipeline, range(80), 30, 0, pipeline.cfg.trainer)
+    refitted = refit(pipeline, 30)
     assert (refitted.risks.shape, refitted.refits.shape) == ((80,), (30, 80))
     auroc = refitted.optimism.auroc
     assert auroc.apparent > 0.95
@@ -33,7 +41,7 @@ def test_a_pipeline_with_published_weights_has_no_instability(make_pipeline: Cal
         raw=np.tile([20_000.0, 2.0, 1.0], (80, 1)),
         features=("HM_volume", "onset_to_first_scan", "stroke_history"),
     )
-    refitted = bootstrap_refits(pipeline, range(80), 5, 0, pipeline.cfg.trainer)
+    refitted = refit(pipeline, 5)
     assert refitted.instability.mean_absolute_difference == 0
 
 
@@ -47,7 +55,11 @@ def test_every_label_definition_gets_a_row(make_pipeline: Callable[..., Pipeline
     folds = repeated_folds(pipeline.labels, range(80), 5, 2, seed=0)
     done = cross_validate([pipeline, pipeline], folds, pipeline.cfg.trainer)
     chosen = {name: (definitions[name], values) for name, values in labels.items()}
-    scores = label_sensitivity([pipeline, pipeline], chosen, range(80), 2, done)
+    divided = divide_by_label([pipeline, pipeline], chosen, range(80), 2)
+    assert [len(each.folds) for each in divided] == [0, 10, 0]
+    members = [fit_.member() for each in divided for fit_ in plan_folds(each.pipelines[:1], each.folds)]
+    fitted = fit(members, pipeline.cfg.trainer)
+    scores = label_sensitivity(divided, [fitted, fitted], done)
     rows = {row.label: row for row in scores}
     assert [row.is_run_label for row in rows.values()] == [True, False, False]
     assert rows["onset_48h"].auroc == done[0].score("auroc")

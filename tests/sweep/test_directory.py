@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fake_results import build_score, write_fake_result
@@ -15,9 +16,10 @@ from hemexp.config.compose import load_config
 from hemexp.errors import UserError
 from hemexp.files.result import BETTER, CONCLUSIONS, LEAKAGE, WORSE, ComparedModel
 from hemexp.files.run_directory import RunDirectory
-from hemexp.files.writing import write_csv
+from hemexp.files.writing import write_csv, write_text
 from hemexp.process import get_ending_signals
 from hemexp.sweep.backends.base import ItemResult, WorkItem
+from hemexp.sweep.batches import build_items
 from hemexp.sweep.controller import Sweep
 from hemexp.sweep.directory import (
     append_timeline,
@@ -211,17 +213,23 @@ def test_a_run_does_not_count_as_done_if_the_files_of_its_cohort_have_changed(tm
     assert reconcile(sweep, jobs) == []
 
 
-def test_batches_do_not_depend_on_the_jobs_that_are_done(tmp_path: Path):
-    jobs = [build_job(number, number, tmp_path) for number in range(8)]
-    cfg = replace(CFG, where=replace(CFG.where, num_workers=2))
-    sweep = Sweep(tmp_path, cfg)
-    try:
-        complete = [[job.number for job in batch.jobs] for batch in sweep._build_batches(jobs, jobs)]
-        remaining = [[job.number for job in batch.jobs] for batch in sweep._build_batches(jobs[2:], jobs)]
-    finally:
-        sweep.backend.close()
-    assert complete == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert remaining == [[2, 3], [4, 5, 6, 7]]
+def test_the_items_do_not_depend_on_the_jobs_that_are_done(tmp_path: Path):
+    cfg = load_config(TrainConfig, ["evaluation=off"])
+    jobs = [replace(build_job(seed, seed, tmp_path), cfg=replace(cfg, seed=seed)) for seed in range(8)]
+    submitted: list[WorkItem] = []
+    backend = SimpleNamespace(capacity=2, submit=submitted.extend)
+    Sweep(tmp_path / "s", cfg, backend).start(jobs, jobs)
+    complete = {item.name for item in submitted if item.kind == "fits"}
+    submitted.clear()
+    again = Sweep(tmp_path / "again", cfg, backend)
+    trained = build_items(jobs, 2)[0]
+    for job in trained.jobs:
+        write_text(job.directory / "checkpoints" / "fits" / f"{trained.name}.fits", "")
+    again.start(jobs, jobs)
+    assert len(complete) == 2
+    assert {item.name for item in submitted if item.kind == "fits"} == complete - {trained.name}
+    # the jobs of the item that is trained run at once, the others wait
+    assert {item.jobs[0].number for item in submitted if item.kind == "job"} == {job.number for job in trained.jobs}
 
 
 def test_the_notes_name_keys_that_make_scores_incomparable(tmp_path: Path):

@@ -228,10 +228,15 @@ def test_fewer_items_get_more_cores_each(tmp_path: Path):
     assert cores["many"].count("2") >= 6
 
 
-def test_batches_start_first_and_within_a_kind_the_most_expensive_items(tmp_path: Path):
+def test_jobs_that_only_finish_start_first_then_the_first_wave_then_the_most_expensive_items(tmp_path: Path):
     backend = LocalBackend([], LocalConfig("local"), tmp_path / "log", FAKE_RUN_ITEM)
-    items = build_items(tmp_path / "s", [{"seconds": 0.1}] * 4)
-    costs = [("job", 9.0), ("batch", 1.0), ("batch", 5.0), ("job", 20.0)]
-    backend.submit([replace(item, kind=kind, cost=cost) for item, (kind, cost) in zip(items, costs, strict=True)])
-    order = [heapq.heappop(backend._waiting)[-1].cost for _ in range(4)]
-    assert order == [5.0, 1.0, 20.0, 9.0]
+    items = build_items(tmp_path / "s", [{"seconds": 0.1}] * 5)
+    changes = [("fits", 1, 99.0), ("fits", 0, 1.0), ("fits", 0, 5.0), ("job", 0, 3.0), ("job", 0, 20.0)]
+    backend.submit(
+        [
+            replace(each, kind=kind, wave=wave, cost=cost)
+            for each, (kind, wave, cost) in zip(items, changes, strict=True)
+        ]
+    )
+    order = [heapq.heappop(backend._waiting)[-1].cost for _ in range(5)]
+    assert order == [20.0, 3.0, 5.0, 1.0, 99.0]

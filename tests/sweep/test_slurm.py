@@ -213,7 +213,7 @@ def test_jobs_refused_after_the_first_call_fail_and_the_others_continue(
 def test_a_batch_may_take_the_time_limit_once_for_each_of_its_jobs(slurm: Path, tmp_path: Path):
     backend = start_backend(tmp_path, job_timeout=1.5)
     three = tuple(item.jobs[0] for item in build_items(tmp_path, [{"seconds": 2.5}] * 3))
-    backend.submit([WorkItem("batch", three)])
+    backend.submit([WorkItem("fits", three)])
     assert finish(backend)[0].outcome == "done"
     backend.submit([WorkItem("job", three[:1])])
     assert finish(backend)[0].message == "took longer than where.job_timeout=1.5 s"

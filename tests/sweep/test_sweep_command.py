@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 from small import FAST, ROOT
 
-from hemexp.training.checkpoint import SHARED_SECONDS, load_state
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CROSS = [
@@ -128,7 +127,8 @@ def test_the_winner_is_evaluated_again_on_new_folds(swept: Path):
 @pytest.mark.slow
 def test_a_job_leaves_the_same_files_as_a_single_run(swept: Path, workbooks: Path, run_command: Run, tmp_path: Path):
     trained = pd.read_csv(swept / "timeline.csv", dtype=str)
-    assert sorted(trained.loc[trained["task"] == "batch", "jobs"]) == ["0 1", "2 3"]
+    winner = str(json.loads((swept / "sweep.json").read_text())["winner"]["job"])  # its new folds are fits, too
+    assert set(trained.loc[trained["task"] == "fits", "jobs"]) == {"0 1", "2 3", winner}
     single = ["model.kernel_size=5", "optimizer.lr=3e-3", *CROSS, f"data.root={workbooks}", "tags=[pilot]"]
     done = run_command("train.py", *single, "output_dir=alone")
     assert done.returncode == 0, done.stderr
@@ -145,8 +145,7 @@ def test_a_job_leaves_the_same_files_as_a_single_run(swept: Path, workbooks: Pat
     for key in ("metrics", "config_hash", "data_hash", "caveats", "best_loss", "claim", "calibration"):
         assert results[0][key] == results[1][key], key
     assert "Traceback" not in (job / "train.log").read_text()
-    batched = load_state(job / "checkpoints" / "last.ckpt")[SHARED_SECONDS]
-    assert 0 < batched < results[1]["seconds"]  # its share of the time of the batch
+    assert not (job / "checkpoints" / "fits").exists()
 
 
 @pytest.mark.slow
@@ -308,7 +307,7 @@ def test_a_sweep_of_a_debug_preset_trains_the_same_patients_as_single_runs(tmp_p
     sweep = ["debug=overfit", "optimizer.lr=1e-2,3e-3", "where.num_workers=1", "hydra.sweep.dir=s"]
     done = run_command("train.py", "-m", *sweep)
     assert done.returncode == 0, done.stderr
-    assert set(pd.read_csv(tmp_path / "s" / "timeline.csv")["task"]) == {"batch", "job"}
+    assert set(pd.read_csv(tmp_path / "s" / "timeline.csv")["task"]) == {"fits", "job"}
     for job in ("0", "1"):
         assert "debug=overfit: the log loss of" in (tmp_path / "s" / job / "train.log").read_text()
 
@@ -347,7 +346,12 @@ def test_simulated_gpus_get_a_worker_each(tmp_path: Path, run_command: Run):
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("s/*/DONE"))) == 6
     timeline = pd.read_csv(tmp_path / "s" / "timeline.csv")
-    assert set(timeline["device"]) == {f"gpu {number}" for number in range(4)}
+    trained = timeline[timeline["task"] == "fits"]
+    assert sorted(trained["device"]) == [f"gpu {number}" for number in range(4)]
+    assert sorted(len(jobs.split()) for jobs in trained["jobs"].astype(str)) == [1, 1, 2, 2]
+    finished = timeline[timeline["task"] == "job"]
+    assert all(device.startswith("cpu") for device in finished["device"])  # no GPU waits for figures and files
+    assert all(device.startswith("gpu") for device in read_board(tmp_path / "s")["device"])
     for _, spans in timeline.groupby("device"):
         ordered = spans.sort_values("started")
         assert (ordered["started"].iloc[1:].to_numpy() >= ordered["ended"].iloc[:-1].to_numpy() - 0.05).all()

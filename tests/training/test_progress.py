@@ -25,17 +25,15 @@ def test_an_unknown_loss_is_not_shown_as_nan(capsys: pytest.CaptureFixture[str])
     assert "2/3 fits  loss 0.2500" in " ".join(second.split()).replace("fits loss", "fits  loss")
 
 
-def test_an_interruption_of_the_evaluation_names_its_stage(
+def test_an_interruption_of_the_evaluation_says_that_the_model_is_trained(
     workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def stop(*_: object) -> None:
+    def stop(*_: object, **options: object) -> None:
         raise Interrupted("interrupted after epoch 7")
 
-    monkeypatch.setattr(evaluate, "cross_validate", stop)
+    monkeypatch.setattr(evaluate, "fit_missing", stop)
     options = [f"data.root={workbooks}", "trainer.progress_bar=false", "trainer.max_epochs=2"]
-    with pytest.raises(
-        Interrupted, match=r"in the evaluation \(cross-validation\); the training of the model is complete; .*res"
-    ):
+    with pytest.raises(Interrupted, match=r"in the evaluation; the training of the model is complete; .*res"):
         train(load_config(TrainConfig, options), tmp_path)
     verdict = json.loads((tmp_path / "result.json").read_text())["verdict"]
-    assert verdict.startswith("INCOMPLETE: interrupted in the evaluation (cross-validation)")
+    assert verdict.startswith("INCOMPLETE: interrupted in the evaluation")

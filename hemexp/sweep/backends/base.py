@@ -3,8 +3,11 @@
 `hemexp.sweep.backends.local`, `slurm` and `ray` implement the interface.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Protocol
 
 from hemexp.config import WhereConfig
@@ -12,24 +15,68 @@ from hemexp.sweep.plan.job import SweepJob
 
 Outcome = tuple[str, str]  # an outcome, see `ItemResult`, and its message
 RUN_ITEM = "hemexp.sweep.backends.run_item:run_item"  # the function that runs a work item, as module:name
-BATCHES = ".batches"  # in the directory of a sweep: the state of batches that are being trained
+BATCHES = ".batches"  # in the directory of a sweep: the states of fits that are being trained
 SAVE_SECONDS = 60.0  # that a work item has to save its state when the sweep is stopped
 
 
 @dataclass(frozen=True)
-class WorkItem:
-    """A unit of work for one worker.
+class FitRange:
+    """Some fits of a job.
 
     Attributes:
-        kind: ``job`` (run a job to its end), ``batch`` (train the networks of several jobs together; each job then
-            finds its network trained) or ``reevaluation`` (cross-validate a finished job on new folds).
-        jobs: one job, or the several jobs of a batch.
-        cost: an estimate in any unit; the most expensive items start first.
+        job: number of the job.
+        stage: see `hemexp.sweep.plan.cost.count_fits`.
+        start: position of the first fit in its stage.
+        stop: position after the last fit.
+    """
+
+    job: int
+    stage: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class WorkItem:
+    """A unit of work for one process.
+
+    Attributes:
+        kind: ``fits`` (train fits of one or several jobs together; each job then finds them trained), ``job`` (run a
+            job to its end, with the fits that are missing) or ``reevaluation`` (score a finished job on new folds).
+        jobs: one job, or the several jobs of ``fits``.
+        cost: an estimate; the most expensive items start first.
+        ranges: the fits of ``fits``.
+        wave: ``fits`` of the first wave start first.
+        on_device: whether it trains; an item that does not needs no GPU.
+        cohort: the pickled cohort of the jobs, so that it is not read again; empty where it is not known.
+        place: directory for logs and states; by default that of the sweep.
     """
 
     kind: str
     jobs: tuple[SweepJob, ...]
     cost: float = 0.0
+    ranges: tuple[FitRange, ...] = ()
+    wave: int = 0
+    on_device: bool = True
+    cohort: bytes = b""
+    place: Path | None = None
+
+    @property
+    def directory(self) -> Path:
+        """The directory for logs and states."""
+        return self.place or self.jobs[0].directory.parent
+
+    @property
+    def order(self) -> tuple[bool, int, float]:
+        """The place in the queue, lowest first: a job that only has to finish starts before more fits."""
+        return self.kind == "fits", self.wave, -self.cost
+
+    @cached_property
+    def name(self) -> str:
+        """A name for files: a hash of the configurations and the fits."""
+        hashes = {job.number: job.config_hash for job in self.jobs}
+        fits = [f"{hashes[each.job]} {each.stage} {each.start} {each.stop}" for each in self.ranges]
+        return hashlib.sha256("\n".join(fits).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -88,7 +135,7 @@ def describe_timeout(where: WhereConfig, item: WorkItem, running: float, silent:
     """Return the time limit that a work item exceeds, for a message; empty where it exceeds none.
 
     Args:
-        where: the time limits; `job_timeout` counts once for each job of a batch.
+        where: the time limits; `job_timeout` counts once for each job of the item.
         item: the work item.
         running: seconds since it started.
         silent: seconds since its last heartbeat.

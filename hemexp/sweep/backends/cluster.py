@@ -76,8 +76,8 @@ class ClusterBackend(ABC):
         self._numbers = count()
 
     def submit(self, items: Sequence[WorkItem]) -> None:
-        """Submit work items, the most expensive first."""
-        ordered = sorted(items, key=lambda item: -item.cost)
+        """Submit work items in their order."""
+        ordered = sorted(items, key=lambda item: item.order)
         remote = [RemoteItem(item, self.directory / f"{os.getpid()}-{next(self._numbers)}.beat") for item in ordered]
         if remote:
             self.launch(remote)

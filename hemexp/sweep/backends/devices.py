@@ -8,6 +8,7 @@ from hemexp.config import GPUsConfig, LocalConfig, RayConfig, SlurmConfig, Train
 from hemexp.errors import UserError
 from hemexp.hardware import CORES, max_workers, num_cores
 from hemexp.sweep.backends.base import Backend
+from hemexp.sweep.backends.divided import DividedBackend
 from hemexp.sweep.backends.local import Device, LocalBackend
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -55,9 +56,11 @@ def build_backend(cfg: TrainConfig, directory: Path) -> Backend:
 
         return RayBackend(where, directory, accelerator)
     devices = find_devices(cfg)
-    on_cpu = not any(_VISIBLE in device.env or device.lock_name for device in devices)
-    num_shared = max_workers(1) if on_cpu else 0
-    return LocalBackend(devices, where, directory / ".logs" / "workers.log", num_cores=num_shared)
+    log, cores = directory / ".logs" / "workers.log", max_workers(1)
+    if not any(_VISIBLE in device.env or device.lock_name for device in devices):
+        return LocalBackend(devices, where, log, num_cores=cores)
+    finishing = [Device(f"cpu {number}", _limit_cores(1)) for number in range(cores)]
+    return DividedBackend(LocalBackend(devices, where, log), LocalBackend(finishing, where, log))
 
 
 def start_workers(cfg: TrainConfig, directory: Path, num_jobs: int, on_refusal: ExitStack) -> Backend | None:
@@ -77,7 +80,8 @@ def start_workers(cfg: TrainConfig, directory: Path, num_jobs: int, on_refusal: 
     if directory.exists() or isinstance(cfg.where, SlurmConfig | RayConfig):
         return None
     backend = build_backend(cfg, directory)
-    assert isinstance(backend, LocalBackend)
+    if not isinstance(backend, LocalBackend):
+        return backend
     on_refusal.callback(backend.abandon)
     backend.warm_up(num_jobs)
     return backend

@@ -120,7 +120,7 @@ class LocalBackend:
         self.log: Path | None = log
         self._free = list(devices)[::-1]
         self._workers: list[Worker] = []
-        self._waiting: list[tuple[bool, float, int, WorkItem]] = []
+        self._waiting: list[tuple[tuple[bool, int, float], int, WorkItem]] = []
         self._numbers, self.failed_starts, self._stopped = count(), 0, False
         self._returned: Counter[tuple[str, int]] = Counter()  # workers of an item that died before it began
         self._messages: queue.SimpleQueue[tuple[Worker, Any]] = queue.SimpleQueue()
@@ -131,9 +131,9 @@ class LocalBackend:
             self._start_worker()
 
     def submit(self, items: Sequence[WorkItem]) -> None:
-        """Queue work items: batches first, and within a kind the most expensive first."""
+        """Queue work items in their order."""
         for item in items:
-            heapq.heappush(self._waiting, (item.kind != "batch", -item.cost, next(self._numbers), item))
+            heapq.heappush(self._waiting, (item.order, next(self._numbers), item))
         self._dispatch()
 
     def wait(self, seconds: float) -> list[ItemResult | Heartbeat]:

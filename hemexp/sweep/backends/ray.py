@@ -104,7 +104,8 @@ class RayBackend(ClusterBackend):
         """Submit items; Ray starts them where resources are free."""
         cores = max(1, int(self._needs["CPU"]))
         for remote in items:
-            remote.handle = self._run.remote(remote.item, remote.heartbeat_file, Path.cwd(), cores, self.function)
+            run = self._run if remote.item.on_device else self._run.options(num_gpus=0)
+            remote.handle = run.remote(remote.item, remote.heartbeat_file, Path.cwd(), cores, self.function)
             self.items.append(remote)
 
     def sleep(self, seconds: float) -> None:

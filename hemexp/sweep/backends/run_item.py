@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -30,7 +31,7 @@ def run_item(item: WorkItem, add_epochs: AddEpochs = lambda epochs: None) -> Out
     if item.kind == "job":
         path = first.directory / "train.log"
     else:
-        path = first.directory.parent / ".logs" / f"{item.kind}-{first.number}.log"
+        path = item.directory / ".logs" / f"{item.kind}-{item.name if item.ranges else first.number}.log"
     try:
         with _redirect_output(path, add_epochs), progress.report_epochs_to(add_epochs):
             return _run_to_end(item)
@@ -63,11 +64,16 @@ def _run_to_end(item: WorkItem) -> Outcome:
 
 def _run(item: WorkItem) -> None:
     job = item.jobs[0]
-    if item.kind == "batch":
-        from hemexp.sweep.backends.batch import train_together
+    if item.kind == "fits":
+        from hemexp.sweep.backends.fits import train_fits
 
-        train_together(item.jobs)
-    elif item.kind == "reevaluation":
+        train_fits(item)
+        return
+    if item.cohort:
+        from hemexp.cohort.load import keep_in_memory
+
+        keep_in_memory(pickle.loads(item.cohort))
+    if item.kind == "reevaluation":
         from hemexp.sweep.results.reevaluation import reevaluate
 
         reevaluate(job)

@@ -3,13 +3,22 @@
 The difference from the first score shows how much of the lead was due to the folds.
 """
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from hemexp.config import TrainConfig
 from hemexp.files.result import RunResult, Score
+from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_json
 from hemexp.sweep.plan.job import SweepJob
+
+if TYPE_CHECKING:
+    from hemexp.data.datamodule import ExpansionDataModule
+    from hemexp.evaluation.folds import Fold
+    from hemexp.evaluation.pipeline import Pipeline
 
 REEVALUATION = "reevaluation.json"
 
@@ -31,31 +40,45 @@ class Reevaluation:
     metrics: Mapping[str, Score]
 
 
+def plan_reevaluation(cfg: TrainConfig, data: "ExpansionDataModule") -> tuple["Pipeline", list["Fold"]]:
+    """Return the pipeline of a run and the new folds of its patients; `data` is after `setup`."""
+    from hemexp.evaluation.folds import evaluated_indices, repeated_folds
+    from hemexp.evaluation.pipeline import build_pipeline
+
+    pipeline, settings = build_pipeline(cfg, data), cfg.evaluation
+    indices, seed = evaluated_indices(settings, data), _get_seed(cfg)
+    return pipeline, repeated_folds(pipeline.labels, indices, settings.num_folds, settings.num_repeats, seed)
+
+
+def _get_seed(cfg: TrainConfig) -> int:
+    import numpy as np
+
+    return int(np.random.SeedSequence([cfg.seed, 1]).generate_state(1)[0])
+
+
 def reevaluate(job: SweepJob) -> None:
     """Cross-validate the settings of a finished job on new folds of the same patients, and write the scores.
+
+    Fits that were trained elsewhere are found in the directory of the job.
 
     Raises:
         UserError: the cohort cannot be read any more.
     """
-    import numpy as np
-
     from hemexp.data.datamodule import ExpansionDataModule
-    from hemexp.evaluation.cross_validation import MEASURED, cross_validate
-    from hemexp.evaluation.folds import evaluated_indices, repeated_folds
-    from hemexp.evaluation.pipeline import build_pipeline
+    from hemexp.evaluation.cross_validation import MEASURED, score_folds
+    from hemexp.training.fit_store import FitStore, fit_missing
 
-    cfg = job.cfg
+    cfg, fits = job.cfg, RunDirectory(job.directory).fits
     data = ExpansionDataModule.from_config(cfg)
     data.setup()
-    pipeline = build_pipeline(cfg, data)
-    seed = int(np.random.SeedSequence([cfg.seed, 1]).generate_state(1)[0])
-    indices = evaluated_indices(cfg.evaluation, data)
-    folds = repeated_folds(pipeline.labels, indices, cfg.evaluation.num_folds, cfg.evaluation.num_repeats, seed)
-    (validated,) = cross_validate([pipeline], folds, cfg.trainer)
+    pipeline, folds = plan_reevaluation(cfg, data)
+    members = [pipeline.member(fold.train.tolist(), fold.seed) for fold in folds]
+    validated = score_folds(pipeline, folds, fit_missing(members, cfg.trainer, FitStore(fits)))
     scores = {f"cv/{measure}": validated.score(measure) for measure in MEASURED}
     assert data.cohort is not None
-    reevaluation = Reevaluation(job.config_hash, data.cohort.data_hash, seed, scores)
+    reevaluation = Reevaluation(job.config_hash, data.cohort.data_hash, _get_seed(cfg), scores)
     write_json(job.directory.parent / REEVALUATION, asdict(reevaluation))
+    shutil.rmtree(fits, ignore_errors=True)
 
 
 def read_reevaluation(directory: Path, result: RunResult | None) -> Reevaluation | None:

@@ -1,0 +1,82 @@
+"""Cut the fits of all jobs of a sweep into work items, in which fits of one shape are trained together."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from math import ceil
+
+from hemexp.config import GPUsConfig, LocalConfig, TrainConfig
+from hemexp.sweep.backends.base import FitRange, WorkItem
+from hemexp.sweep.plan.cost import count_fits, estimate_cost, get_batch_key
+from hemexp.sweep.plan.job import SweepJob
+
+_WAVE = 4096  # fits that are cut at once; their results wait on the disk until the jobs of the wave have finished
+_GPU_FITS = 4096  # most fits of an item on a GPU; the training divides them further by the memory of the GPU
+_LOCAL_SECONDS, _CLUSTER_SECONDS = 60.0, 600.0  # an item on CPU cores holds about as many fits as take this long
+_FEWEST, _MOST = 8, 512  # ... within these limits; smaller groups train slower on a core
+
+
+def build_items(jobs: Sequence[SweepJob], capacity: int, counts: dict[str, int] | None = None) -> list[WorkItem]:
+    """Return work items for all fits of the jobs' networks; none for a job that trains alone.
+
+    The same jobs give the same items, so that an interrupted item is continued.
+
+    Args:
+        jobs: all jobs of a sweep, also those that are done.
+        capacity: items that run at the same time.
+        counts: number of fits by stage; by default all fits of each job.
+    """
+    items: list[WorkItem] = []
+    for number, wave in enumerate(_divide_into_waves(jobs)):
+        ranges: dict[tuple[str, str], list[tuple[SweepJob, int]]] = {}  # by shape and stage: jobs, and their fits
+        for job in wave:
+            for stage, count in (counts or count_fits(job.cfg)).items():
+                if count:
+                    ranges.setdefault((get_batch_key(job.cfg), stage), []).append((job, count))
+        costs = [sum(count * _get_fit_cost(job.cfg) for job, count in entries) for entries in ranges.values()]
+        for ((_, stage), entries), cost in zip(ranges.items(), costs, strict=True):
+            share = ceil(round(capacity * cost / sum(costs), 6))  # parts, so that no item takes longer than all others
+            items += _cut(stage, entries, share, number)
+    return items
+
+
+def _divide_into_waves(jobs: Sequence[SweepJob]) -> Iterator[list[SweepJob]]:
+    """Yield consecutive jobs whose networks are trained in batches."""
+    if not jobs or not getattr(jobs[0].cfg.where, "batch", True):
+        return
+    wave, size = list[SweepJob](), 0
+    for job in jobs:
+        if get_batch_key(job.cfg):
+            wave.append(job)
+            size += sum(count_fits(job.cfg).values())
+            if size >= _WAVE:
+                yield wave
+                wave, size = [], 0
+    yield wave
+
+
+def _cut(stage: str, entries: Sequence[tuple[SweepJob, int]], fewest: int, wave: int) -> Iterator[WorkItem]:
+    """Yield items of equal size, at least `fewest` where there are as many fits."""
+    total, cfg = sum(count for _, count in entries), entries[0][0].cfg
+    cost = _get_fit_cost(cfg)
+    parts = max(ceil(total / _get_most(cfg, cost)), min(total, fewest))
+    fits = [(job, number) for job, count in entries for number in range(count)]
+    for part in range(parts):
+        chosen = fits[total * part // parts : total * (part + 1) // parts]
+        jobs, ranges = [], []
+        for _, group in groupby(chosen, lambda fit: fit[0].number):
+            same_job = list(group)
+            jobs.append(same_job[0][0])
+            ranges.append(FitRange(jobs[-1].number, stage, same_job[0][1], same_job[-1][1] + 1))
+        yield WorkItem("fits", tuple(jobs), cost * len(chosen), tuple(ranges), wave)
+
+
+def _get_fit_cost(cfg: TrainConfig) -> float:
+    return estimate_cost(cfg) / sum(count_fits(cfg).values())
+
+
+def _get_most(cfg: TrainConfig, cost: float) -> int:
+    """Return the largest number of fits of an item, by the seconds that a fit takes on a core."""
+    if isinstance(cfg.where, GPUsConfig) or cfg.trainer.accelerator in {"gpu", "cuda"}:
+        return _GPU_FITS
+    seconds = _LOCAL_SECONDS if isinstance(cfg.where, LocalConfig) else _CLUSTER_SECONDS
+    return int(min(max(seconds / cost, _FEWEST), _MOST))
