@@ -207,7 +207,7 @@ class Sweep:
     def _end_fits(self, result: ItemResult) -> None:
         """Submit the jobs whose fits have all ended.
 
-        If fits of several jobs are lost, each job trains its fits itself, so that the job that is the reason fails alone.
+        If fits of several jobs are lost, each job trains its fits itself: the job that is the reason then fails alone.
         """
         numbers = [job.number for job in result.item.jobs]
         if result.outcome in LOST and len(numbers) == 1:

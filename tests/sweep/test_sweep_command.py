@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 from small import FAST, ROOT
 
-
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CROSS = [
     "trainer.max_epochs=6",
