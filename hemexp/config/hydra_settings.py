@@ -67,7 +67,9 @@ def check_hydra(config: DictConfig) -> None:
     if hydra.mode == RunMode.MULTIRUN:
         _check_sweep(config, typed)
     else:
-        only = next((text for text in typed if text.startswith(_FOR_SWEEPS) and text != "where=local"), None)
+        trains_elsewhere = OmegaConf.select(config, "where.name", default="local") != "local"
+        used = ("where=", "where.") if trains_elsewhere else ("where=local",)
+        only = next((text for text in typed if text.startswith(_FOR_SWEEPS) and not text.startswith(used)), None)
         if only is not None:
             raise UserError(f"{only}: has no effect on a single run; add -m for a sweep, or remove it")
 

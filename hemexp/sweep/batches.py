@@ -18,6 +18,7 @@ _FEWEST, _MOST = 8, 512  # ... within these limits; smaller groups train slower 
 def build_items(jobs: Sequence[SweepJob], capacity: int, counts: dict[str, int] | None = None) -> list[WorkItem]:
     """Return work items for all fits of the jobs' networks; none for a job that trains alone.
 
+    A job trains alone if it has one fit, of a shape that no other job has: its curves are then seen while it trains.
     The same jobs give the same items, so that an interrupted item is continued.
 
     Args:
@@ -36,7 +37,7 @@ def build_items(jobs: Sequence[SweepJob], capacity: int, counts: dict[str, int] 
         for ((_, stage), entries), cost in zip(ranges.items(), costs, strict=True):
             share = ceil(round(capacity * cost / sum(costs), 6))  # parts, so that no item takes longer than all others
             items += _cut(stage, entries, share, number)
-    return items
+    return [item for item in items if len(item.jobs) > 1 or sum((counts or count_fits(item.jobs[0].cfg)).values()) > 1]
 
 
 def _divide_into_waves(jobs: Sequence[SweepJob]) -> Iterator[list[SweepJob]]:

@@ -1,6 +1,7 @@
 """A single run whose fits are trained at the place that ``where=`` names: GPUs, Slurm or Ray."""
 
 import logging
+import shutil
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from hemexp.errors import RESUMES, Interrupted
 from hemexp.files.result import RunResult
 from hemexp.files.run_directory import RunDirectory
 from hemexp.process import get_ending_signals, interrupt_on
-from hemexp.sweep.backends.base import Heartbeat, WorkItem
+from hemexp.sweep.backends.base import BATCHES, Heartbeat, WorkItem
 from hemexp.sweep.backends.devices import build_backend, check_backend
 from hemexp.sweep.batches import build_items
 from hemexp.sweep.plan.cost import count_epochs
@@ -36,11 +37,18 @@ def train(cfg: TrainConfig, directory: Path) -> RunResult:
         _fit_elsewhere(cfg, run)
     from hemexp.commands.train import train as finish
 
-    return finish(cfg, directory)
+    result = finish(cfg, directory)
+    for name in (BATCHES, ".logs"):
+        shutil.rmtree(_get_place(run) / name, ignore_errors=True)
+    return result
+
+
+def _get_place(run: RunDirectory) -> Path:
+    return run.path / "checkpoints"
 
 
 def _fit_elsewhere(cfg: TrainConfig, run: RunDirectory) -> None:
-    place, job = run.path / "checkpoints", SweepJob(0, run.path, (), cfg, {})
+    place, job = _get_place(run), SweepJob(0, run.path, (), cfg, {})
     with closing(build_backend(cfg, place)) as backend:
         items = [replace(item, place=place) for item in build_items([job], backend.capacity)]
         items = [item for item in items if not (run.fits / f"{item.name}.fits").is_file()]

@@ -86,7 +86,6 @@ def test_a_part_that_the_schema_declares_as_a_dictionary_stays_free():
         ("hydra.job.num=3", "cannot be set"),
         ("++hydra.job.speed=3", r"hydra\.job\.speed: there is no such key"),
         ("hydra.sweep.dir=s", "single run"),
-        ("where=slurm", "single run"),
         ("where.num_workers=2", "single run"),
         ("search.seed=2", "single run"),
         ("label.inclusive=7", "must be true or false"),

@@ -21,7 +21,11 @@ GRID = [f"model.kernel_size={size} model.num_heads={heads} optimizer.lr={lr}"
 
 
 def build_jobs(settings: list[str], *shared: str) -> list[SweepJob]:
-    configs = [load_config(TrainConfig, [*shared, *text.split()]) for text in settings]
+    base = load_config(TrainConfig, list(shared))
+    if all(text.startswith("seed=") for text in settings):
+        configs = [replace(base, seed=int(text.removeprefix("seed="))) for text in settings]
+    else:
+        configs = [load_config(TrainConfig, [*shared, *text.split()]) for text in settings]
     return [SweepJob(number, Path("s", str(number)), (), cfg, {}) for number, cfg in enumerate(configs)]
 
 
@@ -77,6 +81,8 @@ def test_the_jobs_of_a_large_sweep_are_cut_in_waves_so_that_early_jobs_finish_ea
 
 
 def test_jobs_that_train_alone_have_no_items():
+    assert build_items(build_jobs(["model.kernel_size=3", "model.kernel_size=5"], "evaluation=off"), 2) == []
+    assert len(build_items(build_jobs(["seed=0", "seed=1"], "evaluation=off"), 1)) == 1
     for overrides in (
         ["model=ridge2"],
         ["trainer.profiler=simple"],

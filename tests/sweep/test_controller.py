@@ -1,0 +1,114 @@
+"""A sweep trains the fits of all jobs together, and each job finishes with its own fits."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fake_backend import FakeBackend
+from small import FAST
+
+from hemexp.commands.train import train
+from hemexp.config import TrainConfig
+from hemexp.config.compose import load_config
+from hemexp.sweep.backends.base import WorkItem
+from hemexp.sweep.controller import Sweep
+from hemexp.sweep.plan.job import SweepJob
+
+CFG = load_config(
+    TrainConfig,
+    [*FAST, "model=mlp", "evaluation=standard", "evaluation.num_repeats=1", "evaluation.threshold_repeats=1"],
+)
+FILES = ("predictions.csv", "history.csv", "cv_predictions.csv", "cv_scores.csv", "uncertainty.csv", "splits.json")
+
+
+def build_jobs(sweep: Path, count: int = 3) -> list[SweepJob]:
+    configs = [replace(CFG, optimizer=replace(CFG.optimizer, lr=0.001 * (number + 1))) for number in range(count)]
+    return [SweepJob(number, sweep / str(number), (f"lr={number}",), cfg, {}) for number, cfg in enumerate(configs)]
+
+
+def list_stages(items: list[WorkItem]) -> list[str]:
+    return [item.ranges[0].stage if item.ranges else item.kind for item in items]
+
+
+def compare_with_single_runs(jobs: list[SweepJob], directory: Path) -> None:
+    for job in jobs:
+        alone = directory / f"alone{job.number}"
+        result = train(job.cfg, alone)
+        for name in FILES:
+            assert (job.directory / name).read_bytes() == (alone / name).read_bytes(), (job.number, name)
+        assert f'"model_digest": "{result.model_digest}"' in (job.directory / "result.json").read_text()
+
+
+def test_fits_of_all_jobs_share_items_and_every_job_has_the_files_of_a_single_run(tmp_path: Path):
+    backend = FakeBackend()
+    sweep = Sweep(tmp_path / "s", CFG, backend)
+    jobs = build_jobs(tmp_path / "s")
+    sweep.run_all(jobs)
+    assert sweep.finish()
+    stages = list_stages(backend.ran)
+    assert {stage: stages.count(stage) for stage in stages} == {
+        "own": 1, "folds": 1, "training": 1, "job": 3, "new_folds": 2, "reevaluation": 1
+    }  # fmt: skip
+    assert all(len(item.jobs) == 3 for item in backend.ran if item.kind == "fits" and item.ranges[0].stage == "own")
+    # each job was found trained: no state of a training is left, and it needs no device
+    assert all(not item.on_device for item in backend.ran if item.kind == "job")
+    assert not list((tmp_path / "s").glob("*/checkpoints/*/"))
+    assert not (tmp_path / "s" / ".batches").exists()
+    compare_with_single_runs(jobs, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_job_trains_the_fits_that_were_lost_with_those_of_other_jobs(tmp_path: Path):
+    backend = FakeBackend(lambda item: bool(item.ranges) and item.ranges[0].stage == "training")
+    sweep = Sweep(tmp_path / "s", CFG, backend)
+    jobs = build_jobs(tmp_path / "s")
+    sweep.run_all(jobs)
+    assert sweep.finish()
+    assert all(item.on_device for item in backend.ran if item.kind == "job")
+    compare_with_single_runs(jobs, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_job_whose_own_item_is_lost_has_failed_and_the_others_finish(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    backend = FakeBackend(lambda item: item.jobs[0].cfg.seed == 7 and item.kind == "fits")
+    sweep = Sweep(tmp_path / "s", CFG, backend)
+    jobs = build_jobs(tmp_path / "s", 2)
+    deeper = replace(jobs[0].cfg, seed=7, model=replace(jobs[0].cfg.model, hidden_dim=8))
+    jobs.append(SweepJob(2, tmp_path / "s" / "2", (), deeper, {}))
+    sweep.run_all(jobs)
+    assert not sweep.finish()
+    assert {number: status.status for number, status in sweep.statuses.items()} == {0: "done", 1: "done", 2: "killed"}
+    assert "SIGKILL" in (tmp_path / "s" / "2" / "FAILED").read_text()
+    assert "killed: job 2: its process ended by SIGKILL" in capsys.readouterr().out
+    again = Sweep(tmp_path / "s", CFG, FakeBackend())
+    again.run_all(jobs)
+    assert again.finish()
+    assert again.num_skipped == 2
+
+
+@pytest.mark.slow
+def test_fits_of_an_earlier_start_are_not_trained_again(tmp_path: Path):
+    class Stopping(FakeBackend):
+        """End as if the machine failed, after the first fits."""
+
+        def wait(self, seconds):
+            events = super().wait(seconds)
+            if len(self.ran) == 2:
+                raise RuntimeError("power failure")
+            return events
+
+    jobs = build_jobs(tmp_path / "s")
+    first = Sweep(tmp_path / "s", CFG, Stopping())
+    with pytest.raises(RuntimeError, match="power failure"):
+        first.run_all(jobs)
+    first._lock.release()
+    backend = FakeBackend()
+    second = Sweep(tmp_path / "s", CFG, backend)
+    second.run_all(jobs)
+    assert second.finish()
+    trained = {item.name for item in first.backend.ran}
+    assert len(trained) == 2
+    assert trained.isdisjoint({item.name for item in backend.ran if item.kind == "fits"})
+    compare_with_single_runs(jobs, tmp_path)
