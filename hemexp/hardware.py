@@ -1,13 +1,11 @@
-"""The GPUs, CPU cores and memory of this machine."""
+"""The GPUs and CPU cores of this machine."""
 
 import os
-from contextlib import suppress
-from pathlib import Path
 
 from hemexp.errors import UserError
 
 CORES = "HEMEXP_NUM_CORES"  # environment variable: how many cores a process may use
-_PROCESS_MEMORY = 2**30  # bytes that a process with PyTorch and a cohort may need; most need half of this
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def check_device(accelerator: str) -> None:
@@ -39,24 +37,14 @@ def num_cores() -> int:
 
 
 def max_workers(num_threads: int) -> int:
-    """Return how many processes, each with this number of threads, the cores and the memory of this machine allow."""
-    return max(1, min(num_cores() // num_threads, _memory() // _PROCESS_MEMORY))
+    """Return how many processes, each with this number of threads, the cores allow."""
+    return max(1, num_cores() // num_threads)
 
 
-def _memory(root: Path = Path("/")) -> int:
-    """Return the memory in bytes that all processes may use, with the limit of a container or a cluster."""
-    sizes = [2**63]
-    with suppress(AttributeError, OSError, ValueError):  # not known on this system
-        sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    with suppress(OSError):  # not Linux
-        for line in (root / "proc/self/cgroup").read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            version1 = "memory" in controllers.split(",")
-            if controllers and not version1:
-                continue
-            mount, name = ("memory", "memory.limit_in_bytes") if version1 else ("", "memory.max")
-            group = Path(path.lstrip("/"))
-            for part in (group, *group.parents):
-                with suppress(OSError, ValueError):  # not visible, or the value is "max"
-                    sizes.append(int((root / "sys/fs/cgroup" / mount / part / name).read_text()))
-    return min(sizes)
+def list_gpus() -> list[str]:
+    """Return the ids of the GPUs that this process may use: those of CUDA_VISIBLE_DEVICES, or all."""
+    import torch
+
+    count = torch.cuda.device_count()
+    given = [gpu.strip() for gpu in os.environ.get(VISIBLE, "").split(",") if gpu.strip()]
+    return given[:count] if given else [str(number) for number in range(count)]

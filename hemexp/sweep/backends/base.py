@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Protocol
 
 from hemexp.config import WhereConfig
+from hemexp.runner.events import Heartbeat as Heartbeat
+from hemexp.runner.events import ItemResult as ItemResult
 from hemexp.sweep.plan.job import SweepJob
 
 Outcome = tuple[str, str]  # an outcome, see `ItemResult`, and its message
 RUN_ITEM = "hemexp.sweep.backends.run_item:run_item"  # the function that runs a work item, as module:name
 BATCHES = ".batches"  # in the directory of a sweep: the states of fits that are being trained
-SAVE_SECONDS = 60.0  # that a work item has to save its state when the sweep is stopped
 
 
 @dataclass(frozen=True)
@@ -77,36 +78,6 @@ class WorkItem:
         hashes = {job.number: job.config_hash for job in self.jobs}
         fits = [f"{hashes[each.job]} {each.stage} {each.start} {each.stop}" for each in self.ranges]
         return hashlib.sha256("\n".join(fits).encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class ItemResult:
-    """The end of a work item.
-
-    Attributes:
-        item: the work item.
-        outcome: ``done``; ``failed`` (it raised an exception); ``killed`` (its process ended); ``timeout``;
-            ``pruned``; ``interrupted`` (the sweep was stopped; the next start continues it).
-        message: one line, empty where there is nothing to report.
-        device: such as ``cpu 0``, ``gpu 3`` or the name of a node.
-        started: seconds since 1970.
-        ended: seconds since 1970.
-    """
-
-    item: WorkItem
-    outcome: str
-    message: str = ""
-    device: str = ""
-    started: float = 0.0
-    ended: float = 0.0
-
-
-@dataclass(frozen=True)
-class Heartbeat:
-    """A sign that a work item runs, with the epochs trained since the last one, over all its networks."""
-
-    item: WorkItem
-    epochs: int
 
 
 class Backend(Protocol):

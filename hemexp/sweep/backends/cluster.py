@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from hemexp.config import WhereConfig
-from hemexp.sweep.backends.base import SAVE_SECONDS, Heartbeat, ItemResult, Outcome, WorkItem, describe_timeout
+from hemexp.runner.local import SAVE_SECONDS
+from hemexp.sweep.backends.base import Heartbeat, ItemResult, Outcome, WorkItem, describe_timeout
 
 
 @dataclass(eq=False)

@@ -1,17 +1,17 @@
 """Build the backend that ``where=`` names, and find the devices of this machine."""
 
 import os
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from hemexp.config import GPUsConfig, LocalConfig, RayConfig, SlurmConfig, TrainConfig
 from hemexp.errors import UserError
-from hemexp.hardware import CORES, max_workers, num_cores
+from hemexp.hardware import CORES, VISIBLE, list_gpus, max_workers, num_cores
+from hemexp.runner.local import Device
 from hemexp.sweep.backends.base import Backend
 from hemexp.sweep.backends.divided import DividedBackend
-from hemexp.sweep.backends.local import Device, LocalBackend
+from hemexp.sweep.backends.local import LocalBackend
 
-_VISIBLE = "CUDA_VISIBLE_DEVICES"
 _GPU_ACCELERATORS = ("gpu", "cuda", "auto")
 
 
@@ -56,35 +56,11 @@ def build_backend(cfg: TrainConfig, directory: Path) -> Backend:
 
         return RayBackend(where, directory, accelerator)
     devices = find_devices(cfg)
-    log, cores = directory / ".logs" / "workers.log", max_workers(1)
-    if not any(_VISIBLE in device.env or device.lock_name for device in devices):
-        return LocalBackend(devices, where, log, num_cores=cores)
+    cores = max_workers(1)
+    if not any(VISIBLE in device.env or device.lock_name for device in devices):
+        return LocalBackend(devices, where, num_cores=cores)
     finishing = [Device(f"cpu {number}", _limit_cores(1)) for number in range(cores)]
-    return DividedBackend(LocalBackend(devices, where, log), LocalBackend(finishing, where, log))
-
-
-def start_workers(cfg: TrainConfig, directory: Path, num_jobs: int, on_refusal: ExitStack) -> Backend | None:
-    """Start the workers of a new sweep on this machine while its jobs are still being checked.
-
-    Args:
-        cfg: configuration of any job.
-        directory: of the sweep; nothing is written there. One that exists may hold all results already, and starts no
-            workers.
-        num_jobs: to be run.
-        on_refusal: gets a callback that ends the workers.
-
-    Raises:
-        UserError: the backend is not available.
-    """
-    check_backend(cfg)
-    if directory.exists() or isinstance(cfg.where, SlurmConfig | RayConfig):
-        return None
-    backend = build_backend(cfg, directory)
-    if not isinstance(backend, LocalBackend):
-        return backend
-    on_refusal.callback(backend.abandon)
-    backend.warm_up(num_jobs)
-    return backend
+    return DividedBackend(LocalBackend(devices, where), LocalBackend(finishing, where))
 
 
 def find_devices(cfg: TrainConfig) -> list[Device]:
@@ -95,13 +71,13 @@ def find_devices(cfg: TrainConfig) -> list[Device]:
     """
     where, trainer = cfg.where, cfg.trainer
     if isinstance(where, GPUsConfig):
-        available = _list_gpus() if trainer.accelerator in _GPU_ACCELERATORS else []
+        available = list_gpus() if trainer.accelerator in _GPU_ACCELERATORS else []
         if not available and where.devices is None:
             raise UserError(f"where=gpus: trainer.accelerator={trainer.accelerator} finds no GPU here; use where=local")
         ids = [_find_gpu(str(name), available, where) for name in where.devices or available]
         return _build_gpu_devices(ids * where.jobs_per_device, where.jobs_per_device, available)
     assert isinstance(where, LocalConfig)
-    if trainer.accelerator in _GPU_ACCELERATORS and (ids := _list_gpus()):
+    if trainer.accelerator in _GPU_ACCELERATORS and (ids := list_gpus()):
         slots = -(-(where.num_workers or len(ids)) // len(ids))
         return _build_gpu_devices((ids * slots)[: where.num_workers], slots, ids)
     if trainer.accelerator == "mps":
@@ -124,7 +100,7 @@ def _find_gpu(name: str, available: list[str], where: GPUsConfig) -> str:
 
 def _build_gpu_devices(ids: list[str], slots: int, available: list[str]) -> list[Device]:
     cores, uuids = _limit_cores(num_cores() // max(1, len(ids))), _read_uuids(available)
-    return [Device(f"gpu {gpu}", {**cores, _VISIBLE: gpu}, f"gpu-{_identify_gpu(gpu, uuids)}", slots) for gpu in ids]
+    return [Device(f"gpu {gpu}", {**cores, VISIBLE: gpu}, f"gpu-{_identify_gpu(gpu, uuids)}", slots) for gpu in ids]
 
 
 def _read_uuids(available: list[str]) -> dict[str, str]:
@@ -153,12 +129,3 @@ def _identify_gpu(name: str, uuids: dict[str, str]) -> str:
 def _limit_cores(number: int) -> dict[str, str]:
     """Return the environment that limits a worker to its share of the cores."""
     return {CORES: str(max(1, number)), "OMP_NUM_THREADS": str(max(1, number))}
-
-
-def _list_gpus() -> list[str]:
-    """Return the ids of the GPUs that this process may use: those of CUDA_VISIBLE_DEVICES, or all."""
-    import torch
-
-    count = torch.cuda.device_count()
-    given = [gpu.strip() for gpu in os.environ.get(_VISIBLE, "").split(",") if gpu.strip()]
-    return given[:count] if given else [str(number) for number in range(count)]

@@ -1,0 +1,1 @@
+"""Run each work item in its own process on this machine."""

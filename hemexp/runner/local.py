@@ -1,0 +1,271 @@
+"""Run work items on this machine: a process for each, forked from a server that has imported the code already."""
+
+import heapq
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from multiprocessing.context import BaseContext, ForkServerContext
+from typing import Any
+
+from hemexp.hardware import CORES
+from hemexp.runner.child import STOP, run_item
+from hemexp.runner.events import Heartbeat, ItemResult
+
+SAVE_SECONDS = 60.0  # that a work item has to save its state when the runner is stopped
+_MAX_FAILED_STARTS = 3  # of the process of an item
+_JOIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device for one work item at a time.
+
+    Attributes:
+        name: for messages, such as ``gpu 3``.
+        env: the environment that limits a process to this device.
+        lock_name: its name for every sweep on this machine; empty where the device needs no lock.
+        slots: work items that may use it at the same time.
+    """
+
+    name: str
+    env: dict[str, str] = field(default_factory=dict)
+    lock_name: str = ""
+    slots: int = 1
+
+
+def get_context() -> BaseContext:
+    """Return the context that starts processes: forked from a server that is forked from nothing, or spawned."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["hemexp.runner.preload"])
+    return context
+
+
+def start_server() -> None:
+    """Start the server, which imports PyTorch for some seconds; it ends with this process and writes nothing."""
+    if isinstance(get_context(), ForkServerContext):
+        from multiprocessing.forkserver import ensure_running
+
+        ensure_running()
+
+
+class _Process:
+    """The process of one item. A thread starts it and reads its messages, so that the launcher never waits for it."""
+
+    def __init__(self, device: Device, item: Any, arguments: tuple[Any, ...], messages: "queue.SimpleQueue[Any]") -> None:
+        self.device, self.item = device, item
+        self.started = 0.0
+        self.last_heartbeat = time.time()
+        self.kill_reason = ""  # set where the launcher kills the process
+        self.has_begun = False
+        self.result: ItemResult | None = None
+        self._connection, other = multiprocessing.Pipe()
+        self._process: Any = get_context().Process(target=run_item, args=(*arguments, other))  # type: ignore[attr-defined]
+        self._is_stopping, self._lock = False, threading.Lock()
+        self._thread = threading.Thread(target=self._run, args=(other, messages), daemon=True)
+        self._thread.start()
+
+    def _run(self, other: Any, messages: "queue.SimpleQueue[Any]") -> None:
+        error: BaseException | None = None
+        try:
+            self._process.start()
+            other.close()
+            with self._lock:
+                if self._is_stopping:
+                    self._connection.send(STOP)
+            with suppress(EOFError, OSError):
+                while True:
+                    messages.put((self, *self._connection.recv()))
+            self._process.join()
+        except Exception as raised:  # no memory for a process, or a result of another version
+            error = raised
+        messages.put((self, "ended", error))
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.exitcode if self._process.pid else None
+
+    def stop(self) -> None:
+        """Ask the process to save its state and end."""
+        self.last_heartbeat = time.time()
+        with self._lock:
+            self._is_stopping = True
+            if self._process.pid:
+                with suppress(OSError):
+                    self._connection.send(STOP)
+
+    def kill(self, reason: str) -> None:
+        """End the process and its child processes at once."""
+        self.kill_reason = reason
+        pid = self._process.pid
+        if pid and self._thread.is_alive():
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL) if not hasattr(os, "killpg") else os.killpg(pid, signal.SIGKILL)
+            with suppress(OSError):  # before it has its own session
+                os.kill(pid, signal.SIGKILL)
+
+    def join(self) -> None:
+        """Wait for the end of the process."""
+        self._thread.join(_JOIN_SECONDS)
+        self._connection.close()
+
+
+class LocalRunner:
+    """Run work items on devices of this machine.
+
+    Args:
+        devices: one item at a time runs on each.
+        function: ``module:name``; runs an item, with `Heartbeat` values as a second argument; see `run_item`.
+        limit: returns the limit that an item exceeds, for a message; of the item, the seconds since its start and the
+            seconds since its last sign of life.
+        num_cores: shared by the items that run at the same time; with 0 each item has the cores of its environment.
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[Device],
+        function: str,
+        limit: Callable[[Any, float, float], str] = lambda item, running, silent: "",
+        num_cores: int = 0,
+    ) -> None:
+        self.capacity, self.function, self.num_cores = len(devices), function, num_cores
+        self._limit, self._free = limit, list(devices)[::-1]
+        self._processes: list[_Process] = []
+        self._queue: list[tuple[Any, int, Any]] = []
+        self._numbers, self._stopped = count(), False
+        self._failed_starts: Counter[int] = Counter()  # by id of the item
+        self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def submit(self, items: Sequence[Any]) -> None:
+        """Queue work items; the one with the lowest `order` starts first."""
+        for item in items:
+            heapq.heappush(self._queue, (item.order, next(self._numbers), item))
+        self._dispatch()
+
+    def wait(self, seconds: float) -> list[ItemResult | Heartbeat]:
+        """Return the events since the last call; wait for the first one, at most `seconds`."""
+        events: list[ItemResult | Heartbeat] = []
+        deadline = time.monotonic() + seconds
+        while not events and not self.idle:
+            left = deadline - time.monotonic()
+            with suppress(queue.Empty):
+                events += self._handle(*self._messages.get(timeout=max(0.0, min(left, 0.5))))
+                while True:
+                    events += self._handle(*self._messages.get_nowait())
+            self._enforce_limits()
+            self._dispatch()
+            if left <= 0:
+                break
+        return events
+
+    def stop(self) -> None:
+        """Drop queued items, and ask running items to save their state and end."""
+        self._stopped = True
+        self._queue.clear()
+        for process in self._processes:
+            process.stop()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no item is running or queued."""
+        return not self._queue and not self._processes
+
+    def close(self) -> None:
+        """End every process."""
+        self._queue.clear()
+        for process in self._processes:
+            process.kill("closed")
+        for process in self._processes:
+            process.join()
+        self._processes.clear()
+
+    def _handle(self, process: _Process, kind: str, *values: Any) -> list[ItemResult | Heartbeat]:
+        process.last_heartbeat = time.time()
+        if kind == "begun":
+            process.has_begun = True
+        elif kind == "started":
+            process.started = time.time()
+        elif kind == "progress":
+            return [Heartbeat(process.item, *values)]
+        elif kind == "done":
+            process.result = self._get_result(process, values[0])
+        elif kind == "raised":
+            process.result = self._build_result(process, "failed", f"{type(values[0]).__name__}: {values[0]}", values[0])
+        elif kind == "interrupted":
+            process.result = self._build_result(process, "interrupted")
+        elif kind == "ended":
+            return self._handle_end(process, values[0])
+        return []
+
+    def _get_result(self, process: _Process, value: Any) -> ItemResult:
+        """Return the result of an item whose function has returned."""
+        return self._build_result(process, "done", "", value)
+
+    def _build_result(self, process: _Process, outcome: str, message: str = "", value: Any = None) -> ItemResult:
+        return ItemResult(process.item, outcome, message, process.device.name, process.started, time.time(), value)
+
+    def _handle_end(self, process: _Process, error: BaseException | None) -> list[ItemResult | Heartbeat]:
+        """Remove a process that has ended; queue its item again if it had not begun."""
+        process.join()
+        self._processes.remove(process)
+        self._free.append(process.device)
+        if process.result is not None:
+            return [process.result]
+        if not process.has_begun and not self._stopped:
+            self._failed_starts[id(process.item)] += 1
+            if self._failed_starts[id(process.item)] < _MAX_FAILED_STARTS:
+                self.submit([process.item])
+                return []
+            reason = f"its process did not start ({error or _describe_exit(process.exit_code)})"
+            return [self._build_result(process, "killed", reason, NotStartedError(reason))]
+        if process.kill_reason:
+            return [self._build_result(process, "interrupted" if self._stopped else "timeout", process.kill_reason)]
+        return [self._build_result(process, "killed", f"its process ended {error or _describe_exit(process.exit_code)}")]
+
+    def _enforce_limits(self) -> None:
+        """Kill processes that exceed a time limit."""
+        now = time.time()
+        for process in self._processes:
+            if process.kill_reason or process.result is not None:
+                continue
+            running, silent = now - process.started, now - process.last_heartbeat
+            if self._stopped:
+                if silent > SAVE_SECONDS:
+                    process.kill(f"did not stop within {SAVE_SECONDS:.0f} s")
+            elif process.started and (reason := self._limit(process.item, running, silent)):
+                process.kill(reason)
+
+    def _dispatch(self) -> None:
+        """Start processes while there are free devices and queued items; fewer items get more cores each."""
+        while self._queue and self._free and not self._stopped:
+            device, item = self._free.pop(), heapq.heappop(self._queue)[-1]
+            environment = {**os.environ, **device.env}
+            if self.num_cores:
+                at_once = min(self.capacity, len(self._processes) + 1 + len(self._queue))
+                environment[CORES] = str(max(1, self.num_cores // at_once))
+            arguments = (self.function, item, environment, (device.lock_name, device.slots))
+            self._processes.append(_Process(device, item, arguments, self._messages))
+
+
+class NotStartedError(RuntimeError):
+    """A process could not be started."""
+
+
+def _describe_exit(code: int | None) -> str:
+    """Return how a process ended, for a message."""
+    if code is None or code >= 0:
+        return f"with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"by {name}" + (": killed, perhaps because memory ran out" if name == "SIGKILL" else "")
