@@ -45,12 +45,15 @@ class Sweep:
         directory: new, or of an earlier sweep.
         cfg: configuration of any job; the backend is the same for all jobs.
         backend: a backend that was started already.
+        began: when the check of the jobs began, as `time.monotonic` gives it; the seconds of the sweep count from it.
 
     Raises:
         UserError: the backend is not available, or the directory cannot be used.
     """
 
-    def __init__(self, directory: Path, cfg: TrainConfig, backend: Backend | None = None) -> None:
+    def __init__(
+        self, directory: Path, cfg: TrainConfig, backend: Backend | None = None, began: float | None = None
+    ) -> None:
         check_backend(cfg)
         self.directory, self.cfg = directory, cfg
         self._lock = open_sweep(directory)
@@ -60,7 +63,8 @@ class Sweep:
         self.stopped = False
         self._item_results: list[ItemResult] = []
         self._devices = read_devices(directory)
-        self._began = self._summarized = time.monotonic()
+        self._summarized = time.monotonic()
+        self._began = self._summarized if began is None else began
         self.backend: Backend = backend or build_backend(cfg, directory)
         self.display = ProgressDisplay()
 
