@@ -29,7 +29,7 @@ from hemexp.sweep.directory import (
 from hemexp.sweep.plan.cost import count_epochs, estimate_cost, get_batch_key
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.progress import ProgressDisplay, print_leaderboard
-from hemexp.sweep.results.job_result import DONE, LOST, JobStatus, load_result
+from hemexp.sweep.results.job_result import DONE, LOST, JobScores, JobStatus, load_result
 from hemexp.sweep.results.leaderboard import Leaderboard, rank
 from hemexp.sweep.results.reevaluation import read_reevaluation
 from hemexp.sweep.results.summary import build_notes, build_summary, find_incomparable, format_duration, format_score
@@ -62,6 +62,7 @@ class Sweep:
         self.num_skipped = 0
         self.stopped = False
         self._item_results: list[ItemResult] = []
+        self._ended: dict[int, JobScores | None] = {}
         self._devices = read_devices(directory)
         self._summarized = time.monotonic()
         self._began = self._summarized if began is None else began
@@ -262,7 +263,7 @@ class Sweep:
         if best is None or not by_folds or len(board.ranked) < 2 or self.stopped or find_incomparable(self.jobs, board):
             return
         job = next(job for job in self.jobs if job.number == best["job"])
-        if read_reevaluation(self.directory, board.results[job.number]) is not None:
+        if read_reevaluation(self.directory, load_result(job.directory)) is not None:
             return
         self.display.print(f"evaluating the best job, {job.title}, again on new folds")
         self.backend.submit([WorkItem("reevaluation", (job,))])
@@ -278,7 +279,7 @@ class Sweep:
 
         self._summarized = time.monotonic()
         search = self.cfg.search
-        board = rank(self.jobs, self.statuses, search.score, hide_test=search.name != "grid")
+        board = rank(self.jobs, self.statuses, search.score, search.name != "grid", self._ended)
         if board.rows:
             write_csv(pd.DataFrame(board.rows), self.directory / LEADERBOARD)
         summary = {
