@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import signal
 import threading
 import traceback
@@ -19,7 +20,7 @@ STOP = "stop"  # message to a process: save the state and end
 
 
 def run_item(
-    function: str, item: Any, environment: dict[str, str], lock: tuple[str, int], connection: Connection
+    function: str, item: bytes, environment: dict[str, str], lock: tuple[str, int], connection: Connection
 ) -> None:
     """Run a work item and send its result to the launcher.
 
@@ -28,7 +29,7 @@ def run_item(
 
     Args:
         function: ``module:name``; it gets the item and a function for progress.
-        item: the work item.
+        item: the pickled work item.
         environment: replaces that of the server, which forked this process; CUDA has not read it yet.
         lock: name and slots of the device; see `lock_device`.
         connection: to the launcher. When the launcher ends, this process ends at once.
@@ -48,7 +49,7 @@ def run_item(
         run: Callable[[Any, Any], Any] = resolve_name(function)
         with lock_device(*lock):
             link.send("started")
-            link.send("done", run(item, link.report))
+            link.send("done", run(pickle.loads(item), link.report))
     except KeyboardInterrupt:
         link.send("interrupted")
     except BaseException as error:
@@ -67,11 +68,13 @@ class _Link:
     def send(self, *message: Any) -> None:
         with self._lock:
             try:
-                self._connection.send(message)
+                content = pickle.dumps(message)  # not by `Connection.send`, which would share the memory of tensors
+            except Exception as error:
+                content = pickle.dumps(("raised", RuntimeError(f"{message[1]!r} cannot be sent: {error}")))
+            try:
+                self._connection.send_bytes(content)
             except BrokenPipeError:  # the launcher has ended
                 os._exit(1)
-            except Exception as error:  # it cannot be pickled
-                self._connection.send(("raised", RuntimeError(f"{message[1]!r} cannot be sent: {error}")))
 
     def report(self, epochs: int, skipped: int = 0, loss: float = nan) -> None:
         self.send("progress", epochs, skipped, loss)

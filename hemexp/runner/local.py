@@ -3,6 +3,7 @@
 import heapq
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import threading
@@ -61,7 +62,9 @@ def start_server() -> None:
 class _Process:
     """The process of one item. A thread starts it and reads its messages, so that the launcher never waits for it."""
 
-    def __init__(self, device: Device, item: Any, arguments: tuple[Any, ...], messages: "queue.SimpleQueue[Any]") -> None:
+    def __init__(
+        self, device: Device, item: Any, arguments: tuple[Any, ...], messages: "queue.SimpleQueue[Any]"
+    ) -> None:
         self.device, self.item = device, item
         self.started = 0.0
         self.last_heartbeat = time.time()
@@ -84,7 +87,7 @@ class _Process:
                     self._connection.send(STOP)
             with suppress(EOFError, OSError):
                 while True:
-                    messages.put((self, *self._connection.recv()))
+                    messages.put((self, *pickle.loads(self._connection.recv_bytes())))
             self._process.join()
         except Exception as raised:  # no memory for a process, or a result of another version
             error = raised
@@ -199,7 +202,9 @@ class LocalRunner:
         elif kind == "done":
             process.result = self._get_result(process, values[0])
         elif kind == "raised":
-            process.result = self._build_result(process, "failed", f"{type(values[0]).__name__}: {values[0]}", values[0])
+            process.result = self._build_result(
+                process, "failed", f"{type(values[0]).__name__}: {values[0]}", values[0]
+            )
         elif kind == "interrupted":
             process.result = self._build_result(process, "interrupted")
         elif kind == "ended":
@@ -229,7 +234,9 @@ class LocalRunner:
             return [self._build_result(process, "killed", reason, NotStartedError(reason))]
         if process.kill_reason:
             return [self._build_result(process, "interrupted" if self._stopped else "timeout", process.kill_reason)]
-        return [self._build_result(process, "killed", f"its process ended {error or _describe_exit(process.exit_code)}")]
+        return [
+            self._build_result(process, "killed", f"its process ended {error or _describe_exit(process.exit_code)}")
+        ]
 
     def _enforce_limits(self) -> None:
         """Kill processes that exceed a time limit."""
@@ -252,7 +259,7 @@ class LocalRunner:
             if self.num_cores:
                 at_once = min(self.capacity, len(self._processes) + 1 + len(self._queue))
                 environment[CORES] = str(max(1, self.num_cores // at_once))
-            arguments = (self.function, item, environment, (device.lock_name, device.slots))
+            arguments = (self.function, pickle.dumps(item), environment, (device.lock_name, device.slots))
             self._processes.append(_Process(device, item, arguments, self._messages))
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 from importlib import import_module
 
+launcher = os.getppid()
 os.setsid()  # signals of the terminal must not reach the server and the processes that it forks
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_IGN)
@@ -19,5 +20,7 @@ for module in (
     "hemexp.sweep.backends.run_item",
 ):  # fmt: skip
     import_module(module)
+    if os.getppid() != launcher:
+        os._exit(0)  # such as a sweep that was refused
 gc.enable()
 gc.freeze()  # the collector must not touch, and so copy, the memory that all processes share

@@ -33,7 +33,7 @@ from hemexp.sweep.directory import (
 from hemexp.sweep.plan.cost import NEW_FOLDS, count_epochs, estimate_cost
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.progress import ProgressDisplay, print_leaderboard
-from hemexp.sweep.results.job_result import DONE, LOST, JobStatus, load_result
+from hemexp.sweep.results.job_result import DONE, LOST, JobScores, JobStatus, load_result
 from hemexp.sweep.results.leaderboard import Leaderboard, rank
 from hemexp.sweep.results.reevaluation import read_reevaluation
 from hemexp.sweep.results.summary import build_notes, build_summary, find_incomparable, format_duration, format_score
@@ -48,12 +48,15 @@ class Sweep:
         directory: new, or of an earlier sweep.
         cfg: configuration of any job; the backend is the same for all jobs.
         backend: a backend that was started already.
+        began: when the check of the jobs began, as `time.monotonic` gives it; the seconds of the sweep count from it.
 
     Raises:
         UserError: the backend is not available, or the directory cannot be used.
     """
 
-    def __init__(self, directory: Path, cfg: TrainConfig, backend: Backend | None = None) -> None:
+    def __init__(
+        self, directory: Path, cfg: TrainConfig, backend: Backend | None = None, began: float | None = None
+    ) -> None:
         check_backend(cfg)
         self.directory, self.cfg = directory, cfg
         self._lock = open_sweep(directory)
@@ -65,8 +68,10 @@ class Sweep:
         self._waiting: list[_Waiting] = []
         self._trained_on: dict[int, str] = {}  # device of the fits of each job
         self._cohorts: dict[str, bytes] = {}
+        self._ended: dict[int, JobScores | None] = {}
         self._devices = read_devices(directory)
-        self._began = self._summarized = time.monotonic()
+        self._summarized = time.monotonic()
+        self._began = self._summarized if began is None else began
         self.backend: Backend = backend or build_backend(cfg, directory)
         self.display = ProgressDisplay()
 
@@ -294,7 +299,7 @@ class Sweep:
         if best is None or not by_folds or len(board.ranked) < 2 or self.stopped or find_incomparable(self.jobs, board):
             return
         job = next(job for job in self.jobs if job.number == best["job"])
-        if read_reevaluation(self.directory, board.results[job.number]) is not None:
+        if read_reevaluation(self.directory, load_result(job.directory)) is not None:
             return
         self.display.print(f"evaluating the best job, {job.title}, again on new folds")
         count = job.cfg.evaluation.num_folds * job.cfg.evaluation.num_repeats
@@ -312,7 +317,7 @@ class Sweep:
 
         self._summarized = time.monotonic()
         search = self.cfg.search
-        board = rank(self.jobs, self.statuses, search.score, hide_test=search.name != "grid")
+        board = rank(self.jobs, self.statuses, search.score, search.name != "grid", self._ended)
         if board.rows:
             write_csv(pd.DataFrame(board.rows), self.directory / LEADERBOARD)
         summary = {

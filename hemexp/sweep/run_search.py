@@ -23,7 +23,7 @@ def run_search(search: Search) -> bool:
 
         check_journal(search.directory)
     base = replace(search.base, evaluation=replace(search.base.evaluation, patients="train"))
-    sweep = Sweep(search.directory, base)
+    sweep = Sweep(search.directory, base, began=search.began)
     with closing(sweep.backend):  # also after an interruption outside of the jobs
         write_text(sweep.directory / "multirun.yaml", OmegaConf.to_yaml(search.config))
         search.write_identity()

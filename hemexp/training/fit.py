@@ -12,9 +12,9 @@ from hemexp.config import NetConfig, TrainerConfig
 from hemexp.errors import UserError
 from hemexp.hardware import check_device, max_workers
 from hemexp.training.estimators import fit_estimators
+from hemexp.training.groups import FitRequest, MemberGroup, fit_in_processes, fit_in_this_process
 from hemexp.training.member import FitResult, Member
 from hemexp.training.patient_batch import ROW_MULTIPLE
-from hemexp.training.process_pool import FitRequest, MemberGroup, fit_in_processes, fit_in_this_process
 from hemexp.training.progress import EpochBar
 
 _CPU_GROUP = 8  # members of a group on a CPU; larger groups are not faster, as they exceed the caches
@@ -44,7 +44,7 @@ def fit(
             which needs the same members, `num_workers` and `group_size`. Estimators are fitted again.
         loggers: for the scores of a single member, epoch by epoch.
         history: CSV file for the scores of a single member, written when its state is saved.
-        num_workers: processes; by default one for each CPU core (and GiB of memory) or GPU. One group needs none.
+        num_workers: processes; by default one for each CPU core or GPU. One group needs none.
         group_size: members at once; by default 8 on a CPU, and as many as fit into the memory of a GPU.
 
     Returns:

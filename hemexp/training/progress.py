@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ctypes import c_bool
 from math import isnan
-from multiprocessing import parent_process
 from types import FrameType
 from typing import Any
 
@@ -73,13 +72,13 @@ class InterruptHandler:
         self._previous: dict[int, Any] = {}
 
     def install(self) -> None:
-        """Install the signal handlers in the main thread of the main process. A worker leaves signals to its parent."""
+        """Install the signal handlers in the main thread."""
 
         def stop(number: int, frame: FrameType | None) -> None:
             self.flag.value = True
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-        if threading.current_thread() is threading.main_thread() and parent_process() is None:
+        if threading.current_thread() is threading.main_thread():
             numbers = [signal.SIGINT, *get_ending_signals()]
             self._previous = {number: signal.signal(number, stop) for number in numbers}
 

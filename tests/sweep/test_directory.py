@@ -31,7 +31,7 @@ from hemexp.sweep.directory import (
 )
 from hemexp.sweep.plan.cost import count_epochs, estimate_cost, get_batch_key
 from hemexp.sweep.plan.job import SweepJob
-from hemexp.sweep.results.job_result import JobStatus
+from hemexp.sweep.results.job_result import JobScores, JobStatus
 from hemexp.sweep.results.leaderboard import rank
 from hemexp.sweep.results.summary import build_notes, build_summary
 
@@ -230,6 +230,23 @@ def test_the_items_do_not_depend_on_the_jobs_that_are_done(tmp_path: Path):
     assert {item.name for item in submitted if item.kind == "fits"} == complete - {trained.name}
     # the jobs of the item that is trained run at once, the others wait
     assert {item.jobs[0].number for item in submitted if item.kind == "job"} == {job.number for job in trained.jobs}
+
+
+def test_the_result_of_an_ended_job_is_read_once_and_that_of_a_running_job_again(tmp_path: Path):
+    jobs = [build_job(number, number, tmp_path) for number in range(2)]
+    for job in jobs:
+        finish(job, 0.6)
+    statuses = {0: JobStatus("done"), 1: JobStatus("missing")}
+    ended: dict[int, JobScores | None] = {}
+    first = rank(jobs, statuses, "auroc", ended=ended)
+    assert list(ended) == [0]
+    for job in jobs:
+        finish(job, 0.7)
+    statuses[1] = JobStatus("done")
+    board = rank(jobs, statuses, "auroc", ended=ended)
+    assert [row["score"] for row in first.rows] == [0.6, None]
+    assert {row["job"]: row["score"] for row in board.rows} == {0: 0.6, 1: 0.7}
+    assert list(ended) == [0, 1]
 
 
 def test_the_notes_name_keys_that_make_scores_incomparable(tmp_path: Path):

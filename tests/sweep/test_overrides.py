@@ -15,8 +15,9 @@ from hydra.types import RunMode
 
 from hemexp.config.compose import CONFIG_DIR, quote_paths, register_schemas
 from hemexp.errors import UserError
+from hemexp.sweep.plan.compose import JobComposer
 from hemexp.sweep.plan.grid import combinations
-from hemexp.sweep.plan.job import SweepJob, compose_job
+from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.plan.overrides import read_overrides
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -30,7 +31,8 @@ def plan(*arguments: str, params: dict[str, Any] | None = None) -> list[SweepJob
         given = quote_paths(["-m", *arguments])[1:]
         config = loader.load_configuration("train", given, run_mode=RunMode.MULTIRUN)
         jobs = combinations(config, list(config.hydra.overrides.task), params or {})
-        return [compose_job(config, loader, overrides, number, overrides) for number, overrides in enumerate(jobs)]
+        composer = JobComposer(config, loader)
+        return [composer.compose(overrides, number, overrides) for number, overrides in enumerate(jobs)]
 
 
 @pytest.mark.parametrize(

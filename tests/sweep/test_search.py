@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_text
 from hemexp.sweep.backends.base import ItemResult, WorkItem
 from hemexp.sweep.backends.pruning import build_score_callback
-from hemexp.sweep.plan.job import SweepJob, compose_job
+from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.plan.search import Search
 from hemexp.sweep.run_search import run_search
 from hemexp.sweep.study import Study, check_journal
@@ -95,24 +94,6 @@ def prepare(tmp_path: Path) -> Callable[..., Search]:
             return Search(config, loader, list(config.hydra.overrides.task), params)
 
     return make
-
-
-@pytest.fixture
-def fast_composition(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compose one job of each search with Hydra, and set C and fold of the other jobs in copies of it."""
-    composed: dict[tuple[str, ...], SweepJob] = {}
-
-    def compose(config: Any, loader: Any, overrides: list[str], number: int, varied: list[str]) -> SweepJob:
-        shared = tuple(each for each in overrides if each not in varied)
-        if shared not in composed:
-            composed[shared] = compose_job(config, loader, overrides, number, varied)
-        cfg = deepcopy(composed[shared].cfg)
-        for key, value in (each.split("=") for each in varied):
-            group, name = key.split(".")
-            setattr(getattr(cfg, group), name, type(getattr(getattr(cfg, group), name))(value))
-        return SweepJob(number, Path(config.hydra.sweep.dir) / str(number), tuple(varied), cfg, {})
-
-    monkeypatch.setattr("hemexp.sweep.plan.search.compose_job", compose)
 
 
 @pytest.fixture
@@ -206,7 +187,16 @@ def test_a_trial_that_breaks_a_rule_is_a_failed_job_and_does_not_end_the_search(
     assert again["status"].tolist() == table["status"].tolist()
 
 
-@pytest.mark.usefixtures("fast_composition")
+def test_the_seconds_of_a_sweep_count_from_the_start_of_its_check(
+    prepare: Callable[..., Search], run: Callable[..., Any]
+):
+    before = time.monotonic()
+    search = prepare("search=random", LOG_C)
+    assert before < search.began < time.monotonic()
+    search.began -= 100
+    assert 100 < run(search)[1]["seconds"] < 200
+
+
 def test_tpe_draws_the_same_settings_for_the_same_seed(prepare: Callable[..., Search], run: Callable[..., Any]):
     options = ["search=tpe", "search.num_trials=3", LOG_C]
     table = run(prepare(*options))[2]
@@ -216,7 +206,6 @@ def test_tpe_draws_the_same_settings_for_the_same_seed(prepare: Callable[..., Se
     assert not set(again[C]) & set(other[C])
 
 
-@pytest.mark.usefixtures("fast_composition")
 @pytest.mark.parametrize(("score", "sign"), [("auroc", -1), ("brier", 1)])
 def test_tpe_draws_where_earlier_settings_scored_well(prepare: Callable[..., Search], score: str, sign: int):
     search = prepare("search=tpe", f"search.score={score}", LOG_C)
@@ -229,7 +218,6 @@ def test_tpe_draws_where_earlier_settings_scored_well(prepare: Callable[..., Sea
     assert np.mean(distances[20:]) < 1.0  # drawn at random, their mean would be 1.5, with a standard error of 0.14
 
 
-@pytest.mark.usefixtures("fast_composition")
 def test_the_first_record_of_a_trial_stays(prepare: Callable[..., Search]):
     search = prepare("search=tpe", LOG_C)
     search.directory.mkdir()
@@ -241,7 +229,6 @@ def test_the_first_record_of_a_trial_stays(prepare: Callable[..., Search]):
         assert {job: trial.state for job, trial in same.trials.items()} == {number: TrialState.COMPLETE}
 
 
-@pytest.mark.usefixtures("fast_composition")
 def test_a_free_worker_does_not_wait_for_a_slow_one(prepare: Callable[..., Search], run: Callable[..., Any]):
     order: list[int] = []
 
@@ -256,7 +243,6 @@ def test_a_free_worker_does_not_wait_for_a_slow_one(prepare: Callable[..., Searc
     assert backend.most_waiting == 3
 
 
-@pytest.mark.usefixtures("fast_composition")
 def test_lost_jobs_do_not_affect_the_others_and_run_again_with_their_settings(
     prepare: Callable[..., Search], run: Callable[..., Any]
 ):
@@ -278,7 +264,6 @@ def test_lost_jobs_do_not_affect_the_others_and_run_again_with_their_settings(
     assert again[C].tolist() == table[C].tolist()
 
 
-@pytest.mark.usefixtures("fast_composition")
 @pytest.mark.parametrize("how", [KeyboardInterrupt, SystemExit])
 def test_an_interrupted_search_continues_with_the_same_settings(
     prepare: Callable[..., Search], run: Callable[..., Any], how: type[BaseException], tmp_path: Path
@@ -308,7 +293,6 @@ def test_an_interrupted_search_continues_with_the_same_settings(
     assert before == [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("sweep/[01]/DONE"))]
 
 
-@pytest.mark.usefixtures("fast_composition")
 def test_a_search_with_more_trials_continues_from_the_earlier_ones(
     prepare: Callable[..., Search], run: Callable[..., Any]
 ):
@@ -319,7 +303,6 @@ def test_a_search_with_more_trials_continues_from_the_earlier_ones(
     assert len(set(table[C])) == 3
 
 
-@pytest.mark.usefixtures("fast_composition")
 @pytest.mark.parametrize("name", ["random", "tpe"])
 def test_a_complete_search_reports_the_test_part_and_counts_its_reports(
     prepare: Callable[..., Search], run: Callable[..., Any], name: str, capsys: pytest.CaptureFixture[str]
@@ -360,7 +343,6 @@ def test_a_complete_search_reports_the_test_part_and_counts_its_reports(
     assert reports == [3, 5, 6]
 
 
-@pytest.mark.usefixtures("fast_composition")
 def test_a_journal_with_an_incomplete_last_line_is_read(prepare: Callable[..., Search], run: Callable[..., Any]):
     first = run(prepare("search=tpe", "search.num_trials=2", LOG_C))[2]
     with (prepare("search=tpe", LOG_C).directory / "study.log").open("ab") as journal:
@@ -370,7 +352,6 @@ def test_a_journal_with_an_incomplete_last_line_is_read(prepare: Callable[..., S
     assert table["status"].tolist() == ["done"] * 3
 
 
-@pytest.mark.usefixtures("fast_composition")
 def test_another_search_in_the_same_directory_is_refused(prepare: Callable[..., Search], run: Callable[..., Any]):
     run(prepare("search=tpe", "search.num_trials=1", LOG_C))
     for others, words in (
@@ -395,7 +376,6 @@ def test_tpe_is_refused_if_the_files_of_the_cohort_have_changed(prepare: Callabl
         prepare(*options)
 
 
-@pytest.mark.usefixtures("fast_composition")
 def test_a_job_below_the_median_is_pruned_and_does_not_run_again(
     prepare: Callable[..., Search], run: Callable[..., Any]
 ):
@@ -429,7 +409,6 @@ def test_a_job_that_is_not_a_trial_has_no_score_callback(prepare: Callable[..., 
     assert build_score_callback(prepare("search=random", LOG_C).build_job(0, {"model.C": 1.0})) is None
 
 
-@pytest.mark.usefixtures("fast_composition")
 @pytest.mark.parametrize("name", ["random", "tpe"])
 def test_nested_cross_validation_searches_each_fold_and_scores_its_winner_there(
     prepare: Callable[..., Search], run: Callable[..., Any], name: str

@@ -1,6 +1,5 @@
 """Build the backend that ``where=`` names, and find the devices of this machine."""
 
-import os
 from contextlib import suppress
 from pathlib import Path
 

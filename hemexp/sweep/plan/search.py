@@ -5,6 +5,7 @@ Scores within the training part choose the settings. The test part is used for t
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -22,7 +23,8 @@ from hemexp.config import KFoldSplitConfig, TrainConfig, hashed_values
 from hemexp.config.compose import checked
 from hemexp.errors import UserError
 from hemexp.files.writing import write_json
-from hemexp.sweep.plan.job import SweepJob, compose_job
+from hemexp.sweep.plan.compose import JobComposer
+from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.plan.space import OUTER_FOLD, Choices, Interval, Space, Value, parse_space
 
 IDENTITY = "search.json"
@@ -57,7 +59,8 @@ class Search:
     def __init__(
         self, config: DictConfig, loader: Any, arguments: Sequence[str], params: Mapping[str, Any] | None
     ) -> None:
-        self.config, self.loader = config, loader
+        self.began = time.monotonic()
+        self.config, self._composer = config, JobComposer(config, loader)
         self.base: TrainConfig = checked(config, "train")
         self.directory = Path(config.hydra.sweep.dir)
         self.space: Space = parse_space(arguments, params or {})
@@ -193,7 +196,7 @@ class Search:
     def _compose(self, number: int, fold: int | None, values: Mapping[str, Value]) -> SweepJob:
         varied = self._get_overrides(fold, values)
         overrides = [*self.space.fixed, *varied, _TRAINING_PART_ONLY]
-        return compose_job(self.config, self.loader, overrides, number, varied)
+        return self._composer.compose(overrides, number, varied)
 
     def _get_overrides(self, fold: int | None, values: Mapping[str, Value]) -> list[str]:
         return [*self.space.overrides(values), *([] if fold is None else [f"{OUTER_FOLD}={fold}"])]

@@ -1,5 +1,7 @@
 """The status of a job and its result.json."""
 
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,18 @@ class JobStatus:
     device: str = ""
 
 
+@dataclass(frozen=True)
+class JobScores:
+    """What a sweep keeps of the result.json of a job, which is a hundred times as large."""
+
+    metrics: Mapping[str, Score]
+    verdict: str
+    best_loss: float | None
+    epochs: int | None
+    seconds: float
+    versions: str
+
+
 def load_result(directory: Path) -> RunResult | None:
     """Return the result.json of a run directory; None where it is missing, damaged or of another version."""
     try:
@@ -33,6 +47,15 @@ def load_result(directory: Path) -> RunResult | None:
         return None
 
 
-def get_score(result: RunResult | None, name: str) -> Score:
+def load_scores(directory: Path) -> JobScores | None:
+    """Return the scores in the result.json of a run directory; None where `load_result` returns None."""
+    result = load_result(directory)
+    if result is None:
+        return None
+    versions = sys.intern(repr(sorted(result.versions.items())))  # one text for all jobs
+    return JobScores(result.metrics, result.verdict, result.best_loss, result.epochs, result.seconds, versions)
+
+
+def get_score(result: RunResult | JobScores | None, name: str) -> Score:
     """Return a score, such as ``cv/auroc``; a score without values where there is none."""
     return Score() if result is None else result.metrics.get(name, Score())

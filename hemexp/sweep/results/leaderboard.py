@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hemexp.config import LOWER_IS_BETTER
-from hemexp.files.result import RunResult, Score
+from hemexp.files.result import Score
 from hemexp.sweep.plan.job import SweepJob
-from hemexp.sweep.results.job_result import DONE, JobStatus, get_score, load_result
+from hemexp.sweep.results.job_result import DONE, JobScores, JobStatus, get_score, load_scores
 
 Row = dict[str, Any]
 
@@ -20,13 +20,13 @@ class Leaderboard:
         rows: the rows of leaderboard.csv.
         ranked_by: ``cv/…``, ``val/loss``, or None where no score can rank.
         lower_is_better: for the score that ranks.
-        results: the result.json of each job, by job number; None where there is none.
+        results: the scores of each job, by job number; None where it has no result.json.
     """
 
     rows: list[Row] = field(default_factory=list)
     ranked_by: str | None = None
     lower_is_better: bool = False
-    results: Mapping[int, RunResult | None] = field(default_factory=dict)
+    results: Mapping[int, JobScores | None] = field(default_factory=dict)
 
     @property
     def ranked(self) -> list[Row]:
@@ -45,7 +45,11 @@ def get_row_score(row: Row) -> Score:
 
 
 def rank(
-    jobs: Sequence[SweepJob], statuses: Mapping[int, JobStatus], score: str, hide_test: bool = False
+    jobs: Sequence[SweepJob],
+    statuses: Mapping[int, JobStatus],
+    score: str,
+    hide_test: bool = False,
+    ended: dict[int, JobScores | None] | None = None,
 ) -> Leaderboard:
     """Return the leaderboard of a sweep from the run directories of its jobs.
 
@@ -54,8 +58,13 @@ def rank(
         statuses: by job number.
         score: the cross-validated score that ranks, such as ``auroc``.
         hide_test: leave out the scores of the test part. A search reports the test part once, for its winner.
+        ended: the scores of the jobs that had ended at an earlier call, by job number; they are not read again. Those
+            that have ended since are added.
     """
-    results = {job.number: load_result(job.directory) for job in jobs}
+    results = {job.number: load_scores(job.directory) for job in jobs if job.number not in (ended or {})}
+    if ended is not None:
+        ended |= {number: result for number, result in results.items() if statuses[number].status != "missing"}
+        results |= ended
     done = [job for job in jobs if statuses[job.number].status == DONE]
     ranked_by: str | None = f"cv/{score}"
     scores = {job.number: get_score(results[job.number], f"cv/{score}") for job in done}
@@ -80,7 +89,7 @@ def rank(
 
 
 def _build_row(
-    job: SweepJob, status: JobStatus, result: RunResult | None, score: Score, keys: list[str], metrics: list[str]
+    job: SweepJob, status: JobStatus, result: JobScores | None, score: Score, keys: list[str], metrics: list[str]
 ) -> Row:
     row: Row = {
         "rank": None,

@@ -13,7 +13,7 @@ from hemexp.files.result import LEAKAGE, TUNED_ON_TEST, RunResult
 from hemexp.formatting import interval_text, ordinal
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.plan.search import Search
-from hemexp.sweep.results.job_result import DONE, JobStatus, get_score
+from hemexp.sweep.results.job_result import DONE, JobStatus, get_score, load_result
 from hemexp.sweep.results.leaderboard import Leaderboard, rank
 
 Nested = dict[str, Any]
@@ -63,7 +63,7 @@ def _score_winners(
         return None, []
     by_number = {job.number: job for job in jobs}
     winners = {fold: by_number[best[index]] for index, fold in enumerate(search.folds)}
-    results = {number: result for number, result in board.results.items() if result is not None}
+    results = {job.number: result for job in winners.values() if (result := load_result(job.directory)) is not None}
     if None in winners:
         return _report_one_split(winners[None], results[winners[None].number], score, is_first)
     return _report_outer_folds(winners, results, score)

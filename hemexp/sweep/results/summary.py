@@ -57,7 +57,7 @@ def _build_winner(board: Leaderboard, directory: Path) -> dict[str, Any] | None:
     best = board.winner
     if best is None:
         return None
-    result = board.results[best["job"]]
+    result = load_result(directory / best["folder"])
     winner = {
         "job": best["job"],
         "folder": best["folder"],
@@ -119,7 +119,7 @@ def build_notes(jobs: Sequence[SweepJob], board: Leaderboard, summary: Mapping[s
             "(split.val_fraction=0); scores of the test part never rank"
         ]
     ranked_jobs = [job for job in jobs if any(row["job"] == job.number for row in board.ranked)]
-    notes = _describe_best(winner["job"], board.results[winner["job"]])
+    notes = _describe_best(next(job for job in ranked_jobs if job.number == winner["job"]))
     leaks = Counter(result.verdict for result in board.results.values() if result and describe_leak(result.verdict))
     notes += [f"{verdict} in {plural(number, 'job')}: {describe_leak(verdict)}" for verdict, number in leaks.items()]
     if baseline := winner["baseline"]:
@@ -134,7 +134,7 @@ def build_notes(jobs: Sequence[SweepJob], board: Leaderboard, summary: Mapping[s
             "independent check of the choice (evaluation.patients=train leaves these patients out)"
         )
     results = [board.results[job.number] for job in ranked_jobs]
-    if len({repr(result and sorted(result.versions.items())) for result in results}) > 1:
+    if len({result and result.versions for result in results}) > 1:
         notes.append("versions differ between jobs: some ran with another version of Python, hemexp or its packages")
     if winner["num_jobs"] > 1:
         text = f"the best of {winner['num_jobs']} jobs looks better than it is, on average"
@@ -146,13 +146,14 @@ def build_notes(jobs: Sequence[SweepJob], board: Leaderboard, summary: Mapping[s
     return notes
 
 
-def _describe_best(number: int, result: RunResult | None) -> list[str]:
+def _describe_best(job: SweepJob) -> list[str]:
     from hemexp.commands.console import claim_notes
 
+    result = load_result(job.directory)
     if result is None:
         return []
-    verdict = [] if result.verdict == NO_LEAKAGE else [f"verdict of job {number}: {result.verdict}"]
-    conclusion = f"the best job, job {number}, is {CONCLUSIONS[result.conclusion]}"
+    verdict = [] if result.verdict == NO_LEAKAGE else [f"verdict of job {job.number}: {result.verdict}"]
+    conclusion = f"the best job, job {job.number}, is {CONCLUSIONS[result.conclusion]}"
     return [conclusion, *verdict, *claim_notes(result.claim)]
 
 

@@ -18,7 +18,7 @@ from small import ROOT
 from test_loop import Make, equal
 
 from hemexp.errors import SystemFailure
-from hemexp.training import process_pool
+from hemexp.training import groups
 from hemexp.training.fit import fit
 from hemexp.training.loop import fit_group
 from hemexp.training.member import FitResult
@@ -81,10 +81,10 @@ def test_a_group_that_runs_out_of_memory_is_trained_in_smaller_groups(
 ):
     group, cfg, trained = members(range(7)), trainer(max_epochs=4), []
     whole = fit(group, cfg)
-    monkeypatch.setattr(process_pool, "fit_group", fit_with_memory_limit(2, trained))
+    monkeypatch.setattr(groups, "fit_group", fit_with_memory_limit(2, trained))
     assert all(equal(a, b) for a, b in zip(whole, fit(group, cfg), strict=True))
     assert sorted(trained) == list(range(7))  # each member once
-    monkeypatch.setattr(process_pool, "fit_group", fit_with_memory_limit(0, trained))
+    monkeypatch.setattr(groups, "fit_group", fit_with_memory_limit(0, trained))
     with pytest.raises(SystemFailure, match=r"a member needs more memory.*trainer\.batch_size"):
         fit(group, cfg)
 
@@ -93,7 +93,7 @@ def test_other_errors_are_raised(members: Make, trainer: Callable, monkeypatch: 
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("another error")
 
-    monkeypatch.setattr(process_pool, "fit_group", fails)
+    monkeypatch.setattr(groups, "fit_group", fails)
     with pytest.raises(RuntimeError, match="another error"):
         fit(members(range(3)), trainer())
 
@@ -196,13 +196,13 @@ def stop_and_resume(number: signal.Signals, tmp_path: Path, whole: str) -> None:
     assert len(again.splitlines()[-1].split()) == 2
 
 
-class SleepingRequest(process_pool.FitRequest):
+class SleepingRequest(groups.FitRequest):
     """Sleep on the device instead of training on it."""
 
     def fit(self, group, report, stop):
         started = time.monotonic()
         time.sleep(0.1 * len(group))
-        return {i: (self.trainer.devices, os.getpid(), started, time.monotonic()) for i in group}
+        return {i: (os.environ["CUDA_VISIBLE_DEVICES"], os.getpid(), started, time.monotonic()) for i in group}
 
 
 @pytest.mark.slow
@@ -218,28 +218,28 @@ def test_a_script_without_a_main_guard_gets_an_error_message(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_four_simulated_gpus_each_have_one_worker_and_one_group_at_a_time(trainer: Callable):
-    groups = [tuple(range(start, start + 1 + start % 5)) for start in range(0, 60, 5)]
-    results = process_pool.fit_in_processes(
-        SleepingRequest([], trainer(accelerator="gpu"), None), groups, lambda *progress: None, num_workers=4
-    )
-    assert sorted(results) == sorted(number for group in groups for number in group)
-    spans: dict[int, set[tuple[float, float]]] = {}
-    processes: dict[int, set[int]] = {}
-    for (device,), process, started, ended in results.values():
-        spans.setdefault(device, set()).add((started, ended))
-        processes.setdefault(device, set()).add(process)
-    assert sorted(spans) == [0, 1, 2, 3]
-    assert all(len(ids) == 1 for ids in processes.values())
+def test_four_simulated_gpus_each_have_one_group_at_a_time(trainer: Callable, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(groups, "list_gpus", lambda: ["0", "1", "GPU-2", "3"])
+    divided = [tuple(range(start, start + 1 + start % 5)) for start in range(0, 60, 5)]
+    request = SleepingRequest([], trainer(accelerator="gpu"), None)
+    results = groups.fit_in_processes(request, divided, lambda *progress: None, num_workers=4)
+    assert sorted(results) == sorted(number for group in divided for number in group)
+    spans: dict[str, set[tuple[float, float]]] = {}
+    for gpu, _, started, ended in results.values():
+        spans.setdefault(gpu, set()).add((started, ended))
+    assert sorted(spans) == ["0", "1", "3", "GPU-2"]
+    assert len({process for _, process, _, _ in results.values()}) == len(divided)  # a process for each group
     for device_spans in spans.values():
         ordered = sorted(device_spans)
         assert all(end <= start for (_, end), (start, _) in pairwise(ordered))
 
 
-def test_a_gpu_that_the_configuration_names_is_used(trainer: Callable):
-    request = process_pool.FitRequest([], trainer(accelerator="gpu", devices=[2]), None)
-    assert process_pool.on_device(request, 0).trainer.devices == [2]
-    assert process_pool.on_device(replace(request, trainer=trainer()), 3).trainer.devices == 1
+def test_a_gpu_that_the_configuration_names_is_used(trainer: Callable, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(groups, "list_gpus", lambda: ["5", "7"])
+    assert [device.env for device in groups.list_devices(trainer(accelerator="gpu", devices=[2]), 1)] == [{}]
+    assert [device.env for device in groups.list_devices(trainer(), 2)] == [{}, {}]
+    sharing = groups.list_devices(trainer(accelerator="gpu"), 3)
+    assert [device.env["CUDA_VISIBLE_DEVICES"] for device in sharing] == ["5", "7", "5"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
