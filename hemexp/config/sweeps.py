@@ -30,7 +30,7 @@ class LocalConfig(WhereConfig):
 
     NAMES: ClassVar[tuple[str, ...]] = ("local",)
     num_workers: Optional[int] = key(
-        None, "processes; null: one for each GPU, or else for each core and 1 GiB of memory", at_least=1, at_most=1024
+        None, "work items at the same time; null: one for each GPU, or else for each core", at_least=1, at_most=1024
     )
     batch: bool = key(True, "train networks of equal shape together; false: train every job separately")
 

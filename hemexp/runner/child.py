@@ -4,9 +4,11 @@ import logging
 import os
 import pickle
 import signal
+import tempfile
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from math import nan
 from multiprocessing.connection import Connection
 from pkgutil import resolve_name
@@ -36,6 +38,7 @@ def run_item(
     """
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # is read from the environment again
     if hasattr(os, "setsid"):
         os.setsid()  # the processes that an item starts are killed with it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -47,7 +50,7 @@ def run_item(
         if environment.get(CORES):
             _limit_threads(int(environment[CORES]))
         run: Callable[[Any, Any], Any] = resolve_name(function)
-        with lock_device(*lock):
+        with _lock(*lock):
             link.send("started")
             link.send("done", run(pickle.loads(item), link.report))
     except KeyboardInterrupt:
@@ -57,6 +60,16 @@ def run_item(
         link.send("raised", error)
     logging.shutdown()
     os._exit(0)  # does not wait for the threads of libraries
+
+
+@contextmanager
+def _lock(name: str, slots: int) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock_device(name, slots))
+        except OSError as error:
+            raise OSError(f"{name} cannot be locked: {error}") from None
+        yield
 
 
 class _Link:

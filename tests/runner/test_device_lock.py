@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hemexp.sweep.backends.device_lock import get_lock_directory, lock_device
 
 from hemexp.config import GPUsConfig, LocalConfig
 from hemexp.errors import UserError
+from hemexp.runner.device_lock import get_lock_directory, lock_device
 from hemexp.sweep.backends.devices import find_devices
 
 UUIDS = ["11111111-aaaa-0000-0000-000000000000", "2222bbbb-cccc-0000-0000-000000000000"]

@@ -1,0 +1,312 @@
+"""A process for each item, with items that sleep, die and hang; devices are simulated by their names."""
+
+import getpass
+import heapq
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from fake_items import FAKE_RUN_ITEM, build_items, finish, wait_until
+
+from hemexp.config import LocalConfig
+from hemexp.runner.local import Device, LocalRunner, NotStartedError, start_server
+from hemexp.sweep.backends.base import ItemResult, WorkItem
+from hemexp.sweep.backends.local import LocalBackend
+
+HERE = Path(__file__).parent
+SEARCHED = os.pathsep.join(map(str, (HERE, HERE.parent / "sweep", HERE.parent.parent)))  # of other programs
+
+
+@pytest.fixture(autouse=True)
+def _processes_can_import_fake_run_item(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("HEMEXP_LEASES", str(tmp_path / "leases"))  # only for these tests
+
+
+def build_devices(count: int, slots: int = 1) -> list[Device]:
+    return [
+        Device(f"gpu {i}", {"CUDA_VISIBLE_DEVICES": str(i)}, f"gpu-{i}", slots)
+        for i in range(count)
+        for _ in range(slots)
+    ]
+
+
+def build_items_with_cost(directory: Path, plans: list[dict]) -> list[WorkItem]:
+    items = build_items(directory, plans)
+    return [replace(item, cost=plan["seconds"]) for item, plan in zip(items, plans, strict=True)]
+
+
+def read_times(directory: Path) -> dict[str, list[tuple[float, float]]]:
+    by_device = defaultdict(list)
+    for path in directory.glob("*/ran.json"):
+        ran = json.loads(path.read_text())
+        by_device[ran["device"]].append((ran["began"], ran["ended"]))
+    return {device: sorted(times) for device, times in by_device.items()}
+
+
+def count_most_at_once(times: list[tuple[float, float]]) -> int:
+    return max(sum(began <= moment < ended for began, ended in times) for moment, _ in times)
+
+
+@pytest.mark.slow
+def test_twelve_unequal_jobs_never_share_one_of_four_devices_and_finish_near_the_ideal_time(tmp_path: Path):
+    lengths = [0.3 + 0.25 * number for number in range(12)]
+    backend = LocalBackend(build_devices(4), LocalConfig("local"), FAKE_RUN_ITEM)
+    backend.submit(build_items_with_cost(tmp_path / "s", [{"seconds": length} for length in lengths]))
+    ended = finish(backend)
+    assert {event.outcome for event in ended.values()} == {"done"}
+    used = read_times(tmp_path / "s")
+    assert sorted(used) == ["0", "1", "2", "3"]
+    assert all(count_most_at_once(times) == 1 for times in used.values())
+    assert {ended[n].device[-1] for n in range(12)} == set(used)
+    began = min(times[0][0] for times in used.values())
+    makespan = max(times[-1][1] for times in used.values()) - began
+    assert makespan < 1.35 * sum(lengths) / 4
+
+
+def test_a_job_that_dies_hangs_fails_or_exits_does_not_affect_the_others(tmp_path: Path):
+    plans = [{"seconds": 0.2}, {"do": "die"}, {"do": "hang"}, {"do": "fail"}, {"do": "exit"}, *[{"seconds": 0.2}] * 4]
+    backend = LocalBackend(build_devices(2), LocalConfig("local", silence_timeout=2), FAKE_RUN_ITEM)
+    backend.submit(build_items(tmp_path / "s", plans))
+    ended = finish(backend)
+    assert [ended[n].outcome for n in range(5)] == ["done", "killed", "timeout", "failed", "killed"]
+    assert "SIGKILL" in ended[1].message
+    assert "sent no heartbeat" in ended[2].message
+    assert "where.silence_timeout=2" in ended[2].message
+    assert ended[3].message == "ValueError: as planned"
+    assert "exit code 3" in ended[4].message
+    assert all(ended[n].outcome == "done" for n in range(5, 9))
+
+
+@pytest.mark.slow
+def test_a_busy_job_is_not_ended_as_silent_but_may_exceed_its_time_limit(tmp_path: Path):
+    where = LocalConfig("local", silence_timeout=1, job_timeout=3)
+    backend = LocalBackend(build_devices(2), where, FAKE_RUN_ITEM)
+    backend.submit(build_items(tmp_path / "s", [{"seconds": 2}, {"seconds": 60}]))
+    ended = finish(backend)
+    assert ended[0].outcome == "done"
+    assert ended[1].outcome == "timeout"
+    assert "where.job_timeout=3" in ended[1].message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slots", [1, 2])
+def test_two_sweeps_at_the_same_time_never_use_more_than_the_slots_of_a_device(slots: int, tmp_path: Path):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom test_local import *\n"
+        "directory = Path(sys.argv[1])\n"
+        f"backend = LocalBackend(build_devices(2, {slots}), LocalConfig('local'), FAKE_RUN_ITEM)\n"
+        "backend.submit(build_items(directory / 's', [{'seconds': 0.4}] * 6))\n"
+        "assert {e.outcome for e in finish(backend).values()} == {'done'}"
+    )
+    sweeps = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        env = {**os.environ, "PYTHONPATH": SEARCHED}
+        sweeps.append(subprocess.Popen([sys.executable, "-c", code, str(tmp_path / name)], env=env))
+    assert [sweep.wait(timeout=120) for sweep in sweeps] == [0, 0]
+    used = defaultdict(list)
+    for name in ("a", "b"):
+        for device, times in read_times(tmp_path / name / "s").items():
+            used[device] += times
+    assert sum(map(len, used.values())) == 12
+    assert all(count_most_at_once(sorted(times)) <= slots for times in used.values())
+    assert max(count_most_at_once(sorted(times)) for times in used.values()) == slots
+
+
+def test_stopping_lets_running_jobs_save_and_drops_queued_ones(tmp_path: Path):
+    backend = LocalBackend(build_devices(1), LocalConfig("local"), FAKE_RUN_ITEM)
+    backend.submit(build_items(tmp_path / "s", [{"seconds": 30}, {"seconds": 20}]))
+    while not (tmp_path / "s" / "0" / "began").exists():
+        backend.wait(0.1)
+    backend.stop()
+    (event,) = finish(backend).values()
+    assert (event.outcome, event.message) == ("interrupted", "stopped")
+    assert not (tmp_path / "s" / "1" / "began").exists()
+
+
+LAUNCHER = """
+import sys, time
+from pathlib import Path
+from test_local import *
+directory = Path(sys.argv[1])
+runner = LocalRunner([Device("cpu 0")], "fake_functions:start_grandchild")
+runner.submit([Item(directory)])
+while not (directory / "began").exists():
+    runner.wait(0.1)
+print((directory / "began").read_text(), flush=True)
+time.sleep(60)
+"""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A work item for the functions in `fake_functions`."""
+
+    value: object
+    order: int = 0
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()[0]
+    except OSError:
+        return False
+
+
+def run_all(runner: LocalRunner, items: list[Item], seconds: float = 120) -> list[ItemResult]:
+    runner.submit(items)
+    events = wait_until(lambda: runner.idle, runner, seconds)
+    runner.close()
+    return [event for event in events if isinstance(event, ItemResult)]
+
+
+def test_no_process_outlives_the_launcher_by_more_than_a_second(tmp_path: Path):
+    """The launcher is killed; its process, and the program that this one started, end at once."""
+    command = [sys.executable, "-c", LAUNCHER, str(tmp_path)]
+    env = {**os.environ, "PYTHONPATH": SEARCHED}
+    launcher = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    child, server = map(int, launcher.stdout.readline().split())
+    assert is_alive(child)
+    assert is_alive(server)
+    launcher.kill()
+    launcher.wait()
+    launcher.stdout.close()
+    time.sleep(1)
+    assert not is_alive(child)
+    time.sleep(1)
+    assert not is_alive(server)
+
+
+def test_an_item_gets_the_environment_of_its_launcher_and_device_and_its_cores(monkeypatch: pytest.MonkeyPatch):
+    """The server was started earlier, with another environment."""
+    start_server()
+    monkeypatch.setenv("HEMEXP_TEST", "set later")
+    monkeypatch.delenv("HOME")
+    (event,) = run_all(
+        LocalRunner([Device("gpu 7", {"CUDA_VISIBLE_DEVICES": "7"})], "fake_functions:get_environment", num_cores=1),
+        [Item(None)],
+    )
+    environment, threads = event.value
+    assert environment["HEMEXP_TEST"] == "set later"
+    assert environment["CUDA_VISIBLE_DEVICES"] == "7"
+    assert environment["HEMEXP_NUM_CORES"] == "1"
+    assert "HOME" not in environment
+    assert set(threads) == {1}
+
+
+def test_a_large_result_of_tensors_survives_its_process():
+    (event,) = run_all(LocalRunner([Device("cpu 0")], "fake_functions:make_tensor"), [Item(20_000_000)])
+    assert event.outcome == "done"
+    assert float(event.value.double().sum()) == 20_000_000
+
+
+def test_an_exception_has_its_traceback_and_one_that_cannot_be_sent_has_its_text():
+    runner = LocalRunner([Device("cpu 0")], "fake_functions:fail")
+    first, second = run_all(runner, [Item("sent", 0), Item("not sent", 1)])
+    assert first.outcome == second.outcome == "failed"
+    assert isinstance(first.value, ValueError)
+    assert "in fail" in first.value.__notes__[0]
+    assert "cannot be sent" in str(second.value)
+
+
+def test_a_stopped_process_in_the_middle_of_its_result_does_not_block_the_launcher():
+    """Its signs of life end, so that it is killed."""
+    limit = lambda item, running, silent: "too silent" if silent > 2 else ""  # noqa: E731
+    runner = LocalRunner([Device("a"), Device("b")], "fake_functions:stop_itself", limit)
+    events = run_all(runner, [Item("stops"), Item("goes on", 1)])
+    outcomes = {event.item.value: event for event in events}
+    assert outcomes["goes on"].outcome == "done"
+    assert (outcomes["stops"].outcome, outcomes["stops"].message) == ("timeout", "too silent")
+
+
+def test_items_end_and_start_after_the_server_was_killed(tmp_path: Path):
+    runner = LocalRunner([Device("a"), Device("b")], "fake_functions:kill_server")
+    events = run_all(runner, [Item(tmp_path / "killed", number) for number in range(4)])
+    assert (tmp_path / "killed").exists()
+    assert [event.outcome for event in events] == ["done"] * 4
+
+
+def test_a_function_that_is_not_there_is_an_error_of_its_item():
+    (event,) = run_all(LocalRunner([Device("cpu 0")], "no_such_module:run"), [Item(None)])
+    assert event.outcome == "failed"
+    assert "no_such_module" in event.message
+
+
+def test_an_item_may_start_processes_of_its_own():
+    (event,) = run_all(LocalRunner([Device("cpu 0")], "fake_functions:run_nested"), [Item(3)])
+    assert event.value == [0, 1, 4]
+
+
+@pytest.mark.slow
+def test_a_program_without_a_main_guard_gets_an_error(tmp_path: Path):
+    (tmp_path / "program.py").write_text(
+        "from test_local import *\n"
+        "events = run_all(LocalRunner([Device('a')], 'fake_functions:get_environment'), [Item(1)])\n"
+        "print(type(events[0].value).__name__, events[0].message)"
+    )
+    env = {**os.environ, "PYTHONPATH": SEARCHED}
+    done = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert f"{NotStartedError.__name__} its process did not start" in done.stdout
+
+
+def test_the_server_does_not_ask_for_a_gpu():
+    """A process that has initialized CUDA cannot be forked."""
+    code = (
+        "import os, torch\n"
+        "def refuse(*_): raise RuntimeError('the server asked for a GPU')\n"
+        "torch.cuda.is_available = torch.cuda.device_count = torch.cuda._lazy_init = refuse\n"
+        "import hemexp.runner.preload, sys, threading\n"
+        "assert not torch.cuda.is_initialized()\n"
+        "assert threading.active_count() == 1, threading.enumerate()\n"
+        "assert 'hemexp.commands.train' in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, start_new_session=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_job_fails_at_once_if_its_device_cannot_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    for directory in (tmp_path / "leases", tmp_path / f"hemexp-devices-{getpass.getuser()}"):
+        (directory / "gpu-0.0.lock").mkdir(parents=True)  # in the place of the lock file
+    backend = LocalBackend(build_devices(1), LocalConfig("local"), FAKE_RUN_ITEM)
+    backend.submit(build_items(tmp_path / "s", [{"seconds": 0.1}]))
+    (event,) = finish(backend).values()
+    assert event.outcome == "failed"
+    assert "gpu-0 cannot be locked" in event.message
+
+
+def test_fewer_items_get_more_cores_each(tmp_path: Path):
+    cpus = [Device(f"cpu {number}", {"HEMEXP_NUM_CORES": "1"}) for number in range(4)]
+    backend = LocalBackend(cpus, LocalConfig("local"), FAKE_RUN_ITEM, num_cores=8)
+    backend.submit(build_items(tmp_path / "two", [{"seconds": 0.3}] * 2))
+    finish(backend)
+    backend = LocalBackend(cpus, LocalConfig("local"), FAKE_RUN_ITEM, num_cores=8)
+    backend.submit(build_items(tmp_path / "many", [{"seconds": 0.1}] * 9))
+    finish(backend)
+    cores = {
+        name: [json.loads(path.read_text())["cores"] for path in (tmp_path / name).glob("*/ran.json")]
+        for name in ("two", "many")
+    }
+    assert cores["two"] == ["4", "4"]
+    assert set(cores["many"][:4]) <= {"2", "4", "8"}
+    assert cores["many"].count("2") >= 6
+
+
+def test_jobs_that_only_finish_start_first_then_the_first_wave_then_the_most_expensive_items(tmp_path: Path):
+    backend = LocalBackend([], LocalConfig("local"), FAKE_RUN_ITEM)
+    items = build_items(tmp_path / "s", [{"seconds": 0.1}] * 5)
+    changes = [("fits", 1, 99.0), ("fits", 0, 1.0), ("fits", 0, 5.0), ("job", 0, 3.0), ("job", 0, 20.0)]
+    backend.submit(
+        [
+            replace(each, kind=kind, wave=wave, cost=cost)
+            for each, (kind, wave, cost) in zip(items, changes, strict=True)
+        ]
+    )
+    order = [heapq.heappop(backend._queue)[-1].cost for _ in range(5)]
+    assert order == [20.0, 3.0, 5.0, 1.0, 99.0]
