@@ -22,8 +22,13 @@ def run_item(item: WorkItem, add_epochs: Callable[[int], object]) -> tuple[str, 
     elif action == "hang":
         time.sleep(600)
     elif action == "ignore signals":
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         time.sleep(600)
+    elif action == "fill the memory":
+        memory = [bytes([1]) * 2**30]
+        time.sleep(600)
+        del memory
     elif action == "fail":
         return "failed", "ValueError: as planned"
     try:

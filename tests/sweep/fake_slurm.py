@@ -2,9 +2,11 @@
 
 Run with the name of a command as its first argument, it acts as that command. Environment variables configure it:
 `FAKE_SLURM` is the directory of its state, `FAKE_SLURM_MINUTE` the number of seconds that count as a minute,
-`FAKE_SLURM_MOST` the largest number of tasks, and `FAKE_SLURM_ACCOUNTS=off` disables sacct. Array tasks run in parallel
+`FAKE_SLURM_MOST` the largest number of tasks, `FAKE_SLURM_ACCOUNTS=off` disables sacct, and
+`FAKE_SLURM_FORGETS=yes` lets squeue forget jobs that have ended. Array tasks run in parallel
 up to the limit of the array, each in a separate session. A signal to a job reaches all its processes except the batch
-shell, as on a cluster.
+shell. A running job that is cancelled or reaches its time limit gets SIGTERM, and SIGKILL some seconds later. Without
+accounting, squeue knows the ends of jobs. test_real_slurm.py runs on a real Slurm, which does the same.
 """
 
 import json
@@ -22,6 +24,7 @@ from typing import Any
 
 from filelock import FileLock
 
+KILL_WAIT = 1.5  # seconds from SIGTERM to SIGKILL
 COMMANDS = ("sbatch", "srun", "sacct", "squeue", "scancel")
 
 
@@ -100,8 +103,9 @@ def control(script: str, parallel: str, *tasks: str) -> None:
             if seconds > limit - float(notice) * minute / 60 and not facts.get("noticed"):
                 note(key, noticed=True)
                 send(facts["pid"], getattr(signal, f"SIG{name}"))
-            if seconds > limit:
-                note(key, why="TIMEOUT")
+            if seconds > limit and "why" not in facts:
+                end(key, "TIMEOUT")
+            if time.time() > facts.get("kill_at", float("inf")):
                 send(facts["pid"], signal.SIGKILL, shell_too=True)
             if (code := shell.poll()) is not None:
                 send(facts["pid"], signal.SIGKILL)
@@ -117,6 +121,12 @@ def start(script: str, key: str) -> "subprocess.Popen[bytes]":
     facts |= {"SLURM_ARRAY_JOB_ID": job, "SLURM_ARRAY_TASK_ID": task} if task else {}
     facts |= {"SLURM_NNODES": "1", "SLURM_JOB_NAME": "hemexp", "FAKE_SLURM_KEY": key}
     return subprocess.Popen(["bash", script], env={**os.environ, **facts}, start_new_session=True)
+
+
+def end(key: str, why: str) -> None:
+    """End a running job as Slurm does: SIGTERM lets it save its state."""
+    note(key, why=why, kill_at=time.time() + KILL_WAIT)
+    send(known(key)["pid"], signal.SIGTERM)
 
 
 def send(session: int, number: int, shell_too: bool = False) -> None:
@@ -158,13 +168,18 @@ def sacct(*arguments: str) -> None:
 
 
 def squeue(*arguments: str) -> None:
+    options = dict(each[2:].partition("=")[::2] for each in arguments)
+    with_ended = options.get("states") == "all" and os.environ.get("FAKE_SLURM_FORGETS") != "yes"
+    asked = options["jobs"].split(",") if "jobs" in options else [key.split("_")[0] for key in known_jobs()]
     for key in known_jobs():
-        if known(key)["state"] in {"PENDING", "RUNNING"}:
-            print(f"{key}|{known(key)['state']}")
+        facts = known(key)
+        state, (code, number) = facts["state"].split(" ")[0], map(int, facts["exit"].split(":"))
+        if key.split("_")[0] in asked and (with_ended or state in {"PENDING", "RUNNING"}):
+            print(f"{key:40}{state:20}{256 * code + number:<10}")
 
 
 def scancel(*arguments: str) -> None:
-    options = dict(each[2:].split("=") for each in arguments if each.startswith("--"))
+    options = dict(each[2:].partition("=")[::2] for each in arguments if each.startswith("--"))
     asked = [each for each in arguments if not each.startswith("--")]
     with FileLock(get_state_directory() / "lock"):
         for key in known_jobs():
@@ -174,8 +189,7 @@ def scancel(*arguments: str) -> None:
             if facts["state"] == "RUNNING" and "signal" in options:
                 send(facts["pid"], getattr(signal, f"SIG{options['signal']}"))
             elif facts["state"] == "RUNNING":
-                note(key, why=f"CANCELLED by {os.getuid()}")
-                send(facts["pid"], signal.SIGKILL, shell_too=True)
+                end(key, f"CANCELLED by {os.getuid()}")
             elif facts["state"] == "PENDING" and "signal" not in options:
                 note(key, state=f"CANCELLED by {os.getuid()}")
 

@@ -62,7 +62,11 @@ def test_an_array_runs_every_job_and_respects_the_limit_on_parallel_jobs(slurm: 
     assert not list(tmp_path.glob(".slurm/*.beat"))
 
 
-def test_a_job_that_dies_fails_or_is_cancelled_does_not_affect_the_others(slurm: Path, tmp_path: Path):
+@pytest.mark.parametrize("accounts", ["on", "off"])
+def test_a_job_that_dies_fails_or_is_cancelled_does_not_affect_the_others(
+    accounts: str, slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FAKE_SLURM_ACCOUNTS", accounts)
     backend = start_backend(tmp_path)
     backend.submit(
         build_items(tmp_path, [{"seconds": 0.2}, {"do": "die"}, {"do": "fail"}, {"do": "hang"}, {"do": "exit"}])
@@ -73,7 +77,8 @@ def test_a_job_that_dies_fails_or_is_cancelled_does_not_affect_the_others(slurm:
     assert [ended[number].outcome for number in range(5)] == ["done", "killed", "failed", "killed", "killed"]
     assert "FAILED, exit code 137:0" in ended[1].message
     assert ended[2].message == "ValueError: as planned"
-    assert "CANCELLED" in ended[3].message
+    assert ended[3].message.startswith("Slurm: CANCELLED")
+    assert ended[3].message.endswith("(Slurm job 1_3); its state is saved")
     assert "exit code 3:0" in ended[4].message
     assert str(tmp_path / ".slurm" / "1_4_0_log.err") in ended[4].message
 
@@ -127,15 +132,26 @@ def test_closing_cancels_all_remaining_jobs(slurm: Path, tmp_path: Path):
         time.sleep(0.05)
 
 
-def test_without_accounting_lost_jobs_are_found_through_the_queue(
+def test_without_accounting_a_job_that_slurm_has_forgotten_is_lost(
     slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("FAKE_SLURM_ACCOUNTS", "off")
+    monkeypatch.setenv("FAKE_SLURM_FORGETS", "yes")
     backend = start_backend(tmp_path)
     backend.submit(build_items(tmp_path, [{"do": "die"}, {"seconds": 1}]))
     ended = finish(backend)
     assert [ended[number].outcome for number in range(2)] == ["killed", "done"]
     assert "not in the queue any more" in ended[0].message
+
+
+def test_a_new_start_ends_the_jobs_of_one_that_was_killed(slurm: Path, tmp_path: Path):
+    killed = start_backend(tmp_path, max_parallel=1)
+    killed.submit(build_items(tmp_path, [{"seconds": 60}, {"seconds": 60}]))
+    wait_until((tmp_path / "0/began").exists, killed)
+    start_backend(tmp_path)
+    assert all(fake_slurm.known(key)["state"].startswith("CANCELLED") for key in ("1_0", "1_1"))
+    ended = finish(killed)
+    assert ended[0].message.endswith("its state is saved")
 
 
 def test_a_single_job_that_runs_out_of_memory_is_reported_with_the_key_to_change(slurm: Path, tmp_path: Path):

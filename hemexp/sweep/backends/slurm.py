@@ -14,13 +14,16 @@ from typing import Any
 from hemexp.config import SlurmConfig
 from hemexp.config.compose import PACKAGE
 from hemexp.errors import UserError
-from hemexp.sweep.backends.base import RUN_ITEM, ItemResult, Outcome
+from hemexp.sweep.backends.base import RUN_ITEM, SAVE_SECONDS, ItemResult, Outcome
 from hemexp.sweep.backends.cluster import ClusterBackend, RemoteItem
 from hemexp.sweep.backends.cluster_worker import run_remote_item
 
+_JOB_NAME = "hemexp"
 _MAX_ARRAY = 1000  # tasks; Slurm's MaxArraySize is 1001 unless a site raised it
 _EARLY_SECONDS = 90.0  # by which the notice of a time limit may come early: Slurm measures time in minutes
 _GONE = "GONE"  # hemexp's name for a job that is not in the queue any more
+_KILLED_CODES = {"137:0", "0:9"}  # by SIGKILL, such as where a node ends a process that needs too much memory
+_TIMEOUT_STATES = {"TIMEOUT", "DEADLINE"}
 _RESERVED_OPTIONS = {
     "account", "array", "array_parallelism", "command", "cpus_per_task", "error", "folder", "map_count", "mem",
     "no_requeue", "nodes", "ntasks", "ntasks_per_node", "open_mode", "output", "partition", "requeue", "signal",
@@ -73,6 +76,7 @@ class SlurmBackend(ClusterBackend):
         self._submitted = False
         self._states: dict[str, str] = {}
         self._lost_since: dict[str, float] = {}
+        self._end_earlier_jobs()
 
     def launch(self, items: Sequence[RemoteItem]) -> None:
         """Submit an array, or several arrays where there are more items than one array can hold.
@@ -105,6 +109,17 @@ class SlurmBackend(ClusterBackend):
                 self._pending_events += [ItemResult(remote.item, "failed", line, "", now, now) for remote in part]
         self.queried = time.monotonic()
 
+    def _end_earlier_jobs(self) -> None:
+        """Cancel the jobs of an earlier start that was killed, and wait while they save their state."""
+        arrays = sorted({path.name.split("_")[0] for path in self.directory.glob("*_submitted.pkl")})
+        ours = (f"--user={os.getuid()}", f"--name={_JOB_NAME}", "--noheader")
+        deadline = time.monotonic() + SAVE_SECONDS
+        while arrays and run_command("squeue", *ours, f"--jobs={','.join(arrays)}"):
+            if time.monotonic() > deadline:
+                raise UserError(f"where=slurm: jobs of an earlier start do not end; see squeue --name={_JOB_NAME}")
+            run_command("scancel", f"--name={_JOB_NAME}", *arrays)
+            time.sleep(self.poll_interval)
+
     def refresh(self) -> None:
         """Query Slurm for the states of the jobs at times; a job that ends well leaves a result file earlier."""
         if self.items and time.monotonic() - self.queried >= self.query_interval:
@@ -115,13 +130,17 @@ class SlurmBackend(ClusterBackend):
     def get_outcome(self, remote: RemoteItem) -> Outcome | None:
         """Return the result that the job has written, or Slurm's state once the job has ended."""
         path, key = remote.handle.paths.result_pickle, remote.handle.job_id
+        state, _, code = self._states.get(key, "UNKNOWN").partition("|")
         if path.is_file():
             kind, value = pickle.loads(path.read_bytes())
             if kind == "error":
                 return "failed", f"it did not start: {value.strip().splitlines()[-1]}"
-            return value if self.stopped_at or value[0] != "interrupted" else self._explain_interruption(remote)
-        state, _, code = self._states.get(key, "UNKNOWN").partition("|")
-        if state.split(" ")[0] in _RUNNING_STATES:
+            if value[0] == "interrupted" and not self.stopped_at:  # by something else
+                is_new = time.time() - remote.last_heartbeat < 2 * self.query_interval
+                return None if state in _RUNNING_STATES and is_new else self._explain_interruption(remote, state)
+            outcome: Outcome = value
+            return outcome
+        if state in _RUNNING_STATES:
             return None
         if time.monotonic() - self._lost_since.setdefault(key, time.monotonic()) < self.result_delay:
             return None
@@ -134,15 +153,19 @@ class SlurmBackend(ClusterBackend):
             "COMPLETED": ", but it left no result",
             _GONE: ": it is not in the queue any more, and left no result",
         }.get(state, f", exit code {code}" if code else "")
-        outcome = "timeout" if state in {"TIMEOUT", "DEADLINE"} else "killed"
-        return outcome, f"Slurm: {state}{reason} (Slurm job {key}; {remote.handle.paths.stderr})"
+        if state == "FAILED" and code in _KILLED_CODES:
+            reason += f": its process was killed; perhaps where.memory_gb={where.memory_gb:g} is too little"
+        kind = "timeout" if state in _TIMEOUT_STATES else "killed"
+        return kind, f"Slurm: {state}{reason} (Slurm job {key}; {remote.handle.paths.stderr})"
 
-    def _explain_interruption(self, remote: RemoteItem) -> Outcome:
+    def _explain_interruption(self, remote: RemoteItem, state: str) -> Outcome:
         """Return why a job was interrupted by something other than this sweep."""
-        minutes, key = self.where.time_minutes, remote.handle.job_id
-        if time.time() - remote.first_heartbeat > 60 * minutes - get_notice_seconds(minutes) - _EARLY_SECONDS:
-            return "timeout", f"where.time_minutes={minutes} is too little (Slurm job {key}); its state is saved"
-        return "killed", f"Slurm or a user interrupted Slurm job {key}; its state is saved"
+        minutes, job = self.where.time_minutes, f"(Slurm job {remote.handle.job_id}); its state is saved"
+        noticed = time.time() - remote.first_heartbeat > 60 * minutes - get_notice_seconds(minutes) - _EARLY_SECONDS
+        ended_itself = state in {*_RUNNING_STATES, "COMPLETED", "FAILED", _GONE}
+        if state in _TIMEOUT_STATES or (ended_itself and noticed):
+            return "timeout", f"where.time_minutes={minutes} is too little {job}"
+        return "killed", f"{'Slurm or a user interrupted it' if ended_itself else f'Slurm: {state}'} {job}"
 
     def interrupt(self, waiting: Sequence[RemoteItem], running: Sequence[RemoteItem]) -> None:
         """Cancel the pending jobs, then interrupt the running ones."""
@@ -161,7 +184,7 @@ def build_parameters(where: SlurmConfig, accelerator: str) -> dict[str, Any]:
     options = {key.replace("-", "_"): value for key, value in where.options.items()}
     gpus = where.gpus_per_job if where.gpus_per_job is not None else int(accelerator in {"gpu", "cuda"})
     parameters: dict[str, Any] = {
-        "job_name": "hemexp",
+        "job_name": _JOB_NAME,
         "partition": where.partition,
         "account": where.account,
         "time": where.time_minutes,
@@ -190,9 +213,10 @@ def get_notice_seconds(minutes: int) -> int:
 
 
 def query_states(jobs: Sequence[str]) -> dict[str, str]:
-    """Return the states of jobs as ``STATE|EXIT CODE``, from Slurm's accounting, or else from its queue.
+    """Return the states of jobs as ``STATE|EXIT CODE``, from Slurm's accounting, or else from its controller.
 
-    A job that Slurm does not know is left out.
+    The controller forgets a job some minutes after its end (Slurm's MinJobAge). A job that the accounting does not know
+    is left out.
     """
     from submitit.slurm.slurm import SlurmInfoWatcher
 
@@ -201,11 +225,15 @@ def query_states(jobs: Sequence[str]) -> dict[str, str]:
     if output is not None:
         known = SlurmInfoWatcher().read_info(output)
         return {job: f"{known[job]['State']}|{known[job]['ExitCode']}" for job in jobs if job in known}
-    output = run_command("squeue", "--noheader", "--array", f"--user={os.getuid()}", "--format=%i|%T")
+    ask = ("squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}")
+    output = run_command(*ask, "--Format=JobArrayID:40,State:20,exit_code:10")
     if output is None:
         return {}
-    queue = dict(line.strip().split("|", 1) for line in output.splitlines() if "|" in line)
-    return {job: queue.get(job, _GONE) for job in jobs}
+    states = {}
+    for line in output.splitlines():
+        job, state, status = line.split()
+        states[job] = f"{state}|{int(status) >> 8}:{int(status) & 127}"  # as wait() returns it
+    return {job: states.get(job, _GONE) for job in jobs}
 
 
 def run_command(*command: str) -> str | None:
