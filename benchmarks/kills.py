@@ -41,7 +41,7 @@ SHARES = (0.05, 0.2, 0.4, 0.6, 0.8, 0.95)  # sizes of the small disk, as shares 
 _HOOK = """
 import os, signal, sys
 number, moment = {number}, {moment!r}
-if ({everywhere} or "hemexp.sweep.backends.worker" in sys.orig_argv):
+if ({everywhere} or any("multiprocessing.forkserver" in text for text in sys.orig_argv)):
     count = 0
     def counted(rename):
         def call(*args, **kwargs):

@@ -308,19 +308,28 @@ def test_a_sweep_runs_on_slurm_and_the_next_start_runs_only_the_lost_jobs(
     assert "2 done, 1 failed" in done.stdout
     assert [(tmp_path / "s" / number / "DONE").is_file() for number in "012"] == [True, True, False]
     assert "optimizer.lr=1e+30: the training loss is NaN or infinite" in (tmp_path / "s/2/train.log").read_text()
-    assert (tmp_path / "s/.slurm/1_2_0_log.out").is_file()
-    assert fake_slurm.known("1_0")["options"]["array"] == "0-2%2"
+    # the fits of jobs 1 and 2, which share an item; job 0, which trains alone; then jobs 1 and 2 with their fits
+    assert fake_slurm.known_jobs() == ["1", "2", "3_0", "3_1"]
+    assert (tmp_path / "s/.slurm/3_1_0_log.out").is_file()
+    assert fake_slurm.known("3_0")["options"]["array"] == "0-1%2"
     config = json.loads((tmp_path / "s/0/result.json").read_text())["config"]
     assert config["where"]["name"] == "slurm"
 
     run_command(*sweep)
-    assert fake_slurm.known_jobs() == ["1_0", "1_1", "1_2", "2"]
+    assert fake_slurm.known_jobs() == ["1", "2", "3_0", "3_1", "4"]
 
 
 @pytest.mark.slow
 def test_after_ctrl_c_slurm_jobs_are_continued_by_the_next_start(slurm: Path, tmp_path: Path):
     settings = ["trainer.max_epochs=1000", "trainer.stop_loss=null", "trainer.checkpoint_every=20", *QUIET]
-    command = [sys.executable, str(ROOT / "train.py"), "-m", "where=slurm", "where.max_parallel=1", "seed=0,1"]
+    command = [
+        sys.executable,
+        str(ROOT / "train.py"),
+        "-m",
+        "where=slurm",
+        "where.max_parallel=1",
+        "model.kernel_size=5,3",
+    ]
     first = subprocess.Popen([*command, "hydra.sweep.dir=s", *settings], cwd=tmp_path, stderr=subprocess.PIPE)
     last = tmp_path / "s/0/checkpoints/last.ckpt"
     until = time.monotonic() + 120

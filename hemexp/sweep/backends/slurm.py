@@ -14,7 +14,8 @@ from typing import Any
 from hemexp.config import SlurmConfig
 from hemexp.config.compose import PACKAGE
 from hemexp.errors import UserError
-from hemexp.sweep.backends.base import RUN_ITEM, SAVE_SECONDS, ItemResult, Outcome
+from hemexp.runner.local import SAVE_SECONDS
+from hemexp.sweep.backends.base import RUN_ITEM, ItemResult, Outcome
 from hemexp.sweep.backends.cluster import ClusterBackend, RemoteItem
 from hemexp.sweep.backends.cluster_worker import run_remote_item
 
