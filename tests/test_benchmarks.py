@@ -16,6 +16,7 @@ ARGUMENTS = {
     "kills.py": ["--commands", "prepare", "--kills", "3", "--moments", "before"],
     "nested.py": ["--repeats", "1", "--inner-repeats", "1", "--candidates", "ridge2", "firth, minimal", "prevalence"],
     "damage.py": ["--examples", "3", "--by-hand", "3"],
+    "processes.py": ["--items", "2"],
     "sweep.py": ["--epochs", "2", "--jobs", "2", "--fits", "3", "--rival-jobs", "1"],
 }
 LONG = {"commands.py", "sweep.py"}  # they also run the rival's processes
@@ -26,6 +27,7 @@ TABLES = {
     "commands.py": 1,
     "kills.py": 1,
     "nested.py": 1,
+    "processes.py": 1,
     "sweep.py": 2,
     "damage.py": 2,
     "simulation.py": 5,
