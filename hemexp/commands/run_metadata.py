@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import asdict, fields
+from functools import cache
 from importlib.metadata import version
 from platform import python_version
 
@@ -55,7 +56,7 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
         ),
         seed=cfg.seed,
         tags=cfg.tags,
-        versions={"python": python_version(), "hemexp": __version__, **{name: version(name) for name in _PACKAGES}},
+        versions={"python": python_version(), "hemexp": __version__, **_read_versions()},
         label_definition=cfg.label.describe(),
         flow=flow,
         input_group=cfg.features.name
@@ -76,6 +77,11 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
         config=asdict(cfg),
         pseudonym_key=get_check_value(cfg.privacy.pseudonymize),
     )
+
+
+@cache
+def _read_versions() -> dict[str, str]:
+    return {name: version(name) for name in _PACKAGES}
 
 
 def count_patients(data: ExpansionDataModule) -> PatientFlow:

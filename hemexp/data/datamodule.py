@@ -20,8 +20,8 @@ from hemexp.data.training_set import TrainingSet, build_training_set
 from hemexp.errors import UserError
 from hemexp.types import Array
 
-# at most one: the jobs of a sweep often have the same cohort, outcome and inputs
-_last_leaks: list[tuple[object, dict[str, LeakyInput]]] = []
+# at most one: the jobs of a sweep often have the same cohort and outcome
+_last_labels: list[tuple[object, pd.DataFrame, dict[tuple[str, ...], dict[str, LeakyInput]]]] = []
 
 
 class ExpansionDataModule(LightningDataModule):
@@ -100,7 +100,11 @@ class ExpansionDataModule(LightningDataModule):
         if self.cohort is not None:
             return
         cohort = load_cohort(self.data_config, key_file=self.key_file)
-        self.labels = label_patients(cohort.scans, self.label_config, cohort.mapping)
+        state = (cohort.data_hash, cohort.mapping, self.label_config)
+        if not _last_labels or _last_labels[0][0] != state:
+            _last_labels[:] = [(state, label_patients(cohort.scans, self.label_config, cohort.mapping), {})]
+        labels, leaky_inputs = _last_labels[0][1:]
+        self.labels = labels.copy()
         check_follow_up(self.labels, cohort.scans, self.label_config, cohort.locate, cohort.findings, cohort.mapping)
         outcomes = self.labels["expansion"].to_numpy()
         self.split = split_patients(cohort.patients, self.labels["expansion"], self.split_config, self.seed)
@@ -112,10 +116,10 @@ class ExpansionDataModule(LightningDataModule):
         check_mapped_inputs(cohort.mapping, inputs.names)
         self.features, self.left_out = inputs.names, inputs.left_out
         self.raw = input_table(cohort.patients, self.features).to_numpy()
-        state = (cohort.data_hash, repr(self.label_config), outcomes.tobytes(), self.features)
-        if not _last_leaks or _last_leaks[0][0] != state:
-            _last_leaks[:] = [(state, find_leaky_inputs(cohort.scans, self.labels, self.features, self.raw))]
-        self.leaky_inputs = _last_leaks[0][1]
+        names = tuple(self.features)
+        if names not in leaky_inputs:
+            leaky_inputs[names] = find_leaky_inputs(cohort.scans, labels, names, self.raw)
+        self.leaky_inputs = leaky_inputs[names]
         if self.num_patients:
             self.fitted_indices = overfit_subset(outcomes, self.fitted_indices, self.num_patients)
             train, val = draw_validation(outcomes, self.fitted_indices, self.split_config.val_fraction, self.seed)
