@@ -9,6 +9,7 @@ from small import ROOT
 
 ARGUMENTS = {
     "cohort.py": ["--patients", "200"],
+    "jobs.py": ["--jobs", "4", "--runs", "1"],
     "one_run.py": ["--epochs", "3", "--rounds", "1"],
     "group.py": ["--epochs", "2", "--rounds", "1", "--members", "1", "2"],
     "simulation.py": ["--cohorts", "2", "--fresh", "1000", "--jobs", "1"],
@@ -22,6 +23,7 @@ ARGUMENTS = {
 LONG = {"commands.py", "sweep.py"}  # they also run the rival's processes
 TABLES = {
     "cohort.py": 1,
+    "jobs.py": 1,
     "one_run.py": 1,
     "group.py": 4,
     "commands.py": 1,

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from operator import methodcaller
 from pathlib import Path
+from typing import Any
 
+import torch
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard._pytorch_graph import graph
 
 from hemexp.commands.hparams import (
     build_hparams_summaries,
@@ -20,7 +23,10 @@ from hemexp.config import TrainConfig
 from hemexp.figures.style import change_words, save_png, stamp
 from hemexp.files.result import NO_LEAKAGE, RunResult, get_wording
 from hemexp.formatting import interval_text
+from hemexp.models.network import FittedNetwork
 from hemexp.training.optional_logger import OptionalLogger
+
+_last_graph: dict[str, Any] = {}  # at most one, by the shape of the network
 
 
 def log_result(
@@ -72,6 +78,17 @@ def log_result(
             }  # fmt: skip
             logger.use(methodcaller("set_tags", tags))
         logger.finalize("success")
+
+
+def log_graph(logger: Logger, net: FittedNetwork) -> None:
+    """Log the graph of a network to TensorBoard. It is traced once for networks of the same shape."""
+    assert isinstance(logger, TensorBoardLogger)
+    shape = repr((net.model, len(net.features), net.dtype))
+    if shape not in _last_graph:
+        inputs = torch.zeros(1, len(net.features), dtype=net.dtype)
+        _last_graph.clear()
+        _last_graph[shape] = graph(net, inputs, False, True)  # type: ignore[no-untyped-call]
+    logger.experiment._get_file_writer().add_graph(_last_graph[shape])
 
 
 def _scores_text(result: RunResult) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import asdict, fields
+from functools import cache
 from importlib.metadata import version
 from platform import python_version
 
@@ -16,10 +17,11 @@ from hemexp.data.recognition import RECOGNITION, build_own_scans
 from hemexp.evaluation.sample_size import num_fitted_inputs
 from hemexp.files.result import DataSource, PatientFlow, RunResult
 from hemexp.files.run_directory import RunDirectory
-from hemexp.files.writing import write_csv, write_json, write_text
+from hemexp.files.writing import FOR_EXCEL, to_csv, to_json, write_text
 from hemexp.formatting import plural
 
 log = logging.getLogger(__name__)
+_last_texts: list[tuple[object, dict[str, str]]] = []  # at most one: the jobs of a sweep often write the same files
 
 _OF_NETWORKS = {"lr", "weight_decay", "max_epochs", "stop_loss", "patience", "batch_size"}
 _PACKAGES = ("torch", "lightning", "hydra-core", "pandas", "numpy", "scikit-learn")
@@ -54,7 +56,7 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
         ),
         seed=cfg.seed,
         tags=cfg.tags,
-        versions={"python": python_version(), "hemexp": __version__, **{name: version(name) for name in _PACKAGES}},
+        versions={"python": python_version(), "hemexp": __version__, **_read_versions()},
         label_definition=cfg.label.describe(),
         flow=flow,
         input_group=cfg.features.name
@@ -77,6 +79,11 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
     )
 
 
+@cache
+def _read_versions() -> dict[str, str]:
+    return {name: version(name) for name in _PACKAGES}
+
+
 def count_patients(data: ExpansionDataModule) -> PatientFlow:
     """Return the number of patients in each part, and of those without a known outcome by reason."""
     unlabelled = data.labels.loc[data.labels["expansion"].isna(), "reason"].value_counts()
@@ -88,13 +95,23 @@ def count_patients(data: ExpansionDataModule) -> PatientFlow:
 def write_cohort(run: RunDirectory, data: ExpansionDataModule) -> None:
     """Write the parts of the split, the data-quality findings, table one, and what recognizes the patients."""
     assert data.cohort is not None
-    write_json(run.path / "splits.json", data.split.ids())
-    write_csv(data.cohort.findings.frame(), run.path / "quality.csv", for_excel=True)
-    if data.cohort.mapping:
-        write_text(run.path / "mapping.yaml", data.cohort.mapping.to_yaml())
-    table = characteristics(data.cohort.patients, data.labels["expansion"], data.split.parts, data.cohort.own_inputs)
-    write_csv(table, run.path / "characteristics.csv")
-    write_csv(build_own_scans(data.cohort.scans, data.learned_roles), run.path / RECOGNITION)
+    cohort, outcomes = data.cohort, data.labels["expansion"]
+    state = (
+        cohort.data_hash, cohort.findings.rows[:], cohort.mapping, cohort.own_inputs, outcomes.to_numpy().tobytes(),
+        data.split.parts, data.learned_roles,
+    )  # fmt: skip
+    if not _last_texts or _last_texts[0][0] != state:
+        table = characteristics(cohort.patients, outcomes, data.split.parts, cohort.own_inputs)
+        texts = {
+            "splits.json": to_json(data.split.ids()),
+            "quality.csv": FOR_EXCEL + to_csv(cohort.findings.frame()),
+            **({"mapping.yaml": cohort.mapping.to_yaml()} if cohort.mapping else {}),
+            "characteristics.csv": to_csv(table),
+            RECOGNITION: to_csv(build_own_scans(cohort.scans, data.learned_roles)),
+        }
+        _last_texts[:] = [(state, texts)]
+    for name, text in _last_texts[0][1].items():
+        write_text(run.path / name, text)
 
 
 def list_idle_keys(cfg: TrainConfig) -> list[str]:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from hemexp.commands.console import print_summary
 from hemexp.commands.debug import check_overfit, get_verdict
-from hemexp.commands.log_result import log_result
+from hemexp.commands.log_result import log_graph, log_result
 from hemexp.commands.model_card import write_model_folder
 from hemexp.commands.run_metadata import log_start, start_result, write_cohort
 from hemexp.config import NetConfig, TrainConfig
@@ -118,8 +118,7 @@ def _train(
         fitted, predictor = _fit(cfg, run, data, loggers, trained)
         result, figures = _evaluate(cfg, run, data, fitted, predictor, result, callback, trained)
         if isinstance(predictor, FittedNetwork):
-            board: Any = loggers[0]
-            board.experiment.add_graph(predictor, torch.zeros(1, len(data.features), dtype=predictor.dtype))
+            log_graph(loggers[0], predictor)
         else:
             save_predictor(predictor, run.last)
         result = replace(result, model_digest=compute_digest(predictor.content()))

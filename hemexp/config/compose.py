@@ -156,6 +156,7 @@ def _quote(text: str, key: str) -> str:
     return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
 
 
+@cache
 def label_definitions() -> dict[str, c.GrowthLabelConfig]:
     """Return every definition of expansion in ``conf/label``, by name; an outcome that a file holds is not one."""
     files = sorted((CONFIG_DIR / "label").glob("*.yaml"))

@@ -20,6 +20,9 @@ from hemexp.data.training_set import TrainingSet, build_training_set
 from hemexp.errors import UserError
 from hemexp.types import Array
 
+# at most one: the jobs of a sweep often have the same cohort and outcome
+_last_labels: list[tuple[object, pd.DataFrame, dict[tuple[str, ...], dict[str, LeakyInput]]]] = []
+
 
 class ExpansionDataModule(LightningDataModule):
     """A cohort with its labels, inputs and split. `setup` sets the attributes.
@@ -97,8 +100,13 @@ class ExpansionDataModule(LightningDataModule):
         if self.cohort is not None:
             return
         cohort = load_cohort(self.data_config, key_file=self.key_file)
-        self.labels = label_patients(cohort.scans, self.label_config, cohort.mapping)
+        state = (cohort.data_hash, cohort.mapping, self.label_config)
+        if not _last_labels or _last_labels[0][0] != state:
+            _last_labels[:] = [(state, label_patients(cohort.scans, self.label_config, cohort.mapping), {})]
+        labels, leaky_inputs = _last_labels[0][1:]
+        self.labels = labels.copy()
         check_follow_up(self.labels, cohort.scans, self.label_config, cohort.locate, cohort.findings, cohort.mapping)
+        outcomes = self.labels["expansion"].to_numpy()
         self.split = split_patients(cohort.patients, self.labels["expansion"], self.split_config, self.seed)
         train, val = np.asarray(self.split.indices("train")), np.asarray(self.split.indices("val"), dtype=int)
         if self.split_config.fit_on == "all":
@@ -108,11 +116,13 @@ class ExpansionDataModule(LightningDataModule):
         check_mapped_inputs(cohort.mapping, inputs.names)
         self.features, self.left_out = inputs.names, inputs.left_out
         self.raw = input_table(cohort.patients, self.features).to_numpy()
-        self.leaky_inputs = find_leaky_inputs(cohort.scans, self.labels, self.features, self.raw)
+        names = tuple(self.features)
+        if names not in leaky_inputs:
+            leaky_inputs[names] = find_leaky_inputs(cohort.scans, labels, names, self.raw)
+        self.leaky_inputs = leaky_inputs[names]
         if self.num_patients:
-            labels = self.labels["expansion"].to_numpy()
-            self.fitted_indices = overfit_subset(labels, self.fitted_indices, self.num_patients)
-            train, val = draw_validation(labels, self.fitted_indices, self.split_config.val_fraction, self.seed)
+            self.fitted_indices = overfit_subset(outcomes, self.fitted_indices, self.num_patients)
+            train, val = draw_validation(outcomes, self.fitted_indices, self.split_config.val_fraction, self.seed)
         self.constant = constant_inputs(self.raw[self.fitted_indices], self.features)
         self.training_set = self.build_training_set(train, val)
         self.cohort = cohort

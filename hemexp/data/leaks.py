@@ -189,14 +189,14 @@ def _separates(values: Array, expansion: Array, needed: float) -> bool:
     """Return whether a limit of one input tells (nearly) all patients with the outcome from the others."""
     known = np.isfinite(values) & np.isfinite(expansion)
     outcomes = expansion[known]
-    if _rarity(outcomes) < needed:
+    if outcomes.sum() in {0, len(outcomes)}:
         return False
     order = np.argsort(values[known], kind="stable")
     ends = np.flatnonzero(np.append(np.diff(values[known][order]) > 0, False))
     below, is_event = np.arange(1, len(order) + 1), np.cumsum(outcomes[order])
     events = outcomes.sum()
     difference = is_event / events - (below - is_event) / (len(order) - events)
-    return bool(len(ends) and np.abs(difference[ends]).max() >= _SEPARATES)
+    return bool(len(ends) and np.abs(difference[ends]).max() >= _SEPARATES and _rarity(outcomes) >= needed)
 
 
 def _rarity(values: Array) -> float:

@@ -27,7 +27,7 @@ def precision_recall(labels: Array, probabilities: Array, score: Score) -> Figur
     Shape:
         labels, probabilities: (N,).
     """
-    figure, axes = new_axes(4.8, 4.6)
+    figure, axes = new_axes(4.8, 4.6, (0.56, 0.47, 0.8, 0.43))
     prevalence = float(labels.mean()) if len(labels) else 0.0
     if prevalence > 0:
         precision, recall, _ = precision_recall_curve(labels, probabilities)
@@ -133,7 +133,7 @@ def risk_by_outcome(labels: Array, probabilities: Array, title: str) -> Figure:
     Shape:
         labels: (N,); probabilities: (R, N).
     """
-    figure, axes = new_axes(6.4, 3.4)
+    figure, axes = new_axes(6.4, 3.4, (1.02, 0.48, 0.2, 0.25))
     top = _ceiling(probabilities.ravel())
     bins = np.linspace(0, top, 26)
     risks = {outcome: probabilities[:, labels == outcome].ravel() for outcome in (0, 1)}
@@ -141,7 +141,7 @@ def risk_by_outcome(labels: Array, probabilities: Array, title: str) -> Figure:
     highest = max(share.max() for share in shares.values()) or 1
     for outcome, color, _ in OUTCOMES:
         heights = 0.7 * shares[outcome] / highest
-        axes.bar(bins[:-1], heights, np.diff(bins), outcome, align="edge", color=color, alpha=0.55)
+        axes.stairs(outcome + heights, bins, baseline=outcome, fill=True, color=color, alpha=0.55)
         if len(risks[outcome]):
             axes.plot([np.median(risks[outcome])] * 2, [outcome, outcome + 0.78], color=color, linewidth=2.5)
     counts = [int((labels == outcome).sum()) for outcome in (0, 1)]

@@ -21,7 +21,7 @@ def loss_curve(history: pd.DataFrame, best_epoch: int) -> Figure:
         history: ``epoch``, ``train/loss`` and, with a validation part, ``val/loss``.
         best_epoch: epoch of the weights that the run keeps.
     """
-    figure, axes = new_axes(6.4, 3.8)
+    figure, axes = new_axes(6.4, 3.8, (0.82, 0.48, 0.05, 0.25))
     for column, color, name in (("train/loss", NO, "training"), ("val/loss", YES, "validation")):
         if column in history:
             axes.plot(history["epoch"], history[column], color=color, label=name, linewidth=1.5)
@@ -42,7 +42,7 @@ def roc(labels: Array, probabilities: Array, score: Score) -> Figure:
     Shape:
         labels, probabilities: (N,), both outcomes present.
     """
-    figure, axes = new_axes(4.6, 4.6)
+    figure, axes = new_axes(4.6, 4.6, (0.55, 0.48, 0.14, 0.25))
     false_positive, true_positive, _ = roc_curve(labels, probabilities, drop_intermediate=False)
     axes.plot(false_positive, true_positive, color=MODEL, linewidth=2, clip_on=False, zorder=3)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)

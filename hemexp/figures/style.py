@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
+from PIL import Image
 
 from hemexp.files.writing import write_bytes
 
@@ -42,13 +42,28 @@ _STYLE: Any = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # else Matplotlib measures all ticks again at every step, in case they are above the axes
 }
 
 
-def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return an empty figure of this size in inches, and its axes."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
+def new_axes(
+    width: float, height: float, margins: tuple[float, float, float, float] | None = None
+) -> tuple[Figure, Axes]:
+    """Return an empty figure and its axes.
+
+    Args:
+        width: of the figure in inches.
+        height: of the figure in inches.
+        margins: left, bottom, right and top in inches, where the texts around the axes have a known size. None:
+            Matplotlib measures the texts, which takes as long as drawing.
+    """
+    if margins is None:
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return figure, figure.add_subplot()
+    left, bottom, right, top = margins
+    figure = Figure(figsize=(width, height))
+    box = (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height)
+    return figure, figure.add_axes(box)
 
 
 def margin_text(axes: Axes, height: float, text: str, points: float = 8, bold: bool = False) -> None:
@@ -83,6 +98,10 @@ def stamp(figure: Figure, text: str) -> None:
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(rect=(0, band, 1, 1 - band))
+    else:
+        for axes in figure.axes:
+            left, bottom, width, height = axes.get_position(original=True).bounds
+            axes.set_position((left, band + (1 - band) * bottom, width, (1 - band) * height))
     figure.text(0.01, 0.25 * band, text, fontsize=7, color=GREY)
 
 
@@ -119,8 +138,8 @@ def save_png(figure: Figure, path: Path) -> tuple[int, int]:
     """Write a figure as PNG, and return its height and width in pixels."""
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     content = io.BytesIO()
-    imsave(content, pixels, format="png")
+    image.save(content, "png", compress_level=3)
     write_bytes(path, content.getvalue())
-    return pixels.shape[0], pixels.shape[1]
+    return image.height, image.width

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PARTIAL = ".partial"  # end of the temporary name
+FOR_EXCEL = "\ufeff"  # at the start of a text, the mark by which Excel knows that it is UTF-8
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -64,7 +65,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file; numbers must be finite or None."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, to_json(content))
+
+
+def to_json(content: Mapping[str, Any]) -> str:
+    """Return the text of a JSON file."""
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def to_csv(table: "pd.DataFrame") -> str:
@@ -79,5 +85,5 @@ def to_csv(table: "pd.DataFrame") -> str:
 
 
 def write_csv(table: "pd.DataFrame", path: Path, *, for_excel: bool = False) -> None:
-    """Write a table as `to_csv` gives it; `for_excel` adds the mark by which Excel knows that the text is UTF-8."""
-    write_text(path, ("\ufeff" if for_excel else "") + to_csv(table))
+    """Write a table as `to_csv` gives it; `for_excel` adds `FOR_EXCEL`."""
+    write_text(path, (FOR_EXCEL if for_excel else "") + to_csv(table))

@@ -64,3 +64,15 @@ def test_patients_without_an_outcome_are_refused():
         build_training_set(raw, labels, [0, 1])
     with pytest.raises(UserError, match="train is empty"):
         build_training_set(raw, labels, [])
+
+
+def test_runs_in_one_process_share_labels_only_where_cohort_and_outcome_are_equal():
+    _, first = set_up("label=onset_48h")
+    expected = first.labels.copy()
+    first.labels["expansion"] = 1.0  # a change of one run does not reach the next one
+    _, same = set_up("label=onset_48h", "seed=3")
+    _, other = set_up("label=absolute_3ml")
+    _, other_cohort = set_up("label=absolute_3ml", "data.seed=1")
+    assert same.labels.equals(expected)
+    assert other.labels["expansion"].sum() > expected["expansion"].sum()
+    assert not other_cohort.labels.equals(other.labels)

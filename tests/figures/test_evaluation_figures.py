@@ -68,7 +68,10 @@ def test_risks_by_outcome_count_every_risk_and_show_no_single_patient(chosen, ri
         if (LABELS[chosen] == outcome).any()
     }
     assert medians == pytest.approx(expected)
-    for outcome in (0, 1):
-        heights = [bar.get_height() for bar in axes.patches if bar.get_y() == outcome]
+    assert len(axes.patches) == 2
+    for outcome, patch in zip((0, 1), axes.patches, strict=True):
+        tops, edges, base = patch.get_data()
         counts = np.histogram(risks[:, chosen][:, LABELS[chosen] == outcome], np.linspace(0, axes.get_xlim()[1], 26))[0]
-        np.testing.assert_allclose(np.array(heights) * counts.sum(), counts * sum(heights))
+        np.testing.assert_allclose(edges, np.linspace(0, axes.get_xlim()[1], 26))
+        assert base == outcome
+        np.testing.assert_allclose((tops - base) * counts.sum(), counts * (tops - base).sum(), atol=1e-9)
