@@ -106,24 +106,36 @@ class Sweep:
             self._add(job, JobStatus())
             self.display.add_job(job.number, count_epochs(job.cfg))
         self._write_summary("running")
-        numbers = {job.number for job in jobs}
         fits = build_items([job for job in all_jobs if not job.invalid], self.backend.capacity)
-        fits = [item for item in fits if any(job.number in numbers and not _is_trained(item, job) for job in item.jobs)]
         self._submit_after(fits, [self._build_item(job) for job in jobs])
 
     def _submit_after(self, fits: Sequence[WorkItem], items: Sequence[WorkItem]) -> None:
-        """Submit fits, and each of the other items when the fits of its job have ended."""
+        """Submit fits that were not trained in an earlier start, and the other items when the fits of their jobs are."""
+        missing: dict[int, list[WorkItem]] = {}  # by number of the job
         for item in items:
             (job,) = item.jobs
-            names = {each.name for each in fits if any(other.number == job.number for other in each.jobs)}
-            self._waiting.append(_Waiting(item, names, bool(names)))
-        self.backend.submit([replace(item, cohort=self._read_cohort(item.jobs[0])) for item in fits])
+            needed = [each for each in fits if any(other.number == job.number for other in each.jobs)]
+            missing[job.number] = [each for each in needed if not _is_trained(each, job)]
+            names = {each.name for each in missing[job.number]}
+            self._waiting.append(_Waiting(item, names, bool(needed)))
+        to_train = {each.name: each for needed in missing.values() for each in needed}
+        self.backend.submit([replace(each, cohort=self._read_cohort(each.jobs[0])) for each in to_train.values()])
         self._submit_ready()
 
     def _submit_ready(self) -> None:
+        """Submit the items whose fits have ended; jobs that only have to finish share a process."""
         ready = [each for each in self._waiting if not each.names]
         self._waiting = [each for each in self._waiting if each.names]
-        self.backend.submit([replace(each.item, on_device=not each.is_trained) for each in ready])
+        finishing = [each.item for each in ready if each.is_trained and each.item.kind == "job"]
+        others = [replace(each.item, on_device=not each.is_trained) for each in ready if each.item not in finishing]
+        # at the end, all processes finish jobs; before, the others train
+        parts = min(len(finishing), 1 if len(self._waiting) >= self.backend.capacity else self.backend.capacity)
+        chunks = [finishing[part::parts] for part in range(parts)]
+        jobs = [
+            replace(chunk[0], kind="jobs", jobs=tuple(item.jobs[0] for item in chunk), on_device=False)
+            for chunk in chunks
+        ]
+        self.backend.submit([*others, *jobs])
 
     def _build_item(self, job: SweepJob, kind: str = "job") -> WorkItem:
         return WorkItem(kind, (job,), estimate_cost(job.cfg), cohort=self._read_cohort(job))
@@ -206,6 +218,8 @@ class Sweep:
             self._end_job(event)
         elif event.item.kind == "fits":
             self._end_fits(event)
+        elif event.item.kind == "jobs":
+            self._end_jobs(event)
         elif event.outcome != DONE:
             self.display.print(f"the best job was not evaluated on new folds: {event.message or event.outcome}")
 
@@ -234,6 +248,17 @@ class Sweep:
                 each.is_trained = each.is_trained and result.outcome == DONE
                 self._trained_on[each.item.jobs[0].number] = result.device
         self._submit_ready()
+
+    def _end_jobs(self, result: ItemResult) -> None:
+        """Record the jobs that are done. The others run again, each in its own process, which shows how they end."""
+        for job in result.item.jobs:
+            item = replace(result.item, kind="job", jobs=(job,))
+            if (job.directory / "DONE").is_file():
+                self._end_job(replace(result, item=item, outcome=DONE, message=""))
+            elif self.stopped:
+                self.statuses[job.number] = JobStatus("interrupted", result.message or "its fits are saved")
+            else:
+                self.backend.submit([item])
 
     def _end_job(self, result: ItemResult) -> None:
         (job,) = result.item.jobs

@@ -47,11 +47,13 @@ def test_fits_of_all_jobs_share_items_and_every_job_has_the_files_of_a_single_ru
     assert sweep.finish()
     stages = list_stages(backend.ran)
     assert {stage: stages.count(stage) for stage in stages} == {
-        "own": 1, "folds": 1, "training": 1, "job": 3, "new_folds": 2, "reevaluation": 1
+        "own": 1, "folds": 1, "training": 1, "jobs": 2, "new_folds": 2, "reevaluation": 1
     }  # fmt: skip
     assert all(len(item.jobs) == 3 for item in backend.ran if item.kind == "fits" and item.ranges[0].stage == "own")
     # each job was found trained: no state of a training is left, and it needs no device
-    assert all(not item.on_device for item in backend.ran if item.kind == "job")
+    finished = [item for item in backend.ran if item.kind == "jobs"]
+    assert sorted(job.number for item in finished for job in item.jobs) == [0, 1, 2]
+    assert all(not item.on_device for item in finished)
     assert not list((tmp_path / "s").glob("*/checkpoints/*/"))
     assert not (tmp_path / "s" / ".batches").exists()
     compare_with_single_runs(jobs, tmp_path)
@@ -86,6 +88,20 @@ def test_a_job_whose_own_item_is_lost_has_failed_and_the_others_finish(
     again.run_all(jobs)
     assert again.finish()
     assert again.num_skipped == 2
+
+
+@pytest.mark.slow
+def test_a_job_that_fails_with_others_runs_again_alone(tmp_path: Path):
+    backend = FakeBackend()
+    jobs = build_jobs(tmp_path / "s")
+    diverging = replace(jobs[1].cfg, optimizer=replace(CFG.optimizer, lr=1e25))
+    jobs[1] = replace(jobs[1], cfg=diverging)
+    sweep = Sweep(tmp_path / "s", CFG, backend)
+    sweep.run_all(jobs)
+    assert not sweep.finish()
+    assert [sweep.statuses[number].status for number in range(3)] == ["done", "failed", "done"]
+    assert "choose a lower rate" in sweep.statuses[1].message
+    assert [item.jobs[0].number for item in backend.ran if item.kind == "job"] == [1]
 
 
 @pytest.mark.slow

@@ -43,8 +43,9 @@ class WorkItem:
 
     Attributes:
         kind: ``fits`` (train fits of one or several jobs together; each job then finds them trained), ``job`` (run a
-            job to its end, with the fits that are missing) or ``reevaluation`` (score a finished job on new folds).
-        jobs: one job, or the several jobs of ``fits``.
+            job to its end, with the fits that are missing), ``jobs`` (finish several jobs one after another, which then
+            share what they compute of the cohort) or ``reevaluation`` (score a finished job on new folds).
+        jobs: one job, or the several jobs of ``fits`` and ``jobs``.
         cost: an estimate; the most expensive items start first.
         ranges: the fits of ``fits``.
         wave: ``fits`` of the first wave start first.

@@ -6,6 +6,7 @@ import pickle
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ def run_item(item: WorkItem, add_epochs: AddEpochs = lambda epochs: None) -> Out
         item: of any kind.
         add_epochs: is called as a heartbeat.
     """
+    if item.kind == "jobs":
+        for job in item.jobs:
+            outcome, message = run_item(replace(item, kind="job", jobs=(job,)), add_epochs)
+            if outcome == "interrupted":
+                return outcome, message
+        return "done", ""  # the directory of each job says how it ended
     first = item.jobs[0]
     if item.kind == "job":
         path = first.directory / "train.log"
