@@ -110,15 +110,17 @@ class Sweep:
         self._submit_after(fits, [self._build_item(job) for job in jobs])
 
     def _submit_after(self, fits: Sequence[WorkItem], items: Sequence[WorkItem]) -> None:
-        """Submit fits that were not trained in an earlier start, and the other items when the fits of their jobs are."""
-        missing: dict[int, list[WorkItem]] = {}  # by number of the job
+        """Submit the fits that no earlier start has trained, and each item when the fits of its job have ended."""
+        needed: dict[int, list[WorkItem]] = {}  # by number of the job
+        for each in fits:
+            for job in each.jobs:
+                needed.setdefault(job.number, []).append(each)
+        to_train: dict[str, WorkItem] = {}
         for item in items:
             (job,) = item.jobs
-            needed = [each for each in fits if any(other.number == job.number for other in each.jobs)]
-            missing[job.number] = [each for each in needed if not _is_trained(each, job)]
-            names = {each.name for each in missing[job.number]}
-            self._waiting.append(_Waiting(item, names, bool(needed)))
-        to_train = {each.name: each for needed in missing.values() for each in needed}
+            missing = {each.name: each for each in needed.get(job.number, ()) if not _is_trained(each, job)}
+            self._waiting.append(_Waiting(item, set(missing), job.number in needed))
+            to_train |= missing
         self.backend.submit([replace(each, cohort=self._read_cohort(each.jobs[0])) for each in to_train.values()])
         self._submit_ready()
 
