@@ -11,7 +11,7 @@ from hemexp.models.baselines import Brain, Prevalence
 from hemexp.models.boosting import CatBoost, LightGBM, XGBoost
 from hemexp.models.estimator import Estimator
 from hemexp.models.linear import Firth, Logistic, Ridge
-from hemexp.models.sacnn import CNN, MLP, SACNN, Attention, ParallelNetwork
+from hemexp.models.sacnn import CNN, MLP, SACNN, Attention, FeatureEmbedding, ParallelNetwork
 from hemexp.models.tabular import FTTransformer, TabM
 from hemexp.models.trees import GradientBoosting, RandomForest
 
@@ -52,13 +52,26 @@ def build_network(num_features: int, *, name: str, init: str = "default", **size
     if name not in NETWORKS:
         raise UserError(f"model.name={name}: must be one of {', '.join(NETWORKS)}")
     net = NETWORKS[name](num_features, **sizes)
+    _set_zeros(net, init)
+    return net
+
+
+def reset_network(net: ParallelNetwork, seed: int, init: str = "default") -> None:
+    """Give a network the weights that a new one would have after ``torch.manual_seed(seed)``, in less time."""
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed also seeds GPUs, which takes longer than the draws
+    for module in net.modules():  # in the order in which they were built
+        if isinstance(module, nn.Conv1d | nn.Linear | FeatureEmbedding):
+            module.reset_parameters()
+    _set_zeros(net, init)
+
+
+def _set_zeros(net: ParallelNetwork, init: str) -> None:
     zeroed = {"default": (), "zeros": (nn.Conv1d,), "all_zeros": (nn.Conv1d, nn.Linear)}[init]
     with torch.no_grad():
         for module in net.modules():
             if isinstance(module, zeroed):
                 for parameter in module.parameters():
                     parameter.zero_()
-    return net
 
 
 def build_estimator(seed: int, *, name: str, **settings: Any) -> Estimator:

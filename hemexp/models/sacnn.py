@@ -40,8 +40,13 @@ class FeatureEmbedding(nn.Module):
     def __init__(self, num_features: int, embed_dim: int) -> None:
         super().__init__()
         self.weight, self.bias = (nn.Parameter(torch.empty(num_features, embed_dim)) for _ in range(2))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights, uniformly."""
+        bound = self.weight.shape[1] ** -0.5
         for parameter in self.parameters():
-            nn.init.uniform_(parameter, -(embed_dim**-0.5), embed_dim**-0.5)
+            nn.init.uniform_(parameter, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the tokens."""

@@ -27,6 +27,8 @@ from hemexp.training.batched_functions import (
 
 Weights = dict[str, Tensor]  # name to (M, *shape)
 
+# of attention in one call; a GPU raises an error above: https://github.com/pytorch/pytorch/issues/142228
+_MOST_ATTENTION = 65_535
 _TENSOR_ALIGNMENT, _ROW_ALIGNMENT = 16, 64  # elements: tensors start on a cache line, and use the same vector code
 
 
@@ -58,7 +60,7 @@ class BatchedNetwork(nn.Module):
         ends = list(accumulate(size + -size % _TENSOR_ALIGNMENT for size in sizes))
         self._spans = [slice(start, start + size) for start, size in zip([0, *ends], sizes, strict=False)]
         self._row_size = ends[-1] + -ends[-1] % _ROW_ALIGNMENT
-        self.weights = nn.Parameter(torch.stack([self._pack(net.state_dict()) for net in nets]))
+        self.weights = nn.Parameter(torch.stack([self.pack(net.state_dict()) for net in nets]))
 
     def _split_hidden(self, state: Weights) -> Weights:
         """Return a network's parameters with the hidden layer's weights split by branch."""
@@ -66,7 +68,8 @@ class BatchedNetwork(nn.Module):
         others = {name: value for name, value in state.items() if name != "hidden.weight"}
         return {**others, **{f"hidden.weight.{name}": part for name, part in columns.items()}}
 
-    def _pack(self, state: Weights) -> Tensor:
+    def pack(self, state: Weights) -> Tensor:
+        """Return the state_dict of a single network as a row of weights (P,)."""
         pieces = self._split_hidden(state)
         row = pieces["output.weight"].new_zeros(self._row_size)
         for span, piece in zip(self._spans, pieces.values(), strict=True):
@@ -185,7 +188,8 @@ class _PlainAttention:
             _linear(tokens, w, name).view(members * batch, length, self.num_heads, -1).transpose(1, 2)
             for name in ("query", "key", "value")
         )
-        mixed = F.scaled_dot_product_attention(q, k, v)  # (M * B, H, F, E/H)
+        parts = zip(*(torch.split(tensor, _MOST_ATTENTION) for tensor in (q, k, v)), strict=True)
+        mixed = torch.cat([F.scaled_dot_product_attention(*part) for part in parts])  # (M * B, H, F, E/H)
         attended = _linear(mixed.transpose(1, 2).reshape(members, batch * length, -1), w, "out")  # (M, B * F, E)
         return times_transposed(attended.view(members, batch, -1), hidden)
 

@@ -5,17 +5,18 @@ from ctypes import c_bool
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
-from torch import Tensor
 
 from hemexp.files.writing import write_csv
 from hemexp.training.checkpoint import State, members_key
 from hemexp.training.member import FitResult
 from hemexp.training.progress import InterruptHandler
 from hemexp.training.task import Curves, ExpansionTask
+from hemexp.types import Array
 
 # epochs trained since the last call; epochs that are not needed because members stopped early; loss, NaN if unknown
 ProgressCallback = Callable[[int, int, float], None]
@@ -42,6 +43,7 @@ class Recorder(Callback):
         self.chunks: list[tuple[list[int], Curves]] = []  # indices of the members, and their scores (epochs, M)
         self.ended: dict[int, State] = {}
         self._saved_epoch = 0
+        self._num_chunks, self._curves, self._num_epochs = 0, dict[str, Array](), np.zeros(0, dtype=int)
 
     def state_dict(self) -> State:
         """Return the state that a resumed run needs in addition to Lightning's."""
@@ -136,17 +138,25 @@ class Recorder(Callback):
 
     def history(self, member: int) -> pd.DataFrame:
         """Return a member's scores so far, one row an epoch."""
-        pieces = [
-            pd.DataFrame({name: curve[:, row].numpy() for name, curve in curves.items()})
-            for curves, row in self._member_curves(member)
-        ]
-        history = pd.concat(pieces, ignore_index=True).astype("float64")
+        self._concatenate()
+        epochs = self._num_epochs[member]
+        history = pd.DataFrame({name: curve[:epochs, member] for name, curve in self._curves.items()})
         history.insert(0, "epoch", range(len(history)))
         return history
 
-    def _member_curves(self, member: int) -> list[tuple[dict[str, Tensor], int]]:
-        """Return the chunks that the member took part in, with its column in each."""
-        return [(curves, members.index(member)) for members, curves in self.chunks if member in members]
+    def _concatenate(self) -> None:
+        """Put the scores of all chunks and members in one piece, (E, M); NaN after a member has left the group."""
+        if self._num_chunks == len(self.chunks):
+            return
+        self._num_chunks, count = len(self.chunks), len(self.task.members)
+        total = sum(len(curves["train/loss"]) for _, curves in self.chunks)
+        self._curves = {name: np.full((total, count), np.nan) for name in self.chunks[0][1]}
+        self._num_epochs, start = np.zeros(count, dtype=int), 0
+        for members, curves in self.chunks:
+            end = start + len(curves["train/loss"])
+            for name, curve in curves.items():
+                self._curves[name][start:end, members] = curve.numpy()
+            self._num_epochs[members], start = end, end
 
 
 def log_epoch(logger: Logger, scores: dict[str, float], epoch: int) -> None:
