@@ -6,6 +6,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
@@ -14,14 +15,12 @@ from torch.nn import functional as F
 from hemexp.config import NetConfig, SelfAttentionConfig, TrainerConfig
 from hemexp.models.registry import build_network, reset_network
 from hemexp.training.batched_network import BatchedNetwork, Weights
-from hemexp.training.counters import BITS, build_keys, derive_keys, draw
 from hemexp.training.loss import auroc, cross_entropy
 from hemexp.training.member import Member
 from hemexp.training.patient_batch import ROW_MULTIPLE, PatientBatch, build_batch, build_input_layer
 
 Curves = dict[str, Tensor]  # name of a score: (epochs, M)
 
-_DROPOUT, _ORDER = 0, 1  # of each two streams of random numbers of an epoch
 _CHUNK_EPOCHS, _CHUNK_SECONDS = 50, 0.5  # longest chunk; progress is shown and a signal is noticed between chunks
 
 
@@ -41,7 +40,6 @@ class ExpansionTask(LightningModule):
     best_epoch: Tensor  # (M,)
     num_epochs: Tensor  # (M,) epochs that the member trained
     running: Tensor  # (M,) whether the member still trains
-    keys: Tensor  # (M,) of the random numbers; see `hemexp.training.counters`
 
     def __init__(self, members: Sequence[Member], cfg: TrainerConfig) -> None:
         super().__init__()
@@ -64,7 +62,6 @@ class ExpansionTask(LightningModule):
         self.register_buffer("best_epoch", torch.full((count,), -1))
         self.register_buffer("num_epochs", torch.zeros(count, dtype=torch.long))
         self.register_buffer("running", torch.ones(count, dtype=torch.bool))
-        self.register_buffer("keys", build_keys([member.seed for member in members]), persistent=False)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return one Adam. Members with equal settings form one parameter of it; `weight_decay` is an L2 penalty."""
@@ -132,38 +129,45 @@ class ExpansionTask(LightningModule):
         self, epoch: int, patients: PatientBatch, full: Weights | None
     ) -> Iterator[tuple[PatientBatch, Weights, float, Tensor | None]]:
         """Yield the patients of each step, their prepared inputs, their share of the epoch, and the dropout factors."""
-        num_patients = self._sizes()[0]
+        sizes = self._sizes()
+        generators = self._generators(epoch)
         if full is not None:
-            yield patients, full, 1.0, self._draw_dropout(epoch, patients.labels.shape[1])
+            yield patients, full, 1.0, self._dropout(generators, sizes, patients.labels.shape[1])
             return
-        order = draw(derive_keys(self.keys, _ORDER + 2 * epoch), num_patients).argsort(dim=1, stable=True)  # (M, N)
-        size = self.cfg.batch_size or num_patients
-        for step, rows in enumerate(torch.split(order, size, dim=1)):
+        orders = [np.random.default_rng([seed, epoch]).permutation(sizes[0]) for seed in self._seeds()]
+        order = torch.from_numpy(np.stack(orders)).to(self.device)  # (M, N)
+        for rows in torch.split(order, self.cfg.batch_size or sizes[0], dim=1):
             count = rows.shape[1]
             padded = F.pad(rows, (0, -count % ROW_MULTIPLE))  # (M, b)
             inputs = patients.inputs.gather(1, padded.unsqueeze(2).expand(-1, -1, patients.inputs.shape[2]))
             real = F.pad(torch.ones_like(rows, dtype=torch.bool), (0, -count % ROW_MULTIPLE))
-            batch = PatientBatch(inputs, patients.labels.gather(1, padded), real, real.sum(1))
-            noise = self._draw_dropout(epoch, padded.shape[1], step * size)
-            yield batch, self.net.prepare(inputs), count / num_patients, noise
+            step = PatientBatch(inputs, patients.labels.gather(1, padded), real, real.sum(1))
+            noise = self._dropout(generators, [count] * len(orders), padded.shape[1])
+            yield step, self.net.prepare(inputs), count / sizes[0], noise
 
     def _sizes(self) -> list[int]:
         return [len(self.members[i].training_set.labels) for i in self.member_indices]
 
-    def _draw_dropout(self, epoch: int, length: int, first: int = 0) -> Tensor | None:
-        """Draw the dropout factors of the hidden layer, (M, B, D), by member, epoch, patient and column.
+    def _seeds(self) -> list[int]:
+        return [self.members[i].seed for i in self.member_indices]
 
-        Args:
-            epoch: from 0.
-            length: patients in the step, with padding.
-            first: patients in the earlier steps of the epoch.
-        """
+    def _generators(self, epoch: int) -> list[torch.Generator]:
+        """Return a generator for each member, seeded by member and epoch: a resumed run draws the same."""
         if self.dropout == 0:
+            return []
+        states = (np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] for seed in self._seeds())
+        return [torch.Generator().manual_seed(int(state >> 1)) for state in states]
+
+    def _dropout(self, generators: list[torch.Generator], sizes: list[int], length: int) -> Tensor | None:
+        """Draw the dropout factors of the hidden layer (M, B, D), for each member from its generator."""
+        if not generators:
             return None
-        width = self.net.hidden_dim
-        numbers = draw(derive_keys(self.keys, _DROPOUT + 2 * epoch), (first + length) * width)[:, first * width :]
-        kept = numbers >= int(self.dropout * 2**BITS)
-        return kept.view(-1, length, width).to(self.best_loss.dtype) / (1 - self.dropout)
+        rate = self.dropout
+        dtype, width = self.best_loss.dtype, self.net.hidden_dim
+        factors = torch.zeros(len(sizes), length, width, dtype=dtype)
+        for row, (generator, size) in enumerate(zip(generators, sizes, strict=True)):
+            factors[row, :size] = (torch.rand(size, width, generator=generator) >= rate).to(dtype) / (1 - rate)
+        return factors.to(self.device)
 
     def _step(self, optimizer: torch.optim.Optimizer) -> None:
         """Take an optimizer step with the gradient of `net.weights`, split into the optimizer's parameters."""

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from hemexp.models.registry import build_network
+from hemexp.training import batched_network
 from hemexp.training.batched_network import BatchedNetwork
 
 CONV = {"kernel_size": 3, "channels": [16, 32]}
@@ -150,3 +151,22 @@ def test_padding_and_its_gradient_are_zero():
     assert batched.weights.shape[1] % 64 == 0
     assert (batched.weights.detach() == 0).sum() >= 2 * (batched.weights.shape[1] - named) > 0
     assert (batched.weights.grad[batched.weights.detach() == 0] == 0).all()
+
+
+def test_attention_over_many_patients_is_computed_in_parts(monkeypatch: pytest.MonkeyPatch):
+    """A GPU raises an error for more than 65,535 of them in one call."""
+    nets = build_nets(3, 7, "attention", embedding="per_feature")
+    x = torch.randn(3, 16, 7, dtype=torch.float64)
+    whole = batched_outputs_and_gradients(nets, x, collapse=False)
+    sizes = []
+
+    def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(q))
+        return scaled_dot_product_attention(q, k, v)
+
+    scaled_dot_product_attention = F.scaled_dot_product_attention
+    monkeypatch.setattr(batched_network, "_MOST_ATTENTION", 20)
+    monkeypatch.setattr(F, "scaled_dot_product_attention", attend)
+    parts = batched_outputs_and_gradients(nets, x, collapse=False)
+    assert sizes == [20, 20, 8]
+    torch.testing.assert_close(whole, parts, rtol=0, atol=1e-12)

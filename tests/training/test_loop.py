@@ -219,7 +219,7 @@ def test_dropout_is_reproducible_and_differs_between_members(members: Make, trai
     assert equal(dropped[1], repeated[1])
     assert dropped[0].history["train/loss"][0] != without[0].history["train/loss"][0]
     task = ExpansionTask(members([0, 3], "model.dropout=0.5"), cfg)
-    masks = [task._draw_dropout(epoch, 48) for epoch in (0, 0, 1)]
+    masks = [task._dropout(task._generators(epoch), [40, 40], 48) for epoch in (0, 0, 1)]
     assert torch.equal(masks[0], masks[1])
     assert not torch.equal(masks[0], masks[2])
     assert not torch.equal(masks[0][0], masks[0][1])
