@@ -58,7 +58,14 @@ def test_when_all_nodes_die_running_and_waiting_jobs_have_ended(cluster: Any, tm
 def test_a_sweep_continues_when_a_node_dies_and_the_same_command_runs_its_jobs_again(cluster: Any, tmp_path: Path):
     training = ["trainer.max_epochs=500", "trainer.stop_loss=null", "trainer.checkpoint_every=10", *QUIET]
     program = [sys.executable, str(ROOT / "train.py"), *training]
-    command = [*program, "hydra.sweep.dir=s", "seed=0,1,2", "where=ray", f"where.address={cluster.address}", "-m"]
+    command = [
+        *program,
+        "hydra.sweep.dir=s",
+        "model.kernel_size=3,5,7",
+        "where=ray",
+        f"where.address={cluster.address}",
+        "-m",
+    ]
     started = {"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     first = subprocess.Popen(command, **started)
     deadline = time.monotonic() + 120
@@ -77,5 +84,10 @@ def test_a_sweep_continues_when_a_node_dies_and_the_same_command_runs_its_jobs_a
 
     subprocess.run(command, **started, timeout=300, check=True)
     assert "resuming from" in (lost / "train.log").read_text()
-    subprocess.run([*program, f"seed={lost.name}", "output_dir=alone"], **started, timeout=300, check=True)
+    subprocess.run(
+        [*program, f"model.kernel_size={3 + 2 * int(lost.name)}", "output_dir=alone"],
+        **started,
+        timeout=300,
+        check=True,
+    )
     assert (lost / "predictions.csv").read_bytes() == (tmp_path / "alone" / "predictions.csv").read_bytes()

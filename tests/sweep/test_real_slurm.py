@@ -96,9 +96,15 @@ def test_stopping_cancels_pending_jobs_and_lets_running_ones_save_their_state(sl
     assert not (tmp_path / "1" / "began").exists()
 
 
-def start_sweep(directory: Path, *settings: str) -> "subprocess.Popen[str]":
+ALONE, TOGETHER = (
+    "model.kernel_size=5,3",
+    "seed=0,1",
+)  # each job trains its network; both networks are trained in one item
+
+
+def start_sweep(directory: Path, swept: str, *settings: str) -> "subprocess.Popen[str]":
     training = ["trainer.max_epochs=500", "trainer.stop_loss=null", "trainer.checkpoint_every=10", *QUIET]
-    command = [sys.executable, str(ROOT / "train.py"), "-m", "hydra.sweep.dir=s", "seed=0,1", *training, *settings]
+    command = [sys.executable, str(ROOT / "train.py"), "-m", "hydra.sweep.dir=s", swept, *training, *settings]
     return subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -115,31 +121,30 @@ def finish_sweep(process: "subprocess.Popen[str]") -> None:
     assert process.returncode == 0, output + errors
 
 
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same sweep on this machine; tests only read it."""
-    directory = tmp_path_factory.mktemp("local")
-    finish_sweep(start_sweep(directory))
-    return directory / "s"
-
-
 def read_predictions(sweep_directory: Path) -> list[bytes]:
     return [(sweep_directory / number / "predictions.csv").read_bytes() for number in "01"]
 
 
-def test_a_sweep_has_the_files_and_the_numbers_that_it_has_on_this_machine(
-    slurm: RealSlurm, local: Path, tmp_path: Path
-):
-    finish_sweep(start_sweep(tmp_path, "where=slurm", "where.memory_gb=2"))
+def run_here(directory: Path, swept: str) -> Path:
+    """Run the same sweep on this machine."""
+    directory.mkdir()
+    finish_sweep(start_sweep(directory, swept))
+    return directory / "s"
+
+
+def test_a_sweep_has_the_files_and_the_numbers_that_it_has_on_this_machine(slurm: RealSlurm, tmp_path: Path):
+    finish_sweep(start_sweep(tmp_path, TOGETHER, "where=slurm", "where.memory_gb=2", "where.max_parallel=1"))
+    local = run_here(tmp_path / "here", TOGETHER)
     on_slurm, here = (sorted(path.name for path in (one / "0").iterdir()) for one in (tmp_path / "s", local))
     assert on_slurm == here
     assert read_predictions(tmp_path / "s") == read_predictions(local)
+    timeline = (tmp_path / "s" / "timeline.csv").read_text()
+    assert "\nfits,0 1," in timeline
+    assert "\njobs,0 1," in timeline
 
 
-def test_a_sweep_that_is_killed_and_then_stopped_is_continued_by_the_same_command(
-    slurm: RealSlurm, local: Path, tmp_path: Path
-):
-    settings = ["where=slurm", "where.memory_gb=2", "where.max_parallel=1"]
+def test_a_sweep_that_is_killed_and_then_stopped_is_continued_by_the_same_command(slurm: RealSlurm, tmp_path: Path):
+    settings = [ALONE, "where=slurm", "where.memory_gb=2", "where.max_parallel=1"]
     job, last = tmp_path / "s" / "0", tmp_path / "s" / "0" / "checkpoints" / "last.ckpt"
     killed = start_sweep(tmp_path, *settings)
     wait_for(last.exists, killed)
@@ -160,4 +165,4 @@ def test_a_sweep_that_is_killed_and_then_stopped_is_continued_by_the_same_comman
 
     finish_sweep(start_sweep(tmp_path, *settings))
     assert (job / "train.log").read_text().count("resuming from") == 2
-    assert read_predictions(tmp_path / "s") == read_predictions(local)
+    assert read_predictions(tmp_path / "s") == read_predictions(run_here(tmp_path / "here", ALONE))
