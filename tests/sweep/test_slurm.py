@@ -308,7 +308,7 @@ def test_a_sweep_runs_on_slurm_and_the_next_start_runs_only_the_lost_jobs(
     assert "2 done, 1 failed" in done.stdout
     assert [(tmp_path / "s" / number / "DONE").is_file() for number in "012"] == [True, True, False]
     assert "optimizer.lr=1e+30: the training loss is NaN or infinite" in (tmp_path / "s/2/train.log").read_text()
-    # the fits of jobs 1 and 2, which share an item; job 0, which trains alone; jobs 1 and 2 with their fits; job 2 again
+    # the fits of jobs 1 and 2; job 0, which trains alone; jobs 1 and 2 with their fits; job 2 again
     assert fake_slurm.known_jobs() == ["1", "2", "3_0", "3_1", "4"]
     assert (tmp_path / "s/.slurm/4_0_log.out").is_file()
     assert fake_slurm.known("3_0")["options"]["array"] == "0-1%2"
