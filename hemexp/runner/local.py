@@ -210,7 +210,8 @@ class LocalRunner:
             return [process.result]
         if not process.has_begun and not self._stopped:
             self._failed_starts[id(process.item)] += 1
-            if self._failed_starts[id(process.item)] < _MAX_FAILED_STARTS:
+            was_killed = process.exit_code is None or process.exit_code < 0  # else it would fail again
+            if was_killed and self._failed_starts[id(process.item)] < _MAX_FAILED_STARTS:
                 self.submit([process.item])
                 return []
             reason = f"its process did not start ({error or _describe_exit(process.exit_code)})"
