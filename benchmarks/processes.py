@@ -76,4 +76,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    import processes  # the processes can import this module, not the program that runs
+
+    processes.main()

@@ -4,15 +4,18 @@ import logging
 import os
 import pickle
 import signal
+import sys
 import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from math import nan
 from multiprocessing.connection import Connection
+from multiprocessing.forkserver import get_inherited_fds
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, NoReturn
 
 from hemexp.hardware import CORES
 from hemexp.process import raise_interrupt
@@ -21,45 +24,107 @@ from hemexp.runner.device_lock import lock_device
 STOP = "stop"  # message to a process: save the state and end
 
 
-def run_item(
-    function: str, item: bytes, environment: dict[str, str], lock: tuple[str, int], connection: Connection
-) -> None:
-    """Run a work item and send its result to the launcher.
+@dataclass(frozen=True)
+class Order:
+    """What the launcher sends to the process of an item.
 
-    Messages: ``("begun",)``, ``("started",)`` when the device is free, ``("progress", epochs, skipped, loss)``, and
-    ``("done", value)``, ``("raised", exception)`` or ``("interrupted",)``.
-
-    Args:
+    Attributes:
         function: ``module:name``; it gets the item and a function for progress.
         item: the pickled work item.
         environment: replaces that of the server, which forked this process; CUDA has not read it yet.
         lock: name and slots of the device; see `lock_device`.
-        connection: to the launcher. When the launcher ends, this process ends at once.
+        directory: the current directory.
+        path: see `sys.path`.
+        arguments: see `sys.argv`.
     """
-    os.environ.clear()
-    os.environ.update(environment)
-    tempfile.tempdir = None  # is read from the environment again
+
+    function: str
+    item: bytes
+    environment: dict[str, str]
+    lock: tuple[str, int]
+    directory: str
+    path: list[str]
+    arguments: list[str]
+
+
+server = 0  # the process that forked this one; 0 where this is not the process of a work item
+
+
+class Forked:
+    """What multiprocessing runs in a process that was forked from the server."""
+
+    def _bootstrap(self, sentinel: int) -> NoReturn:
+        global server
+        server = os.getppid()
+        connection, output = get_inherited_fds() or (0, 2)
+        for number in (1, 2):  # the server's own lead nowhere
+            os.dup2(output, number)
+        os.close(output)
+        run_item(Connection(connection))
+
+
+def run_item(connection: Connection) -> NoReturn:
+    """Run the work item that comes through a connection, and send its result to the launcher.
+
+    Messages: ``("begun",)``, ``("started",)`` when the device is free, ``("progress", epochs, skipped, loss)``, and
+    ``("done", value)``, ``("raised", exception)`` or ``("interrupted",)``. When the launcher ends, this process ends at
+    once.
+    """
     if hasattr(os, "setsid"):
         os.setsid()  # the processes that an item starts are killed with it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, raise_interrupt)
     link = _Link(connection)
-    link.send("begun")
-    threading.Thread(target=_listen, args=(connection,), daemon=True).start()
     try:
-        if environment.get(CORES):
-            _limit_threads(int(environment[CORES]))
-        run: Callable[[Any, Any], Any] = resolve_name(function)
-        with _lock(*lock):
+        order: Order = pickle.loads(connection.recv_bytes())
+        link.send("begun")
+        threading.Thread(target=_listen, args=(connection,), daemon=True).start()
+        _prepare(order)
+        run: Callable[[Any, Any], Any] = resolve_name(order.function)
+        item = _unpickle(order.item)
+        with _lock(*order.lock):
             link.send("started")
-            link.send("done", run(pickle.loads(item), link.report))
+            value = run(item, link.report)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # would cut the result
+        link.send("done", value)
+    except EOFError:  # the launcher has ended
+        end_process()
     except KeyboardInterrupt:
         link.send("interrupted")
     except BaseException as error:
         error.add_note(traceback.format_exc())
         link.send("raised", error)
     logging.shutdown()
-    os._exit(0)  # does not wait for the threads of libraries
+    sys.stdout.flush()
+    end_process()
+
+
+def end_process() -> NoReturn:
+    """End this process and those that the item has started, without waiting for the threads of libraries."""
+    if hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
+
+
+def _prepare(order: Order) -> None:
+    """Take the environment, the directory and the threads of an item."""
+    os.environ.clear()
+    os.environ.update(order.environment)
+    tempfile.tempdir = None  # is read from the environment again
+    os.chdir(order.directory)
+    sys.path[:], sys.argv[:] = order.path, order.arguments
+    if cores := order.environment.get(CORES):
+        _limit_threads(int(cores))
+
+
+def _unpickle(content: bytes) -> Any:
+    try:
+        return pickle.loads(content)
+    except AttributeError as error:
+        if "__main__" not in str(error):
+            raise
+        rule = "another process gets only what a module defines, not the program or notebook that runs"
+        raise TypeError(f"{error}; rule: {rule}") from error
 
 
 @contextmanager
@@ -87,7 +152,7 @@ class _Link:
             try:
                 self._connection.send_bytes(content)
             except BrokenPipeError:  # the launcher has ended
-                os._exit(1)
+                end_process()
 
     def report(self, epochs: int, skipped: int = 0, loss: float = nan) -> None:
         self.send("progress", epochs, skipped, loss)
@@ -100,7 +165,7 @@ def _listen(connection: Connection) -> None:
             if connection.recv() == STOP:
                 os.kill(os.getpid(), signal.SIGTERM)
     except (EOFError, OSError):
-        os._exit(1)
+        end_process()
 
 
 def _limit_threads(cores: int) -> None:

@@ -1,11 +1,11 @@
 """Run work items on this machine: a process for each, forked from a server that has imported the code already."""
 
 import heapq
-import multiprocessing
 import os
 import pickle
 import queue
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
-from multiprocessing.context import BaseContext, ForkServerContext
+from multiprocessing import Pipe
+from pathlib import Path
 from typing import Any
 
 from hemexp.hardware import CORES
-from hemexp.runner.child import STOP, run_item
+from hemexp.runner.child import STOP, Order
 from hemexp.runner.events import Heartbeat, ItemResult
+from hemexp.runner.launch import Process
 
 SAVE_SECONDS = 60.0  # that a work item has to save its state when the runner is stopped
 _MAX_FAILED_STARTS = 3  # of the process of an item
@@ -42,83 +44,64 @@ class Device:
     slots: int = 1
 
 
-def get_context() -> BaseContext:
-    """Return the context that starts processes: forked from a server that is forked from nothing, or spawned."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hemexp.runner.preload"])
-    return context
-
-
-def start_server() -> None:
-    """Start the server, which imports PyTorch for some seconds; it ends with this process and writes nothing."""
-    if isinstance(get_context(), ForkServerContext):
-        from multiprocessing.forkserver import ensure_running
-
-        ensure_running()
-
-
 class _Process:
     """The process of one item. A thread starts it and reads its messages, so that the launcher never waits for it."""
 
-    def __init__(
-        self, device: Device, item: Any, arguments: tuple[Any, ...], messages: "queue.SimpleQueue[Any]"
-    ) -> None:
+    def __init__(self, device: Device, item: Any, order: Order, messages: "queue.SimpleQueue[Any]") -> None:
         self.device, self.item = device, item
         self.started = 0.0
         self.last_heartbeat = time.time()
         self.kill_reason = ""  # set where the launcher kills the process
         self.has_begun = False
         self.result: ItemResult | None = None
-        self._connection, other = multiprocessing.Pipe()
-        self._process: Any = get_context().Process(target=run_item, args=(*arguments, other))  # type: ignore[attr-defined]
-        self._is_stopping, self._lock = False, threading.Lock()
-        self._thread = threading.Thread(target=self._run, args=(other, messages), daemon=True)
+        self.exit_code: int | None = None
+        self._process: Process | None = None
+        self._connection, other = Pipe()
+        self._has_order, self._is_stopping, self._lock = False, False, threading.Lock()
+        self._thread = threading.Thread(target=self._run, args=(other, order, messages), daemon=True)
         self._thread.start()
 
-    def _run(self, other: Any, messages: "queue.SimpleQueue[Any]") -> None:
+    def _run(self, other: Any, order: Order, messages: "queue.SimpleQueue[Any]") -> None:
         error: BaseException | None = None
         try:
-            self._process.start()
-            other.close()
-            with self._lock:
-                if self._is_stopping:
-                    self._connection.send(STOP)
+            with other:
+                self._process = Process(other)
+            if self.kill_reason:  # meanwhile
+                self._process.kill()
             with suppress(EOFError, OSError):
+                self._connection.send_bytes(pickle.dumps(order))
+                with self._lock:
+                    self._has_order = True
+                    if self._is_stopping:
+                        self._connection.send(STOP)
                 while True:
                     messages.put((self, *pickle.loads(self._connection.recv_bytes())))
-            self._process.join()
-        except Exception as raised:  # no memory for a process, or a result of another version
+        except Exception as raised:  # no process, or a result that cannot be read here
             error = raised
+        if self._process is not None:
+            self._process.kill()  # also what the item has started
+            self.exit_code = self._process.wait()
         messages.put((self, "ended", error))
-
-    @property
-    def exit_code(self) -> int | None:
-        return self._process.exitcode if self._process.pid else None
 
     def stop(self) -> None:
         """Ask the process to save its state and end."""
         self.last_heartbeat = time.time()
         with self._lock:
             self._is_stopping = True
-            if self._process.pid:
+            if self._has_order:
                 with suppress(OSError):
                     self._connection.send(STOP)
 
     def kill(self, reason: str) -> None:
         """End the process and its child processes at once."""
         self.kill_reason = reason
-        pid = self._process.pid
-        if pid and self._thread.is_alive():
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL) if not hasattr(os, "killpg") else os.killpg(pid, signal.SIGKILL)
-            with suppress(OSError):  # before it has its own session
-                os.kill(pid, signal.SIGKILL)
+        if self._process is not None and self._thread.is_alive():
+            self._process.kill()
 
     def join(self) -> None:
         """Wait for the end of the process."""
-        self._thread.join(_JOIN_SECONDS)
+        if self._process is not None:
+            self._thread.join(_JOIN_SECONDS)
         self._connection.close()
 
 
@@ -227,7 +210,8 @@ class LocalRunner:
             return [process.result]
         if not process.has_begun and not self._stopped:
             self._failed_starts[id(process.item)] += 1
-            if self._failed_starts[id(process.item)] < _MAX_FAILED_STARTS:
+            was_killed = process.exit_code is None or process.exit_code < 0  # else it would fail again
+            if was_killed and self._failed_starts[id(process.item)] < _MAX_FAILED_STARTS:
                 self.submit([process.item])
                 return []
             reason = f"its process did not start ({error or _describe_exit(process.exit_code)})"
@@ -259,8 +243,16 @@ class LocalRunner:
             if self.num_cores:
                 at_once = min(self.capacity, len(self._processes) + 1 + len(self._queue))
                 environment[CORES] = str(max(1, self.num_cores // at_once))
-            arguments = (self.function, pickle.dumps(item), environment, (device.lock_name, device.slots))
-            self._processes.append(_Process(device, item, arguments, self._messages))
+            order = Order(
+                self.function,
+                pickle.dumps(item),
+                environment,
+                (device.lock_name, device.slots),
+                str(Path.cwd()),
+                sys.path,
+                sys.argv,
+            )
+            self._processes.append(_Process(device, item, order, self._messages))
 
 
 class NotStartedError(RuntimeError):
@@ -269,7 +261,9 @@ class NotStartedError(RuntimeError):
 
 def _describe_exit(code: int | None) -> str:
     """Return how a process ended, for a message."""
-    if code is None or code >= 0:
+    if code is None:
+        return "in an unknown way"
+    if code >= 0:
         return f"with exit code {code}"
     try:
         name = signal.Signals(-code).name

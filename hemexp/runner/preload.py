@@ -12,6 +12,10 @@ launcher = os.getppid()
 os.setsid()  # signals of the terminal must not reach the server and the processes that it forks
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_IGN)
+nowhere = os.open(os.devnull, os.O_RDWR)
+for stream in (1, 2):  # who reads the output of the launcher must not wait for the server
+    os.dup2(nowhere, stream)
+os.environ["OMP_NUM_THREADS"] = "1"  # libraries read it when they are loaded; a process sets its own number later
 
 gc.disable()  # the imports take a fifth less time without garbage collection
 for module in (

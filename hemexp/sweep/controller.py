@@ -269,7 +269,7 @@ class Sweep:
             outcome, message = "failed", "the job ended without writing DONE"
         if outcome in LOST and (outcome != "failed" or not (job.directory / "FAILED").is_file()):
             record_failure(job, message)
-        device = result.device if result.item.on_device else self._trained_on[job.number]
+        device = result.device if result.item.on_device else self._trained_on.get(job.number, "")
         self.statuses[job.number] = JobStatus(outcome, message, device)
         if time.monotonic() - self._summarized > _SUMMARY_INTERVAL:
             try:

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hemexp.config import ClusterConfig
 from hemexp.files.writing import write_text
-from hemexp.runner.local import start_server
+from hemexp.runner.launch import start_server
 from hemexp.sweep.backends.devices import check_backend
 from hemexp.sweep.controller import Sweep
 from hemexp.sweep.plan.compose import JobComposer

@@ -99,17 +99,18 @@ def fit_in_processes(
     """Train the groups in parallel, each in a process.
 
     A group whose process dies is trained again, and from the second time on in halves, because memory may have run out.
+    After an error or a signal the other groups save their states.
 
     Raises:
-        Interrupted: a signal came; the processes have saved their states.
+        Interrupted: a signal came.
     """
     runner = LocalRunner(list_devices(request.trainer, num_workers), "hemexp.training.groups:run_group")
     deaths, results, stop, stopped = Counter[MemberGroup](), Results(), c_bool(False), False
-    end: Exception = Interrupted("interrupted; the groups have saved their states")
+    failure: Exception | None = None
     with InterruptHandler(stop), closing(runner):
         runner.submit([_GroupItem(group, request.take(group)) for group in groups])
         while not runner.idle:
-            if stop.value and not stopped:
+            if (stop.value or failure) and not stopped:
                 stopped = True
                 runner.stop()
             for event in runner.wait(0.2):
@@ -117,13 +118,16 @@ def fit_in_processes(
                     report(event.epochs, event.skipped, event.loss)
                 elif event.outcome == "done":
                     results.update(event.value)
-                elif stopped:
-                    end = event.value if isinstance(event.value, Interrupted) else end
+                elif stopped or failure:
+                    failure = failure or (event.value if isinstance(event.value, Exception) else None)
                 else:
-                    again = _divide_lost(event, deaths)
+                    try:
+                        again = _divide_lost(event, deaths)
+                    except Exception as error:
+                        failure, again = error, []
                     runner.submit([_GroupItem(group, request.take(group)) for group in again])
         if len(results) < sum(map(len, groups)):
-            raise end
+            raise failure or Interrupted("interrupted before the groups began")
     return results
 
 

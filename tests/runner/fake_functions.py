@@ -6,20 +6,22 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from threadpoolctl import threadpool_info
 
+import hemexp
 from hemexp.runner.local import Device, LocalRunner
 
 
 def start_grandchild(item: Any, report: Any) -> None:
-    """Start a program, and write the ids of this process and the server."""
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    """Start a program, and write the ids of this process, the program and the server."""
+    program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     temporary = item.value / "writing"
-    temporary.write_text(f"{os.getpid()} {os.getppid()}")
+    temporary.write_text(f"{os.getpid()} {program.pid} {os.getppid()}")
     temporary.rename(item.value / "began")
     time.sleep(60)
 
@@ -62,10 +64,42 @@ def square(item: Any, report: Any) -> int:
     return int(item.order**2)
 
 
-def run_nested(item: Any, report: Any) -> list[int]:
+def run_nested(item: Any, report: Any) -> tuple[int, set[int], list[int]]:
+    """Return the server of this process, the servers of the processes that it starts, and their results."""
     from test_local import Item, run_all
 
-    events = run_all(
-        LocalRunner([Device("a"), Device("b")], "fake_functions:square"), [Item(0, n) for n in range(item.value)]
-    )
-    return sorted(event.value for event in events)
+    def run(name: str) -> list[Any]:
+        items = [Item(0, number) for number in range(item.value)]
+        return [
+            event.value for event in run_all(LocalRunner([Device("a"), Device("b")], f"fake_functions:{name}"), items)
+        ]
+
+    return os.getppid(), set(run("get_server")), sorted(run("square"))
+
+
+def get_server(item: Any, report: Any) -> int:
+    return os.getppid()
+
+
+def leave_program(item: Any, report: Any) -> int:
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid
+
+
+@dataclass
+class SlowToPickle:
+    marker: Path
+    text: str = ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        self.marker.touch()
+        time.sleep(1)
+        return {"text": "whole"}
+
+
+def return_slowly(item: Any, report: Any) -> SlowToPickle:
+    return SlowToPickle(item.value)
+
+
+def describe_code(item: Any, report: Any) -> tuple[str | None, bool]:
+    """Return the file of hemexp, and whether the server has imported the training code."""
+    return hemexp.__file__, "hemexp.commands.train" in sys.modules

@@ -15,7 +15,9 @@ import pytest
 from fake_items import FAKE_RUN_ITEM, build_items, finish, wait_until
 
 from hemexp.config import LocalConfig
-from hemexp.runner.local import Device, LocalRunner, NotStartedError, start_server
+from hemexp.runner import launch
+from hemexp.runner.launch import start_server
+from hemexp.runner.local import Device, LocalRunner
 from hemexp.sweep.backends.base import ItemResult, WorkItem
 from hemexp.sweep.backends.local import LocalBackend
 
@@ -171,14 +173,16 @@ def test_no_process_outlives_the_launcher_by_more_than_a_second(tmp_path: Path):
     command = [sys.executable, "-c", LAUNCHER, str(tmp_path)]
     env = {**os.environ, "PYTHONPATH": SEARCHED}
     launcher = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    child, server = map(int, launcher.stdout.readline().split())
+    child, grandchild, server = map(int, launcher.stdout.readline().split())
     assert is_alive(child)
+    assert is_alive(grandchild)
     assert is_alive(server)
     launcher.kill()
     launcher.wait()
     launcher.stdout.close()
     time.sleep(1)
     assert not is_alive(child)
+    assert not is_alive(grandchild)
     time.sleep(1)
     assert not is_alive(server)
 
@@ -238,21 +242,89 @@ def test_a_function_that_is_not_there_is_an_error_of_its_item():
     assert "no_such_module" in event.message
 
 
-def test_an_item_may_start_processes_of_its_own():
+def test_a_program_that_an_item_has_started_ends_with_it():
+    (event,) = run_all(LocalRunner([Device("cpu 0")], "fake_functions:leave_program"), [Item(None)])
+    assert event.outcome == "done"
+    assert not is_alive(event.value)
+
+
+def test_an_item_may_run_items_and_these_come_from_the_same_server():
+    """A second server would import PyTorch again."""
     (event,) = run_all(LocalRunner([Device("cpu 0")], "fake_functions:run_nested"), [Item(3)])
-    assert event.value == [0, 1, 4]
+    server, servers, values = event.value
+    assert servers == {server}
+    assert values == [0, 1, 4]
+
+
+def test_a_result_that_is_being_sent_when_the_runner_is_stopped_arrives(tmp_path: Path):
+    runner = LocalRunner([Device("cpu 0")], "fake_functions:return_slowly")
+    runner.submit([Item(tmp_path / "sending")])
+    wait_until((tmp_path / "sending").exists, runner)
+    runner.stop()
+    (event,) = [event for event in wait_until(lambda: runner.idle, runner) if isinstance(event, ItemResult)]
+    runner.close()
+    assert (event.outcome, event.value.text) == ("done", "whole")
+
+
+def test_a_runner_that_is_stopped_at_once_runs_nothing(tmp_path: Path):
+    runner = LocalRunner([Device("a"), Device("b")], "fake_functions:start_grandchild")
+    runner.submit([Item(tmp_path, number) for number in range(4)])
+    runner.stop()
+    events = [event for event in wait_until(lambda: runner.idle, runner) if isinstance(event, ItemResult)]
+    runner.close()
+    assert {event.outcome for event in events} <= {"interrupted"}
+
+
+def test_the_server_imports_the_code_of_its_launcher_and_no_file_of_the_current_directory(tmp_path: Path):
+    """The launcher has found its code without PYTHONPATH, as a script does in its own folder."""
+    (tmp_path / "statistics.py").write_text("raise RuntimeError('of the current directory')")
+    code = (
+        "from test_local import *\n"
+        "import hemexp\n"
+        "(event,) = run_all(LocalRunner([Device('a')], 'fake_functions:describe_code'), [Item(None)])\n"
+        "print(event.value == (hemexp.__file__, True) or event)"
+    )
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "program.py").write_text(f"import sys\nsys.path[1:1] = {SEARCHED.split(os.pathsep)}\n{code}")
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "folder/program.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "True\n", done.stderr
+
+
+def test_an_object_of_the_program_itself_is_refused_with_the_rule(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Item, "__module__", "__main__")
+    monkeypatch.setattr(sys.modules["__main__"], "Item", Item, raising=False)
+    (event,) = run_all(LocalRunner([Device("cpu 0")], "fake_functions:square"), [Item(None)])
+    assert event.outcome == "failed"
+    assert "rule: another process gets only what a module defines" in event.message
 
 
 @pytest.mark.slow
-def test_a_program_without_a_main_guard_gets_an_error(tmp_path: Path):
-    (tmp_path / "program.py").write_text(
+def test_without_forks_processes_are_spawned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(launch, "HAS_FORK", False)
+    limit = lambda item, running, silent: "too silent" if silent > 2 else ""  # noqa: E731
+    runner = LocalRunner([Device("a"), Device("b")], "fake_functions:stop_itself", limit)
+    outcomes = {event.item.value: event.outcome for event in run_all(runner, [Item("stops"), Item("goes on", 1)])}
+    assert outcomes == {"stops": "timeout", "goes on": "done"}
+
+
+@pytest.mark.parametrize("how", ["script", "-c", "stdin"])
+def test_a_program_needs_no_main_guard_and_is_not_run_again(how: str, tmp_path: Path):
+    code = (
         "from test_local import *\n"
-        "events = run_all(LocalRunner([Device('a')], 'fake_functions:get_environment'), [Item(1)])\n"
-        "print(type(events[0].value).__name__, events[0].message)"
+        "print('started', flush=True)\n"
+        "events = run_all(LocalRunner([Device('a')], 'fake_functions:square'), [Item(1, n) for n in range(3)])\n"
+        "print([event.value for event in events])"
     )
+    (tmp_path / "program.py").write_text(code)
+    arguments = {"script": ["program.py"], "-c": ["-c", code], "stdin": ["-"]}[how]
     env = {**os.environ, "PYTHONPATH": SEARCHED}
-    done = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert f"{NotStartedError.__name__} its process did not start" in done.stdout
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=tmp_path, env=env, input=code, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.splitlines() == ["started", "[0, 1, 4]"], done.stderr
+    assert done.stderr == ""
 
 
 def test_the_server_does_not_ask_for_a_gpu():
@@ -264,6 +336,7 @@ def test_the_server_does_not_ask_for_a_gpu():
         "import hemexp.runner.preload, sys, threading\n"
         "assert not torch.cuda.is_initialized()\n"
         "assert threading.active_count() == 1, threading.enumerate()\n"
+        "assert os.environ['OMP_NUM_THREADS'] == '1'\n"
         "assert 'hemexp.commands.train' in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, start_new_session=False)

@@ -206,15 +206,44 @@ class SleepingRequest(groups.FitRequest):
 
 
 @pytest.mark.slow
-def test_a_script_without_a_main_guard_gets_an_error_message(tmp_path: Path):
-    (tmp_path / "many.py").write_text(SCRIPT.replace('if __name__ == "__main__":', "if True:"))
+@pytest.mark.parametrize("forks", [True, False])
+def test_a_script_needs_a_main_guard_only_where_processes_are_spawned(forks: bool, tmp_path: Path):
+    """A spawned process imports the script again, as on Windows; there is a message, and no endless loop."""
+    script = SCRIPT.replace(
+        'if __name__ == "__main__":', f"import hemexp.runner.launch as l; l.HAS_FORK = {forks}\nif True:"
+    )
+    (tmp_path / "many.py").write_text(script)
     done = subprocess.run(
         [sys.executable, str(tmp_path / "many.py"), str(tmp_path / "runs"), "5"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
-    assert done.returncode != 0
-    assert "call fit under __name__ == '__main__'" in done.stderr
     assert "Exception in thread" not in done.stderr
+    if forks:
+        assert (done.returncode, sum(line.startswith("5 ") for line in done.stdout.splitlines())) == (0, 4), done.stderr
+    else:
+        assert done.returncode != 0
+        assert "call fit under __name__ == '__main__'" in done.stderr
+
+
+class OneFails(groups.FitRequest):
+    """The second group fails while the first trains, which ends only when it is stopped."""
+
+    def fit(self, group, report, stop):
+        marker = self.directory / "began"
+        if 0 in group:
+            marker.touch()
+            return super().fit(group, report, stop)
+        assert wait_until(marker.is_file)
+        time.sleep(3)
+        raise ValueError("as planned")
+
+
+def test_after_an_error_of_one_group_the_others_save_their_states(members: Make, trainer: Callable, tmp_path: Path):
+    request = OneFails(members(range(4)), trainer(max_epochs=10**6, checkpoint_every=10**6), tmp_path)
+    with pytest.raises(ValueError, match="as planned"):
+        groups.fit_in_processes(request, [(0, 1), (2, 3)], lambda *progress: None, num_workers=2)
+    (state,) = tmp_path.glob("*.ckpt")
+    assert torch.load(state, weights_only=True)["num_epochs"] > 0
 
 
 @pytest.mark.slow
