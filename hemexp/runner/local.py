@@ -76,6 +76,7 @@ class _Process:
                         self._connection.send(STOP)
                 while True:
                     messages.put((self, *pickle.loads(self._connection.recv_bytes())))
+                    self.has_begun = True
         except Exception as raised:  # no process, or a result that cannot be read here
             error = raised
         if self._process is not None:
@@ -154,11 +155,15 @@ class LocalRunner:
         return events
 
     def stop(self) -> None:
-        """Drop queued items, and ask running items to save their state and end."""
+        """Drop items that have not begun, and ask running items to save their state and end."""
         self._stopped = True
         self._queue.clear()
-        for process in self._processes:
-            process.stop()
+        for process in list(self._processes):
+            if process.has_begun:
+                process.stop()
+            else:  # the start of a server takes seconds
+                process.kill("stopped before it began")
+                self._processes.remove(process)
 
     @property
     def idle(self) -> bool:
@@ -176,9 +181,7 @@ class LocalRunner:
 
     def _handle(self, process: _Process, kind: str, *values: Any) -> list[ItemResult | Heartbeat]:
         process.last_heartbeat = time.time()
-        if kind == "begun":
-            process.has_begun = True
-        elif kind == "started":
+        if kind == "started":
             process.started = time.time()
         elif kind == "progress":
             return [Heartbeat(process.item, *values)]
@@ -204,6 +207,8 @@ class LocalRunner:
     def _handle_end(self, process: _Process, error: BaseException | None) -> list[ItemResult | Heartbeat]:
         """Remove a process that has ended; queue its item again if it had not begun."""
         process.join()
+        if process not in self._processes:  # dropped when it had not begun
+            return []
         self._processes.remove(process)
         self._free.append(process.device)
         if process.result is not None:

@@ -18,6 +18,8 @@ from hemexp.training.patient_batch import ROW_MULTIPLE
 from hemexp.training.progress import EpochBar
 
 _CPU_GROUP = 8  # members of a group on a CPU; larger groups are not faster, as they exceed the caches
+_GPUS = {"gpu", "cuda"}
+_SMALLEST_PART = 8  # members on each of several GPUs; fewer are not faster
 _CPU_BYTES, _GPU_SHARE = 2**31, 0.8  # memory limit of a group
 
 
@@ -101,11 +103,11 @@ def _fit_networks(request: FitRequest, num_workers: int | None, group_size: int 
         by_shape.setdefault(get_shape(members[number], trainer), []).append(number)
     sizes = [group_size or _group_size(members[same_shape[0]], trainer) for same_shape in by_shape.values()]
     if num_workers is None:
-        one_group = len(by_shape) == 1 and len(members) <= sizes[0]
+        one_group = trainer.accelerator not in _GPUS and len(by_shape) == 1 and len(members) <= sizes[0]
         num_workers = 1 if one_group else _num_devices(trainer)
     groups: list[MemberGroup] = []
     for same_shape, size in zip(by_shape.values(), sizes, strict=True):
-        groups += _divide(same_shape, size, num_workers)
+        groups += _divide(same_shape, size, num_workers, trainer.accelerator in _GPUS)
     groups.sort(key=len, reverse=True)
     num_workers = min(num_workers, len(groups))
     title = f"training {f'{len(members)} networks' if len(members) > 1 else members[0].model.name}"
@@ -125,17 +127,22 @@ def get_shape(member: Member, trainer: TrainerConfig) -> tuple[object, ...]:
     return repr(asdict(member.model)), len(training_set.features), rows, -(-val // ROW_MULTIPLE)
 
 
-def _divide(same_shape: list[int], size: int, num_workers: int) -> list[MemberGroup]:
-    """Divide members of one shape into equal groups of at most `size`, with a multiple of `num_workers` groups."""
+def _divide(same_shape: list[int], size: int, num_workers: int, spread: bool) -> list[MemberGroup]:
+    """Divide members of one shape into equal groups of at most `size`, with a multiple of `num_workers` groups.
+
+    With `spread`, what would fit into one group is divided among the workers, too.
+    """
     parts = -(-len(same_shape) // size)
     if parts > 1:
         parts = min(len(same_shape), parts + -parts % num_workers)
+    elif spread:
+        parts = min(num_workers, -(-len(same_shape) // _SMALLEST_PART))
     edges = [len(same_shape) * part // parts for part in range(parts + 1)]
     return [tuple(same_shape[start:end]) for start, end in pairwise(edges)]
 
 
 def _num_devices(trainer: TrainerConfig) -> int:
-    if trainer.accelerator in {"gpu", "cuda"}:
+    if trainer.accelerator in _GPUS:
         return torch.cuda.device_count() if isinstance(trainer.devices, int) else 1
     if trainer.accelerator == "mps":
         return 1

@@ -266,13 +266,25 @@ def test_a_result_that_is_being_sent_when_the_runner_is_stopped_arrives(tmp_path
     assert (event.outcome, event.value.text) == ("done", "whole")
 
 
-def test_a_runner_that_is_stopped_at_once_runs_nothing(tmp_path: Path):
+def test_a_runner_that_is_stopped_while_the_server_starts_does_not_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def start_slowly(connection):
+        time.sleep(2)
+        processes.append(launch.Process(connection))
+        return processes[-1]
+
+    processes: list[launch.Process] = []
+    monkeypatch.setattr("hemexp.runner.local.Process", start_slowly)
     runner = LocalRunner([Device("a"), Device("b")], "fake_functions:start_grandchild")
     runner.submit([Item(tmp_path, number) for number in range(4)])
     runner.stop()
-    events = [event for event in wait_until(lambda: runner.idle, runner) if isinstance(event, ItemResult)]
+    assert runner.idle
     runner.close()
-    assert {event.outcome for event in events} <= {"interrupted"}
+    time.sleep(4)
+    assert len(processes) == 2
+    assert not any(is_alive(process.pid) for process in processes)
+    assert list(tmp_path.glob("*")) == []
 
 
 def test_the_server_imports_the_code_of_its_launcher_and_no_file_of_the_current_directory(tmp_path: Path):

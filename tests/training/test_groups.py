@@ -66,6 +66,24 @@ def test_groups_are_divided_evenly_among_workers(members: Make, trainer: Callabl
     ]
 
 
+@pytest.mark.parametrize(("gpus", "count", "sizes"), [
+    (1, 200, [200]), (4, 200, [50] * 4), (8, 200, [25] * 8), (8, 10, [5, 5]), (8, 1, [1]), (4, 300, [75] * 4),
+])  # fmt: skip
+def test_members_of_one_shape_are_divided_among_all_gpus(
+    members: Make, trainer: Callable, monkeypatch: pytest.MonkeyPatch, gpus: int, count: int, sizes: list[int]
+):
+    def record(request, groups, report, num_workers=1):
+        assert sorted(map(len, groups)) == sizes
+        assert num_workers == len(sizes)
+        return dict.fromkeys(range(count))
+
+    monkeypatch.setattr("hemexp.training.fit.fit_in_this_process", record)
+    monkeypatch.setattr("hemexp.training.fit.fit_in_processes", record)
+    monkeypatch.setattr("hemexp.training.fit.check_device", lambda accelerator: None)
+    monkeypatch.setattr("hemexp.training.fit._num_devices", lambda trainer: gpus)
+    fit(members([0]) * count, trainer(accelerator="gpu"), group_size=280)
+
+
 def fit_with_memory_limit(limit: int, trained: list[int]) -> Callable[..., list[FitResult]]:
     def fit_if_small(group, cfg, **options):
         if len(group) > limit:
