@@ -87,7 +87,7 @@ def log_graph(logger: Logger, net: FittedNetwork) -> None:
     if shape not in _last_graph:
         inputs = torch.zeros(1, len(net.features), dtype=net.dtype)
         _last_graph.clear()
-        _last_graph[shape] = graph(net, inputs, False, True)  # type: ignore[no-untyped-call]
+        _last_graph[shape] = graph(net, inputs, False, True)  # type: ignore[no-untyped-call] # torch gives it no types
     logger.experiment._get_file_writer().add_graph(_last_graph[shape])
 
 

@@ -75,3 +75,8 @@ class EvaluationConfig(Section):
     label_repeats: int = key(0, "repeats of the cross-validation with each other label", **_REPEATS)
     permutations: int = key(0, "permutations of each input in each fold, for attributions", **_REPEATS)
     patients: str = key("labelled", "patients to cross-validate; train: training part", choices=("labelled", "train"))
+
+    @property
+    def reuses_folds(self) -> bool:
+        """Whether the first repeats of the cross-validation have the folds and seeds that thresholds need."""
+        return self.patients == "train" and self.num_repeats >= self.threshold_repeats

@@ -86,9 +86,8 @@ class EvaluationPlan:
 
     @property
     def reuses_folds(self) -> bool:
-        """Whether the first repeats of the cross-validation have the folds and seeds of `training_folds`."""
-        settings = self.cfg.evaluation
-        return bool(self.folds) and settings.patients == "train" and settings.num_repeats >= settings.threshold_repeats
+        """Whether `training_folds` are the first folds of the cross-validation."""
+        return bool(self.folds) and self.cfg.evaluation.reuses_folds
 
     @cached_property
     def samples(self) -> tuple[list[Array], list[int]]:

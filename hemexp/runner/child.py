@@ -26,7 +26,7 @@ STOP = "stop"  # message to a process: save the state and end
 
 @dataclass(frozen=True)
 class Order:
-    """What the launcher sends to the process of an item.
+    """The message that tells a process which item to run, and where.
 
     Attributes:
         function: ``module:name``; it gets the item and a function for progress.
@@ -51,7 +51,7 @@ server = 0  # the process that forked this one; 0 where this is not the process 
 
 
 class Forked:
-    """What multiprocessing runs in a process that was forked from the server."""
+    """The entry point of a process that was forked from the server; multiprocessing calls `_bootstrap`."""
 
     def _bootstrap(self, sentinel: int) -> NoReturn:
         global server
@@ -85,7 +85,7 @@ def run_item(connection: Connection) -> NoReturn:
         with _lock(*order.lock):
             link.send("started")
             value = run(item, link.report)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # would cut the result
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it would interrupt the sending of the result
         link.send("done", value)
     except EOFError:  # the launcher has ended
         end_process()

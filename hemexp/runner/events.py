@@ -1,4 +1,4 @@
-"""What a runner reports about its work items."""
+"""The events of work items that a runner reports."""
 
 from dataclasses import dataclass
 from math import nan

@@ -1,4 +1,4 @@
-"""Imported once by the server that forks the processes of work items: what they need, so that they start in no time.
+"""Import the code that work items need, once, in the server that forks their processes.
 
 Only the server imports this module. It starts no threads and does not ask for a GPU, which would break its forks.
 """
@@ -13,7 +13,7 @@ os.setsid()  # signals of the terminal must not reach the server and the process
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_IGN)
 nowhere = os.open(os.devnull, os.O_RDWR)
-for stream in (1, 2):  # who reads the output of the launcher must not wait for the server
+for stream in (1, 2):  # a program that reads the launcher's output must not wait for the server
     os.dup2(nowhere, stream)
 os.environ["OMP_NUM_THREADS"] = "1"  # libraries read it when they are loaded; a process sets its own number later
 
@@ -25,6 +25,6 @@ for module in (
 ):  # fmt: skip
     import_module(module)
     if os.getppid() != launcher:
-        os._exit(0)  # such as a sweep that was refused
+        os._exit(0)  # the launcher has ended, such as after a sweep that was refused
 gc.enable()
 gc.freeze()  # the collector must not touch, and so copy, the memory that all processes share

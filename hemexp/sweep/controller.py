@@ -128,8 +128,8 @@ class Sweep:
         """Submit the items whose fits have ended; jobs that only have to finish share a process."""
         ready = [each for each in self._waiting if not each.names]
         self._waiting = [each for each in self._waiting if each.names]
-        finishing = [each.item for each in ready if each.is_trained and each.item.kind == "job"]
-        others = [replace(each.item, on_device=not each.is_trained) for each in ready if each.item not in finishing]
+        finishing = [each.item for each in ready if each.finishes_job]
+        others = [replace(each.item, on_device=not each.is_trained) for each in ready if not each.finishes_job]
         # at the end, all processes finish jobs; before, the others train
         parts = min(len(finishing), 1 if len(self._waiting) >= self.backend.capacity else self.backend.capacity)
         chunks = [finishing[part::parts] for part in range(parts)]
@@ -223,7 +223,10 @@ class Sweep:
         elif event.item.kind == "jobs":
             self._end_jobs(event)
         elif event.outcome != DONE:
-            self.display.print(f"the best job was not evaluated on new folds: {event.message or event.outcome}")
+            self._print_not_reevaluated(event.message or event.outcome)
+
+    def _print_not_reevaluated(self, reason: str) -> None:
+        self.display.print(f"the best job was not evaluated on new folds: {reason}")
 
     def _end_fits(self, result: ItemResult) -> None:
         """Submit the jobs whose fits have all ended.
@@ -233,7 +236,9 @@ class Sweep:
         numbers = [job.number for job in result.item.jobs]
         if result.outcome in LOST and len(numbers) == 1:
             self._waiting = [each for each in self._waiting if each.item.jobs[0].number != numbers[0]]
-            if self.statuses[numbers[0]].status == "missing":
+            if result.item.ranges[0].stage == NEW_FOLDS:
+                self._print_not_reevaluated(result.message)
+            elif self.statuses[numbers[0]].status == "missing":
                 self._end_job(result)
             return
         if result.outcome in LOST:
@@ -295,7 +300,7 @@ class Sweep:
         try:
             self._reevaluate_best(board)
         except (RuntimeError, UserError) as error:  # the results of the jobs are complete without it
-            self.display.print(f"the best job was not evaluated on new folds: {error}")
+            self._print_not_reevaluated(str(error))
         self.backend.close()
         append_timeline(self.directory, self._item_results)
         unfinished = [job for job in self.jobs if self.statuses[job.number].status not in {DONE, "pruned"}]
@@ -373,6 +378,11 @@ class _Waiting:
     item: WorkItem
     names: set[str]
     is_trained: bool
+
+    @property
+    def finishes_job(self) -> bool:
+        """Whether the item only has to finish a job."""
+        return self.is_trained and self.item.kind == "job"
 
 
 def _is_trained(item: WorkItem, job: SweepJob) -> bool:

@@ -1,6 +1,6 @@
 """Fit the members whose models are estimators, in parallel if the fits take long."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -46,17 +46,13 @@ class _MembersItem:
     members: list[Member]
 
 
-def run_members(item: _MembersItem, report: Callable[[int], object]) -> list[FitResult]:
-    """Fit the members of an item in the process that was started for it."""
-    results = []
-    for member in item.members:
-        results.append(_fit(member))
-        report(1)
-    return results
+def run_members(item: _MembersItem, report: object) -> list[FitResult]:
+    """Fit the members of an item in the process that was started for it; `report` is not used."""
+    return [_fit(member) for member in item.members]
 
 
 def _fit_in_processes(members: Sequence[Member], slow: list[int], num_workers: int) -> Iterator[FitResult]:
-    """Yield the results in the order of the members; a part of the slow ones is a process."""
+    """Yield the results in the order of the members; each process fits a part of the slow ones."""
     num_parts = min(len(slow), _PARTS * num_workers)
     parts = [slow[len(slow) * part // num_parts : len(slow) * (part + 1) // num_parts] for part in range(num_parts)]
     runner = LocalRunner(

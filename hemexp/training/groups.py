@@ -24,14 +24,14 @@ from hemexp.training.recorder import ProgressCallback
 
 MemberGroup = tuple[int, ...]  # indices in the list of members
 Results = dict[int, FitResult]
-_MAX_DEATHS = 3  # of workers that train a single member, before the fit fails
+_MAX_DEATHS = 3  # of processes that train a single member, before the fit fails
 
 
 @dataclass(frozen=True)
 class FitRequest:
     """The arguments of one call of `hemexp.training.fit.fit`."""
 
-    members: Sequence[Any]  # of Member; None for a member of a group of another process
+    members: Sequence[Any]  # Member, or None where another process has the member
     trainer: TrainerConfig
     directory: Path | None
     loggers: Sequence[Logger] = ()
@@ -135,7 +135,8 @@ def _divide_lost(event: ItemResult, deaths: Counter[MemberGroup]) -> list[Member
     """Return the groups to train again after a group was lost; raise its error if it would be lost again."""
     group, error = event.item.group, event.value
     if isinstance(error, NotStartedError):
-        raise RuntimeError(f"worker {error}; rule: call fit under __name__ == '__main__'") from error
+        rule = "where the system has no fork (Windows), call fit under __name__ == '__main__'"
+        raise RuntimeError(f"a group of networks was not trained: {error}; rule: {rule}") from error
     if error is not None:
         return _split_out_of_memory(group, error)
     deaths[group] += 1

@@ -1,4 +1,4 @@
-"""What jobs of one process share: the texts of equal files, and the graph of networks of one shape."""
+"""Jobs of one process share the texts of equal files, and the graph of networks of one shape."""
 
 from pathlib import Path
 

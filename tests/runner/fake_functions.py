@@ -1,6 +1,5 @@
 """Functions of work items: each runs in the process that was started for it."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -37,8 +36,7 @@ def make_tensor(item: Any, report: Any) -> torch.Tensor:
 def fail(item: Any, report: Any) -> None:
     error = ValueError(item.value)
     if item.value == "not sent":
-        error.lock = multiprocessing.Lock  # type: ignore[attr-defined]
-        error.args = (lambda: None,)
+        error.args = (lambda: None,)  # cannot be pickled
     raise error
 
 

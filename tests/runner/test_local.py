@@ -154,6 +154,10 @@ class Item:
     order: int = 0
 
 
+def limit_silence(item: object, running: float, silent: float) -> str:
+    return "too silent" if silent > 2 else ""
+
+
 def is_alive(pid: int) -> bool:
     try:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()[0]
@@ -221,8 +225,7 @@ def test_an_exception_has_its_traceback_and_one_that_cannot_be_sent_has_its_text
 
 def test_a_stopped_process_in_the_middle_of_its_result_does_not_block_the_launcher():
     """Its signs of life end, so that it is killed."""
-    limit = lambda item, running, silent: "too silent" if silent > 2 else ""  # noqa: E731
-    runner = LocalRunner([Device("a"), Device("b")], "fake_functions:stop_itself", limit)
+    runner = LocalRunner([Device("a"), Device("b")], "fake_functions:stop_itself", limit_silence)
     events = run_all(runner, [Item("stops"), Item("goes on", 1)])
     outcomes = {event.item.value: event for event in events}
     assert outcomes["goes on"].outcome == "done"
@@ -315,8 +318,7 @@ def test_an_object_of_the_program_itself_is_refused_with_the_rule(monkeypatch: p
 @pytest.mark.slow
 def test_without_forks_processes_are_spawned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(launch, "HAS_FORK", False)
-    limit = lambda item, running, silent: "too silent" if silent > 2 else ""  # noqa: E731
-    runner = LocalRunner([Device("a"), Device("b")], "fake_functions:stop_itself", limit)
+    runner = LocalRunner([Device("a"), Device("b")], "fake_functions:stop_itself", limit_silence)
     outcomes = {event.item.value: event.outcome for event in run_all(runner, [Item("stops"), Item("goes on", 1)])}
     assert outcomes == {"stops": "timeout", "goes on": "done"}
 

@@ -12,6 +12,7 @@ from hemexp.config import TrainConfig
 from hemexp.config.compose import load_config
 from hemexp.sweep.backends.base import WorkItem
 from hemexp.sweep.controller import Sweep
+from hemexp.sweep.plan.cost import NEW_FOLDS
 from hemexp.sweep.plan.job import SweepJob
 
 CFG = load_config(
@@ -88,6 +89,16 @@ def test_a_job_whose_own_item_is_lost_has_failed_and_the_others_finish(
     again.run_all(jobs)
     assert again.finish()
     assert again.num_skipped == 2
+
+
+@pytest.mark.slow
+def test_lost_fits_on_new_folds_are_named_and_the_sweep_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    backend = FakeBackend(lambda item: bool(item.ranges) and item.ranges[0].stage == NEW_FOLDS)
+    sweep = Sweep(tmp_path / "s", CFG, backend)
+    sweep.run_all(build_jobs(tmp_path / "s", 2))
+    assert sweep.finish()
+    assert "the best job was not evaluated on new folds: its process ended by SIGKILL" in capsys.readouterr().err
+    assert not (tmp_path / "s" / "reevaluation.json").exists()
 
 
 @pytest.mark.slow

@@ -13,11 +13,10 @@ def count_fits(cfg: TrainConfig) -> dict[str, int]:
     if evaluation.name == "off":
         return {OWN: 1}
     folds = evaluation.num_folds
-    reuses_folds = evaluation.patients == "train" and evaluation.num_repeats >= evaluation.threshold_repeats
     return {
         OWN: 1,
         "folds": folds * evaluation.num_repeats,
-        "training": 0 if reuses_folds else folds * evaluation.threshold_repeats,
+        "training": 0 if evaluation.reuses_folds else folds * evaluation.threshold_repeats,
         "refits": evaluation.num_refits + 1 if evaluation.num_refits else 0,
         "labels": _OTHER_LABELS * folds * evaluation.label_repeats,
     }

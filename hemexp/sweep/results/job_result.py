@@ -29,7 +29,7 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class JobScores:
-    """What a sweep keeps of the result.json of a job, which is a hundred times as large."""
+    """The scores of a job for the ranking. The whole result.json would need a hundred times the memory."""
 
     metrics: Mapping[str, Score]
     verdict: str
