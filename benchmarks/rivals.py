@@ -114,7 +114,7 @@ def same_step_loop(members: list[Member], epochs: int, device: str = "cpu") -> t
         loss = (patient_loss.view_as(labels) * real).sum(1) / num_real
         task.net.weights.grad = None
         loss.sum().backward()
-        task._step(optimizer)
+        optimizer.step()
         losses.append(loss.detach())
     return torch.stack(losses).cpu()
 

@@ -6,6 +6,7 @@ from hemexp.errors import UserError
 
 CORES = "HEMEXP_NUM_CORES"  # environment variable: how many cores a process may use
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+GPU_SHARES = "HEMEXP_GPU_SHARES"  # environment variable: how many work items run on this process's GPU at once
 
 
 def check_device(accelerator: str) -> None:

@@ -36,9 +36,15 @@ class TrainerConfig(Section):
     devices: Any = key(1, "1: one device; or the number of a GPU in a list, such as [2]")
     num_threads: int = key(1, "CPU threads; one is fastest with a hundred patients", at_least=1, at_most=1024)
     precision: int = key(32, "64 is for comparison with other programs", choices=(32, 64), unit="bits")
+    matmul: str = key(
+        "highest",
+        "precision of 32-bit products on a GPU; high and medium are faster, and less exact (TF32, bfloat16)",
+        choices=("highest", "high", "medium"),
+    )
     checkpoint_every: int = key(
         200,
-        "time between saves of last.ckpt; a killed run repeats this",
+        "time between saves of last.ckpt; a killed run repeats this; for a large group longer, so that saving takes "
+        "5 % of the time",
         at_least=1,
         unit="epochs",
         hashed=False,

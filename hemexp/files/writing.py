@@ -1,15 +1,15 @@
 """Write files so that each is complete or absent: first under a temporary name in the same folder, then renamed.
 
-Every file that hemexp writes goes through `write_bytes`, except logs and the event files of loggers, which grow.
+Every file that hemexp writes goes through `write_with`, except logs and the event files of loggers, which grow.
 """
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,16 @@ FOR_EXCEL = "\ufeff"  # at the start of a text, the mark by which Excel knows th
 
 
 def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file; see `write_with`."""
+    write_with(path, lambda file: file.write(content))
+
+
+def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file; a reader finds either the old or the new content, also after a kill or a power failure.
+
+    Args:
+        path: of the file.
+        write: writes the content into the open file.
 
     Raises:
         OSError: the file cannot be written; the error names it, and the old content stays.
@@ -28,15 +37,16 @@ def write_bytes(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
-            file.write(content)
+            write(file)
             file.flush()
             os.fsync(file.fileno())  # some disks report only now that they are full
         partial.replace(path)
     except BaseException as error:
         with suppress(OSError):
             partial.unlink()
-        if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(path)) from error
+        cause = error.__context__ if isinstance(error, RuntimeError) else error  # PyTorch's own error follows the cause
+        if isinstance(cause, OSError):
+            raise OSError(cause.errno, cause.strerror, str(path)) from error
         raise
 
 

@@ -1,7 +1,6 @@
 """Save and load a fitted model, network or estimator, as one checkpoint file."""
 
 import hashlib
-import io
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hemexp.errors import UserError
-from hemexp.files.writing import write_bytes
+from hemexp.files.writing import write_with
 from hemexp.models.fitted_estimator import FittedEstimator
 from hemexp.models.network import FittedNetwork
 
@@ -40,9 +39,7 @@ def save_predictor(predictor: Predictor, path: Path) -> str:
 
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     """Write a file for `torch.load`, completely or not at all."""
-    content = io.BytesIO()
-    torch.save(state, content)
-    write_bytes(path, content.getvalue())
+    write_with(path, lambda file: torch.save(state, file))
 
 
 def compute_digest(content: Mapping[str, Any]) -> str:

@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hemexp.training.device import is_cpu
+
 _VECTOR = 32  # elements that PyTorch computes together; for a remainder exp2 has other last bits
-_BLOCK = {"cpu": 200_000, "other": 200_000_000}  # elements of the tilted mean's work space: a CPU core's cache
+_CPU_BLOCK, _GPU_BLOCK = 500_000, 200_000_000  # elements of the tilted mean's work space: a CPU core's cache
 
 
 def batch_product(a: Tensor, b: Tensor) -> Tensor:
@@ -138,13 +140,14 @@ class _Unpack(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor, None, None]:
         (members, size), known = ctx.size, next(grad for grad in grads if grad is not None)
-        pieces, end = [], 0
-        for span, grad in zip(ctx.spans, grads, strict=True):
-            pieces.append(known.new_zeros(members, span.start - end))  # padding of the previous tensor
-            pieces.append(known.new_zeros(members, span.stop - span.start) if grad is None else grad.flatten(1))
-            end = span.stop
-        pieces.append(known.new_zeros(members, size - end))
-        return torch.cat([piece for piece in pieces if piece.shape[1]], dim=1), None, None
+        ends = [0, *(span.stop for span in ctx.spans)]
+        gaps = [span.start - end for span, end in zip([*ctx.spans, slice(size, size)], ends, strict=True)]
+        missing = [span.stop - span.start for span, grad in zip(ctx.spans, grads, strict=True) if grad is None]
+        zeros = known.new_zeros(members, max(*gaps, *missing))
+        pieces = []
+        for gap, span, grad in zip(gaps, ctx.spans, grads, strict=False):
+            pieces += [zeros[:, :gap], zeros[:, : span.stop - span.start] if grad is None else grad.flatten(1)]
+        return torch.cat([*pieces, zeros[:, : gaps[-1]]], dim=1), None, None
 
 
 unpack: Callable[[Tensor, list[slice], list[torch.Size]], tuple[Tensor, ...]] = _Unpack.apply
@@ -170,7 +173,7 @@ class _TiltedMean(torch.autograd.Function):
         exponents = (values.flatten(2).flatten(0, 1).unsqueeze(1) for values in (offsets, t_log2))  # (M * B, 1, H * F)
         sums = torch.empty(len(rows), rows.shape[1], t.shape[2] * t.shape[3], dtype=t.dtype, device=t.device)
         row_size = columns.shape[1] * sums.shape[2]
-        block = max(1, _BLOCK["cpu" if t.device.type == "cpu" else "other"] // row_size)
+        block = max(1, (_CPU_BLOCK if is_cpu(t) else _GPU_BLOCK) // row_size)
         padding = _VECTOR * math.lcm(*range(1, torch.get_num_threads() + 1))
         work = torch.empty(min(block, len(rows)) * row_size + padding, dtype=t.dtype, device=t.device)
         blocks = (torch.split(tensor, block) for tensor in (*exponents, columns, rows, sums))

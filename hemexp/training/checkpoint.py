@@ -18,6 +18,7 @@ from hemexp.models.predictor import save_checkpoint as save_checkpoint
 from hemexp.training.member import Member
 
 State = dict[str, Any]
+ENGINE = 2  # raised when the same settings give other bits; an older state is not continued
 log = logging.getLogger(__name__)
 
 
@@ -27,7 +28,7 @@ class CheckpointMismatch(UserError):
 
 def members_key(members: Sequence[Member], cfg: TrainerConfig) -> str:
     """Return a hash of the data and settings that determine the members' results."""
-    settings = hashed_values(cfg)
+    settings = {"engine": ENGINE, **hashed_values(cfg)}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for member in members:
         values = {**vars(member.training_set), **vars(member.training_set.preprocessing)}
@@ -50,9 +51,9 @@ def load_state(path: Path) -> State | None:
         state = read_checkpoint(path)
         if "digest" in state:  # a model without the state of its training
             return None
-        if {"callbacks", "networks", "num_epochs"} <= state.keys():
+        if state.get("engine") == ENGINE and {"callbacks", "networks", "num_epochs"} <= state.keys():
             return state
-        reason = f"{path}: is not a state of a training"
+        reason = f"{path}: is not a state of a training by this version of hemexp"
     except UserError as error:
         reason = str(error)
     log.warning("%s; the file is now %s, and the training begins again", reason, set_aside(path).name)

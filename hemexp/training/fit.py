@@ -1,5 +1,6 @@
 """Fit one member or thousands: group networks of one shape, and train the groups in parallel."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import pairwise
@@ -8,19 +9,20 @@ from pathlib import Path
 import torch
 from lightning.pytorch.loggers import Logger
 
-from hemexp.config import NetConfig, TrainerConfig
+from hemexp.config import NetConfig, TabularConfig, TrainerConfig
 from hemexp.errors import UserError
 from hemexp.hardware import check_device, max_workers
 from hemexp.training.estimators import fit_estimators
+from hemexp.training.group_size import compute_group_size
 from hemexp.training.groups import FitRequest, MemberGroup, fit_in_processes, fit_in_this_process
 from hemexp.training.member import FitResult, Member
 from hemexp.training.patient_batch import ROW_MULTIPLE
 from hemexp.training.progress import EpochBar
 
-_CPU_GROUP = 8  # members of a group on a CPU; larger groups are not faster, as they exceed the caches
+log = logging.getLogger(__name__)
+
 _GPUS = {"gpu", "cuda"}
 _SMALLEST_PART = 8  # members on each of several GPUs; fewer are not faster
-_CPU_BYTES, _GPU_SHARE = 2**31, 0.8  # memory limit of a group
 
 
 def fit(
@@ -87,6 +89,9 @@ def fit(
         results |= zip(networks, _fit_networks(request, num_workers, group_size), strict=True)
     if others:
         chosen = [members[number] for number in others]
+        peers = sorted({member.model.name for member in chosen if isinstance(member.model, TabularConfig)})
+        if peers and trainer.accelerator != "cpu":
+            log.warning("model.name=%s: trained on the CPU; only hemexp's own networks use a GPU", ", ".join(peers))
         title = f"fitting {f'{len(chosen)} models' if len(chosen) > 1 else chosen[0].model.name}"
         with EpochBar(title, len(chosen), trainer.progress_bar, unit="fits") as bar:
             for number, result in zip(others, fit_estimators(chosen, num_workers), strict=True):
@@ -101,7 +106,8 @@ def _fit_networks(request: FitRequest, num_workers: int | None, group_size: int 
     by_shape: dict[tuple[object, ...], list[int]] = {}
     for number in sorted(range(len(members)), key=lambda i: members[i].rates):
         by_shape.setdefault(get_shape(members[number], trainer), []).append(number)
-    sizes = [group_size or _group_size(members[same_shape[0]], trainer) for same_shape in by_shape.values()]
+    shares = -(-(num_workers or 1) // _num_devices(trainer))
+    sizes = [group_size or compute_group_size(members[same[0]], trainer, shares) for same in by_shape.values()]
     if num_workers is None:
         one_group = trainer.accelerator not in _GPUS and len(by_shape) == 1 and len(members) <= sizes[0]
         num_workers = 1 if one_group else _num_devices(trainer)
@@ -153,17 +159,3 @@ def _best_accelerator(trainer: TrainerConfig) -> str:
     if torch.cuda.is_available():
         return "gpu"
     return "mps" if torch.backends.mps.is_available() and trainer.precision == 32 else "cpu"
-
-
-def _group_size(member: Member, trainer: TrainerConfig) -> int:
-    """Return the number of members like this one to train at once."""
-    sizes, training_set = asdict(member.model), member.training_set
-    rows = min(len(training_set.labels), trainer.batch_size or len(training_set.labels))
-    channels, heads = sum(sizes.get("channels", [])), sizes.get("num_heads", 0) * (1 + sizes.get("embed_dim", 0) // 2)
-    floats = rows * len(training_set.features) * (8 + 4 * channels + 4 * heads)  # roughly, of one training step
-    weights = sizes["hidden_dim"] * len(training_set.features) * (sizes.get("embed_dim", 0) + channels)
-    bytes_needed: int = trainer.precision // 8 * (floats + 6 * weights)
-    if trainer.accelerator in {"gpu", "cuda"}:
-        free, _ = torch.cuda.mem_get_info(trainer.devices[0] if isinstance(trainer.devices, list) else 0)
-        return max(1, int(_GPU_SHARE * free / bytes_needed))
-    return max(1, min(_CPU_GROUP, _CPU_BYTES // bytes_needed))

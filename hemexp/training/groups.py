@@ -66,12 +66,12 @@ def fit_in_this_process(request: FitRequest, groups: Sequence[MemberGroup], repo
     results: Results = {}
     while waiting:
         group = waiting.pop(0)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()  # free the memory of a group that ran out of it
         try:
             results.update(request.fit(group, report, stop))
         except (MemoryError, RuntimeError) as error:
             waiting = [*_split_out_of_memory(group, error), *waiting]
+        if torch.cuda.is_available():  # here the error is gone, and with it the tensors of the step that failed
+            torch.cuda.empty_cache()
     return results
 
 

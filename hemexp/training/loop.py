@@ -55,21 +55,24 @@ def fit_group(
         UserError: the checkpoint belongs to other members.
     """
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    matmul = torch.get_float32_matmul_precision()
     memory: Any = torch.utils.deterministic
     fills_memory = memory.fill_uninitialized_memory
     memory.fill_uninitialized_memory = False  # filling takes a fifth of an epoch; all memory is written later
     torch.set_num_threads(cfg.num_threads)
+    torch.set_float32_matmul_precision(cfg.matmul)
     torch.set_flush_denormal(True)  # Adam's averages of inactive units become denormal: slow on some processors
+    task = ExpansionTask(members, cfg)
     try:
-        task = ExpansionTask(members, cfg)
-        task.keep_final_weights = any(member.keep_last for member in members)
         recorder = Recorder(task, checkpoint, history, report, c_bool(False) if stop is None else stop)
         profile_dir = history.parent / "profile" if history else None
         _train(recorder, list(loggers) if len(members) == 1 else [], profile_dir)
         return recorder.results()
     finally:
+        task.release()
         torch.set_flush_denormal(False)  # PyTorch's default; the earlier setting cannot be read
         torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(matmul)
         torch.use_deterministic_algorithms(deterministic)
         memory.fill_uninitialized_memory = fills_memory
 
@@ -99,10 +102,14 @@ def _train(recorder: Recorder, loggers: list[Logger], profile_dir: Path | None) 
         enable_model_summary=False,
         default_root_dir=recorder.checkpoint.parent if recorder.checkpoint else None,
     )
+    batches = GroupBatches(task)
     try:
-        trainer.fit(task, GroupBatches(task), ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(task, batches, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # Lightning's reaction to a second Ctrl-C
         raise Interrupted("stopped at once, without saving the last epochs") from None
+    finally:
+        trainer.optimizers, batches.batch = [], {}  # see `ExpansionTask.release`
+        trainer.fit_loop.epoch_loop._results.batch = None  # kept after an error
     if len(recorder.ended) < len(task.members):
         raise Interrupted(f"interrupted after epoch {task.epoch}")
 

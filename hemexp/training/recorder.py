@@ -1,5 +1,6 @@
 """Lightning callback that records the scores of a group, saves its state, and stops its training."""
 
+import time
 from collections.abc import Callable
 from ctypes import c_bool
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
+from torch import Tensor
 
 from hemexp.files.writing import write_csv
 from hemexp.training.checkpoint import State, members_key
@@ -20,6 +22,7 @@ from hemexp.types import Array
 
 # epochs trained since the last call; epochs that are not needed because members stopped early; loss, NaN if unknown
 ProgressCallback = Callable[[int, int, float], None]
+_SAVE_SHARE = 20  # times as long as the last save took, until a group's state is saved again
 
 
 class Recorder(Callback):
@@ -41,17 +44,19 @@ class Recorder(Callback):
         self._history_file = history
         self._interrupts = InterruptHandler(stop)
         self.chunks: list[tuple[list[int], Curves]] = []  # indices of the members, and their scores (epochs, M)
-        self.ended: dict[int, State] = {}
-        self._saved_epoch = 0
+        self.ended: dict[int, State] = {}  # the results of members that are done, without their weights
+        self.weights: dict[int, list[Tensor]] = {}  # best and last weights of members that left the group
+        self._saved_epoch, self._next_save = 0, 0.0
         self._num_chunks, self._curves, self._num_epochs = 0, dict[str, Array](), np.zeros(0, dtype=int)
 
     def state_dict(self) -> State:
         """Return the state that a resumed run needs in addition to Lightning's."""
-        return {name: getattr(self, name) for name in ("key", "chunks", "ended")}
+        return {name: getattr(self, name) for name in ("key", "chunks", "ended", "weights")}
 
     def load_state_dict(self, state_dict: State) -> None:
         """Set the state of an earlier process."""
         self.chunks, self.ended = list(state_dict["chunks"]), dict(state_dict["ended"])
+        self.weights = dict(state_dict["weights"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report the epochs of an earlier process, and replace the signal handlers that Lightning has just set."""
@@ -94,11 +99,7 @@ class Recorder(Callback):
                     "best_epoch": best_epoch,
                     "best_loss": best_loss,
                     "stopped_by": self._stopped_by(epochs, last_loss),
-                    "weights": task.best_weights[row].cpu().clone(),
                 }
-                if task.members[member].keep_last:
-                    last = task.final_weights.pop(member, task.net.weights.detach()[row])
-                    self.ended[member]["last"] = last.cpu().clone()
         self.report(trained, skipped, float(curves["train/loss"][-1].nanmean()))
 
     def _stopped_by(self, epochs: int, last_loss: float) -> str:
@@ -112,28 +113,46 @@ class Recorder(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Shrink the group when half of it is done; save the state or stop the training when it is time."""
         task = self.task
-        rows = [row for row, running in enumerate(task.running.tolist()) if running]
+        running = task.running.tolist()
+        rows = [row for row, runs in enumerate(running) if runs]
         fewest = 1 if task.cfg.num_threads == 1 else 2  # with several threads, BLAS sums a single member differently
-        if 2 * len(rows) <= len(task.member_indices) and len(rows) >= fewest:
-            task.shrink(rows)
+        if not rows or (2 * len(rows) <= len(running) and len(rows) >= fewest):
+            self._keep_weights([row for row, runs in enumerate(running) if not runs])
+            if rows:
+                task.shrink(rows)
         trainer.should_stop = not rows or self.stop.value
-        if self.checkpoint and (trainer.should_stop or task.epoch - self._saved_epoch >= task.cfg.checkpoint_every):
+        if self.checkpoint and (trainer.should_stop or self._is_time_to_save()):
+            started = time.monotonic()
             trainer.save_checkpoint(self.checkpoint, weights_only=False)
-            self._saved_epoch = task.epoch
+            self._saved_epoch, self._next_save = task.epoch, time.monotonic()
+            if len(task.members) > 1:  # the state of a large group takes long
+                self._next_save += _SAVE_SHARE * (self._next_save - started)
             if self._history_file is not None and len(task.members) == 1:
                 write_csv(self.history(0), self._history_file)
 
+    def _is_time_to_save(self) -> bool:
+        every = self.task.cfg.checkpoint_every
+        return self.task.epoch - self._saved_epoch >= every and time.monotonic() >= self._next_save
+
+    def _keep_weights(self, rows: list[int]) -> None:
+        """Copy the weights of members that leave the group."""
+        task = self.task
+        best, last = (weights[rows].cpu() for weights in (task.best_weights, task.net.weights.detach()))
+        for row, weights in zip(rows, zip(best, last, strict=True), strict=True):
+            member = task.member_indices[row]
+            self.weights[member] = list(weights[: 1 + task.members[member].keep_last])
+
     def results(self) -> list[FitResult]:
         """Return the results of all members, in order."""
-        names = ("epochs", "best_epoch", "best_loss", "stopped_by")
         return [
             FitResult(
-                self.task.network_content(member, ended["weights"]),
+                self.task.network_content(member, self.weights[member][0]),
                 history=self.history(member).iloc[: ended["epochs"]],
-                last=self.task.network_content(member, ended["last"]) if "last" in ended else None,
-                **{name: ended[name] for name in names},
+                last=self.task.network_content(member, self.weights[member][-1]) if keep_last else None,
+                **ended,
             )
             for member, ended in sorted(self.ended.items())
+            for keep_last in [self.task.members[member].keep_last]
         ]
 
     def history(self, member: int) -> pd.DataFrame:

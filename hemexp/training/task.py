@@ -3,10 +3,8 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from itertools import groupby
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
@@ -14,13 +12,18 @@ from torch.nn import functional as F
 
 from hemexp.config import NetConfig, SelfAttentionConfig, TrainerConfig
 from hemexp.models.registry import build_network, reset_network
+from hemexp.training.adam import RowAdam
 from hemexp.training.batched_network import BatchedNetwork, Weights
+from hemexp.training.checkpoint import ENGINE
+from hemexp.training.counters import BITS, build_keys, derive_keys, draw
+from hemexp.training.device import is_cpu
 from hemexp.training.loss import auroc, cross_entropy
 from hemexp.training.member import Member
 from hemexp.training.patient_batch import ROW_MULTIPLE, PatientBatch, build_batch, build_input_layer
 
 Curves = dict[str, Tensor]  # name of a score: (epochs, M)
 
+_DROPOUT, _ORDER = 0, 1  # of each two streams of random numbers of an epoch
 _CHUNK_EPOCHS, _CHUNK_SECONDS = 50, 0.5  # longest chunk; progress is shown and a signal is noticed between chunks
 
 
@@ -40,6 +43,7 @@ class ExpansionTask(LightningModule):
     best_epoch: Tensor  # (M,)
     num_epochs: Tensor  # (M,) epochs that the member trained
     running: Tensor  # (M,) whether the member still trains
+    keys: Tensor  # (M,) of the random numbers; see `hemexp.training.counters`
 
     def __init__(self, members: Sequence[Member], cfg: TrainerConfig) -> None:
         super().__init__()
@@ -47,8 +51,6 @@ class ExpansionTask(LightningModule):
         self.members, self.cfg = list(members), cfg
         self.member_indices = list(range(len(members)))  # of row m of every tensor; shorter once members are done
         self.epoch, self.chunk = 0, 1
-        self.keep_final_weights = False  # whether `final_weights` is filled
-        self.final_weights: dict[int, Tensor] = {}  # weights (P,) after the last epoch, of members done in this chunk
         model = members[0].model
         assert isinstance(model, NetConfig), model.name
         self.dropout = model.dropout
@@ -62,17 +64,11 @@ class ExpansionTask(LightningModule):
         self.register_buffer("best_epoch", torch.full((count,), -1))
         self.register_buffer("num_epochs", torch.zeros(count, dtype=torch.long))
         self.register_buffer("running", torch.ones(count, dtype=torch.bool))
+        self.register_buffer("keys", build_keys([member.seed for member in members]), persistent=False)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return one Adam. Members with equal settings form one parameter of it; `weight_decay` is an L2 penalty."""
-        same_rates = groupby(self.members[i].rates for i in self.member_indices)
-        rates, counts = zip(*((key, len(list(same))) for key, same in same_rates), strict=True)
-        parts = torch.split(self.net.weights.data, list(counts))
-        groups = [
-            {"params": [nn.Parameter(weights)], "lr": lr, "weight_decay": weight_decay}
-            for weights, (lr, weight_decay) in zip(parts, rates, strict=True)
-        ]
-        return torch.optim.Adam(groups, fused=True)
+        """Return an Adam with the settings of every member. It leaves the weights of members that are done."""
+        return RowAdam(self.net.weights, [self.members[i].rates for i in self.member_indices], self.running)
 
     def training_step(self, batch: dict[str, PatientBatch], batch_idx: int) -> Curves:
         """Train for a chunk of epochs; return the scores of every member in each epoch."""
@@ -84,7 +80,7 @@ class ExpansionTask(LightningModule):
         scores = []
         for epoch in epochs:
             scores.append(self._train_epoch(epoch, batch, full, val))
-            if self.device.type == "cpu" and not self.running.any():  # on a GPU, this test would wait for the device
+            if is_cpu(self.running) and not self.running.any():  # on a GPU, this test would wait for the device
                 break
         curves = {name: torch.stack([score[name] for score in scores]).cpu() for name in scores[0]}
         if "val" in batch:
@@ -114,7 +110,7 @@ class ExpansionTask(LightningModule):
             if share == 1 and self.monitor == "train/loss":
                 self._update_best(epoch, scores["train/loss"])  # the loss of the weights before the step
                 updated = True
-            self._step(self.trainer.optimizers[0])
+            self.trainer.optimizers[0].step()
         if val is not None:
             with torch.no_grad():
                 logits = self.net(val)
@@ -129,61 +125,45 @@ class ExpansionTask(LightningModule):
         self, epoch: int, patients: PatientBatch, full: Weights | None
     ) -> Iterator[tuple[PatientBatch, Weights, float, Tensor | None]]:
         """Yield the patients of each step, their prepared inputs, their share of the epoch, and the dropout factors."""
-        sizes = self._sizes()
-        generators = self._generators(epoch)
+        num_patients = self._sizes()[0]
         if full is not None:
-            yield patients, full, 1.0, self._dropout(generators, sizes, patients.labels.shape[1])
+            yield patients, full, 1.0, self._draw_dropout(epoch, patients.labels.shape[1])
             return
-        orders = [np.random.default_rng([seed, epoch]).permutation(sizes[0]) for seed in self._seeds()]
-        order = torch.from_numpy(np.stack(orders)).to(self.device)  # (M, N)
-        for rows in torch.split(order, self.cfg.batch_size or sizes[0], dim=1):
+        order = draw(derive_keys(self.keys, _ORDER + 2 * epoch), num_patients).argsort(dim=1, stable=True)  # (M, N)
+        size = self.cfg.batch_size or num_patients
+        for step, rows in enumerate(torch.split(order, size, dim=1)):
             count = rows.shape[1]
             padded = F.pad(rows, (0, -count % ROW_MULTIPLE))  # (M, b)
             inputs = patients.inputs.gather(1, padded.unsqueeze(2).expand(-1, -1, patients.inputs.shape[2]))
             real = F.pad(torch.ones_like(rows, dtype=torch.bool), (0, -count % ROW_MULTIPLE))
-            step = PatientBatch(inputs, patients.labels.gather(1, padded), real, real.sum(1))
-            noise = self._dropout(generators, [count] * len(orders), padded.shape[1])
-            yield step, self.net.prepare(inputs), count / sizes[0], noise
+            batch = PatientBatch(inputs, patients.labels.gather(1, padded), real, real.sum(1))
+            noise = self._draw_dropout(epoch, padded.shape[1], step * size)
+            yield batch, self.net.prepare(inputs), count / num_patients, noise
 
     def _sizes(self) -> list[int]:
         return [len(self.members[i].training_set.labels) for i in self.member_indices]
 
-    def _seeds(self) -> list[int]:
-        return [self.members[i].seed for i in self.member_indices]
+    def _draw_dropout(self, epoch: int, length: int, first: int = 0) -> Tensor | None:
+        """Draw the dropout factors of the hidden layer, (M, B, D), by member, epoch, patient and column.
 
-    def _generators(self, epoch: int) -> list[torch.Generator]:
-        """Return a generator for each member, seeded by member and epoch: a resumed run draws the same."""
+        Args:
+            epoch: from 0.
+            length: patients in the step, with padding.
+            first: patients in the earlier steps of the epoch.
+        """
         if self.dropout == 0:
-            return []
-        states = (np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] for seed in self._seeds())
-        return [torch.Generator().manual_seed(int(state >> 1)) for state in states]
-
-    def _dropout(self, generators: list[torch.Generator], sizes: list[int], length: int) -> Tensor | None:
-        """Draw the dropout factors of the hidden layer (M, B, D), for each member from its generator."""
-        if not generators:
             return None
-        rate = self.dropout
-        dtype, width = self.best_loss.dtype, self.net.hidden_dim
-        factors = torch.zeros(len(sizes), length, width, dtype=dtype)
-        for row, (generator, size) in enumerate(zip(generators, sizes, strict=True)):
-            factors[row, :size] = (torch.rand(size, width, generator=generator) >= rate).to(dtype) / (1 - rate)
-        return factors.to(self.device)
-
-    def _step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Take an optimizer step with the gradient of `net.weights`, split into the optimizer's parameters."""
-        assert self.net.weights.grad is not None
-        parameters = _get_parameters(optimizer)
-        gradients = torch.split(self.net.weights.grad, [len(parameter) for parameter in parameters])
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        optimizer.step()
+        width = self.net.hidden_dim
+        numbers = draw(derive_keys(self.keys, _DROPOUT + 2 * epoch), length * width, first * width)
+        kept = numbers >= int(self.dropout * 2**BITS)
+        return kept.view(-1, length, width).to(self.best_loss.dtype) / (1 - self.dropout)
 
     def _update_best(self, epoch: int, loss: Tensor) -> None:
         better = self.running & (loss < self.best_loss)
         self.best_loss.copy_(torch.where(better, loss, self.best_loss))
         self.best_epoch.masked_fill_(better, epoch)
         weights = self.net.weights.detach()
-        if self.device.type == "cpu":  # testing each row costs little here, and few rows are copied
+        if is_cpu(weights):  # testing each row costs little here, and few rows are copied
             for row in better.nonzero().flatten().tolist():
                 self.best_weights[row] = weights[row]
         else:
@@ -192,50 +172,41 @@ class ExpansionTask(LightningModule):
     def _stop_members(self, epoch: int, loss: Tensor) -> None:
         """Count the epoch and mark the members that are done. Their later epochs are not recorded."""
         self.num_epochs += self.running
-        before = self.running.clone() if self.keep_final_weights else self.running
         if epoch + 1 == self.cfg.max_epochs:
             self.running.fill_(False)
         self.running &= loss >= (-torch.inf if self.cfg.stop_loss is None else self.cfg.stop_loss)  # False for NaN
         if self.cfg.patience is not None:
             self.running &= epoch - self.best_epoch < self.cfg.patience
-        # on a GPU, a single member also trains to the end of the chunk
-        if self.keep_final_weights and self.device.type == "cpu":
-            for row in (before & ~self.running).nonzero().flatten().tolist():
-                self.final_weights[self.member_indices[row]] = self.net.weights.detach()[row].clone()
 
     def shrink(self, rows: list[int]) -> None:
         """Remove all rows except `rows`: the removed members are done."""
-        (old,) = self.trainer.optimizers
-        states = [old.state[parameter] for parameter in _get_parameters(old)]
+        state = self.trainer.optimizers[0].state[self.net.weights]
         self._select_rows(rows)
         new = self.configure_optimizers()
-        parameters = _get_parameters(new)
-        for parameter in parameters:
-            new.state[parameter] = {"step": states[0]["step"].clone()}
-        for name in ("exp_avg", "exp_avg_sq"):
-            moments = torch.cat([state[name] for state in states])[rows]
-            parts = torch.split(moments, [len(parameter) for parameter in parameters])
-            for parameter, moment in zip(parameters, parts, strict=True):
-                new.state[parameter][name] = moment.clone()
+        new.state[self.net.weights] = {name: v[rows] if isinstance(v, Tensor) else v for name, v in state.items()}
         self.trainer.optimizers = [new]
 
     def _select_rows(self, rows: list[int]) -> None:
         self.member_indices = [self.member_indices[row] for row in rows]
-        self.net.weights = nn.Parameter(self.net.weights.detach()[rows].clone())
+        self.net.weights = nn.Parameter(self.net.weights.detach()[rows])
         for name, buffer in list(self.named_buffers(recurse=False)):
-            setattr(self, name, buffer[rows].clone())
+            setattr(self, name, buffer[rows])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the state that a resumed group needs, and the current network of every member in the group."""
-        checkpoint["present"], checkpoint["num_epochs"] = self.member_indices, self.epoch
-        checkpoint["networks"] = [
-            self.network_content(i, row) for i, row in zip(self.member_indices, self.net.weights.detach(), strict=True)
-        ]
+        """Add the state that a resumed group needs, and the current network of a single member, which can predict."""
+        checkpoint |= {"engine": ENGINE, "present": self.member_indices, "num_epochs": self.epoch, "networks": []}
+        if len(self.members) == 1:
+            checkpoint["networks"] = [self.network_content(0, self.net.weights.detach()[0])]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Set the epoch, and remove the members that were not in the group any more."""
         self.epoch = checkpoint["num_epochs"]
         self._select_rows(checkpoint["present"])
+
+    def release(self) -> None:
+        """Drop all tensors. The Trainer refers to itself, so only Python's garbage collector frees it, much later."""
+        self._buffers.clear()
+        self._modules.clear()
 
     def network_content(self, index: int, row: Tensor) -> dict[str, Any]:
         """Return the content of a checkpoint of a member with the weights `row` (P,); see `FittedNetwork.content`."""
@@ -253,6 +224,7 @@ class GroupBatches:
 
     def __init__(self, task: ExpansionTask) -> None:
         self.task = task
+        self.batch: dict[str, PatientBatch] = {}
         self._members: list[int] | None = None
 
     def __len__(self) -> int:
@@ -263,15 +235,11 @@ class GroupBatches:
         if self._members != members:
             training_sets = [self.task.members[i].training_set for i in members]
             dtype = self.task.best_loss.dtype
-            self._batch = {"train": build_batch(training_sets, "", dtype)}
+            self.batch = {"train": build_batch(training_sets, "", dtype)}
             if self.task.monitor == "val/loss":
-                self._batch["val"] = build_batch(training_sets, "val_", dtype)
+                self.batch["val"] = build_batch(training_sets, "val_", dtype)
             self._members = members
-        yield self._batch
-
-
-def _get_parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        yield self.batch
 
 
 def _build_batched(members: Sequence[Member], collapse: bool) -> BatchedNetwork:

@@ -219,7 +219,7 @@ def test_dropout_is_reproducible_and_differs_between_members(members: Make, trai
     assert equal(dropped[1], repeated[1])
     assert dropped[0].history["train/loss"][0] != without[0].history["train/loss"][0]
     task = ExpansionTask(members([0, 3], "model.dropout=0.5"), cfg)
-    masks = [task._dropout(task._generators(epoch), [40, 40], 48) for epoch in (0, 0, 1)]
+    masks = [task._draw_dropout(epoch, 48) for epoch in (0, 0, 1)]
     assert torch.equal(masks[0], masks[1])
     assert not torch.equal(masks[0], masks[2])
     assert not torch.equal(masks[0][0], masks[0][1])
@@ -300,11 +300,10 @@ def test_a_checkpoint_of_other_members_or_settings_is_refused(members: Make, tra
             fit_group(members(group), other, checkpoint=path)
 
 
-def test_the_checkpoint_of_every_member_loads_into_the_plain_network(members: Make, trainer: Callable, tmp_path: Path):
-    group = members(range(3), validation=False)
-    results = fit_group(group, trainer(max_epochs=3), checkpoint=tmp_path / "last.ckpt")
-    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)["networks"]
-    for member, result, content in zip(group, results, saved, strict=True):
+def test_the_checkpoint_of_a_member_loads_into_the_plain_network(members: Make, trainer: Callable, tmp_path: Path):
+    for member in members(range(3), validation=False):
+        (result,) = fit_group([member], trainer(max_epochs=3), checkpoint=tmp_path / f"{member.seed}.ckpt")
+        (content,) = torch.load(tmp_path / f"{member.seed}.ckpt", weights_only=True)["networks"]
         raw = member.training_set.inputs
         for network in (result.content, content):
             net = FittedNetwork.from_content(network)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hemexp.config import GPUsConfig, LocalConfig, RayConfig, SlurmConfig, TrainConfig
 from hemexp.errors import UserError
-from hemexp.hardware import CORES, VISIBLE, list_gpus, max_workers, num_cores
+from hemexp.hardware import CORES, GPU_SHARES, VISIBLE, list_gpus, max_workers, num_cores
 from hemexp.runner.local import Device
 from hemexp.sweep.backends.base import Backend
 from hemexp.sweep.backends.divided import DividedBackend
@@ -98,8 +98,9 @@ def _find_gpu(name: str, available: list[str], where: GPUsConfig) -> str:
 
 
 def _build_gpu_devices(ids: list[str], slots: int, available: list[str]) -> list[Device]:
-    cores, uuids = _limit_cores(num_cores() // max(1, len(ids))), _read_uuids(available)
-    return [Device(f"gpu {gpu}", {**cores, VISIBLE: gpu}, f"gpu-{_identify_gpu(gpu, uuids)}", slots) for gpu in ids]
+    limits, uuids = _limit_cores(num_cores() // max(1, len(ids))), _read_uuids(available)
+    limits[GPU_SHARES] = str(slots)
+    return [Device(f"gpu {gpu}", {**limits, VISIBLE: gpu}, f"gpu-{_identify_gpu(gpu, uuids)}", slots) for gpu in ids]
 
 
 def _read_uuids(available: list[str]) -> dict[str, str]:
