@@ -159,9 +159,8 @@ class Recorder(Callback):
         """Return a member's scores so far, one row an epoch."""
         self._concatenate()
         epochs = self._num_epochs[member]
-        history = pd.DataFrame({name: curve[:epochs, member] for name, curve in self._curves.items()})
-        history.insert(0, "epoch", range(len(history)))
-        return history
+        curves = {name: curve[:epochs, member] for name, curve in self._curves.items()}
+        return pd.DataFrame({"epoch": range(epochs), **curves})
 
     def _concatenate(self) -> None:
         """Put the scores of all chunks and members in one piece, (E, M); NaN after a member has left the group."""
