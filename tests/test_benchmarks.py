@@ -17,6 +17,7 @@ ARGUMENTS = {
     "kills.py": ["--commands", "prepare", "--kills", "3", "--moments", "before"],
     "nested.py": ["--repeats", "1", "--inner-repeats", "1", "--candidates", "ridge2", "firth, minimal", "prevalence"],
     "damage.py": ["--examples", "3", "--by-hand", "3"],
+    "many.py": ["--members", "64", "128", "--epochs", "4"],
     "processes.py": ["--items", "2"],
     "sweep.py": ["--epochs", "2", "--jobs", "2", "--fits", "3", "--rival-jobs", "1"],
 }
@@ -28,6 +29,7 @@ TABLES = {
     "group.py": 4,
     "commands.py": 1,
     "kills.py": 1,
+    "many.py": 1,
     "nested.py": 1,
     "processes.py": 1,
     "sweep.py": 2,
