@@ -1,11 +1,11 @@
 """Time an 18-job sweep from the command line against the same jobs one after another, with imports and files.
 
-python benchmarks/commands.py [--epochs 1000] [--rounds 1] [--evaluation off] [--processes 2] [--kernels 3,5,7]
+python benchmarks/commands.py [--epochs 1000] [--rounds 1] [--evaluation off] [--processes 2] [--kernels 3,5,7] [KEY=VALUE ...]
 
 Rivals: Hydra's basic launcher (``hydra/launcher=basic``: the same jobs in turn in one process); ``train.py`` in one
 process for each job; the same network with the defaults of Lightning in one process for each job (without hemexp's
 evaluation, figures and checkpoints). For the last two, only `--processes` jobs of the grid are run; 18 times their
-median is reported.
+median is reported. Overrides are for the sweep only, such as ``where=gpus where.devices=[0,1,2,3]``.
 """
 
 import argparse
@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--evaluation", default="off")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--kernels", default="3,5,7")
+    parser.add_argument("overrides", nargs="*")
     options = parser.parse_args()
     keys = {"model.kernel_size": options.kernels.split(","), "model.num_heads": HEADS, "optimizer.lr": RATES}
     jobs = [[f"{key}={value}" for key, value in zip(keys, values, strict=True)] for values in product(*keys.values())]
@@ -40,7 +41,7 @@ def main() -> None:
     sample = [jobs[len(jobs) * (2 * i + 1) // (2 * options.processes)] for i in range(options.processes)]
     seconds: dict[str, list[float]] = {name: [] for name in ("sweep", "basic", "train", "lightning")}
     for _ in range(options.rounds):
-        seconds["sweep"].append(train(["-m", *grid, *common], "hydra.sweep.dir"))
+        seconds["sweep"].append(train(["-m", *grid, *common, *options.overrides], "hydra.sweep.dir"))
         seconds["train"] += [train([*job, *common], "output_dir") for job in sample]
         seconds["lightning"] += [lightning(options.epochs, job) for job in sample]
         seconds["basic"].append(train(["-m", *grid, *common, "hydra/launcher=basic"], "hydra.sweep.dir"))
