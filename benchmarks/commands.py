@@ -1,6 +1,7 @@
 """Time an 18-job sweep from the command line against the same jobs one after another, with imports and files.
 
-python benchmarks/commands.py [--epochs 1000] [--rounds 1] [--evaluation off] [--processes 2] [--kernels 3,5,7] [KEY=VALUE ...]
+python benchmarks/commands.py [--epochs 1000] [--rounds 1] [--evaluation off] [--processes 2] [--kernels 3,5,7]
+    [KEY=VALUE ...]
 
 Rivals: Hydra's basic launcher (``hydra/launcher=basic``: the same jobs in turn in one process); ``train.py`` in one
 process for each job; the same network with the defaults of Lightning in one process for each job (without hemexp's
