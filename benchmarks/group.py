@@ -18,6 +18,14 @@ from hemexp.training.fit import fit
 from hemexp.training.member import Member
 
 EPOCHS_OF_A_FIT = 1000  # for "fits a second"
+OPERATIONS = {  # of PyTorch
+    **dict.fromkeys(("bmm", "baddbmm", "addmm", "mm"), "matrix products"),
+    "exp2": "exponentials",
+    "addcmul": "their exponents",
+    **dict.fromkeys(("threshold_backward", "maximum", "clamp_min", "sub"), "pooling and ReLU"),
+    **dict.fromkeys(("cat", "copy", "repeat", "zero", "fill", "constant_pad_nd"), "copies"),
+    "_fused_adam": "Adam",
+}
 
 
 def main() -> None:
@@ -113,6 +121,20 @@ def compare_with_limit(member: Member, epochs: int) -> None:
     header = ["arithmetic limit", "GFLOP/s of this core", "exponentials a second", "limit, ms", "measured, ms", "share"]
     rate = f"{len(exponents) / seconds['exponentials']:.2g}"
     rivals.table(header, [["8 members", flops / 1e9, rate, 1000 * limit, 1000 * measured, f"{limit / measured:.0%}"]])
+    show_parts(members, epochs, 1000 * measured)
+
+
+def show_parts(members: list[Member], epochs: int, measured: float) -> None:
+    """Print how the time of an epoch and member, in ms, is divided among PyTorch's operations."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        rivals.same_step_loop(members, epochs)
+    milliseconds = dict.fromkeys([*OPERATIONS.values(), "other operations"], 0.0)
+    for operation in profile.key_averages():
+        if operation.key.startswith("aten::"):
+            name = OPERATIONS.get(operation.key.removeprefix("aten::").removesuffix("_"), "other operations")
+            milliseconds[name] += operation.self_cpu_time_total / 1000 / epochs / len(members)
+    rows = [[name, value, f"{value / measured:.0%}"] for name, value in milliseconds.items()]
+    rivals.table(["an epoch of 8 members: operations", "ms a member", "share of the epoch"], rows)
 
 
 def measure_memory(member: Member, counts: list[int], trainer: object) -> None:

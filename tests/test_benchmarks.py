@@ -26,7 +26,7 @@ TABLES = {
     "cohort.py": 1,
     "jobs.py": 1,
     "one_run.py": 1,
-    "group.py": 4,
+    "group.py": 5,
     "commands.py": 1,
     "kills.py": 1,
     "many.py": 1,
