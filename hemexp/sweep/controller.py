@@ -69,20 +69,24 @@ class Sweep:
         self._trained_on: dict[int, str] = {}  # device of the fits of each job
         self._cohorts: dict[str, bytes] = {}
         self._ended: dict[int, JobScores | None] = {}
-        self._devices = read_devices(directory)
         self._summarized = time.monotonic()
         self._began = self._summarized if began is None else began
         self.backend: Backend = backend or build_backend(cfg, directory)
         self.display = ProgressDisplay()
 
-    def add_finished(self, jobs: Sequence[SweepJob]) -> None:
-        """Add jobs that ended in an earlier start, each with the status in its result.json."""
-        self.num_skipped += len(jobs)
-        for job in jobs:
-            self.display.add_finished(job.number)
-            result = load_result(job.directory)
-            status = DONE if result is None else result.status
-            self._add(job, JobStatus(status, device=self._devices.get(job.config_hash, "")))
+    def add_earlier(self, jobs: Sequence[SweepJob]) -> list[SweepJob]:
+        """Add those jobs that break a rule or have ended in an earlier start. Return the other jobs."""
+        valid, devices = self.add_invalid(jobs), read_devices(self.directory)
+        unfinished = reconcile(self.directory, valid)
+        numbers = {job.number for job in unfinished}
+        for job in valid:
+            if job.number not in numbers:
+                self.num_skipped += 1
+                self.display.add_finished(job.number)
+                result = load_result(job.directory)
+                status = DONE if result is None else result.status
+                self._add(job, JobStatus(status, device=devices.get(job.config_hash, "")))
+        return unfinished
 
     def add_invalid(self, jobs: Sequence[SweepJob]) -> list[SweepJob]:
         """Add those jobs that break a rule: they have failed without a start. Return the other jobs."""
@@ -168,14 +172,12 @@ class Sweep:
 
     def run_all(self, jobs: Sequence[SweepJob]) -> None:
         """Run the jobs of a sweep that are not done, and wait until all have ended."""
-        unfinished = reconcile(self.directory, jobs)
-        numbers = {job.number for job in unfinished}
-        finished = [job for job in jobs if job.number not in numbers]
-        self.add_finished(finished)
+        unfinished = self.add_earlier(jobs)
+        finished = [str(job.number) for job in self.jobs if not job.invalid]
         parallel = f", {min(self.backend.capacity, len(unfinished))} at once" if unfinished else ""
-        names = ", ".join(str(job.number) for job in finished)
-        skipped = f"{len(finished)} done already and skipped (job {names}), " if finished else ""
-        self.display.print(f"{len(jobs)} jobs into {self.directory}: {skipped}{len(unfinished)} to run{parallel}")
+        skipped = f"{len(finished)} done already and skipped (job {', '.join(finished)}), " if finished else ""
+        count = len(finished) + len(unfinished)
+        self.display.print(f"{count} jobs into {self.directory}: {skipped}{len(unfinished)} to run{parallel}")
         with self.in_progress():
             self.start(unfinished, jobs)
             while self.num_running:

@@ -51,7 +51,9 @@ def open_sweep(directory: Path) -> OutputDirectory:
 
 
 def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
-    """Match existing job directories to jobs by configuration hash, and return the jobs that are not done.
+    """Match existing job directories to jobs by configuration hash, and return the jobs that have not ended.
+
+    A job that is done or was pruned has ended; one that failed or was interrupted runs again.
 
     Directories of other configurations, and of cohorts with changed files, move to ``.stale/``. A matching directory
     that is found there, or under another number, moves to its job. No complete file is deleted. After a kill at any
@@ -80,7 +82,12 @@ def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
             candidates.remove(match)
             match.rename(job.directory)
             _append_to_log(job.directory, f"this run is now job {job.number} of its sweep: {job.directory}")
-    return [job for job in jobs if not (job.directory / "DONE").is_file()]
+    return [job for job in jobs if not _has_ended(job.directory)]
+
+
+def _has_ended(directory: Path) -> bool:
+    result = load_result(directory)
+    return (directory / "DONE").is_file() or (result is not None and result.status == "pruned")
 
 
 def _is_damaged(directory: Path) -> bool:
