@@ -7,18 +7,17 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hemexp.config import ClusterConfig, TrainConfig
 from hemexp.errors import UserError
-from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv, write_json
 from hemexp.formatting import program
 from hemexp.process import describe_error, get_ending_signals, interrupt_on
-from hemexp.sweep.backends.base import BATCHES, Backend, Heartbeat, ItemResult, WorkItem
-from hemexp.sweep.backends.devices import build_backend, check_backend
+from hemexp.sweep.backends.base import BATCHES, Heartbeat, ItemResult, WorkItem
+from hemexp.sweep.backends.devices import Backend, build_backend, check_backend
 from hemexp.sweep.batches import build_items
 from hemexp.sweep.directory import (
     LEADERBOARD,
@@ -65,8 +64,8 @@ class Sweep:
         self.num_skipped = 0
         self.stopped = False
         self._item_results: list[ItemResult] = []
-        self._waiting: list[_Waiting] = []
-        self._trained_on: dict[int, str] = {}  # device of the fits of each job
+        self._waiting: list[tuple[WorkItem, list[WorkItem]]] = []  # items that wait for the fits of their job
+        self._outcomes: dict[str, str] = {}  # of the items of fits, by name; "missing" for one that has not ended
         self._cohorts: dict[str, bytes] = {}
         self._ended: dict[int, JobScores | None] = {}
         self._summarized = time.monotonic()
@@ -115,32 +114,35 @@ class Sweep:
 
     def _submit_after(self, fits: Sequence[WorkItem], items: Sequence[WorkItem]) -> None:
         """Submit the fits that no earlier start has trained, and each item when the fits of its job have ended."""
-        needed: dict[int, list[WorkItem]] = {}  # by number of the job
+        needed: dict[int, list[WorkItem]] = {item.jobs[0].number: [] for item in items}  # by number of the job
+        to_train: dict[str, WorkItem] = {}
         for each in fits:
             for job in each.jobs:
-                needed.setdefault(job.number, []).append(each)
-        to_train: dict[str, WorkItem] = {}
-        for item in items:
-            (job,) = item.jobs
-            missing = {each.name: each for each in needed.get(job.number, ()) if not _is_trained(each, job)}
-            self._waiting.append(_Waiting(item, set(missing), job.number in needed))
-            to_train |= missing
+                if job.number in needed:
+                    needed[job.number].append(each)
+                    if not each.get_result_path(job).is_file():
+                        to_train[each.name] = each
+        self._waiting += [(item, needed[item.jobs[0].number]) for item in items]
+        self._outcomes |= dict.fromkeys(to_train, "missing")
         self.backend.submit([replace(each, cohort=self._read_cohort(each.jobs[0])) for each in to_train.values()])
         self._submit_ready()
 
     def _submit_ready(self) -> None:
         """Submit the items whose fits have ended; jobs that only have to finish share a process."""
-        ready = [each for each in self._waiting if not each.names]
-        self._waiting = [each for each in self._waiting if each.names]
-        finishing = [each.item for each in ready if each.finishes_job]
-        others = [replace(each.item, on_device=not each.is_trained) for each in ready if not each.finishes_job]
+        waiting, finishing, others = list[tuple[WorkItem, list[WorkItem]]](), list[WorkItem](), list[WorkItem]()
+        for item, fits in self._waiting:
+            outcomes = {self._outcomes.get(each.name, DONE) for each in fits}  # done: by an earlier start
+            if "missing" in outcomes:
+                waiting.append((item, fits))
+                continue
+            is_trained = outcomes == {DONE}
+            chosen = finishing if is_trained and item.kind == "job" else others
+            chosen.append(replace(item, on_device=not is_trained))
+        self._waiting = waiting
         # at the end, all processes finish jobs; before, the others train
         parts = min(len(finishing), 1 if len(self._waiting) >= self.backend.capacity else self.backend.capacity)
         chunks = [finishing[part::parts] for part in range(parts)]
-        jobs = [
-            replace(chunk[0], kind="jobs", jobs=tuple(item.jobs[0] for item in chunk), on_device=False)
-            for chunk in chunks
-        ]
+        jobs = [replace(chunk[0], kind="jobs", jobs=tuple(item.jobs[0] for item in chunk)) for chunk in chunks]
         self.backend.submit([*others, *jobs])
 
     def _build_item(self, job: SweepJob, kind: str = "job") -> WorkItem:
@@ -235,9 +237,10 @@ class Sweep:
 
         If fits of several jobs are lost, each job trains its fits itself: the job that is the reason then fails alone.
         """
+        self._outcomes[result.item.name] = result.outcome
         numbers = [job.number for job in result.item.jobs]
         if result.outcome in LOST and len(numbers) == 1:
-            self._waiting = [each for each in self._waiting if each.item.jobs[0].number != numbers[0]]
+            self._waiting = [each for each in self._waiting if each[0].jobs[0].number != numbers[0]]
             if result.item.ranges[0].stage == NEW_FOLDS:
                 self._print_not_reevaluated(result.message)
             elif self.statuses[numbers[0]].status == "missing":
@@ -251,11 +254,9 @@ class Sweep:
                 if self.statuses[number].status == "missing":
                     self.statuses[number] = JobStatus("interrupted", result.message or "its fits are saved")
             return
-        for each in self._waiting:
-            if result.item.name in each.names:
-                each.names.remove(result.item.name)
-                each.is_trained = each.is_trained and result.outcome == DONE
-                self._trained_on[each.item.jobs[0].number] = result.device
+        for number in numbers:
+            if self.statuses[number].status == "missing":
+                self.statuses[number].device = result.device
         self._submit_ready()
 
     def _end_jobs(self, result: ItemResult) -> None:
@@ -276,7 +277,7 @@ class Sweep:
             outcome, message = "failed", "the job ended without writing DONE"
         if outcome in LOST and (outcome != "failed" or not (job.directory / "FAILED").is_file()):
             record_failure(job, message)
-        device = result.device if result.item.on_device else self._trained_on.get(job.number, "")
+        device = result.device if result.item.on_device else self.statuses[job.number].device
         self.statuses[job.number] = JobStatus(outcome, message, device)
         if time.monotonic() - self._summarized > _SUMMARY_INTERVAL:
             try:
@@ -365,29 +366,3 @@ class Sweep:
         }
         write_json(self.directory / SUMMARY, summary)
         return board, summary
-
-
-@dataclass(eq=False)
-class _Waiting:
-    """A work item that waits for the fits of its job.
-
-    Attributes:
-        item: the work item.
-        names: of the items of its fits that have not ended.
-        is_trained: whether the fits that have ended are all there.
-    """
-
-    item: WorkItem
-    names: set[str]
-    is_trained: bool
-
-    @property
-    def finishes_job(self) -> bool:
-        """Whether the item only has to finish a job."""
-        return self.is_trained and self.item.kind == "job"
-
-
-def _is_trained(item: WorkItem, job: SweepJob) -> bool:
-    """Whether a job has its results of an item, from an earlier start."""
-    path: Path = RunDirectory(job.directory).fits / f"{item.name}.fits"
-    return path.is_file()

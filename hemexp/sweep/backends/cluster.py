@@ -56,7 +56,7 @@ class RemoteItem:
 
 
 class ClusterBackend(ABC):
-    """A `hemexp.sweep.backends.base.Backend` without the commands of the cluster: waiting, time limits, stopping.
+    """A `hemexp.sweep.backends.devices.Backend` without the commands of the cluster: waiting, time limits, stopping.
 
     Args:
         where: the time limits.
@@ -139,7 +139,7 @@ class ClusterBackend(ABC):
         if not reason:
             return None
         self.kill(remote)
-        return "interrupted" if self.stopped_at else "timeout", reason
+        return Outcome("interrupted" if self.stopped_at else "timeout", reason)
 
     def sleep(self, seconds: float) -> None:
         """Wait between two looks at the heartbeat files."""

@@ -32,7 +32,9 @@ def run_remote_item(
         function: see `hemexp.sweep.backends.base.RUN_ITEM`.
     """
     if not directory.is_dir():
-        return "failed", f"{socket.gethostname()} cannot see {directory}, the directory that the sweep was started in"
+        return Outcome(
+            "failed", f"{socket.gethostname()} cannot see {directory}, the directory that the sweep was started in"
+        )
     os.chdir(directory)
     os.environ[CORES] = os.environ["OMP_NUM_THREADS"] = str(cores)  # before torch is imported
     writer = _HeartbeatWriter(heartbeat_file)
@@ -41,7 +43,7 @@ def run_remote_item(
             outcome: Outcome = resolve_name(function)(item, writer.add_epochs)
             return outcome
         except KeyboardInterrupt:  # during the import
-            return "interrupted", ""
+            return Outcome("interrupted")
         finally:
             writer.write()
 

@@ -1,17 +1,14 @@
 """Train fits of several jobs together, and write each result where its job finds it."""
 
 import logging
-import pickle
 import shutil
 import time
 from collections.abc import Sequence
 from functools import cached_property
 
-from hemexp.cohort.load import keep_in_memory
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.errors import UserError
 from hemexp.evaluation.plan import EvaluationPlan, PlannedFit, list_definitions, own_member, plan_folds
-from hemexp.files.run_directory import RunDirectory
 from hemexp.sweep.backends.base import BATCHES, FitRange, WorkItem
 from hemexp.sweep.plan.cost import NEW_FOLDS, OWN
 from hemexp.sweep.plan.job import SweepJob
@@ -55,8 +52,6 @@ def train_fits(item: WorkItem) -> None:
     Raises:
         Interrupted: a signal came; the next call with the same item continues the training.
     """
-    if item.cohort:
-        keep_in_memory(pickle.loads(item.cohort))
     members: dict[int, list[Member]] = {}  # by number of the job
     for job in item.jobs:
         if (job.directory / "DONE").is_file() and item.ranges[0].stage != NEW_FOLDS:
@@ -77,6 +72,5 @@ def train_fits(item: WorkItem) -> None:
     for job in item.jobs:
         if chosen_members := members.get(job.number):
             fitted = [next(results) for _ in chosen_members]
-            path = RunDirectory(job.directory).fits / f"{item.name}.fits"
-            write_fits(path, chosen_members, fitted, trainer, seconds * len(fitted))
+            write_fits(item.get_result_path(job), chosen_members, fitted, trainer, seconds * len(fitted))
     shutil.rmtree(directory, ignore_errors=True)

@@ -79,7 +79,7 @@ def _check_address(address: str) -> None:
 
 
 class RayBackend(ClusterBackend):
-    """A `hemexp.sweep.backends.base.Backend` of Ray tasks, each tried once.
+    """A `hemexp.sweep.backends.devices.Backend` of Ray tasks, each tried once.
 
     Args:
         where: the resources of a job, and the time limits.
@@ -126,20 +126,20 @@ class RayBackend(ClusterBackend):
             if not self._shortage or remote.first_heartbeat:
                 return None
             self.kill(remote)  # or it would run unnoticed when a node comes back
-            return "killed", self._shortage
+            return Outcome("killed", self._shortage)
         try:
             outcome, message = self._ray.get(remote.handle)
         except exceptions.TaskCancelledError:
             outcome, message = "interrupted", ""
         except exceptions.RayTaskError as error:
-            return "failed", str(error).strip().splitlines()[-1]
+            return Outcome("failed", str(error).strip().splitlines()[-1])
         except exceptions.OutOfMemoryError:
-            return "killed", "its process was ended by Ray: the node ran out of memory"
+            return Outcome("killed", "its process was ended by Ray: the node ran out of memory")
         except exceptions.RayError as error:
-            return "killed", f"its process or its node ended: {type(error).__name__}"
+            return Outcome("killed", f"its process or its node ended: {type(error).__name__}")
         if outcome == "interrupted" and not self.stopped_at:
-            return "killed", "interrupted from outside the sweep"
-        return outcome, message
+            return Outcome("killed", "interrupted from outside the sweep")
+        return Outcome(outcome, message)
 
     def interrupt(self, waiting: Sequence[RemoteItem], running: Sequence[RemoteItem]) -> None:
         """Cancel the waiting items, and interrupt the running ones."""
