@@ -54,7 +54,7 @@ class _Process:
         self.last_heartbeat = time.time()
         self.kill_reason = ""  # set where the launcher kills the process
         self.has_begun = False
-        self.result: ItemResult | None = None
+        self.result: tuple[str, str, Any] | None = None  # outcome, message and value
         self.exit_code: int | None = None
         self._process: Process | None = None
         self._connection, other = Pipe()
@@ -187,13 +187,10 @@ class LocalRunner:
         elif kind == "progress":
             return [Heartbeat(process.item, *values)]
         elif kind == "result":
-            process.result = self._build_result(process, *values)
+            process.result = values[0], values[1], values[2]
         elif kind == "ended":
             return self._handle_end(process, values[0])
         return []
-
-    def _build_result(self, process: _Process, outcome: str, message: str = "", value: Any = None) -> ItemResult:
-        return ItemResult(process.item, outcome, message, process.device.name, process.started, time.time(), value)
 
     def _handle_end(self, process: _Process, error: BaseException | None) -> list[ItemResult | Heartbeat]:
         """Remove a process that has ended; queue its item again if it had not begun."""
@@ -204,18 +201,20 @@ class LocalRunner:
         self._free.insert(0, process.device)
         reason = str(error or _describe_exit(process.exit_code))
         if process.result is not None:
-            return [process.result]
-        if not process.has_begun and not self._stopped:
+            outcome, message, value = process.result
+        elif not process.has_begun and not self._stopped:
             self._failed_starts[id(process.item)] += 1
             was_killed = process.exit_code is None or process.exit_code < 0  # else it would fail again
             if was_killed and self._failed_starts[id(process.item)] < _MAX_FAILED_STARTS:
                 self.submit([process.item])
                 return []
-            reason = f"its process did not start ({reason})"
-            return [self._build_result(process, "killed", reason, NotStartedError(reason))]
-        if process.kill_reason:
-            return [self._build_result(process, "interrupted" if self._stopped else "timeout", process.kill_reason)]
-        return [self._build_result(process, "killed", f"its process ended {reason}")]
+            outcome, message = "killed", f"its process did not start ({reason})"
+            value = NotStartedError(message)
+        elif process.kill_reason:
+            outcome, message, value = "interrupted" if self._stopped else "timeout", process.kill_reason, None
+        else:
+            outcome, message, value = "killed", f"its process ended {reason}", None
+        return [ItemResult(process.item, outcome, message, process.device.name, process.started, time.time(), value)]
 
     def _enforce_limits(self) -> None:
         """Kill processes that exceed a time limit."""

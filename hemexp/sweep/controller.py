@@ -81,7 +81,7 @@ class Sweep:
         for job in valid:
             if job.number not in numbers:
                 self.num_skipped += 1
-                self.display.add_finished(job.number)
+                self.display.add_job(job.number, 0, has_ended=True)
                 result = load_result(job.directory)
                 status = DONE if result is None else result.status
                 self._add(job, JobStatus(status, device=devices.get(job.config_hash, "")))
@@ -207,17 +207,15 @@ class Sweep:
                 self.handle_events()
         self.backend.close()
 
-    def handle_events(self) -> list[ItemResult | Heartbeat]:
-        """Wait at most a second for events of the backend, record them, print the ends of jobs; return the events."""
-        events = self.backend.wait(1.0)
-        for event in events:
+    def handle_events(self) -> None:
+        """Wait at most a second for events of the backend, record them, and print the ends of jobs."""
+        for event in self.backend.wait(1.0):
             if isinstance(event, Heartbeat):
                 shares = {each.job: each.stop - each.start for each in event.item.ranges}
                 self.display.add_epochs(shares or {event.item.jobs[0].number: 1}, event.epochs)
             else:
                 self._item_results.append(event)
                 self._end_item(event)
-        return events
 
     def _end_item(self, event: ItemResult) -> None:
         if event.item.kind == "job":
@@ -246,14 +244,12 @@ class Sweep:
             elif self.statuses[numbers[0]].status == "missing":
                 self._end_job(result)
             return
+        if self.stopped:
+            self._interrupt_jobs(result)
+            return
         if result.outcome in LOST:
             names = ", ".join(map(str, numbers))
             self.display.print(f"fits of jobs {names} were lost ({result.message}); each job trains its own fits")
-        elif self.stopped:
-            for number in numbers:
-                if self.statuses[number].status == "missing":
-                    self.statuses[number] = JobStatus("interrupted", result.message or "its fits are saved")
-            return
         for number in numbers:
             if self.statuses[number].status == "missing":
                 self.statuses[number].device = result.device
@@ -265,10 +261,16 @@ class Sweep:
             item = replace(result.item, kind="job", jobs=(job,))
             if (job.directory / "DONE").is_file():
                 self._end_job(replace(result, item=item, outcome=DONE, message=""))
-            elif self.stopped:
-                self.statuses[job.number] = JobStatus("interrupted", result.message or "its fits are saved")
-            else:
+            elif not self.stopped:
                 self.backend.submit([item])
+        if self.stopped:
+            self._interrupt_jobs(result)
+
+    def _interrupt_jobs(self, result: ItemResult) -> None:
+        """Mark the jobs of an item that have not ended as interrupted."""
+        for job in result.item.jobs:
+            if self.statuses[job.number].status == "missing":
+                self.statuses[job.number] = JobStatus("interrupted", result.message or "its fits are saved")
 
     def _end_job(self, result: ItemResult) -> None:
         (job,) = result.item.jobs

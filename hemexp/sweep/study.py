@@ -146,7 +146,7 @@ def run_trials(search: Search, sweep: Sweep) -> None:
     for job in jobs:
         trial = known[job.number]
         if not job.invalid and trial.state not in {TrialState.COMPLETE, TrialState.PRUNED}:
-            _get_study(job, studies).start(job.number, trial.params)
+            studies[job.number % len(studies)].start(job.number, trial.params)
     for number in range(search.base.search.num_trials * len(studies)):
         sweep.display.add_job(number, count_epochs(search.base))
     _record_ended(studies, sweep)
@@ -154,17 +154,13 @@ def run_trials(search: Search, sweep: Sweep) -> None:
     with sweep.in_progress():
         while True:
             while sweep.num_running < sweep.backend.capacity and (new := next(to_run, None)):
-                _get_study(new, studies).write_trial_id(new)
+                studies[new.number % len(studies)].write_trial_id(new)
                 sweep.start([new])
             if not sweep.num_running:
                 break
             sweep.handle_events()
             _record_ended(studies, sweep)
     _record_ended(studies, sweep)
-
-
-def _get_study(job: SweepJob, studies: list[Study]) -> Study:
-    return studies[job.number % len(studies)]
 
 
 def _choose_jobs(search: Search, studies: list[Study], sweep: Sweep) -> Iterator[SweepJob]:

@@ -43,7 +43,7 @@ class WorkItem:
             share what they compute of the cohort) or ``reevaluation`` (score a finished job on new folds).
         jobs: one job, or the several jobs of ``fits`` and ``jobs``.
         cost: an estimate; the most expensive items start first.
-        ranges: the fits of ``fits``.
+        ranges: the fits of ``fits``, one range for each job.
         wave: ``fits`` of the first wave start first.
         on_device: whether it trains; an item that does not needs no GPU.
         cohort: the pickled cohort of the jobs, so that it is not read again; empty where it is not known.
@@ -77,8 +77,8 @@ class WorkItem:
     @cached_property
     def name(self) -> str:
         """A name for files: a hash of the configurations and the fits."""
-        hashes = {job.number: job.config_hash for job in self.jobs}
-        fits = [f"{hashes[each.job]} {each.stage} {each.start} {each.stop}" for each in self.ranges]
+        pairs = zip(self.jobs, self.ranges, strict=False)
+        fits = [f"{job.config_hash} {each.stage} {each.start} {each.stop}" for job, each in pairs]
         return hashlib.sha256("\n".join(fits).encode()).hexdigest()[:16]
 
 
