@@ -58,7 +58,6 @@ class _Process:
         self.exit_code: int | None = None
         self._process: Process | None = None
         self._connection, other = Pipe()
-        self._has_order, self._is_stopping, self._lock = False, False, threading.Lock()
         self._thread = threading.Thread(target=self._run, args=(other, order, messages), daemon=True)
         self._thread.start()
 
@@ -71,10 +70,6 @@ class _Process:
                 self._process.kill()
             with suppress(EOFError, OSError):
                 self._connection.send_bytes(pickle.dumps(order))
-                with self._lock:
-                    self._has_order = True
-                    if self._is_stopping:
-                        self._connection.send(STOP)
                 while True:
                     messages.put((self, *pickle.loads(self._connection.recv_bytes())))
                     self.has_begun = True
@@ -86,13 +81,10 @@ class _Process:
         messages.put((self, "ended", error))
 
     def stop(self) -> None:
-        """Ask the process to save its state and end."""
+        """Ask the process, which has begun, to save its state and end."""
         self.last_heartbeat = time.time()
-        with self._lock:
-            self._is_stopping = True
-            if self._has_order:
-                with suppress(OSError):
-                    self._connection.send(STOP)
+        with suppress(OSError):
+            self._connection.send(STOP)
 
     def kill(self, reason: str) -> None:
         """End the process and its child processes at once."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from hemexp.config import WhereConfig
 from hemexp.runner.local import SAVE_SECONDS
-from hemexp.sweep.backends.base import Heartbeat, ItemResult, Outcome, WorkItem, describe_timeout
+from hemexp.sweep.backends.base import RUN_ITEM, Heartbeat, ItemResult, Outcome, WorkItem, describe_timeout
 
 
 @dataclass(eq=False)
@@ -61,15 +61,15 @@ class ClusterBackend(ABC):
     Args:
         where: the time limits.
         directory: for the heartbeat files; it has the same path on every machine.
-        function: see `hemexp.sweep.backends.base.RUN_ITEM`.
     """
 
-    capacity = 1
+    capacity: int
+    function = RUN_ITEM
     poll_interval = 1.0  # seconds between two looks at the heartbeat files
     query_interval = 20.0  # seconds between two queries to the cluster
 
-    def __init__(self, where: WhereConfig, directory: Path, function: str) -> None:
-        self.limits, self.directory, self.function = where, directory.absolute(), function
+    def __init__(self, where: WhereConfig, directory: Path) -> None:
+        self.limits, self.directory = where, directory.absolute()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.items: list[RemoteItem] = []
         self.stopped_at, self.queried = 0.0, time.monotonic()

@@ -11,7 +11,7 @@ from pkgutil import resolve_name
 from hemexp.files.writing import write_text
 from hemexp.hardware import CORES
 from hemexp.process import interrupt_on
-from hemexp.sweep.backends.base import RUN_ITEM, Outcome, WorkItem
+from hemexp.sweep.backends.base import Outcome, WorkItem
 
 _HEARTBEAT_INTERVAL = 2.0  # seconds
 _SIGNALS = [  # submitit would requeue the job on SIGUSR2
@@ -19,9 +19,7 @@ _SIGNALS = [  # submitit would requeue the job on SIGUSR2
 ]
 
 
-def run_remote_item(
-    item: WorkItem, heartbeat_file: Path, directory: Path, cores: int, function: str = RUN_ITEM
-) -> Outcome:
+def run_remote_item(item: WorkItem, heartbeat_file: Path, directory: Path, cores: int, function: str) -> Outcome:
     """Run a work item in this process.
 
     Args:

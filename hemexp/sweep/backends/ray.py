@@ -14,7 +14,7 @@ from typing import Any
 
 from hemexp.config import RayConfig
 from hemexp.errors import UserError
-from hemexp.sweep.backends.base import RUN_ITEM, Outcome
+from hemexp.sweep.backends.base import Outcome
 from hemexp.sweep.backends.cluster import ClusterBackend, RemoteItem
 from hemexp.sweep.backends.cluster_worker import run_remote_item
 
@@ -85,13 +85,12 @@ class RayBackend(ClusterBackend):
         where: the resources of a job, and the time limits.
         directory: of the sweep; it has the same path on every node.
         accelerator: that jobs train on.
-        function: see `hemexp.sweep.backends.base.RUN_ITEM`.
     """
 
-    def __init__(self, where: RayConfig, directory: Path, accelerator: str, function: str = RUN_ITEM) -> None:
+    def __init__(self, where: RayConfig, directory: Path, accelerator: str) -> None:
         import ray
 
-        super().__init__(where, directory / ".ray", function)
+        super().__init__(where, directory / ".ray")
         connect(where)
         self._ray = ray  # an optional package, imported here only
         self._needs, self._ended, self._shortage = _get_needs(where, accelerator), set[Any](), ""

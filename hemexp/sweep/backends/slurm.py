@@ -15,7 +15,7 @@ from hemexp.config import SlurmConfig
 from hemexp.config.compose import PACKAGE
 from hemexp.errors import UserError
 from hemexp.runner.local import SAVE_SECONDS
-from hemexp.sweep.backends.base import RUN_ITEM, ItemResult, Outcome
+from hemexp.sweep.backends.base import ItemResult, Outcome
 from hemexp.sweep.backends.cluster import ClusterBackend, RemoteItem
 from hemexp.sweep.backends.cluster_worker import run_remote_item
 
@@ -59,13 +59,12 @@ class SlurmBackend(ClusterBackend):
         where: the resources of a job, and the time limits.
         directory: of the sweep; ``.slurm/`` in it takes the files of submitit and Slurm.
         accelerator: that jobs train on.
-        function: see `hemexp.sweep.backends.base.RUN_ITEM`.
     """
 
     result_delay = 20.0  # seconds until a shared file system shows the result of a job
 
-    def __init__(self, where: SlurmConfig, directory: Path, accelerator: str, function: str = RUN_ITEM) -> None:
-        super().__init__(where, directory / ".slurm", function)
+    def __init__(self, where: SlurmConfig, directory: Path, accelerator: str) -> None:
+        super().__init__(where, directory / ".slurm")
         self.where, self.capacity = where, where.max_parallel
         level = os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")  # submitit would reconfigure logging
         from submitit import SlurmExecutor
