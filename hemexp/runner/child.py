@@ -114,7 +114,9 @@ def _prepare(order: Order) -> None:
     os.chdir(order.directory)
     sys.path[:], sys.argv[:] = order.path, order.arguments
     if cores := order.environment.get(CORES):
-        _limit_threads(int(cores))
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(int(cores))  # of libraries that were loaded before this environment was known
 
 
 def _unpickle(content: bytes) -> Any:
@@ -157,10 +159,3 @@ def _listen(connection: Connection) -> None:
                 os.kill(os.getpid(), signal.SIGTERM)
     except (EOFError, OSError):
         end_process()
-
-
-def _limit_threads(cores: int) -> None:
-    """Limit the threads of libraries that were loaded before the environment of this item was known."""
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(cores)

@@ -110,11 +110,11 @@ class Sweep:
             self.display.add_job(job.number, count_epochs(job.cfg))
         self._write_summary("running")
         fits = build_items([job for job in all_jobs if not job.invalid], self.backend.capacity)
-        self._submit_after(fits, [self._build_item(job) for job in jobs])
+        self._submit(jobs, fits)
 
-    def _submit_after(self, fits: Sequence[WorkItem], items: Sequence[WorkItem]) -> None:
-        """Submit the fits that no earlier start has trained, and each item when the fits of its job have ended."""
-        needed: dict[int, list[WorkItem]] = {item.jobs[0].number: [] for item in items}  # by number of the job
+    def _submit(self, jobs: Sequence[SweepJob], fits: Sequence[WorkItem], kind: str = "job") -> None:
+        """Submit the fits that no earlier start has trained, and an item for each job when its fits have ended."""
+        needed: dict[int, list[WorkItem]] = {job.number: [] for job in jobs}
         to_train: dict[str, WorkItem] = {}
         for each in fits:
             for job in each.jobs:
@@ -122,7 +122,9 @@ class Sweep:
                     needed[job.number].append(each)
                     if not each.get_result_path(job).is_file():
                         to_train[each.name] = each
-        self._waiting += [(item, needed[item.jobs[0].number]) for item in items]
+        for job in jobs:
+            item = WorkItem(kind, (job,), estimate_cost(job.cfg), cohort=self._read_cohort(job))
+            self._waiting.append((item, needed[job.number]))
         self._outcomes |= dict.fromkeys(to_train, "missing")
         self.backend.submit([replace(each, cohort=self._read_cohort(each.jobs[0])) for each in to_train.values()])
         self._submit_ready()
@@ -144,9 +146,6 @@ class Sweep:
         chunks = [finishing[part::parts] for part in range(parts)]
         jobs = [replace(chunk[0], kind="jobs", jobs=tuple(item.jobs[0] for item in chunk)) for chunk in chunks]
         self.backend.submit([*others, *jobs])
-
-    def _build_item(self, job: SweepJob, kind: str = "job") -> WorkItem:
-        return WorkItem(kind, (job,), estimate_cost(job.cfg), cohort=self._read_cohort(job))
 
     def _read_cohort(self, job: SweepJob) -> bytes:
         """Return the pickled cohort of a job that runs on this machine; empty where it is not known."""
@@ -340,8 +339,7 @@ class Sweep:
             return
         self.display.print(f"evaluating the best job, {job.title}, again on new folds")
         count = job.cfg.evaluation.num_folds * job.cfg.evaluation.num_repeats
-        fits = build_items([job], self.backend.capacity, {NEW_FOLDS: count})
-        self._submit_after(fits, [self._build_item(job, "reevaluation")])
+        self._submit([job], build_items([job], self.backend.capacity, {NEW_FOLDS: count}), "reevaluation")
         with self.in_progress():
             while self._waiting or not self.backend.idle:
                 self.handle_events()
