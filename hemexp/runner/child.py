@@ -8,8 +8,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import nan
 from multiprocessing.connection import Connection
@@ -20,6 +19,7 @@ from typing import Any, NoReturn
 from hemexp.hardware import CORES
 from hemexp.process import raise_interrupt
 from hemexp.runner.device_lock import lock_device
+from hemexp.runner.events import Outcome
 
 STOP = "stop"  # message to a process: save the state and end
 
@@ -67,8 +67,7 @@ def run_item(connection: Connection) -> NoReturn:
     """Run the work item that comes through a connection, and send its result to the launcher.
 
     Messages: ``("begun",)``, ``("started",)`` when the device is free, ``("progress", epochs, skipped, loss)``, and
-    ``("done", value)``, ``("raised", exception)`` or ``("interrupted",)``. When the launcher ends, this process ends at
-    once.
+    ``("result", outcome, message, value)``; see `ItemResult`. When the launcher ends, this process ends at once.
     """
     if hasattr(os, "setsid"):
         os.setsid()  # the processes that an item starts are killed with it
@@ -82,18 +81,19 @@ def run_item(connection: Connection) -> NoReturn:
         _prepare(order)
         run: Callable[[Any, Any], Any] = resolve_name(order.function)
         item = _unpickle(order.item)
-        with _lock(*order.lock):
+        with lock_device(*order.lock):
             link.send("started")
             value = run(item, link.report)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it would interrupt the sending of the result
-        link.send("done", value)
+        outcome = value if isinstance(value, Outcome) else Outcome("done")
+        link.send("result", *outcome, value)
     except EOFError:  # the launcher has ended
         end_process()
     except KeyboardInterrupt:
-        link.send("interrupted")
+        link.send("result", "interrupted", "", None)
     except BaseException as error:
         error.add_note(traceback.format_exc())
-        link.send("raised", error)
+        link.send("result", "failed", f"{type(error).__name__}: {error}", error)
     logging.shutdown()
     sys.stdout.flush()
     end_process()
@@ -114,7 +114,9 @@ def _prepare(order: Order) -> None:
     os.chdir(order.directory)
     sys.path[:], sys.argv[:] = order.path, order.arguments
     if cores := order.environment.get(CORES):
-        _limit_threads(int(cores))
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(int(cores))  # of libraries that were loaded before this environment was known
 
 
 def _unpickle(content: bytes) -> Any:
@@ -125,16 +127,6 @@ def _unpickle(content: bytes) -> Any:
             raise
         rule = "another process gets only what a module defines, not the program or notebook that runs"
         raise TypeError(f"{error}; rule: {rule}") from error
-
-
-@contextmanager
-def _lock(name: str, slots: int) -> Iterator[None]:
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(lock_device(name, slots))
-        except OSError as error:
-            raise OSError(f"{name} cannot be locked: {error}") from None
-        yield
 
 
 class _Link:
@@ -148,7 +140,8 @@ class _Link:
             try:
                 content = pickle.dumps(message)  # not by `Connection.send`, which would share the memory of tensors
             except Exception as error:
-                content = pickle.dumps(("raised", RuntimeError(f"{message[1]!r} cannot be sent: {error}")))
+                failure = RuntimeError(f"{message[-1]!r} cannot be sent: {error}")
+                content = pickle.dumps(("result", "failed", f"RuntimeError: {failure}", failure))
             try:
                 self._connection.send_bytes(content)
             except BrokenPipeError:  # the launcher has ended
@@ -166,10 +159,3 @@ def _listen(connection: Connection) -> None:
                 os.kill(os.getpid(), signal.SIGTERM)
     except (EOFError, OSError):
         end_process()
-
-
-def _limit_threads(cores: int) -> None:
-    """Limit the threads of libraries that were loaded before the environment of this item was known."""
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(cores)

@@ -48,9 +48,9 @@ def lock_device(device: str, slots: int) -> Iterator[None]:
     while True:
         try:
             lock = _lock_free_slot(directory, name, slots)
-        except (OSError, NotImplementedError):  # the home directory is read-only, full, or does not support locks
+        except (OSError, NotImplementedError) as error:  # a home directory that is read-only, full, or without locks
             if directory == fallback:
-                raise
+                raise OSError(f"{device} cannot be locked: {error}") from None
             directory = fallback
             continue
         if lock is not None:

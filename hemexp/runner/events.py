@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass
 from math import nan
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Outcome(NamedTuple):
+    """How a work item ended; see `ItemResult`. A function that returns anything else is done."""
+
+    outcome: str
+    message: str = ""
 
 
 @dataclass(frozen=True)

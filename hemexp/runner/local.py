@@ -1,6 +1,5 @@
 """Run work items on this machine: a process for each, forked from a server that has imported the code already."""
 
-import heapq
 import os
 import pickle
 import queue
@@ -36,12 +35,14 @@ class Device:
         env: the environment that limits a process to this device.
         lock_name: its name for every sweep on this machine; empty where the device needs no lock.
         slots: work items that may use it at the same time.
+        trains: whether it takes the items that train, or the others, as `on_device` of the item says; None: all items.
     """
 
     name: str
     env: dict[str, str] = field(default_factory=dict)
     lock_name: str = ""
     slots: int = 1
+    trains: bool | None = None
 
 
 class _Process:
@@ -53,11 +54,10 @@ class _Process:
         self.last_heartbeat = time.time()
         self.kill_reason = ""  # set where the launcher kills the process
         self.has_begun = False
-        self.result: ItemResult | None = None
+        self.result: tuple[str, str, Any] | None = None  # outcome, message and value
         self.exit_code: int | None = None
         self._process: Process | None = None
         self._connection, other = Pipe()
-        self._has_order, self._is_stopping, self._lock = False, False, threading.Lock()
         self._thread = threading.Thread(target=self._run, args=(other, order, messages), daemon=True)
         self._thread.start()
 
@@ -70,10 +70,6 @@ class _Process:
                 self._process.kill()
             with suppress(EOFError, OSError):
                 self._connection.send_bytes(pickle.dumps(order))
-                with self._lock:
-                    self._has_order = True
-                    if self._is_stopping:
-                        self._connection.send(STOP)
                 while True:
                     messages.put((self, *pickle.loads(self._connection.recv_bytes())))
                     self.has_begun = True
@@ -85,13 +81,10 @@ class _Process:
         messages.put((self, "ended", error))
 
     def stop(self) -> None:
-        """Ask the process to save its state and end."""
+        """Ask the process, which has begun, to save its state and end."""
         self.last_heartbeat = time.time()
-        with self._lock:
-            self._is_stopping = True
-            if self._has_order:
-                with suppress(OSError):
-                    self._connection.send(STOP)
+        with suppress(OSError):
+            self._connection.send(STOP)
 
     def kill(self, reason: str) -> None:
         """End the process and its child processes at once."""
@@ -124,8 +117,8 @@ class LocalRunner:
         limit: Callable[[Any, float, float], str] = lambda item, running, silent: "",
         num_cores: int = 0,
     ) -> None:
-        self.capacity, self.function, self.num_cores = len(devices), function, num_cores
-        self._limit, self._free = limit, list(devices)[::-1]
+        self.capacity = sum(device.trains is not False for device in devices)
+        self.function, self.num_cores, self._limit, self._free = function, num_cores, limit, list(devices)
         self._processes: list[_Process] = []
         self._queue: list[tuple[Any, int, Any]] = []
         self._numbers, self._stopped = count(), False
@@ -134,8 +127,8 @@ class LocalRunner:
 
     def submit(self, items: Sequence[Any]) -> None:
         """Queue work items; the one with the lowest `order` starts first."""
-        for item in items:
-            heapq.heappush(self._queue, (item.order, next(self._numbers), item))
+        self._queue += [(item.order, next(self._numbers), item) for item in items]
+        self._queue.sort()
         self._dispatch()
 
     def wait(self, seconds: float) -> list[ItemResult | Heartbeat]:
@@ -185,24 +178,11 @@ class LocalRunner:
             process.started = time.time()
         elif kind == "progress":
             return [Heartbeat(process.item, *values)]
-        elif kind == "done":
-            process.result = self._get_result(process, values[0])
-        elif kind == "raised":
-            process.result = self._build_result(
-                process, "failed", f"{type(values[0]).__name__}: {values[0]}", values[0]
-            )
-        elif kind == "interrupted":
-            process.result = self._build_result(process, "interrupted")
+        elif kind == "result":
+            process.result = values[0], values[1], values[2]
         elif kind == "ended":
             return self._handle_end(process, values[0])
         return []
-
-    def _get_result(self, process: _Process, value: Any) -> ItemResult:
-        """Return the result of an item whose function has returned."""
-        return self._build_result(process, "done", "", value)
-
-    def _build_result(self, process: _Process, outcome: str, message: str = "", value: Any = None) -> ItemResult:
-        return ItemResult(process.item, outcome, message, process.device.name, process.started, time.time(), value)
 
     def _handle_end(self, process: _Process, error: BaseException | None) -> list[ItemResult | Heartbeat]:
         """Remove a process that has ended; queue its item again if it had not begun."""
@@ -210,22 +190,23 @@ class LocalRunner:
         if process not in self._processes:  # dropped when it had not begun
             return []
         self._processes.remove(process)
-        self._free.append(process.device)
+        self._free.insert(0, process.device)
+        reason = str(error or _describe_exit(process.exit_code))
         if process.result is not None:
-            return [process.result]
-        if not process.has_begun and not self._stopped:
+            outcome, message, value = process.result
+        elif not process.has_begun and not self._stopped:
             self._failed_starts[id(process.item)] += 1
             was_killed = process.exit_code is None or process.exit_code < 0  # else it would fail again
             if was_killed and self._failed_starts[id(process.item)] < _MAX_FAILED_STARTS:
                 self.submit([process.item])
                 return []
-            reason = f"its process did not start ({error or _describe_exit(process.exit_code)})"
-            return [self._build_result(process, "killed", reason, NotStartedError(reason))]
-        if process.kill_reason:
-            return [self._build_result(process, "interrupted" if self._stopped else "timeout", process.kill_reason)]
-        return [
-            self._build_result(process, "killed", f"its process ended {error or _describe_exit(process.exit_code)}")
-        ]
+            outcome, message = "killed", f"its process did not start ({reason})"
+            value = NotStartedError(message)
+        elif process.kill_reason:
+            outcome, message, value = "interrupted" if self._stopped else "timeout", process.kill_reason, None
+        else:
+            outcome, message, value = "killed", f"its process ended {reason}", None
+        return [ItemResult(process.item, outcome, message, process.device.name, process.started, time.time(), value)]
 
     def _enforce_limits(self) -> None:
         """Kill processes that exceed a time limit."""
@@ -242,8 +223,13 @@ class LocalRunner:
 
     def _dispatch(self) -> None:
         """Start processes while there are free devices and queued items; fewer items get more cores each."""
-        while self._queue and self._free and not self._stopped:
-            device, item = self._free.pop(), heapq.heappop(self._queue)[-1]
+        for entry in [] if self._stopped else list(self._queue):
+            item = entry[-1]
+            device = next((each for each in self._free if each.trains is None or each.trains == item.on_device), None)
+            if device is None:
+                continue
+            self._free.remove(device)
+            self._queue.remove(entry)
             environment = {**os.environ, **device.env}
             if self.num_cores:
                 at_once = min(self.capacity, len(self._processes) + 1 + len(self._queue))

@@ -7,18 +7,17 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hemexp.config import ClusterConfig, TrainConfig
 from hemexp.errors import UserError
-from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv, write_json
 from hemexp.formatting import program
 from hemexp.process import describe_error, get_ending_signals, interrupt_on
-from hemexp.sweep.backends.base import BATCHES, Backend, Heartbeat, ItemResult, WorkItem
-from hemexp.sweep.backends.devices import build_backend, check_backend
+from hemexp.sweep.backends.base import BATCHES, Heartbeat, ItemResult, WorkItem
+from hemexp.sweep.backends.devices import Backend, build_backend, check_backend
 from hemexp.sweep.batches import build_items
 from hemexp.sweep.directory import (
     LEADERBOARD,
@@ -65,24 +64,28 @@ class Sweep:
         self.num_skipped = 0
         self.stopped = False
         self._item_results: list[ItemResult] = []
-        self._waiting: list[_Waiting] = []
-        self._trained_on: dict[int, str] = {}  # device of the fits of each job
+        self._waiting: list[tuple[WorkItem, list[WorkItem]]] = []  # items that wait for the fits of their job
+        self._outcomes: dict[str, str] = {}  # of the items of fits, by name; "missing" for one that has not ended
         self._cohorts: dict[str, bytes] = {}
         self._ended: dict[int, JobScores | None] = {}
-        self._devices = read_devices(directory)
         self._summarized = time.monotonic()
         self._began = self._summarized if began is None else began
         self.backend: Backend = backend or build_backend(cfg, directory)
         self.display = ProgressDisplay()
 
-    def add_finished(self, jobs: Sequence[SweepJob]) -> None:
-        """Add jobs that ended in an earlier start, each with the status in its result.json."""
-        self.num_skipped += len(jobs)
-        for job in jobs:
-            self.display.add_finished(job.number)
-            result = load_result(job.directory)
-            status = DONE if result is None else result.status
-            self._add(job, JobStatus(status, device=self._devices.get(job.config_hash, "")))
+    def add_earlier(self, jobs: Sequence[SweepJob]) -> list[SweepJob]:
+        """Add those jobs that break a rule or have ended in an earlier start. Return the other jobs."""
+        valid, devices = self.add_invalid(jobs), read_devices(self.directory)
+        unfinished = reconcile(self.directory, valid)
+        numbers = {job.number for job in unfinished}
+        for job in valid:
+            if job.number not in numbers:
+                self.num_skipped += 1
+                self.display.add_job(job.number, 0, has_ended=True)
+                result = load_result(job.directory)
+                status = DONE if result is None else result.status
+                self._add(job, JobStatus(status, device=devices.get(job.config_hash, "")))
+        return unfinished
 
     def add_invalid(self, jobs: Sequence[SweepJob]) -> list[SweepJob]:
         """Add those jobs that break a rule: they have failed without a start. Return the other jobs."""
@@ -107,40 +110,42 @@ class Sweep:
             self.display.add_job(job.number, count_epochs(job.cfg))
         self._write_summary("running")
         fits = build_items([job for job in all_jobs if not job.invalid], self.backend.capacity)
-        self._submit_after(fits, [self._build_item(job) for job in jobs])
+        self._submit(jobs, fits)
 
-    def _submit_after(self, fits: Sequence[WorkItem], items: Sequence[WorkItem]) -> None:
-        """Submit the fits that no earlier start has trained, and each item when the fits of its job have ended."""
-        needed: dict[int, list[WorkItem]] = {}  # by number of the job
+    def _submit(self, jobs: Sequence[SweepJob], fits: Sequence[WorkItem], kind: str = "job") -> None:
+        """Submit the fits that no earlier start has trained, and an item for each job when its fits have ended."""
+        needed: dict[int, list[WorkItem]] = {job.number: [] for job in jobs}
+        to_train: dict[str, WorkItem] = {}
         for each in fits:
             for job in each.jobs:
-                needed.setdefault(job.number, []).append(each)
-        to_train: dict[str, WorkItem] = {}
-        for item in items:
-            (job,) = item.jobs
-            missing = {each.name: each for each in needed.get(job.number, ()) if not _is_trained(each, job)}
-            self._waiting.append(_Waiting(item, set(missing), job.number in needed))
-            to_train |= missing
+                if job.number in needed:
+                    needed[job.number].append(each)
+                    if not each.get_result_path(job).is_file():
+                        to_train[each.name] = each
+        for job in jobs:
+            item = WorkItem(kind, (job,), estimate_cost(job.cfg), cohort=self._read_cohort(job))
+            self._waiting.append((item, needed[job.number]))
+        self._outcomes |= dict.fromkeys(to_train, "missing")
         self.backend.submit([replace(each, cohort=self._read_cohort(each.jobs[0])) for each in to_train.values()])
         self._submit_ready()
 
     def _submit_ready(self) -> None:
         """Submit the items whose fits have ended; jobs that only have to finish share a process."""
-        ready = [each for each in self._waiting if not each.names]
-        self._waiting = [each for each in self._waiting if each.names]
-        finishing = [each.item for each in ready if each.finishes_job]
-        others = [replace(each.item, on_device=not each.is_trained) for each in ready if not each.finishes_job]
+        waiting, finishing, others = list[tuple[WorkItem, list[WorkItem]]](), list[WorkItem](), list[WorkItem]()
+        for item, fits in self._waiting:
+            outcomes = {self._outcomes.get(each.name, DONE) for each in fits}  # done: by an earlier start
+            if "missing" in outcomes:
+                waiting.append((item, fits))
+                continue
+            is_trained = outcomes == {DONE}
+            chosen = finishing if is_trained and item.kind == "job" else others
+            chosen.append(replace(item, on_device=not is_trained))
+        self._waiting = waiting
         # at the end, all processes finish jobs; before, the others train
         parts = min(len(finishing), 1 if len(self._waiting) >= self.backend.capacity else self.backend.capacity)
         chunks = [finishing[part::parts] for part in range(parts)]
-        jobs = [
-            replace(chunk[0], kind="jobs", jobs=tuple(item.jobs[0] for item in chunk), on_device=False)
-            for chunk in chunks
-        ]
+        jobs = [replace(chunk[0], kind="jobs", jobs=tuple(item.jobs[0] for item in chunk)) for chunk in chunks]
         self.backend.submit([*others, *jobs])
-
-    def _build_item(self, job: SweepJob, kind: str = "job") -> WorkItem:
-        return WorkItem(kind, (job,), estimate_cost(job.cfg), cohort=self._read_cohort(job))
 
     def _read_cohort(self, job: SweepJob) -> bytes:
         """Return the pickled cohort of a job that runs on this machine; empty where it is not known."""
@@ -168,14 +173,12 @@ class Sweep:
 
     def run_all(self, jobs: Sequence[SweepJob]) -> None:
         """Run the jobs of a sweep that are not done, and wait until all have ended."""
-        unfinished = reconcile(self.directory, jobs)
-        numbers = {job.number for job in unfinished}
-        finished = [job for job in jobs if job.number not in numbers]
-        self.add_finished(finished)
+        unfinished = self.add_earlier(jobs)
+        finished = [str(job.number) for job in self.jobs if not job.invalid]
         parallel = f", {min(self.backend.capacity, len(unfinished))} at once" if unfinished else ""
-        names = ", ".join(str(job.number) for job in finished)
-        skipped = f"{len(finished)} done already and skipped (job {names}), " if finished else ""
-        self.display.print(f"{len(jobs)} jobs into {self.directory}: {skipped}{len(unfinished)} to run{parallel}")
+        skipped = f"{len(finished)} done already and skipped (job {', '.join(finished)}), " if finished else ""
+        count = len(finished) + len(unfinished)
+        self.display.print(f"{count} jobs into {self.directory}: {skipped}{len(unfinished)} to run{parallel}")
         with self.in_progress():
             self.start(unfinished, jobs)
             while self.num_running:
@@ -203,17 +206,15 @@ class Sweep:
                 self.handle_events()
         self.backend.close()
 
-    def handle_events(self) -> list[ItemResult | Heartbeat]:
-        """Wait at most a second for events of the backend, record them, print the ends of jobs; return the events."""
-        events = self.backend.wait(1.0)
-        for event in events:
+    def handle_events(self) -> None:
+        """Wait at most a second for events of the backend, record them, and print the ends of jobs."""
+        for event in self.backend.wait(1.0):
             if isinstance(event, Heartbeat):
                 shares = {each.job: each.stop - each.start for each in event.item.ranges}
                 self.display.add_epochs(shares or {event.item.jobs[0].number: 1}, event.epochs)
             else:
                 self._item_results.append(event)
                 self._end_item(event)
-        return events
 
     def _end_item(self, event: ItemResult) -> None:
         if event.item.kind == "job":
@@ -233,27 +234,24 @@ class Sweep:
 
         If fits of several jobs are lost, each job trains its fits itself: the job that is the reason then fails alone.
         """
+        self._outcomes[result.item.name] = result.outcome
         numbers = [job.number for job in result.item.jobs]
         if result.outcome in LOST and len(numbers) == 1:
-            self._waiting = [each for each in self._waiting if each.item.jobs[0].number != numbers[0]]
+            self._waiting = [each for each in self._waiting if each[0].jobs[0].number != numbers[0]]
             if result.item.ranges[0].stage == NEW_FOLDS:
                 self._print_not_reevaluated(result.message)
             elif self.statuses[numbers[0]].status == "missing":
                 self._end_job(result)
             return
+        if self.stopped:
+            self._interrupt_jobs(result)
+            return
         if result.outcome in LOST:
             names = ", ".join(map(str, numbers))
             self.display.print(f"fits of jobs {names} were lost ({result.message}); each job trains its own fits")
-        elif self.stopped:
-            for number in numbers:
-                if self.statuses[number].status == "missing":
-                    self.statuses[number] = JobStatus("interrupted", result.message or "its fits are saved")
-            return
-        for each in self._waiting:
-            if result.item.name in each.names:
-                each.names.remove(result.item.name)
-                each.is_trained = each.is_trained and result.outcome == DONE
-                self._trained_on[each.item.jobs[0].number] = result.device
+        for number in numbers:
+            if self.statuses[number].status == "missing":
+                self.statuses[number].device = result.device
         self._submit_ready()
 
     def _end_jobs(self, result: ItemResult) -> None:
@@ -262,10 +260,16 @@ class Sweep:
             item = replace(result.item, kind="job", jobs=(job,))
             if (job.directory / "DONE").is_file():
                 self._end_job(replace(result, item=item, outcome=DONE, message=""))
-            elif self.stopped:
-                self.statuses[job.number] = JobStatus("interrupted", result.message or "its fits are saved")
-            else:
+            elif not self.stopped:
                 self.backend.submit([item])
+        if self.stopped:
+            self._interrupt_jobs(result)
+
+    def _interrupt_jobs(self, result: ItemResult) -> None:
+        """Mark the jobs of an item that have not ended as interrupted."""
+        for job in result.item.jobs:
+            if self.statuses[job.number].status == "missing":
+                self.statuses[job.number] = JobStatus("interrupted", result.message or "its fits are saved")
 
     def _end_job(self, result: ItemResult) -> None:
         (job,) = result.item.jobs
@@ -274,7 +278,7 @@ class Sweep:
             outcome, message = "failed", "the job ended without writing DONE"
         if outcome in LOST and (outcome != "failed" or not (job.directory / "FAILED").is_file()):
             record_failure(job, message)
-        device = result.device if result.item.on_device else self._trained_on.get(job.number, "")
+        device = result.device if result.item.on_device else self.statuses[job.number].device
         self.statuses[job.number] = JobStatus(outcome, message, device)
         if time.monotonic() - self._summarized > _SUMMARY_INTERVAL:
             try:
@@ -335,8 +339,7 @@ class Sweep:
             return
         self.display.print(f"evaluating the best job, {job.title}, again on new folds")
         count = job.cfg.evaluation.num_folds * job.cfg.evaluation.num_repeats
-        fits = build_items([job], self.backend.capacity, {NEW_FOLDS: count})
-        self._submit_after(fits, [self._build_item(job, "reevaluation")])
+        self._submit([job], build_items([job], self.backend.capacity, {NEW_FOLDS: count}), "reevaluation")
         with self.in_progress():
             while self._waiting or not self.backend.idle:
                 self.handle_events()
@@ -363,29 +366,3 @@ class Sweep:
         }
         write_json(self.directory / SUMMARY, summary)
         return board, summary
-
-
-@dataclass(eq=False)
-class _Waiting:
-    """A work item that waits for the fits of its job.
-
-    Attributes:
-        item: the work item.
-        names: of the items of its fits that have not ended.
-        is_trained: whether the fits that have ended are all there.
-    """
-
-    item: WorkItem
-    names: set[str]
-    is_trained: bool
-
-    @property
-    def finishes_job(self) -> bool:
-        """Whether the item only has to finish a job."""
-        return self.is_trained and self.item.kind == "job"
-
-
-def _is_trained(item: WorkItem, job: SweepJob) -> bool:
-    """Whether a job has its results of an item, from an earlier start."""
-    path: Path = RunDirectory(job.directory).fits / f"{item.name}.fits"
-    return path.is_file()

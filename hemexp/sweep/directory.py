@@ -4,7 +4,6 @@ A job directory belongs to a job if its configuration hash is equal. Unmatched d
 """
 
 import csv
-import io
 import shutil
 import sys
 import time
@@ -15,14 +14,14 @@ from pathlib import Path
 from hemexp.errors import UserError
 from hemexp.files import run_directory
 from hemexp.files.run_directory import CONFIG_HASH, OutputDirectory, RunDirectory
-from hemexp.files.writing import is_partial, write_text
+from hemexp.files.writing import is_partial, write_csv, write_text
 from hemexp.process import is_wrong_place
 from hemexp.sweep.backends.base import BATCHES, ItemResult
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.results.job_result import load_result
 
 SUMMARY, LEADERBOARD, TIMELINE, STALE = "sweep.json", "leaderboard.csv", "timeline.csv", ".stale"
-_TIMELINE_HEADER = "task,jobs,device,started,ended,outcome"
+_TIMELINE_COLUMNS = ["task", "jobs", "device", "started", "ended", "outcome"]
 # a directory with one of these holds a sweep
 _SWEEP_FILES = {SUMMARY, LEADERBOARD, "multirun.yaml", STALE, ".lock", ".logs", BATCHES}
 
@@ -51,7 +50,9 @@ def open_sweep(directory: Path) -> OutputDirectory:
 
 
 def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
-    """Match existing job directories to jobs by configuration hash, and return the jobs that are not done.
+    """Match existing job directories to jobs by configuration hash, and return the jobs that have not ended.
+
+    A job that is done or was pruned has ended; one that failed or was interrupted runs again.
 
     Directories of other configurations, and of cohorts with changed files, move to ``.stale/``. A matching directory
     that is found there, or under another number, moves to its job. No complete file is deleted. After a kill at any
@@ -80,7 +81,14 @@ def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
             candidates.remove(match)
             match.rename(job.directory)
             _append_to_log(job.directory, f"this run is now job {job.number} of its sweep: {job.directory}")
-    return [job for job in jobs if not (job.directory / "DONE").is_file()]
+    return [job for job in jobs if not _has_ended(job.directory)]
+
+
+def _has_ended(directory: Path) -> bool:
+    if (directory / "DONE").is_file():
+        return True
+    result = load_result(directory)
+    return result is not None and result.status == "pruned"
 
 
 def _is_damaged(directory: Path) -> bool:
@@ -155,14 +163,14 @@ def read_devices(directory: Path) -> dict[str, str]:
 
 def append_timeline(directory: Path, results: Sequence[ItemResult]) -> None:
     """Append the work items of this start to ``timeline.csv``; incomplete lines of a damaged file are left out."""
+    import pandas as pd
+
     path = directory / TIMELINE
-    text = io.StringIO()
-    earlier = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if path.is_file() else []
-    text.write(f"{_TIMELINE_HEADER}\n")
-    text.writelines(line for line in earlier[1:] if line.count(",") == 5 and line.endswith("\n"))
-    writer = csv.writer(text, lineterminator="\n")
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    lines = text[: text.rfind("\n") + 1].splitlines()[1:]
+    rows = [row for row in csv.reader(lines) if len(row) == len(_TIMELINE_COLUMNS)]
     for result in results:
         numbers = " ".join(str(job.number) for job in result.item.jobs)
-        times = (round(result.started, 3), round(result.ended, 3))
-        writer.writerow([result.item.kind, numbers, result.device, *times, result.outcome])
-    write_text(path, text.getvalue())
+        times = (str(round(seconds, 3)) for seconds in (result.started, result.ended))
+        rows.append([result.item.kind, numbers, result.device, *times, result.outcome])
+    write_csv(pd.DataFrame(rows, columns=_TIMELINE_COLUMNS), path)

@@ -46,14 +46,11 @@ class ProgressDisplay:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def add_job(self, number: int, epochs: int) -> None:
-        """Add a job with the number of epochs that it is going to train."""
+    def add_job(self, number: int, epochs: int, has_ended: bool = False) -> None:
+        """Add a job with the number of epochs that it is going to train; 0 for a job that ended earlier."""
         self._costs.setdefault(number, epochs)
-
-    def add_finished(self, number: int) -> None:
-        """Add a job that ended in an earlier start."""
-        self._costs[number] = 0
-        self._ended.add(number)
+        if has_ended:
+            self._ended.add(number)
 
     def add_epochs(self, shares: Mapping[int, int], epochs: int) -> None:
         """Add epochs that were trained for jobs, in proportion to `shares`, by job number."""

@@ -39,19 +39,15 @@ def train(cfg: TrainConfig, directory: Path) -> RunResult:
 
     result = finish(cfg, directory)
     for name in (BATCHES, ".logs"):
-        shutil.rmtree(_get_place(run) / name, ignore_errors=True)
+        shutil.rmtree(run.fits.parent / name, ignore_errors=True)
     return result
 
 
-def _get_place(run: RunDirectory) -> Path:
-    return run.path / "checkpoints"
-
-
 def _fit_elsewhere(cfg: TrainConfig, run: RunDirectory) -> None:
-    place, job = _get_place(run), SweepJob(0, run.path, (), cfg, {})
+    place, job = run.fits.parent, SweepJob(0, run.path, (), cfg, {})
     with closing(build_backend(cfg, place)) as backend:
         items = [replace(item, place=place) for item in build_items([job], backend.capacity)]
-        items = [item for item in items if not (run.fits / f"{item.name}.fits").is_file()]
+        items = [item for item in items if not item.get_result_path(job).is_file()]
         num_fits = sum(each.stop - each.start for item in items for each in item.ranges)
         log.info(
             "where=%s: %d fits in %d work items, %d at once", cfg.where.name, num_fits, len(items), backend.capacity

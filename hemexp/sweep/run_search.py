@@ -28,7 +28,7 @@ def run_search(search: Search) -> bool:
         write_text(sweep.directory / "multirun.yaml", OmegaConf.to_yaml(search.config))
         search.write_identity()
         if is_random:
-            sweep.run_all(sweep.add_invalid(jobs))
+            sweep.run_all(jobs)
         else:
             run_trials(search, sweep)
         return sweep.finish(*report_test_part(search, sweep.jobs, sweep.statuses, sweep.stopped))

@@ -7,20 +7,20 @@ lost when a process is killed.
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hemexp.config import LOWER_IS_BETTER
 from hemexp.errors import UserError
 from hemexp.files.writing import write_json
 from hemexp.sweep.backends.pruning import JOURNAL, TRIAL, open_storage
 from hemexp.sweep.controller import Sweep
-from hemexp.sweep.directory import reconcile
 from hemexp.sweep.plan.cost import count_epochs
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.plan.search import Search, distinct_draws
@@ -49,9 +49,8 @@ class Study:
         )
         self._distributions = _build_distributions(search.space)
         # a trial of an earlier start that had not ended counts as failed
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING)):
-            waiting = self._study.ask(self._distributions) if trial.state == TrialState.WAITING else None
-            self._study.tell(trial.number if waiting is None else waiting.number, state=TrialState.FAIL)
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self._study.tell(trial.number, state=TrialState.FAIL)
 
     @property
     def trials(self) -> dict[int, FrozenTrial]:
@@ -78,14 +77,16 @@ class Study:
             self._study.tell(trial, state=TrialState.FAIL)
         for values in distinct_draws(space, seed):
             if space.overrides(values) not in seen:
-                self.retry(number, values)
+                self.start(number, values)
                 return number
         return None
 
-    def retry(self, number: int, values: Mapping[str, Value]) -> None:
+    def start(self, number: int, values: Mapping[str, Value]) -> None:
         """Start a trial of given settings."""
-        self._study.enqueue_trial(dict(values), user_attrs={"job": number})
-        self._study.ask(self._distributions)
+        attributes, state = {"job": number}, TrialState.RUNNING
+        self._study.add_trial(
+            create_trial(params=dict(values), distributions=self._distributions, user_attrs=attributes, state=state)
+        )
 
     def write_trial_id(self, job: SweepJob) -> None:
         """Write the trial of a job into its directory, where its process reads it."""
@@ -113,31 +114,24 @@ def _build_distributions(space: Space) -> dict[str, BaseDistribution]:
 
 
 def check_journal(directory: Path) -> None:
-    """Repair the journal of an earlier start, and refuse one that was edited or damaged.
+    """Refuse a journal that was edited or damaged.
+
+    An incomplete last line, as a full disk leaves it, is removed: Optuna would not read the lines after it.
 
     Raises:
         UserError: a line is not a record of Optuna.
     """
-    repair_journal(directory)
     journal = directory / JOURNAL
-    for number, line in enumerate(journal.read_bytes().splitlines() if journal.is_file() else [], start=1):
+    content = journal.read_bytes() if journal.is_file() else b""
+    complete = content[: content.rfind(b"\n") + 1]
+    if len(complete) < len(content):
+        os.truncate(journal, len(complete))
+    for number, line in enumerate(complete.splitlines(), start=1):
         try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if not isinstance(record, dict) or "op_code" not in record:
+            _ = json.loads(line)["op_code"]
+        except (ValueError, TypeError, KeyError):
             rule = "rule: each line is a record of Optuna; restore the file, or choose a new directory"
-            raise UserError(f"{journal}: line {number} is damaged; {rule}")
-
-
-def repair_journal(directory: Path) -> None:
-    """Remove an incomplete last line, as a full disk leaves it: Optuna would not read the lines after it."""
-    journal = directory / JOURNAL
-    if journal.is_file():
-        content = journal.read_bytes()
-        num_complete = content.rfind(b"\n") + 1
-        if num_complete < len(content):
-            os.truncate(journal, num_complete)
+            raise UserError(f"{journal}: line {number} is damaged; {rule}") from None
 
 
 def run_trials(search: Search, sweep: Sweep) -> None:
@@ -148,30 +142,20 @@ def run_trials(search: Search, sweep: Sweep) -> None:
     studies = [Study(search, fold_index) for fold_index in range(len(search.folds))]
     known = {number: trial for study in studies for number, trial in sorted(study.trials.items())}
     jobs = [search.build_job(number, trial.params) for number, trial in known.items()]
-    valid = [job for job in jobs if not job.invalid]
-    reconcile(sweep.directory, valid)
-    ended = [job for job in valid if _has_ended(job)]
-    unfinished = [job for job in valid if job not in ended]
-    sweep.add_finished(ended)
-    sweep.add_invalid(jobs)
-    for job in ended:
-        if known[job.number].state not in {TrialState.COMPLETE, TrialState.PRUNED}:
-            _get_study(job, studies).retry(job.number, known[job.number].params)
+    unfinished = sweep.add_earlier(jobs)
+    for job in jobs:
+        trial = known[job.number]
+        if not job.invalid and trial.state not in {TrialState.COMPLETE, TrialState.PRUNED}:
+            studies[job.number % len(studies)].start(job.number, trial.params)
     for number in range(search.base.search.num_trials * len(studies)):
         sweep.display.add_job(number, count_epochs(search.base))
     _record_ended(studies, sweep)
+    to_run = chain(unfinished, _choose_jobs(search, studies, sweep))
     with sweep.in_progress():
         while True:
-            while sweep.num_running < sweep.backend.capacity:
-                next_job = unfinished.pop(0) if unfinished else _ask_for_job(search, studies, sweep)
-                if next_job is None:
-                    break
-                study = _get_study(next_job, studies)
-                trial = study.trials[next_job.number]
-                if trial.state != TrialState.RUNNING:
-                    study.retry(next_job.number, trial.params)
-                study.write_trial_id(next_job)
-                sweep.start([next_job])
+            while sweep.num_running < sweep.backend.capacity and (new := next(to_run, None)):
+                studies[new.number % len(studies)].write_trial_id(new)
+                sweep.start([new])
             if not sweep.num_running:
                 break
             sweep.handle_events()
@@ -179,24 +163,18 @@ def run_trials(search: Search, sweep: Sweep) -> None:
     _record_ended(studies, sweep)
 
 
-def _has_ended(job: SweepJob) -> bool:
-    result = load_result(job.directory)
-    return (job.directory / "DONE").is_file() or (result is not None and result.status == "pruned")
-
-
-def _get_study(job: SweepJob, studies: list[Study]) -> Study:
-    return studies[job.number % len(studies)]
-
-
-def _ask_for_job(search: Search, studies: list[Study], sweep: Sweep) -> SweepJob | None:
-    """Return a new job of the study with the fewest jobs; None where every study has all its jobs."""
-    for study in sorted(studies, key=lambda study: len(study.trials)):
-        while len(study.trials) < search.base.search.num_trials and (number := study.ask()) is not None:
-            job = search.build_job(number, study.trials[number].params)
-            if sweep.add_invalid([job]):
-                return job
+def _choose_jobs(search: Search, studies: list[Study], sweep: Sweep) -> Iterator[SweepJob]:
+    """Yield new jobs, each of the study with the fewest jobs, until every study has all its jobs."""
+    incomplete = list(studies)
+    while incomplete:
+        study = min(incomplete, key=lambda study: len(study.trials))
+        number = study.ask() if len(study.trials) < search.base.search.num_trials else None
+        if number is None:
+            incomplete.remove(study)
+        elif sweep.add_invalid([job := search.build_job(number, study.trials[number].params)]):
+            yield job
+        else:
             study.tell(number, "failed", None)
-    return None
 
 
 def _record_ended(studies: list[Study], sweep: Sweep) -> None:

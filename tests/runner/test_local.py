@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from fake_items import FAKE_RUN_ITEM, build_items, finish, wait_until
+from fake_items import build_items, build_runner, finish, wait_until
 
 from hemexp.config import LocalConfig
 from hemexp.runner import launch
 from hemexp.runner.launch import start_server
 from hemexp.runner.local import Device, LocalRunner
 from hemexp.sweep.backends.base import ItemResult, WorkItem
-from hemexp.sweep.backends.local import LocalBackend
 
 HERE = Path(__file__).parent
 SEARCHED = os.pathsep.join(map(str, (HERE, HERE.parent / "sweep", HERE.parent.parent)))  # of other programs
@@ -58,7 +57,7 @@ def count_most_at_once(times: list[tuple[float, float]]) -> int:
 @pytest.mark.slow
 def test_twelve_unequal_jobs_never_share_one_of_four_devices_and_finish_near_the_ideal_time(tmp_path: Path):
     lengths = [0.3 + 0.25 * number for number in range(12)]
-    backend = LocalBackend(build_devices(4), LocalConfig("local"), FAKE_RUN_ITEM)
+    backend = build_runner(build_devices(4), LocalConfig("local"))
     backend.submit(build_items_with_cost(tmp_path / "s", [{"seconds": length} for length in lengths]))
     ended = finish(backend)
     assert {event.outcome for event in ended.values()} == {"done"}
@@ -73,7 +72,7 @@ def test_twelve_unequal_jobs_never_share_one_of_four_devices_and_finish_near_the
 
 def test_a_job_that_dies_hangs_fails_or_exits_does_not_affect_the_others(tmp_path: Path):
     plans = [{"seconds": 0.2}, {"do": "die"}, {"do": "hang"}, {"do": "fail"}, {"do": "exit"}, *[{"seconds": 0.2}] * 4]
-    backend = LocalBackend(build_devices(2), LocalConfig("local", silence_timeout=2), FAKE_RUN_ITEM)
+    backend = build_runner(build_devices(2), LocalConfig("local", silence_timeout=2))
     backend.submit(build_items(tmp_path / "s", plans))
     ended = finish(backend)
     assert [ended[n].outcome for n in range(5)] == ["done", "killed", "timeout", "failed", "killed"]
@@ -88,7 +87,7 @@ def test_a_job_that_dies_hangs_fails_or_exits_does_not_affect_the_others(tmp_pat
 @pytest.mark.slow
 def test_a_busy_job_is_not_ended_as_silent_but_may_exceed_its_time_limit(tmp_path: Path):
     where = LocalConfig("local", silence_timeout=1, job_timeout=3)
-    backend = LocalBackend(build_devices(2), where, FAKE_RUN_ITEM)
+    backend = build_runner(build_devices(2), where)
     backend.submit(build_items(tmp_path / "s", [{"seconds": 2}, {"seconds": 60}]))
     ended = finish(backend)
     assert ended[0].outcome == "done"
@@ -102,7 +101,7 @@ def test_two_sweeps_at_the_same_time_never_use_more_than_the_slots_of_a_device(s
     code = (
         "import sys\nfrom pathlib import Path\nfrom test_local import *\n"
         "directory = Path(sys.argv[1])\n"
-        f"backend = LocalBackend(build_devices(2, {slots}), LocalConfig('local'), FAKE_RUN_ITEM)\n"
+        f"backend = build_runner(build_devices(2, {slots}), LocalConfig('local'))\n"
         "backend.submit(build_items(directory / 's', [{'seconds': 0.4}] * 6))\n"
         "assert {e.outcome for e in finish(backend).values()} == {'done'}"
     )
@@ -122,7 +121,7 @@ def test_two_sweeps_at_the_same_time_never_use_more_than_the_slots_of_a_device(s
 
 
 def test_stopping_lets_running_jobs_save_and_drops_queued_ones(tmp_path: Path):
-    backend = LocalBackend(build_devices(1), LocalConfig("local"), FAKE_RUN_ITEM)
+    backend = build_runner(build_devices(1), LocalConfig("local"))
     backend.submit(build_items(tmp_path / "s", [{"seconds": 30}, {"seconds": 20}]))
     while not (tmp_path / "s" / "0" / "began").exists():
         backend.wait(0.1)
@@ -361,7 +360,7 @@ def test_a_job_fails_at_once_if_its_device_cannot_be_locked(tmp_path: Path, monk
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     for directory in (tmp_path / "leases", tmp_path / f"hemexp-devices-{getpass.getuser()}"):
         (directory / "gpu-0.0.lock").mkdir(parents=True)  # in the place of the lock file
-    backend = LocalBackend(build_devices(1), LocalConfig("local"), FAKE_RUN_ITEM)
+    backend = build_runner(build_devices(1), LocalConfig("local"))
     backend.submit(build_items(tmp_path / "s", [{"seconds": 0.1}]))
     (event,) = finish(backend).values()
     assert event.outcome == "failed"
@@ -370,10 +369,10 @@ def test_a_job_fails_at_once_if_its_device_cannot_be_locked(tmp_path: Path, monk
 
 def test_fewer_items_get_more_cores_each(tmp_path: Path):
     cpus = [Device(f"cpu {number}", {"HEMEXP_NUM_CORES": "1"}) for number in range(4)]
-    backend = LocalBackend(cpus, LocalConfig("local"), FAKE_RUN_ITEM, num_cores=8)
+    backend = build_runner(cpus, LocalConfig("local"), num_cores=8)
     backend.submit(build_items(tmp_path / "two", [{"seconds": 0.3}] * 2))
     finish(backend)
-    backend = LocalBackend(cpus, LocalConfig("local"), FAKE_RUN_ITEM, num_cores=8)
+    backend = build_runner(cpus, LocalConfig("local"), num_cores=8)
     backend.submit(build_items(tmp_path / "many", [{"seconds": 0.1}] * 9))
     finish(backend)
     cores = {
@@ -385,8 +384,19 @@ def test_fewer_items_get_more_cores_each(tmp_path: Path):
     assert cores["many"].count("2") >= 6
 
 
+def test_gpus_train_and_cores_finish_jobs(tmp_path: Path):
+    devices = [Device("gpu 0", {"CUDA_VISIBLE_DEVICES": "0"}, trains=True), Device("cpu 0", trains=False)]
+    backend = build_runner(devices, LocalConfig("local"))
+    items = build_items(tmp_path / "s", [{"seconds": 0.2}] * 4)
+    backend.submit([replace(item, on_device=number < 2) for number, item in enumerate(items)])
+    assert backend.capacity == 1
+    ended = finish(backend)
+    assert [ended[number].device for number in range(4)] == ["gpu 0", "gpu 0", "cpu 0", "cpu 0"]
+    assert ended[2].started < ended[1].started  # the cores do not wait for the GPU
+
+
 def test_jobs_that_only_finish_start_first_then_the_first_wave_then_the_most_expensive_items(tmp_path: Path):
-    backend = LocalBackend([], LocalConfig("local"), FAKE_RUN_ITEM)
+    backend = build_runner([], LocalConfig("local"))
     items = build_items(tmp_path / "s", [{"seconds": 0.1}] * 5)
     changes = [("fits", 1, 99.0), ("fits", 0, 1.0), ("fits", 0, 5.0), ("job", 0, 3.0), ("job", 0, 20.0)]
     backend.submit(

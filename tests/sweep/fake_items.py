@@ -2,10 +2,14 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from hemexp.sweep.backends.base import Backend, Heartbeat, ItemResult, WorkItem
+from hemexp.config import WhereConfig
+from hemexp.runner.local import Device, LocalRunner
+from hemexp.sweep.backends.base import Heartbeat, ItemResult, WorkItem, describe_timeout
+from hemexp.sweep.backends.devices import Backend
 from hemexp.sweep.plan.job import SweepJob
 
 FAKE_RUN_ITEM = "fake_run_item:run_item"
@@ -19,6 +23,10 @@ def build_items(directory: Path, plans: list[dict]) -> list[WorkItem]:
         (job_directory / "plan.json").write_text(json.dumps(plan))
         items.append(WorkItem("job", (SweepJob(number, job_directory, (), None, {}),)))
     return items
+
+
+def build_runner(devices: Sequence[Device], where: WhereConfig, num_cores: int = 0) -> LocalRunner:
+    return LocalRunner(devices, FAKE_RUN_ITEM, partial(describe_timeout, where), num_cores)
 
 
 def wait_until(condition: Callable[[], bool], backend: Backend, seconds: float = 120) -> list[ItemResult | Heartbeat]:

@@ -6,10 +6,10 @@ import signal
 import time
 from collections.abc import Callable
 
-from hemexp.sweep.backends.base import WorkItem
+from hemexp.sweep.backends.base import Outcome, WorkItem
 
 
-def run_item(item: WorkItem, add_epochs: Callable[[int], object]) -> tuple[str, str]:
+def run_item(item: WorkItem, add_epochs: Callable[[int], object]) -> Outcome:
     directory = item.jobs[0].directory
     plan = json.loads((directory / "plan.json").read_text())
     device, began = os.environ.get("CUDA_VISIBLE_DEVICES", ""), time.time()
@@ -30,13 +30,13 @@ def run_item(item: WorkItem, add_epochs: Callable[[int], object]) -> tuple[str, 
         time.sleep(600)
         del memory
     elif action == "fail":
-        return "failed", "ValueError: as planned"
+        return Outcome("failed", "ValueError: as planned")
     try:
         while time.time() < began + plan["seconds"]:
             time.sleep(0.02)
             add_epochs(1)
     except KeyboardInterrupt:
-        return "interrupted", "stopped"
+        return Outcome("interrupted", "stopped")
     ran = {"device": device, "cores": os.environ.get("HEMEXP_NUM_CORES"), "began": began, "ended": time.time()}
     (directory / "ran.json").write_text(json.dumps(ran))
-    return "done", ""
+    return Outcome("done")

@@ -101,6 +101,20 @@ def test_lost_fits_on_new_folds_are_named_and_the_sweep_is_done(tmp_path: Path, 
     assert not (tmp_path / "s" / "reevaluation.json").exists()
 
 
+def test_fits_that_are_lost_after_a_stop_start_no_job(tmp_path: Path):
+    backend = FakeBackend()
+    sweep = Sweep(tmp_path / "s", CFG, backend)
+    jobs = build_jobs(tmp_path / "s", 2)
+    sweep.start(jobs, jobs)
+    lost = next(item for item in backend.items if len(item.jobs) == 2)
+    sweep.stopped = True
+    backend.items = [lost]
+    backend.loses = lambda item: True
+    sweep.handle_events()
+    assert backend.idle
+    assert [sweep.statuses[job.number].status for job in jobs] == ["interrupted"] * 2
+
+
 @pytest.mark.slow
 def test_a_job_that_fails_with_others_runs_again_alone(tmp_path: Path):
     backend = FakeBackend()

@@ -347,6 +347,14 @@ def test_the_notes_begin_with_the_conclusion_of_the_best_job_and_name_a_leak(tmp
     assert verdict == "verdict of job 0: LEAKAGE: test patients"
 
 
+def test_an_item_on_two_gpus_stays_in_the_timeline(tmp_path: Path):
+    item = WorkItem("fits", (build_job(0, 0, tmp_path), build_job(3, 3, tmp_path)))
+    for _ in range(2):
+        append_timeline(tmp_path, [ItemResult(item, "done", "", "node1 gpu 0,1", 10.12345, 12.0)])
+    line = 'fits,0 3,"node1 gpu 0,1",10.123,12.0,done'
+    assert (tmp_path / "timeline.csv").read_text().splitlines()[1:] == [line, line]
+
+
 @pytest.mark.parametrize("content", [b"job,device\n0,cpu\n", b"config_hash,device\n\xff\xfe,cpu\n"])
 def test_a_damaged_leaderboard_is_written_again(content: bytes, tmp_path: Path):
     (tmp_path / "leaderboard.csv").write_bytes(content)

@@ -41,7 +41,8 @@ def four_gpus() -> Iterator[None]:
 
 
 def start_backend(directory: Path, **settings) -> RayBackend:
-    backend = RayBackend(RayConfig("ray", **settings), directory, "cpu", FAKE_RUN_ITEM)
+    backend = RayBackend(RayConfig("ray", **settings), directory, "cpu")
+    backend.function = FAKE_RUN_ITEM
     backend.poll_interval = 0.2
     return backend
 

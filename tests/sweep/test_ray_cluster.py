@@ -42,7 +42,8 @@ def kill_node(cluster: Any) -> None:
 
 
 def test_when_all_nodes_die_running_and_waiting_jobs_have_ended(cluster: Any, tmp_path: Path):
-    backend = RayBackend(RayConfig("ray", address=cluster.address), tmp_path, "cpu", FAKE_RUN_ITEM)
+    backend = RayBackend(RayConfig("ray", address=cluster.address), tmp_path, "cpu")
+    backend.function = FAKE_RUN_ITEM
     backend.poll_interval = backend.query_interval = 0.2
     assert backend.capacity == 2
     backend.submit(build_items(tmp_path, [{"seconds": 60}] * 4))

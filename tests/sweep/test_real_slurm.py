@@ -33,7 +33,8 @@ def slurm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def start_backend(directory: Path, **settings) -> SlurmBackend:
-    backend = SlurmBackend(SlurmConfig("slurm", **{"memory_gb": 0.5, **settings}), directory, "cpu", FAKE_RUN_ITEM)
+    backend = SlurmBackend(SlurmConfig("slurm", **{"memory_gb": 0.5, **settings}), directory, "cpu")
+    backend.function = FAKE_RUN_ITEM
     backend.poll_interval, backend.query_interval, backend.result_delay = 0.2, 1.0, 1.0
     return backend
 

@@ -35,7 +35,8 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def start_backend(directory: Path, **settings) -> SlurmBackend:
-    backend = SlurmBackend(SlurmConfig("slurm", **settings), directory, "cpu", FAKE_RUN_ITEM)
+    backend = SlurmBackend(SlurmConfig("slurm", **settings), directory, "cpu")
+    backend.function = FAKE_RUN_ITEM
     backend.poll_interval, backend.query_interval, backend.result_delay = 0.05, 0.3, 0.3
     return backend
 

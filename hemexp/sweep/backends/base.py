@@ -1,21 +1,17 @@
-"""The interface of a backend, its messages to the controller, and the rules for time limits.
-
-`hemexp.sweep.backends.local`, `slurm` and `ray` implement the interface.
-"""
+"""The work items of a sweep, their events, and the rules for time limits."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from hemexp.config import WhereConfig
+from hemexp.files.run_directory import RunDirectory
 from hemexp.runner.events import Heartbeat as Heartbeat
 from hemexp.runner.events import ItemResult as ItemResult
+from hemexp.runner.events import Outcome as Outcome
 from hemexp.sweep.plan.job import SweepJob
 
-Outcome = tuple[str, str]  # an outcome, see `ItemResult`, and its message
 RUN_ITEM = "hemexp.sweep.backends.run_item:run_item"  # the function that runs a work item, as module:name
 BATCHES = ".batches"  # in the directory of a sweep: the states of fits that are being trained
 
@@ -47,7 +43,7 @@ class WorkItem:
             share what they compute of the cohort) or ``reevaluation`` (score a finished job on new folds).
         jobs: one job, or the several jobs of ``fits`` and ``jobs``.
         cost: an estimate; the most expensive items start first.
-        ranges: the fits of ``fits``.
+        ranges: the fits of ``fits``, one range for each job.
         wave: ``fits`` of the first wave start first.
         on_device: whether it trains; an item that does not needs no GPU.
         cohort: the pickled cohort of the jobs, so that it is not read again; empty where it is not known.
@@ -68,6 +64,11 @@ class WorkItem:
         """The directory for logs and states."""
         return self.place or self.jobs[0].directory.parent
 
+    def get_result_path(self, job: SweepJob) -> Path:
+        """Return the file with the results of ``fits`` for one of the jobs."""
+        path: Path = RunDirectory(job.directory).fits / f"{self.name}.fits"
+        return path
+
     @property
     def order(self) -> tuple[bool, int, float]:
         """The place in the queue, lowest first: a job that only has to finish starts before more fits."""
@@ -76,31 +77,9 @@ class WorkItem:
     @cached_property
     def name(self) -> str:
         """A name for files: a hash of the configurations and the fits."""
-        hashes = {job.number: job.config_hash for job in self.jobs}
-        fits = [f"{hashes[each.job]} {each.stage} {each.start} {each.stop}" for each in self.ranges]
+        pairs = zip(self.jobs, self.ranges, strict=False)
+        fits = [f"{job.config_hash} {each.stage} {each.start} {each.stop}" for job, each in pairs]
         return hashlib.sha256("\n".join(fits).encode()).hexdigest()[:16]
-
-
-class Backend(Protocol):
-    """Run each work item in a separate process, so that one failure does not affect the others."""
-
-    capacity: int  # work items that run at the same time
-
-    def submit(self, items: Sequence[WorkItem]) -> None:
-        """Queue work items; they start when there is a free worker."""
-
-    def wait(self, seconds: float) -> list[ItemResult | Heartbeat]:
-        """Return the events since the last call; wait for the first one, at most `seconds`."""
-
-    def stop(self) -> None:
-        """Ask running items to save their state and end, and drop queued items; `wait` still returns events."""
-
-    @property
-    def idle(self) -> bool:
-        """Whether no item is running or queued."""
-
-    def close(self) -> None:
-        """End every remaining process."""
 
 
 def describe_timeout(where: WhereConfig, item: WorkItem, running: float, silent: float) -> str:

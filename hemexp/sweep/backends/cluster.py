@@ -12,7 +12,7 @@ from typing import Any
 
 from hemexp.config import WhereConfig
 from hemexp.runner.local import SAVE_SECONDS
-from hemexp.sweep.backends.base import Heartbeat, ItemResult, Outcome, WorkItem, describe_timeout
+from hemexp.sweep.backends.base import RUN_ITEM, Heartbeat, ItemResult, Outcome, WorkItem, describe_timeout
 
 
 @dataclass(eq=False)
@@ -56,20 +56,20 @@ class RemoteItem:
 
 
 class ClusterBackend(ABC):
-    """A `hemexp.sweep.backends.base.Backend` without the commands of the cluster: waiting, time limits, stopping.
+    """A `hemexp.sweep.backends.devices.Backend` without the commands of the cluster: waiting, time limits, stopping.
 
     Args:
         where: the time limits.
         directory: for the heartbeat files; it has the same path on every machine.
-        function: see `hemexp.sweep.backends.base.RUN_ITEM`.
     """
 
-    capacity = 1
+    capacity: int
+    function = RUN_ITEM
     poll_interval = 1.0  # seconds between two looks at the heartbeat files
     query_interval = 20.0  # seconds between two queries to the cluster
 
-    def __init__(self, where: WhereConfig, directory: Path, function: str) -> None:
-        self.limits, self.directory, self.function = where, directory.absolute(), function
+    def __init__(self, where: WhereConfig, directory: Path) -> None:
+        self.limits, self.directory = where, directory.absolute()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.items: list[RemoteItem] = []
         self.stopped_at, self.queried = 0.0, time.monotonic()
@@ -139,7 +139,7 @@ class ClusterBackend(ABC):
         if not reason:
             return None
         self.kill(remote)
-        return "interrupted" if self.stopped_at else "timeout", reason
+        return Outcome("interrupted" if self.stopped_at else "timeout", reason)
 
     def sleep(self, seconds: float) -> None:
         """Wait between two looks at the heartbeat files."""

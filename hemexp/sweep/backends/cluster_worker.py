@@ -11,7 +11,7 @@ from pkgutil import resolve_name
 from hemexp.files.writing import write_text
 from hemexp.hardware import CORES
 from hemexp.process import interrupt_on
-from hemexp.sweep.backends.base import RUN_ITEM, Outcome, WorkItem
+from hemexp.sweep.backends.base import Outcome, WorkItem
 
 _HEARTBEAT_INTERVAL = 2.0  # seconds
 _SIGNALS = [  # submitit would requeue the job on SIGUSR2
@@ -19,9 +19,7 @@ _SIGNALS = [  # submitit would requeue the job on SIGUSR2
 ]
 
 
-def run_remote_item(
-    item: WorkItem, heartbeat_file: Path, directory: Path, cores: int, function: str = RUN_ITEM
-) -> Outcome:
+def run_remote_item(item: WorkItem, heartbeat_file: Path, directory: Path, cores: int, function: str) -> Outcome:
     """Run a work item in this process.
 
     Args:
@@ -32,7 +30,9 @@ def run_remote_item(
         function: see `hemexp.sweep.backends.base.RUN_ITEM`.
     """
     if not directory.is_dir():
-        return "failed", f"{socket.gethostname()} cannot see {directory}, the directory that the sweep was started in"
+        return Outcome(
+            "failed", f"{socket.gethostname()} cannot see {directory}, the directory that the sweep was started in"
+        )
     os.chdir(directory)
     os.environ[CORES] = os.environ["OMP_NUM_THREADS"] = str(cores)  # before torch is imported
     writer = _HeartbeatWriter(heartbeat_file)
@@ -41,7 +41,7 @@ def run_remote_item(
             outcome: Outcome = resolve_name(function)(item, writer.add_epochs)
             return outcome
         except KeyboardInterrupt:  # during the import
-            return "interrupted", ""
+            return Outcome("interrupted")
         finally:
             writer.write()
 

@@ -1,16 +1,18 @@
 """Build the backend that ``where=`` names, and find the devices of this machine."""
 
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from hemexp.config import GPUsConfig, LocalConfig, RayConfig, SlurmConfig, TrainConfig
 from hemexp.errors import UserError
 from hemexp.hardware import CORES, GPU_SHARES, VISIBLE, list_gpus, max_workers, num_cores
-from hemexp.runner.local import Device
-from hemexp.sweep.backends.base import Backend
-from hemexp.sweep.backends.divided import DividedBackend
-from hemexp.sweep.backends.local import LocalBackend
+from hemexp.runner.local import Device, LocalRunner
+from hemexp.sweep.backends.base import RUN_ITEM, describe_timeout
+from hemexp.sweep.backends.cluster import ClusterBackend
 
+Backend = LocalRunner | ClusterBackend  # runs each work item in its own process
 _GPU_ACCELERATORS = ("gpu", "cuda", "auto")
 
 
@@ -54,12 +56,13 @@ def build_backend(cfg: TrainConfig, directory: Path) -> Backend:
         from hemexp.sweep.backends.ray import RayBackend
 
         return RayBackend(where, directory, accelerator)
-    devices = find_devices(cfg)
-    cores = max_workers(1)
+    devices, cores, limit = find_devices(cfg), max_workers(1), partial(describe_timeout, where)
     if not any(VISIBLE in device.env or device.lock_name for device in devices):
-        return LocalBackend(devices, where, num_cores=cores)
-    finishing = [Device(f"cpu {number}", _limit_cores(1)) for number in range(cores)]
-    return DividedBackend(LocalBackend(devices, where), LocalBackend(finishing, where))
+        return LocalRunner(devices, RUN_ITEM, limit, num_cores=cores)
+    # no GPU waits for figures and files: CPU cores finish the jobs
+    training = [replace(device, trains=True) for device in devices]
+    finishing = [Device(f"cpu {number}", _limit_cores(1), trains=False) for number in range(cores)]
+    return LocalRunner([*training, *finishing], RUN_ITEM, limit)
 
 
 def find_devices(cfg: TrainConfig) -> list[Device]:

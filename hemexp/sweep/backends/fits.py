@@ -1,20 +1,16 @@
 """Train fits of several jobs together, and write each result where its job finds it."""
 
 import logging
-import pickle
 import shutil
 import time
 from collections.abc import Sequence
-from functools import cached_property
 
-from hemexp.cohort.load import keep_in_memory
+from hemexp.config import TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.errors import UserError
 from hemexp.evaluation.plan import EvaluationPlan, PlannedFit, list_definitions, own_member, plan_folds
-from hemexp.files.run_directory import RunDirectory
 from hemexp.sweep.backends.base import BATCHES, FitRange, WorkItem
 from hemexp.sweep.plan.cost import NEW_FOLDS, OWN
-from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.results.reevaluation import plan_reevaluation
 from hemexp.training.fit import fit
 from hemexp.training.fit_store import write_fits
@@ -23,28 +19,19 @@ from hemexp.training.member import Member
 log = logging.getLogger(__name__)
 
 
-class _JobFits:
-    """The fits of a job by stage."""
-
-    def __init__(self, job: SweepJob) -> None:
-        self.cfg = job.cfg
-        self.data = ExpansionDataModule.from_config(job.cfg)
-        self.data.setup()
-
-    @cached_property
-    def _plan(self) -> EvaluationPlan:
-        return EvaluationPlan(self.cfg, self.data, list_definitions(self.cfg))
-
-    def build_members(self, chosen: FitRange) -> list[Member]:
-        if chosen.stage == OWN:
-            return [own_member(self.cfg, self.data)]
-        fits: Sequence[PlannedFit]
-        if chosen.stage == NEW_FOLDS:
-            pipeline, folds = plan_reevaluation(self.cfg, self.data)
-            fits = plan_folds([pipeline], folds)
-        else:
-            fits = self._plan.fits[chosen.stage]
-        return [each.member() for each in fits[chosen.start : chosen.stop]]
+def _build_members(cfg: TrainConfig, chosen: FitRange) -> list[Member]:
+    """Return the chosen fits of a job."""
+    data = ExpansionDataModule.from_config(cfg)
+    data.setup()
+    if chosen.stage == OWN:
+        return [own_member(cfg, data)]
+    fits: Sequence[PlannedFit]
+    if chosen.stage == NEW_FOLDS:
+        pipeline, folds = plan_reevaluation(cfg, data)
+        fits = plan_folds([pipeline], folds)
+    else:
+        fits = EvaluationPlan(cfg, data, list_definitions(cfg)).fits[chosen.stage]
+    return [each.member() for each in fits[chosen.start : chosen.stop]]
 
 
 def train_fits(item: WorkItem) -> None:
@@ -55,21 +42,15 @@ def train_fits(item: WorkItem) -> None:
     Raises:
         Interrupted: a signal came; the next call with the same item continues the training.
     """
-    if item.cohort:
-        keep_in_memory(pickle.loads(item.cohort))
     members: dict[int, list[Member]] = {}  # by number of the job
-    for job in item.jobs:
-        if (job.directory / "DONE").is_file() and item.ranges[0].stage != NEW_FOLDS:
+    for job, chosen in zip(item.jobs, item.ranges, strict=True):
+        if (job.directory / "DONE").is_file() and chosen.stage != NEW_FOLDS:
             continue
         try:
-            fits = _JobFits(job)
-            for chosen in item.ranges:
-                if chosen.job == job.number:
-                    members.setdefault(job.number, []).extend(fits.build_members(chosen))
+            members[job.number] = _build_members(job.cfg, chosen)
         except UserError as error:
             log.warning("%s: %s", job.title, error)
-            members.pop(job.number, None)
-    together = [member for chosen in members.values() for member in chosen]
+    together = [member for of_job in members.values() for member in of_job]
     trainer, directory = item.jobs[0].cfg.trainer, item.directory / BATCHES / item.name
     started = time.perf_counter()
     results = iter(fit(together, trainer, directory=directory, num_workers=1))
@@ -77,6 +58,5 @@ def train_fits(item: WorkItem) -> None:
     for job in item.jobs:
         if chosen_members := members.get(job.number):
             fitted = [next(results) for _ in chosen_members]
-            path = RunDirectory(job.directory).fits / f"{item.name}.fits"
-            write_fits(path, chosen_members, fitted, trainer, seconds * len(fitted))
+            write_fits(item.get_result_path(job), chosen_members, fitted, trainer, seconds * len(fitted))
     shutil.rmtree(directory, ignore_errors=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from hemexp.config import RayConfig
 from hemexp.errors import UserError
-from hemexp.sweep.backends.base import RUN_ITEM, Outcome
+from hemexp.sweep.backends.base import Outcome
 from hemexp.sweep.backends.cluster import ClusterBackend, RemoteItem
 from hemexp.sweep.backends.cluster_worker import run_remote_item
 
@@ -79,19 +79,18 @@ def _check_address(address: str) -> None:
 
 
 class RayBackend(ClusterBackend):
-    """A `hemexp.sweep.backends.base.Backend` of Ray tasks, each tried once.
+    """A `hemexp.sweep.backends.devices.Backend` of Ray tasks, each tried once.
 
     Args:
         where: the resources of a job, and the time limits.
         directory: of the sweep; it has the same path on every node.
         accelerator: that jobs train on.
-        function: see `hemexp.sweep.backends.base.RUN_ITEM`.
     """
 
-    def __init__(self, where: RayConfig, directory: Path, accelerator: str, function: str = RUN_ITEM) -> None:
+    def __init__(self, where: RayConfig, directory: Path, accelerator: str) -> None:
         import ray
 
-        super().__init__(where, directory / ".ray", function)
+        super().__init__(where, directory / ".ray")
         connect(where)
         self._ray = ray  # an optional package, imported here only
         self._needs, self._ended, self._shortage = _get_needs(where, accelerator), set[Any](), ""
@@ -126,20 +125,20 @@ class RayBackend(ClusterBackend):
             if not self._shortage or remote.first_heartbeat:
                 return None
             self.kill(remote)  # or it would run unnoticed when a node comes back
-            return "killed", self._shortage
+            return Outcome("killed", self._shortage)
         try:
             outcome, message = self._ray.get(remote.handle)
         except exceptions.TaskCancelledError:
             outcome, message = "interrupted", ""
         except exceptions.RayTaskError as error:
-            return "failed", str(error).strip().splitlines()[-1]
+            return Outcome("failed", str(error).strip().splitlines()[-1])
         except exceptions.OutOfMemoryError:
-            return "killed", "its process was ended by Ray: the node ran out of memory"
+            return Outcome("killed", "its process was ended by Ray: the node ran out of memory")
         except exceptions.RayError as error:
-            return "killed", f"its process or its node ended: {type(error).__name__}"
+            return Outcome("killed", f"its process or its node ended: {type(error).__name__}")
         if outcome == "interrupted" and not self.stopped_at:
-            return "killed", "interrupted from outside the sweep"
-        return outcome, message
+            return Outcome("killed", "interrupted from outside the sweep")
+        return Outcome(outcome, message)
 
     def interrupt(self, waiting: Sequence[RemoteItem], running: Sequence[RemoteItem]) -> None:
         """Cancel the waiting items, and interrupt the running ones."""

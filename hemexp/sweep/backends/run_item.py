@@ -32,8 +32,8 @@ def run_item(item: WorkItem, add_epochs: AddEpochs = lambda epochs: None) -> Out
         for job in item.jobs:
             outcome, message = run_item(replace(item, kind="job", jobs=(job,)), add_epochs)
             if outcome == "interrupted":
-                return outcome, message
-        return "done", ""  # the directory of each job says how it ended
+                return Outcome(outcome, message)
+        return Outcome("done")  # the directory of each job says how it ended
     first = item.jobs[0]
     if item.kind == "job":
         path = first.directory / "train.log"
@@ -43,27 +43,27 @@ def run_item(item: WorkItem, add_epochs: AddEpochs = lambda epochs: None) -> Out
         with _redirect_output(path, add_epochs), progress.report_epochs_to(add_epochs):
             return _run_to_end(item)
     except OSError as error:  # the log cannot be written
-        return "failed", describe_error(error)
+        return Outcome("failed", describe_error(error))
 
 
 def _run_to_end(item: WorkItem) -> Outcome:
     """Run a work item; return its outcome and message."""
     try:
         _run(item)
-        return "done", ""
+        return Outcome("done")
     except (UserError, CheckFailed, SystemFailure) as error:
         log.error("error: %s", error)
-        return "failed", " ".join(str(error).split())
+        return Outcome("failed", " ".join(str(error).split()))
     except Pruned as end:
         log.info("%s", end)
-        return "pruned", str(end)
+        return Outcome("pruned", str(end))
     except (Interrupted, KeyboardInterrupt) as stop:
         log.error("%s", str(stop) or "interrupted before the training began; nothing is lost")
-        return "interrupted", str(stop).split(RESUMES)[0]
+        return Outcome("interrupted", str(stop).split(RESUMES)[0])
     except BaseException as error:  # also SystemExit, which must not end the worker
         message = describe_error(error)
         log.exception("error: %s", message)
-        return "failed", message
+        return Outcome("failed", message)
     finally:
         for job in item.jobs:
             OutputDirectory(job.directory).release()
@@ -71,16 +71,15 @@ def _run_to_end(item: WorkItem) -> Outcome:
 
 def _run(item: WorkItem) -> None:
     job = item.jobs[0]
-    if item.kind == "fits":
-        from hemexp.sweep.backends.fits import train_fits
-
-        train_fits(item)
-        return
     if item.cohort:
         from hemexp.cohort.load import keep_in_memory
 
         keep_in_memory(pickle.loads(item.cohort))
-    if item.kind == "reevaluation":
+    if item.kind == "fits":
+        from hemexp.sweep.backends.fits import train_fits
+
+        train_fits(item)
+    elif item.kind == "reevaluation":
         from hemexp.sweep.results.reevaluation import reevaluate
 
         reevaluate(job)

@@ -15,7 +15,7 @@ from hemexp.config import SlurmConfig
 from hemexp.config.compose import PACKAGE
 from hemexp.errors import UserError
 from hemexp.runner.local import SAVE_SECONDS
-from hemexp.sweep.backends.base import RUN_ITEM, ItemResult, Outcome
+from hemexp.sweep.backends.base import ItemResult, Outcome
 from hemexp.sweep.backends.cluster import ClusterBackend, RemoteItem
 from hemexp.sweep.backends.cluster_worker import run_remote_item
 
@@ -53,19 +53,18 @@ def check(where: SlurmConfig, accelerator: str) -> None:
 
 
 class SlurmBackend(ClusterBackend):
-    """A `hemexp.sweep.backends.base.Backend` that submits the items of each call as an array.
+    """A `hemexp.sweep.backends.devices.Backend` that submits the items of each call as an array.
 
     Args:
         where: the resources of a job, and the time limits.
         directory: of the sweep; ``.slurm/`` in it takes the files of submitit and Slurm.
         accelerator: that jobs train on.
-        function: see `hemexp.sweep.backends.base.RUN_ITEM`.
     """
 
     result_delay = 20.0  # seconds until a shared file system shows the result of a job
 
-    def __init__(self, where: SlurmConfig, directory: Path, accelerator: str, function: str = RUN_ITEM) -> None:
-        super().__init__(where, directory / ".slurm", function)
+    def __init__(self, where: SlurmConfig, directory: Path, accelerator: str) -> None:
+        super().__init__(where, directory / ".slurm")
         self.where, self.capacity = where, where.max_parallel
         level = os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")  # submitit would reconfigure logging
         from submitit import SlurmExecutor
@@ -135,7 +134,7 @@ class SlurmBackend(ClusterBackend):
         if path.is_file():
             kind, value = pickle.loads(path.read_bytes())
             if kind == "error":
-                return "failed", f"it did not start: {value.strip().splitlines()[-1]}"
+                return Outcome("failed", f"it did not start: {value.strip().splitlines()[-1]}")
             if value[0] == "interrupted" and not self.stopped_at:  # by something else
                 is_new = time.time() - remote.last_heartbeat < 2 * self.query_interval
                 return None if state in _RUNNING_STATES and is_new else self._explain_interruption(remote, state)
@@ -146,7 +145,7 @@ class SlurmBackend(ClusterBackend):
         if time.monotonic() - self._lost_since.setdefault(key, time.monotonic()) < self.result_delay:
             return None
         if self.stopped_at:
-            return "interrupted", ""
+            return Outcome("interrupted")
         where = self.where
         reason = {
             "OUT_OF_MEMORY": f": where.memory_gb={where.memory_gb:g} is too little",
@@ -157,7 +156,7 @@ class SlurmBackend(ClusterBackend):
         if state == "FAILED" and code in _KILLED_CODES:
             reason += f": its process was killed; perhaps where.memory_gb={where.memory_gb:g} is too little"
         kind = "timeout" if state in _TIMEOUT_STATES else "killed"
-        return kind, f"Slurm: {state}{reason} (Slurm job {key}; {remote.handle.paths.stderr})"
+        return Outcome(kind, f"Slurm: {state}{reason} (Slurm job {key}; {remote.handle.paths.stderr})")
 
     def _explain_interruption(self, remote: RemoteItem, state: str) -> Outcome:
         """Return why a job was interrupted by something other than this sweep."""
@@ -165,8 +164,8 @@ class SlurmBackend(ClusterBackend):
         noticed = time.time() - remote.first_heartbeat > 60 * minutes - get_notice_seconds(minutes) - _EARLY_SECONDS
         ended_itself = state in {*_RUNNING_STATES, "COMPLETED", "FAILED", _GONE}
         if state in _TIMEOUT_STATES or (ended_itself and noticed):
-            return "timeout", f"where.time_minutes={minutes} is too little {job}"
-        return "killed", f"{'Slurm or a user interrupted it' if ended_itself else f'Slurm: {state}'} {job}"
+            return Outcome("timeout", f"where.time_minutes={minutes} is too little {job}")
+        return Outcome("killed", f"{'Slurm or a user interrupted it' if ended_itself else f'Slurm: {state}'} {job}")
 
     def interrupt(self, waiting: Sequence[RemoteItem], running: Sequence[RemoteItem]) -> None:
         """Cancel the pending jobs, then interrupt the running ones."""

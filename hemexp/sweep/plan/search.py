@@ -7,7 +7,6 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -68,13 +67,12 @@ class Search:
         # each fold of the outer loop has its separate search
         self.folds: tuple[int | None, ...] = self.space.folds or (None,)
         # Hydra raises for an unknown key or a wrong type; settings that break a rule fail alone, as a trial
-        hashes: dict[str, dict[str, Value]] = {}
-        equal: list[tuple[dict[str, Value], dict[str, Value]]] = []
+        by_hash: dict[str, dict[str, Value]] = {}
         for values in self.space.corners():
-            with suppress(UserError):
-                same = hashes.setdefault(self._compose(0, self.folds[0], values).config_hash, values)
-                equal.append((values, same))
-        for values, same in equal:
+            try:
+                same = by_hash.setdefault(self._compose(0, values).config_hash, values)
+            except UserError:
+                continue
             if same is not values:
                 self._drop_same(values, same)
         self._check_bounds()
@@ -185,21 +183,19 @@ class Search:
 
         Consecutive numbers go to different outer folds, so that more trials do not change existing numbers.
         """
-        fold = self.folds[number % len(self.folds)]
         try:
-            return self._compose(number, fold, values)
+            return self._compose(number, values)
         except (UserError, HydraException, OmegaConfBaseException) as error:
-            reason = str(error).splitlines()[0]
-            overrides = tuple(self._get_overrides(fold, values))
+            overrides, reason = self._get_overrides(number, values), str(error).splitlines()[0]
             return SweepJob(number, self.directory / str(number), overrides, self.base, {}, reason)
 
-    def _compose(self, number: int, fold: int | None, values: Mapping[str, Value]) -> SweepJob:
-        varied = self._get_overrides(fold, values)
-        overrides = [*self.space.fixed, *varied, _TRAINING_PART_ONLY]
-        return self._composer.compose(overrides, number, varied)
+    def _compose(self, number: int, values: Mapping[str, Value]) -> SweepJob:
+        varied = self._get_overrides(number, values)
+        return self._composer.compose([*self.space.fixed, *varied, _TRAINING_PART_ONLY], number, varied)
 
-    def _get_overrides(self, fold: int | None, values: Mapping[str, Value]) -> list[str]:
-        return [*self.space.overrides(values), *([] if fold is None else [f"{OUTER_FOLD}={fold}"])]
+    def _get_overrides(self, number: int, values: Mapping[str, Value]) -> tuple[str, ...]:
+        fold = self.folds[number % len(self.folds)]
+        return (*self.space.overrides(values), *(() if fold is None else (f"{OUTER_FOLD}={fold}",)))
 
 
 def distinct_draws(space: Space, seed: int) -> Iterator[dict[str, Value]]:
