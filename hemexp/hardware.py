@@ -42,6 +42,11 @@ def max_workers(num_threads: int) -> int:
     return max(1, num_cores() // num_threads)
 
 
+def limit_cores(number: int) -> dict[str, str]:
+    """Return the environment that limits a process to this number of cores."""
+    return {CORES: str(max(1, number)), "OMP_NUM_THREADS": str(max(1, number))}
+
+
 def list_gpus() -> list[str]:
     """Return the ids of the GPUs that this process may use: those of CUDA_VISIBLE_DEVICES, or all."""
     import torch

@@ -8,6 +8,7 @@ import torch
 
 from hemexp.config import GPUsConfig, LocalConfig
 from hemexp.errors import UserError
+from hemexp.hardware import GPU_SHARES
 from hemexp.runner.device_lock import get_lock_directory, lock_device
 from hemexp.sweep.backends.devices import find_devices
 
@@ -33,6 +34,13 @@ def find_lock_names(where: GPUsConfig | LocalConfig, accelerator: str = "gpu") -
 def test_a_gpu_has_one_lock_under_all_its_names(two_gpus: list[str], names: list[int | str]):
     assert find_lock_names(GPUsConfig("gpus", devices=names)) == [f"gpu-{UUIDS[1]}", f"gpu-{UUIDS[0]}"]
     assert find_lock_names(LocalConfig("local")) == [f"gpu-{uuid}" for uuid in UUIDS]
+
+
+def test_items_on_one_gpu_know_how_many_share_it(two_gpus: list[str]):
+    trainer = SimpleNamespace(accelerator="gpu", num_threads=1)
+    for where, shares in ((GPUsConfig("gpus", jobs_per_device=3), "3"), (LocalConfig("local", num_workers=3), "2")):
+        devices = find_devices(SimpleNamespace(where=where, trainer=trainer))
+        assert {device.env[GPU_SHARES] for device in devices} == {shares}
 
 
 def test_the_numbers_of_an_allocation_name_its_gpus(two_gpus: list[str], monkeypatch: pytest.MonkeyPatch):

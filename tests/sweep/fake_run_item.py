@@ -37,6 +37,7 @@ def run_item(item: WorkItem, add_epochs: Callable[[int], object]) -> Outcome:
             add_epochs(1)
     except KeyboardInterrupt:
         return Outcome("interrupted", "stopped")
-    ran = {"device": device, "cores": os.environ.get("HEMEXP_NUM_CORES"), "began": began, "ended": time.time()}
+    ran = {"device": device, "began": began, "ended": time.time()}
+    ran |= {"cores": os.environ.get("HEMEXP_NUM_CORES"), "gpu_shares": os.environ.get("HEMEXP_GPU_SHARES")}
     (directory / "ran.json").write_text(json.dumps(ran))
     return Outcome("done")

@@ -55,6 +55,7 @@ def test_jobs_share_gpus_as_asked_and_each_sees_its_own(four_gpus: None, tmp_pat
     assert Counter(event.outcome for event in ended.values()) == {"done": 12}
     ran = [json.loads((tmp_path / f"{number}/ran.json").read_text()) for number in range(12)]
     assert {each["device"] for each in ran} == {"0", "1", "2", "3"}
+    assert {each["gpu_shares"] for each in ran} == {"2"}
     for one in ran:
         beside = [each for each in ran if each["device"] == one["device"] and each["began"] <= one["began"]]
         assert sum(one["began"] < each["ended"] for each in beside) <= 2

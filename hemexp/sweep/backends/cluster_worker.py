@@ -9,7 +9,6 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from hemexp.files.writing import write_text
-from hemexp.hardware import CORES
 from hemexp.process import interrupt_on
 from hemexp.sweep.backends.base import Outcome, WorkItem
 
@@ -19,14 +18,16 @@ _SIGNALS = [  # submitit would requeue the job on SIGUSR2
 ]
 
 
-def run_remote_item(item: WorkItem, heartbeat_file: Path, directory: Path, cores: int, function: str) -> Outcome:
+def run_remote_item(
+    item: WorkItem, heartbeat_file: Path, directory: Path, environment: dict[str, str], function: str
+) -> Outcome:
     """Run a work item in this process.
 
     Args:
         item: of any kind.
         heartbeat_file: takes the heartbeats.
         directory: the directory that the sweep was started in; relative paths begin there.
-        cores: CPU cores for the item.
+        environment: the limits of the item: its cores and its part of a GPU.
         function: see `hemexp.sweep.backends.base.RUN_ITEM`.
     """
     if not directory.is_dir():
@@ -34,7 +35,7 @@ def run_remote_item(item: WorkItem, heartbeat_file: Path, directory: Path, cores
             "failed", f"{socket.gethostname()} cannot see {directory}, the directory that the sweep was started in"
         )
     os.chdir(directory)
-    os.environ[CORES] = os.environ["OMP_NUM_THREADS"] = str(cores)  # before torch is imported
+    os.environ |= environment  # before torch is imported
     writer = _HeartbeatWriter(heartbeat_file)
     with interrupt_on(_SIGNALS):
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hemexp.config import GPUsConfig, LocalConfig, RayConfig, SlurmConfig, TrainConfig
 from hemexp.errors import UserError
-from hemexp.hardware import CORES, GPU_SHARES, VISIBLE, list_gpus, max_workers, num_cores
+from hemexp.hardware import GPU_SHARES, VISIBLE, limit_cores, list_gpus, max_workers, num_cores
 from hemexp.runner.local import Device, LocalRunner
 from hemexp.sweep.backends.base import RUN_ITEM, describe_timeout
 from hemexp.sweep.backends.cluster import ClusterBackend
@@ -61,7 +61,7 @@ def build_backend(cfg: TrainConfig, directory: Path) -> Backend:
         return LocalRunner(devices, RUN_ITEM, limit, num_cores=cores)
     # no GPU waits for figures and files: CPU cores finish the jobs
     training = [replace(device, trains=True) for device in devices]
-    finishing = [Device(f"cpu {number}", _limit_cores(1), trains=False) for number in range(cores)]
+    finishing = [Device(f"cpu {number}", limit_cores(1), trains=False) for number in range(cores)]
     return LocalRunner([*training, *finishing], RUN_ITEM, limit)
 
 
@@ -85,7 +85,7 @@ def find_devices(cfg: TrainConfig) -> list[Device]:
     if trainer.accelerator == "mps":
         return [Device("mps", lock_name="mps")]
     num_workers = where.num_workers or max_workers(trainer.num_threads)
-    return [Device(f"cpu {number}", _limit_cores(max_workers(1) // num_workers)) for number in range(num_workers)]
+    return [Device(f"cpu {number}", limit_cores(max_workers(1) // num_workers)) for number in range(num_workers)]
 
 
 def _find_gpu(name: str, available: list[str], where: GPUsConfig) -> str:
@@ -101,7 +101,7 @@ def _find_gpu(name: str, available: list[str], where: GPUsConfig) -> str:
 
 
 def _build_gpu_devices(ids: list[str], slots: int, available: list[str]) -> list[Device]:
-    limits, uuids = _limit_cores(num_cores() // max(1, len(ids))), _read_uuids(available)
+    limits, uuids = limit_cores(num_cores() // max(1, len(ids))), _read_uuids(available)
     limits[GPU_SHARES] = str(slots)
     return [Device(f"gpu {gpu}", {**limits, VISIBLE: gpu}, f"gpu-{_identify_gpu(gpu, uuids)}", slots) for gpu in ids]
 
@@ -127,8 +127,3 @@ def _identify_gpu(name: str, uuids: dict[str, str]) -> str:
     start = name.removeprefix("GPU-")
     matching = {uuid for uuid in uuids.values() if start != name and uuid.startswith(start)}
     return matching.pop() if len(matching) == 1 else start
-
-
-def _limit_cores(number: int) -> dict[str, str]:
-    """Return the environment that limits a worker to its share of the cores."""
-    return {CORES: str(max(1, number)), "OMP_NUM_THREADS": str(max(1, number))}

@@ -14,6 +14,7 @@ from typing import Any
 
 from hemexp.config import RayConfig
 from hemexp.errors import UserError
+from hemexp.hardware import GPU_SHARES, limit_cores
 from hemexp.sweep.backends.base import Outcome
 from hemexp.sweep.backends.cluster import ClusterBackend, RemoteItem
 from hemexp.sweep.backends.cluster_worker import run_remote_item
@@ -101,10 +102,11 @@ class RayBackend(ClusterBackend):
 
     def launch(self, items: Sequence[RemoteItem]) -> None:
         """Submit items; Ray starts them where resources are free."""
-        cores = max(1, int(self._needs["CPU"]))
+        gpus = self._needs["GPU"]
+        environment = limit_cores(int(self._needs["CPU"])) | {GPU_SHARES: f"{1 / gpus:.0f}" if 0 < gpus < 1 else "1"}
         for remote in items:
             run = self._run if remote.item.on_device else self._run.options(num_gpus=0)
-            remote.handle = run.remote(remote.item, remote.heartbeat_file, Path.cwd(), cores, self.function)
+            remote.handle = run.remote(remote.item, remote.heartbeat_file, Path.cwd(), environment, self.function)
             self.items.append(remote)
 
     def sleep(self, seconds: float) -> None:

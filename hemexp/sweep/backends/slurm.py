@@ -14,6 +14,7 @@ from typing import Any
 from hemexp.config import SlurmConfig
 from hemexp.config.compose import PACKAGE
 from hemexp.errors import UserError
+from hemexp.hardware import limit_cores
 from hemexp.runner.local import SAVE_SECONDS
 from hemexp.sweep.backends.base import ItemResult, Outcome
 from hemexp.sweep.backends.cluster import ClusterBackend, RemoteItem
@@ -92,12 +93,12 @@ class SlurmBackend(ClusterBackend):
         parts = [items[start : start + _MAX_ARRAY] for start in range(0, len(items), _MAX_ARRAY)]
         self._executor.update_parameters(array_parallelism=max(1, self.where.max_parallel // len(parts)))
         is_first_call, self._submitted = not self._submitted, True
-        cores, directory = self.where.cpus_per_job, Path.cwd()
+        environment, directory = limit_cores(self.where.cpus_per_job), Path.cwd()
         for part in parts:
             try:
                 with self._executor.batch():
                     for remote in part:
-                        arguments = (remote.item, remote.heartbeat_file, directory, cores, self.function)
+                        arguments = (remote.item, remote.heartbeat_file, directory, environment, self.function)
                         remote.handle = self._executor.submit(run_remote_item, *arguments)
                 self.items += part
             except (FailedJobError, FailedSubmissionError) as error:
