@@ -18,7 +18,7 @@ ARGUMENTS = {
     "nested.py": ["--repeats", "1", "--inner-repeats", "1", "--candidates", "ridge2", "firth, minimal", "prevalence"],
     "damage.py": ["--examples", "3", "--by-hand", "3"],
     "many.py": ["--members", "64", "128", "--epochs", "4"],
-    "processes.py": ["--items", "2"],
+    "processes.py": ["--items", "2", "--seeds", "16"],
     "sweep.py": ["--epochs", "2", "--jobs", "2", "--fits", "3", "--rival-jobs", "1"],
 }
 LONG = {"commands.py", "sweep.py"}  # they also run the rival's processes
@@ -31,7 +31,7 @@ TABLES = {
     "kills.py": 1,
     "many.py": 1,
     "nested.py": 1,
-    "processes.py": 1,
+    "processes.py": 2,
     "sweep.py": 2,
     "damage.py": 2,
     "simulation.py": 5,

@@ -14,6 +14,7 @@ from hemexp.formatting import percent
 from hemexp.types import Array
 
 _MOST_NAMES = 20  # names of inputs that fit beside an attention map
+_GAP = (0.12, 0.32)  # inches between panels; the title of a head is in the vertical one
 
 
 def uncertainty(table: pd.DataFrame) -> Figure:
@@ -120,12 +121,16 @@ def attention(maps: Array, names: list[str]) -> Figure:
     num_heads, num_inputs = maps.shape[:2]
     across = min(num_heads, 2 if num_heads in (2, 4) else 3)
     down = -(-num_heads // across)
-    side = {1: 4.0, 2: 2.4, 3: 1.7}[across]
+    side = {1: 4.0, 2: 2.4, 3: 1.7}[across]  # inches, as all lengths here
     centers, texts, edges = _ticks(names)
-    longest = 0.08 * max(len(text) for text in texts)
-    size = (across * (side + 0.1) + longest + 0.9, down * (side + 0.3) + longest + 0.6)
-    figure = Figure(figsize=size, layout="compressed")
-    panels = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+    label = 0.15 + 0.075 * max(len(text) for text in texts)
+    left, bottom, right, top = label, label, 0.85, 0.85
+    width = left + across * (side + _GAP[0]) - _GAP[0] + right
+    height = bottom + down * (side + _GAP[1]) - _GAP[1] + top
+    figure = Figure(figsize=(width, height))
+    margins = {"left": left / width, "right": 1 - right / width, "bottom": bottom / height, "top": 1 - top / height}
+    spaces = {"wspace": _GAP[0] / side, "hspace": _GAP[1] / side}
+    panels = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True, gridspec_kw=margins | spaces)
     most = min(max(float(np.quantile(maps, 0.995)), 2 / num_inputs), 1.0)
     for head, axes in enumerate(panels.flat):
         if head >= num_heads:
@@ -140,7 +145,8 @@ def attention(maps: Array, names: list[str]) -> Figure:
         axes.set_xticks(centers, texts, rotation=90, fontsize=SMALL)
         axes.set_yticks(centers, texts, fontsize=SMALL)
         axes.tick_params(length=0, labelbottom=head + across >= num_heads)
-    bar = figure.colorbar(image, ax=panels, extend="max" if maps.max() > most else "neither", shrink=0.8)
+    box = (1 - (right - 0.15) / width, margins["bottom"], 0.13 / width, margins["top"] - margins["bottom"])
+    bar = figure.colorbar(image, cax=figure.add_axes(box), extend="max" if maps.max() > most else "neither")
     bar.set_label(f"share of attention (equal shares: {1 / num_inputs:.3f})", fontsize=SMALL)
     style.write_title(figure, "Attention of each input (row) to each input (column):\nmean over held-out patients")
     return figure

@@ -118,6 +118,7 @@ class LocalRunner:
         num_cores: int = 0,
     ) -> None:
         self.capacity = sum(device.trains is not False for device in devices)
+        self.trains_and_finishes = all(device.trains is None for device in devices)  # in the same processes
         self.function, self.num_cores, self._limit, self._free = function, num_cores, limit, list(devices)
         self._processes: list[_Process] = []
         self._queue: list[tuple[Any, int, Any]] = []

@@ -37,6 +37,7 @@ from hemexp.sweep.results.leaderboard import Leaderboard, rank
 from hemexp.sweep.results.reevaluation import read_reevaluation
 from hemexp.sweep.results.summary import build_notes, build_summary, find_incomparable, format_duration, format_score
 
+_FINISH_INTERVAL = 60.0  # seconds that a job waits at most for others to finish with, while all processes train
 _SUMMARY_INTERVAL = 30.0  # seconds between two updates of the summary files while jobs run
 
 
@@ -66,6 +67,7 @@ class Sweep:
         self._item_results: list[ItemResult] = []
         self._waiting: list[tuple[WorkItem, list[WorkItem]]] = []  # items that wait for the fits of their job
         self._outcomes: dict[str, str] = {}  # of the items of fits, by name; "missing" for one that has not ended
+        self._last_finish = time.monotonic()  # when jobs were last submitted to finish
         self._cohorts: dict[str, bytes] = {}
         self._ended: dict[int, JobScores | None] = {}
         self._summarized = time.monotonic()
@@ -130,19 +132,27 @@ class Sweep:
         self._submit_ready()
 
     def _submit_ready(self) -> None:
-        """Submit the items whose fits have ended; jobs that only have to finish share a process."""
+        """Submit the items whose fits have ended.
+
+        Jobs that only have to finish share processes. While every process has fits to train, they wait for each other.
+        """
+        in_training = sum(outcome == "missing" for outcome in self._outcomes.values())
+        all_train = self.backend.trains_and_finishes and in_training >= self.backend.capacity
+        may_finish = not all_train or time.monotonic() - self._last_finish > _FINISH_INTERVAL
         waiting, finishing, others = list[tuple[WorkItem, list[WorkItem]]](), list[WorkItem](), list[WorkItem]()
         for item, fits in self._waiting:
             outcomes = {self._outcomes.get(each.name, DONE) for each in fits}  # done: by an earlier start
-            if "missing" in outcomes:
-                waiting.append((item, fits))
-                continue
             is_trained = outcomes == {DONE}
-            chosen = finishing if is_trained and item.kind == "job" else others
-            chosen.append(replace(item, on_device=not is_trained))
+            only_finishes = is_trained and item.kind == "job"
+            if "missing" in outcomes or (only_finishes and not may_finish):
+                waiting.append((item, fits))
+            else:
+                chosen = finishing if only_finishes else others
+                chosen.append(replace(item, on_device=not is_trained))
         self._waiting = waiting
-        # at the end, all processes finish jobs; before, the others train
-        parts = min(len(finishing), 1 if len(self._waiting) >= self.backend.capacity else self.backend.capacity)
+        if finishing:
+            self._last_finish = time.monotonic()
+        parts = min(len(finishing), 1 if all_train else 2 * self.backend.capacity)
         chunks = [finishing[part::parts] for part in range(parts)]
         jobs = [replace(chunk[0], kind="jobs", jobs=tuple(item.jobs[0] for item in chunk)) for chunk in chunks]
         self.backend.submit([*others, *jobs])
@@ -215,6 +225,8 @@ class Sweep:
             else:
                 self._item_results.append(event)
                 self._end_item(event)
+        if self._waiting and not self.stopped:
+            self._submit_ready()
 
     def _end_item(self, event: ItemResult) -> None:
         if event.item.kind == "job":

@@ -48,7 +48,7 @@ def test_fits_of_all_jobs_share_items_and_every_job_has_the_files_of_a_single_ru
     assert sweep.finish()
     stages = list_stages(backend.ran)
     assert {stage: stages.count(stage) for stage in stages} == {
-        "own": 1, "folds": 1, "training": 1, "jobs": 2, "new_folds": 2, "reevaluation": 1
+        "own": 1, "folds": 1, "training": 1, "jobs": 3, "new_folds": 2, "reevaluation": 1
     }  # fmt: skip
     assert all(len(item.jobs) == 3 for item in backend.ran if item.kind == "fits" and item.ranges[0].stage == "own")
     # each job was found trained: no state of a training is left, and it needs no device
@@ -58,6 +58,32 @@ def test_fits_of_all_jobs_share_items_and_every_job_has_the_files_of_a_single_ru
     assert not list((tmp_path / "s").glob("*/checkpoints/*/"))
     assert not (tmp_path / "s" / ".batches").exists()
     compare_with_single_runs(jobs, tmp_path)
+
+
+@pytest.mark.parametrize("interval", [60.0, -1.0])
+def test_trained_jobs_wait_for_each_other_while_every_process_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interval: float
+):
+    """They do not wait longer than the interval."""
+    monkeypatch.setattr("hemexp.sweep.controller._FINISH_INTERVAL", interval)
+    cfg = replace(CFG, evaluation=replace(CFG.evaluation, name="off", num_repeats=0, threshold_repeats=0))
+    jobs = [  # two of each of four shapes
+        SweepJob(
+            n, tmp_path / "s" / str(n), (), replace(cfg, seed=n, model=replace(cfg.model, hidden_dim=4 + n // 2)), {}
+        )
+        for n in range(8)
+    ]
+    backend = FakeBackend()
+    sweep = Sweep(tmp_path / "s", cfg, backend)
+    sweep.run_all(jobs)
+    assert sweep.finish()
+    kinds = [item.kind for item in backend.ran]
+    assert sorted(job.number for item in backend.ran if item.kind == "jobs" for job in item.jobs) == list(range(8))
+    if interval > 0:  # three of the four items of fits first: the fourth leaves one of two processes free
+        assert kinds[:3] == ["fits"] * 3
+        assert "jobs" not in kinds[:3]
+    else:
+        assert kinds[:3] == ["fits", "jobs", "fits"]
 
 
 @pytest.mark.slow
