@@ -67,14 +67,16 @@ def fit_group(
     torch.set_float32_matmul_precision(cfg.matmul)
     _keep_freed_memory()
     torch.set_flush_denormal(True)  # Adam's averages of inactive units become denormal: slow on some processors
-    task = ExpansionTask(members, cfg)
     try:
+        task = ExpansionTask(members, cfg)
         recorder = Recorder(task, checkpoint, history, report, c_bool(False) if stop is None else stop)
         profile_dir = history.parent / "profile" if history else None
-        _train(recorder, list(loggers) if len(members) == 1 else [], profile_dir)
-        return recorder.results()
+        try:
+            _train(recorder, list(loggers) if len(members) == 1 else [], profile_dir)
+            return recorder.results()
+        finally:
+            task.release()
     finally:
-        task.release()
         torch.set_flush_denormal(False)  # PyTorch's default; the earlier setting cannot be read
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(matmul)
