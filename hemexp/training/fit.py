@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from ctypes import c_bool
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,17 +12,21 @@ from lightning.pytorch.loggers import Logger
 
 from hemexp.config import NetConfig, TabularConfig, TrainerConfig
 from hemexp.errors import UserError
-from hemexp.hardware import check_device, max_workers
-from hemexp.training.estimators import fit_estimators
+from hemexp.hardware import check_device, limit_cores, max_workers
+from hemexp.runner.local import Device
+from hemexp.training.estimators import fit_alone, is_quick
 from hemexp.training.group_size import compute_group_size
 from hemexp.training.groups import FitRequest, MemberGroup, fit_in_processes, fit_in_this_process
 from hemexp.training.member import FitResult, Member
 from hemexp.training.patient_batch import ROW_MULTIPLE
 from hemexp.training.progress import EpochBar
+from hemexp.training.recorder import ProgressCallback
 
 log = logging.getLogger(__name__)
 
 _GPUS = {"gpu", "cuda"}
+_MIN_PARALLEL = 4  # slow estimators; fewer are fitted in this process
+_PARTS = 8  # groups of estimators for each process, so that all processes end at about the same time
 _SMALLEST_PART = 8  # members on each of several GPUs; fewer are not faster
 
 
@@ -94,9 +99,7 @@ def fit(
             log.warning("model.name=%s: trained on the CPU; only hemexp's own networks use a GPU", ", ".join(peers))
         title = f"fitting {f'{len(chosen)} models' if len(chosen) > 1 else chosen[0].model.name}"
         with EpochBar(title, len(chosen), trainer.progress_bar, unit="fits") as bar:
-            for number, result in zip(others, fit_estimators(chosen, num_workers), strict=True):
-                bar.advance(1, 0, result.best_loss)
-                results[number] = result
+            results |= zip(others, _fit_estimators(chosen, trainer, num_workers, bar.advance), strict=True)
     return [results[number] for number in range(len(members))]
 
 
@@ -123,6 +126,36 @@ def _fit_networks(request: FitRequest, num_workers: int | None, group_size: int 
         else:
             results = fit_in_this_process(request, groups, bar.advance)
     return [results[number] for number in range(len(members))]
+
+
+class _EstimatorRequest(FitRequest):
+    """Groups of estimators, which are fitted one by one."""
+
+    def list_devices(self, num_workers: int) -> list[Device]:
+        return [Device(f"process {number}", limit_cores(1)) for number in range(num_workers)]
+
+    def fit(self, group: MemberGroup, report: ProgressCallback, stop: c_bool) -> dict[int, FitResult]:
+        results = {}
+        for number in group:
+            results[number] = fit_alone(self.members[number])
+            report(1, 0, results[number].best_loss)
+        return results
+
+
+def _fit_estimators(
+    members: Sequence[Member], trainer: TrainerConfig, num_workers: int | None, report: ProgressCallback
+) -> list[FitResult]:
+    """Fit estimators, the slow ones in parallel processes."""
+    num_workers, request = num_workers or max_workers(1), _EstimatorRequest(members, trainer, None)
+    everyone = range(len(members))
+    slow = [number for number in everyone if not is_quick(members[number].model)]
+    if len(slow) < _MIN_PARALLEL or num_workers == 1:
+        results = request.fit(tuple(everyone), report, c_bool(False))
+    else:
+        groups = _divide(slow, -(-len(slow) // (_PARTS * num_workers)), num_workers, spread=False)
+        results = fit_in_processes(request, groups, report, num_workers)
+        results |= request.fit(tuple(set(everyone) - set(slow)), report, c_bool(False))
+    return [results[number] for number in everyone]
 
 
 def get_shape(member: Member, trainer: TrainerConfig) -> tuple[object, ...]:

@@ -42,6 +42,10 @@ class FitRequest:
         members = [member if number in group else None for number, member in enumerate(self.members)]
         return replace(self, members=members, loggers=(), history=None)
 
+    def list_devices(self, num_workers: int) -> list[Device]:
+        """Return a device for each process."""
+        return list_devices(self.trainer, num_workers)
+
     def fit(self, group: MemberGroup, report: ProgressCallback, stop: c_bool) -> Results:
         """Train one group in this process. A group of all members saves its state in ``last.ckpt``."""
         members, is_complete = [self.members[i] for i in group], len(group) == len(self.members)
@@ -104,7 +108,7 @@ def fit_in_processes(
     Raises:
         Interrupted: a signal came.
     """
-    runner = LocalRunner(list_devices(request.trainer, num_workers), "hemexp.training.groups:run_group")
+    runner = LocalRunner(request.list_devices(num_workers), "hemexp.training.groups:run_group")
     deaths, results, stop, stopped = Counter[MemberGroup](), Results(), c_bool(False), False
     failure: Exception | None = None
     with InterruptHandler(stop), closing(runner):
@@ -127,7 +131,7 @@ def fit_in_processes(
                         failure, again = error, []
                     runner.submit([_GroupItem(group, request.take(group)) for group in again])
         if len(results) < sum(map(len, groups)):
-            raise failure or Interrupted("interrupted before the groups began")
+            raise failure or Interrupted("interrupted before all fits began")
     return results
 
 
@@ -136,13 +140,13 @@ def _divide_lost(event: ItemResult, deaths: Counter[MemberGroup]) -> list[Member
     group, error = event.item.group, event.value
     if isinstance(error, NotStartedError):
         rule = "where the system has no fork (Windows), call fit under __name__ == '__main__'"
-        raise RuntimeError(f"a group of networks was not trained: {error}; rule: {rule}") from error
+        raise RuntimeError(f"models were not fitted: {error}; rule: {rule}") from error
     if error is not None:
         return _split_out_of_memory(group, error)
     deaths[group] += 1
     if len(group) == 1 and deaths[group] > _MAX_DEATHS:
         raise SystemFailure(
-            f"processes died {deaths[group]} times while member {group[0]} was trained: killed, or out of memory; use "
+            f"processes died {deaths[group]} times while member {group[0]} was fitted: killed, or out of memory; use "
             "fewer num_workers"
         )
     return [group] if deaths[group] == 1 else _split(group)

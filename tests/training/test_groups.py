@@ -17,11 +17,13 @@ import torch
 from small import ROOT
 from test_loop import Make, equal
 
+from hemexp.config import FirthConfig, ForestConfig
 from hemexp.errors import SystemFailure
+from hemexp.training import fit as fit_module
 from hemexp.training import groups
 from hemexp.training.fit import fit
 from hemexp.training.loop import fit_group
-from hemexp.training.member import FitResult
+from hemexp.training.member import FitResult, Member
 
 
 @pytest.mark.slow
@@ -279,6 +281,37 @@ def test_four_simulated_gpus_each_have_one_group_at_a_time(trainer: Callable, mo
     for device_spans in spans.values():
         ordered = sorted(device_spans)
         assert all(end <= start for (_, end), (start, _) in pairwise(ordered))
+
+
+class DiesOnce(fit_module._EstimatorRequest):
+    """The process of the first group is killed once."""
+
+    def fit(self, group, report, stop):
+        if 0 in group and not self.directory.exists():
+            self.directory.mkdir()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().fit(group, report, stop)
+
+
+def test_estimators_are_the_same_in_other_processes_one_of_which_dies(
+    members: Make, trainer: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Slow ones in processes, quick ones here; a lost one is fitted again."""
+    forest = ForestConfig("random_forest", num_trees=5)
+    slow = [Member(forest, each.optimizer, each.training_set, each.seed) for each in members(range(5))]
+    quick = [Member(FirthConfig("firth"), each.optimizer, each.training_set) for each in members(range(2), model="mlp")]
+    mixed, cfg = [*slow[:2], *quick, *slow[2:]], trainer()
+    alone = fit(mixed, cfg, num_workers=1)
+    monkeypatch.setattr(
+        fit_module, "_EstimatorRequest", lambda chosen, cfg, _: DiesOnce(chosen, cfg, tmp_path / "died")
+    )
+    together = fit(mixed, cfg, num_workers=2)
+    assert (tmp_path / "died").is_dir()
+    for one, other in zip(alone, together, strict=True):
+        assert one.content["model"] == other.content["model"]
+        assert one.history.equals(other.history)
+        inputs = mixed[0].training_set.inputs
+        assert np.array_equal(one.predictor().predict(inputs), other.predictor().predict(inputs))
 
 
 def test_a_gpu_that_the_configuration_names_is_used(trainer: Callable, monkeypatch: pytest.MonkeyPatch):
