@@ -5,8 +5,8 @@ python benchmarks/processes.py [--items 20] [--seeds 200]
 The server that forks the processes is started first; its time is shown, too. The rival is a new Python that imports the
 same code.
 
-The second table is of a sweep over seeds on 1, 4 and 8 simulated GPUs: how its fits are cut into work items, and how long
-these take on the processes of the GPUs if a fit takes 20 ms (it only waits).
+The second table is of a sweep over seeds on 1, 4 and 8 simulated GPUs: how its fits are cut into work items, and how
+long these take in the processes of the GPUs if a fit takes 20 ms (it only waits).
 """
 
 import argparse
@@ -114,7 +114,8 @@ def main() -> None:
         ],
     )
     rows = [time_gpus(gpus, options.seeds) for gpus in (1, 4, 8)]
-    rivals.table(["simulated GPUs", "work items", "makespan, s", "of the fits alone, s", "share of the GPUs' time"], rows)
+    header = ["simulated GPUs", "work items", "makespan, s", "of the fits alone, s", "share of the GPUs' time"]
+    rivals.table(header, rows)
 
 
 if __name__ == "__main__":

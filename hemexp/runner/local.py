@@ -119,6 +119,7 @@ class LocalRunner:
     ) -> None:
         self.capacity = sum(device.trains is not False for device in devices)
         self.trains_and_finishes = all(device.trains is None for device in devices)  # in the same processes
+        self.num_finishers = sum(device.trains is not True for device in devices)
         self.function, self.num_cores, self._limit, self._free = function, num_cores, limit, list(devices)
         self._processes: list[_Process] = []
         self._queue: list[tuple[Any, int, Any]] = []

@@ -152,7 +152,7 @@ class Sweep:
         self._waiting = waiting
         if finishing:
             self._last_finish = time.monotonic()
-        parts = min(len(finishing), 1 if all_train else 2 * self.backend.capacity)
+        parts = min(len(finishing), 1 if all_train else 2 * self.backend.num_finishers)
         chunks = [finishing[part::parts] for part in range(parts)]
         jobs = [replace(chunk[0], kind="jobs", jobs=tuple(item.jobs[0] for item in chunk)) for chunk in chunks]
         self.backend.submit([*others, *jobs])

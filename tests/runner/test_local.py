@@ -389,7 +389,7 @@ def test_gpus_train_and_cores_finish_jobs(tmp_path: Path):
     backend = build_runner(devices, LocalConfig("local"))
     items = build_items(tmp_path / "s", [{"seconds": 0.2}] * 4)
     backend.submit([replace(item, on_device=number < 2) for number, item in enumerate(items)])
-    assert backend.capacity == 1
+    assert (backend.capacity, backend.num_finishers, backend.trains_and_finishes) == (1, 1, False)
     ended = finish(backend)
     assert [ended[number].device for number in range(4)] == ["gpu 0", "gpu 0", "cpu 0", "cpu 0"]
     assert ended[2].started < ended[1].started  # the cores do not wait for the GPU

@@ -14,7 +14,7 @@ class FakeBackend:
     """
 
     capacity = 2
-    trains_and_finishes = True
+    trains_and_finishes, num_finishers = True, 2
 
     def __init__(self, loses: Callable[[WorkItem], bool] = lambda item: False) -> None:
         self.loses, self.items, self.ran = loses, list[WorkItem](), list[WorkItem]()

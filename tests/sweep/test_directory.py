@@ -217,7 +217,7 @@ def test_the_items_do_not_depend_on_the_jobs_that_are_done(tmp_path: Path):
     cfg = load_config(TrainConfig, ["evaluation=off"])
     jobs = [replace(build_job(seed, seed, tmp_path), cfg=replace(cfg, seed=seed)) for seed in range(8)]
     submitted: list[WorkItem] = []
-    backend = SimpleNamespace(capacity=2, trains_and_finishes=True, submit=submitted.extend)
+    backend = SimpleNamespace(capacity=2, trains_and_finishes=True, num_finishers=2, submit=submitted.extend)
     Sweep(tmp_path / "s", cfg, backend).start(jobs, jobs)
     complete = {item.name for item in submitted if item.kind == "fits"}
     submitted.clear()

@@ -41,7 +41,7 @@ LOGISTIC = ["model=logistic", "trainer.progress_bar=false", "evaluation.num_repe
 class FakeBackend:
     """A backend that runs an item in this process when `wait` is called; job `last` runs after all others."""
 
-    trains_and_finishes = True
+    trains_and_finishes, num_finishers = True, 1
 
     def __init__(self, act: Act, capacity: int = 1, last: int | None = None) -> None:
         self.act, self.capacity, self.last = act, capacity, last

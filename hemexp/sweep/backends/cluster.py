@@ -65,6 +65,7 @@ class ClusterBackend(ABC):
 
     capacity: int
     trains_and_finishes = False  # a cluster finds a place for both
+    num_finishers = property(lambda self: self.capacity)
     function = RUN_ITEM
     poll_interval = 1.0  # seconds between two looks at the heartbeat files
     query_interval = 20.0  # seconds between two queries to the cluster
