@@ -110,6 +110,7 @@ class Sweep:
             create_run_dir(job)
             self._add(job, JobStatus())
             self.display.add_job(job.number, count_epochs(job.cfg))
+        self.display.draw()
         self._write_summary("running")
         fits = build_items([job for job in all_jobs if not job.invalid], self.backend.capacity)
         self._submit(jobs, fits)

@@ -39,7 +39,7 @@ class ProgressDisplay:
         self._bar = self._progress.add_task("", total=1.0, jobs="", left="")
 
     def __enter__(self) -> "ProgressDisplay":
-        self._draw()
+        self.draw()
         self._progress.start()
         return self
 
@@ -56,13 +56,13 @@ class ProgressDisplay:
         """Add epochs that were trained for jobs, in proportion to `shares`, by job number."""
         for number, share in shares.items():
             self._trained[number] = self._trained.get(number, 0) + epochs * share / sum(shares.values())
-        self._draw()
+        self.draw()
 
     def end_job(self, number: int, title: str, status: str, message: str) -> None:
         """Print the end of a job."""
         self._ended.add(number)
         self.num_failed += status in LOST
-        self._draw()
+        self.draw()
         text = message if status == DONE else f"{status.upper()}: {message}"
         self.print(f"[{len(self._ended)}/{len(self._costs)}] {title}: {text}{self._format_time_left('; ')}")
 
@@ -95,7 +95,8 @@ class ProgressDisplay:
         rate = (share - self._first[1]) / (now - self._first[0])
         return f"{prefix}about {format_duration((1 - share) / rate)} left"
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Show the present state."""
         failed = f", {self.num_failed} failed" if self.num_failed else ""
         jobs = f"{len(self._ended)} of {len(self._costs)} jobs{failed}"
         self._progress.update(self._bar, completed=self.share, jobs=jobs, left=self._format_time_left())

@@ -48,6 +48,8 @@ def _fit_elsewhere(cfg: TrainConfig, run: RunDirectory) -> None:
     with closing(build_backend(cfg, place)) as backend:
         items = [replace(item, place=place) for item in build_items([job], backend.capacity)]
         items = [item for item in items if not item.get_result_path(job).is_file()]
+        if not items:  # the run has one fit, or all are trained
+            return
         num_fits = sum(each.stop - each.start for item in items for each in item.ranges)
         log.info(
             "where=%s: %d fits in %d work items, %d at once", cfg.where.name, num_fits, len(items), backend.capacity

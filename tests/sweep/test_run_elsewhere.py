@@ -44,6 +44,7 @@ def test_the_command_trains_on_simulated_gpus(tmp_path: Path, run_command: Run):
     done = run_command("train.py", *SETTINGS, "where=gpus", "where.devices=[0,1]", "output_dir=run")
     assert done.returncode == 0, done.stderr
     assert "11 fits in 3 work items, 2 at once" in done.stdout + done.stderr
+    assert "with trainer.accelerator=cpu its GPUs are names only, and CPU cores train" in done.stderr
     assert (tmp_path / "run" / "DONE").is_file()
 
 

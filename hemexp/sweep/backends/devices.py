@@ -1,5 +1,6 @@
 """Build the backend that ``where=`` names, and find the devices of this machine."""
 
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -57,6 +58,9 @@ def build_backend(cfg: TrainConfig, directory: Path) -> Backend:
 
         return RayBackend(where, directory, accelerator)
     devices, cores, limit = find_devices(cfg), max_workers(1), partial(describe_timeout, where)
+    if isinstance(where, GPUsConfig) and accelerator not in _GPU_ACCELERATORS:
+        words = f"with trainer.accelerator={accelerator} its GPUs are names only, and CPU cores train"
+        print(f"where=gpus: {words}; trainer.accelerator=gpu trains on the GPUs", file=sys.stderr)
     if not any(VISIBLE in device.env or device.lock_name for device in devices):
         return LocalRunner(devices, RUN_ITEM, limit, num_cores=cores)
     # no GPU waits for figures and files: CPU cores finish the jobs
