@@ -152,6 +152,10 @@ class ConsoleFormatter(logging.Formatter):
 def _log_unraisable(unraisable: Any) -> None:
     """Log the error of an object that is deleted, such as a file on a full disk; it changes nothing."""
     logging.getLogger(__name__).debug("%s: %s", unraisable.err_msg, unraisable.exc_value)
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):  # the signal came meanwhile: it would be lost
+        again = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM))
+        again.daemon = True
+        again.start()
 
 
 def _log_thread_error(error: threading.ExceptHookArgs) -> None:

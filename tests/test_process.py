@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,29 @@ def test_a_failed_job_keeps_its_traceback_for_the_log(raised: str, tmp_path: Pat
     assert "Traceback" not in done.stderr
     assert "Traceback" in (tmp_path / "run" / "prepare.log").read_text(encoding="utf-8")
     assert not (tmp_path / "run" / ".lock").exists()
+
+
+INTERRUPTED_WHILE_AN_OBJECT_IS_DELETED = """
+import os, signal, time
+from hemexp.process import run_guarded
+
+class Slow:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)
+
+def start():
+    Slow()
+    time.sleep(20)
+
+run_guarded(start)
+"""
+
+
+def test_a_signal_that_comes_while_an_object_is_deleted_is_not_lost():
+    """Python drops the exception of a handler there."""
+    command = [sys.executable, "-c", INTERRUPTED_WHILE_AN_OBJECT_IS_DELETED]
+    started = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, "interrupted\n")
+    assert time.monotonic() - started < 15

@@ -38,7 +38,7 @@ class TrainerConfig(Section):
     precision: int = key(32, "64 is for comparison with other programs", choices=(32, 64), unit="bits")
     matmul: str = key(
         "highest",
-        "precision of 32-bit products on a GPU; high and medium are faster, and less exact (TF32, bfloat16)",
+        "precision of 32-bit products; high and medium are faster on a GPU, and less exact (TF32, bfloat16)",
         choices=("highest", "high", "medium"),
     )
     checkpoint_every: int = key(

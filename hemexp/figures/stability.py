@@ -124,7 +124,7 @@ def attention(maps: Array, names: list[str]) -> Figure:
     side = {1: 4.0, 2: 2.4, 3: 1.7}[across]  # inches, as all lengths here
     centers, texts, edges = _ticks(names)
     label = 0.15 + 0.075 * max(len(text) for text in texts)
-    left, bottom, right, top = label, label, 0.85, 0.85
+    left, bottom, right, top = label, label, 1.25, 0.85
     width = left + across * (side + _GAP[0]) - _GAP[0] + right
     height = bottom + down * (side + _GAP[1]) - _GAP[1] + top
     figure = Figure(figsize=(width, height))
@@ -147,7 +147,7 @@ def attention(maps: Array, names: list[str]) -> Figure:
         axes.tick_params(length=0, labelbottom=head + across >= num_heads)
     box = (1 - (right - 0.15) / width, margins["bottom"], 0.13 / width, margins["top"] - margins["bottom"])
     bar = figure.colorbar(image, cax=figure.add_axes(box), extend="max" if maps.max() > most else "neither")
-    bar.set_label(f"share of attention (equal shares: {1 / num_inputs:.3f})", fontsize=SMALL)
+    bar.set_label(f"share of attention\n(equal shares: {1 / num_inputs:.3f})", fontsize=SMALL)
     style.write_title(figure, "Attention of each input (row) to each input (column):\nmean over held-out patients")
     return figure
 

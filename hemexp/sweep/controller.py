@@ -215,6 +215,9 @@ class Sweep:
             self.backend.stop()
             while not self.backend.idle:
                 self.handle_events()
+        for item, fits in self._waiting:
+            if item.kind == "job" and all(self._outcomes.get(each.name, DONE) == DONE for each in fits):
+                self.statuses[item.jobs[0].number] = JobStatus("interrupted", "its fits are saved")
         self.backend.close()
 
     def handle_events(self) -> None:
