@@ -153,7 +153,8 @@ class Sweep:
         self._waiting = waiting
         if finishing:
             self._last_finish = time.monotonic()
-        parts = min(len(finishing), 1 if all_train else 2 * self.backend.num_finishers)
+        some_train = self.backend.trains_and_finishes and in_training > 0  # then smaller parts suit what is left
+        parts = min(len(finishing), 1 if all_train else (2 if some_train else 1) * self.backend.num_finishers)
         chunks = [finishing[part::parts] for part in range(parts)]
         jobs = [replace(chunk[0], kind="jobs", jobs=tuple(item.jobs[0] for item in chunk)) for chunk in chunks]
         self.backend.submit([*others, *jobs])

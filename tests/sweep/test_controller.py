@@ -48,7 +48,7 @@ def test_fits_of_all_jobs_share_items_and_every_job_has_the_files_of_a_single_ru
     assert sweep.finish()
     stages = list_stages(backend.ran)
     assert {stage: stages.count(stage) for stage in stages} == {
-        "own": 1, "folds": 1, "training": 1, "jobs": 3, "new_folds": 2, "reevaluation": 1
+        "own": 1, "folds": 1, "training": 1, "jobs": 2, "new_folds": 2, "reevaluation": 1
     }  # fmt: skip
     assert all(len(item.jobs) == 3 for item in backend.ran if item.kind == "fits" and item.ranges[0].stage == "own")
     # each job was found trained: no state of a training is left, and it needs no device
