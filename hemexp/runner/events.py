@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 
 
 class Outcome(NamedTuple):
-    """How a work item ended; see `ItemResult`. A function that returns anything else is done."""
+    """What the function of a work item may return: how the item ended, as in `ItemResult`.
+
+    If the function returns any other value, the item is ``done``.
+    """
 
     outcome: str
     message: str = ""

@@ -38,8 +38,8 @@ class RowAdam(torch.optim.Optimizer):
         self.state[weights] = {"step": 0, **averages}
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Change the weights of the members that still train, by their gradients."""
+    def step(self, closure: Any = None) -> Any:
+        """Change the weights of the members that still train, by their gradients; `closure` is not used."""
         state, gradient = self.state[self._weights], self._weights.grad
         assert gradient is not None
         state["step"] += 1

@@ -1,4 +1,4 @@
-"""What a GPU needs, tested on a CPU: `is_cpu` is forced to answer no, so the code takes the branches of a GPU."""
+"""Tests of the code for a GPU that need no GPU: `is_cpu` returns False here, so the code for a GPU runs on the CPU."""
 
 import gc
 import logging
@@ -6,6 +6,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+import pandas as pd
 import pytest
 import torch
 from test_loop import Make
@@ -277,7 +278,7 @@ def test_a_peer_that_cannot_use_the_gpu_is_named(
     members: Make, trainer: Callable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr(fit_module, "check_device", lambda accelerator: None)
-    fitted = FitResult({}, 1, 0, 0.5, "fitted", None)  # type: ignore[arg-type]
+    fitted = FitResult({}, 1, 0, 0.5, "fitted", pd.DataFrame())
     monkeypatch.setattr(fit_module, "_fit_estimators", lambda *_: [fitted])
     peer = Member(TabularConfig("tabm"), OptimizerConfig(), members([0])[0].training_set)
     with caplog.at_level(logging.WARNING):
