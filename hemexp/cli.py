@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hemexp import __version__
 from hemexp.config import PredictConfig, PrivacyConfig, ReportConfig, TrainConfig, config_hash
-from hemexp.config.compose import CONFIG_DIR, SCHEMAS, checked, quote_paths, register_schemas
+from hemexp.config.compose import CONFIG_DIR, SCHEMAS, checked, import_models, quote_paths, register_schemas
 from hemexp.config.hydra_settings import check_hydra
 from hemexp.config.mistakes import explain_error
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, JobFailed, SystemFailure, UserError
@@ -79,6 +79,10 @@ def command(name: str) -> NoReturn:
         name: train, prepare, predict, report or audit.
     """
     register_schemas()
+    try:
+        import_models(name, sys.argv[1:])
+    except UserError as error:
+        _exit_with_error(error)
     sys.argv[1:] = quote_paths(sys.argv[1:])
     for argument in sys.argv[1:]:
         if argument.lstrip("+~").startswith("hydra.callbacks"):  # they check the other settings

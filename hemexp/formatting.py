@@ -75,3 +75,11 @@ def ordinal(number: int) -> str:
 
 def _fixed(number: float, digits: int) -> str:
     return f"{float(f'{number:.{digits}f}') + 0.0:.{digits}f}"  # never -0.00
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration for messages: ``40 s``, ``3 min``, ``2 h 5 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -21,7 +21,7 @@ from hemexp.config import FeaturesConfig, GrowthLabelConfig, OptimizerConfig, SA
 from hemexp.config.compose import label_definitions, load_protocols
 from hemexp.data.features import feature_names, input_table
 from hemexp.models.registry import build_network
-from hemexp.models.sacnn import AttentionBranch
+from hemexp.models.sacnn import SACNN, AttentionBranch
 from hemexp.training.fit import fit
 from hemexp.training.member import FitResult
 from hemexp.types import Array
@@ -143,7 +143,7 @@ def describe_network(model: SACNNConfig | None = None, num_inputs: int = 72) -> 
     """Return the layers of the network as it is built, beside what the paper says about each (figure 3).
 
     Args:
-        model: sizes of the network; by default those of ``conf/model/sacnn.yaml``.
+        model: sizes of the network; by default the defaults of `SACNNConfig`.
         num_inputs: of a patient.
 
     Returns:
@@ -152,6 +152,7 @@ def describe_network(model: SACNNConfig | None = None, num_inputs: int = 72) -> 
     """
     printed = load_printed()["network"]
     net = build_network(num_inputs, **asdict(model or SACNNConfig("sacnn"))).eval()
+    assert isinstance(net, SACNN)
     branch = net.branches["attention"]
     assert isinstance(branch, AttentionBranch)
     rows: list[tuple[str, str, str, int, str]] = []

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
-from hemexp.config import NetConfig, TrainConfig
+from hemexp.config import TrainConfig
 from hemexp.config.compose import CONFIG_DIR, PATH_KEYS
 from hemexp.files.result import NO_LEAKAGE, RunResult, Score
 
@@ -46,7 +46,7 @@ def select_hparams(cfg: TrainConfig, result: RunResult, swept: Mapping[str, str]
         public = {key: value for key, value in swept.items() if key not in PATH_KEYS}
         return shown | {key: _parse_value(value) for key, value in public.items()}
     shown |= {key: value for key, value, is_default in _list_settings(cfg) if not is_default}
-    if isinstance(cfg.model, NetConfig):
+    if cfg.model.is_network:
         shown["optimizer.lr"] = cfg.optimizer.lr
     hparams, choices = get_hparams(cfg), _default_choices()
     changed = [name for name in ("label", "features", "split") if getattr(cfg, name).name != choices[name]]

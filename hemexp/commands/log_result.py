@@ -49,6 +49,7 @@ def log_result(
     """
     board, *others = loggers
     assert isinstance(board, TensorBoardLogger)
+    writer = board.experiment._get_file_writer()  # opened again after the training
     for name, figure in figures.items():
         if result.has_own_outcome:
             change_words(figure, get_wording(result))
@@ -57,7 +58,7 @@ def log_result(
         path = directory / "figures" / f"{name}.png"
         height, width = save_png(figure, path)
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=path.read_bytes())
-        board.experiment.file_writer.add_summary(Summary(value=[Summary.Value(tag=f"visual/{name}", image=image)]))
+        writer.add_summary(Summary(value=[Summary.Value(tag=f"visual/{name}", image=image)]))
     board.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(list_public_settings(cfg))}```")
     board.experiment.add_text("scores", _scores_text(result))
     if cfg.tags:
@@ -65,7 +66,7 @@ def log_result(
     scores = rank_metrics(result.metrics)
     board.log_metrics(scores)
     for summary in build_hparams_summaries(select_hparams(cfg, result, swept or {}), list(scores)):
-        board.experiment.file_writer.add_summary(summary)
+        writer.add_summary(summary)
     board.finalize("success")
     (directory / "tensorboard" / "hparams.yaml").unlink(missing_ok=True)  # Lightning's, empty; .hydra/ has the config
 

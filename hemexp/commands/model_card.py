@@ -63,11 +63,15 @@ class TrainedModel:
 def write_model_folder(run: RunDirectory, result: RunResult, columns: Collection[str]) -> None:
     """Write the folder ``model/`` of a run: a copy of ``best.ckpt``, and ``model.json``.
 
+    A classifier from outside has no such folder: its checkpoint may hold values of patients.
+
     Args:
         run: with its checkpoint.
         result: complete.
         columns: of the cohort, to tell a column from a level of a text column.
     """
+    if "own_classifier" in result.caveats:
+        return
     folder = run.path / FOLDER
     write_bytes(folder / CHECKPOINT, run.best.read_bytes())
     write_model_card(build_card(result, columns), folder)

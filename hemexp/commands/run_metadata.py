@@ -10,7 +10,7 @@ from hemexp import __version__
 from hemexp.cohort.find_column import list_columns
 from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.cohort.table_one import characteristics
-from hemexp.config import ColumnLabelConfig, NetConfig, OptimizerConfig, TrainConfig, TrainerConfig, config_hash
+from hemexp.config import ColumnLabelConfig, OptimizerConfig, TrainConfig, TrainerConfig, config_hash, get_entry
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.features import feature_caveats
 from hemexp.data.recognition import RECOGNITION, build_own_scans
@@ -37,8 +37,10 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
         caveats.append("one_outcome_in_test")
     if min(train.sum(), (1 - train).sum()) < 10 * num_fitted_inputs(cfg.model, data.features):
         caveats.append("few_events_per_input")
-    if isinstance(cfg.model, NetConfig) and cfg.model.init != "default":
+    if vars(cfg.model).get("init", "default") != "default":
         caveats.append("inert_init")
+    if not cfg.model.is_network and not get_entry(cfg.model.name).target:
+        caveats.append("own_classifier")
     if data.cohort.is_simulated:
         caveats.append("synthetic_cohort")
     own_outcome = isinstance(cfg.label, ColumnLabelConfig)
@@ -116,7 +118,7 @@ def write_cohort(run: RunDirectory, data: ExpansionDataModule) -> None:
 
 def list_idle_keys(cfg: TrainConfig) -> list[str]:
     """Return the changed keys of the optimizer and of the training of networks, for a model that is not a network."""
-    if isinstance(cfg.model, NetConfig):
+    if cfg.model.is_network:
         return []
     pairs = ((cfg.optimizer, OptimizerConfig()), (cfg.trainer, TrainerConfig()))
     return [

@@ -16,7 +16,7 @@ from hemexp.commands.debug import check_overfit, get_verdict
 from hemexp.commands.log_result import log_graph, log_result
 from hemexp.commands.model_card import write_model_folder
 from hemexp.commands.run_metadata import log_start, start_result, write_cohort
-from hemexp.config import NetConfig, TrainConfig
+from hemexp.config import TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.recognition import digest_file
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, Pruned, UserError
@@ -105,7 +105,7 @@ def _train(
             f"output_dir={run.path}: the cohort has changed since this run began (data_hash "
             f"{run.result().data_hash} then, {result.data_hash} now); choose a new directory"
         )
-    state, trained = load_state(run.last) if isinstance(cfg.model, NetConfig) else None, FitStore(run.fits)
+    state, trained = load_state(run.last) if cfg.model.is_network else None, FitStore(run.fits)
     run.begin(result, resume, trained.seconds)
     write_cohort(run, data)
     log_start(cfg, result, resume and run.last.is_file())
@@ -116,9 +116,9 @@ def _train(
     with open_loggers(cfg, run.path, resumed_at) as loggers:
         fitted, predictor = _fit(cfg, run, data, loggers, trained)
         result, figures = _evaluate(cfg, run, data, fitted, predictor, result, callback, trained)
-        if isinstance(predictor, FittedNetwork):
+        if isinstance(predictor, FittedNetwork) and cfg.model.has_batched_form:  # others may not be traceable
             log_graph(loggers[0], predictor)
-        else:
+        elif not isinstance(predictor, FittedNetwork):
             save_predictor(predictor, run.last)
         result = replace(result, model_digest=compute_digest(predictor.content()))
         result = replace(result, recognition_digest=digest_file(run.path))

@@ -8,9 +8,11 @@ a section refuses an illegal value when `OmegaConf.to_object` builds it. Nothing
 from hemexp.config.audit import *
 from hemexp.config.cohort import *
 from hemexp.config.commands import *
+from hemexp.config.custom import *
 from hemexp.config.debug import *
 from hemexp.config.hashing import *
 from hemexp.config.models import *
 from hemexp.config.privacy import *
+from hemexp.config.registry import *
 from hemexp.config.sweeps import *
 from hemexp.config.training import *

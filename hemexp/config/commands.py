@@ -13,10 +13,11 @@ from hemexp.config.cohort import (
     resolve_data,
 )
 from hemexp.config.debug import DebugConfig
-from hemexp.config.models import ModelConfig, NetConfig
+from hemexp.config.models import ModelConfig
 from hemexp.config.privacy import PrivacyConfig
 from hemexp.config.section import REQUIRED, Section, key
 from hemexp.config.sweeps import LoggerConfig, SearchConfig, WhereConfig
+from hemexp.config.trainer_arguments import check_callbacks
 from hemexp.config.training import EvaluationConfig, OptimizerConfig, TrainerConfig
 from hemexp.errors import UserError
 
@@ -33,9 +34,21 @@ class TrainConfig(Section):
     model: ModelConfig = key(REQUIRED, "the model")
     optimizer: OptimizerConfig = key(OptimizerConfig, "the optimizer of a network")
     trainer: TrainerConfig = key(TrainerConfig, "the training of a network")
+    engine: str = key(
+        "auto",
+        "batched: many networks in one tensor; lightning: an ordinary Trainer for each; auto: batched where the model "
+        "has a batched form",
+        choices=("auto", "batched", "lightning"),
+    )
+    callbacks: dict[str, Any] = key(
+        {}, "callbacks of engine=lightning by a name of yours, each with _target_, as callbacks.NAME._target_=CLASS"
+    )
     where: WhereConfig = key(REQUIRED, "the place where the jobs of a sweep run", hashed=False)
     search: SearchConfig = key(REQUIRED, "the way in which a sweep finds its settings", hashed=False)
     logger: LoggerConfig = key(REQUIRED, "the logger of the run", hashed=False)
+    plugins: list[str] = key(
+        [], "modules of yours to import, which register models; in the current folder, or installed", hashed=False
+    )
     tags: list[str] = key([], "words to find the run by, in result.json, the leaderboard and the loggers", hashed=False)
     seed: int = key(0, "seed of first weights, mini-batches, dropout and random splits", at_least=0, at_most=2**32 - 1)
     output_dir: str = key(REQUIRED, "directory for the files of the run; it must be new or hold this run", hashed=False)
@@ -44,14 +57,27 @@ class TrainConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.split.val_fraction > 0 and not isinstance(self.model, NetConfig):
+        if self.split.val_fraction > 0 and not self.model.is_network:
             raise UserError(
                 f"split.val_fraction={self.split.val_fraction}: must be 0 with model={self.model.name}; "
                 "only a network uses a validation part"
             )
+        batched = self.model.has_batched_form
+        rule = f"model={self.model.name} has no batched form; remove the key, or give engine=lightning"
+        self.require(batched or self.engine != "batched" or not self.model.is_network, "engine", rule)
+        if self.callbacks:
+            check_callbacks(self.callbacks)
+        for name, value in (("trainer.lightning", self.trainer.lightning), ("callbacks", self.callbacks)):
+            if value and self.is_batched:
+                raise UserError(f"{name}={value}: needs an ordinary Trainer; add engine=lightning")
         self.data = resolve_data(self.data)
         self.privacy.keep_outside("output_dir", self.output_dir)
         self.privacy.keep_outside("data.root", self.data.root)
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether the model is a network that is trained by the batched engine."""
+        return self.model.has_batched_form and self.engine != "lightning"
 
 
 @dataclass(kw_only=True)
@@ -88,6 +114,9 @@ class PredictConfig(Section):
     )
     output_dir: str = key(REQUIRED, "directory for the predictions; new, or written by an earlier predict.py")
     privacy: PrivacyConfig = key(PrivacyConfig, "the names of patients in the files that are written")
+    plugins: list[str] = key(
+        [], "modules that the run's model needs; only what you name here, or have installed as a plugin, is imported"
+    )
     recognize: str = key(
         "measurements",
         "recognize the run's own patients by scan serials and by equal measurements, by serials alone (ids), or not",

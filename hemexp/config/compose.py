@@ -16,6 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from hemexp import config as c
 from hemexp.config.keys import check_keys, list_sections
+from hemexp.config.plugins import import_installed_plugins, import_plugins, import_typed_plugins
+from hemexp.config.registry import store_models
 from hemexp.config.section import get_key
 from hemexp.errors import UserError
 from hemexp.hardware import check_device
@@ -49,6 +51,22 @@ def register_schemas() -> None:
         store.store(group="schema", name=section.__name__.removesuffix("Config").lower(), node=section)
 
 
+def import_models(name: str, arguments: list[str]) -> None:
+    """Import the plugins of a command, and let Hydra know the models of this package and of the plugins.
+
+    Args:
+        name: of the command; the commands without a model import none.
+        arguments: overrides, such as ``plugins=[my_module]``.
+
+    Raises:
+        UserError: a plugin cannot be imported.
+    """
+    if "plugins" in {item.name for item in fields(SCHEMAS[name])}:
+        import_installed_plugins()
+        import_typed_plugins(arguments)
+    store_models()
+
+
 def _cohort_name(root: str | None) -> str:
     """Return the name of the cohort in the name of a run directory."""
     return re.sub(r"[^\w.-]+", "-", Path(root).resolve().name) if root else "synthetic"
@@ -75,6 +93,7 @@ def typed(config: DictConfig, schema: type[T]) -> T:
         built = OmegaConf.to_object(content)
     except OSError as error:  # such as a name that is too long for any folder
         raise UserError(f"{str(error.filename)[:200]}: cannot be used: {error.strerror}") from None
+    import_plugins(getattr(built, "plugins", ()))  # those of a file, such as an experiment
     if not isinstance(built, schema):
         raise UserError("hydra.job.name: cannot be set: it is the name of the command")
     return built
@@ -122,6 +141,8 @@ def quote_paths(arguments: list[str]) -> list[str]:
             separate = sweep and name in PATH_KEYS and not name.startswith("hydra.")
             names = value.split(",") if separate else [value]
             argument = f"{sign}{name}={','.join(_quote(each, name) for each in names)}"
+        elif name == "plugins" and not value.startswith("["):
+            argument = f"{sign}{name}=[{value}]"
         elif name == "features.columns" and re.fullmatch(r"\[[^\[\]'\"]+\]", value):
             argument = f"{sign}{name}=[{','.join(_quote(each.strip(), name) for each in value[1:-1].split(','))}]"
         elif not sign and any(name == each or name.startswith(f"{each}.") for each in free):
@@ -193,5 +214,6 @@ def _compose(schema: type[Any], overrides: list[str]) -> DictConfig:
     name = next((name for name, known in SCHEMAS.items() if known is schema), None)
     if name is None:
         raise UserError(f"{schema!r}: is not a schema; rule: one of {', '.join(c.__name__ for c in SCHEMAS.values())}")
+    import_models(name, overrides)
     with initialize_config_dir(config_dir=str(CONFIG_DIR), version_base="1.3"):
         return compose(config_name=name, overrides=quote_paths(overrides))

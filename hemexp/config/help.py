@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from hemexp.config.registry import MODELS
 from hemexp.config.section import Section, get_key, is_optional
 
 _WIDTH, _COLUMN = 120, 36  # characters: of a line, and before the help of a key
@@ -21,7 +22,7 @@ def build_help(config: DictConfig, schema: type[Section], folder: Path) -> str:
         schema: of the command.
         folder: that holds a folder with YAML files for each group of choices.
     """
-    chosen = {group: name for group, name in config.hydra.runtime.choices.items() if (folder / group).is_dir()}
+    chosen = {group: name for group, name in config.hydra.runtime.choices.items() if read_choices(folder / group)}
     items = {item.name: item for item in fields(schema)}
     sections = [name for name, item in items.items() if _is_section(item)]
     lines = [
@@ -48,11 +49,16 @@ def build_help(config: DictConfig, schema: type[Section], folder: Path) -> str:
 
 
 def read_choices(folder: Path) -> dict[str, str]:
-    """Return the help of every choice of a group: the first comment of its YAML file that is not for Hydra."""
+    """Return the help of every choice of a group: the first comment of its YAML file that is not for Hydra.
+
+    The models come from the registry; a folder of the user may hold more of them.
+    """
     choices = {}
     for path in sorted(folder.glob("*.yaml")):
         comments = (line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
         choices[path.stem] = next((text for text in comments if not text.startswith("@package")), "")
+    if folder.name == "model":
+        choices |= {name: entry.help for name, entry in MODELS.items()}
     return choices
 
 

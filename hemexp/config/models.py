@@ -1,8 +1,12 @@
 """The models and their settings."""
 
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import ClassVar, Optional
+from inspect import signature
+from typing import Any, ClassVar, Optional
 
+from hemexp.config.plugins import locate, trust
+from hemexp.config.registry import register
 from hemexp.config.section import REQUIRED, Section, key
 from hemexp.errors import UserError
 
@@ -28,9 +32,29 @@ class ModelConfig(Section):
         """Names of the model's fixed inputs; None if it uses the inputs of `features`."""
         return self.INPUTS.get(self.name)
 
+    @property
+    def is_network(self) -> bool:
+        """Whether the model is trained epoch by epoch with `optimizer` and `trainer`."""
+        return False
+
+    @property
+    def has_batched_form(self) -> bool:
+        """Whether many networks of this kind can be trained together by ``engine=batched``."""
+        return False
+
 
 @dataclass
-class NetConfig(ModelConfig):
+class NetworkConfig(ModelConfig):
+    """A network: any `torch.nn.Module` that returns one or two logits for each patient."""
+
+    @property
+    def is_network(self) -> bool:
+        """True."""
+        return True
+
+
+@dataclass
+class NetConfig(NetworkConfig):
     """Settings of every network of this package."""
 
     hidden_dim: int = key(64, "width of the first fully connected layer", at_least=1, at_most=65536)
@@ -39,6 +63,11 @@ class NetConfig(ModelConfig):
         "default", "first weights; zeros: convolutions at 0, as in the paper; all_zeros: all at 0; these never learn",
         choices=("default", "zeros", "all_zeros"),
     )  # fmt: skip
+
+    @property
+    def has_batched_form(self) -> bool:
+        """True."""
+        return True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,43 +129,55 @@ class SelfAttentionConfig(Section):
         self.require(divides, "num_heads", f"must divide model.embed_dim={self.embed_dim}")
 
 
+@register("mlp", "Ablation: neither branch; two fully connected layers over the inputs.", "sacnn:MLP")
 @dataclass
 class MLPConfig(NetConfig):
     """Two fully connected layers, without convolutions and attention."""
 
-    NAMES: ClassVar[tuple[str, ...]] = ("mlp",)
 
-
+@register("cnn", "Ablation: the convolution branch alone.", "sacnn:CNN")
 @dataclass
 class CNNConfig(ConvolutionConfig, NetConfig):
     """The convolution branch alone."""
 
-    NAMES: ClassVar[tuple[str, ...]] = ("cnn",)
 
-
+@register("attention", "Ablation: the attention branch alone.", "sacnn:Attention")
 @dataclass
 class AttentionConfig(SelfAttentionConfig, NetConfig):
     """The attention branch alone."""
-
-    NAMES: ClassVar[tuple[str, ...]] = ("attention",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.init != "zeros", "init", "sets convolutions to zero, but model=attention has none")
 
 
+@register(
+    "sacnn",
+    "The network of the paper: convolutions and self-attention in parallel over the same inputs.",
+    "sacnn:SACNN",
+)
 @dataclass
 class SACNNConfig(SelfAttentionConfig, ConvolutionConfig, NetConfig):
     """The network of the paper: both branches in parallel."""
 
-    NAMES: ClassVar[tuple[str, ...]] = ("sacnn",)
-
 
 @dataclass
 class EstimatorConfig(ModelConfig):
-    """A model of `hemexp.models` that is not one of the networks and is fitted in one call."""
+    """A model that is not one of the networks and is fitted in one call."""
 
 
+@register(
+    "brain",
+    "Baseline: the BRAIN score (Wang et al. 2015) of the items that the cohort has; not fitted.",
+    "baselines:Brain",
+)
+@register("hours", "Baseline: logistic regression on the log of the hours from onset.", "linear:Ridge")
+@register("volume", "Baseline: logistic regression on the log of the first volume.", "linear:Ridge")
+@register(
+    "prevalence",
+    "Baseline: the share of expansion in the training part, the same for every patient.",
+    "baselines:Prevalence",
+)
 @dataclass
 class BaselineConfig(EstimatorConfig):
     """The baselines without settings: prevalence, first volume, hours from onset, BRAIN score.
@@ -144,7 +185,6 @@ class BaselineConfig(EstimatorConfig):
     The BRAIN score also uses its other items where the cohort has them; see `hemexp.data.features.fixed_inputs`.
     """
 
-    NAMES: ClassVar[tuple[str, ...]] = ("prevalence", "volume", "hours", "brain")
     INPUTS: ClassVar[dict[str, tuple[str, ...]]] = {
         "prevalence": (),
         "volume": ("log_volume",),
@@ -153,20 +193,22 @@ class BaselineConfig(EstimatorConfig):
     }
 
 
+@register(
+    "ridge2", "Baseline: ridge regression on the log of the volume and the log of the hours from onset.", "linear:Ridge"
+)
 @dataclass
 class Ridge2Config(EstimatorConfig):
     """Ridge regression on the log volume and the log hours."""
 
-    NAMES: ClassVar[tuple[str, ...]] = ("ridge2",)
     INPUTS: ClassVar[dict[str, tuple[str, ...]]] = {"ridge2": ("log_volume", "log_hours")}
     C: float = key(1.0, "inverse strength of the penalty", above=0, at_most=10**9)
 
 
+@register("logistic", "Penalized logistic regression.", "linear:Logistic")
 @dataclass
 class LogisticConfig(EstimatorConfig):
     """Penalized logistic regression. Null values are chosen by cross-validation within the training part."""
 
-    NAMES: ClassVar[tuple[str, ...]] = ("logistic",)
     C: Optional[float] = key(None, "inverse penalty; null: chosen by cross-validation in the training part", above=0)
     l1_ratio: Optional[float] = key(
         0.0, "0 ridge, 1 lasso, between them elastic net; null: chosen together with model.C", at_least=0, at_most=1
@@ -178,18 +220,21 @@ class LogisticConfig(EstimatorConfig):
         self.require(together, "l1_ratio", f"null needs model.C=null too, but model.C is {self.C}")
 
 
+@register(
+    "firth",
+    "Logistic regression with Firth's correction for few events; for few inputs, such as features=minimal.",
+    "linear:Firth",
+)
 @dataclass
 class FirthConfig(EstimatorConfig):
     """Logistic regression with Firth's correction. It needs fewer inputs than patients."""
 
-    NAMES: ClassVar[tuple[str, ...]] = ("firth",)
 
-
+@register("random_forest", "Random forest (scikit-learn).", "trees:RandomForest")
 @dataclass
 class ForestConfig(EstimatorConfig):
     """A random forest."""
 
-    NAMES: ClassVar[tuple[str, ...]] = ("random_forest",)
     num_trees: int = key(500, "number of trees", at_least=1, at_most=100_000)
     min_samples_leaf: int = key(1, "fewest patients in a leaf of a tree", at_least=1)
     max_features: Optional[float] = key(
@@ -197,26 +242,73 @@ class ForestConfig(EstimatorConfig):
     )
 
 
+@register("catboost", 'Gradient-boosted trees (CatBoost: pip install "hemexp[boosting]").', "boosting:CatBoost")
+@register("lightgbm", 'Gradient-boosted trees (LightGBM: pip install "hemexp[boosting]").', "boosting:LightGBM")
+@register("xgboost", 'Gradient-boosted trees (XGBoost: pip install "hemexp[boosting]").', "boosting:XGBoost")
+@register("gradient_boosting", "Gradient-boosted trees (scikit-learn).", "trees:GradientBoosting")
 @dataclass
 class BoostingConfig(EstimatorConfig):
     """Gradient-boosted trees of scikit-learn, XGBoost, LightGBM or CatBoost."""
 
-    NAMES: ClassVar[tuple[str, ...]] = ("gradient_boosting", "xgboost", "lightgbm", "catboost")
     num_trees: int = key(100, "number of trees", at_least=1, at_most=100_000)
     learning_rate: float = key(0.05, "weight of each new tree", above=0, at_most=1)
     max_depth: int = key(2, "largest depth of a tree", at_least=1, at_most=16)
 
 
+@register(
+    "ft_transformer",
+    'FT-Transformer network (Gorishniy et al. 2021): pip install "hemexp[tabular]".',
+    "tabular:FTTransformer",
+)
+@register("tabm", 'TabM network (Gorishniy et al. 2025): pip install "hemexp[tabular]".', "tabular:TabM")
 @dataclass
 class TabularConfig(EstimatorConfig):
     """A tabular network from the package of its authors."""
 
-    NAMES: ClassVar[tuple[str, ...]] = ("tabm", "ft_transformer")
     lr: float = key(0.002, "learning rate of AdamW", above=0, at_most=1e30)
     weight_decay: float = key(0.0003, "weight decay of AdamW", at_least=0, at_most=1000)
     max_epochs: int = key(200, "longest training", at_least=1, unit="epochs")
     patience: int = key(16, "training stops after this long without a lower validation loss", at_least=1, unit="epochs")
     val_fraction: float = key(0.2, "share of the training part that decides when training stops", above=0, below=1)
+
+
+@register("custom", "Your own network or scikit-learn classifier: model.target=my_package.MyNet.")
+@dataclass
+class CustomConfig(ModelConfig):
+    """A class or function of another package: a `torch.nn.Module`, or a classifier with scikit-learn's interface."""
+
+    target: Optional[str] = key(
+        None, "its dotted name, such as my_package.MyNet; a network gets the number of inputs first"
+    )
+    args: dict[str, Any] = key({}, "its other arguments by name, such as {hidden: 32}")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.target is None:
+            raise UserError("model.target is not set: give model.target=my_package.MyNet")
+        trust(self.target)
+        function = locate(self.target, "model.target")
+        with suppress(ValueError):  # the function does not tell its arguments
+            try:
+                signature(function).bind(*[1] * self.is_network, **self.args)
+            except TypeError as error:
+                needs = "the number of inputs first, then model.args" if self.is_network else "model.args"
+                raise UserError(
+                    f"model.args={self.args}: {self.target} cannot be called with them ({error}); it gets {needs}"
+                ) from None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        trust(str(self.target))  # a process of the command that the user has started
+
+    @property
+    def is_network(self) -> bool:
+        """Whether the target has no method `fit`, which a classifier has."""
+        return not hasattr(locate(str(self.target), "model.target"), "fit")
+
+    def build(self, num_features: int) -> Any:
+        """Return a new network or classifier."""
+        return locate(str(self.target), "model.target")(*[num_features] * self.is_network, **self.args)
 
 
 BASELINES: tuple[EstimatorConfig, ...] = (

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Optional
 
 from hemexp.config.section import REQUIRED, Section, key
+from hemexp.config.trainer_arguments import check_arguments
 
 _REPEATS = {"at_least": 0, "at_most": 10_000}
 
@@ -49,6 +50,9 @@ class TrainerConfig(Section):
         unit="epochs",
         hashed=False,
     )
+    lightning: dict[str, Any] = key(
+        {}, "more arguments of Lightning's Trainer, such as {accumulate_grad_batches: 2}; engine=lightning"
+    )
     progress_bar: bool = key(True, "show a progress bar on the terminal", hashed=False)
     profiler: Optional[str] = key(
         None, "write profile/: a table or a trace of the time", choices=("simple", "pytorch"), hashed=False
@@ -63,6 +67,9 @@ class TrainerConfig(Section):
         self.require(one or index, "devices", rule)
         rule = f"is the number of a GPU; with trainer.accelerator={self.accelerator} it must be 1"
         self.require(one or self.accelerator not in {"cpu", "auto"}, "devices", rule)
+        if self.lightning:
+            self.require(self.precision == 32 or "precision" not in self.lightning, "precision", "is set twice")
+            check_arguments(self.lightning)
         mps = self.accelerator == "mps" and self.precision == 64
         self.require(not mps, "precision", "must be 32 with trainer.accelerator=mps: an Apple GPU has no 64 bits")
 

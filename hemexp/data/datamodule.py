@@ -24,7 +24,39 @@ from hemexp.types import Array
 _last_labels: list[tuple[object, pd.DataFrame, dict[tuple[str, ...], dict[str, LeakyInput]]]] = []
 
 
-class ExpansionDataModule(LightningDataModule):
+class PatientLoaders(LightningDataModule):
+    """Batches of one training set for a LightningModule: inputs (B, F) in their own units, and labels (B,).
+
+    Args:
+        training_set: the patients.
+        batch_size: patients in a mini-batch; None for the full batch.
+        dtype: of the inputs.
+    """
+
+    training_set: TrainingSet
+
+    def __init__(
+        self, training_set: TrainingSet | None = None, batch_size: int | None = None, dtype: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__()
+        if training_set is not None:
+            self.training_set = training_set
+        self.batch_size, self.dtype = batch_size, dtype
+
+    def train_dataloader(self) -> DataLoader[tuple[torch.Tensor, ...]]:
+        """Return batches of the training patients, gaps filled; mini-batches are in a new order in each epoch."""
+        return self._loader(self.training_set.inputs, self.training_set.labels, shuffle=self.batch_size is not None)
+
+    def val_dataloader(self) -> DataLoader[tuple[torch.Tensor, ...]]:
+        """Return batches of the validation patients, NaN where a value is missing."""
+        return self._loader(self.training_set.val_inputs, self.training_set.val_labels, shuffle=False)
+
+    def _loader(self, inputs: Array, labels: Array, shuffle: bool) -> DataLoader[tuple[torch.Tensor, ...]]:
+        dataset = TensorDataset(torch.tensor(inputs, dtype=self.dtype), torch.tensor(labels))
+        return DataLoader(dataset, self.batch_size or max(1, len(dataset)), shuffle=shuffle)
+
+
+class ExpansionDataModule(PatientLoaders):
     """A cohort with its labels, inputs and split. `setup` sets the attributes.
 
     Args:
@@ -63,7 +95,6 @@ class ExpansionDataModule(LightningDataModule):
     constant: list[str]
     leaky_inputs: dict[str, LeakyInput]
     fitted_indices: list[int]
-    training_set: TrainingSet
 
     def __init__(
         self,
@@ -77,11 +108,11 @@ class ExpansionDataModule(LightningDataModule):
         num_patients: int = 0,
         key_file: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size=batch_size)
         self.key_file = key_file
         self.data_config, self.label_config, self.split_config, self.clip = data, label, split, features.clip
         self.features_config, self.model_config = features, model
-        self.seed, self.batch_size, self.num_patients = seed, batch_size, num_patients
+        self.seed, self.num_patients = seed, num_patients
         self.cohort: Cohort | None = None
 
     @classmethod
@@ -165,19 +196,3 @@ class ExpansionDataModule(LightningDataModule):
     def prevalence(self) -> float:
         """Share of patients with expansion in the training part."""
         return float(self.labels["expansion"].to_numpy()[self.split.indices("train")].mean())
-
-    def train_dataloader(self) -> DataLoader[tuple[torch.Tensor, ...]]:
-        """Return batches for a LightningModule of another project.
-
-        Shape:
-            inputs: (B, F) in their own units, gaps filled; labels: (B,).
-        """
-        return self._loader(self.training_set.inputs, self.training_set.labels, shuffle=self.batch_size is not None)
-
-    def val_dataloader(self) -> DataLoader[tuple[torch.Tensor, ...]]:
-        """Return batches of the validation patients, NaN where a value is missing."""
-        return self._loader(self.training_set.val_inputs, self.training_set.val_labels, shuffle=False)
-
-    def _loader(self, inputs: Array, labels: Array, shuffle: bool) -> DataLoader[tuple[torch.Tensor, ...]]:
-        dataset = TensorDataset(torch.tensor(inputs, dtype=torch.float32), torch.tensor(labels))
-        return DataLoader(dataset, self.batch_size or max(1, len(dataset)), shuffle=shuffle)

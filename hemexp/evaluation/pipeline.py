@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from hemexp.config import BASELINES, ModelConfig, NetConfig, TrainConfig
+from hemexp.config import BASELINES, ModelConfig, TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.features import fixed_inputs, input_table
 from hemexp.data.split import draw_validation
@@ -51,11 +51,12 @@ class Pipeline:
         Raises:
             UserError: the validation part cannot be drawn.
         """
-        fraction = self.cfg.split.val_fraction if isinstance(self.model, NetConfig) else 0.0
+        fraction = self.cfg.split.val_fraction if self.model.is_network else 0.0
         train, val = draw_validation(self.labels, rows, fraction, seed)
         clip, names, label = self.cfg.features.clip, self.features, self.label
         training_set = build_training_set(self.raw, self.labels, train, val, clip=clip, features=names, label=label)
-        return Member(self.model, self.cfg.optimizer, training_set, seed)
+        options: dict[str, Any] = {"engine": self.cfg.engine, "callbacks": self.cfg.callbacks}
+        return Member(self.model, self.cfg.optimizer, training_set, seed, **options)
 
     def labelled(self, labels: Array, label: dict[str, Any]) -> "Pipeline":
         """Return the same pipeline with the labels of another definition."""

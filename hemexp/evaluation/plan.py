@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,8 @@ def plan_folds(pipelines: Sequence[Pipeline], folds: Sequence[Fold]) -> list[Pla
 
 def own_member(cfg: TrainConfig, data: ExpansionDataModule) -> Member:
     """Return the member of the run's model, which learns from the training part."""
-    return Member(cfg.model, cfg.optimizer, data.training_set, cfg.seed, keep_last=True)
+    options: dict[str, Any] = {"engine": cfg.engine, "callbacks": cfg.callbacks}
+    return Member(cfg.model, cfg.optimizer, data.training_set, cfg.seed, keep_last=True, **options)
 
 
 def list_definitions(cfg: TrainConfig) -> dict[str, LabelConfig]:

@@ -44,7 +44,9 @@ def attention_figures(net: FittedNetwork, raw: Array) -> dict[str, Figure]:
     Shape:
         raw: (N, F), NaN where a value is missing.
     """
-    branch = next((branch for branch in net.net.branches.values() if isinstance(branch, AttentionBranch)), None)
+    branch = next(
+        (branch for branch in getattr(net.net, "branches", {}).values() if isinstance(branch, AttentionBranch)), None
+    )
     if branch is None or not len(raw):
         return {}
     with torch.inference_mode():

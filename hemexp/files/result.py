@@ -74,6 +74,8 @@ CAVEATS = {
     "own_test_part": "no new patient has a known outcome: the scores are those of the run's own test part, not of an "
     "external test",
     "inert_init": "model.init is zeros or all_zeros: weights that start at zero do not learn",
+    "own_classifier": "the classifier is not hemexp's own: its file may hold values of patients, so there is no folder "
+    "model/ to give away",
     "synthetic_cohort": "the patients are simulated",
     "trained_on_synthetic": "the model was trained on simulated patients",
     "own_outcome": "the outcome is the file's own: hemexp did not check it against the scans",

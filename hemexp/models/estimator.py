@@ -17,7 +17,7 @@ from hemexp.types import Array
 
 @dataclass(kw_only=True, eq=False)
 class Estimator(ABC):
-    """A model that `fit` trains in one call. Its fields are the settings in ``conf/model``.
+    """A model that `fit` trains in one call. Its fields are the settings in ``model``.
 
     Attributes:
         takes_raw_inputs: the inputs are in their own units, gaps filled, and are not scaled.

@@ -11,7 +11,7 @@ from hemexp.data.imputation import Preprocessing
 from hemexp.data.training_set import TrainingSet
 from hemexp.errors import UserError
 from hemexp.models.estimator import Estimator
-from hemexp.models.registry import build_estimator
+from hemexp.models.registry import build_estimator, get_source
 from hemexp.types import Array
 
 
@@ -20,7 +20,7 @@ class FittedEstimator:
     """An estimator and the preprocessing of its inputs. `FittedNetwork` has the same methods.
 
     Attributes:
-        model: name and settings of the estimator, as in ``conf/model``.
+        model: name and settings of the estimator, as in ``model``.
         features: names of the inputs, in order.
         label: the definition of the training labels.
         preprocessing: fitted to the training part.
@@ -65,6 +65,7 @@ class FittedEstimator:
             "label": self.label,
             "preprocessing": {**statistics, "clip": self.preprocessing.clip},
             "estimator": self.estimator.content(),
+            **get_source(self.model),
         }
 
     @classmethod

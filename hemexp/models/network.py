@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hemexp.errors import UserError
+from hemexp.models.external import errors_of
 from hemexp.models.input_layer import InputLayer
-from hemexp.models.registry import build_network
+from hemexp.models.registry import build_network, get_source
 from hemexp.types import Array
 
 
@@ -17,7 +19,7 @@ class FittedNetwork(nn.Module):
     """A network and the input layer that prepares raw inputs for it. `FittedEstimator` has the same methods.
 
     Args:
-        model: name and settings of the network, as in ``conf/model``.
+        model: name and settings of the network, as in ``model``.
         features: names of the inputs, in order.
         label: the definition of the training labels.
 
@@ -34,12 +36,17 @@ class FittedNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of raw inputs."""
         logits: Tensor = self.net(self.inputs(x))
-        return logits
+        if logits.shape == (len(x), 2):
+            return logits
+        if logits.numel() != len(x):  # of a network from outside
+            shape = tuple(logits.shape)
+            raise UserError(f"model={self.model['name']}: returned {shape} for {len(x)} patients; rule: (B, 2) or (B,)")
+        return torch.stack([torch.zeros_like(logits.reshape(-1)), logits.reshape(-1)], dim=1)  # the logit of expansion
 
     @property
     def dtype(self) -> torch.dtype:
         """The floating-point type of the weights."""
-        return self.net.output.weight.dtype
+        return self.inputs.mean.dtype
 
     def predict(self, raw: Array) -> Array:
         """Return the probability of expansion of each patient. It does not depend on the other patients.
@@ -51,19 +58,20 @@ class FittedNetwork(nn.Module):
         with torch.inference_mode():
             inputs = torch.tensor(raw, dtype=self.dtype)  # (N, F)
             batches = (inputs[start : start + 1024] for start in range(0, len(inputs), 1024))
-            chunks = [F.softmax(self(batch).double(), dim=1)[:, 1] for batch in batches]
+            with errors_of(f"model={self.model['name']}"):
+                chunks = [F.softmax(self(batch).double(), dim=1)[:, 1] for batch in batches]
         return torch.cat(chunks).numpy() if chunks else np.zeros(0)
 
     def content(self) -> dict[str, Any]:
         """Return the content of a checkpoint: plain values and tensors, without any patient's values."""
         settings = {"model": self.model, "features": self.features, "label": self.label}
-        return {**settings, "state_dict": self.state_dict()}
+        return {**settings, "state_dict": self.state_dict(), **get_source(self.model)}
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> "FittedNetwork":
         """Return the network of a checkpoint's content, ready to predict."""
         with torch.random.fork_rng(devices=[]):  # building the network draws weights, which are then replaced
             net = cls(content["model"], content["features"], content["label"])
-        net.to(content["state_dict"]["net.output.weight"].dtype)
+        net.to(content["state_dict"]["inputs.mean"].dtype)
         net.load_state_dict(content["state_dict"])
         return net.eval()

@@ -15,6 +15,7 @@ from hemexp.errors import UserError
 from hemexp.files.writing import write_with
 from hemexp.models.fitted_estimator import FittedEstimator
 from hemexp.models.network import FittedNetwork
+from hemexp.models.registry import check_source
 
 Predictor = FittedNetwork | FittedEstimator
 FORMAT = 1  # of best.ckpt; a changed meaning raises it
@@ -24,7 +25,12 @@ _RULE = "rule: a file as hemexp wrote it; restore it from a copy, or train again
 
 
 def build_predictor(content: Mapping[str, Any]) -> Predictor:
-    """Return the predictor of a checkpoint's content."""
+    """Return the predictor of a checkpoint's content.
+
+    Raises:
+        UserError: it needs code that the user has not named or installed.
+    """
+    check_source(content)
     kind = FittedEstimator if "estimator" in content else FittedNetwork
     return kind.from_content(content)
 
@@ -166,7 +172,7 @@ def _check_keys(content: Any, path: Path | str) -> None:
             raise UserError(f"{path}: {name}: is missing; {_RULE}")
         if not isinstance(content[name], kind):
             raise UserError(f"{path}: {name}: is {type(content[name]).__name__}, not {kind.__name__}; {_RULE}")
-    unknown = [str(name) for name in content if name not in expected]
+    unknown = [str(name) for name in content if name not in {*expected, "requires"}]
     if unknown:
         raise UserError(f"{path}: {', '.join(unknown)}: is not known; {_RULE}")
 

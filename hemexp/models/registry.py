@@ -1,62 +1,68 @@
-"""Build a model from its name and its settings in ``conf/model``."""
+"""Build a model from its name and its settings in ``model``."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
 from torch import nn
 
+from hemexp.config import MODELS, get_entry
+from hemexp.config.plugins import LIBRARIES, check_trust
 from hemexp.errors import UserError
-from hemexp.models.baselines import Brain, Prevalence
-from hemexp.models.boosting import CatBoost, LightGBM, XGBoost
 from hemexp.models.estimator import Estimator
-from hemexp.models.linear import Firth, Logistic, Ridge
-from hemexp.models.sacnn import CNN, MLP, SACNN, Attention, FeatureEmbedding, ParallelNetwork
-from hemexp.models.tabular import FTTransformer, TabM
-from hemexp.models.trees import GradientBoosting, RandomForest
-
-NETWORKS: dict[str, Callable[..., ParallelNetwork]] = {"sacnn": SACNN, "cnn": CNN, "attention": Attention, "mlp": MLP}
-
-ESTIMATORS: dict[str, type[Estimator]] = {
-    "prevalence": Prevalence,
-    "volume": Ridge,
-    "hours": Ridge,
-    "brain": Brain,
-    "ridge2": Ridge,
-    "logistic": Logistic,
-    "firth": Firth,
-    "random_forest": RandomForest,
-    "gradient_boosting": GradientBoosting,
-    "xgboost": XGBoost,
-    "lightgbm": LightGBM,
-    "catboost": CatBoost,
-    "tabm": TabM,
-    "ft_transformer": FTTransformer,
-}
+from hemexp.models.external import ExternalEstimator, errors_of
+from hemexp.models.sacnn import FeatureEmbedding, ParallelNetwork
 
 
-def build_network(num_features: int, *, name: str, init: str = "default", **sizes: Any) -> ParallelNetwork:
+def get_source(model: Mapping[str, Any]) -> dict[str, str]:
+    """Return ``requires`` with the code that a checkpoint of this model needs; empty for a model of this package."""
+    entry = get_entry(str(model["name"]))
+    source = model["target"] if isinstance(model.get("target"), str) and not entry.plugin else entry.plugin
+    return {} if entry.target or not source else {"requires": source}
+
+
+def check_source(content: Mapping[str, Any]) -> None:
+    """Refuse the content of a checkpoint that needs code which the user has not named or installed.
+
+    Raises:
+        UserError: names the code and the setting that allows it.
+    """
+    name = str(content["model"].get("name"))
+    source = (get_source(content["model"]) if name in MODELS else content).get("requires")
+    if source:
+        libraries = () if "state_dict" in content else LIBRARIES  # a network is built by a call; a classifier is not
+        check_trust(str(source), f"the model {name}", libraries)
+
+
+def build_network(num_features: int, *, name: str, **settings: Any) -> nn.Module:
     """Return a new network; its weights come from torch's global generator.
 
     Args:
         num_features: inputs a patient.
-        name: a key of `NETWORKS`.
-        init: ``default``; ``zeros``, convolution weights and biases zero as the paper's section 3.2 says; or
-            ``all_zeros``. A network cannot learn from either: a zeroed convolution gets a zero gradient through ReLU
-            and stays zero, and a network of zeros predicts one constant.
-        sizes: the other arguments of the network's constructor.
+        name: of a network.
+        settings: in ``model``. For the networks of this package, `init` is ``default``; ``zeros``, convolution weights
+            and biases zero as the paper's section 3.2 says; or ``all_zeros``. A network cannot learn from either: a
+            zeroed convolution gets a zero gradient through ReLU and stays zero, and a network of zeros predicts one
+            constant.
 
     Raises:
-        UserError: there is no network of this name.
+        UserError: there is no network of this name, or it cannot be built.
     """
-    if name not in NETWORKS:
-        raise UserError(f"model.name={name}: must be one of {', '.join(NETWORKS)}")
-    net = NETWORKS[name](num_features, **sizes)
+    entry = get_entry(name)
+    if not entry.target:
+        with errors_of(f"model={name}"):
+            return _check_module(entry.schema(name, **settings).build(num_features), name)
+    if not hasattr(entry.schema, "init"):
+        networks = [each for each, entry in MODELS.items() if hasattr(entry.schema, "init")]
+        raise UserError(f"model.name={name}: is not a network; rule: one of {', '.join(networks)}")
+    init = settings.pop("init", "default")
+    net: ParallelNetwork = resolve_name(f"hemexp.models.{entry.target}")(num_features, **settings)
     _set_zeros(net, init)
     return net
 
 
-def reset_network(net: ParallelNetwork, seed: int, init: str = "default") -> None:
+def reset_network(net: nn.Module, seed: int, init: str = "default") -> None:
     """Give a network the weights that a new one would have after ``torch.manual_seed(seed)``, in less time."""
     torch.default_generator.manual_seed(seed)  # torch.manual_seed also seeds GPUs, which takes longer than the draws
     for module in net.modules():  # in the order in which they were built
@@ -65,7 +71,7 @@ def reset_network(net: ParallelNetwork, seed: int, init: str = "default") -> Non
     _set_zeros(net, init)
 
 
-def _set_zeros(net: ParallelNetwork, init: str) -> None:
+def _set_zeros(net: nn.Module, init: str) -> None:
     zeroed = {"default": (), "zeros": (nn.Conv1d,), "all_zeros": (nn.Conv1d, nn.Linear)}[init]
     with torch.no_grad():
         for module in net.modules():
@@ -74,17 +80,25 @@ def _set_zeros(net: ParallelNetwork, init: str) -> None:
                     parameter.zero_()
 
 
+def _check_module(net: Any, name: str) -> nn.Module:
+    if not isinstance(net, nn.Module):
+        raise UserError(f"model={name}: build returned {type(net).__name__}; rule: a torch.nn.Module")
+    return net
+
+
 def build_estimator(seed: int, *, name: str, **settings: Any) -> Estimator:
     """Return an unfitted estimator.
 
     Args:
         seed: of the estimator's random draws.
-        name: a key of `ESTIMATORS`.
-        settings: the other arguments of the estimator's constructor.
+        name: of an estimator.
+        settings: in ``model``.
 
     Raises:
         UserError: there is no estimator of this name.
     """
-    if name not in ESTIMATORS:
-        raise UserError(f"model.name={name}: must be one of {', '.join(ESTIMATORS)}")
-    return ESTIMATORS[name](seed=seed, **settings)
+    entry = get_entry(name)
+    if not entry.target:
+        return ExternalEstimator(seed=seed, settings=entry.schema(name, **settings))
+    estimator: Estimator = resolve_name(f"hemexp.models.{entry.target}")(seed=seed, **settings)
+    return estimator

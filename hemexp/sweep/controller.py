@@ -14,7 +14,7 @@ from typing import Any
 from hemexp.config import ClusterConfig, TrainConfig
 from hemexp.errors import UserError
 from hemexp.files.writing import write_csv, write_json
-from hemexp.formatting import program
+from hemexp.formatting import format_duration, program
 from hemexp.process import describe_error, get_ending_signals, interrupt_on
 from hemexp.sweep.backends.base import BATCHES, Heartbeat, ItemResult, WorkItem
 from hemexp.sweep.backends.devices import Backend, build_backend, check_backend
@@ -35,7 +35,7 @@ from hemexp.sweep.progress import ProgressDisplay, print_leaderboard
 from hemexp.sweep.results.job_result import DONE, LOST, JobScores, JobStatus, load_result
 from hemexp.sweep.results.leaderboard import Leaderboard, rank
 from hemexp.sweep.results.reevaluation import read_reevaluation
-from hemexp.sweep.results.summary import build_notes, build_summary, find_incomparable, format_duration, format_score
+from hemexp.sweep.results.summary import build_notes, build_summary, find_incomparable, format_score
 
 _FINISH_INTERVAL = 60.0  # seconds that a job waits at most for others to finish with, while all processes train
 _SUMMARY_INTERVAL = 30.0  # seconds between two updates of the summary files while jobs run

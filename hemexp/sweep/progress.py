@@ -8,10 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from hemexp.formatting import interval_text
+from hemexp.formatting import format_duration, interval_text
 from hemexp.sweep.results.job_result import DONE, LOST
 from hemexp.sweep.results.leaderboard import Leaderboard, get_row_score
-from hemexp.sweep.results.summary import format_duration
 
 _TRAINING_SHARE = 0.9  # of the cost of a job; figures and files follow the training
 _NUM_ROWS = 20  # jobs in the table on the terminal; leaderboard.csv has all

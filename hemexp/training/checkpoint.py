@@ -34,6 +34,8 @@ def members_key(members: Sequence[Member], cfg: TrainerConfig) -> str:
         values = {**vars(member.training_set), **vars(member.training_set.preprocessing)}
         arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
         content = [hashed_values(member.model), hashed_values(member.optimizer), member.seed, values["features"]]
+        if member.model.is_network and not member.is_batched:
+            content += ["lightning", member.callbacks]
         digest.update(json.dumps(content, sort_keys=True).encode())
         for name, array in sorted(arrays.items()):
             digest.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())

@@ -6,17 +6,20 @@ from ctypes import c_bool
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch.loggers import Logger
 
-from hemexp.config import NetConfig, TabularConfig, TrainerConfig
+from hemexp.config import TabularConfig, TrainerConfig
 from hemexp.errors import UserError
+from hemexp.formatting import format_duration
 from hemexp.hardware import check_device, limit_cores, max_workers
 from hemexp.runner.local import Device
 from hemexp.training.estimators import fit_alone, is_quick
 from hemexp.training.group_size import compute_group_size
 from hemexp.training.groups import FitRequest, MemberGroup, fit_in_processes, fit_in_this_process
+from hemexp.training.lightning_engine import estimate_seconds, fit_network
 from hemexp.training.member import FitResult, Member
 from hemexp.training.patient_batch import ROW_MULTIPLE
 from hemexp.training.progress import EpochBar
@@ -40,7 +43,7 @@ def fit(
     num_workers: int | None = None,
     group_size: int | None = None,
 ) -> list[FitResult]:
-    """Fit every member: networks of one shape together, groups in parallel, and estimators one by one.
+    """Fit every member: networks of one shape together, groups in parallel, and all other members one by one.
 
     On a CPU with one thread, the default, a member's result does not depend on the other members, the groups or the
     workers: it is the same bits. docs/performance.md describes other devices. A group that runs out of memory is
@@ -85,13 +88,17 @@ def fit(
     for name, value in (("num_workers", num_workers), ("group_size", group_size)):
         if value is not None and value < 1:
             raise UserError(f"{name}={value}: must be at least 1")
-    networks = [number for number, member in enumerate(members) if isinstance(member.model, NetConfig)]
-    others = [number for number, member in enumerate(members) if not isinstance(member.model, NetConfig)]
+    networks = [number for number, member in enumerate(members) if member.is_batched]
+    single = [number for number, member in enumerate(members) if member.model.is_network and not member.is_batched]
+    others = [number for number, member in enumerate(members) if not member.model.is_network]
     results: dict[int, FitResult] = {}
     if networks:
         chosen = [members[number] for number in networks]
         request = FitRequest(chosen, trainer, directory, loggers, history)
         results |= zip(networks, _fit_networks(request, num_workers, group_size), strict=True)
+    if single:
+        request = _LightningRequest([members[number] for number in single], trainer, directory, loggers, history)
+        results |= zip(single, _fit_one_by_one(request, num_workers), strict=True)
     if others:
         chosen = [members[number] for number in others]
         peers = sorted({member.model.name for member in chosen if isinstance(member.model, TabularConfig)})
@@ -121,6 +128,32 @@ def _fit_networks(request: FitRequest, num_workers: int | None, group_size: int 
     num_workers = min(num_workers, len(groups))
     title = f"training {f'{len(members)} networks' if len(members) > 1 else members[0].model.name}"
     with EpochBar(title, len(members) * trainer.max_epochs, trainer.progress_bar) as bar:
+        if num_workers > 1:
+            results = fit_in_processes(request, groups, bar.advance, num_workers)
+        else:
+            results = fit_in_this_process(request, groups, bar.advance)
+    return [results[number] for number in range(len(members))]
+
+
+class _LightningRequest(FitRequest):
+    """Networks that ordinary Trainers train, each alone."""
+
+    def train(self, members: Sequence[Member], **options: Any) -> list[FitResult]:
+        if len(self.members) > 1:
+            options |= {"loggers": (), "history": None}
+        return fit_network(members, self.trainer, **options)
+
+
+def _fit_one_by_one(request: FitRequest, num_workers: int | None) -> list[FitResult]:
+    """Train networks with ordinary Trainers, in parallel where there are several; say how long it takes at most."""
+    members, trainer = request.members, request.trainer
+    num_workers = min(len(members), num_workers or _num_devices(trainer))
+    name = f"{len(members)} networks" if len(members) > 1 else members[0].model.name
+    if len(members) >= _MIN_PARALLEL:
+        seconds = estimate_seconds(members[0], trainer) * len(members) / num_workers
+        log.info("%s: each is trained alone, in about %s at most", name, format_duration(seconds))
+    groups = [(number,) for number in range(len(members))]
+    with EpochBar(f"training {name}", len(members) * trainer.max_epochs, trainer.progress_bar) as bar:
         if num_workers > 1:
             results = fit_in_processes(request, groups, bar.advance, num_workers)
         else:

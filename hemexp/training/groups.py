@@ -18,7 +18,7 @@ from hemexp.runner.events import Heartbeat, ItemResult
 from hemexp.runner.local import Device, LocalRunner, NotStartedError
 from hemexp.training.checkpoint import members_key
 from hemexp.training.loop import fit_group
-from hemexp.training.member import FitResult
+from hemexp.training.member import FitResult, Member
 from hemexp.training.progress import InterruptHandler
 from hemexp.training.recorder import ProgressCallback
 
@@ -46,21 +46,18 @@ class FitRequest:
         """Return a device for each process."""
         return list_devices(self.trainer, num_workers)
 
+    def train(self, members: Sequence[Member], **options: Any) -> list[FitResult]:
+        """Train the members of one group."""
+        return fit_group(members, self.trainer, **options)
+
     def fit(self, group: MemberGroup, report: ProgressCallback, stop: c_bool) -> Results:
         """Train one group in this process. A group of all members saves its state in ``last.ckpt``."""
         members, is_complete = [self.members[i] for i in group], len(group) == len(self.members)
         checkpoint = None
         if self.directory is not None:
             checkpoint = self.directory / f"{'last' if is_complete else members_key(members, self.trainer)}.ckpt"
-        fitted = fit_group(
-            members,
-            self.trainer,
-            checkpoint=checkpoint,
-            loggers=self.loggers,
-            history=self.history,
-            report=report,
-            stop=stop,
-        )
+        files = {"checkpoint": checkpoint, "loggers": self.loggers, "history": self.history}
+        fitted = self.train(members, **files, report=report, stop=stop)
         return dict(zip(group, fitted, strict=True))
 
 

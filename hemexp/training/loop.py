@@ -3,8 +3,8 @@
 import ctypes
 import logging
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from ctypes import c_bool
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,20 @@ def fit_group(
         Interrupted: `stop` was set; the checkpoint holds the state.
         UserError: the checkpoint belongs to other members.
     """
+    with torch_settings(cfg):
+        task = ExpansionTask(members, cfg)
+        recorder = Recorder(task, checkpoint, history, report, c_bool(False) if stop is None else stop)
+        profile_dir = history.parent / "profile" if history else None
+        try:
+            _train(recorder, list(loggers) if len(members) == 1 else [], profile_dir)
+            return recorder.results()
+        finally:
+            task.release()
+
+
+@contextmanager
+def torch_settings(cfg: TrainerConfig) -> Iterator[None]:
+    """Set the threads, the precision and the memory of PyTorch for a training, and restore them."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     matmul = torch.get_float32_matmul_precision()
     memory: Any = torch.utils.deterministic
@@ -68,14 +82,7 @@ def fit_group(
     _keep_freed_memory()
     torch.set_flush_denormal(True)  # Adam's averages of inactive units become denormal: slow on some processors
     try:
-        task = ExpansionTask(members, cfg)
-        recorder = Recorder(task, checkpoint, history, report, c_bool(False) if stop is None else stop)
-        profile_dir = history.parent / "profile" if history else None
-        try:
-            _train(recorder, list(loggers) if len(members) == 1 else [], profile_dir)
-            return recorder.results()
-        finally:
-            task.release()
+        yield
     finally:
         torch.set_flush_denormal(False)  # PyTorch's default; the earlier setting cannot be read
         torch.set_num_threads(threads)
@@ -102,19 +109,10 @@ def _train(recorder: Recorder, loggers: list[Logger], profile_dir: Path | None) 
     if len(recorder.ended) == len(task.members):
         return
     trainer = Trainer(
-        accelerator=task.cfg.accelerator,
-        devices=task.cfg.devices,
+        **get_trainer_arguments(task.cfg, loggers, profile_dir),
         max_epochs=-1,  # the recorder stops the training: an epoch of the Trainer is a chunk of epochs here
-        deterministic="warn",
-        logger=loggers,
-        log_every_n_steps=1,
         callbacks=[recorder],
-        # one process: Lightning would treat a Slurm task as part of a distributed run, and requeue it
-        plugins=[LightningEnvironment(), WholeFileCheckpoints()],
-        profiler=build_profiler(task.cfg.profiler, profile_dir),
         enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         default_root_dir=recorder.checkpoint.parent if recorder.checkpoint else None,
     )
     batches = GroupBatches(task)
@@ -127,6 +125,22 @@ def _train(recorder: Recorder, loggers: list[Logger], profile_dir: Path | None) 
         trainer.fit_loop.epoch_loop._results.batch = None  # kept after an error
     if len(recorder.ended) < len(task.members):
         raise Interrupted(f"interrupted after epoch {task.epoch}")
+
+
+def get_trainer_arguments(cfg: TrainerConfig, loggers: Sequence[Logger], profile_dir: Path | None) -> dict[str, Any]:
+    """Return the arguments that the Trainers of both engines have in common."""
+    return {
+        "accelerator": cfg.accelerator,
+        "devices": cfg.devices,
+        "deterministic": "warn",
+        "logger": list(loggers),
+        "log_every_n_steps": 1,
+        # one process: Lightning would treat a Slurm task as part of a distributed run, and requeue it
+        "plugins": [LightningEnvironment(), WholeFileCheckpoints()],
+        "profiler": build_profiler(cfg.profiler, profile_dir),
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
 
 
 def _restore(recorder: Recorder, saved: State, checkpoint: Path) -> None:

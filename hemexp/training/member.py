@@ -1,6 +1,7 @@
 """One of the models that are trained together, and its result."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -19,6 +20,8 @@ class Member:
         optimizer: learning rate and weight decay.
         training_set: the patients that it learns from.
         seed: of its weights, the order of its mini-batches and its dropout.
+        engine: ``lightning`` trains a network of this package by an ordinary Trainer, too.
+        callbacks: of the ordinary Trainer, by name; each is built by Hydra from its ``_target_``.
         keep_last: whether the result of a network also holds the weights after the last epoch.
 
     Example:
@@ -35,6 +38,13 @@ class Member:
     training_set: TrainingSet
     seed: int = 0
     keep_last: bool = False
+    engine: str = "auto"
+    callbacks: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether the model is a network that can be trained together with others."""
+        return self.model.has_batched_form and self.engine != "lightning"
 
     @property
     def rates(self) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from hemexp.config import NetConfig, SelfAttentionConfig, TrainerConfig
 from hemexp.models.registry import build_network, reset_network
+from hemexp.models.sacnn import ParallelNetwork
 from hemexp.training.adam import RowAdam
 from hemexp.training.batched_network import BatchedNetwork, Weights
 from hemexp.training.checkpoint import ENGINE
@@ -248,6 +249,7 @@ def _build_batched(members: Sequence[Member], collapse: bool) -> BatchedNetwork:
     assert isinstance(first.model, NetConfig), first.model.name
     with torch.random.fork_rng(devices=[]):
         net = build_network(len(first.training_set.features), **asdict(first.model))
+        assert isinstance(net, ParallelNetwork)
         batched, rows = BatchedNetwork([net], collapse), []
         for member in members:
             reset_network(net, member.seed, first.model.init)

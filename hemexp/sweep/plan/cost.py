@@ -1,6 +1,6 @@
 """The fits of a job, estimates of its cost, and the key of jobs whose fits may be trained together."""
 
-from hemexp.config import NetConfig, TrainConfig
+from hemexp.config import TrainConfig
 
 OWN, NEW_FOLDS = "own", "new_folds"  # stages beside those of hemexp.evaluation.plan: the run's model; the reevaluation
 _OTHER_LABELS = 9  # definitions of expansion beside the run's
@@ -27,7 +27,7 @@ def count_epochs(cfg: TrainConfig) -> int:
 
     A fit of a model that is not a network counts as one epoch.
     """
-    return (cfg.trainer.max_epochs if isinstance(cfg.model, NetConfig) else 1) * sum(count_fits(cfg).values())
+    return (cfg.trainer.max_epochs if cfg.model.is_network else 1) * sum(count_fits(cfg).values())
 
 
 def estimate_cost(cfg: TrainConfig) -> float:
@@ -43,6 +43,6 @@ def estimate_cost(cfg: TrainConfig) -> float:
 def get_batch_key(cfg: TrainConfig) -> str:
     """Return a key that is equal for jobs whose fits may be trained together; empty for a job that trains alone."""
     # a profile covers one training, and a job that may be pruned trains one repeat after another
-    if not isinstance(cfg.model, NetConfig) or cfg.trainer.profiler is not None or cfg.search.prune:
+    if not cfg.is_batched or cfg.trainer.profiler is not None or cfg.search.prune:
         return ""
     return repr((cfg.model, cfg.trainer, cfg.data, cfg.label, cfg.features))

@@ -11,7 +11,7 @@ from typing import Any
 from hemexp import __version__
 from hemexp.config import TrainConfig
 from hemexp.files.result import CONCLUSIONS, NO_LEAKAGE, RunResult, Score, describe_leak
-from hemexp.formatting import interval_text, plural
+from hemexp.formatting import format_duration, interval_text, plural
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.results.job_result import DONE, get_score, load_result
 from hemexp.sweep.results.leaderboard import Leaderboard, get_row_score
@@ -172,11 +172,3 @@ def format_score(job: SweepJob, score: str) -> str:
     else:
         text = "done"
     return f"{text}, {format_duration(result.seconds if result is not None else 0.0)}"
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration for messages: ``40 s``, ``3 min``, ``2 h 5 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,124 @@
+"""Code of other packages: import it where the user asks for it, and never because a file names it."""
+
+import importlib
+import importlib.metadata
+import os
+import re
+import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+
+from hemexp.config.registry import MODELS
+from hemexp.errors import UserError
+
+ENTRY_POINTS = "hemexp.models"  # the group in which an installed package names the modules that register its models
+_RULE = "rule: a module in the current folder, on PYTHONPATH, or installed"
+LIBRARIES = ("sklearn", "numpy", "scipy")  # needed by this package; their classes may be in a classifier
+_trusted: set[str] = set()  # modules and other dotted names that the user has given, and installed plugins
+
+
+def locate(name: str, key: str) -> Any:
+    """Return an object by its dotted name, which the user has given.
+
+    Args:
+        name: such as ``my_package.MyNet``.
+        key: the configuration key that holds the name, for messages.
+
+    Raises:
+        UserError: there is no such module, or it does not have this object.
+    """
+    module_name, _, attribute = name.rpartition(".")
+    if not module_name:
+        raise UserError(f"{key}={name}: must be a dotted name, such as my_package.MyNet")
+    module = _import(module_name, f"{key}={name}")
+    if not callable(getattr(module, attribute, None)):
+        similar = get_close_matches(attribute, [each for each in vars(module) if callable(getattr(module, each))], n=1)
+        advice = f"did you mean {module_name}.{similar[0]}?" if similar else f"it is the file {module.__file__}"
+        raise UserError(f"{key}={name}: the module {module_name} has no class or function {attribute}; {advice}")
+    return getattr(module, attribute)
+
+
+def import_plugins(names: Iterable[str]) -> None:
+    """Import the modules of ``plugins``.
+
+    Raises:
+        UserError: a module cannot be imported.
+    """
+    for name in names:
+        _import(name, f"plugins={name}")
+        trust(name)
+
+
+def import_installed_plugins() -> None:
+    """Import the modules that installed packages name as an entry point of `ENTRY_POINTS`.
+
+    Raises:
+        UserError: a module cannot be imported.
+    """
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        _import(entry.module, f"entry point {entry.name} of {entry.dist.name if entry.dist else 'a package'}")
+        trust(entry.module)
+
+
+def import_typed_plugins(arguments: Iterable[str]) -> None:
+    """Import the modules of ``plugins=...`` before Hydra composes, because they register what it needs.
+
+    Args:
+        arguments: of the command line.
+
+    Raises:
+        UserError: a module cannot be imported, or the value is not a list of names.
+    """
+    for argument in arguments:
+        name, _, value = argument.lstrip("+").partition("=")
+        if name == "plugins":
+            texts = yaml.safe_load(re.sub(r"^([^\[].*)$", r"[\1]", value) or "[]")
+            if not all(isinstance(text, str) for text in texts):
+                raise UserError(f"{argument}: must be a list of modules, such as plugins=[my_module]")
+            import_plugins(texts)
+
+
+def trust(name: str) -> None:
+    """Remember a module or another dotted name that the user has given."""
+    _trusted.add(name)
+
+
+def check_trust(name: str, what: str, libraries: Iterable[str] = ()) -> None:
+    """Refuse a dotted name that a file holds, unless the user has named it, or a package that holds it.
+
+    Args:
+        name: such as ``my_package.MyNet``.
+        what: needs it, for the message.
+        libraries: modules that are trusted, too.
+
+    Raises:
+        UserError: names the setting that allows it.
+    """
+    parts = name.split(".")
+    known = _trusted | set(libraries) | {entry.plugin for entry in MODELS.values() if entry.plugin}
+    if not any(".".join(parts[:end]) in known for end in range(1, len(parts) + 1)):
+        rule = f"if you trust this code, add plugins=[{parts[0]}]"
+        raise UserError(f"{what} needs {name}, which is not a part of hemexp; {rule}")
+
+
+def _import(name: str, where: str) -> ModuleType:
+    """Import a module; the folder of the caller is searched last, in this process and in those that it starts."""
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.append(folder)
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if folder not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([*filter(None, paths), folder])
+    try:
+        return importlib.import_module(name)
+    except UserError:
+        raise
+    except Exception as error:
+        missing = isinstance(error, ModuleNotFoundError) and name.startswith(error.name or "?")
+        problem = f"there is no module {error.name}" if missing else f"{type(error).__name__}: {error}"  # type: ignore[attr-defined]
+        raise UserError(f"{where}: cannot be imported: {problem}; {_RULE}") from error

@@ -1,0 +1,75 @@
+"""The models that ``model=NAME`` chooses: one entry holds all that is known about a name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from hemexp.errors import UserError
+
+_T = TypeVar("_T", bound=type)
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model that ``model=NAME`` chooses.
+
+    Attributes:
+        schema: the section with its settings.
+        help: one line for ``--help``.
+        target: ``module:class`` in `hemexp.models` that builds it; empty if the settings have a method `build`.
+        plugin: the module of another package that registered it; empty for a model of this package.
+    """
+
+    schema: type[Any]
+    help: str
+    target: str = ""
+    plugin: str = ""
+
+
+MODELS: dict[str, ModelEntry] = {}
+
+
+def register(name: str, help: str, target: str = "") -> Callable[[_T], _T]:
+    """Return a decorator of the settings of a model of this package; the arguments are those of `ModelEntry`."""
+
+    def decorate(schema: _T) -> _T:
+        add_entry(name, ModelEntry(schema, help, target))
+        return schema
+
+    return decorate
+
+
+def add_entry(name: str, entry: ModelEntry) -> None:
+    """Add a model. A plugin that is imported again replaces its own.
+
+    Raises:
+        UserError: there is another model of this name.
+    """
+    other = MODELS.get(name)
+    if other is not None and (not other.plugin or other.plugin != entry.plugin):
+        owner = other.plugin or "hemexp"
+        raise UserError(f"{entry.plugin}: the model name {name} is used by {owner}; choose another name")
+    MODELS[name] = entry
+    entry.schema.NAMES = (*entry.schema.__dict__.get("NAMES", ()), name)
+
+
+def get_entry(name: str) -> ModelEntry:
+    """Return the entry of a model.
+
+    Raises:
+        UserError: there is no model of this name.
+    """
+    if name not in MODELS:
+        raise UserError(f"model.name={name}: must be one of {', '.join(MODELS)}")
+    return MODELS[name]
+
+
+def store_models() -> None:
+    """Let Hydra know every model as a choice of the group ``model``."""
+    for name, entry in MODELS.items():
+        node = OmegaConf.structured(entry.schema)
+        node.name = name
+        ConfigStore.instance().store(group="model", name=name, node=node)

@@ -1,0 +1,90 @@
+"""Check arguments and callbacks for an ordinary Lightning Trainer; Lightning is imported only where some are given."""
+
+import inspect
+import logging
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from hydra.utils import instantiate
+
+from hemexp.config.plugins import locate
+from hemexp.errors import UserError
+
+_ONE_DEVICE = "a run trains one small network on one device; a sweep uses all devices (where=gpus)"
+_BY_HEMEXP = {  # arguments that cannot be set: why, or what to give instead
+    "accelerator": "give trainer.accelerator",
+    "devices": f"{_ONE_DEVICE}; give trainer.devices",
+    "strategy": _ONE_DEVICE,
+    "num_nodes": _ONE_DEVICE,
+    "use_distributed_sampler": _ONE_DEVICE,
+    "sync_batchnorm": _ONE_DEVICE,
+    "max_epochs": "give trainer.max_epochs",
+    "gradient_clip_val": "give trainer.gradient_clip_val",
+    "logger": "give logger=NAME",
+    "callbacks": "give callbacks.NAME._target_=CLASS",
+    "profiler": "give trainer.profiler",
+    "plugins": "hemexp sets them",
+    "default_root_dir": "give output_dir",
+    "enable_checkpointing": "hemexp saves last.ckpt and best.ckpt; add a ModelCheckpoint to callbacks for more",
+    "enable_progress_bar": "give trainer.progress_bar",
+    "enable_model_summary": "add a ModelSummary to callbacks",
+    "barebones": "a run needs its log and its checkpoints",
+    "model_registry": "hemexp does not use it",
+}
+
+
+def check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that the Trainer does not have, or that hemexp sets.
+
+    Raises:
+        UserError: names the argument and the rule.
+    """
+    trainer = locate("lightning.pytorch.Trainer", "trainer.lightning")
+    known = [name for name in inspect.signature(trainer).parameters if name not in _BY_HEMEXP]
+    for name, value in arguments.items():
+        if name in _BY_HEMEXP:
+            raise UserError(f"trainer.lightning.{name}={value}: cannot be set; {_BY_HEMEXP[name]}")
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            advice = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+            raise UserError(f"trainer.lightning.{name}={value}: Lightning's Trainer has no such argument; {advice}")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    try:
+        trainer(accelerator="cpu", devices=1, **off, **arguments)
+    except Exception as error:  # of Lightning: several types
+        raise UserError(f"trainer.lightning={dict(arguments)}: {error}") from None
+
+
+def check_callbacks(callbacks: Mapping[str, Any]) -> None:
+    """Refuse entries that are not callbacks of Lightning.
+
+    Raises:
+        UserError: names the entry and the rule.
+    """
+    for name, entry in callbacks.items():
+        if not isinstance(entry, Mapping) or "_target_" not in entry:
+            rule = f"callbacks.{name}._target_=CLASS, such as lightning.pytorch.callbacks.EarlyStopping"
+            raise UserError(f"callbacks.{name}={entry}: has no _target_; rule: {rule}")
+        locate(str(entry["_target_"]), f"callbacks.{name}._target_")
+    build_callbacks(callbacks)
+
+
+def build_callbacks(callbacks: Mapping[str, Any]) -> list[Any]:
+    """Return new callbacks.
+
+    Raises:
+        UserError: one cannot be built.
+    """
+    base, built = locate("lightning.pytorch.Callback", "callbacks"), []
+    for name, entry in callbacks.items():
+        try:
+            callback = instantiate(dict(entry))
+        except Exception as error:  # of any class
+            reason = str(error.__cause__ or error).partition("\n")[0]
+            raise UserError(f"callbacks.{name}={dict(entry)}: cannot be built: {reason}") from None
+        if not isinstance(callback, base):
+            raise UserError(f"callbacks.{name}={dict(entry)}: is not a lightning.pytorch.Callback")
+        built.append(callback)
+    return built

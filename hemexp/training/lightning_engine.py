@@ -1,0 +1,309 @@
+"""The ordinary engine: one network of any kind, trained by Lightning's Trainer as its users know it."""
+
+import math
+import time
+import warnings
+from collections.abc import Sequence
+from ctypes import c_bool
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from lightning.fabric.utilities.warnings import PossibleUserWarning
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import Logger
+from torch import Tensor
+from torch.nn import functional as F
+
+from hemexp.config import TrainerConfig
+from hemexp.config.trainer_arguments import build_callbacks
+from hemexp.data.datamodule import PatientLoaders
+from hemexp.errors import Interrupted, UserError
+from hemexp.files.writing import write_csv
+from hemexp.models.external import errors_of
+from hemexp.models.network import FittedNetwork
+from hemexp.training.checkpoint import ENGINE, CheckpointMismatch, State, load_state, members_key
+from hemexp.training.loop import get_trainer_arguments, torch_settings
+from hemexp.training.loss import auroc
+from hemexp.training.member import FitResult, Member
+from hemexp.training.progress import InterruptHandler
+from hemexp.training.recorder import ProgressCallback, log_epoch
+
+_REPORT_SECONDS = 0.5  # between two reports of progress
+_MEASURED = 4  # epochs, to estimate the time of all
+_SAME = 1e-4  # difference of a logit, computed alone or together with other patients
+
+
+class NetworkTask(LightningModule):
+    """One network with its input layer, its loss and its optimizer.
+
+    Args:
+        member: its model may be any network.
+        cfg: precision.
+
+    Shape:
+        Input of `forward`: (B, F) raw, NaN marks a gap. Output: (B, 2) logits.
+    """
+
+    def __init__(self, member: Member, cfg: TrainerConfig) -> None:
+        super().__init__()
+        self.member = member
+        self.dtype_ = torch.float64 if cfg.precision == 64 else torch.float32
+        training_set = member.training_set
+        torch.manual_seed(member.seed)
+        self.network = FittedNetwork(asdict(member.model), training_set.features, training_set.label)
+        self.network.to(self.dtype_).inputs.set(training_set.preprocessing)
+        self._check_network(torch.as_tensor(training_set.inputs[:4], dtype=self.dtype_))
+        self.monitor = "val/loss" if len(training_set.val_labels) else "train/loss"
+        self._batches: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {"train": [], "val": []}
+
+    def _check_network(self, inputs: Tensor) -> None:
+        """Refuse a network of wrong shapes, or whose result for a patient depends on the other patients."""
+        name = self.member.model.name
+        with torch.no_grad(), errors_of(f"model={name}"):
+            self.network.eval()
+            together, alone = self.network(inputs), torch.cat([self.network(row[None]) for row in inputs])
+            self.network.train()
+        if not torch.allclose(together, alone, rtol=_SAME, atol=_SAME, equal_nan=True):
+            raise UserError(f"model={name}: the result for a patient depends on the other patients in the batch")
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the logits."""
+        logits: Tensor = self.network(inputs)
+        return logits
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimizer."""
+        rates = self.member.optimizer
+        return torch.optim.Adam(self.parameters(), lr=rates.lr, weight_decay=rates.weight_decay)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Return the mean loss of a batch."""
+        return self._step("train", batch)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Record the loss of a batch of the validation patients."""
+        self._step("val", batch)
+
+    def _step(self, part: str, batch: tuple[Tensor, Tensor]) -> Tensor:
+        inputs, labels = batch
+        logits = self(inputs)
+        loss = F.cross_entropy(logits, labels)
+        margins = (logits[:, 1] - logits[:, 0]).detach()
+        hits = ((margins > 0) == labels.bool()).to(loss.dtype).mean()
+        shown = {f"{part}/loss": loss.detach(), f"{part}/accuracy": hits}
+        self.log_dict(shown, on_step=False, on_epoch=True, logger=False, batch_size=len(labels))
+        self._batches[part].append((loss.detach(), margins, labels))
+        return loss
+
+    def compute_scores(self) -> dict[str, float]:
+        """Return the scores of the epoch, in 64 bits; validation scores only where there was a validation."""
+        scores = {}
+        for part, batches in self._batches.items():
+            if batches:
+                losses, margins, labels = zip(*batches, strict=True)
+                sizes = torch.tensor([len(each) for each in labels], dtype=torch.float64)
+                values, margin, label = torch.stack(losses).double().cpu(), torch.cat(margins), torch.cat(labels)
+                scores[f"{part}/loss"] = float((values * sizes).sum() / sizes.sum())
+                scores[f"{part}/accuracy"] = float(((margin > 0) == label.bool()).double().mean())
+                if part == "val":
+                    real = torch.ones_like(label, dtype=torch.bool)
+                    scores["val/auroc"] = float(auroc(margin[None, None], label[None], real[None]))
+        self._batches = {"train": [], "val": []}
+        return scores
+
+    def on_save_checkpoint(self, checkpoint: State) -> None:
+        """Add the network, which can predict, as in the state of a group."""
+        checkpoint |= {"engine": ENGINE, "num_epochs": self.current_epoch + 1, "networks": [self.network.content()]}
+
+
+class EpochRecorder(Callback):
+    """Record the scores of each epoch, keep the best weights, save the state regularly, and stop the training.
+
+    Args:
+        task: of the member.
+        cfg: when to stop.
+        checkpoint: the file of the state; None to save nothing.
+        history: CSV file of the scores; None to write none.
+        report: called about twice a second.
+        stop: stops the training after the current epoch when true.
+    """
+
+    def __init__(
+        self,
+        task: NetworkTask,
+        cfg: TrainerConfig,
+        checkpoint: Path | None,
+        history: Path | None,
+        report: ProgressCallback,
+        stop: c_bool,
+    ) -> None:
+        self.task, self.cfg, self.checkpoint, self.report, self.stop = task, cfg, checkpoint, report, stop
+        self.key = members_key([task.member], cfg)
+        self.rows: list[dict[str, float]] = []
+        self.best: State = {"epoch": -1, "loss": math.inf, "weights": {}}
+        self.stopped_by = ""
+        self._history_file, self._interrupts = history, InterruptHandler(stop)
+        self._before: dict[str, Tensor] = {}
+        self._saved_epoch = self._reported = 0
+        self._next_report = 0.0
+
+    def state_dict(self) -> State:
+        """Return the state that a resumed run needs in addition to Lightning's."""
+        return {name: getattr(self, name) for name in ("key", "rows", "best", "stopped_by")}
+
+    def load_state_dict(self, state_dict: State) -> None:
+        """Set the state of an earlier process."""
+        self.rows, self.best = list(state_dict["rows"]), dict(state_dict["best"])
+        self.stopped_by = state_dict["stopped_by"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Replace the signal handlers that Lightning has just set."""
+        self._interrupts.install()
+        self._saved_epoch = len(self.rows)
+        self._report(math.nan)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore the signal handlers."""
+        self._interrupts.restore()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Restore the signal handlers after a failure."""
+        self._interrupts.restore()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Seed the epoch by its number: a resumed training draws the same mini-batches and the same dropout."""
+        torch.manual_seed((self.task.member.seed << 32) + trainer.current_epoch)
+        if self.task.monitor == "train/loss" and trainer.num_training_batches == 1:
+            self._before = self._copy_weights()  # the loss of a full batch is of the weights before its step
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Record the epoch, log its scores, and save the state or stop the training when it is time."""
+        epoch, scores = trainer.current_epoch, self.task.compute_scores()
+        self.rows.append(scores)
+        loss = scores.get(self.task.monitor, math.nan)
+        if loss < self.best["loss"]:
+            self.best = {"epoch": epoch, "loss": loss, "weights": self._before or self._copy_weights()}
+        for logger in trainer.loggers:
+            log_epoch(logger, scores, epoch)
+        if epoch + 1 >= (trainer.min_epochs or 1):
+            self.stopped_by = self._get_reason(epoch, scores["train/loss"])
+        ends = bool(self.stopped_by or self.stop.value)
+        if ends:
+            trainer.should_stop, trainer.fit_loop.min_epochs = True, None
+        if ends or time.monotonic() > self._next_report:
+            self._report(scores["train/loss"])
+        if self.checkpoint and (ends or epoch + 1 - self._saved_epoch >= self.cfg.checkpoint_every):
+            self._saved_epoch = epoch + 1
+            trainer.save_checkpoint(self.checkpoint, weights_only=False)
+            if self._history_file is not None:
+                write_csv(self.history(), self._history_file)
+
+    def _get_reason(self, epoch: int, loss: float) -> str:
+        """Return why the training ends after this epoch; empty if it does not."""
+        cfg = self.cfg
+        if not math.isfinite(loss):
+            return "diverged"
+        if cfg.stop_loss is not None and loss < cfg.stop_loss:
+            return "stop_loss"
+        if cfg.patience is not None and epoch - self.best["epoch"] >= cfg.patience:
+            return "patience"
+        return "max_epochs" if epoch + 1 == cfg.max_epochs else ""
+
+    def _report(self, loss: float) -> None:
+        skipped = self.cfg.max_epochs - len(self.rows) if self.stopped_by else 0
+        self.report(len(self.rows) - self._reported, skipped, loss)
+        self._reported, self._next_report = len(self.rows), time.monotonic() + _REPORT_SECONDS
+
+    def _copy_weights(self) -> dict[str, Tensor]:
+        return {name: value.detach().cpu().clone() for name, value in self.task.network.state_dict().items()}
+
+    def history(self) -> pd.DataFrame:
+        """Return the scores so far, one row an epoch."""
+        return pd.DataFrame({"epoch": range(len(self.rows)), **pd.DataFrame(self.rows)})
+
+    def result(self) -> FitResult:
+        """Return the result of the member."""
+        content, last = self.task.network.content(), self._copy_weights()
+        return FitResult(
+            {**content, "state_dict": self.best["weights"] or last},
+            epochs=len(self.rows),
+            best_epoch=self.best["epoch"],
+            best_loss=self.best["loss"],
+            stopped_by=self.stopped_by or "callback",
+            history=self.history(),
+            last={**content, "state_dict": last} if self.task.member.keep_last else None,
+        )
+
+
+def fit_network(
+    members: Sequence[Member],
+    cfg: TrainerConfig,
+    *,
+    checkpoint: Path | None = None,
+    loggers: Sequence[Logger] = (),
+    history: Path | None = None,
+    report: ProgressCallback = lambda epochs, skipped, loss: None,
+    stop: c_bool | None = None,
+) -> list[FitResult]:
+    """Train one network with an ordinary Trainer; the arguments are those of `hemexp.training.loop.fit_group`.
+
+    Raises:
+        Interrupted: `stop` was set; the checkpoint holds the state.
+        UserError: the checkpoint belongs to another member, or the network's own code fails.
+    """
+    (member,) = members
+    with torch_settings(cfg), torch.random.fork_rng():
+        task = NetworkTask(member, cfg)
+        recorder = EpochRecorder(task, cfg, checkpoint, history, report, c_bool(False) if stop is None else stop)
+        saved = load_state(checkpoint) if checkpoint else None
+        if saved:
+            state = saved["callbacks"].get(recorder.state_key)
+            if state is None or state["key"] != recorder.key:
+                raise CheckpointMismatch(f"{checkpoint}: is of another member or settings; choose another directory")
+            recorder.load_state_dict(state)
+            task.load_state_dict(saved["state_dict"])
+        if not recorder.stopped_by:
+            arguments = get_trainer_arguments(cfg, loggers, history.parent / "profile" if history else None)
+            callbacks = build_callbacks(member.callbacks)
+            trainer = Trainer(
+                **arguments
+                | {
+                    "max_epochs": cfg.max_epochs,
+                    "precision": "64-true" if cfg.precision == 64 else "32-true",
+                    "callbacks": [recorder, *callbacks],
+                    "enable_checkpointing": any("Checkpoint" in type(each).__name__ for each in callbacks),
+                    "num_sanity_val_steps": 0,
+                    "default_root_dir": checkpoint.parent if checkpoint else None,
+                }
+                | cfg.lightning
+            )
+            _run(trainer, task, cfg, checkpoint if saved else None)
+            if recorder.stop.value and not recorder.stopped_by:
+                raise Interrupted(f"interrupted after epoch {len(recorder.rows)}")
+        return [recorder.result()]
+
+
+def estimate_seconds(member: Member, cfg: TrainerConfig) -> float:
+    """Return the seconds of a training, at most, from a training of a few epochs."""
+    short = replace(cfg, max_epochs=_MEASURED + 1, stop_loss=None, patience=None, profiler=None, lightning={})
+    times, started = [0.0], time.perf_counter()
+    fit_network([member], short, report=lambda epochs, skipped, loss: times.append(time.perf_counter() - started))
+    epoch = (times[-1] - times[1]) / _MEASURED
+    return times[1] + epoch * cfg.max_epochs
+
+
+def _run(trainer: Trainer, task: NetworkTask, cfg: TrainerConfig, checkpoint: Path | None) -> None:
+    """Train until the end, or until a callback stops the training."""
+    loaders = PatientLoaders(task.member.training_set, cfg.batch_size, task.dtype_)
+    try:
+        with warnings.catch_warnings(), errors_of(f"model={task.member.model.name} engine=lightning"):
+            # a process for loading costs more than it saves with patients in memory
+            warnings.filterwarnings("ignore", message=".*does not have many workers", category=PossibleUserWarning)
+            warnings.filterwarnings("ignore", message=".*but have no `val_dataloader`", category=PossibleUserWarning)
+            val = loaders.val_dataloader() if task.monitor == "val/loss" else None
+            trainer.fit(task, loaders.train_dataloader(), val, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:  # Lightning's reaction to a second Ctrl-C
+        raise Interrupted("stopped at once, without saving the last epochs") from None
