@@ -5,6 +5,8 @@ from .config import PredictConfig as PredictConfig
 from .config import PrepareConfig as PrepareConfig
 from .config import TrainConfig as TrainConfig
 from .config.compose import load_config as load_config
+from .config.custom import register_estimator as register_estimator
+from .config.custom import register_network as register_network
 from .data.datamodule import ExpansionDataModule as ExpansionDataModule
 from .data.training_set import build_training_set as build_training_set
 from .training.fit import fit as fit

@@ -1,6 +1,6 @@
 """Load a cohort and prepare it for training: labels, inputs, split and the run's training set."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Self
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from hemexp.cohort.labels import check_follow_up, get_outcome_column, label_patients
 from hemexp.cohort.load import Cohort, load_cohort
@@ -24,6 +24,30 @@ from hemexp.types import Array
 _last_labels: list[tuple[object, pd.DataFrame, dict[tuple[str, ...], dict[str, LeakyInput]]]] = []
 
 
+class EpochOrder(Sampler[int]):
+    """A new order of the patients in each epoch, by its number, so that a resumed training has the same orders.
+
+    Args:
+        num_patients: to order.
+        seed: of the orders.
+    """
+
+    def __init__(self, num_patients: int, seed: int) -> None:
+        self.num_patients, self.seed, self.epoch = num_patients, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the number of the next epoch; Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.num_patients
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch)
+        self.epoch += 1
+        yield from torch.randperm(self.num_patients, generator=generator).tolist()
+
+
 class PatientLoaders(LightningDataModule):
     """Batches of one training set for a LightningModule: inputs (B, F) in their own units, and labels (B,).
 
@@ -31,29 +55,36 @@ class PatientLoaders(LightningDataModule):
         training_set: the patients.
         batch_size: patients in a mini-batch; None for the full batch.
         dtype: of the inputs.
+        seed: of the orders of mini-batches.
     """
 
     training_set: TrainingSet
 
     def __init__(
-        self, training_set: TrainingSet | None = None, batch_size: int | None = None, dtype: torch.dtype = torch.float32
+        self,
+        training_set: TrainingSet | None = None,
+        batch_size: int | None = None,
+        dtype: torch.dtype = torch.float32,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         if training_set is not None:
             self.training_set = training_set
-        self.batch_size, self.dtype = batch_size, dtype
+        self.batch_size, self.dtype, self.seed = batch_size, dtype, seed
 
     def train_dataloader(self) -> DataLoader[tuple[torch.Tensor, ...]]:
         """Return batches of the training patients, gaps filled; mini-batches are in a new order in each epoch."""
-        return self._loader(self.training_set.inputs, self.training_set.labels, shuffle=self.batch_size is not None)
+        return self._loader(self.training_set.inputs, self.training_set.labels, self.batch_size is not None)
 
     def val_dataloader(self) -> DataLoader[tuple[torch.Tensor, ...]]:
         """Return batches of the validation patients, NaN where a value is missing."""
-        return self._loader(self.training_set.val_inputs, self.training_set.val_labels, shuffle=False)
+        return self._loader(self.training_set.val_inputs, self.training_set.val_labels, False)
 
     def _loader(self, inputs: Array, labels: Array, shuffle: bool) -> DataLoader[tuple[torch.Tensor, ...]]:
         dataset = TensorDataset(torch.tensor(inputs, dtype=self.dtype), torch.tensor(labels))
-        return DataLoader(dataset, self.batch_size or max(1, len(dataset)), shuffle=shuffle)
+        order = EpochOrder(len(dataset), self.seed) if shuffle else None
+        # with a generator of its own, the loader does not draw from the global one
+        return DataLoader(dataset, self.batch_size or max(1, len(dataset)), sampler=order, generator=torch.Generator())
 
 
 class ExpansionDataModule(PatientLoaders):
@@ -108,11 +139,11 @@ class ExpansionDataModule(PatientLoaders):
         num_patients: int = 0,
         key_file: str | None = None,
     ) -> None:
-        super().__init__(batch_size=batch_size)
+        super().__init__(batch_size=batch_size, seed=seed)
         self.key_file = key_file
         self.data_config, self.label_config, self.split_config, self.clip = data, label, split, features.clip
         self.features_config, self.model_config = features, model
-        self.seed, self.num_patients = seed, num_patients
+        self.num_patients = num_patients
         self.cohort: Cohort | None = None
 
     @classmethod

@@ -297,7 +297,7 @@ def estimate_seconds(member: Member, cfg: TrainerConfig) -> float:
 
 def _run(trainer: Trainer, task: NetworkTask, cfg: TrainerConfig, checkpoint: Path | None) -> None:
     """Train until the end, or until a callback stops the training."""
-    loaders = PatientLoaders(task.member.training_set, cfg.batch_size, task.dtype_)
+    loaders = PatientLoaders(task.member.training_set, cfg.batch_size, task.dtype_, task.member.seed)
     try:
         with warnings.catch_warnings(), errors_of(f"model={task.member.model.name} engine=lightning"):
             # a process for loading costs more than it saves with patients in memory

@@ -13,8 +13,8 @@ from hemexp.cohort import columns as c
 from hemexp.cohort.load import load_cohort
 from hemexp.commands.predict import predict
 from hemexp.commands.train import train
-from hemexp.config import DataConfig, PredictConfig, TrainConfig
-from hemexp.config.compose import CONFIG_DIR, load_config
+from hemexp.config import MODELS, DataConfig, PredictConfig, TrainConfig
+from hemexp.config.compose import load_config
 from hemexp.errors import Interrupted, UserError
 from hemexp.evaluation import evaluate as evaluation
 from hemexp.evaluation.cross_validation import corrected_t_test
@@ -22,7 +22,7 @@ from hemexp.files.result import NO_LEAKAGE, NOT_EVALUATED
 from hemexp.files.writing import write_csv
 
 BASELINES = ["prevalence", "volume", "hours", "brain", "ridge2"]
-MODELS = sorted(path.stem for path in (CONFIG_DIR / "model").glob("*.yaml"))
+OWN_MODELS = sorted(set(MODELS) - {"custom"})
 IN_SMALL = {
     "random_forest": ["model.num_trees=20"],
     "tabm": ["model.max_epochs=3"],
@@ -218,7 +218,7 @@ def test_an_estimator_run_that_failed_after_its_fit_resumes(
     "model",
     [
         pytest.param(model, marks=[] if model in {"ridge2", "brain", "xgboost", "mlp"} else [pytest.mark.slow])
-        for model in MODELS
+        for model in OWN_MODELS
     ],
 )
 def test_every_model_leaves_the_same_run_directory_and_predicts_from_it(model: str, workbooks: Path, tmp_path: Path):

@@ -4,14 +4,15 @@ import pytest
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from hemexp.config import PredictConfig, PrepareConfig, TrainConfig, config_hash
+from hemexp.config import MODELS, PredictConfig, PrepareConfig, TrainConfig, config_hash
 from hemexp.config.compose import CONFIG_DIR, list_keys, load_config
 from hemexp.errors import UserError
 
 GROUPS = (
-    "data", "label", "features", "split", "evaluation", "model", "where", "search", "logger", "debug", "experiment",
+    "data", "label", "features", "split", "evaluation", "where", "search", "logger", "debug", "experiment",
 )  # fmt: skip
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONFIG_DIR / group).glob("*.yaml"))]
+OPTIONS += [("model", name) for name in MODELS if name != "custom"]  # it needs model.target; see test_custom.py
 
 
 def overrides(group: str, name: str, workbooks: Path, tmp_path: Path) -> list[str]:

@@ -22,7 +22,8 @@ SECTIONS = list(
         if issubclass(section, Section) and section is not Section
     )
 )
-GROUPS = sorted(folder.name for folder in CONFIG_DIR.iterdir() if folder.is_dir() and folder.name != "__pycache__")
+FOLDERS = (folder.name for folder in CONFIG_DIR.iterdir() if folder.is_dir() and folder.name != "__pycache__")
+GROUPS = sorted(["model", *FOLDERS])
 COMMANDS = [
     *((name, "") for name in SCHEMAS),
     *(("train", f"model={section.NAMES[0]}") for section in SECTIONS if section.PREFIX == "model" and section.NAMES),

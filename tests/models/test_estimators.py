@@ -10,13 +10,13 @@ import torch
 from fitted_models import PACKAGES, SETTINGS, admissions, model, patients
 from sklearn.metrics import roc_auc_score
 
-from hemexp.config import BaselineConfig
+from hemexp.config import MODELS, BaselineConfig
 from hemexp.data.training_set import build_training_set
 from hemexp.errors import UserError
 from hemexp.models.fitted_estimator import FittedEstimator, fit_estimator
-from hemexp.models.registry import ESTIMATORS, build_estimator
+from hemexp.models.registry import build_estimator
 
-ALL = list(ESTIMATORS)
+ALL = [name for name, entry in MODELS.items() if entry.target and not hasattr(entry.schema, "hidden_dim")]
 LEARNING = list(SETTINGS)
 NETWORKS = ["tabm", "ft_transformer"]
 

@@ -1,0 +1,160 @@
+"""Models, callbacks and Trainer arguments from outside: what is accepted, and what is refused."""
+
+import pickle
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from hemexp.config import MODELS, TrainConfig, config_hash, register_estimator, register_network
+from hemexp.config.compose import load_config
+from hemexp.config.plugins import import_installed_plugins
+from hemexp.errors import UserError
+
+PLUGIN = '''
+from dataclasses import dataclass
+import hemexp
+
+@hemexp.register_network("from_file")
+@dataclass
+class FromFile:
+    """A network of a file."""
+
+    width: int = 4
+
+    def build(self, num_features):
+        raise NotImplementedError
+
+class Net:
+    def __init__(self, num_features, width=4):
+        pass
+
+class Forest:
+    def __init__(self, trees=3):
+        pass
+
+    def fit(self, X, y):
+        return self
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A folder with a module, as the current folder of a user; the models of the module are forgotten afterwards."""
+    (tmp_path / "my_code.py").write_text(PLUGIN)
+    (tmp_path / "broken_code.py").write_text("import no_such_package\n")
+    (tmp_path / "failing_code.py").write_text("1 / 0\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "")
+    before, path = set(MODELS), list(sys.path)
+    yield tmp_path
+    sys.path[:] = path
+    for name in set(MODELS) - before:
+        del MODELS[name]
+    for name in ("my_code", "broken_code", "failing_code"):
+        sys.modules.pop(name, None)
+
+
+def test_a_plugin_registers_a_model_with_its_settings(folder: Path):
+    cfg = load_config(TrainConfig, ["plugins=my_code", "model=from_file", "model.width=8"])
+    assert (cfg.model.name, cfg.model.width, cfg.plugins) == ("from_file", 8, ["my_code"])
+    assert (cfg.model.is_network, cfg.model.has_batched_form, cfg.is_batched) == (True, False, False)
+    assert pickle.loads(pickle.dumps(cfg)) == cfg
+    assert MODELS["from_file"].help == "A network of a file."
+
+
+def test_the_hash_depends_on_the_model_and_not_on_the_plugin_that_has_it(folder: Path):
+    first = config_hash(load_config(TrainConfig, ["plugins=[my_code]", "model=from_file"]))
+    assert config_hash(load_config(TrainConfig, ["plugins=[my_code]", "model=from_file", "model.width=8"])) != first
+    plain = config_hash(load_config(TrainConfig))
+    assert config_hash(load_config(TrainConfig, ["plugins=[my_code]"])) == plain
+    assert config_hash(load_config(TrainConfig, ["engine=lightning"])) != plain
+
+
+def test_a_setting_of_a_plugin_is_checked_like_any_other(folder: Path):
+    for wrong in ("model.width=wide", "model.depth=3"):
+        with pytest.raises(Exception, match=r"width|depth"):
+            load_config(TrainConfig, ["plugins=my_code", "model=from_file", wrong])
+
+
+def test_a_target_is_a_network_or_a_classifier_by_its_method_fit(folder: Path):
+    net = load_config(TrainConfig, ["model=custom", "model.target=my_code.Net", "model.args={width: 8}"]).model
+    forest = load_config(TrainConfig, ["model=custom", "model.target=my_code.Forest", "model.args.trees=5"]).model
+    assert (net.is_network, net.args) == (True, {"width": 8})
+    assert (forest.is_network, forest.args) == (False, {"trees": 5})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["plugins=no_such_code"], "plugins=no_such_code: cannot be imported: there is no module no_such_code"),
+        (["plugins=broken_code"], "plugins=broken_code: .* ModuleNotFoundError: No module named 'no_such_package'"),
+        (["plugins=failing_code"], "plugins=failing_code: cannot be imported: ZeroDivisionError"),
+        (["plugins=[[my_code]]"], "must be a list of modules"),
+        (["model=custom"], "model.target is not set: give model.target=my_package.MyNet"),
+        (["model=custom", "model.target=Net"], "model.target=Net: must be a dotted name"),
+        (["model=custom", "model.target=no_code.Net"], "model.target=no_code.Net: .* there is no module no_code"),
+        (["model=custom", "model.target=my_code.Nett"], "no class or function Nett; did you mean my_code.Net?"),
+        (["model=custom", "model.target=my_code.Net", "model.args={depth: 3}"], "unexpected keyword argument 'depth'"),
+        (["model=custom", "model.target=my_code.Forest", "model.args={depth: 3}"], "it gets model.args"),
+        (["model=custom", "model.target=my_code.Net", "engine=batched"], "model=custom has no batched form"),
+        (["callbacks.stop.patience=3"], "callbacks.stop=.*: has no _target_"),
+        (["engine=lightning", "callbacks.a._target_=my_code.Net", "callbacks.a.width=2"], "cannot be built"),
+        (["engine=lightning", "callbacks.a._target_=my_code.Forest"], "is not a lightning.pytorch.Callback"),
+        (["callbacks.a._target_=lightning.pytorch.callbacks.Timer"], "needs an ordinary Trainer; add engine=lightning"),
+        (["trainer.lightning.max_steps=3"], "needs an ordinary Trainer; add engine=lightning"),
+        (["engine=lightning", "trainer.lightning.max_step=3"], "has no such argument; did you mean max_steps?"),
+        (["engine=lightning", "trainer.lightning.strategy=ddp"], "a run trains one small network on one device"),
+        (["engine=lightning", "trainer.lightning.devices=2"], "one device; .* give trainer.devices"),
+        (["engine=lightning", "trainer.lightning.max_epochs=2"], "give trainer.max_epochs"),
+        (["engine=lightning", "trainer.lightning.precision=7"], "Precision 7 is invalid"),
+        (["engine=lightning", "trainer.precision=64", "trainer.lightning.precision=32"], "is set twice"),
+    ],
+)
+def test_a_mistake_in_code_from_outside_is_named(overrides: list[str], message: str, folder: Path):
+    with pytest.raises(UserError, match=message):
+        load_config(TrainConfig, overrides)
+
+
+def test_a_name_that_is_used_is_refused_and_a_method_build_is_needed():
+    def build(num_features: int) -> None:
+        """Build nothing."""
+
+    with pytest.raises(UserError, match="the model name sacnn is used by hemexp; choose another name"):
+        register_network("sacnn")(build)
+    with pytest.raises(UserError, match=r"has no method build\(self, num_features\)"):
+        register_estimator("without_build")(type("Settings", (), {}))
+    assert "without_build" not in MODELS
+
+
+def test_settings_may_have_lists_optional_values_and_no_default():
+    @dataclass
+    class Wide:
+        depth: int
+        sizes: list[int] = field(default_factory=lambda: [8, 4])
+        rate: float | None = None
+
+        def build(self, num_features: int) -> None:
+            """Build nothing."""
+
+    register_network("wide")(Wide)
+    try:
+        cfg = load_config(TrainConfig, ["model=wide", "model.depth=2", "model.sizes=[1]", "model.rate=0.5"])
+        assert (cfg.model.depth, cfg.model.sizes, cfg.model.rate) == (2, [1], 0.5)
+        assert load_config(TrainConfig, ["model=wide", "model.depth=2"]).model.rate is None
+    finally:
+        del MODELS["wide"]
+
+
+def test_an_installed_package_registers_its_models_by_an_entry_point(folder: Path):
+    info = folder / "my_code-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-code\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[hemexp.models]\nanything = my_code\n")
+    sys.path.insert(0, str(folder))
+    import_installed_plugins()
+    assert load_config(TrainConfig, ["model=from_file"]).model.width == 4
+    (info / "entry_points.txt").write_text("[hemexp.models]\nanything = broken_code\n")
+    with pytest.raises(UserError, match="entry point anything of my-code: cannot be imported"):
+        import_installed_plugins()
