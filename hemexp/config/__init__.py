@@ -11,6 +11,7 @@ from hemexp.config.commands import *
 from hemexp.config.debug import *
 from hemexp.config.hashing import *
 from hemexp.config.models import *
+from hemexp.config.optimization import *
 from hemexp.config.privacy import *
 from hemexp.config.sweeps import *
 from hemexp.config.training import *

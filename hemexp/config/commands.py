@@ -14,10 +14,11 @@ from hemexp.config.cohort import (
 )
 from hemexp.config.debug import DebugConfig
 from hemexp.config.models import ModelConfig, NetConfig
+from hemexp.config.optimization import LossConfig, OptimizerConfig, SchedulerConfig, check_rates
 from hemexp.config.privacy import PrivacyConfig
 from hemexp.config.section import REQUIRED, Section, key
 from hemexp.config.sweeps import LoggerConfig, SearchConfig, WhereConfig
-from hemexp.config.training import EvaluationConfig, OptimizerConfig, TrainerConfig
+from hemexp.config.training import EvaluationConfig, TrainerConfig
 from hemexp.errors import UserError
 
 
@@ -32,6 +33,8 @@ class TrainConfig(Section):
     evaluation: EvaluationConfig = key(REQUIRED, "the evaluation of the model")
     model: ModelConfig = key(REQUIRED, "the model")
     optimizer: OptimizerConfig = key(OptimizerConfig, "the optimizer of a network")
+    scheduler: SchedulerConfig = key(SchedulerConfig, "the learning rate of a network, epoch by epoch")
+    loss: LossConfig = key(LossConfig, "the loss that a network lowers")
     trainer: TrainerConfig = key(TrainerConfig, "the training of a network")
     where: WhereConfig = key(REQUIRED, "the place where the jobs of a sweep run", hashed=False)
     search: SearchConfig = key(REQUIRED, "the way in which a sweep finds its settings", hashed=False)
@@ -49,6 +52,7 @@ class TrainConfig(Section):
                 f"split.val_fraction={self.split.val_fraction}: must be 0 with model={self.model.name}; "
                 "only a network uses a validation part"
             )
+        check_rates(self.optimizer, self.scheduler)
         self.data = resolve_data(self.data)
         self.privacy.keep_outside("output_dir", self.output_dir)
         self.privacy.keep_outside("data.root", self.data.root)

@@ -55,7 +55,8 @@ class Pipeline:
         train, val = draw_validation(self.labels, rows, fraction, seed)
         clip, names, label = self.cfg.features.clip, self.features, self.label
         training_set = build_training_set(self.raw, self.labels, train, val, clip=clip, features=names, label=label)
-        return Member(self.model, self.cfg.optimizer, training_set, seed)
+        cfg = self.cfg
+        return Member(self.model, cfg.optimizer, training_set, seed, scheduler=cfg.scheduler, loss=cfg.loss)
 
     def labelled(self, labels: Array, label: dict[str, Any]) -> "Pipeline":
         """Return the same pipeline with the labels of another definition."""

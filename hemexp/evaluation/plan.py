@@ -38,7 +38,9 @@ def plan_folds(pipelines: Sequence[Pipeline], folds: Sequence[Fold]) -> list[Pla
 
 def own_member(cfg: TrainConfig, data: ExpansionDataModule) -> Member:
     """Return the member of the run's model, which learns from the training part."""
-    return Member(cfg.model, cfg.optimizer, data.training_set, cfg.seed, keep_last=True)
+    return Member(
+        cfg.model, cfg.optimizer, data.training_set, cfg.seed, keep_last=True, scheduler=cfg.scheduler, loss=cfg.loss
+    )
 
 
 def list_definitions(cfg: TrainConfig) -> dict[str, LabelConfig]:

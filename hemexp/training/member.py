@@ -1,11 +1,11 @@
 """One of the models that are trained together, and its result."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from hemexp.config import ModelConfig, OptimizerConfig
+from hemexp.config import LossConfig, ModelConfig, OptimizerConfig, SchedulerConfig
 from hemexp.data.training_set import TrainingSet
 from hemexp.models.predictor import Predictor, build_predictor
 
@@ -16,10 +16,12 @@ class Member:
 
     Attributes:
         model: its kind and sizes.
-        optimizer: learning rate and weight decay.
+        optimizer: its kind, learning rate and weight decay.
         training_set: the patients that it learns from.
         seed: of its weights, the order of its mini-batches and its dropout.
         keep_last: whether the result of a network also holds the weights after the last epoch.
+        scheduler: of the learning rate.
+        loss: that a network lowers.
 
     Example:
         >>> import numpy as np
@@ -35,6 +37,8 @@ class Member:
     training_set: TrainingSet
     seed: int = 0
     keep_last: bool = False
+    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
 
     @property
     def rates(self) -> tuple[float, float]:
@@ -54,7 +58,7 @@ class FitResult:
         stopped_by: ``stop_loss``, ``patience``, ``max_epochs``, ``diverged`` (the loss became NaN or infinite), or
             ``fitted`` for an estimator.
         history: one row an epoch: ``epoch``, ``train/loss``, ``train/accuracy`` and, with validation patients,
-            ``val/loss``, ``val/accuracy``, ``val/auroc``.
+            ``val/loss``, ``val/accuracy``, ``val/auroc``. With a schedule, ``lr`` is the learning rate.
         last: content of a checkpoint with the weights after the last epoch; None without `Member.keep_last`.
     """
 
