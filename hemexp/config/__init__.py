@@ -12,6 +12,7 @@ from hemexp.config.custom import *
 from hemexp.config.debug import *
 from hemexp.config.hashing import *
 from hemexp.config.models import *
+from hemexp.config.optimization import *
 from hemexp.config.privacy import *
 from hemexp.config.registry import *
 from hemexp.config.sweeps import *

@@ -14,11 +14,12 @@ from hemexp.config.cohort import (
 )
 from hemexp.config.debug import DebugConfig
 from hemexp.config.models import ModelConfig
+from hemexp.config.optimization import LossConfig, OptimizerConfig, SchedulerConfig, check_rates
 from hemexp.config.privacy import PrivacyConfig
 from hemexp.config.section import REQUIRED, Section, key
 from hemexp.config.sweeps import LoggerConfig, SearchConfig, WhereConfig
 from hemexp.config.trainer_arguments import check_callbacks
-from hemexp.config.training import EvaluationConfig, OptimizerConfig, TrainerConfig
+from hemexp.config.training import EvaluationConfig, TrainerConfig
 from hemexp.errors import UserError
 
 
@@ -33,6 +34,8 @@ class TrainConfig(Section):
     evaluation: EvaluationConfig = key(REQUIRED, "the evaluation of the model")
     model: ModelConfig = key(REQUIRED, "the model")
     optimizer: OptimizerConfig = key(OptimizerConfig, "the optimizer of a network")
+    scheduler: SchedulerConfig = key(SchedulerConfig, "the learning rate of a network, epoch by epoch")
+    loss: LossConfig = key(LossConfig, "the loss that a network lowers")
     trainer: TrainerConfig = key(TrainerConfig, "the training of a network")
     engine: str = key(
         "auto",
@@ -62,11 +65,15 @@ class TrainConfig(Section):
                 f"split.val_fraction={self.split.val_fraction}: must be 0 with model={self.model.name}; "
                 "only a network uses a validation part"
             )
+        check_rates(self.optimizer, self.scheduler)
         batched = self.model.has_batched_form
         rule = f"model={self.model.name} has no batched form; remove the key, or give engine=lightning"
         self.require(batched or self.engine != "batched" or not self.model.is_network, "engine", rule)
         if self.callbacks:
             check_callbacks(self.callbacks)
+        for section in (self.optimizer, self.scheduler, self.loss):
+            if section.name == "custom" and self.is_batched:
+                raise UserError(f"{section.PREFIX}=custom: needs an ordinary Trainer; add engine=lightning")
         for name, value in (("trainer.lightning", self.trainer.lightning), ("callbacks", self.callbacks)):
             if value and self.is_batched:
                 raise UserError(f"{name}={value}: needs an ordinary Trainer; add engine=lightning")

@@ -1,13 +1,11 @@
 """The models and their settings."""
 
-from contextlib import suppress
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any, ClassVar, Optional
 
-from hemexp.config.plugins import locate, trust
 from hemexp.config.registry import register
 from hemexp.config.section import REQUIRED, Section, key
+from hemexp.config.target import TargetConfig
 from hemexp.errors import UserError
 
 _NUM_INPUTS = 72  # of the paper; the size of a network is checked before the inputs of the cohort are known
@@ -274,41 +272,21 @@ class TabularConfig(EstimatorConfig):
 
 @register("custom", "Your own network or scikit-learn classifier: model.target=my_package.MyNet.")
 @dataclass
-class CustomConfig(ModelConfig):
-    """A class or function of another package: a `torch.nn.Module`, or a classifier with scikit-learn's interface."""
-
-    target: Optional[str] = key(
-        None, "its dotted name, such as my_package.MyNet; a network gets the number of inputs first"
-    )
-    args: dict[str, Any] = key({}, "its other arguments by name, such as {hidden: 32}")
+class CustomConfig(TargetConfig, ModelConfig):
+    """A `torch.nn.Module`, or a classifier with scikit-learn's interface."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.target is None:
-            raise UserError("model.target is not set: give model.target=my_package.MyNet")
-        trust(self.target)
-        function = locate(self.target, "model.target")
-        with suppress(ValueError):  # the function does not tell its arguments
-            try:
-                signature(function).bind(*[1] * self.is_network, **self.args)
-            except TypeError as error:
-                needs = "the number of inputs first, then model.args" if self.is_network else "model.args"
-                raise UserError(
-                    f"model.args={self.args}: {self.target} cannot be called with them ({error}); it gets {needs}"
-                ) from None
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        trust(str(self.target))  # a process of the command that the user has started
+        self.check_call(*["the number of inputs"] * (self.target is not None and self.is_network))
 
     @property
     def is_network(self) -> bool:
         """Whether the target has no method `fit`, which a classifier has."""
-        return not hasattr(locate(str(self.target), "model.target"), "fit")
+        return not hasattr(self.function, "fit")
 
     def build(self, num_features: int) -> Any:
         """Return a new network or classifier."""
-        return locate(str(self.target), "model.target")(*[num_features] * self.is_network, **self.args)
+        return self.call(*[num_features] * self.is_network)
 
 
 BASELINES: tuple[EstimatorConfig, ...] = (

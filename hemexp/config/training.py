@@ -1,4 +1,4 @@
-"""The optimizer, the trainer and the evaluation of a run."""
+"""The trainer and the evaluation of a run."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Optional
@@ -7,15 +7,6 @@ from hemexp.config.section import REQUIRED, Section, key
 from hemexp.config.trainer_arguments import check_arguments
 
 _REPEATS = {"at_least": 0, "at_most": 10_000}
-
-
-@dataclass
-class OptimizerConfig(Section):
-    """The optimizer Adam."""
-
-    PREFIX: ClassVar[str] = "optimizer"
-    lr: float = key(0.001, "learning rate of Adam", above=0, at_most=1e30)
-    weight_decay: float = key(0.0, "L2 penalty on the weights", at_least=0, at_most=1000)
 
 
 @dataclass
@@ -31,6 +22,7 @@ class TrainerConfig(Section):
         None, "stop after this long without a lower loss (val/loss if any); null: never", at_least=1, unit="epochs"
     )
     batch_size: Optional[int] = key(None, "patients in an optimizer step; null: all (full batch)", at_least=1)
+    gradient_clip_val: Optional[float] = key(None, "largest norm of a network's gradient; null: any", above=0)
     accelerator: str = key(
         "cpu", "gpu is NVIDIA, mps Apple, auto a GPU if there is one", choices=("cpu", "gpu", "cuda", "mps", "auto")
     )

@@ -55,12 +55,16 @@ class Pipeline:
         train, val = draw_validation(self.labels, rows, fraction, seed)
         clip, names, label = self.cfg.features.clip, self.features, self.label
         training_set = build_training_set(self.raw, self.labels, train, val, clip=clip, features=names, label=label)
-        options: dict[str, Any] = {"engine": self.cfg.engine, "callbacks": self.cfg.callbacks}
-        return Member(self.model, self.cfg.optimizer, training_set, seed, **options)
+        return Member(self.model, self.cfg.optimizer, training_set, seed, **get_training(self.cfg))
 
     def labelled(self, labels: Array, label: dict[str, Any]) -> "Pipeline":
         """Return the same pipeline with the labels of another definition."""
         return replace(self, labels=labels, label=label)
+
+
+def get_training(cfg: TrainConfig) -> dict[str, Any]:
+    """Return how the members of a run are trained, beside their optimizer."""
+    return {"scheduler": cfg.scheduler, "loss": cfg.loss, "engine": cfg.engine, "callbacks": cfg.callbacks}
 
 
 def choose_baselines(cfg: TrainConfig, data: ExpansionDataModule) -> tuple[list[ModelConfig], dict[str, str]]:

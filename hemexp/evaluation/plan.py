@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.evaluation.bootstrap import draw_samples
 from hemexp.evaluation.folds import Fold, evaluated_indices, repeated_folds, training_indices
 from hemexp.evaluation.label_sensitivity import LabelFolds, divide_by_label
-from hemexp.evaluation.pipeline import Pipeline, build_pipeline, choose_baselines
+from hemexp.evaluation.pipeline import Pipeline, build_pipeline, choose_baselines, get_training
 from hemexp.training.member import Member
 from hemexp.types import Array
 
@@ -39,8 +38,8 @@ def plan_folds(pipelines: Sequence[Pipeline], folds: Sequence[Fold]) -> list[Pla
 
 def own_member(cfg: TrainConfig, data: ExpansionDataModule) -> Member:
     """Return the member of the run's model, which learns from the training part."""
-    options: dict[str, Any] = {"engine": cfg.engine, "callbacks": cfg.callbacks}
-    return Member(cfg.model, cfg.optimizer, data.training_set, cfg.seed, keep_last=True, **options)
+    training = get_training(cfg)
+    return Member(cfg.model, cfg.optimizer, data.training_set, cfg.seed, keep_last=True, **training)
 
 
 def list_definitions(cfg: TrainConfig) -> dict[str, LabelConfig]:

@@ -34,6 +34,8 @@ def members_key(members: Sequence[Member], cfg: TrainerConfig) -> str:
         values = {**vars(member.training_set), **vars(member.training_set.preprocessing)}
         arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
         content = [hashed_values(member.model), hashed_values(member.optimizer), member.seed, values["features"]]
+        others = map(hashed_values, (member.scheduler, member.loss))
+        content += [values for values in others if len(values) > 1]  # as earlier versions where they are the defaults
         if member.model.is_network and not member.is_batched:
             content += ["lightning", member.callbacks]
         digest.update(json.dumps(content, sort_keys=True).encode())

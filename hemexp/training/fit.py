@@ -114,7 +114,7 @@ def _fit_networks(request: FitRequest, num_workers: int | None, group_size: int 
     """Train the members of a request, all of them networks, in groups of one shape."""
     members, trainer = request.members, request.trainer
     by_shape: dict[tuple[object, ...], list[int]] = {}
-    for number in sorted(range(len(members)), key=lambda i: members[i].rates):
+    for number in sorted(range(len(members)), key=lambda i: _order(members[i])):
         by_shape.setdefault(get_shape(members[number], trainer), []).append(number)
     shares = -(-(num_workers or 1) // _num_devices(trainer))
     sizes = [group_size or compute_group_size(members[same[0]], trainer, shares) for same in by_shape.values()]
@@ -191,12 +191,18 @@ def _fit_estimators(
     return [results[number] for number in everyone]
 
 
+def _order(member: Member) -> tuple[object, ...]:
+    """Return a key that brings members with equal settings of the optimizer side by side."""
+    return member.rates, repr((member.optimizer, member.scheduler))
+
+
 def get_shape(member: Member, trainer: TrainerConfig) -> tuple[object, ...]:
-    """Return the sizes that all members of a group must share."""
+    """Return what all members of a group must share: sizes, the kind of the optimizer, and the loss."""
     training_set = member.training_set
     train, val = len(training_set.labels), len(training_set.val_labels)
     rows = -(-train // ROW_MULTIPLE) if trainer.batch_size is None else train
-    return repr(asdict(member.model)), len(training_set.features), rows, -(-val // ROW_MULTIPLE)
+    algorithm = member.optimizer.name, getattr(member.optimizer, "nesterov", None), repr(member.loss)
+    return repr(asdict(member.model)), len(training_set.features), rows, -(-val // ROW_MULTIPLE), *algorithm
 
 
 def _divide(same_shape: list[int], size: int, num_workers: int, spread: bool) -> list[MemberGroup]:

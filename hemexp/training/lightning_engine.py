@@ -15,7 +15,6 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger
 from torch import Tensor
-from torch.nn import functional as F
 
 from hemexp.config import TrainerConfig
 from hemexp.config.trainer_arguments import build_callbacks
@@ -26,10 +25,12 @@ from hemexp.models.external import errors_of
 from hemexp.models.network import FittedNetwork
 from hemexp.training.checkpoint import ENGINE, CheckpointMismatch, State, load_state, members_key
 from hemexp.training.loop import get_trainer_arguments, torch_settings
-from hemexp.training.loss import auroc
+from hemexp.training.loss import auroc, get_class_weights, mean_loss
 from hemexp.training.member import FitResult, Member
+from hemexp.training.optimizer import build_optimizer
 from hemexp.training.progress import InterruptHandler
 from hemexp.training.recorder import ProgressCallback, log_epoch
+from hemexp.training.schedule import build_scheduler
 
 _REPORT_SECONDS = 0.5  # between two reports of progress
 _MEASURED = 4  # epochs, to estimate the time of all
@@ -41,7 +42,7 @@ class NetworkTask(LightningModule):
 
     Args:
         member: its model may be any network.
-        cfg: precision.
+        cfg: precision, and the number of epochs for a scheduler.
 
     Shape:
         Input of `forward`: (B, F) raw, NaN marks a gap. Output: (B, 2) logits.
@@ -49,7 +50,8 @@ class NetworkTask(LightningModule):
 
     def __init__(self, member: Member, cfg: TrainerConfig) -> None:
         super().__init__()
-        self.member = member
+        self.member, self.max_epochs = member, cfg.max_epochs
+        self.class_weights = get_class_weights(torch.as_tensor(member.training_set.labels))
         self.dtype_ = torch.float64 if cfg.precision == 64 else torch.float32
         training_set = member.training_set
         torch.manual_seed(member.seed)
@@ -75,9 +77,12 @@ class NetworkTask(LightningModule):
         return logits
 
     def configure_optimizers(self) -> Any:
-        """Return the optimizer."""
-        rates = self.member.optimizer
-        return torch.optim.Adam(self.parameters(), lr=rates.lr, weight_decay=rates.weight_decay)
+        """Return the optimizer, and its scheduler if there is one."""
+        optimizer = build_optimizer(self.member.optimizer, self.parameters())
+        scheduler = build_scheduler(self.member.scheduler, optimizer, self.max_epochs)
+        if scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": self.monitor}}
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the mean loss of a batch."""
@@ -90,7 +95,7 @@ class NetworkTask(LightningModule):
     def _step(self, part: str, batch: tuple[Tensor, Tensor]) -> Tensor:
         inputs, labels = batch
         logits = self(inputs)
-        loss = F.cross_entropy(logits, labels)
+        loss = mean_loss(self.member.loss, logits, labels, self.class_weights.to(logits))
         margins = (logits[:, 1] - logits[:, 0]).detach()
         hits = ((margins > 0) == labels.bool()).to(loss.dtype).mean()
         shown = {f"{part}/loss": loss.detach(), f"{part}/accuracy": hits}
@@ -148,7 +153,7 @@ class EpochRecorder(Callback):
         self._history_file, self._interrupts = history, InterruptHandler(stop)
         self._before: dict[str, Tensor] = {}
         self._saved_epoch = self._reported = 0
-        self._next_report = 0.0
+        self._next_report = self._rate = 0.0
 
     def state_dict(self) -> State:
         """Return the state that a resumed run needs in addition to Lightning's."""
@@ -175,6 +180,7 @@ class EpochRecorder(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Seed the epoch by its number: a resumed training draws the same mini-batches and the same dropout."""
+        self._rate = trainer.optimizers[0].param_groups[0]["lr"]
         torch.manual_seed((self.task.member.seed << 32) + trainer.current_epoch)
         if self.task.monitor == "train/loss" and trainer.num_training_batches == 1:
             self._before = self._copy_weights()  # the loss of a full batch is of the weights before its step
@@ -182,6 +188,8 @@ class EpochRecorder(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the epoch, log its scores, and save the state or stop the training when it is time."""
         epoch, scores = trainer.current_epoch, self.task.compute_scores()
+        if self.task.member.scheduler.name != "none":
+            scores["lr"] = self._rate
         self.rows.append(scores)
         loss = scores.get(self.task.monitor, math.nan)
         if loss < self.best["loss"]:
@@ -276,6 +284,7 @@ def fit_network(
                     "callbacks": [recorder, *callbacks],
                     "enable_checkpointing": any("Checkpoint" in type(each).__name__ for each in callbacks),
                     "num_sanity_val_steps": 0,
+                    "gradient_clip_val": cfg.gradient_clip_val,
                     "default_root_dir": checkpoint.parent if checkpoint else None,
                 }
                 | cfg.lightning

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from hemexp.config import ModelConfig, OptimizerConfig
+from hemexp.config import LossConfig, ModelConfig, OptimizerConfig, SchedulerConfig
 from hemexp.data.training_set import TrainingSet
 from hemexp.models.predictor import Predictor, build_predictor
 
@@ -17,12 +17,14 @@ class Member:
 
     Attributes:
         model: its kind and sizes.
-        optimizer: learning rate and weight decay.
+        optimizer: its kind, learning rate and weight decay.
         training_set: the patients that it learns from.
         seed: of its weights, the order of its mini-batches and its dropout.
         engine: ``lightning`` trains a network of this package by an ordinary Trainer, too.
         callbacks: of the ordinary Trainer, by name; each is built by Hydra from its ``_target_``.
         keep_last: whether the result of a network also holds the weights after the last epoch.
+        scheduler: of the learning rate.
+        loss: that a network lowers.
 
     Example:
         >>> import numpy as np
@@ -38,6 +40,8 @@ class Member:
     training_set: TrainingSet
     seed: int = 0
     keep_last: bool = False
+    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     engine: str = "auto"
     callbacks: Mapping[str, Any] = field(default_factory=dict)
 
@@ -64,7 +68,7 @@ class FitResult:
         stopped_by: ``stop_loss``, ``patience``, ``max_epochs``, ``diverged`` (the loss became NaN or infinite), or
             ``fitted`` for an estimator.
         history: one row an epoch: ``epoch``, ``train/loss``, ``train/accuracy`` and, with validation patients,
-            ``val/loss``, ``val/accuracy``, ``val/auroc``.
+            ``val/loss``, ``val/accuracy``, ``val/auroc``. With a schedule, ``lr`` is the learning rate.
         last: content of a checkpoint with the weights after the last epoch; None without `Member.keep_last`.
     """
 

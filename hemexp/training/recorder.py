@@ -160,6 +160,8 @@ class Recorder(Callback):
         self._concatenate()
         epochs = self._num_epochs[member]
         curves = {name: curve[:epochs, member] for name, curve in self._curves.items()}
+        if self.task.members[member].scheduler.name == "none":  # others of the group may have a schedule
+            curves.pop("lr", None)
         return pd.DataFrame({"epoch": range(epochs), **curves})
 
     def _concatenate(self) -> None:

@@ -13,14 +13,15 @@ from torch.nn import functional as F
 from hemexp.config import NetConfig, SelfAttentionConfig, TrainerConfig
 from hemexp.models.registry import build_network, reset_network
 from hemexp.models.sacnn import ParallelNetwork
-from hemexp.training.adam import RowAdam
 from hemexp.training.batched_network import BatchedNetwork, Weights
 from hemexp.training.checkpoint import ENGINE
 from hemexp.training.counters import BITS, build_keys, derive_keys, draw
 from hemexp.training.device import is_cpu
-from hemexp.training.loss import auroc, cross_entropy
+from hemexp.training.loss import auroc, get_class_weights, mean_loss, patient_losses
 from hemexp.training.member import Member
+from hemexp.training.optimizer import build_row_optimizer, clip_rows
 from hemexp.training.patient_batch import ROW_MULTIPLE, PatientBatch, build_batch, build_input_layer
+from hemexp.training.schedule import Schedules
 
 Curves = dict[str, Tensor]  # name of a score: (epochs, M)
 
@@ -29,7 +30,9 @@ _CHUNK_EPOCHS, _CHUNK_SECONDS = 50, 0.5  # longest chunk; progress is shown and 
 
 
 class ExpansionTask(LightningModule):
-    """M networks learn expansion together by cross entropy and Adam (paper, section 3.2). A single run has M = 1.
+    """M networks learn expansion together, by default by cross entropy and Adam (paper, section 3.2).
+
+    A single run has M = 1.
 
     A `training_step` is a chunk of epochs: as many as take half a second, and at most 50. Lightning's work for a
     step is then negligible. Results depend neither on the length of the chunks nor on the other members of the group.
@@ -44,6 +47,7 @@ class ExpansionTask(LightningModule):
     best_epoch: Tensor  # (M,)
     num_epochs: Tensor  # (M,) epochs that the member trained
     running: Tensor  # (M,) whether the member still trains
+    class_weights: Tensor | None  # (M, 2) for loss=weighted
     keys: Tensor  # (M,) of the random numbers; see `hemexp.training.counters`
 
     def __init__(self, members: Sequence[Member], cfg: TrainerConfig) -> None:
@@ -66,10 +70,18 @@ class ExpansionTask(LightningModule):
         self.register_buffer("num_epochs", torch.zeros(count, dtype=torch.long))
         self.register_buffer("running", torch.ones(count, dtype=torch.bool))
         self.register_buffer("keys", build_keys([member.seed for member in members]), persistent=False)
+        self.loss, weights = members[0].loss, None
+        if self.loss.name == "weighted":
+            labels = [torch.from_numpy(member.training_set.labels) for member in members]
+            weights = torch.stack(list(map(get_class_weights, labels))).to(dtype)
+        self.register_buffer("class_weights", weights, persistent=False)
+        constant = all(member.scheduler.name == "none" for member in members)
+        self.schedules = None if constant else Schedules(members, cfg.max_epochs)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return an Adam with the settings of every member. It leaves the weights of members that are done."""
-        return RowAdam(self.net.weights, [self.members[i].rates for i in self.member_indices], self.running)
+        """Return an optimizer with the settings of every member. It leaves the weights of members that are done."""
+        configs = [self.members[i].optimizer for i in self.member_indices]
+        return build_row_optimizer(self.net.weights, configs, self.running)
 
     def training_step(self, batch: dict[str, PatientBatch], batch_idx: int) -> Curves:
         """Train for a chunk of epochs; return the scores of every member in each epoch."""
@@ -78,9 +90,11 @@ class ExpansionTask(LightningModule):
         full = self.net.prepare(batch["train"].inputs) if full_batch else None
         val = self.net.prepare(batch["val"].inputs) if "val" in batch else None
         epochs = range(self.epoch, min(self.epoch + self.chunk, self.cfg.max_epochs))
+        rates = None if self.schedules is None else self.schedules.plan(epochs, self.member_indices)
         scores = []
         for epoch in epochs:
-            scores.append(self._train_epoch(epoch, batch, full, val))
+            planned = None if rates is None else rates[epoch - epochs.start]
+            scores.append(self._train_epoch(epoch, batch, full, val, planned))
             if is_cpu(self.running) and not self.running.any():  # on a GPU, this test would wait for the device
                 break
         curves = {name: torch.stack([score[name] for score in scores]).cpu() for name in scores[0]}
@@ -95,14 +109,23 @@ class ExpansionTask(LightningModule):
         return curves
 
     def _train_epoch(
-        self, epoch: int, batch: dict[str, PatientBatch], full: Weights | None, val: Weights | None
+        self,
+        epoch: int,
+        batch: dict[str, PatientBatch],
+        full: Weights | None,
+        val: Weights | None,
+        planned: Tensor | None,
     ) -> dict[str, Tensor]:
         """Take the steps of an epoch. Training scores are computed before a step, validation scores after the last."""
         scores: dict[str, Tensor] = {}
         updated = False
+        optimizer: Any = self.trainer.optimizers[0]
+        if self.schedules is not None and planned is not None:
+            scores["lr"] = self.schedules.get_rates(planned)
+            optimizer.set_rates(scores["lr"])
         for patients, inputs, share, noise in self._steps(epoch, batch["train"], full):
             logits = self.net(inputs, noise)  # (M, B, 2)
-            loss = cross_entropy(logits, patients)  # (M,)
+            loss = self._compute_loss(logits, patients)  # (M,)
             self.net.weights.grad = None
             torch.autograd.backward(loss.sum())  # the sum, not the mean: the gradient of a member must not depend on M
             hits = (logits[:, :, 1] > logits[:, :, 0]) == patients.labels.bool()
@@ -111,16 +134,27 @@ class ExpansionTask(LightningModule):
             if share == 1 and self.monitor == "train/loss":
                 self._update_best(epoch, scores["train/loss"])  # the loss of the weights before the step
                 updated = True
-            self.trainer.optimizers[0].step()
+            if self.cfg.gradient_clip_val is not None:
+                assert self.net.weights.grad is not None
+                clip_rows(self.net.weights.grad, self.cfg.gradient_clip_val)
+            optimizer.step()
         if val is not None:
             with torch.no_grad():
                 logits = self.net(val)
-            scores["val/loss"] = cross_entropy(logits, batch["val"])
+            scores["val/loss"] = self._compute_loss(logits, batch["val"])
             scores["val/logits"] = logits[:, :, 1] - logits[:, :, 0]
         if not updated:
             self._update_best(epoch, scores[self.monitor])
+        if self.schedules is not None:
+            self.schedules.follow(scores[self.monitor])
         self._stop_members(epoch, scores["train/loss"])
         return scores
+
+    def _compute_loss(self, logits: Tensor, patients: PatientBatch) -> Tensor:
+        """Return the mean loss of each member, (M,)."""
+        if self.class_weights is None:
+            return patients.mean(patient_losses(self.loss, logits, patients.labels))
+        return mean_loss(self.loss, logits, patients.labels, self.class_weights, patients.real)
 
     def _steps(
         self, epoch: int, patients: PatientBatch, full: Weights | None
@@ -190,8 +224,9 @@ class ExpansionTask(LightningModule):
     def _select_rows(self, rows: list[int]) -> None:
         self.member_indices = [self.member_indices[row] for row in rows]
         self.net.weights = nn.Parameter(self.net.weights.detach()[rows])
-        for name, buffer in list(self.named_buffers(recurse=False)):
-            setattr(self, name, buffer[rows])
+        for module in self.modules():
+            for name, buffer in list(module.named_buffers(recurse=False)):
+                setattr(module, name, buffer[rows])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the state that a resumed group needs, and the current network of a single member, which can predict."""

@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 from hydra import compose, initialize_config_dir
 
-from hemexp.config import cohort, commands, debug, models, sweeps, training
+from hemexp.config import cohort, commands, debug, models, optimization, sweeps, training
 from hemexp.config.compose import CONFIG_DIR, SCHEMAS, register_schemas
 from hemexp.config.help import read_choices
 from hemexp.config.section import Section, get_key
@@ -17,7 +17,7 @@ from hemexp.config.section import Section, get_key
 SECTIONS = list(
     dict.fromkeys(
         section
-        for module in (cohort, commands, debug, models, sweeps, training)
+        for module in (cohort, commands, debug, models, optimization, sweeps, training)
         for _, section in inspect.getmembers(module, inspect.isclass)
         if issubclass(section, Section) and section is not Section
     )
@@ -26,7 +26,11 @@ FOLDERS = (folder.name for folder in CONFIG_DIR.iterdir() if folder.is_dir() and
 GROUPS = sorted(["model", *FOLDERS])
 COMMANDS = [
     *((name, "") for name in SCHEMAS),
-    *(("train", f"model={section.NAMES[0]}") for section in SECTIONS if section.PREFIX == "model" and section.NAMES),
+    *(
+        ("train", f"{section.PREFIX}={section.NAMES[0]}")
+        for section in SECTIONS
+        if section.PREFIX in {"model", "optimizer", "scheduler", "loss"} and section.NAMES
+    ),
     *(
         ("train", override)
         for override in (
@@ -66,7 +70,7 @@ def test_the_help_shows_every_key_of_every_section_and_fits_a_terminal():
     assert max(map(len, text.splitlines())) <= 120
     shown = set(re.findall(r"^[* ] ([\w.]+)=", text, flags=re.MULTILINE))
     words = " ".join(text.split())
-    parts = {models.ConvolutionConfig, models.SelfAttentionConfig}  # of networks
+    parts = {models.ConvolutionConfig, models.SelfAttentionConfig, optimization.LowestRateConfig}
     for section in (each for each in SECTIONS if each not in parts):
         for item in fields(section):
             is_section = isinstance(item.type, type) and issubclass(item.type, Section)
@@ -87,7 +91,7 @@ def test_the_help_shows_every_choice_with_its_help(group: str):
 
 def test_the_help_shows_default_unit_and_range():
     text = help_of("train")
-    assert re.search(r"  optimizer\.lr=0\.001 +learning rate of Adam \[above 0 and at most 1e\+30\]", text)
+    assert re.search(r"  optimizer\.lr=0\.001 +learning rate \[above 0 and at most 1e\+30\]", text)
     assert re.search(r"  label\.window_hours=48\.0 +time window .* \[hours; above 0 and at most 8760\]", text)
     assert re.search(r"  trainer\.batch_size=null +patients .* \[at least 1 or null\]", text)
 

@@ -15,8 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hemexp.config import OptimizerConfig, TabularConfig, TrainerConfig
 from hemexp.hardware import GPU_SHARES
-from hemexp.training import adam, batched_functions, task
+from hemexp.training import batched_functions, task
 from hemexp.training import fit as fit_module
+from hemexp.training import optimizer as optimizer_module
 from hemexp.training.fit import fit
 from hemexp.training.group_size import compute_group_size
 from hemexp.training.loop import fit_group
@@ -33,7 +34,7 @@ HOST_COPIES = {"cpu", "tolist", "numpy", "item", "__bool__", "__int__", "__float
 @pytest.fixture
 def no_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the branches of a GPU."""
-    for module in (task, adam, batched_functions):
+    for module in (task, optimizer_module, batched_functions):
         monkeypatch.setattr(module, "is_cpu", lambda tensor: False)
 
 
@@ -290,12 +291,12 @@ def test_a_peer_that_cannot_use_the_gpu_is_named(
 
 def test_adam_with_columns_is_adam(monkeypatch: pytest.MonkeyPatch):
     """100 steps in 64 bits, members with different rates, against torch.optim.Adam on each row."""
-    monkeypatch.setattr(adam, "is_cpu", lambda tensor: False)
+    monkeypatch.setattr(optimizer_module, "is_cpu", lambda tensor: False)
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(3, 64, generator=generator, dtype=torch.float64)
     rates = [(1e-3, 0.0), (1e-2, 0.0), (1e-2, 0.1)]
     rows = torch.nn.Parameter(start.clone())
-    ours = adam.RowAdam(rows, rates, torch.tensor([True, True, True]))
+    ours = optimizer_module.RowAdam(rows, [OptimizerConfig(*pair) for pair in rates], torch.tensor([True, True, True]))
     alone = [torch.nn.Parameter(row.clone()) for row in start]
     theirs = [torch.optim.Adam([row], lr=lr, weight_decay=decay) for row, (lr, decay) in zip(alone, rates, strict=True)]
     for _ in range(100):

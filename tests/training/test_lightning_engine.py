@@ -12,7 +12,15 @@ import torch
 from scipy.special import logit
 from test_loop import Make, equal
 
-from hemexp.config import CustomConfig, OptimizerConfig
+from hemexp.config import (
+    CustomConfig,
+    CustomLossConfig,
+    CustomOptimizerConfig,
+    CustomSchedulerConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
+from hemexp.config.compose import load_config
 from hemexp.config.plugins import import_plugins
 from hemexp.errors import Interrupted, UserError
 from hemexp.training.fit import fit
@@ -58,6 +66,48 @@ def test_the_engines_agree_in_64_bits_over_100_epochs(model: str, validation: bo
     assert batched.history.columns.tolist() == ordinary.history.columns.tolist()
     assert distance(batched, ordinary) < 1e-8
     assert np.allclose(batched.history, ordinary.history, atol=1e-6)  # accuracies have 32 bits
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["optimizer=adamw", "scheduler=cosine", "loss=weighted"],
+        ["optimizer=sgd", "optimizer.nesterov=true", "scheduler=step", "scheduler.every=7", "loss=focal"],
+        ["optimizer=sgd", "scheduler=warmup_cosine", "loss=label_smoothing", "trainer.gradient_clip_val=0.05"],
+        ["optimizer.lr=0.03", "scheduler=plateau", "scheduler.patience=2"],
+    ],
+    ids=lambda overrides: " ".join(overrides),
+)
+@pytest.mark.parametrize("validation", [False, True])
+def test_the_engines_agree_for_every_kind_of_optimizer_schedule_and_loss(
+    overrides: list[str], validation: bool, members: Make, trainer: Callable
+):
+    (member,), cfg = members([0], model="cnn", validation=validation), load_config(TrainConfig, overrides)
+    chosen = {"optimizer": cfg.optimizer, "scheduler": cfg.scheduler, "loss": cfg.loss, "keep_last": True}
+    member, trained = replace(member, **chosen), trainer(max_epochs=60, precision=64)
+    trained = replace(trained, gradient_clip_val=cfg.trainer.gradient_clip_val)
+    (batched,), (ordinary,) = fit([member], trained), fit([replace(member, engine="lightning")], trained)
+    assert batched.history.columns.tolist() == ordinary.history.columns.tolist()
+    assert distance(batched, ordinary) < 1e-8
+    if cfg.scheduler.name != "none":
+        assert batched.history["lr"].nunique() > 1
+        assert np.allclose(batched.history["lr"], ordinary.history["lr"], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("section", "custom"),
+    [
+        ("optimizer", CustomOptimizerConfig(0.01, 0.0, "custom", "torch.optim.Adam", {"eps": 1e-8})),
+        ("loss", CustomLossConfig("custom", "own_networks.cross_entropy")),
+        ("scheduler", CustomSchedulerConfig("custom", "torch.optim.lr_scheduler.StepLR", {"step_size": 1000})),
+    ],
+    ids=["optimizer", "loss", "scheduler"],
+)
+def test_an_optimizer_a_loss_and_a_schedule_may_come_from_outside(
+    section: str, custom: Any, folds: list[Any], trainer: Callable
+):
+    (plain,), (other,) = fit([own(folds)], trainer()), fit([replace(own(folds), **{section: custom})], trainer())
+    assert torch.equal(plain.content["state_dict"]["net.layer.weight"], other.content["state_dict"]["net.layer.weight"])
 
 
 @pytest.mark.parametrize("changes", [{"stop_loss": 0.6}, {"patience": 3}], ids=["stop_loss", "patience"])

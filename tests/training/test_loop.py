@@ -125,7 +125,7 @@ def test_100_epochs_equal_those_of_the_plain_network_with_torchs_adam(
         layer = build_input_layer(fold, torch.float64)
         inputs, labels = layer(torch.tensor(fold.inputs)), torch.tensor(fold.labels)
         validation, outcomes = layer(torch.tensor(fold.val_inputs)), torch.tensor(fold.val_labels)
-        optimizer = torch.optim.Adam(net.parameters(), **vars(member.optimizer))
+        optimizer = torch.optim.Adam(net.parameters(), member.optimizer.lr, weight_decay=member.optimizer.weight_decay)
         curves, states = [], []
         for _ in range(100):
             loss = F.cross_entropy(net(inputs), labels)
