@@ -189,7 +189,7 @@ class EpochRecorder(Callback):
         """Record the epoch, log its scores, and save the state or stop the training when it is time."""
         epoch, scores = trainer.current_epoch, self.task.compute_scores()
         if self.task.member.scheduler.name != "none":
-            scores["lr"] = self._rate
+            scores = {"lr": self._rate, **scores}
         self.rows.append(scores)
         loss = scores.get(self.task.monitor, math.nan)
         if loss < self.best["loss"]:

@@ -74,7 +74,7 @@ def test_the_engines_agree_in_64_bits_over_100_epochs(model: str, validation: bo
         ["optimizer=adamw", "scheduler=cosine", "loss=weighted"],
         ["optimizer=sgd", "optimizer.nesterov=true", "scheduler=step", "scheduler.every=7", "loss=focal"],
         ["optimizer=sgd", "scheduler=warmup_cosine", "loss=label_smoothing", "trainer.gradient_clip_val=0.05"],
-        ["optimizer.lr=0.03", "scheduler=plateau", "scheduler.patience=2"],
+        ["optimizer.lr=0.03", "scheduler=plateau", "scheduler.patience=2", "scheduler.threshold=0.1"],
     ],
     ids=lambda overrides: " ".join(overrides),
 )
