@@ -7,6 +7,7 @@ from .config import TrainConfig as TrainConfig
 from .config.compose import load_config as load_config
 from .data.datamodule import ExpansionDataModule as ExpansionDataModule
 from .data.training_set import build_training_set as build_training_set
+from .metrics.own import register_metric as register_metric
 from .training.fit import fit as fit
 from .training.member import FitResult as FitResult
 from .training.member import Member as Member

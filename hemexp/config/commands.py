@@ -15,10 +15,12 @@ from hemexp.config.cohort import (
 from hemexp.config.debug import DebugConfig
 from hemexp.config.models import ModelConfig, NetConfig
 from hemexp.config.privacy import PrivacyConfig
-from hemexp.config.section import REQUIRED, Section, key
+from hemexp.config.section import REQUIRED, Section, join_or, key
 from hemexp.config.sweeps import LoggerConfig, SearchConfig, WhereConfig
 from hemexp.config.training import EvaluationConfig, OptimizerConfig, TrainerConfig
 from hemexp.errors import UserError
+from hemexp.metrics.own import get_metrics
+from hemexp.metrics.table import Metric
 
 
 @dataclass(kw_only=True)
@@ -36,6 +38,10 @@ class TrainConfig(Section):
     where: WhereConfig = key(REQUIRED, "the place where the jobs of a sweep run", hashed=False)
     search: SearchConfig = key(REQUIRED, "the way in which a sweep finds its settings", hashed=False)
     logger: LoggerConfig = key(REQUIRED, "the logger of the run", hashed=False)
+    metrics: Any = key(
+        [],
+        "more metrics: names of torchmetrics classes, of own functions f(labels, probabilities) or of registered ones",
+    )
     tags: list[str] = key([], "words to find the run by, in result.json, the leaderboard and the loggers", hashed=False)
     seed: int = key(0, "seed of first weights, mini-batches, dropout and random splits", at_least=0, at_most=2**32 - 1)
     output_dir: str = key(REQUIRED, "directory for the files of the run; it must be new or hold this run", hashed=False)
@@ -49,9 +55,18 @@ class TrainConfig(Section):
                 f"split.val_fraction={self.split.val_fraction}: must be 0 with model={self.model.name}; "
                 "only a network uses a validation part"
             )
+        self.metrics = self.list_names("metrics")
+        names = tuple(metric.name for metric in get_metrics(self.metrics) if metric.ranks)
+        rule = f"must be {join_or(names)}; a metric of metrics=[...] needs a direction (higher_is_better)"
+        self.search.require(self.search.score in names, "score", rule)
         self.data = resolve_data(self.data)
         self.privacy.keep_outside("output_dir", self.output_dir)
         self.privacy.keep_outside("data.root", self.data.root)
+
+    @property
+    def ranking_metric(self) -> Metric:
+        """The metric that ``search.score`` names."""
+        return next(metric for metric in get_metrics(self.metrics) if metric.name == self.search.score)
 
 
 @dataclass(kw_only=True)
@@ -88,6 +103,9 @@ class PredictConfig(Section):
     )
     output_dir: str = key(REQUIRED, "directory for the predictions; new, or written by an earlier predict.py")
     privacy: PrivacyConfig = key(PrivacyConfig, "the names of patients in the files that are written")
+    metrics: Any = key(
+        [], "metrics as in train.py; those of the run that are classes of torchmetrics need not be named"
+    )
     recognize: str = key(
         "measurements",
         "recognize the run's own patients by scan serials and by equal measurements, by serials alone (ids), or not",
@@ -104,6 +122,8 @@ class PredictConfig(Section):
         self.require(finished, "run_dir", rule)
         if self.data.root is None and self.data.kind == "auto":
             raise UserError("data.root is not set: give data.root=DIR, or data=synthetic for synthetic patients")
+        self.metrics = self.list_names("metrics")
+        get_metrics(self.metrics)
         self.data = resolve_data(self.data)
         self.privacy.keep_outside("output_dir", self.output_dir)
         self.privacy.keep_outside("data.root", self.data.root)
