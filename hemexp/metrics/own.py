@@ -18,16 +18,7 @@ from hemexp.types import Array
 T = TypeVar("T")
 Call = Callable[[Array, Array], Any]
 TORCHMETRICS = "torchmetrics."
-_TAKEN = (
-    *METRICS,
-    "model",
-    "repeat",
-    "fold",
-    "seed",
-    "num_train",
-    "num_test",
-    "events_test",
-)  # columns of cv_scores.csv
+_COLUMNS = ("model", "repeat", "fold", "seed", "num_train", "num_test", "events_test")  # of cv_scores.csv
 _RULE = "a function f(labels, probabilities) that returns one number, or a class of torchmetrics"
 _TRIAL = (np.tile([0, 1, 0], 20), (np.arange(60) * 7 % 60 + 0.5) / 60)  # labels and risks of made-up patients
 
@@ -69,6 +60,11 @@ def register_metric(
     if not isinstance(num_resamples, int) or num_resamples < 100:
         raise UserError(f"metric {name}: num_resamples={num_resamples}: must be at least 100")
 
+    if limits is not None and not (len(limits) == 2 and limits[0] < limits[1]):
+        raise UserError(
+            f"metric {name}: limits={limits}: must be the lowest and the highest possible value, (LOW, HIGH)"
+        )
+
     def register(target: T) -> T:
         earlier = _registered.get(name, (None, None))[0]
         if earlier is not None and _get_origin(earlier) != _get_origin(target):
@@ -98,11 +94,6 @@ def get_metrics(sources: Sequence[str]) -> tuple[Metric, ...]:
             names = f"{same[0]} and {metric.source}" if same[0] != metric.source else f"{metric.source} twice"
             raise UserError(f"metrics: {names}: two metrics with the name {metric.name}; remove one, or rename it")
     return (*STANDARD, *own)
-
-
-def find_metric(name: str, sources: Sequence[str]) -> Metric | None:
-    """Return the metric with this name among those of `get_metrics`; None where there is none."""
-    return METRICS.get(name) or next((metric for metric in get_metrics(sources) if metric.name == name), None)
 
 
 def is_registered(name: str) -> bool:
@@ -162,16 +153,13 @@ def _build(
     """Return the row of the table; `given` are direction, text and limits, where the user gave them."""
     if not re.fullmatch(r"[A-Za-z][\w-]*", name, re.ASCII):
         raise _error(source, "the name of a metric has letters, digits, _ and - only")
-    if name in _TAKEN:
+    if name in (*METRICS, *_COLUMNS):
         raise _error(source, f"the name {name} is taken by hemexp; choose another name")
     known: dict[str, Any] = {"higher_is_better": None, "text": name, "limits": (-math.inf, math.inf)}
     if hasattr(target, "update") and hasattr(target, "compute"):
         measure = _create(target, source)
-        low, high = (getattr(measure, f"plot_{side}_bound", None) for side in ("lower", "upper"))
-        known |= {
-            "higher_is_better": getattr(measure, "higher_is_better", None),
-            "limits": (-math.inf if low is None else low, math.inf if high is None else high),
-        }
+        # its plot_lower_bound is not its range: it is 0 for Matthews' correlation, which begins at -1
+        known["higher_is_better"] = getattr(measure, "higher_is_better", None)
         call = _use_torchmetrics(measure)
     else:
         call = target

@@ -175,11 +175,25 @@ def test_a_name_that_cannot_be_a_metric_is_refused_by_the_decorator(name: str, w
         hemexp.register_metric(name)(lambda labels, probabilities: 1.0)
 
 
+@pytest.mark.parametrize("wrong", [{"limits": (1, 0)}, {"limits": (0, 0.5, 1)}, {"num_resamples": 10}])
+def test_wrong_limits_and_too_few_resamples_are_refused_by_the_decorator(wrong: dict):
+    with pytest.raises(UserError, match=f"metric f: {next(iter(wrong))}=.*must be"):
+        hemexp.register_metric("f", **wrong)
+
+
 def test_a_registered_name_is_not_given_twice():
     hemexp.register_metric("once")(f1_score)
     hemexp.register_metric("once")(f1_score)  # the same function, as after a second import
     with pytest.raises(UserError, match="once: there is another metric of this name"):
         hemexp.register_metric("once")(brier_score_loss)
+
+
+def test_the_interval_of_a_class_of_torchmetrics_is_not_cut_at_zero():
+    y, p = draw(20)
+    found = score("torchmetrics.classification.BinaryMatthewsCorrCoef", y, 1 - p)
+    assert -1 <= found.low < found.value < 0
+    (mcc,) = get_metrics(["torchmetrics.classification.BinaryMatthewsCorrCoef"])[len(STANDARD) :]
+    assert mcc.limits == (-np.inf, np.inf)  # of the interval in cross-validation
 
 
 def test_an_object_of_torchmetrics_with_arguments_is_a_metric(write_module):
