@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 import rivals
 
-from hemexp.config import LOWER_IS_BETTER, TrainConfig
+from hemexp.config import TrainConfig
 from hemexp.config.compose import load_config
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.evaluation.cross_validation import CrossValidated, cross_validate, score_folds
 from hemexp.evaluation.folds import Fold, evaluated_indices, repeated_folds
 from hemexp.evaluation.pipeline import Pipeline, build_pipeline
 from hemexp.formatting import interval_text
+from hemexp.metrics.table import METRICS
 from hemexp.training.fit import fit
 
 # Fixed before the run, but with knowledge of earlier results on this cohort: small and regularized models with the
@@ -56,7 +57,7 @@ def pipelines(names: list[str]) -> tuple[Pipelines, list[int]]:
 
 def choose_best(validated: dict[str, CrossValidated], score: str) -> str:
     """Return the candidate with the best mean over folds."""
-    sign = 1 if score in LOWER_IS_BETTER else -1
+    sign = -1 if METRICS[score].higher_is_better else 1
     return min(validated, key=lambda name: sign * float(validated[name].scores[score].mean()))
 
 

@@ -26,10 +26,10 @@ from hemexp.evaluation.calibration import calibration
 from hemexp.evaluation.comparison import claim, compare
 from hemexp.evaluation.cross_validation import CrossValidated, cross_validate
 from hemexp.evaluation.folds import repeated_folds
-from hemexp.evaluation.metrics import auroc, brier, log_loss
 from hemexp.evaluation.pipeline import Pipeline
 from hemexp.files.result import Score
 from hemexp.formatting import bounds
+from hemexp.metrics.functions import auroc, brier, log_loss
 
 Array = np.ndarray[Any, Any]
 POPULATION = SyntheticDataConfig("synthetic", prevalence=0.23)

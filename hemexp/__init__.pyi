@@ -9,6 +9,7 @@ from .config.custom import register_estimator as register_estimator
 from .config.custom import register_network as register_network
 from .data.datamodule import ExpansionDataModule as ExpansionDataModule
 from .data.training_set import build_training_set as build_training_set
+from .metrics.own import register_metric as register_metric
 from .training.fit import fit as fit
 from .training.member import FitResult as FitResult
 from .training.member import Member as Member

@@ -11,14 +11,15 @@ from hemexp.audit.table import AuditData
 from hemexp.errors import UserError
 from hemexp.evaluation.brain import compare_with_brain
 from hemexp.evaluation.calibration import calibration, resample
-from hemexp.evaluation.metrics import CONFIDENCE, brier, proportion, score_predictions
+from hemexp.evaluation.metrics import CONFIDENCE, proportion, score_predictions
 from hemexp.files.result import Calibration, ComparedModel, Score
 from hemexp.formatting import bounds
+from hemexp.metrics.functions import brier
+from hemexp.metrics.table import STANDARD
 from hemexp.types import Array
 
 TRAINING, OUTSIDE, ALL = "training", "outside", "all"
 _RESAMPLES = 2000
-_RANKED = ("auroc", "auprc", "brier", "log_loss")  # scores that need a probability
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _score_part(name: str, y: Array, rows: Array, predictions: Predictions, majo
         "observed": proportion(y == 1),
     }
     if predictions.probability is None:
-        scores |= {each: Score() for each in _RANKED}
+        scores |= {metric.name: Score() for metric in STANDARD if metric.interval != "exact"}  # need a probability
         return Part(name, len(y), int(y.sum()), scores, None)
     return Part(name, len(y), int(y.sum()), scores, calibration(y, risks[None]))
 

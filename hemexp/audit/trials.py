@@ -14,7 +14,7 @@ from hemexp.data.imputation import fit_preprocessing
 from hemexp.data.split import count_first
 from hemexp.data.training_set import TrainingSet
 from hemexp.errors import UserError
-from hemexp.evaluation.metrics import score_points
+from hemexp.metrics.table import METRICS
 from hemexp.training.member import FitResult, Member
 from hemexp.types import Array
 
@@ -97,7 +97,7 @@ class Trial:
             limits = np.unique(np.concatenate([[0.0, 0.5, 1.0], middles]))
             threshold = max(limits, key=lambda limit: ((risks > limit) == (labels == 1)).mean())
         hits = int(((risks > threshold) == (labels == 1)).sum())
-        auroc = score_points(labels.astype(float), risks)["auroc"]
+        auroc = METRICS["auroc"].compute(labels.astype(float), risks)
         return [Scores(hits / len(labels), auroc, candidate.majority_share, hits, len(labels))]
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from hemexp.cohort.find_column import MOST_NAMED, describe_left_out, list_columns
 from hemexp.evaluation.metrics import auprc_by_chance
 from hemexp.files import result as results
-from hemexp.files.result import PredictionResult, RunResult, Score, describe_brain, get_wording
+from hemexp.files.result import PredictionResult, RunResult, Score, describe_brain, get_label, get_wording
 from hemexp.formatting import interval_text, num, percent, plural, program
 
 _WIDTH = 120  # columns, at least: a table that wraps cannot be read
@@ -114,9 +114,10 @@ def _print_scores(
         chance["own_test"] = auprc_by_chance(result.events_own_test, result.num_own_test)
     stages = [stage for stage in columns if any(key.startswith(f"{stage}/") for key in result.metrics)]
     table = _new_table(result.verdict, wording(title), [columns[stage] for stage in stages])
-    for name, text in results.METRIC_NAMES.items():
-        table.add_row(text, *(interval_text(result.metrics.get(f"{stage}/{name}"), 3) for stage in stages))
-        if name == "auprc":
+    for metric in results.list_metrics(result):
+        scores = [interval_text(result.metrics.get(f"{stage}/{metric.name}"), 3) for stage in stages]
+        table.add_row("  " * metric.is_reference + get_label(metric), *scores)
+        if metric.name == "auprc":
             table.add_row("  ranking at random", *(num(chance.get(stage), 3) for stage in stages))
     verdict = f"Verdict: {result.verdict}"
     if result.verdict == results.NO_LEAKAGE:

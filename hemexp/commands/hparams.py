@@ -20,7 +20,6 @@ from hemexp.files.result import NO_LEAKAGE, RunResult, Score
 
 _TRAINER_KEYS = ("max_epochs", "stop_loss", "patience", "batch_size")
 _PRIVATE = ("output_dir", "where", "logger", "privacy")  # they hold paths, or names of machines and accounts
-_METRIC_ORDER = ("auroc", "brier", "log_loss", "auprc", "accuracy", "majority_accuracy")
 
 
 def get_hparams(cfg: TrainConfig) -> dict[str, Any]:
@@ -91,9 +90,9 @@ def _parse_value(text: str) -> float | str:
 
 
 def rank_metrics(metrics: Mapping[str, Score]) -> dict[str, float]:
-    """Return the defined scores in the order of the HPARAMS tab: ``cv/auroc``, ``cv/brier``, other cv, then test."""
-    scores = {f"{stage}/{name}": metrics.get(f"{stage}/{name}") for stage in ("cv", "test") for name in _METRIC_ORDER}
-    return {key: score.value for key, score in scores.items() if score is not None and score.value is not None}
+    """Return the defined scores in the order of the HPARAMS tab: those of cross-validation first."""
+    keys = sorted(metrics, key=lambda key: not key.startswith("cv/"))
+    return {key: value for key in keys if (value := metrics[key].value) is not None}
 
 
 def build_hparams_summaries(hparams: Mapping[str, Any], metrics: Sequence[str]) -> list[Summary]:

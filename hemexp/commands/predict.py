@@ -30,10 +30,13 @@ from hemexp.files.result import (
     CalibrationByStage,
     DataSource,
     PredictionResult,
+    describe_metrics,
     write_result,
 )
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import remove, write_csv
+from hemexp.metrics.own import TORCHMETRICS, get_metrics, is_registered
+from hemexp.metrics.table import Metric
 from hemexp.types import Array
 
 log = logging.getLogger(__name__)
@@ -108,10 +111,11 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     if no_new:
         test = own_test
     outcomes, risks = test["label"].to_numpy(), test["probability"].to_numpy()
-    metrics = score_predictions(outcomes, risks, majority=trained.majority)
+    computed = _choose_metrics(trained, cfg.metrics)
+    metrics = score_predictions(outcomes, risks, trained.majority, metrics=computed)
     if len(own_test) and not no_new:
         scores = score_predictions(
-            own_test["label"].to_numpy(), own_test["probability"].to_numpy(), majority=trained.majority
+            own_test["label"].to_numpy(), own_test["probability"].to_numpy(), trained.majority, metrics=computed
         )
         metrics |= {key.replace("test/", "own_test/"): score for key, score in scores.items()}
     caveats = _convert_caveats(trained) + ["own_test_part"] * no_new
@@ -147,6 +151,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
         events_own_test=int(own_test["label"].sum()),
         recognized={str(by): int(number) for by, number in own["recognized_by"].value_counts().items() if by},
         metrics=metrics,
+        own_metrics=describe_metrics(computed),
         comparison=comparison,
         brain_missing_items=brain_missing_items,
         missing_inputs=_count_missing(predictor.features, raw),
@@ -159,6 +164,27 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     write_result(result, directory / RESULT)
     print_prediction_summary(result, directory)
     return result
+
+
+def _choose_metrics(trained: ModelCard, named: Sequence[str]) -> tuple[Metric, ...]:
+    """Return the metrics to compute: those of the run, and those that ``metrics=`` names.
+
+    The files of a run may come from somebody else. Of the code that they name, only torchmetrics is imported, and what
+    the user has named or registered.
+    """
+    sources, computed = list(named), get_metrics(named)
+    for metric in trained.own_metrics:
+        if metric.name in {each.name for each in computed}:
+            continue
+        if metric.source.startswith(TORCHMETRICS) or is_registered(metric.source):
+            sources.append(metric.source)
+            computed = get_metrics(sources)
+        else:
+            log.warning(
+                "warning: %s, a metric of the run, is not computed: its code is imported only where you name it; add "
+                "metrics=[%s] if you trust it", metric.text, ",".join([*named, metric.source])
+            )  # fmt: skip
+    return computed
 
 
 def _find_leak(

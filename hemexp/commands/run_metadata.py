@@ -15,10 +15,11 @@ from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.features import feature_caveats
 from hemexp.data.recognition import RECOGNITION, build_own_scans
 from hemexp.evaluation.sample_size import num_fitted_inputs
-from hemexp.files.result import DataSource, PatientFlow, RunResult
+from hemexp.files.result import DataSource, PatientFlow, RunResult, describe_metrics
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import FOR_EXCEL, to_csv, to_json, write_text
 from hemexp.formatting import plural
+from hemexp.metrics.own import get_metrics
 
 log = logging.getLogger(__name__)
 _last_texts: list[tuple[object, dict[str, str]]] = []  # at most one: the jobs of a sweep often write the same files
@@ -58,6 +59,7 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
         ),
         seed=cfg.seed,
         tags=cfg.tags,
+        own_metrics=describe_metrics(get_metrics(cfg.metrics)),
         versions={"python": python_version(), "hemexp": __version__, **_read_versions()},
         label_definition=cfg.label.describe(),
         flow=flow,

@@ -31,6 +31,7 @@ from hemexp.figures.run import run_figures
 from hemexp.files.result import RunResult
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv
+from hemexp.metrics.own import get_metrics
 from hemexp.models.network import FittedNetwork
 from hemexp.models.predictor import Predictor, build_predictor, compute_digest, save_predictor
 from hemexp.training.checkpoint import load_state
@@ -182,7 +183,7 @@ def _evaluate(
         check_overfit(cfg.debug, outcomes[data.fitted_indices], risks[data.fitted_indices])
 
     test = data.split.indices("test")
-    metrics = score_predictions(outcomes[test], risks[test], majority=result.majority)
+    metrics = score_predictions(outcomes[test], risks[test], majority=result.majority, metrics=get_metrics(cfg.metrics))
     evaluation = evaluate(cfg, data, risks, list_definitions(cfg), run.evaluation, callback, trained)
     for name, table in evaluation.tables.items():
         write_csv(table, run.path / f"{name}.csv")

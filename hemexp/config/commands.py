@@ -16,11 +16,13 @@ from hemexp.config.debug import DebugConfig
 from hemexp.config.models import ModelConfig
 from hemexp.config.optimization import LossConfig, OptimizerConfig, SchedulerConfig, check_rates
 from hemexp.config.privacy import PrivacyConfig
-from hemexp.config.section import REQUIRED, Section, key
+from hemexp.config.section import REQUIRED, Section, join_or, key
 from hemexp.config.sweeps import LoggerConfig, SearchConfig, WhereConfig
 from hemexp.config.trainer_arguments import check_callbacks
 from hemexp.config.training import EvaluationConfig, TrainerConfig
 from hemexp.errors import UserError
+from hemexp.metrics.own import get_metrics
+from hemexp.metrics.table import Metric
 
 
 @dataclass(kw_only=True)
@@ -52,6 +54,10 @@ class TrainConfig(Section):
     plugins: list[str] = key(
         [], "modules of yours to import, which register models; in the current folder, or installed", hashed=False
     )
+    metrics: Any = key(
+        [],
+        "more metrics: names of torchmetrics classes, of own functions f(labels, probabilities) or of registered ones",
+    )
     tags: list[str] = key([], "words to find the run by, in result.json, the leaderboard and the loggers", hashed=False)
     seed: int = key(0, "seed of first weights, mini-batches, dropout and random splits", at_least=0, at_most=2**32 - 1)
     output_dir: str = key(REQUIRED, "directory for the files of the run; it must be new or hold this run", hashed=False)
@@ -77,6 +83,10 @@ class TrainConfig(Section):
         for name, value in (("trainer.lightning", self.trainer.lightning), ("callbacks", self.callbacks)):
             if value and self.is_batched:
                 raise UserError(f"{name}={value}: needs an ordinary Trainer; add engine=lightning")
+        self.metrics = self.list_names("metrics")
+        names = tuple(metric.name for metric in get_metrics(self.metrics) if metric.ranks)
+        rule = f"must be {join_or(names)}; a metric of metrics=[...] needs a direction (higher_is_better)"
+        self.search.require(self.search.score in names, "score", rule)
         self.data = resolve_data(self.data)
         self.privacy.keep_outside("output_dir", self.output_dir)
         self.privacy.keep_outside("data.root", self.data.root)
@@ -85,6 +95,11 @@ class TrainConfig(Section):
     def is_batched(self) -> bool:
         """Whether the model is a network that is trained by the batched engine."""
         return self.model.has_batched_form and self.engine != "lightning"
+
+    @property
+    def ranking_metric(self) -> Metric:
+        """The metric that ``search.score`` names."""
+        return next(metric for metric in get_metrics(self.metrics) if metric.name == self.search.score)
 
 
 @dataclass(kw_only=True)
@@ -124,6 +139,9 @@ class PredictConfig(Section):
     plugins: list[str] = key(
         [], "modules that the run's model needs; only what you name here, or have installed as a plugin, is imported"
     )
+    metrics: Any = key(
+        [], "metrics as in train.py; those of the run that are classes of torchmetrics need not be named"
+    )
     recognize: str = key(
         "measurements",
         "recognize the run's own patients by scan serials and by equal measurements, by serials alone (ids), or not",
@@ -140,6 +158,8 @@ class PredictConfig(Section):
         self.require(finished, "run_dir", rule)
         if self.data.root is None and self.data.kind == "auto":
             raise UserError("data.root is not set: give data.root=DIR, or data=synthetic for synthetic patients")
+        self.metrics = self.list_names("metrics")
+        get_metrics(self.metrics)
         self.data = resolve_data(self.data)
         self.privacy.keep_outside("output_dir", self.output_dir)
         self.privacy.keep_outside("data.root", self.data.root)

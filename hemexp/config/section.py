@@ -139,6 +139,18 @@ class Section:
         if not holds:
             raise UserError(f"{self._dotted(name)}={getattr(self, name)}: {rule}")
 
+    def list_names(self, name: str) -> list[str]:
+        """Return the value of a key as a list of texts; one text is a list of one.
+
+        Raises:
+            UserError: it is something else.
+        """
+        value = getattr(self, name)
+        names = [value] if isinstance(value, str) else value
+        is_list = isinstance(names, list) and all(isinstance(each, str) for each in names)
+        self.require(is_list, name, "must be a name, or a list of names such as [a,b]")
+        return list(names)
+
     def _dotted(self, name: str) -> str:
         return f"{self.PREFIX}.{name}".lstrip(".")
 

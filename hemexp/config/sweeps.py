@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, ClassVar, Optional
 
-from hemexp.config.section import REQUIRED, Section, key
+from hemexp.config.section import REQUIRED, Section, join_or, key
 from hemexp.errors import UserError
+from hemexp.metrics.table import RANKING
 
-SCORES = ("auroc", "auprc", "brier", "log_loss", "accuracy")
-LOWER_IS_BETTER = ("brier", "log_loss")
 _SILENCE = "time without progress after which a job is stopped; null: never"
 
 
@@ -101,7 +100,9 @@ class SearchConfig(Section):
     PREFIX: ClassVar[str] = "search"
     NAMES: ClassVar[tuple[str, ...]] = ("grid", "random", "tpe")
     name: str = key(REQUIRED, "name of the search; it is set by search=NAME")
-    score: str = key("auroc", "cross-validated score that ranks the jobs", choices=SCORES)
+    score: str = key(
+        "auroc", f"cross-validated score that ranks the jobs: {join_or(RANKING)}, or one of metrics= with a direction"
+    )
     num_trials: int = key(20, "number of settings that search=random and search=tpe try", at_least=1, at_most=100_000)
     seed: int = key(0, "seed of the random settings", at_least=0, at_most=2**32 - 1)
     prune: bool = key(False, "search=tpe only: stop a job whose score is worse than the median of earlier jobs")

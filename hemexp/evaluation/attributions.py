@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from hemexp.evaluation.cross_validation import CrossValidated
-from hemexp.evaluation.metrics import auroc
 from hemexp.evaluation.pipeline import Pipeline
 from hemexp.files.result import Attributions
+from hemexp.metrics.table import METRICS
 from hemexp.models.predictor import Predictor
 from hemexp.types import Array
 
@@ -29,7 +29,7 @@ class _FittedEstimator:
         return self
 
     def auroc(self, X: Array, y: Array) -> float:
-        return float(auroc(y, self.predictor.predict(X), np.ones((1, len(y))))[0])
+        return METRICS["auroc"].compute(y, self.predictor.predict(X))
 
 
 def attributions(

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from hemexp.evaluation.calibration import calibration_slope
-from hemexp.evaluation.metrics import CONFIDENCE, auroc, brier
+from hemexp.evaluation.metrics import CONFIDENCE
 from hemexp.evaluation.pipeline import Pipeline
 from hemexp.files.result import Instability, Optimism, OptimismOf
+from hemexp.metrics.functions import auroc, brier
 from hemexp.training.member import FitResult
 from hemexp.types import Array
 

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from hemexp.evaluation.metrics import CONFIDENCE, brier
+from hemexp.evaluation.metrics import CONFIDENCE
 from hemexp.files.result import Calibration, Score
+from hemexp.metrics.functions import brier
 from hemexp.types import Array
 
 CLIP = 1e-6  # keeps the logit of a risk of 0 or 1 finite
@@ -93,17 +94,17 @@ def resample(num_patients: int, num_repeats: int, num_resamples: int) -> Array:
 
 
 def calibration_intercept(y: Array, p: Array, weights: Array) -> Array:
-    """Return the intercept at slope 1 for each row of weights; shapes as in `metrics.auroc`, NaN where undefined."""
+    """Return the intercept at slope 1 for each row of weights; shapes as in `functions.auroc`, NaN where undefined."""
     return _recalibrate(y, p, weights, with_slope=False)[:, 0]
 
 
 def calibration_slope(y: Array, p: Array, weights: Array) -> Array:
-    """Return the slope of logistic recalibration for each row of weights; shapes as in `metrics.auroc`."""
+    """Return the slope of logistic recalibration for each row of weights; shapes as in `functions.auroc`."""
     return _recalibrate(y, p, weights, with_slope=True)[:, 1]
 
 
 def scaled_brier(y: Array, p: Array, weights: Array) -> Array:
-    """Return 1 - Brier / Brier of the observed share for each row of weights; shapes as in `metrics.auroc`."""
+    """Return 1 - Brier / Brier of the observed share for each row of weights; shapes as in `functions.auroc`."""
     share = weights @ y / weights.sum(1)
     spread = share * (1 - share)
     ratio = np.divide(brier(y, p, weights), spread, out=np.full(len(weights), np.nan), where=spread > 0)

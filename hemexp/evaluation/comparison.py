@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import norm, rankdata
 
-from hemexp.evaluation.metrics import CONFIDENCE, MEASURES, auroc, auroc_interval
+from hemexp.evaluation.metrics import CONFIDENCE, auroc_interval
 from hemexp.files.result import BETTER, NOT_BETTER, NOT_EVALUATED, WORSE, Claim, ComparedModel, Difference, Score
+from hemexp.metrics.table import METRICS
 from hemexp.types import Array
 
 if TYPE_CHECKING:  # predict.py compares too, and does not need Lightning, which takes seconds to import
@@ -34,8 +35,11 @@ def compare(
     for name, risks in tested.items():
         row = ComparedModel(model=name, is_model=name == model, test_auroc=_test_auroc(labels, risks))
         if validated:
-            for measure in MEASURES:
-                setattr(row, measure, validated[name].score(measure))
+            for metric in validated[name].metrics:
+                if metric.source:
+                    row.own_metrics[metric.name] = validated[name].score(metric.name)
+                elif hasattr(row, metric.name):  # it has no accuracies
+                    setattr(row, metric.name, validated[name].score(metric.name))
         if validated and name != model:
             for measure in _GOOD_SIGN:
                 setattr(row, f"{measure}_difference", validated[model].difference(validated[name], measure))
@@ -131,10 +135,9 @@ def _get_sides(differences: Mapping[str, Difference], measure: str) -> dict[str,
 
 
 def _test_auroc(labels: Array, risks: Array) -> Score:
-    events = int(labels.sum())
-    if not 0 < events < len(labels):
+    value, events = METRICS["auroc"].compute(labels, risks), int(labels.sum())
+    if np.isnan(value):
         return Score()
-    value = float(auroc(labels, risks, np.ones((1, len(labels))))[0])
     if np.ptp(risks) == 0:  # equal risks have an AUROC of 0.5 in every sample of patients
         return Score(value=value, low=value, high=value)
     low, high = auroc_interval(value, events, len(labels) - events)

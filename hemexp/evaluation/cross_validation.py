@@ -19,16 +19,17 @@ from scipy.stats import t as student
 from hemexp.config import TrainerConfig
 from hemexp.evaluation.folds import Fold
 from hemexp.evaluation.intervals import patient_shares, standard_error
-from hemexp.evaluation.metrics import CONFIDENCE, MEASURES, auprc_by_chance, exact_interval, score_points
+from hemexp.evaluation.metrics import CONFIDENCE, auprc_by_chance, exact_interval
 from hemexp.evaluation.pipeline import Pipeline
 from hemexp.files.result import Difference, Score
+from hemexp.metrics.own import get_metrics
+from hemexp.metrics.table import STANDARD, Metric, score_points
 from hemexp.models.predictor import Predictor
 from hemexp.training.fit import fit
 from hemexp.training.member import FitResult
 from hemexp.types import Array
 
 ScoreCallback = Callable[[int, float], None]  # finished repeats, mean score over their folds; may raise Pruned
-MEASURED = ("accuracy", "majority_accuracy", *MEASURES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,7 @@ class CrossValidated:
         scores: a row for each fold in the order of `folds`; the columns of cv_scores.csv without ``model``.
         predictors: the fitted model of each fold.
         num_diverged: folds whose training loss ended as NaN or infinite; they predict with their best weights.
+        metrics: in the columns of `scores`.
     """
 
     folds: list[Fold]
@@ -50,6 +52,7 @@ class CrossValidated:
     scores: pd.DataFrame
     predictors: list[Predictor]
     num_diverged: int = 0
+    metrics: Sequence[Metric] = STANDARD
 
     @cached_property
     def indices(self) -> Array:
@@ -75,17 +78,21 @@ class CrossValidated:
         folds = [fold for fold in self.folds if fold.repeat < num_repeats]
         count = len(folds)
         risks, scores = self.probabilities[:num_repeats], self.scores.iloc[:count]
-        return CrossValidated(folds, self.labels, risks, scores, self.predictors[:count])
+        return CrossValidated(folds, self.labels, risks, scores, self.predictors[:count], metrics=self.metrics)
+
+    def score_all(self) -> dict[str, Score]:
+        """Return the score of every metric by its key, such as ``cv/auroc``."""
+        return {f"cv/{metric.name}": self.score(metric.name) for metric in self.metrics}
 
     def score(self, measure: str) -> Score:
         """Return the mean over folds with its interval, cut to the range of the score."""
-        values = self.scores[measure].to_numpy()
-        error = standard_error(measure, self._shares(measure), self.labels[self.indices])
+        values, metric = self.scores[measure].to_numpy(), self._get_metric(measure)
+        error = standard_error(metric, self._shares(metric), self.labels[self.indices])
         mean = corrected_t_test(values, self._test_over_train, error)
         if mean.value is None or mean.low is None or mean.high is None:
             return Score()
-        low, high = max(0.0, mean.low), mean.high if measure == "log_loss" else min(1.0, mean.high)
-        if measure.endswith("accuracy"):
+        low, high = max(metric.limits[0], mean.low), min(metric.limits[1], mean.high)
+        if metric.interval == "exact":
             exact = exact_interval(mean.value, len(self.indices))
             low, high = min(low, exact.low or 0.0), max(high, exact.high or 1.0)
         return Score(value=mean.value, low=low, high=high)
@@ -93,8 +100,9 @@ class CrossValidated:
     def difference(self, other: "CrossValidated", measure: str) -> Difference:
         """Return the mean score of this model minus the other's on the same folds, with interval and p value."""
         values = self.scores[measure].to_numpy() - other.scores[measure].to_numpy()
-        shares = self._shares(measure) - other._shares(measure)
-        error = standard_error(measure, shares, self.labels[self.indices])
+        metric = self._get_metric(measure)
+        shares = self._shares(metric) - other._shares(metric)
+        error = standard_error(metric, shares, self.labels[self.indices])
         return corrected_t_test(values, self._test_over_train, error)
 
     def corrected(self, values: Array) -> Score:
@@ -106,9 +114,12 @@ class CrossValidated:
     def _test_over_train(self) -> float:
         return float((self.scores["num_test"] / self.scores["num_train"]).mean())
 
-    def _shares(self, measure: str) -> Array:
+    def _get_metric(self, name: str) -> Metric:
+        return next(metric for metric in self.metrics if metric.name == name)
+
+    def _shares(self, metric: Metric) -> Array:
         risks = self.probabilities[:, self.indices]
-        return patient_shares(measure, self.labels[self.indices], risks, self.fold_numbers)
+        return patient_shares(metric, self.labels[self.indices], risks, self.fold_numbers)
 
 
 def corrected_t_test(values: Array, test_over_train: float, min_error: float | None = None) -> Difference:
@@ -192,7 +203,7 @@ def fit_by_repeat(
 
 def score_folds(pipeline: Pipeline, folds: list[Fold], results: Sequence[FitResult]) -> CrossValidated:
     """Score the fit of each fold on its held-out patients."""
-    predictors = [result.predictor() for result in results]
+    predictors, metrics = [result.predictor() for result in results], get_metrics(pipeline.cfg.metrics)
     num_diverged = sum(result.stopped_by == "diverged" for result in results)
     probabilities = np.full((folds[-1].repeat + 1, len(pipeline.labels)), np.nan)
     rows = []
@@ -208,11 +219,6 @@ def score_folds(pipeline: Pipeline, folds: list[Fold], results: Sequence[FitResu
             "num_test": len(fold.test),
             "events_test": int(y.sum()),
         }
-        rows.append({**row, **score_once(y, risks, majority=int(training_labels.mean() > 0.5))})
-    return CrossValidated(folds, pipeline.labels, probabilities, pd.DataFrame(rows), predictors, num_diverged)
-
-
-def score_once(y: Array, risks: Array, majority: int) -> dict[str, float]:
-    """Return the scores of one set of predictions without intervals; NaN where a score is not defined."""
-    correct = {"accuracy": (risks > 0.5) == (y == 1), "majority_accuracy": y == majority}
-    return {name: float(hits.mean()) for name, hits in correct.items()} | score_points(y, risks)
+        rows.append({**row, **score_points(y, risks, int(training_labels.mean() > 0.5), metrics)})
+    scores = pd.DataFrame(rows)
+    return CrossValidated(folds, pipeline.labels, probabilities, scores, predictors, num_diverged, metrics)

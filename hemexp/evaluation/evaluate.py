@@ -16,7 +16,7 @@ from hemexp.evaluation.attributions import attributions
 from hemexp.evaluation.bootstrap import bootstrap_refits
 from hemexp.evaluation.calibration import calibration, smoothed_curve
 from hemexp.evaluation.comparison import claim, compare
-from hemexp.evaluation.cross_validation import MEASURED, CrossValidated, ScoreCallback, fit_by_repeat, score_folds
+from hemexp.evaluation.cross_validation import CrossValidated, ScoreCallback, fit_by_repeat, score_folds
 from hemexp.evaluation.decision import decision_curve
 from hemexp.evaluation.folds import Fold
 from hemexp.evaluation.label_sensitivity import label_sensitivity
@@ -175,7 +175,7 @@ class _Stages:
         name, model = next(iter(self.validated.items()))
         labels, probabilities = model.labels[indices], model.probabilities[:, indices]
         result.labels, result.probabilities = labels, probabilities
-        result.metrics = {f"cv/{measure}": model.score(measure) for measure in MEASURED}
+        result.metrics = model.score_all()
         if settings.patients == "train":
             result.caveats.append("cross_validated_within_training")
         if model.num_diverged:

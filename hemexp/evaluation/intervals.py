@@ -9,14 +9,10 @@ al., Electronic Journal of Statistics 2015;9:1583-1607).
 
 import numpy as np
 
-from hemexp.evaluation.metrics import log_losses
+from hemexp.metrics.table import METRICS, Metric
 from hemexp.types import Array
 
-LOSSES = {
-    "accuracy": lambda y, p: ((p > 0.5) == (y == 1)).astype(float),
-    "brier": lambda y, p: (p - y) ** 2,
-    "log_loss": log_losses,
-}
+_AUROC = METRICS["auroc"]
 
 
 def placements(y: Array, p: Array, fold_numbers: Array) -> tuple[Array, Array]:
@@ -48,15 +44,15 @@ def placements(y: Array, p: Array, fold_numbers: Array) -> tuple[Array, Array]:
     return share, count
 
 
-def patient_shares(measure: str, y: Array, probabilities: Array, fold_numbers: Array) -> Array:
+def patient_shares(metric: Metric, y: Array, probabilities: Array, fold_numbers: Array) -> Array:
     """Return the contribution of each patient to a score, averaged over repeats; NaN if the score cannot be divided.
 
     Shape:
         y: (N,); probabilities, fold_numbers: (R, N); output: (N,).
     """
-    if measure in LOSSES:
-        return np.asarray(np.mean([LOSSES[measure](y, p) for p in probabilities], axis=0))
-    if measure == "auroc":
+    if metric.by_patient is not None:
+        return np.asarray(np.mean([metric.by_patient(y, p) for p in probabilities], axis=0))
+    if metric is _AUROC:
         by_repeat = np.array([placements(y, p, fold)[0] for p, fold in zip(probabilities, fold_numbers, strict=True)])
         known = np.isfinite(by_repeat)
         total = np.where(known, by_repeat, 0.0).sum(0)
@@ -64,7 +60,7 @@ def patient_shares(measure: str, y: Array, probabilities: Array, fold_numbers: A
     return np.full(len(y), np.nan)
 
 
-def standard_error(measure: str, shares: Array, y: Array) -> float:
+def standard_error(metric: Metric, shares: Array, y: Array) -> float:
     """Return the standard error of a score, or of a difference of scores, from the contributions of the patients.
 
     It is NaN where fewer than two contributions are known.
@@ -72,7 +68,7 @@ def standard_error(measure: str, shares: Array, y: Array) -> float:
     Shape:
         shares, y: (N,).
     """
-    groups = [shares[y == outcome] for outcome in (0, 1)] if measure == "auroc" else [shares]
+    groups = [shares[y == outcome] for outcome in (0, 1)] if metric is _AUROC else [shares]
     known = [group[np.isfinite(group)] for group in groups]
     if min(len(group) for group in known) < 2:
         return float("nan")

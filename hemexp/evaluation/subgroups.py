@@ -7,6 +7,7 @@ from scipy.stats import norm
 from hemexp.evaluation.intervals import patient_shares, placements, standard_error
 from hemexp.evaluation.metrics import CONFIDENCE
 from hemexp.files.result import Score, SubgroupScore
+from hemexp.metrics.table import METRICS
 from hemexp.types import Array
 
 MIN_PATIENTS = 10  # of either outcome; an AUROC of fewer patients is too imprecise to report
@@ -88,8 +89,8 @@ def _get_auroc(y: Array, risks: Array, fold_numbers: Array) -> Score:
     by_repeat = [placements(y, p, numbers) for p, numbers in zip(risks, fold_numbers, strict=True)]
     share, pairs = (np.array(values)[:, y == 1] for values in zip(*by_repeat, strict=True))
     value = float(np.nansum(share * pairs) / pairs.sum()) if pairs.sum() else None
-    shares = patient_shares("auroc", y, risks, fold_numbers)
-    reach = float(norm.ppf((1 + CONFIDENCE) / 2)) * standard_error("auroc", shares, y)
+    shares = patient_shares(METRICS["auroc"], y, risks, fold_numbers)
+    reach = float(norm.ppf((1 + CONFIDENCE) / 2)) * standard_error(METRICS["auroc"], shares, y)
     if value is None or not np.isfinite(reach):
         return Score(value=value)
     return Score(value=value, low=max(0.0, value - reach), high=min(1.0, value + reach))

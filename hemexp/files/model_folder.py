@@ -16,6 +16,7 @@ from hemexp.files.result import (
     NO_LEAKAGE,
     CalibrationByStage,
     Count,
+    OwnMetric,
     PrevalenceBaseline,
     Score,
     ThresholdScore,
@@ -64,6 +65,7 @@ class ModelCard:
     events_test: Count = entry("test patients with the outcome")
     majority: int = entry("the more frequent outcome in the training part, 1 or 0")
     metrics: dict[str, Score] = entry("test/… and cv/… scores with 95 % intervals")
+    own_metrics: list[OwnMetric] = entry("metrics that metrics= added", default_factory=list)
     prevalence_baseline: PrevalenceBaseline | None = entry("scores of the training prevalence")
     calibration: CalibrationByStage | None = entry("calibration")
     thresholds: list[ThresholdScore] = entry("thresholds of risk")

@@ -25,6 +25,7 @@ from hemexp.config import (
 )
 from hemexp.errors import UserError
 from hemexp.files.writing import write_json
+from hemexp.metrics.table import METRICS, STANDARD, Metric
 
 Count = Annotated[int, Interval(ge=0, le=10**9)]
 SCHEMA_VERSION = 1
@@ -57,14 +58,6 @@ CONCLUSIONS = {
     NOT_BETTER: "not shown to be better than the baselines",
     WORSE: "worse than a baseline",
     NOT_EVALUATED: "not evaluated: the model was not compared with the baselines",
-}
-METRIC_NAMES = {
-    "accuracy": "accuracy",
-    "majority_accuracy": "  always the majority",
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "brier": "Brier score (lower is better)",
-    "log_loss": "log loss (lower is better)",
 }
 CAVEATS = {
     "treatments_after_first_scan": "the inputs include treatments, which are given after the first scan: "
@@ -138,6 +131,18 @@ class Difference(Score):
 
     p: float | None = entry("two-sided p value", default=None)
     p_holm: float | None = entry("p value after Holm's correction over all baselines", default=None)
+
+
+@dataclass(kw_only=True)
+class OwnMetric(_Block):
+    """A metric that metrics= added."""
+
+    name: str = entry("what follows test/ and cv/")
+    text: str = entry("name on the pages")
+    higher_is_better: bool | None = entry("direction; null where it has none")
+    source: str = entry("what metrics= held: a dotted or a registered name")
+    digits: ClassVar[int] = 3
+    is_reference: ClassVar[bool] = False
 
 
 @dataclass(kw_only=True)
@@ -230,6 +235,7 @@ class ComparedModel(_Block):
     brier_difference: Difference | None = entry("Brier score of the model minus this one's", default=None)
     test_auroc: Score = entry("AUROC in the test part", default_factory=Score)
     test_auroc_difference: Difference | None = entry("the difference in the test part, DeLong's test", default=None)
+    own_metrics: dict[str, Score] = entry("cross-validated scores by metrics of metrics=", default_factory=dict)
     num_patients: Count | None = entry("patients compared, where not all could be (predict.py)", default=None)
 
 
@@ -418,8 +424,9 @@ class RunResult(EvaluationBlocks):
     events_train: Count = entry("training patients with expansion")
     events_test: Count = entry("test patients with expansion")
     metrics: dict[str, Score] = entry(
-        "test/… and cv/… with accuracy, majority_accuracy, auroc, auprc, brier and log_loss", default_factory=dict
+        f"test/… and cv/… with {', '.join(METRICS)} and the names in own_metrics", default_factory=dict
     )
+    own_metrics: list[OwnMetric] = entry("metrics that metrics= added", default_factory=list)
     prevalence_baseline: PrevalenceBaseline | None = entry("scores of the training prevalence", default=None)
     majority: int = entry("the more frequent outcome in the training part, 1 or 0")
     label_definition: str = entry("the definition of the outcome in words")
@@ -493,6 +500,7 @@ class PredictionResult(_Block):
         "test/… scores of the patients scored, with intervals; beside new patients, own_test/… are the scores of the "
         "run's own test part"
     )
+    own_metrics: list[OwnMetric] = entry("metrics of the run that are computed here too", default_factory=list)
     prevalence_baseline: PrevalenceBaseline = entry("scores of the run's training prevalence")
     comparison: list[ComparedModel] = entry("the model beside the BRAIN score; only test_auroc fields")
     calibration: CalibrationByStage = entry("calibration in the patients scored, as test")
@@ -523,6 +531,22 @@ def describe_brain(missing: Mapping[str, int]) -> str:
 def describe_leak(verdict: str) -> str:
     """Return in words what leaked; empty for another verdict."""
     return LEAKS.get(verdict.removeprefix(f"{LEAKAGE}: "), "")
+
+
+def describe_metrics(metrics: Sequence[Metric]) -> list[OwnMetric]:
+    """Return what result.json says about the metrics that a user added."""
+    names = ("name", "text", "higher_is_better", "source")
+    return [OwnMetric(**{name: getattr(each, name) for name in names}) for each in metrics if each.source]
+
+
+def list_metrics(result: RunResult | PredictionResult) -> list[Metric | OwnMetric]:
+    """Return the standard metrics and those that a result describes."""
+    return [*STANDARD, *result.own_metrics]
+
+
+def get_label(metric: Metric | OwnMetric) -> str:
+    """Return the name of a metric, with its direction where lower is better."""
+    return metric.text if metric.higher_is_better is not False else f"{metric.text} (lower is better)"
 
 
 def get_wording(result: RunResult | PredictionResult) -> Callable[[str], str]:

@@ -6,15 +6,13 @@ from hemexp.audit.published import ALL, OUTSIDE, TRAINING, Published
 from hemexp.audit.run import Audit
 from hemexp.files.result import Score
 from hemexp.formatting import bounds, num, percent, plural, score_text
+from hemexp.metrics.table import STANDARD
 from hemexp.report.blocks import Block, bullets, section, table, text
 
 _TITLE = "What the published table is worth"
 _NAMES = {TRAINING: "in its training part", OUTSIDE: "outside of its training part", ALL: "in all patients"}
-_SCORES = {
-    "accuracy": "accuracy", "majority_accuracy": "accuracy of always the majority", "sensitivity": "sensitivity",
-    "specificity": "specificity", "auroc": "AUROC", "auprc": "AUPRC", "brier": "Brier score", "log_loss": "log loss",
-}  # fmt: skip
-_FINE = {"accuracy", "majority_accuracy", "brier", "log_loss"}  # with three digits
+_SCORES = {metric.name: (metric.text, metric.digits) for metric in STANDARD}
+_SCORES |= {name: (name, 2) for name in ("sensitivity", "specificity")}
 _CLASSES = (
     "The table holds classes only. AUROC, Brier score, log loss and calibration need a probability for each patient, "
     "and so does the comparison with the BRAIN score."
@@ -59,10 +57,10 @@ def build_blocks(published: Published, audit: Audit) -> list[Block]:
     """Return the scores, the comparisons and the possible explanations."""
     judged, parts, measure = published.judged, published.parts, published.measure
     rows = [["patients (with expansion)", *(f"{part.num_patients} ({part.events})" for part in parts)]]
-    for name, words in _SCORES.items():
+    for name, (words, digits) in _SCORES.items():
         shown = [part.scores[name] for part in parts]
         if any(score.value is not None for score in shown):
-            rows.append([words, *map(score_text, shown, [3 if name in _FINE else 2] * len(shown))])
+            rows.append([words, *map(score_text, shown, [digits] * len(shown))])
     for name in ("intercept", "slope") if measure == "auroc" else ():
         words = "calibration intercept (ideal 0)" if name == "intercept" else "calibration slope (ideal 1)"
         rows.append([words, *(score_text(getattr(part.calibration, name, None)) for part in parts)])

@@ -13,7 +13,6 @@ from hemexp.formatting import ScoreLike, bounds, num
 Block = dict[str, Any]
 HEADING = "Prediction of hematoma expansion after intracerebral hemorrhage"
 _NARROW = 5  # most characters of a first column that numbers the rows
-DIGITS = {"brier": 3, "log_loss": 3}
 
 
 def text(words: str, tone: str = "") -> Block:

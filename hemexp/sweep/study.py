@@ -16,7 +16,6 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hemexp.config import LOWER_IS_BETTER
 from hemexp.errors import UserError
 from hemexp.files.writing import write_json
 from hemexp.sweep.backends.pruning import JOURNAL, TRIAL, open_storage
@@ -38,13 +37,13 @@ class Study:
     """
 
     def __init__(self, search: Search, fold_index: int) -> None:
-        options, fold = search.base.search, search.folds[fold_index]
+        fold = search.folds[fold_index]
         self.name = "search" if fold is None else f"fold {fold}"
         self.search, self.fold_index = search, fold_index
         self._study = optuna.create_study(
             storage=open_storage(search.directory),
             study_name=self.name,
-            direction="minimize" if options.score in LOWER_IS_BETTER else "maximize",
+            direction="maximize" if search.base.ranking_metric.higher_is_better else "minimize",
             load_if_exists=True,
         )
         self._distributions = _build_distributions(search.space)

@@ -39,7 +39,7 @@ def test_the_files_of_the_folds_agree_with_the_result(finished_run: Path):
     scores, risks = read(finished_run / "cv_scores.csv"), read(finished_run / "cv_predictions.csv")
     assert scores["model"].unique().tolist() == risks["model"].unique().tolist() == ["sacnn", *BASELINES]
     columns = (
-        "model repeat fold seed num_train num_test events_test accuracy majority_accuracy auroc auprc brier log_loss"
+        "model repeat fold seed num_train num_test events_test auroc brier log_loss auprc accuracy majority_accuracy"
     )
     assert scores.columns.tolist() == columns.split()
     assert risks.columns.tolist() == ["model", "repeat", "fold", "patient_id", "label", "probability"]

@@ -32,7 +32,8 @@ from hemexp.commands.train import train
 from hemexp.config import TrainConfig, config_hash
 from hemexp.config.compose import load_config
 from hemexp.errors import Interrupted, UserError
-from hemexp.files.result import METRIC_NAMES, NO_LEAKAGE, RunResult, Score
+from hemexp.files.result import NO_LEAKAGE, RunResult, Score
+from hemexp.metrics.table import METRICS
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 TAGS = "tags=[pilot,x]"
@@ -85,7 +86,7 @@ def test_a_missing_package_is_refused_by_the_configuration(monkeypatch: pytest.M
 
 def job_result(cfg: TrainConfig, verdict: str = NO_LEAKAGE) -> RunResult:
     """Return a result with all scores, as of a finished job of a sweep."""
-    scores = {f"{stage}/{name}": Score(value=0.5) for stage in ("test", "cv") for name in METRIC_NAMES}
+    scores = {f"{stage}/{name}": Score(value=0.5) for stage in ("test", "cv") for name in METRICS}
     texts = {field.name: "" for field in fields(RunResult) if field.default is MISSING}
     return replace(RunResult(**texts), verdict=verdict, metrics=scores)
 

@@ -12,6 +12,7 @@ from hemexp.evaluation.folds import repeated_folds
 from hemexp.evaluation.intervals import patient_shares, placements, standard_error
 from hemexp.evaluation.metrics import exact_interval
 from hemexp.evaluation.pipeline import Pipeline
+from hemexp.metrics.table import METRICS
 
 
 def test_placements_have_the_auroc_as_mean_and_delongs_standard_error():
@@ -24,8 +25,8 @@ def test_placements_have_the_auroc_as_mean_and_delongs_standard_error():
     assert set(count[y == 1]) == {40}
     pairs = (p[y == 1][:, None] > p[y == 0]) + 0.5 * (p[y == 1][:, None] == p[y == 0])
     delong = pairs.mean(1).var(ddof=1) / 20 + pairs.mean(0).var(ddof=1) / 40
-    shares = patient_shares("auroc", y, p[None], np.zeros((1, 60)))
-    assert standard_error("auroc", shares, y) == pytest.approx(np.sqrt(delong))
+    shares = patient_shares(METRICS["auroc"], y, p[None], np.zeros((1, 60)))
+    assert standard_error(METRICS["auroc"], shares, y) == pytest.approx(np.sqrt(delong))
 
 
 def test_placements_use_only_patients_of_the_same_fold():
@@ -38,10 +39,10 @@ def test_placements_use_only_patients_of_the_same_fold():
 def test_the_brier_score_is_the_mean_of_the_patients_losses():
     rng = np.random.default_rng(0)
     y, p = (rng.random(50) < 0.3).astype(float), rng.random((3, 50))
-    shares = patient_shares("brier", y, p, np.zeros((3, 50)))
+    shares = patient_shares(METRICS["brier"], y, p, np.zeros((3, 50)))
     assert shares.mean() == pytest.approx(np.mean([brier_score_loss(y, row) for row in p]))
-    assert standard_error("brier", shares, y) == pytest.approx(stats.sem(shares))
-    assert np.isnan(patient_shares("auprc", y, p, np.zeros((3, 50)))).all()
+    assert standard_error(METRICS["brier"], shares, y) == pytest.approx(stats.sem(shares))
+    assert np.isnan(patient_shares(METRICS["auprc"], y, p, np.zeros((3, 50)))).all()
 
 
 def test_an_exact_interval_is_clopper_and_pearsons_and_accepts_a_fraction_of_a_patient():

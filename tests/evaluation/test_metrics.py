@@ -5,8 +5,10 @@ from scipy.special import expit
 from sklearn import metrics as sk
 from torchmetrics.functional.classification import binary_auroc
 
-from hemexp.evaluation.metrics import MEASURES, auprc_by_chance, auroc_interval, score_predictions
+from hemexp.evaluation.metrics import auprc_by_chance, auroc_interval, score_predictions
 from hemexp.files.result import Score
+from hemexp.metrics.functions import auroc, average_precision
+from hemexp.metrics.table import METRICS
 
 
 def draw(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -28,8 +30,6 @@ def test_scores_agree_with_scikit_learn_and_torchmetrics():
 
 
 def test_weights_give_the_scores_of_the_bootstrap_sample():
-    from hemexp.evaluation.metrics import auroc, average_precision
-
     y, p = draw()
     rows = np.random.default_rng(1).integers(0, len(y), len(y))
     weights = np.bincount(rows, minlength=len(y)).astype(float)[None]
@@ -99,7 +99,7 @@ def test_the_bootstrap_intervals_cover_the_truth(sharpness: float):
     rng = np.random.default_rng(0)
     logits = rng.normal(-1.3, 1.0, 200_000)
     y, p = (rng.random(len(logits)) < expit(logits)).astype(float), expit(sharpness * logits)
-    truth = {name: float(MEASURES[name](y, p, np.ones((1, len(y))))[0]) for name in ("auprc", "brier", "log_loss")}
+    truth = {name: METRICS[name].compute(y, p) for name in ("auprc", "brier", "log_loss")}
     hits = dict.fromkeys(truth, 0)
     for _ in range(400):
         z = rng.choice(logits, 40)

@@ -166,7 +166,7 @@ def test_a_nested_cross_validation_is_shown_fold_by_fold(tmp_path: Path):
         tmp_path / "s", {"split.fold": ["0", "1"], "lr": ["0", "1"]}, {}, patients="train", nested=nested
     )
     shown = part(page(sweep), "nested")
-    assert "0.600 (0.500 to 0.700) (auroc, p < 0.001" in shown
+    assert "0.600 (0.500 to 0.700) (AUROC, p < 0.001" in shown
     assert "on average 0.055 higher" in shown
     assert "1 1 0.660 0.600 lr=1" in shown
     assert "fair estimate" not in part(page(sweep), "test-scores")

@@ -4,9 +4,10 @@ from typing import Any
 
 from hemexp.cohort.find_column import describe_left_out
 from hemexp.evaluation.metrics import auprc_by_chance
-from hemexp.files.result import METRIC_NAMES, Claim, ComparedModel, Difference, RunResult, describe_brain
+from hemexp.files.result import Claim, ComparedModel, Difference, RunResult, describe_brain, get_label, list_metrics
 from hemexp.formatting import num, p_value, score_text
-from hemexp.report.blocks import DIGITS, Block, section, table, text
+from hemexp.metrics.table import METRICS
+from hemexp.report.blocks import Block, section, table, text
 from hemexp.report.run.headline import claim_texts
 from hemexp.report.run.read import RunFiles, figure, is_seen
 
@@ -53,9 +54,9 @@ def cv_scores(run: RunFiles) -> Block | None:
 def _scores(run: RunFiles, stage: str, title: str, introduction: str, figures: list[str]) -> Block | None:
     metrics, baseline = run.result.metrics, _uninformed_scores(run, stage)
     rows = [
-        [METRIC_NAMES[name].partition(" (")[0], score_text(score, DIGITS.get(name, 2)), baseline.get(name, "–")]
-        for name in ("auroc", "auprc", "brier", "log_loss", "accuracy")
-        if (score := metrics.get(f"{stage}/{name}"))
+        [get_label(metric), score_text(score, metric.digits), baseline.get(metric.name, "–")]
+        for metric in list_metrics(run.result)
+        if not metric.is_reference and (score := metrics.get(f"{stage}/{metric.name}"))
     ]
     head = ["", "model (95 % interval)", "without any information"]
     note = f"{_AUROC_NOTE} “Without any information”: chance, or the same answer or risk for all. {_AUPRC_NOTE}"
@@ -68,7 +69,7 @@ def _uninformed_scores(run: RunFiles, stage: str) -> dict[str, str]:
     result = run.result
     scores = {"auroc": "0.50"}
     if majority := result.metrics.get(f"{stage}/majority_accuracy"):
-        scores["accuracy"] = score_text(majority)
+        scores["accuracy"] = score_text(majority, METRICS["accuracy"].digits)
     if stage == "test":
         if result.events_test:
             scores["auprc"] = num(auprc_by_chance(result.events_test, result.num_test))
@@ -87,7 +88,7 @@ def comparison(run: RunFiles) -> Block | None:
     """Return the section that compares the model with the baselines."""
     result = run.result
     words = text(_claim_words(result.claim, [row.model for row in result.comparison])) if result.claim else None
-    blocks = [words, *_notes(result), *_comparison_tables(result.comparison), figure(run, "comparison")]
+    blocks = [words, *_notes(result), *_comparison_tables(result), figure(run, "comparison")]
     return section("comparison", "Comparison with the baselines", blocks, scored=True)
 
 
@@ -117,12 +118,17 @@ def _model_row(rows: list[ComparedModel]) -> int:
     return next((number for number, row in enumerate(rows) if row.is_model), -1)
 
 
-def _comparison_tables(rows: list[ComparedModel]) -> list[Block]:
-    scores = [[row.model, score_text(row.auroc), score_text(row.brier, 3)] for row in rows]
+def _comparison_tables(result: RunResult) -> list[Block]:
+    rows, own = result.comparison, result.own_metrics if result.cross_validation else []
+    scores = [
+        [row.model, score_text(row.auroc), score_text(row.brier, 3),
+         *(score_text(row.own_metrics.get(metric.name), metric.digits) for metric in own)]
+        for row in rows
+    ]  # fmt: skip
     caption = "Cross-validated scores of the model and the baselines (95 % interval)"
     tested = [row for row in rows if row.test_auroc.value is not None]
     blocks = [
-        table(caption, ["", "AUROC", "Brier score"], scores, _AUROC_NOTE, _model_row(rows)),
+        table(caption, ["", "AUROC", "Brier score", *map(get_label, own)], scores, _AUROC_NOTE, _model_row(rows)),
         _differences({row.model: row.auroc_difference for row in rows}, 2, "AUROC, cross-validated", 1, _CORRECTED),
         _differences({row.model: row.brier_difference for row in rows}, 3, "Brier score, cross-validated", -1,
                      _CORRECTED),

@@ -7,9 +7,10 @@ import pandas as pd
 
 from hemexp.files.result import Score
 from hemexp.formatting import bounds, count, num, ordinal, p_value, score_text
+from hemexp.metrics.table import METRICS
 from hemexp.report.blocks import Block, bullets, caveat_text, section, table, text
 from hemexp.report.sweep.effects import expected_maximum, luck_within
-from hemexp.report.sweep.files import SweepFiles, as_score, measure_name
+from hemexp.report.sweep.files import SweepFiles, as_score
 
 _WIDTH = 2 * 1.96  # standard errors in a 95 % interval
 _OUTCOME_KEYS = ("label", "data")  # these keys change the outcome or the patients
@@ -100,9 +101,8 @@ def nested(sweep: SweepFiles) -> Block | None:
     )
     if again := reported_again(sweep):
         words = f"The search chose job {count(choice['winner'])} within the training part. {again}"
-    digits = {"auroc": 2, "auprc": 2}
     rows = [
-        [name.replace("_", " "), score_text(as_score(score), digits.get(name, 3))]
+        [sweep.name(name), score_text(as_score(score), METRICS[name].digits if name in METRICS else 3)]
         for name, score in choice["test"].items()
     ]
     return section("nested", "The chosen job in the test part",
@@ -125,7 +125,7 @@ def nested_headline(sweep: SweepFiles) -> tuple[str, Score | None]:
         return "The search as a whole, nested", as_score(sweep.nested)
     name = str((sweep.facts.get("search") or {}).get("score", "auroc"))
     score = sweep.nested.get("test", {}).get(name)
-    return f"The chosen job: {measure_name(f'test/{name}')}", as_score(score) if score else None
+    return f"The chosen job: {sweep.name(f'test/{name}')}", as_score(score) if score else None
 
 
 def _nested_folds(sweep: SweepFiles, block: dict[str, Any]) -> list[Block]:
@@ -140,7 +140,7 @@ def _nested_folds(sweep: SweepFiles, block: dict[str, Any]) -> list[Block]:
     words = (
         f"In each of {count(len(rows))} folds the whole search ran on the other patients, and its winner was scored "
         f"on the fold, which was not used in the search. The mean of these scores, {score_text(as_score(block), 3)} "
-        f"({block['score'].replace('_', ' ')}{p}), is a fair estimate for this way of searching. The winners’ own "
+        f"({sweep.name(block['score'])}{p}), is a fair estimate for this way of searching. The winners’ own "
         f"scores, as they were chosen, are on average {num(abs(drop), 3)} {'lower' if drop < 0 else 'higher'}. "
         f"{reported_again(sweep)}"
     )

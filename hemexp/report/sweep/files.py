@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from hemexp.errors import UserError
-from hemexp.files.result import LEAKAGE, METRIC_NAMES, RunResult, Score, load_json, read_result
+from hemexp.files.result import LEAKAGE, RunResult, Score, load_json, read_result
+from hemexp.metrics.table import METRICS
 from hemexp.report.files import read_patient_ids, read_table
 from hemexp.report.sweep.schema import check_sweep
 
@@ -74,7 +75,7 @@ class SweepFiles:
     @property
     def measure(self) -> str:
         """Name of the score that ranked the jobs; empty if no score did."""
-        return measure_name(self.ranked_by)
+        return self.name(self.ranked_by)
 
     @property
     def test_untouched(self) -> bool | None:
@@ -101,6 +102,18 @@ class SweepFiles:
         """The swept keys that change a score only by chance."""
         return [key for key in self.swept if key in LUCK]
 
+    @property
+    def own_metrics(self) -> list[str]:
+        """The names of the metrics that a user added."""
+        return [metric["name"] for metric in self.facts.get("own_metrics") or []]
+
+    def name(self, metric: str) -> str:
+        """Return a metric in words: ``cv/auroc`` is ``AUROC, cross-validated``."""
+        stage, _, name = metric.rpartition("/")
+        texts = {each["name"]: each["text"] for each in self.facts.get("own_metrics") or []}
+        words = METRICS[name].text if name in METRICS else texts.get(name, name.replace("_", " "))
+        return f"{words}, {_STAGES.get(stage, stage)}" if stage else words
+
     def scores(self, job: Any, metric: str) -> Score:
         """Return a metric of a job, such as ``cv/brier``, with its interval; None or NaN where it is not known."""
         return Score(value=job.get(metric), low=job.get(f"{metric}_low"), high=job.get(f"{metric}_high"))
@@ -111,13 +124,6 @@ def as_score(content: Mapping[str, Any]) -> Score:
     return Score(**{name: content.get(name) for name in ("value", "low", "high")})
 
 
-def measure_name(metric: str) -> str:
-    """Return a metric in words: ``cv/auroc`` is ``AUROC, cross-validated``."""
-    stage, _, name = metric.rpartition("/")
-    words = METRIC_NAMES.get(name, name).partition(" (")[0].strip().replace("_", " ")
-    return f"{words}, {_STAGES.get(stage, stage)}" if stage else words
-
-
 def hide_serials(text: str) -> str:
     """Return a job's message without scan serials, which may identify a patient."""
     return _SERIAL.sub("[number]", text)
@@ -125,7 +131,7 @@ def hide_serials(text: str) -> str:
 
 TEXTS = ["folder", "status", "overrides", "message"]
 NUMBERS = ["rank", "job", "score", "score_low", "score_high", "seconds"]
-METRICS = ("cv/", "test/", "val/")
+_SCORES = ("cv/", "test/", "val/")
 
 
 def read_sweep(path: Path) -> SweepFiles:
@@ -169,7 +175,7 @@ def _check_block(path: Path, facts: dict[str, Any], key: str, needs: tuple[str, 
 
 def _read_leaderboard(path: Path, swept: list[str]) -> pd.DataFrame:
     """Return the leaderboard in the order of the ranks; swept values stay as they were written."""
-    table = read_table(path, [*TEXTS, *swept], NUMBERS, METRICS)
+    table = read_table(path, [*TEXTS, *swept], NUMBERS, _SCORES)
     if table["job"].isna().any():
         raise UserError(f"{path}: row {int(table['job'].isna().argmax()) + 2}: a job without a number")
     return table.sort_values("rank", kind="stable", na_position="last", ignore_index=True)

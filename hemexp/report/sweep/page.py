@@ -105,7 +105,7 @@ def _cards(sweep: SweepFiles) -> list[dict[str, str]]:
         (f"The same on new folds: {sweep.measure}", again, "Same patients, other folds, after the choice."),
         (nested_name, nested, unseen),
     ]
-    reference = " Chance: 0.50." if "AUROC" in sweep.measure else ""
+    reference = " Chance: 0.50." if sweep.ranked_by == "cv/auroc" else ""
     if baseline := sweep.winner.get("baseline"):
         best_baseline = f"{baseline['model']}: {score_text(as_score(baseline), 3)}"
         reference += f" The best baseline on the folds of the choice, {best_baseline}."

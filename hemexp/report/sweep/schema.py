@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from hemexp.errors import UserError
+from hemexp.files.result import OwnMetric
 
 
 @dataclass
@@ -62,6 +63,7 @@ class _Sweep:
     search: dict[str, Any] | None = None
     where: dict[str, Any] | None = None
     swept: dict[str, list[str | float | bool | None]] | None = None
+    own_metrics: list[OwnMetric] = field(default_factory=list)
     winner: _Winner | None = None
     nested: _Nested | None = None
     versions: dict[str, str | None] | None = None

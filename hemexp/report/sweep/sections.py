@@ -7,7 +7,7 @@ import pandas as pd
 from hemexp.formatting import count, num, score_text
 from hemexp.report.blocks import Block, section, table, text
 from hemexp.report.html import without_ids
-from hemexp.report.sweep.files import SweepFiles, hide_serials, measure_name
+from hemexp.report.sweep.files import SweepFiles, hide_serials
 
 SHOWN = 25  # rows of a leaderboard before the rest is folded
 LOST = ("failed", "killed", "timeout", "missing")
@@ -56,11 +56,12 @@ def leaderboard(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
             "(split.val_fraction). Test scores are not used to choose a job."
         )
         return section("leaderboard", "Leaderboard", [text(words, "warn"), _unranked(sweep)])
-    brier = [] if sweep.ranked_by == "cv/brier" or "cv/brier" not in sweep.jobs else ["cv/brier"]
-    names = map(_short_name, (sweep.ranked_by, *brier))
+    others = [f"cv/{name}" for name in ("brier", *sweep.own_metrics)]
+    others = [name for name in others if name in sweep.jobs and name != sweep.ranked_by]
+    names = [_short_name(sweep, name) for name in (sweep.ranked_by, *others)]
     rows = [
         [count(job["rank"]), count(job["job"]), *job[list(sweep.swept)],
-         *(score_text(sweep.scores(job, name), 3) for name in ("score", *brier)), num(job["seconds"], 0)]
+         *(score_text(sweep.scores(job, name), 3) for name in ("score", *others)), num(job["seconds"], 0)]
         for _, job in sweep.ranked.iterrows()
     ]  # fmt: skip
     note = f"{sweep.measure}: {'lower' if sweep.lower_is_better else 'higher'} is better. {_interval(sweep)}"
@@ -70,8 +71,8 @@ def leaderboard(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
     return section("leaderboard", "Leaderboard", [*blocks, figures.get("sweep_scores"), _unranked(sweep)])
 
 
-def _short_name(metric: str) -> str:
-    return measure_name(metric).partition(",")[0]
+def _short_name(sweep: SweepFiles, metric: str) -> str:
+    return sweep.name(metric.rpartition("/")[2])
 
 
 def _folded(caption: str, head: list[str], rows: list[list[str]], note: str, strong: int = -1) -> list[Block]:
@@ -107,7 +108,8 @@ def _unranked(sweep: SweepFiles) -> Block | None:
 
 def test_scores(sweep: SweepFiles) -> Block | None:
     """Return the section on the scores of the test part, which are not used for the ranking."""
-    metrics = [name for name in ("test/auroc", "test/brier") if name in sweep.jobs and sweep.jobs[name].notna().any()]
+    metrics = [f"test/{name}" for name in ("auroc", "brier", *sweep.own_metrics)]
+    metrics = [name for name in metrics if name in sweep.jobs and sweep.jobs[name].notna().any()]
     done = sweep.ranked if len(sweep.ranked) else sweep.jobs
     done = done[done[metrics].notna().any(axis=1)] if metrics else done.iloc[:0]
     if done.empty:
@@ -128,7 +130,7 @@ def test_scores(sweep: SweepFiles) -> Block | None:
         words += explanations.get(sweep.test_untouched, "")
     else:
         words += "Where folds or seeds are swept, one job’s test patients may be another’s training patients. "
-    head = ["rank", "job", *map(_short_name, metrics)]
+    head = ["rank", "job", *(_short_name(sweep, name) for name in metrics)]
     rows = [
         [count(job["rank"]) if job["rank"] == job["rank"] else "–", count(job["job"]),
          *(score_text(sweep.scores(job, name), 3) for name in metrics)]

@@ -11,6 +11,7 @@ from hemexp.evaluation.cross_validation import corrected_t_test
 from hemexp.evaluation.intervals import patient_shares, standard_error
 from hemexp.files.result import LEAKAGE, TUNED_ON_TEST, RunResult
 from hemexp.formatting import interval_text, ordinal
+from hemexp.metrics.table import Metric
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.plan.search import Search
 from hemexp.sweep.results.job_result import DONE, JobStatus, get_score, load_result
@@ -55,7 +56,8 @@ def report_test_part(
 def _score_winners(
     search: Search, jobs: Sequence[SweepJob], board: Leaderboard, is_first: bool
 ) -> tuple[Nested | None, list[str]]:
-    score = search.base.search.score
+    metric = search.base.ranking_metric
+    score = metric.name
     best: dict[int, int] = {}  # the number of the best job, by position of the fold
     for row in board.ranked if board.ranked_by == f"cv/{score}" else []:
         best.setdefault(row["job"] % len(search.folds), row["job"])
@@ -66,7 +68,7 @@ def _score_winners(
     results = {job.number: result for job in winners.values() if (result := load_result(job.directory)) is not None}
     if None in winners:
         return _report_one_split(winners[None], results[winners[None].number], score, is_first)
-    return _report_outer_folds(winners, results, score)
+    return _report_outer_folds(winners, results, metric)
 
 
 def _report_one_split(winner: SweepJob, result: RunResult, score: str, is_first: bool) -> tuple[Nested, list[str]]:
@@ -82,8 +84,9 @@ def _report_one_split(winner: SweepJob, result: RunResult, score: str, is_first:
 
 
 def _report_outer_folds(
-    winners: Mapping[int | None, SweepJob], results: Results, score: str
+    winners: Mapping[int | None, SweepJob], results: Results, metric: Metric
 ) -> tuple[Nested, list[str]]:
+    score = metric.name
     folds = [
         {
             "fold": fold,
@@ -96,12 +99,12 @@ def _report_outer_folds(
     ]
     values = np.array([np.nan if fold["test"] is None else fold["test"] for fold in folds], dtype=float)
     ratio = float(np.mean([results[job.number].num_test / results[job.number].num_train for job in winners.values()]))
-    error = _estimate_patient_error(list(winners.values()), score)
+    error = _estimate_patient_error(list(winners.values()), metric)
     mean = corrected_t_test(values, ratio, error)
     # the null hypothesis is an AUROC of 0.5; the other scores have no value without signal to test against
     p = corrected_t_test(values - 0.5, ratio, error).p if score == "auroc" else None
-    if score != "log_loss" and mean.low is not None and mean.high is not None:
-        mean = replace(mean, low=max(0.0, mean.low), high=min(1.0, mean.high))
+    if mean.low is not None and mean.high is not None:
+        mean = replace(mean, low=max(metric.limits[0], mean.low), high=min(metric.limits[1], mean.high))
     note = (
         "nested cross-validation: in each outer fold a search chose within the training part; on the test folds "
         f"{score} {interval_text(mean, 3)}"
@@ -110,7 +113,7 @@ def _report_outer_folds(
     return content, [note] if mean.value is not None else []
 
 
-def _estimate_patient_error(winners: Sequence[SweepJob], score: str) -> float:
+def _estimate_patient_error(winners: Sequence[SweepJob], metric: Metric) -> float:
     """Return the standard error due to the number of patients; see `hemexp.evaluation.intervals`."""
     tables = [
         pd.read_csv(job.directory / "predictions.csv", dtype={"patient_id": str})
@@ -121,4 +124,4 @@ def _estimate_patient_error(winners: Sequence[SweepJob], score: str) -> float:
     table = pd.concat(tables)
     labels = table["label"].to_numpy(dtype=float)
     risks, folds = table["probability"].to_numpy()[None], table["fold"].to_numpy()[None]
-    return standard_error(score, patient_shares(score, labels, risks, folds), labels)
+    return standard_error(metric, patient_shares(metric, labels, risks, folds), labels)

@@ -65,7 +65,7 @@ def reevaluate(job: SweepJob) -> None:
         UserError: the cohort cannot be read any more.
     """
     from hemexp.data.datamodule import ExpansionDataModule
-    from hemexp.evaluation.cross_validation import MEASURED, score_folds
+    from hemexp.evaluation.cross_validation import score_folds
     from hemexp.training.fit_store import FitStore, fit_missing
 
     cfg, fits = job.cfg, RunDirectory(job.directory).fits
@@ -74,9 +74,8 @@ def reevaluate(job: SweepJob) -> None:
     pipeline, folds = plan_reevaluation(cfg, data)
     members = [pipeline.member(fold.train.tolist(), fold.seed) for fold in folds]
     validated = score_folds(pipeline, folds, fit_missing(members, cfg.trainer, FitStore(fits)))
-    scores = {f"cv/{measure}": validated.score(measure) for measure in MEASURED}
     assert data.cohort is not None
-    reevaluation = Reevaluation(job.config_hash, data.cohort.data_hash, _get_seed(cfg), scores)
+    reevaluation = Reevaluation(job.config_hash, data.cohort.data_hash, _get_seed(cfg), validated.score_all())
     write_json(job.directory.parent / REEVALUATION, asdict(reevaluation))
     shutil.rmtree(fits, ignore_errors=True)
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from hemexp import __version__
 from hemexp.config import TrainConfig
-from hemexp.files.result import CONCLUSIONS, NO_LEAKAGE, RunResult, Score, describe_leak
+from hemexp.files.result import CONCLUSIONS, NO_LEAKAGE, RunResult, Score, describe_leak, describe_metrics
 from hemexp.formatting import format_duration, interval_text, plural
+from hemexp.metrics.own import get_metrics
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.results.job_result import DONE, get_score, load_result
 from hemexp.sweep.results.leaderboard import Leaderboard, get_row_score
@@ -47,6 +48,7 @@ def build_summary(cfg: TrainConfig, jobs: Sequence[SweepJob], board: Leaderboard
         "lower_is_better": board.lower_is_better,
         "search": asdict(cfg.search),
         "where": asdict(cfg.where),
+        "own_metrics": [asdict(metric) for metric in describe_metrics(get_metrics(cfg.metrics))],
         "swept": {key: list(values) for key, values in swept.items() if len(values) > 1},
         "versions": {"python": python_version(), "hemexp": __version__, **packages},
         "winner": _build_winner(board, directory),
@@ -79,7 +81,9 @@ def _find_best_baseline(result: RunResult | None, board: Leaderboard) -> dict[st
     if result is None or stage != "cv":
         return None
     scores: dict[str, Score] = {
-        row.model: getattr(row, measure, Score()) for row in result.comparison if not row.is_model
+        row.model: row.own_metrics[measure] if measure in row.own_metrics else getattr(row, measure, Score())
+        for row in result.comparison
+        if not row.is_model
     }
     values = {model: score.value for model, score in scores.items() if score.value is not None}
     if not values:
