@@ -35,7 +35,7 @@ class TrainConfig(Section):
     trainer: TrainerConfig = key(TrainerConfig, "the training of a network")
     where: WhereConfig = key(REQUIRED, "the place where the jobs of a sweep run", hashed=False)
     search: SearchConfig = key(REQUIRED, "the way in which a sweep finds its settings", hashed=False)
-    logger: LoggerConfig = key(REQUIRED, "the logger of the run", hashed=False)
+    logger: LoggerConfig = key(LoggerConfig, "the loggers of the run, one or a list such as [csv,mlflow]", hashed=False)
     tags: list[str] = key([], "words to find the run by, in result.json, the leaderboard and the loggers", hashed=False)
     seed: int = key(0, "seed of first weights, mini-batches, dropout and random splits", at_least=0, at_most=2**32 - 1)
     output_dir: str = key(REQUIRED, "directory for the files of the run; it must be new or hold this run", hashed=False)
