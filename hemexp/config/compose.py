@@ -15,8 +15,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from hemexp import config as c
-from hemexp.config.keys import check_keys, list_sections
-from hemexp.config.section import get_key
+from hemexp.config.keys import check_keys
+from hemexp.config.section import get_key, list_sections
 from hemexp.errors import UserError
 from hemexp.hardware import check_device
 
@@ -154,6 +154,13 @@ def _quote(text: str, key: str) -> str:
             return text
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', text)  # Hydra reads backslashes before a quote as escapes
     return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
+
+
+@cache
+def list_choices() -> dict[str, list[str]]:
+    """Return the choices of every group in ``conf/``."""
+    folders = [path for path in CONFIG_DIR.iterdir() if path.is_dir()]
+    return {folder.name: sorted(path.stem for path in folder.glob("*.yaml")) for folder in folders}
 
 
 @cache
