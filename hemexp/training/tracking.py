@@ -109,18 +109,25 @@ class QuietWandbLogger(WandbLogger):
             self._end(1)
 
     def _end(self, exit_code: int) -> None:
-        import wandb
+        try:
+            self.experiment.finish(exit_code)
+        finally:
+            _end_service()
 
-        self.experiment.finish(exit_code)
-        if wandb.run is None:  # no other run of this program
-            wandb.teardown()
+
+def _end_service() -> None:
+    """End the process that wandb has started, unless the program that calls this one has a run in it."""
+    import wandb
+
+    if wandb.run is None:
+        wandb.teardown()
 
 
 def open_wandb(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> QuietWandbLogger:
     """Return a logger to the Weights & Biases run of this directory, which is created if it does not exist.
 
-    Without an API key, the run is written to files, from which ``wandb sync`` sends it. The files hold the whole run:
-    an earlier process's are removed, and its epochs are logged again.
+    Without an API key or a server, the run is written to files, from which ``wandb sync`` sends it. The files hold the
+    whole run: an earlier process's are removed, and its epochs are logged again.
     """
     for name, value in _WANDB_SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -136,6 +143,8 @@ def open_wandb(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> Qui
         symlink=False,
         init_timeout=10,  # seconds
         finish_timeout=20,
+        finish_timeout_raises=True,
+        x_graphql_retry_max=3,
         # else the name of the machine and of the user, the program's path, its packages and git repository
         username="hemexp",
         email="hemexp",
@@ -164,8 +173,11 @@ def open_wandb(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> Qui
     )
     try:
         run = start()
-    except wandb.errors.UsageError:  # no API key
-        log.info("logger=wandb: there is no API key (wandb login), so the run is only written to %s", files)
+    except wandb.Error as error:  # no API key, or no answer
+        reason = str(error).partition("\n")[0]
+        _end_service()  # it still holds the id
+        shutil.rmtree(files, ignore_errors=True)
+        log.warning("logger=wandb: the run is only written to %s, from which wandb sync sends it (%s)", files, reason)
         run = start(mode="offline")
     write_json(record, {"run_id": run_id})
     logger = QuietWandbLogger(experiment=run)

@@ -132,7 +132,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_a_dead_server_costs_a_warning_and_no_process_is_left(
+def test_a_dead_server_costs_a_warning_and_the_run_is_written_to_files(
     server: str, workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delenv("WANDB_MODE")
@@ -146,9 +146,10 @@ def test_a_dead_server_costs_a_warning_and_no_process_is_left(
         assert process.stderr is not None
         output = process.stderr.read()
     assert process.returncode == 0
-    assert time.monotonic() - start < 90
-    assert output.count("logger=wandb failed and gets no more scores (CommError") == 1
-    assert "wandb:" not in output
+    assert time.monotonic() - start < 180  # far less than wandb's own patience, on a busy machine, too
+    assert output.count("logger=wandb: the run is only written to") == 1
+    assert not [line for line in output.splitlines() if line.startswith("wandb:")]
+    assert len(read_curve(read_records(tmp_path / "a"), "train/loss")) == 3
     assert not any(str(tmp_path) in service for service in list_services())
     assert "test/auroc" in (tmp_path / "a" / "csv" / "metrics.csv").read_text()
 
