@@ -25,7 +25,7 @@ from hemexp import __version__
 from hemexp.config import PredictConfig, PrivacyConfig, ReportConfig, TrainConfig, config_hash
 from hemexp.config.compose import CONFIG_DIR, SCHEMAS, checked, import_models, quote_paths, register_schemas
 from hemexp.config.hydra_settings import check_hydra
-from hemexp.config.mistakes import explain_error
+from hemexp.config.mistakes import explain_error, find_foreign_word
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, JobFailed, SystemFailure, UserError
 from hemexp.process import describe_error, find_system_error
 from hydra_plugins.hemexp_launcher import HemexpLauncher, HemexpSweeper
@@ -88,6 +88,9 @@ def command(name: str) -> NoReturn:
         if argument.lstrip("+~").startswith("hydra.callbacks"):  # they check the other settings
             print(f"error: {argument}: cannot be set; Hydra's callbacks check the configuration", file=sys.stderr)
             sys.exit(2)
+    if foreign := find_foreign_word(sys.argv[1:], SCHEMAS[name]):
+        print(f"error: {foreign}", file=sys.stderr)
+        sys.exit(2)
     for plugin in (HemexpLauncher, HemexpSweeper):  # Hydra does not find them in a source folder
         Plugins.instance().register(plugin)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1
@@ -207,5 +210,5 @@ def _or_exit(check: Callable[[], None]) -> None:
 
 
 def _exit_with_error(error: Exception, schema: type[Any] | None = None) -> NoReturn:
-    print(f"error: {explain_error(error, schema)}", file=sys.stderr)
+    print(f"error: {explain_error(error, schema, sys.argv[1:])}", file=sys.stderr)
     sys.exit(2)

@@ -1,7 +1,6 @@
 """Write the figures of a finished run, and log its settings and scores."""
 
 from collections.abc import Mapping
-from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +69,12 @@ def log_result(
     board.finalize("success")
     (directory / "tensorboard" / "hparams.yaml").unlink(missing_ok=True)  # Lightning's, empty; .hydra/ has the config
 
+    texts = {"conclusion": result.conclusion, "verdict": result.verdict, "caveats": ", ".join(result.caveats)}
     for logger in others:
+        assert isinstance(logger, OptionalLogger)
         logger.log_hyperparams({"_verdict": result.verdict, "_conclusion": result.conclusion, **get_hparams(cfg)})
         logger.log_metrics(scores, step=result.epochs)
-        if cfg.logger.name == "mlflow" and isinstance(logger, OptionalLogger):
-            tags = {
-                "conclusion": result.conclusion, "verdict": result.verdict, "caveats": ", ".join(result.caveats)
-            }  # fmt: skip
-            logger.use(methodcaller("set_tags", tags))
-        logger.finalize("success")
+        logger.complete(texts, (directory / "figures" / f"{name}.png" for name in figures))
 
 
 def log_graph(logger: Logger, net: FittedNetwork) -> None:

@@ -50,7 +50,7 @@ class TrainConfig(Section):
     )
     where: WhereConfig = key(REQUIRED, "the place where the jobs of a sweep run", hashed=False)
     search: SearchConfig = key(REQUIRED, "the way in which a sweep finds its settings", hashed=False)
-    logger: LoggerConfig = key(REQUIRED, "the logger of the run", hashed=False)
+    logger: LoggerConfig = key(LoggerConfig, "the loggers of the run, one or a list such as [csv,mlflow]", hashed=False)
     plugins: list[str] = key(
         [], "modules of yours to import, which register models; in the current folder, or installed", hashed=False
     )

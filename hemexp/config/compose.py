@@ -15,10 +15,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from hemexp import config as c
-from hemexp.config.keys import check_keys, list_sections
+from hemexp.config.keys import check_keys
 from hemexp.config.plugins import import_installed_plugins, import_plugins, import_typed_plugins
 from hemexp.config.registry import store_models
-from hemexp.config.section import get_key
+from hemexp.config.section import get_key, list_sections
 from hemexp.errors import UserError
 from hemexp.hardware import check_device
 
@@ -175,6 +175,13 @@ def _quote(text: str, key: str) -> str:
             return text
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', text)  # Hydra reads backslashes before a quote as escapes
     return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
+
+
+@cache
+def list_choices() -> dict[str, list[str]]:
+    """Return the choices of every group in ``conf/``."""
+    folders = [path for path in CONFIG_DIR.iterdir() if path.is_dir()]
+    return {folder.name: sorted(path.stem for path in folder.glob("*.yaml")) for folder in folders}
 
 
 @cache

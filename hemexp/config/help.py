@@ -22,8 +22,9 @@ def build_help(config: DictConfig, schema: type[Section], folder: Path) -> str:
         schema: of the command.
         folder: that holds a folder with YAML files for each group of choices.
     """
-    chosen = {group: name for group, name in config.hydra.runtime.choices.items() if read_choices(folder / group)}
-    items = {item.name: item for item in fields(schema)}
+    items, choices = {item.name: item for item in fields(schema)}, config.hydra.runtime.choices
+    # a group with a list of choices is not in `choices`
+    chosen = {group: choices.get(group) for group in {**items, **choices} if read_choices(folder / group)}
     sections = [name for name, item in items.items() if _is_section(item)]
     lines = [
         "Set a key as KEY=VALUE. The values below are those of this command line.",

@@ -7,10 +7,12 @@ that the schema declares as a dictionary, such as ``where.options``, may hold an
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from hemexp.config.section import Section
+from hemexp.config.foreign_words import explain_word, list_known
+from hemexp.config.section import list_sections
 from hemexp.errors import UserError
 
 
@@ -28,8 +30,11 @@ def check_keys(config: DictConfig, prefix: str = "") -> None:
         for name in map(str, node):
             if name not in known:
                 key = f"{start}{name}"
-                parts = _list_nodes(config, prefix)
-                raise UserError(describe_unknown(key, [f"{path}{each}" for path, _, names in parts for each in names]))
+                parts, schema = _list_nodes(config, prefix), None if prefix else OmegaConf.get_type(config)
+                value = node._get_node(name)
+                given = "" if OmegaConf.is_config(value) else str(value)
+                keys = [f"{path}{each}" for path, _, names in parts for each in names]
+                raise UserError(describe_unknown(key, keys, schema, given))
         for name in known:
             if node._get_node(name) is None:
                 raise UserError(f"~{start}{name}: a key cannot be deleted; leave it out, and it has its default")
@@ -47,13 +52,18 @@ def _list_nodes(node: DictConfig, prefix: str) -> Iterator[tuple[str, DictConfig
             yield from _list_nodes(below, f"{prefix}{name}.")
 
 
-def describe_unknown(unknown: str, keys: list[str]) -> str:
+def describe_unknown(unknown: str, keys: list[str], schema: type[Any] | None = None, value: str = "") -> str:
     """Return the message for a key that the chosen configuration does not have.
 
     Args:
         unknown: the key.
         keys: of the command.
+        schema: of the command, to answer a word of another template.
+        value: of the key, if it is known.
     """
+    advice = explain_word(unknown, value, schema) if schema else None
+    if advice and schema and unknown not in list_known(schema):
+        return f"{unknown}: there is no such setting in hemexp; {advice}"
     group, _, name = unknown.rpartition(".")
     owners = [section for section in list_sections() if group == section.PREFIX and section.NAMES]
     choices = [
@@ -64,7 +74,8 @@ def describe_unknown(unknown: str, keys: list[str]) -> str:
     ]
     if choices:
         owner = " or ".join(dict.fromkeys(choices))
-        return f"{unknown}: there is no such key here; it is a key of {owner}; add that choice, or remove the key"
+        instead = advice or "remove the key"
+        return f"{unknown}: there is no such key here; it is a key of {owner}; add that choice, or {instead}"
     folded = {key.casefold(): key for key in keys}
     last = {key.rpartition(".")[2].casefold(): key for key in keys}
     similar = [folded[key] for key in get_close_matches(unknown.casefold(), folded, cutoff=0.8)]
@@ -74,8 +85,3 @@ def describe_unknown(unknown: str, keys: list[str]) -> str:
         f"did you mean {' or '.join(similar)}?" if similar else f"known here: {', '.join(siblings)}" if siblings else ""
     )
     return f"{unknown}: there is no such key; rule: a key that --help lists{'; ' if near else ''}{near}"
-
-
-def list_sections(section: type[Section] = Section) -> list[type[Section]]:
-    """Return all sections below a section."""
-    return [found for child in section.__subclasses__() for found in (child, *list_sections(child))]

@@ -155,6 +155,11 @@ class Section:
         return f"{self.PREFIX}.{name}".lstrip(".")
 
 
+def list_sections(section: type[Section] = Section) -> list[type[Section]]:
+    """Return all sections below a section."""
+    return [found for child in section.__subclasses__() for found in (child, *list_sections(child))]
+
+
 def join_or(values: tuple[Any, ...]) -> str:
     """Return values as a list in words: ``a, b or c``."""
     *first, last = map(str, values)

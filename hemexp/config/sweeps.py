@@ -112,20 +112,35 @@ class SearchConfig(Section):
         self.require(not self.prune or self.name == "tpe", "prune", "needs search=tpe")
 
 
+LOGGERS = {  # beside TensorBoard, by key: the module and the package that it needs
+    "csv": None,
+    "mlflow": ("mlflow", "mlflow-skinny"),
+    "wandb": ("wandb", "wandb"),
+}
+
+
 @dataclass
 class LoggerConfig(Section):
-    """The loggers of a run. TensorBoard is always one of them."""
+    """The loggers of a run. TensorBoard is always one of them; ``logger=[csv,mlflow]`` adds two."""
 
     PREFIX: ClassVar[str] = "logger"
-    NAMES: ClassVar[tuple[str, ...]] = ("tensorboard", "csv", "mlflow")
-    name: str = key(REQUIRED, "name of the logger; it is set by logger=NAME")
+    csv: bool = key(False, "CSVLogger: curves, scores and settings as files in csv/")
+    mlflow: bool = key(False, "MLflow: curves, scores, settings, tags, figures")
+    wandb: bool = key(False, "Weights & Biases: curves, scores, settings, tags, figures")
     tracking_uri: Optional[str] = key(
         None, "MLflow server, such as http://HOST:5000; null: $MLFLOW_TRACKING_URI, if not set: files in outputs/mlruns"
     )
-    experiment_name: str = key("hemexp", "MLflow experiment that holds the runs")
+    experiment_name: str = key("hemexp", "MLflow experiment, or project of Weights & Biases, that holds the runs")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(bool(self.experiment_name), "experiment_name", "must not be empty")
-        if self.name == "mlflow" and find_spec("mlflow") is None:
-            raise UserError('logger=mlflow: needs the package mlflow-skinny: pip install "hemexp[mlflow]"')
+        for name in self.names:
+            module, package = LOGGERS[name] or ("csv", "")
+            if find_spec(module) is None:
+                raise UserError(f'logger={name}: needs the package {package}: pip install "hemexp[{name}]"')
+
+    @property
+    def names(self) -> list[str]:
+        """The loggers beside TensorBoard."""
+        return [name for name in LOGGERS if getattr(self, name)]

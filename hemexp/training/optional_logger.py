@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from lightning.pytorch.loggers import Logger
@@ -49,6 +50,13 @@ class OptionalLogger(Logger):
     def finalize(self, status: str) -> None:
         """Write or send what was logged, and the status of the run."""
         self.use(lambda logger: logger.finalize(status))
+
+    def complete(self, texts: Mapping[str, str], figures: Iterable[Path]) -> None:
+        """Log the texts and figures of a result, where the logger takes them, and the end of a finished run."""
+        if hasattr(self.logger, "complete"):
+            self.use(lambda logger: logger.complete(texts, list(figures)))
+        else:
+            self.finalize("success")
 
     def use(self, function: Callable[[Any], object]) -> None:
         """Call a function with the logger, if it has not failed."""

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hydra import compose, initialize_config_dir
 from lightning.pytorch.loggers import CSVLogger
+from matplotlib.figure import Figure
 from small import FAST
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
@@ -30,7 +32,7 @@ from hemexp.commands.hparams import (
 )
 from hemexp.commands.train import train
 from hemexp.config import TrainConfig, config_hash
-from hemexp.config.compose import load_config
+from hemexp.config.compose import CONFIG_DIR, load_config, register_schemas, typed
 from hemexp.errors import Interrupted, UserError
 from hemexp.files.result import NO_LEAKAGE, RunResult, Score
 from hemexp.metrics.table import METRICS
@@ -74,14 +76,43 @@ def test_tensorboard_is_always_written_and_holds_the_tags(workbooks: Path, tmp_p
     assert tags.tensor_proto.string_val == [b"pilot, x"]
 
 
-def test_a_logger_does_not_change_the_config_hash():
-    assert config_hash(load_config(TrainConfig, ["logger=csv", TAGS])) == config_hash(load_config(TrainConfig))
+@pytest.mark.parametrize(
+    "override", ["logger=csv", "logger=mlflow", "logger=[tensorboard,csv,mlflow]", "logger.csv=true"]
+)
+def test_a_logger_does_not_change_the_config_hash(override: str):
+    assert config_hash(load_config(TrainConfig, [override, TAGS])) == config_hash(load_config(TrainConfig))
 
 
-def test_a_missing_package_is_refused_by_the_configuration(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("hemexp.config.sweeps.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"logger=mlflow: .*hemexp\[mlflow\]"):
-        load_config(TrainConfig, ["logger=mlflow"])
+@pytest.mark.parametrize(
+    ("override", "names"),
+    [
+        ("logger=tensorboard", []),
+        ("logger=csv", ["csv"]),
+        ("logger=[mlflow,csv]", ["csv", "mlflow"]),
+        ("logger=[tensorboard,csv]", ["csv"]),
+        ("logger=[]", []),
+    ],
+)
+def test_a_choice_of_loggers_is_one_or_a_list(override: str, names: list[str]):
+    assert load_config(TrainConfig, [override]).logger.names == names
+
+
+def test_an_experiment_of_the_user_chooses_several_loggers(tmp_path: Path):
+    (tmp_path / "experiment").mkdir()
+    file = tmp_path / "experiment" / "mine.yaml"
+    file.write_text("# @package _global_\ndefaults:\n  - override /logger: [csv, mlflow]\nlogger:\n  tracking_uri: x\n")
+    register_schemas()
+    with initialize_config_dir(config_dir=str(CONFIG_DIR), version_base="1.3"):
+        config = compose("train", ["experiment=mine", f"hydra.searchpath=[file://{tmp_path}]"])
+    logger = typed(config, TrainConfig).logger
+    assert (logger.names, logger.tracking_uri) == (["csv", "mlflow"], "x")
+
+
+@pytest.mark.parametrize("name", ["mlflow", "wandb"])
+def test_a_missing_package_is_refused_by_the_configuration(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("hemexp.config.sweeps.find_spec", lambda module: None if module == name else object())
+    with pytest.raises(UserError, match=rf'logger={name}: .*pip install "hemexp\[{name}\]"'):
+        load_config(TrainConfig, [f"logger=[csv,{name}]"])
 
 
 def job_result(cfg: TrainConfig, verdict: str = NO_LEAKAGE) -> RunResult:
@@ -154,6 +185,7 @@ def test_mlflow_holds_a_resumed_run_once(workbooks: Path, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setattr(job, "run_figures", lambda *_: {"loss": Figure()})
     cfg = load_config(TrainConfig, [f"data.root={workbooks}", "logger=mlflow", TAGS, *FAST])
     store = MlflowClient((tmp_path / "outputs" / "mlruns").as_uri())
     with monkeypatch.context() as patched:
@@ -181,21 +213,25 @@ def test_mlflow_holds_a_resumed_run_once(workbooks: Path, tmp_path: Path, monkey
     history = pd.read_csv("a/history.csv")
     assert [loss.step for loss in losses] == [0, 1, 2]
     np.testing.assert_allclose([loss.value for loss in losses], history["train/loss"])
+    assert [file.path for file in store.list_artifacts(run.info.run_id, "figures")] == ["figures/loss.png"]
     assert json.loads(Path("a/mlflow.json").read_text())["run_id"] == run.info.run_id
 
 
 @pytest.mark.slow
 @needs_mlflow
 @pytest.mark.parametrize("uri", ["taken/store", "http://127.0.0.1:9", "ftp://nowhere"])
-def test_a_tracking_server_that_fails_costs_a_warning(
+def test_a_tracking_server_that_fails_costs_a_warning_and_no_other_logger(
     uri: str, workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").touch()
     uri = (tmp_path / uri).as_uri() if uri.startswith("taken") else uri
-    cfg = load_config(TrainConfig, [f"data.root={workbooks}", "logger=mlflow", f"logger.tracking_uri={uri}", *FAST])
-    train(cfg, tmp_path / "run")
-    assert caplog.text.count("logger=mlflow failed") == 1
+    loggers = ["logger=[csv,mlflow]", f"logger.tracking_uri={uri}"]
+    train(load_config(TrainConfig, [f"data.root={workbooks}", *loggers, *FAST]), tmp_path / "run")
+    assert caplog.text.count("logger=mlflow failed") == caplog.text.count("failed and gets no more scores") == 1
+    table = pd.read_csv(tmp_path / "run" / "csv" / "metrics.csv")
+    assert len(curve(table, "train/loss")) == 3
+    assert len(curve(table, "test/auroc")) == 1
     assert (tmp_path / "run" / "DONE").is_file()
 
 

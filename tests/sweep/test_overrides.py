@@ -86,6 +86,7 @@ def test_the_command_line_replaces_a_swept_key_also_where_it_is_given_with_its_g
         (["seed=1,2", "++seed=3,4"], "seed is given twice"),
         (["experiment=paper,sweep_paper"], r"hydra\.sweeper\.params=.*a job cannot set it"),
         (["where.num_workers=1,2"], "cannot be swept"),
+        (["logger=csv,mlflow"], r"cannot be swept: .*'logger=\[csv,mlflow\]' gives every job all of them"),
     ],
 )
 def test_what_cannot_be_swept_is_refused(arguments: list[str], words: str):

@@ -34,7 +34,10 @@ def combinations(config: DictConfig, arguments: Sequence[str], params: dict[str,
         if override.is_interval_sweep():
             raise UserError(f"{line}: a grid cannot sweep an interval; list values, or add search=random (or tpe)")
         if any(key == name or key.startswith(f"{name}.") for name in _NOT_SWEPT):
-            raise UserError(f"{line}: {key} cannot be swept: give one value for the whole sweep")
+            hint = (
+                f"; 'logger=[{','.join(list_values(override))}]' gives every job all of them" if key == "logger" else ""
+            )
+            raise UserError(f"{line}: {key} cannot be swept: give one value for the whole sweep{hint}")
         values = list_values(override)
         if not values:
             raise UserError(f"{line}: holds no value; give at least one")
