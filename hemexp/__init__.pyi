@@ -7,6 +7,10 @@ from .config import TrainConfig as TrainConfig
 from .config.compose import load_config as load_config
 from .data.datamodule import ExpansionDataModule as ExpansionDataModule
 from .data.training_set import build_training_set as build_training_set
+from .training.classifiers import AttentionClassifier as AttentionClassifier
+from .training.classifiers import CNNClassifier as CNNClassifier
+from .training.classifiers import MLPClassifier as MLPClassifier
+from .training.classifiers import SACNNClassifier as SACNNClassifier
 from .training.fit import fit as fit
 from .training.member import FitResult as FitResult
 from .training.member import Member as Member
