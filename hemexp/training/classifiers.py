@@ -1,6 +1,7 @@
 """The networks as scikit-learn classifiers. Each key of the configuration is a parameter, with the key's default."""
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, fields, replace
@@ -39,6 +40,7 @@ from hemexp.types import Array
 _SHARED: tuple[type[Section], ...] = (OptimizerConfig, TrainerConfig, FractionSplitConfig, FeaturesConfig)
 _CHOSEN = {FractionSplitConfig: {"val_fraction"}, FeaturesConfig: {"clip"}}  # all keys of the other sections
 _LARGEST = np.finfo(np.float32).max
+_LOCK = threading.Lock()  # PyTorch's random generator and number of threads are shared by all threads of a process
 S = TypeVar("S", bound=Section)
 C = TypeVar("C", bound="NetworkClassifier")
 
@@ -89,7 +91,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) == 1:
             raise ValueError(f"y holds 1 class: {self.classes_[0]}; rule: samples of two classes")
-        with _translate_errors():
+        with _LOCK, _translate_errors():
             model, optimizer = self._build(self.model), self._build(OptimizerConfig)
             trainer = replace(self._build(TrainerConfig), progress_bar=False)
             split, clip = self._build(FractionSplitConfig), self._build(FeaturesConfig).clip
@@ -117,12 +119,13 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         """
         check_is_fitted(self)
         X = self._check_inputs(X, reset=False)
-        num_threads = torch.get_num_threads()
-        torch.set_num_threads(self.num_threads)
-        try:
-            risk = np.mean([result.predictor().predict(X) for result in self.results_], axis=0)
-        finally:
-            torch.set_num_threads(num_threads)
+        with _LOCK:
+            num_threads = torch.get_num_threads()
+            torch.set_num_threads(int(self.num_threads))
+            try:
+                risk = np.mean([result.predictor().predict(X) for result in self.results_], axis=0)
+            finally:
+                torch.set_num_threads(num_threads)
         return np.column_stack([1 - risk, risk])
 
     def predict(self, X: Any) -> Array:
