@@ -10,6 +10,10 @@ from .config.custom import register_network as register_network
 from .data.datamodule import ExpansionDataModule as ExpansionDataModule
 from .data.training_set import build_training_set as build_training_set
 from .metrics.own import register_metric as register_metric
+from .training.classifiers import AttentionClassifier as AttentionClassifier
+from .training.classifiers import CNNClassifier as CNNClassifier
+from .training.classifiers import MLPClassifier as MLPClassifier
+from .training.classifiers import SACNNClassifier as SACNNClassifier
 from .training.fit import fit as fit
 from .training.member import FitResult as FitResult
 from .training.member import Member as Member

@@ -21,7 +21,7 @@ _TOP = 10
 
 @dataclass(frozen=True)
 class _FittedEstimator:
-    """A fitted predictor with the interface of a scikit-learn estimator."""
+    """A fitted predictor with the two methods that scikit-learn's `permutation_importance` needs."""
 
     predictor: Predictor
 

@@ -1,4 +1,4 @@
-"""Base class of all models that are not this package's networks, with scikit-learn's interface."""
+"""Base class of all models that are not this package's networks. They are not estimators of scikit-learn."""
 
 import importlib
 from abc import ABC, abstractmethod
