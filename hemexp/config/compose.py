@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hemexp import config as c
 from hemexp.config.keys import check_keys
-from hemexp.config.plugins import import_installed_plugins, import_plugins, import_typed_plugins
+from hemexp.config.plugins import import_installed_plugins, import_plugins, import_typed_plugins, search_caller_folder
 from hemexp.config.registry import store_models
 from hemexp.config.section import get_key, list_sections
 from hemexp.errors import UserError
@@ -61,6 +61,7 @@ def import_models(name: str, arguments: list[str]) -> None:
     Raises:
         UserError: a plugin cannot be imported.
     """
+    search_caller_folder()
     if "plugins" in {item.name for item in fields(SCHEMAS[name])}:
         import_installed_plugins()
         import_typed_plugins(arguments)

@@ -106,14 +106,18 @@ def check_trust(name: str, what: str, libraries: Iterable[str] = ()) -> None:
         raise UserError(f"{what} needs {name}, which is not a part of hemexp; {rule}")
 
 
-def _import(name: str, where: str) -> ModuleType:
-    """Import a module; the folder of the caller is searched last, in this process and in those that it starts."""
+def search_caller_folder() -> None:
+    """Let Python search the folder of the caller last, in this process and in those that it starts."""
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.append(folder)
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if folder not in paths:
         os.environ["PYTHONPATH"] = os.pathsep.join([*filter(None, paths), folder])
+
+
+def _import(name: str, where: str) -> ModuleType:
+    search_caller_folder()
     try:
         return importlib.import_module(name)
     except UserError:
