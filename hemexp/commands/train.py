@@ -119,7 +119,7 @@ def _train(
         result, figures = _evaluate(cfg, run, data, fitted, predictor, result, callback, trained)
         if isinstance(predictor, FittedNetwork) and cfg.model.has_batched_form:  # others may not be traceable
             log_graph(loggers[0], predictor)
-        elif not isinstance(predictor, FittedNetwork):
+        if fitted.last is None:
             save_predictor(predictor, run.last)
         result = replace(result, model_digest=compute_digest(predictor.content()))
         result = replace(result, recognition_digest=digest_file(run.path))
@@ -144,11 +144,11 @@ def _fit(
 ) -> tuple[FitResult, Predictor]:
     """Fit the model to the training part, or find it trained; write its checkpoints and ``history.csv``."""
     member = own_member(cfg, data)
-    fitted = trained.get(member, cfg.trainer)
+    fitted, is_logged = trained.get(member, cfg.trainer), False
     if fitted is None:
-        history = run.path / "history.csv"
+        history, is_logged = run.path / "history.csv", not member.is_composite
         (fitted,) = fit([member], cfg.trainer, directory=run.last.parent, loggers=loggers, history=history)
-    elif fitted.last is not None:
+    if fitted.last is not None and not is_logged:
         save_predictor(build_predictor(fitted.last), run.last)
         for epoch, scores in enumerate(fitted.history.drop(columns="epoch").to_dict("records")):
             for logger in loggers:

@@ -45,6 +45,13 @@ class TrainConfig(Section):
         "has a batched form",
         choices=("auto", "batched", "lightning"),
     )
+    ensemble: int = key(
+        1, "networks with different seeds, trained as one batch; their mean probability is the result", at_least=1,
+        at_most=1000,
+    )  # fmt: skip
+    calibrate: str = key(
+        "none", "logistic: recalibrate by cross-validation within the training part", choices=("none", "logistic")
+    )
     callbacks: dict[str, Any] = key(
         {}, "callbacks of engine=lightning by a name of yours, each with _target_, as callbacks.NAME._target_=CLASS"
     )

@@ -12,6 +12,21 @@ from hemexp.types import Array
 
 
 @dataclass(frozen=True, eq=False)
+class Pool:
+    """The patients of a fit before imputation and before the choice of validation patients, to divide them again.
+
+    Attributes:
+        raw: (P, F) inputs of the patients in table order, NaN where a value is missing.
+        labels: (P,) 1 or 0.
+        rows: (R,) indices of `raw`; a bootstrap sample repeats some.
+    """
+
+    raw: Array
+    labels: Array
+    rows: Array
+
+
+@dataclass(frozen=True, eq=False)
 class TrainingSet:
     """Training patients with filled inputs, and the validation patients.
 
@@ -25,6 +40,7 @@ class TrainingSet:
         preprocessing: imputation and scaling, fitted to the training patients.
         features: names of the inputs, in order.
         label: the definition of the labels; the checkpoint of a fitted model holds it.
+        pool: all patients of the fit; None where they cannot be divided again.
     """
 
     inputs: Array
@@ -34,6 +50,7 @@ class TrainingSet:
     preprocessing: Preprocessing
     features: tuple[str, ...]
     label: dict[str, Any]
+    pool: Pool | None = None
 
 
 def build_training_set(
@@ -79,6 +96,7 @@ def build_training_set(
     if unknown or not len(train):
         problem = f"row {unknown[0]} has the label {labels[unknown[0]]}" if unknown else "train is empty"
         raise UserError(f"{problem}; rule: at least one training patient, each with a known outcome, 1 or 0")
+    patients, rows = np.unique(np.concatenate([train, val]), return_inverse=True)
     preprocessing, inputs = fit_preprocessing(raw[train], clip)
     return TrainingSet(
         inputs,
@@ -88,4 +106,5 @@ def build_training_set(
         preprocessing,
         tuple(features or (f"x{number}" for number in range(raw.shape[1]))),
         label or {},
+        Pool(raw[patients], labels[patients].astype(int), rows),
     )

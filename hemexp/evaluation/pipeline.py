@@ -55,16 +55,20 @@ class Pipeline:
         train, val = draw_validation(self.labels, rows, fraction, seed)
         clip, names, label = self.cfg.features.clip, self.features, self.label
         training_set = build_training_set(self.raw, self.labels, train, val, clip=clip, features=names, label=label)
-        return Member(self.model, self.cfg.optimizer, training_set, seed, **get_training(self.cfg))
+        return Member(self.model, self.cfg.optimizer, training_set, seed, **get_training(self.cfg, self.model))
 
     def labelled(self, labels: Array, label: dict[str, Any]) -> "Pipeline":
         """Return the same pipeline with the labels of another definition."""
         return replace(self, labels=labels, label=label)
 
 
-def get_training(cfg: TrainConfig) -> dict[str, Any]:
-    """Return how the members of a run are trained, beside their optimizer."""
-    return {"scheduler": cfg.scheduler, "loss": cfg.loss, "engine": cfg.engine, "callbacks": cfg.callbacks}
+def get_training(cfg: TrainConfig, model: ModelConfig) -> dict[str, Any]:
+    """Return how a member of a run is trained, beside its optimizer; baselines are single models as they are."""
+    training = {"scheduler": cfg.scheduler, "loss": cfg.loss, "engine": cfg.engine, "callbacks": cfg.callbacks}
+    if model != cfg.model:
+        return training
+    ensemble = cfg.ensemble if model.is_network else 1
+    return {**training, "ensemble": ensemble, "calibrate": cfg.calibrate, "val_fraction": cfg.split.val_fraction}
 
 
 def choose_baselines(cfg: TrainConfig, data: ExpansionDataModule) -> tuple[list[ModelConfig], dict[str, str]]:

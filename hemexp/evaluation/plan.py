@@ -38,7 +38,7 @@ def plan_folds(pipelines: Sequence[Pipeline], folds: Sequence[Fold]) -> list[Pla
 
 def own_member(cfg: TrainConfig, data: ExpansionDataModule) -> Member:
     """Return the member of the run's model, which learns from the training part."""
-    training = get_training(cfg)
+    training = get_training(cfg, cfg.model)
     return Member(cfg.model, cfg.optimizer, data.training_set, cfg.seed, keep_last=True, **training)
 
 

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from hemexp.errors import UserError
 from hemexp.files.writing import write_with
+from hemexp.models.ensemble import FittedEnsemble, get_recalibration
 from hemexp.models.fitted_estimator import FittedEstimator
 from hemexp.models.network import FittedNetwork
 from hemexp.models.registry import check_source
 
-Predictor = FittedNetwork | FittedEstimator
+Predictor = FittedNetwork | FittedEstimator | FittedEnsemble
 FORMAT = 1  # of best.ckpt; a changed meaning raises it
 _DEEPEST = 50  # levels of a checkpoint
 _MAY_BE_INFINITE = ("scale", "clip")  # an input that is constant in training; no limit
@@ -31,6 +32,9 @@ def build_predictor(content: Mapping[str, Any]) -> Predictor:
         UserError: it needs code that the user has not named or installed.
     """
     check_source(content)
+    if "members" in content:
+        members: list[Any] = [build_predictor(each) for each in content["members"]]
+        return FittedEnsemble(members, get_recalibration(content))
     kind = FittedEstimator if "estimator" in content else FittedNetwork
     return kind.from_content(content)
 
@@ -165,8 +169,12 @@ def _build_checked(content: Mapping[str, Any], path: Path | str) -> Predictor:
 def _check_keys(content: Any, path: Path | str) -> None:
     if not isinstance(content, dict):
         raise UserError(f"{path}: networks: does not hold a dictionary; {_RULE}")
-    weights = {"preprocessing", "estimator"} if "estimator" in content else {"state_dict"}
-    expected = {"model": dict, "features": list, "label": dict, **dict.fromkeys(weights, dict)}
+    weights: dict[str, type] = {"state_dict": dict}
+    if "members" in content:
+        weights = {"members": list, "recalibration": list}
+    elif "estimator" in content:
+        weights = {"preprocessing": dict, "estimator": dict}
+    expected = {"model": dict, "features": list, "label": dict, **weights}
     for name, kind in expected.items():
         if name not in content:
             raise UserError(f"{path}: {name}: is missing; {_RULE}")

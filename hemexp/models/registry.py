@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hemexp.config import MODELS, get_entry
+from hemexp.config import MODELS, EstimatorConfig, ModelConfig, NetConfig, NetworkConfig, get_entry
 from hemexp.config.plugins import LIBRARIES, check_trust
 from hemexp.errors import UserError
 from hemexp.models.estimator import Estimator
@@ -53,9 +53,8 @@ def build_network(num_features: int, *, name: str, **settings: Any) -> nn.Module
     if not entry.target:
         with errors_of(f"model={name}"):
             return _check_module(entry.schema(name, **settings).build(num_features), name)
-    if not hasattr(entry.schema, "init"):
-        networks = [each for each, entry in MODELS.items() if hasattr(entry.schema, "init")]
-        raise UserError(f"model.name={name}: is not a network; rule: one of {', '.join(networks)}")
+    if not issubclass(entry.schema, NetConfig):
+        raise UserError(f"model.name={name}: must be one of {', '.join(_list_names(NetConfig))}")
     init = settings.pop("init", "default")
     net: ParallelNetwork = resolve_name(f"hemexp.models.{entry.target}")(num_features, **settings)
     _set_zeros(net, init)
@@ -80,6 +79,10 @@ def _set_zeros(net: nn.Module, init: str) -> None:
                     parameter.zero_()
 
 
+def _list_names(kind: type[ModelConfig]) -> list[str]:
+    return [name for name, entry in MODELS.items() if issubclass(entry.schema, kind)]
+
+
 def _check_module(net: Any, name: str) -> nn.Module:
     if not isinstance(net, nn.Module):
         raise UserError(f"model={name}: build returned {type(net).__name__}; rule: a torch.nn.Module")
@@ -98,6 +101,8 @@ def build_estimator(seed: int, *, name: str, **settings: Any) -> Estimator:
         UserError: there is no estimator of this name.
     """
     entry = get_entry(name)
+    if issubclass(entry.schema, NetworkConfig):
+        raise UserError(f"model.name={name}: must be one of {', '.join(_list_names(EstimatorConfig))}")
     if not entry.target:
         return ExternalEstimator(seed=seed, settings=entry.schema(name, **settings))
     estimator: Estimator = resolve_name(f"hemexp.models.{entry.target}")(seed=seed, **settings)

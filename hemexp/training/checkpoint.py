@@ -38,6 +38,9 @@ def members_key(members: Sequence[Member], cfg: TrainerConfig) -> str:
         content += [values for values in others if len(values) > 1]  # as earlier versions where they are the defaults
         if member.model.is_network and not member.is_batched:
             content += ["lightning", member.callbacks]
+        if member.is_composite and values["pool"] is not None:
+            content += [member.ensemble, member.calibrate, member.val_fraction]
+            arrays |= {"pool": values["pool"].raw, "pool_rows": values["pool"].rows}
         digest.update(json.dumps(content, sort_keys=True).encode())
         for name, array in sorted(arrays.items()):
             digest.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())

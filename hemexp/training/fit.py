@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from ctypes import c_bool
 from dataclasses import asdict, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hemexp.errors import UserError
 from hemexp.formatting import format_duration
 from hemexp.hardware import check_device, limit_cores, max_workers
 from hemexp.runner.local import Device
+from hemexp.training.composite import combine, expand
 from hemexp.training.estimators import fit_alone, is_quick
 from hemexp.training.group_size import compute_group_size
 from hemexp.training.groups import FitRequest, MemberGroup, fit_in_processes, fit_in_this_process
@@ -88,6 +89,11 @@ def fit(
     for name, value in (("num_workers", num_workers), ("group_size", group_size)):
         if value is not None and value < 1:
             raise UserError(f"{name}={value}: must be at least 1")
+    if any(member.is_composite for member in members):
+        parts = [expand(member) for member in members]
+        options: dict[str, Any] = {"num_workers": num_workers, "group_size": group_size}
+        fitted = iter(fit([single for part in parts for single in part], trainer, directory=directory, **options))
+        return [combine(member, list(islice(fitted, len(part)))) for member, part in zip(members, parts, strict=True)]
     networks = [number for number, member in enumerate(members) if member.is_batched]
     single = [number for number, member in enumerate(members) if member.model.is_network and not member.is_batched]
     others = [number for number, member in enumerate(members) if not member.model.is_network]

@@ -21,6 +21,9 @@ class Member:
         training_set: the patients that it learns from.
         seed: of its weights, the order of its mini-batches and its dropout.
         engine: ``lightning`` trains a network of this package by an ordinary Trainer, too.
+        ensemble: networks to train with different seeds; the result predicts their mean probability.
+        calibrate: ``logistic`` recalibrates by cross-validation within the training set; or ``none``.
+        val_fraction: share of the patients that each network of an ensemble draws for validation.
         callbacks: of the ordinary Trainer, by name; each is built by Hydra from its ``_target_``.
         keep_last: whether the result of a network also holds the weights after the last epoch.
         scheduler: of the learning rate.
@@ -44,6 +47,14 @@ class Member:
     loss: LossConfig = field(default_factory=LossConfig)
     engine: str = "auto"
     callbacks: Mapping[str, Any] = field(default_factory=dict)
+    ensemble: int = 1
+    calibrate: str = "none"
+    val_fraction: float = 0.0
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether the member consists of several fits."""
+        return self.ensemble > 1 or self.calibrate != "none"
 
     @property
     def is_batched(self) -> bool:
