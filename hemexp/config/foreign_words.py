@@ -169,8 +169,12 @@ def explain_arguments(
                 yield given, f"{typed}: is not an option; settings are written KEY=VALUE; {advice}"
         elif sign or (number == 0 and not Path(typed).exists()):
             exists = value in choices[key] if key in choices else key in known and not known[key]
-            is_own = known.get(key) and value.startswith("{")
-            advice = None if exists or is_own or _is_entry(key, arguments, known) else explain_word(key, value, schema)
+            is_dictionary = known.get(key) and value.startswith("{")
+            advice = (
+                None
+                if exists or is_dictionary or _is_entry(key, arguments, known)
+                else explain_word(key, value, schema)
+            )
             if advice:
                 yield key, f"{typed}: there is no such setting in hemexp; {advice}"
 

@@ -6,6 +6,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hemexp.config import MODELS, PredictConfig, PrepareConfig, TrainConfig, config_hash
 from hemexp.config.compose import CONFIG_DIR, list_keys, load_config
+from hemexp.config.sweeps import LOGGERS
 from hemexp.errors import UserError
 
 GROUPS = (
@@ -28,10 +29,14 @@ def overrides(group: str, name: str, workbooks: Path, tmp_path: Path) -> list[st
 @pytest.mark.slow
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
 def test_every_option_composes_and_passes_its_rules(group: str, name: str, workbooks: Path, tmp_path: Path):
+    if group == "logger" and LOGGERS.get(name):
+        pytest.importorskip(name)
     cfg = load_config(TrainConfig, overrides(group, name, workbooks, tmp_path))
     chosen = getattr(cfg, group, None)
     if group == "data":
         assert chosen.kind == ("synthetic" if name == "auto" else name)
+    elif group == "logger":
+        assert chosen.names == [each for each in LOGGERS if each == name]
     elif group != "experiment":
         assert chosen.name == name
 
