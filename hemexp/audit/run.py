@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -95,6 +96,8 @@ def run_audit(
     num_seeds: int,
     directory: Path,
     must_run: bool = False,
+    optimizer: OptimizerConfig | None = None,
+    **options: Any,
 ) -> Audit:
     """Fit every protocol with its models and every seed. What `directory` already holds is not fitted again.
 
@@ -106,11 +109,13 @@ def run_audit(
         num_seeds: trials of each protocol and model.
         directory: for ``scores.csv`` and the states of unfinished networks.
         must_run: whether a protocol that the cohort cannot have is an error, not skipped.
+        optimizer: of the networks; by default Adam.
+        options: schedule and loss of the networks; see `Member`.
 
     Raises:
         UserError: see `must_run`.
     """
-    done = _read_scores(directory / SCORES)
+    done, optimizer = _read_scores(directory / SCORES), optimizer or OptimizerConfig()
     skipped: dict[str, str] = {}
 
     def skip(protocol: ProtocolConfig, error: UserError) -> None:
@@ -135,7 +140,7 @@ def run_audit(
                 continue
             try:
                 built = tables[protocol.name]
-                trials += [build_trial(built, protocol, model, OptimizerConfig(), seed) for seed in missing]
+                trials += [build_trial(built, protocol, model, optimizer, seed, **options) for seed in missing]
             except UserError as error:
                 skip(protocol, error)
         if trials:

@@ -1,14 +1,22 @@
 """Turn a protocol, a model and a seed into members to fit, and the fitted members into a score."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from hemexp.audit.table import AuditData, Table, build_table
-from hemexp.config import ModelConfig, NetConfig, OptimizerConfig, ProtocolConfig
+from hemexp.config import (
+    LossConfig,
+    ModelConfig,
+    NetConfig,
+    OptimizerConfig,
+    ProtocolConfig,
+    SchedulerConfig,
+    check_rates,
+)
 from hemexp.config.compose import label_definitions
 from hemexp.data.imputation import fit_preprocessing
 from hemexp.data.split import count_first
@@ -124,7 +132,12 @@ def build_tables(data: AuditData, protocol: ProtocolConfig) -> list[Table]:
 
 
 def build_trial(
-    tables: Sequence[Table], protocol: ProtocolConfig, model: ModelConfig, optimizer: OptimizerConfig, seed: int
+    tables: Sequence[Table],
+    protocol: ProtocolConfig,
+    model: ModelConfig,
+    optimizer: OptimizerConfig,
+    seed: int,
+    **options: Any,
 ) -> Trial:
     """Return the members of one seed of a protocol.
 
@@ -134,6 +147,7 @@ def build_trial(
         model: to fit.
         optimizer: of a network.
         seed: of the division, of new rows and of the weights.
+        options: schedule and loss of a network; see `Member`.
 
     Raises:
         UserError: the cohort has too few patients for the protocol.
@@ -141,7 +155,7 @@ def build_trial(
     if isinstance(model, NetConfig):
         model = replace(model, init=protocol.init)
     rng = np.random.default_rng([seed, 40])
-    build = _Builder(protocol, model, optimizer)
+    build = _Builder(protocol, model, optimizer, **options)
     builders, seeds = [build], [seed]
     if protocol.choose == "seed":
         seeds = [NUM_SEEDS * seed + number for number in range(NUM_SEEDS)]
@@ -164,11 +178,15 @@ class _Builder:
     protocol: ProtocolConfig
     model: ModelConfig
     optimizer: OptimizerConfig
+    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
 
     def with_setting(self, setting: dict[str, float]) -> "_Builder":
         """Return the builder with other settings of the network and the optimizer."""
         sizes: dict[str, Any] = {name: value for name, value in setting.items() if name != "lr"}
-        return replace(self, model=replace(self.model, **sizes), optimizer=replace(self.optimizer, lr=setting["lr"]))
+        optimizer = replace(self.optimizer, lr=setting["lr"])
+        check_rates(optimizer, self.scheduler)
+        return replace(self, model=replace(self.model, **sizes), optimizer=optimizer)
 
     def candidate(self, table: Table, rng: np.random.Generator, seed: int) -> Candidate:
         """Divide a table, and do with the parts what the protocol says."""
@@ -201,7 +219,7 @@ class _Builder:
             inputs, learned.labels.astype(int), val_inputs, val_labels.astype(int), statistics, table.names, {}
         )
         majority = int(learned.labels.mean() > 0.5)
-        member = Member(self.model, self.optimizer, training_set, seed)
+        member = Member(self.model, self.optimizer, training_set, seed, scheduler=self.scheduler, loss=self.loss)
         return Candidate(member, table.inputs[scored], table.labels[scored], majority)
 
     def _divide(self, table: Table, rng: np.random.Generator) -> tuple[Array, Array]:

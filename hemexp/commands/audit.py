@@ -24,6 +24,7 @@ from hemexp.config import (
     ProtocolConfig,
     SACNNConfig,
     SyntheticDataConfig,
+    hashed_values,
 )
 from hemexp.config.compose import load_protocols
 from hemexp.errors import UserError
@@ -57,7 +58,8 @@ def audit(cfg: AuditConfig, directory: Path | str) -> Audit:
     torch.set_num_threads(cfg.trainer.num_threads)
     try:
         must_run = cfg.only is not None
-        found = run_audit(data, protocols, MODELS, cfg.trainer, cfg.num_seeds, directory, must_run)
+        options = {name: getattr(cfg, name) for name in ("optimizer", "scheduler", "loss")}
+        found = run_audit(data, protocols, MODELS, cfg.trainer, cfg.num_seeds, directory, must_run, **options)
         figure4 = fit_figure4(data, cfg.trainer, directory) if _wants_figure4(cfg) else None
     finally:
         torch.set_num_threads(num_threads)
@@ -120,10 +122,8 @@ def _check_state(cfg: AuditConfig, data: AuditData, directory: Path) -> None:
     Raises:
         UserError: they are not.
     """
-    names = ("label", "features", "trainer")
-    settings = {name: asdict(getattr(cfg, name)) for name in names}
-    for name in ("progress_bar", "checkpoint_every"):
-        del settings["trainer"][name]
+    names = ("label", "features", "trainer", "optimizer", "scheduler", "loss")
+    settings = {name: hashed_values(getattr(cfg, name)) for name in names}
     texts = ("title", "wrong", "look", "note", "source", "models")
     protocols = {name: asdict(protocol) for name, protocol in load_protocols().items()}
     for protocol in protocols.values():

@@ -18,7 +18,8 @@ from hemexp.config import TrainConfig
 from hemexp.config.compose import CONFIG_DIR, PATH_KEYS
 from hemexp.files.result import NO_LEAKAGE, RunResult, Score
 
-_TRAINER_KEYS = ("max_epochs", "stop_loss", "patience", "batch_size")
+_SECTIONS = ("optimizer", "scheduler", "loss", "trainer", "model", "split")
+_TRAINER_KEYS = ("max_epochs", "stop_loss", "patience", "batch_size", "gradient_clip_val")
 _PRIVATE = ("output_dir", "where", "logger", "privacy")  # they hold paths, or names of machines and accounts
 
 
@@ -62,8 +63,8 @@ def list_public_settings(cfg: TrainConfig) -> dict[str, Any]:
 
 
 def _list_settings(cfg: TrainConfig) -> Iterator[tuple[str, Any, bool]]:
-    """Return key, value and whether it is the default, for the optimizer, the trainer, the model and the split."""
-    for name in ("optimizer", "trainer", "model", "split"):
+    """Return key, value and whether it is the default, for the keys of training, of the model and of the split."""
+    for name in _SECTIONS:
         for item in fields(getattr(cfg, name)):
             key = f"{name}.{item.name}"
             if (name == "trainer" and item.name not in _TRAINER_KEYS) or key == "split.name":

@@ -107,6 +107,7 @@ def build_card(result: RunResult, columns: Collection[str] = ()) -> ModelCard:
     own: dict[str, Any] = {
         "schema_version": CARD_VERSION,
         "inputs": [_describe_input(name, columns) for name in result.inputs],
+        "training": {name: result.config.get(name) or {} for name in ("optimizer", "scheduler", "loss")},
         "digest": None,
         **{name: _as_json(result.config.get(name) or {}) for name in ("label", "features", "model")},
     }

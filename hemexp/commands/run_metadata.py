@@ -1,7 +1,7 @@
 """The result of a run before it trains, and the files about its cohort."""
 
 import logging
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
 from platform import python_version
@@ -10,7 +10,7 @@ from hemexp import __version__
 from hemexp.cohort.find_column import list_columns
 from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.cohort.table_one import characteristics
-from hemexp.config import ColumnLabelConfig, OptimizerConfig, TrainConfig, TrainerConfig, config_hash, get_entry
+from hemexp.config import ColumnLabelConfig, TrainConfig, config_hash, get_entry, hashed_values
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.features import feature_caveats
 from hemexp.data.recognition import RECOGNITION, build_own_scans
@@ -24,7 +24,7 @@ from hemexp.metrics.own import get_metrics
 log = logging.getLogger(__name__)
 _last_texts: list[tuple[object, dict[str, str]]] = []  # at most one: the jobs of a sweep often write the same files
 
-_OF_NETWORKS = {"lr", "weight_decay", "max_epochs", "stop_loss", "patience", "batch_size"}
+_OF_NETWORKS = {"max_epochs", "stop_loss", "patience", "batch_size", "gradient_clip_val"}  # of the trainer
 _PACKAGES = ("torch", "lightning", "hydra-core", "pandas", "numpy", "scikit-learn")
 
 
@@ -119,15 +119,14 @@ def write_cohort(run: RunDirectory, data: ExpansionDataModule) -> None:
 
 
 def list_idle_keys(cfg: TrainConfig) -> list[str]:
-    """Return the changed keys of the optimizer and of the training of networks, for a model that is not a network."""
+    """Return the changed keys of the training of networks, for a model that is not a network."""
     if cfg.model.is_network:
         return []
-    pairs = ((cfg.optimizer, OptimizerConfig()), (cfg.trainer, TrainerConfig()))
     return [
-        f"{section.PREFIX}.{item.name}"
-        for section, default in pairs
-        for item in fields(section)
-        if item.name in _OF_NETWORKS and getattr(section, item.name) != getattr(default, item.name)
+        f"{section.PREFIX}={value}" if name == "name" else f"{section.PREFIX}.{name}"
+        for section in (cfg.optimizer, cfg.scheduler, cfg.loss, cfg.trainer)
+        for name, value in hashed_values(section).items()
+        if name in _OF_NETWORKS or (name != "defaults_version" and section is not cfg.trainer)
     ]
 
 

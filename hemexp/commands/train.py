@@ -188,7 +188,8 @@ def _evaluate(
     for name, table in evaluation.tables.items():
         write_csv(table, run.path / f"{name}.csv")
 
-    figures = run_figures(fitted.history, fitted.best_epoch, outcomes[test], risks[test], metrics)
+    loss = cfg.loss.name.replace("_", " ")
+    figures = run_figures(fitted.history, fitted.best_epoch, outcomes[test], risks[test], metrics, loss)
     figures |= evaluation_figures(evaluation)
     if isinstance(predictor, FittedNetwork):
         figures |= attention_figures(predictor, data.raw[test])

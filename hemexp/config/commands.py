@@ -179,6 +179,9 @@ class AuditConfig(Section):
     data: DataConfig = key(REQUIRED, "the cohort")
     label: LabelConfig = key(REQUIRED, "the definition of hematoma expansion")
     features: FeaturesConfig = key(REQUIRED, "the inputs of the models")
+    optimizer: OptimizerConfig = key(OptimizerConfig, "the optimizer of the networks")
+    scheduler: SchedulerConfig = key(SchedulerConfig, "the learning rate of the networks, epoch by epoch")
+    loss: LossConfig = key(LossConfig, "the loss that the networks lower")
     trainer: TrainerConfig = key(TrainerConfig, "the training of the networks")
     models: str = key(
         "default", "each protocol with its own models, or with all of them where it can", choices=("default", "all")
@@ -203,6 +206,7 @@ class AuditConfig(Section):
         self.require(isinstance(self.label, GrowthLabelConfig), "label", "must be a definition of expansion")
         is_file = self.predictions is None or Path(self.predictions).is_file()
         self.require(is_file, "predictions", "there is no such file; give a table of predictions")
+        check_rates(self.optimizer, self.scheduler)
         self.data = resolve_data(self.data)
         self.privacy.keep_outside("output_dir", self.output_dir)
         self.privacy.keep_outside("data.root", self.data.root)

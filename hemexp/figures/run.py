@@ -14,12 +14,13 @@ from hemexp.formatting import interval_text
 from hemexp.types import Array
 
 
-def loss_curve(history: pd.DataFrame, best_epoch: int) -> Figure:
+def loss_curve(history: pd.DataFrame, best_epoch: int, loss: str = "cross entropy") -> Figure:
     """Draw the loss of each epoch, as in figure 4 of the paper; the best epoch is marked.
 
     Args:
         history: ``epoch``, ``train/loss`` and, with a validation part, ``val/loss``.
         best_epoch: epoch of the weights that the run keeps.
+        loss: its name.
     """
     figure, axes = new_axes(6.4, 3.8, (0.82, 0.48, 0.05, 0.25))
     for column, color, name in (("train/loss", NO, "training"), ("val/loss", YES, "validation")):
@@ -31,7 +32,7 @@ def loss_curve(history: pd.DataFrame, best_epoch: int) -> Figure:
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_locator(NullLocator())
-    axes.set(xlabel="epoch", ylabel="cross entropy", title="Loss")
+    axes.set(xlabel="epoch", ylabel=loss, title="Loss")
     axes.legend()
     return figure
 
@@ -53,15 +54,20 @@ def roc(labels: Array, probabilities: Array, score: Score) -> Figure:
 
 
 def run_figures(
-    history: pd.DataFrame, best_epoch: int, labels: Array, probabilities: Array, metrics: Mapping[str, Score]
+    history: pd.DataFrame,
+    best_epoch: int,
+    labels: Array,
+    probabilities: Array,
+    metrics: Mapping[str, Score],
+    loss: str = "cross entropy",
 ) -> dict[str, Figure]:
-    """Return the figures that the data of a run allow, by file name.
+    """Return the figures that the data of a run allow, by file name; `loss` is the name of the run's loss.
 
     Shape:
         labels, probabilities: (N,), of the test part.
     """
     with house_style():
-        figures = {"loss": loss_curve(history, best_epoch)} if len(history) > 1 else {}
+        figures = {"loss": loss_curve(history, best_epoch, loss)} if len(history) > 1 else {}
         if metrics["test/auroc"].value is not None:
             figures["roc"] = roc(labels, probabilities, metrics["test/auroc"])
             figures["pr"] = precision_recall(labels, probabilities, metrics["test/auprc"])

@@ -197,6 +197,11 @@ def test_keys_of_networks_that_another_model_does_not_use_are_named():
     logistic = load_config(TrainConfig, ["model=logistic", *changed])
     assert list_idle_keys(logistic) == ["optimizer.lr", "trainer.max_epochs"]
     assert list_idle_keys(load_config(TrainConfig, changed)) == []
+    others = ["optimizer=sgd", "optimizer.momentum=0.5", "scheduler=step", "scheduler.every=5", "loss=weighted"]
+    assert list_idle_keys(load_config(TrainConfig, ["model=logistic", *others, "trainer.gradient_clip_val=1"])) == [
+        "optimizer=sgd", "optimizer.momentum", "scheduler=step", "scheduler.every", "loss=weighted",
+        "trainer.gradient_clip_val",
+    ]  # fmt: skip
     assert list_idle_keys(load_config(TrainConfig, ["experiment=own_data"])) == []
 
 

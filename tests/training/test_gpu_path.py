@@ -5,6 +5,8 @@ import logging
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,7 +15,19 @@ from test_loop import Make
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hemexp.config import OptimizerConfig, TabularConfig, TrainerConfig
+from hemexp.config import (
+    AdamWConfig,
+    CosineConfig,
+    FocalConfig,
+    LabelSmoothingConfig,
+    LossConfig,
+    OptimizerConfig,
+    PlateauConfig,
+    SGDConfig,
+    StepConfig,
+    TabularConfig,
+    TrainerConfig,
+)
 from hemexp.hardware import GPU_SHARES
 from hemexp.training import batched_functions, task
 from hemexp.training import fit as fit_module
@@ -28,6 +42,7 @@ from hemexp.training.task import ExpansionTask
 NO_KERNEL = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "detach", "_unsafe_view"}
 NO_KERNEL |= {"_record_function_enter_new", "_record_function_exit"}
 WAITS = {"_local_scalar_dense", "nonzero", "is_nonzero", "item", "masked_select", "lift_fresh", "_assert_async"}
+RATES = (0.01, 0.03, 0.05)
 HOST_COPIES = {"cpu", "tolist", "numpy", "item", "__bool__", "__int__", "__float__", "__index__", "__array__"}
 
 
@@ -126,6 +141,58 @@ def test_the_test_notices_a_wait(look: Callable, members: Make, trainer: Callabl
     monkeypatch.setattr(ExpansionTask, "_stop_members", stop)
     with pytest.raises(AssertionError, match=r"nonzero|cpu|__float__|item"):
         count_kernels(members([0]), trainer(), monkeypatch)
+
+
+ALGORITHMS: dict[str, tuple[list[Any], Any]] = {
+    "adamw, focal": ([AdamWConfig(lr, 0.1, "adamw") for lr in RATES], FocalConfig("focal")),
+    "sgd, weighted": ([SGDConfig(lr, 0.1, "sgd", 10 * lr) for lr in RATES], LossConfig("weighted")),
+    "nesterov, smoothed": (
+        [SGDConfig(lr, 0.1, "sgd", nesterov=True) for lr in RATES],
+        LabelSmoothingConfig("label_smoothing"),
+    ),
+}
+SCHEDULERS = [
+    PlateauConfig("plateau", patience=0, threshold=0.3),
+    StepConfig("step", every=3),
+    CosineConfig("cosine", min_lr=1e-5),
+]
+
+
+def change(group: list[Member], algorithm: str) -> list[Member]:
+    """Give the members of a group another optimizer and loss, and different schedules."""
+    optimizers, loss = ALGORITHMS[algorithm]
+    return [
+        replace(member, optimizer=optimizers[number % 3], scheduler=SCHEDULERS[number % 3], loss=loss)
+        for number, member in enumerate(group)
+    ]
+
+
+@pytest.mark.usefixtures("no_cpu")
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("validation", [False, True])
+def test_no_optimizer_schedule_or_loss_waits_for_the_device(
+    algorithm: str, validation: bool, members: Make, trainer: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    """With clipping; the number of kernels does not grow with the number of members."""
+    few, many = (members(range(count), model="mlp", validation=validation) for count in (3, 20))
+    default = count_kernels(few, trainer(), monkeypatch)
+    cfg = trainer(gradient_clip_val=0.1)
+    counts = [count_kernels(change(group, algorithm), cfg, monkeypatch) for group in (few, many)]
+    assert counts[0] == counts[1]
+    assert max(counts[0]) - max(default) <= 45
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_branches_of_a_gpu_give_the_results_of_a_cpu_for_every_optimizer(
+    algorithm: str, members: Make, trainer: Callable, request: pytest.FixtureRequest
+):
+    group = change(members(range(6), model="mlp"), algorithm)
+    cfg = trainer(max_epochs=60, precision=64, patience=12, gradient_clip_val=0.1)
+    cpu = fit_group(group, cfg)
+    request.getfixturevalue("no_cpu")
+    gpu = fit_group(group, cfg)
+    assert len({result.epochs for result in cpu}) > 1
+    assert all(close(ours, expected) for ours, expected in zip(gpu, cpu, strict=True))
 
 
 def close(ours: FitResult, expected: FitResult) -> bool:
