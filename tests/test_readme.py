@@ -16,14 +16,22 @@ from small import FAST, ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 USAGE = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
 OWN_DATA = (ROOT / "docs" / "your-own-data.md").read_text(encoding="utf-8")
-PYTHON = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+PYTHON = "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("python.md", "scikit_learn.md"))
 RUN_BY_CI = [  # they install, or run the test suite
     "pip install -c constraints.txt -e . && python train.py",
     'pip install -c constraints.txt -e ".[test]" && pytest',
     "make check",
 ]
-PYTHON_OUTPUTS = [r"^AUROC of the test part 0\.\d{3}$", r"^mean AUROC of 10 fits 0\.\d{3}$"]
-FEWER = [("max_epochs=100", "max_epochs=5"), ("n_repeats=20", "n_repeats=2")]
+PYTHON_OUTPUTS = [
+    r"^AUROC of the test part 0\.\d{3}$",
+    r"^mean AUROC of 10 fits 0\.\d{3}$",
+    r"^the same risk for all .* 0\.\d{3}, AUROC 0\.500\n(.* Brier score 0\.\d{3}, AUROC 0\.\d{3}\n){3}$",
+]
+FEWER = [
+    ("max_epochs=100", "max_epochs=5"),
+    ("n_repeats=20", "n_repeats=2"),
+    ("SACNNClassifier(", "SACNNClassifier(max_epochs=5, "),
+]
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -122,7 +130,7 @@ def test_three_commands_go_from_a_spreadsheet_to_a_report(tmp_path: Path):
 @pytest.mark.parametrize(
     ("example", "output"),
     list(zip(blocks(PYTHON, "python"), PYTHON_OUTPUTS, strict=True)),
-    ids=["one model", "many models"],
+    ids=["one model", "many models", "scikit-learn"],
 )
 def test_the_python_examples_run(example: str, output: str, tmp_path: Path):
     for words, fewer in FEWER:

@@ -32,6 +32,7 @@ from hemexp.files.result import RunResult
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv
 from hemexp.metrics.own import get_metrics
+from hemexp.models.ensemble import FittedEnsemble
 from hemexp.models.network import FittedNetwork
 from hemexp.models.predictor import Predictor, build_predictor, compute_digest, save_predictor
 from hemexp.training.checkpoint import load_state
@@ -147,7 +148,8 @@ def _fit(
     fitted, is_logged = trained.get(member, cfg.trainer), False
     if fitted is None:
         history, is_logged = run.path / "history.csv", not member.is_composite
-        (fitted,) = fit([member], cfg.trainer, directory=run.last.parent, loggers=loggers, history=history)
+        directory = run.fits if member.is_composite else run.last.parent
+        (fitted,) = fit([member], cfg.trainer, directory=directory, loggers=loggers, history=history)
     if fitted.last is not None and not is_logged:
         save_predictor(build_predictor(fitted.last), run.last)
         for epoch, scores in enumerate(fitted.history.drop(columns="epoch").to_dict("records")):
@@ -162,6 +164,11 @@ def _fit(
     save_predictor(predictor, run.best)
     write_csv(fitted.history, run.path / "history.csv")
     return fitted, predictor
+
+
+def _is_constant(predictor: Predictor) -> bool:
+    """Return whether the recalibration gives every patient the same risk."""
+    return isinstance(predictor, FittedEnsemble) and (predictor.recalibration or (0, 1))[1] == 0
 
 
 def _evaluate(
@@ -198,7 +205,7 @@ def _evaluate(
         **vars(evaluation.blocks),
         conclusion=conclude(evaluation.blocks.comparison),
         verdict=get_verdict(cfg, find_leak(cfg, data)),
-        caveats=[*result.caveats, *evaluation.caveats],
+        caveats=[*result.caveats, *evaluation.caveats, *["equal_risks"] * _is_constant(predictor)],
         metrics=metrics | evaluation.metrics,
         prevalence_baseline=prevalence_scores(outcomes[test], data.prevalence),
         epochs=fitted.epochs,
