@@ -69,8 +69,8 @@ CAVEATS = {
     "inert_init": "model.init is zeros or all_zeros: weights that start at zero do not learn",
     "own_classifier": "the classifier is not hemexp's own: its file may hold values of patients, so there is no folder "
     "model/ to give away",
-    "equal_risks": "calibrate=logistic found that the model's risks do not rank the training patients: every patient gets "
-    "the same risk",
+    "equal_risks": "calibrate=logistic found that the model's risks do not rank the training patients: every patient "
+    "gets the same risk",
     "synthetic_cohort": "the patients are simulated",
     "trained_on_synthetic": "the model was trained on simulated patients",
     "own_outcome": "the outcome is the file's own: hemexp did not check it against the scans",
