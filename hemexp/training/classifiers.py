@@ -29,7 +29,7 @@ from hemexp.config import (
     TrainConfig,
     TrainerConfig,
 )
-from hemexp.config.section import Section, get_key
+from hemexp.config.section import Section, get_key, join_or
 from hemexp.data.split import draw_validation
 from hemexp.data.training_set import build_training_set
 from hemexp.errors import Interrupted, UserError
@@ -39,6 +39,7 @@ from hemexp.types import Array
 
 _SHARED: tuple[type[Section], ...] = (OptimizerConfig, TrainerConfig, FractionSplitConfig, FeaturesConfig)
 _CHOSEN = {FractionSplitConfig: {"val_fraction"}, FeaturesConfig: {"clip"}}  # all keys of the other sections
+_CALIBRATE = next(item for item in fields(TrainConfig) if item.name == "calibrate")
 _LARGEST = np.finfo(np.float32).max
 _LOCK = threading.Lock()  # PyTorch's random generator and number of threads are shared by all threads of a process
 S = TypeVar("S", bound=Section)
@@ -55,15 +56,16 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         classes_: the two classes; `predict_proba` gives the probability of the second one in its second column.
         n_features_in_: number of inputs.
         feature_names_in_: names of the inputs, if `fit` got a table with names.
-        results_: the result of each network, with its curves (``history``) and why it stopped (``stopped_by``).
+        result_: the result, with its curves (``history``) and why it stopped (``stopped_by``).
     """
 
     model: ClassVar[type[NetConfig]]
     n_ensemble: int
+    calibrate: str
     random_state: Any
     num_threads: int
     val_fraction: float
-    results_: list[FitResult]
+    result_: FitResult
 
     if TYPE_CHECKING:  # the decorator of each subclass makes its constructor
 
@@ -95,20 +97,20 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             model, optimizer = self._build(self.model), self._build(OptimizerConfig)
             trainer = replace(self._build(TrainerConfig), progress_bar=False)
             split, clip = self._build(FractionSplitConfig), self._build(FeaturesConfig).clip
-            members = []
-            for seed in self._draw_seeds():
-                train, val = draw_validation(labels, range(len(X)), split.val_fraction, seed)
-                names = getattr(self, "feature_names_in_", None)
-                features = None if names is None else tuple(map(str, names))
-                training_set = build_training_set(X, labels, train, val, clip=clip, features=features)
-                members.append(Member(model, optimizer, training_set, seed))
-            self.results_ = fit(members, trainer, num_workers=1)
-        if any(result.stopped_by == "diverged" for result in self.results_):
+            seed = self._draw_seed()
+            train, val = draw_validation(labels, range(len(X)), split.val_fraction, seed)
+            names = getattr(self, "feature_names_in_", None)
+            features = None if names is None else tuple(map(str, names))
+            training_set = build_training_set(X, labels, train, val, clip=clip, features=features)
+            options: dict[str, Any] = {"ensemble": self.n_ensemble, "calibrate": self.calibrate}
+            member = Member(model, optimizer, training_set, seed, val_fraction=split.val_fraction, **options)
+            (self.result_,) = fit([member], trainer, num_workers=1)
+        if self.result_.stopped_by == "diverged":
             raise ValueError(f"lr={optimizer.lr}: the training loss is NaN or infinite; choose a lower rate")
         return self
 
     def predict_proba(self, X: Any) -> Array:
-        """Return the probability of each class: the mean over the networks.
+        """Return the probability of each class: the mean over the networks, recalibrated if `calibrate` says so.
 
         Shape:
             X: (N, F), NaN marks a gap. Output: (N, 2).
@@ -123,7 +125,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             num_threads = torch.get_num_threads()
             torch.set_num_threads(int(self.num_threads))
             try:
-                risk = np.mean([result.predictor().predict(X) for result in self.results_], axis=0)
+                risk = self.result_.predictor().predict(X)
             finally:
                 torch.set_num_threads(num_threads)
         return np.column_stack([1 - risk, risk])
@@ -145,12 +147,13 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             raise ValueError("Input X contains a value too large for dtype('float32').")
         return checked
 
-    def _draw_seeds(self) -> list[int]:
-        """Return a seed for each network. The first is `random_state`, as in a run with this seed."""
+    def _draw_seed(self) -> int:
+        """Return the seed of the fit: `random_state`, as in a run with this seed."""
         check_scalar(self.n_ensemble, "n_ensemble", Integral, min_val=1)
+        if self.calibrate not in get_key(_CALIBRATE).choices:
+            raise UserError(f"calibrate={self.calibrate}: must be {join_or(get_key(_CALIBRATE).choices)}")
         generator = check_random_state(self.random_state)
-        seed = int(self.random_state if isinstance(self.random_state, Integral) else generator.randint(2**31))
-        return [seed, *np.random.SeedSequence(seed).generate_state(self.n_ensemble - 1).tolist()]
+        return int(self.random_state if isinstance(self.random_state, Integral) else generator.randint(2**31))
 
     def _build(self, section: type[S]) -> S:
         """Return a section with the values of the parameters, checked as on the command line."""
@@ -164,7 +167,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
 def _list_keys(section: type[Section]) -> list[Field[Any]]:
     """Return the keys of a section that are parameters: those that change the numbers of a fit."""
     chosen = _CHOSEN.get(section)
-    keys = [item for item in fields(section) if item.name != "name" and get_key(item).hashed]
+    keys = [item for item in fields(section) if item.name not in {"name", "lightning"} and get_key(item).hashed]
     return [item for item in keys if chosen is None or item.name in chosen]
 
 
@@ -201,6 +204,7 @@ def _add_parameters(cls: type[C]) -> type[C]:
         rules = get_key(item)
         add(item.name, item.type, default, _reword(rules.help + f" ({rules.range})" * bool(rules.range)))
     add("n_ensemble", int, 1, "networks with different seeds, trained together; their probabilities are averaged")
+    add("calibrate", str, _CALIBRATE.default, get_key(_CALIBRATE).help)
     add("random_state", Any, TrainConfig.seed, "seed of weights, mini-batches, dropout, validation; None: a random one")
     cls.__doc__ = (cls.__doc__ or "") + "\n".join(lines)
     return dataclass(kw_only=True, eq=False, repr=False)(cls)

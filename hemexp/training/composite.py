@@ -79,8 +79,7 @@ def _get_pool(member: Member) -> Pool:
 
 def _draw_seeds(seed: int, count: int) -> list[int]:
     """Return the seeds of an ensemble; the first is the seed of the member."""
-    drawn = np.random.SeedSequence([seed, 1]).generate_state(count - 1) if count > 1 else ()
-    return [seed, *map(int, drawn)]
+    return [seed, *np.random.SeedSequence(seed).generate_state(count - 1).tolist()]
 
 
 def _divide(member: Member) -> list[Array]:

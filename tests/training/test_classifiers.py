@@ -60,10 +60,10 @@ def test_the_checks_of_scikit_learn_pass(estimator: NetworkClassifier, check: Ca
 def test_the_parameters_are_the_keys_of_the_configuration_with_their_defaults(name: str):
     cfg = load_config(TrainConfig, [f"model={name}"])
     expected = vars(cfg.model) | vars(cfg.optimizer) | vars(cfg.trainer)
-    for not_a_parameter in ("name", "checkpoint_every", "progress_bar", "profiler"):
+    for not_a_parameter in ("name", "checkpoint_every", "progress_bar", "profiler", "lightning"):
         del expected[not_a_parameter]
     expected |= {"clip": cfg.features.clip, "val_fraction": cfg.split.val_fraction}
-    expected |= {"random_state": cfg.seed, "n_ensemble": 1}
+    expected |= {"random_state": cfg.seed, "n_ensemble": 1, "calibrate": cfg.calibrate}
     given = CLASSIFIERS[name]().get_params()
     assert {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()} == expected
     for parameter in given:
@@ -112,7 +112,7 @@ def test_a_classifier_gives_the_same_bits_as_fit(table: tuple[pd.DataFrame, np.n
     classifier = hemexp.MLPClassifier(max_epochs=10).fit(raw, y)
     assert classifier.classes_.tolist() == ["grows", "stays"]
     np.testing.assert_array_equal(classifier.predict_proba(raw)[:, 1], result.predictor().predict(raw))
-    pd.testing.assert_frame_equal(classifier.results_[0].history, result.history)
+    pd.testing.assert_frame_equal(classifier.result_.history, result.history)
 
 
 def test_predict_names_the_class_with_the_higher_probability(table: tuple[pd.DataFrame, np.ndarray]):
@@ -162,6 +162,7 @@ def test_infinity_is_refused_in_fit_and_in_prediction(value: float, table: tuple
         ({"val_fraction": 0.01}, "val_fraction: 50 patients, 25 with expansion, cannot be divided: "),
         ({"accelerator": "tpu"}, "accelerator=tpu: must be cpu, gpu, cuda, mps or auto"),
         ({"n_ensemble": 0}, "n_ensemble == 0, must be >= 1."),
+        ({"calibrate": "isotonic"}, "calibrate=isotonic: must be none or logistic"),
         ({"random_state": -1}, "Seed must be between 0 and 2**32 - 1"),
         ({"lr": 1e30, "max_epochs": 5}, "lr=1e+30: the training loss is NaN or infinite; choose a lower rate"),
     ],
