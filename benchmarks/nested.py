@@ -1,6 +1,6 @@
 """Nested cross-validation of the choice between several models.
 
-python benchmarks/nested.py [--repeats 4] [--inner-repeats 2] [--score brier] [--candidates NAME ...]
+python benchmarks/nested.py [--repeats 4] [--inner-repeats 2] [--score brier] [--candidates NAME ...] [--networks]
 
 In every fold of repeated 5-fold cross-validation, the candidates are cross-validated within the training patients. The
 best candidate is then fitted to all training patients and scored on the held-out patients. The result is the score of
@@ -40,6 +40,17 @@ CANDIDATES = {
     "volume": ["model=volume"],
     "prevalence": ["model=prevalence"],
 }
+# The settings among which experiment=sacnn_honest was chosen; fixed before the run. All stop early on their own part.
+HONEST = ["model=sacnn", "split.val_fraction=0.2", "trainer.patience=50", "trainer.stop_loss=null"]
+NETWORKS = {
+    "one network": [],
+    "eight": ["ensemble=8"],
+    "eight, weight decay": ["ensemble=8", "optimizer=adamw", "optimizer.weight_decay=0.1"],
+    "eight, admission": ["ensemble=8", "features=admission"],
+    "eight, recalibrated": ["ensemble=8", "calibrate=logistic"],
+    "eight, admission, recalibrated": ["ensemble=8", "features=admission", "calibrate=logistic"],
+}
+NETWORKS = {name: [*HONEST, *overrides] for name, overrides in NETWORKS.items()}
 SHOWN = ("auroc", "brier", "log_loss")
 Pipelines = dict[str, Pipeline]
 
@@ -48,7 +59,8 @@ def pipelines(names: list[str]) -> tuple[Pipelines, list[int]]:
     """Return the pipelines of these candidates, and the table positions of the patients to cross-validate."""
     candidates = {}
     for name in names:
-        cfg = load_config(TrainConfig, [*rivals.data_override(), "trainer.progress_bar=false", *CANDIDATES[name]])
+        overrides = (CANDIDATES | NETWORKS)[name]
+        cfg = load_config(TrainConfig, [*rivals.data_override(), "trainer.progress_bar=false", *overrides])
         data = ExpansionDataModule.from_config(cfg)
         data.setup()
         candidates[name] = build_pipeline(cfg, data)
@@ -83,8 +95,9 @@ def main() -> None:
     parser.add_argument("--inner-repeats", type=int, default=2)
     parser.add_argument("--score", default="brier", choices=SHOWN)
     parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES), choices=CANDIDATES, metavar="NAME")
+    parser.add_argument("--networks", action="store_true", help="the candidates of experiment=sacnn_honest")
     options = parser.parse_args()
-    candidates, indices = pipelines(options.candidates)
+    candidates, indices = pipelines(list(NETWORKS) if options.networks else options.candidates)
     by_candidate = cross_validate_all(candidates, indices, options.repeats, seed=0)
     folds = next(iter(by_candidate.values())).folds
     chosen = [choose_in_fold(fold, candidates, options.inner_repeats, options.score) for fold in folds]
