@@ -64,6 +64,9 @@ def list_public_settings(cfg: TrainConfig) -> dict[str, Any]:
 
 def _list_settings(cfg: TrainConfig) -> Iterator[tuple[str, Any, bool]]:
     """Return key, value and whether it is the default, for the keys of training, of the model and of the split."""
+    defaults = {item.name: item.default for item in fields(TrainConfig)}
+    for name in ("engine", "ensemble", "calibrate"):
+        yield name, getattr(cfg, name), getattr(cfg, name) == defaults[name]
     for name in _SECTIONS:
         for item in fields(getattr(cfg, name)):
             key = f"{name}.{item.name}"
@@ -71,7 +74,7 @@ def _list_settings(cfg: TrainConfig) -> Iterator[tuple[str, Any, bool]]:
                 continue
             value = getattr(getattr(cfg, name), item.name)
             default = item.default if item.default_factory is MISSING else item.default_factory()
-            shown = "null" if value is None else str(value) if isinstance(value, list) else value
+            shown = "null" if value is None else str(value) if isinstance(value, list | dict) else value
             yield key, shown, value == default
 
 

@@ -26,6 +26,7 @@ from hemexp.files.writing import write_bytes
 from hemexp.models.predictor import Predictor, read_predictor
 
 _PARTLY = "they are recognized by measurements alone, and some may be scored too"
+_TRAINING = ("optimizer", "scheduler", "loss", "engine", "ensemble", "calibrate")
 _LOGARITHMS = {"log_volume": "ln mL", "log_hours": "ln hours"}
 
 
@@ -107,7 +108,7 @@ def build_card(result: RunResult, columns: Collection[str] = ()) -> ModelCard:
     own: dict[str, Any] = {
         "schema_version": CARD_VERSION,
         "inputs": [_describe_input(name, columns) for name in result.inputs],
-        "training": {name: result.config.get(name) or {} for name in ("optimizer", "scheduler", "loss")},
+        "training": {name: _as_json({name: result.config.get(name)})[name] for name in _TRAINING},
         "digest": None,
         **{name: _as_json(result.config.get(name) or {}) for name in ("label", "features", "model")},
     }

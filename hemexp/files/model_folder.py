@@ -58,7 +58,9 @@ class ModelCard:
     features: dict[str, Any] = entry("the choice of inputs")
     inputs: list[ModelInput] = entry("the inputs, in order")
     model: dict[str, Any] = entry("name and settings of the model")
-    training: dict[str, Any] = entry("optimizer, scheduler and loss of a network", default_factory=dict)
+    training: dict[str, Any] = entry(
+        "how the model was trained: optimizer, scheduler, loss, engine, ensemble, recalibration", default_factory=dict
+    )
     num_train: Count = entry("patients in the training part")
     num_val: Count = entry("patients in the validation part")
     num_test: Count = entry("patients in the test part")

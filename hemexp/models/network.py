@@ -41,7 +41,9 @@ class FittedNetwork(nn.Module):
             return logits
         if logits.numel() != len(x):  # of a network from outside
             shape = tuple(logits.shape)
-            raise UserError(f"model={self.model['name']}: returned {shape} for {len(x)} patients; rule: (B, 2) or (B,)")
+            raise UserError(
+                f"model={self.model['name']}: returned {shape} for {len(x)} patients; rule: (B, 2), (B, 1) or (B,)"
+            )
         return torch.stack([torch.zeros_like(logits.reshape(-1)), logits.reshape(-1)], dim=1)  # the logit of expansion
 
     @property

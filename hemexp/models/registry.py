@@ -86,6 +86,10 @@ def _list_names(kind: type[ModelConfig]) -> list[str]:
 def _check_module(net: Any, name: str) -> nn.Module:
     if not isinstance(net, nn.Module):
         raise UserError(f"model={name}: build returned {type(net).__name__}; rule: a torch.nn.Module")
+    step = getattr(type(net), "training_step", None)
+    if step is not None and not step.__module__.endswith(".core.module"):  # Lightning's own does nothing
+        rule = "hemexp trains the network itself and calls forward only; give the torch.nn.Module in it"
+        raise UserError(f"model={name}: {type(net).__name__} is a LightningModule with its own training_step; {rule}")
     return net
 
 

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _GPUS = {"gpu", "cuda"}
 _MIN_PARALLEL = 4  # slow estimators; fewer are fitted in this process
+_LONG = 300  # seconds, from which a shorter evaluation is named
 _PARTS = 8  # groups of estimators for each process, so that all processes end at about the same time
 _SMALLEST_PART = 8  # members on each of several GPUs; fewer are not faster
 
@@ -157,7 +158,9 @@ def _fit_one_by_one(request: FitRequest, num_workers: int | None) -> list[FitRes
     name = f"{len(members)} networks" if len(members) > 1 else members[0].model.name
     if len(members) >= _MIN_PARALLEL:
         seconds = estimate_seconds(members[0], trainer) * len(members) / num_workers
-        log.info("%s: each is trained alone, in about %s at most", name, format_duration(seconds))
+        advice = "evaluation.num_repeats=1 or evaluation=off takes less" if seconds > _LONG else ""
+        message = f"{name}: each is trained alone, in about {format_duration(seconds)} at most"
+        log.info("%s", "; ".join(filter(None, (message, advice))))
     groups = [(number,) for number in range(len(members))]
     with EpochBar(f"training {name}", len(members) * trainer.max_epochs, trainer.progress_bar) as bar:
         if num_workers > 1:

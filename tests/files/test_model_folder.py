@@ -58,7 +58,8 @@ def test_the_card_holds_what_a_reader_must_know(finished_run: Path, model: Path)
     assert card.features["name"] == "paper"
     assert card.model == result["config"]["model"]
     assert card.label == result["config"]["label"]
-    assert card.training == {name: result["config"][name] for name in ("optimizer", "scheduler", "loss")}
+    names = ("optimizer", "scheduler", "loss", "engine", "ensemble", "calibrate")
+    assert card.training == {name: result["config"][name] for name in names}
     assert card.training["loss"] == {"name": "cross_entropy"}
     text = (model / "model.json").read_text()
     for unwanted in (result["config_hash"], result["data_hash"], result["data"]["root"], "data_hash", "config_hash"):

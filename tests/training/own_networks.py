@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
@@ -61,6 +61,15 @@ class FailingLater(Linear):
         if self.training:
             raise IndexError("the shelf is empty")
         return self.layer(x)
+
+
+class Task(LightningModule):
+    """A task of another project: its training_step would not be called."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+
+    def training_step(self, batch: object) -> None: ...
 
 
 class StopAfter(Callback):

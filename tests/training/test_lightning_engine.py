@@ -180,9 +180,14 @@ def test_one_logit_is_the_logit_of_expansion(folds: list[Any], trainer: Callable
     ("target", "args", "message"),
     [
         ("Mixing", {}, "model=custom: the result for a patient depends on the other patients"),
-        ("Linear", {"outputs": 3}, r"model=custom: returned \(4, 3\) for 4 patients; rule: \(B, 2\) or \(B,\)"),
+        (
+            "Linear",
+            {"outputs": 3},
+            r"model=custom: returned \(4, 3\) for 4 patients; rule: \(B, 2\), \(B, 1\) or \(B,\)",
+        ),
         ("Failing", {}, "model=custom: IndexError: the shelf is empty"),
         ("FailingLater", {}, "model=custom engine=lightning: IndexError: the shelf is empty"),
+        ("Task", {}, "model=custom: Task is a LightningModule with its own training_step"),
         ("build", {}, "model=custom: build returned str; rule: a torch.nn.Module"),
     ],
 )

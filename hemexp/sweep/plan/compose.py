@@ -75,7 +75,7 @@ class JobComposer:
                 and its overrides.
             HydraException: a key is unknown, or a value has the wrong type.
         """
-        varied = filter_overrides(list(varied))
+        varied = [text.removeprefix("++") for text in filter_overrides(list(varied))]  # hemexp adds it to a free key
         directory = Path(self._config.hydra.sweep.dir) / str(number)
         try:
             composed = self._set_values(overrides) or self._load(tuple(overrides))
