@@ -24,7 +24,7 @@ class ExtendedOptimizerConfig(OptimizerConfig):
     """The optimizer of a later version, with one more key."""
 
     PREFIX: ClassVar[str] = "optimizer"
-    momentum: float = key(0.9, "momentum", at_least=0, below=1)
+    inertia: float = key(0.9, "inertia", at_least=0, below=1)
 
 
 @dataclass(kw_only=True)
@@ -60,7 +60,7 @@ def test_a_new_key_or_section_with_its_default_does_not_change_the_hash():
     cfg = load_config(TrainConfig, ["optimizer.lr=0.002"])
     later = ExtendedTrainConfig(**{**vars(cfg), "optimizer": ExtendedOptimizerConfig(lr=0.002)})
     assert config_hash(later) == config_hash(cfg)
-    changed = replace(later, optimizer=ExtendedOptimizerConfig(lr=0.002, momentum=0.5))
+    changed = replace(later, optimizer=ExtendedOptimizerConfig(lr=0.002, inertia=0.5))
     assert config_hash(changed) != config_hash(cfg)
 
 
