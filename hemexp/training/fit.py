@@ -132,6 +132,12 @@ def _fit_networks(request: FitRequest, num_workers: int | None, group_size: int 
     for same_shape, size in zip(by_shape.values(), sizes, strict=True):
         groups += _divide(same_shape, size, num_workers, trainer.accelerator in _GPUS)
     groups.sort(key=len, reverse=True)
+    return _train_groups(request, groups, num_workers)
+
+
+def _train_groups(request: FitRequest, groups: Sequence[MemberGroup], num_workers: int) -> list[FitResult]:
+    """Train groups of networks in this process, or in several."""
+    members, trainer = request.members, request.trainer
     num_workers = min(num_workers, len(groups))
     title = f"training {f'{len(members)} networks' if len(members) > 1 else members[0].model.name}"
     with EpochBar(title, len(members) * trainer.max_epochs, trainer.progress_bar) as bar:
@@ -153,21 +159,13 @@ class _LightningRequest(FitRequest):
 
 def _fit_one_by_one(request: FitRequest, num_workers: int | None) -> list[FitResult]:
     """Train networks with ordinary Trainers, in parallel where there are several; say how long it takes at most."""
-    members, trainer = request.members, request.trainer
-    num_workers = min(len(members), num_workers or _num_devices(trainer))
-    name = f"{len(members)} networks" if len(members) > 1 else members[0].model.name
+    members, num_workers = request.members, num_workers or _num_devices(request.trainer)
     if len(members) >= _MIN_PARALLEL:
-        seconds = estimate_seconds(members[0], trainer) * len(members) / num_workers
-        advice = "evaluation.num_repeats=1 or evaluation=off takes less" if seconds > _LONG else ""
-        message = f"{name}: each is trained alone, in about {format_duration(seconds)} at most"
-        log.info("%s", "; ".join(filter(None, (message, advice))))
-    groups = [(number,) for number in range(len(members))]
-    with EpochBar(f"training {name}", len(members) * trainer.max_epochs, trainer.progress_bar) as bar:
-        if num_workers > 1:
-            results = fit_in_processes(request, groups, bar.advance, num_workers)
-        else:
-            results = fit_in_this_process(request, groups, bar.advance)
-    return [results[number] for number in range(len(members))]
+        seconds = estimate_seconds(members[0], request.trainer) * len(members) / min(len(members), num_workers)
+        advice = "; evaluation.num_repeats=1 or evaluation=off takes less" if seconds > _LONG else ""
+        text = "%d networks: each is trained alone, in about %s at most%s"
+        log.info(text, len(members), format_duration(seconds), advice)
+    return _train_groups(request, [(number,) for number in range(len(members))], num_workers)
 
 
 class _EstimatorRequest(FitRequest):
