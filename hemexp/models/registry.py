@@ -104,8 +104,8 @@ def build_estimator(seed: int, *, name: str, **settings: Any) -> Estimator:
     Raises:
         UserError: there is no estimator of this name.
     """
-    entry = get_entry(name)
-    if issubclass(entry.schema, NetworkConfig):
+    entry = MODELS.get(name)
+    if entry is None or issubclass(entry.schema, NetworkConfig):
         raise UserError(f"model.name={name}: must be one of {', '.join(_list_names(EstimatorConfig))}")
     if not entry.target:
         return ExternalEstimator(seed=seed, settings=entry.schema(name, **settings))

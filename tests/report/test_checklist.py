@@ -2,9 +2,10 @@
 
 import string
 from pathlib import Path
+from typing import Any
 
 import pytest
-from fake_run import write_run
+from fake_run import result, write_run
 
 from hemexp.report.blocks import load_texts
 from hemexp.report.run.checklist import AUTHOR, DONE, NONE, PARTLY, checklist_rows
@@ -41,3 +42,33 @@ def test_a_full_run_fills_the_rows_that_its_files_support(tmp_path: Path):
 def test_a_row_is_not_filled_without_its_file(item: str, block: str, tmp_path: Path):
     rows = checklist_rows(read_run(write_run(tmp_path / "run", {block: None})))
     assert next(row["status"] for row in rows if row["item"] == item) == AUTHOR
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "nothing was over- or undersampled or weighted by outcome; risks were not recalibrated"),
+        (
+            {"loss": {"name": "weighted"}},
+            "the loss gives both outcomes the same total weight; risks were not recalibrated",
+        ),
+        (
+            {"calibrate": "logistic"},
+            "weighted by outcome; risks were recalibrated by cross-validation within the training",
+        ),
+        ({"loss": {"name": "weighted"}, "model": {"name": "logistic"}}, "nothing was over- or undersampled"),
+        ({"loss": {"name": "custom"}}, ""),
+        ({"model": {"name": "custom", "target": "my_nets.Net"}}, ""),
+    ],
+)
+def test_the_row_on_imbalance_says_what_the_run_did(changes: dict[str, Any], words: str, tmp_path: Path):
+    run = read_run(write_run(tmp_path / "run", {"config": result()["config"] | changes}))
+    row = next(row for row in checklist_rows(run) if row["item"] == "13")
+    assert words in row["filled"]
+    assert row["status"] == (DONE if words else AUTHOR)
+
+
+def test_an_ensemble_is_named_with_its_model(tmp_path: Path):
+    run = read_run(write_run(tmp_path / "run", {"config": result()["config"] | {"ensemble": 8}}))
+    row = next(row for row in checklist_rows(run) if row["item"] == "12c")
+    assert "model “sacnn”, the mean of 8 networks, with its settings" in row["filled"]

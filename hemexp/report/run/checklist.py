@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hemexp.config import MODELS, NetworkConfig
 from hemexp.formatting import count
 from hemexp.report.blocks import Block, load_texts, section, text
 from hemexp.report.run.headline import claim_text, headline_numbers, model_name
@@ -64,10 +65,33 @@ def _facts(run: RunFiles) -> dict[str, str]:
         "command": command(run),
         "hemexp": result.versions.get("hemexp", ""),
         "features": result.input_group,
-        "model": model_name(run),
+        "model": _model(run),
+        "imbalance": _imbalance(result.config),
         "preprocessing": _preprocessing(result.config),
     }
     return facts | _design(run) | _performance(run)
+
+
+def _model(run: RunFiles) -> str:
+    networks = int(run.result.config.get("ensemble") or 1)
+    return f"model “{model_name(run)}”{f', the mean of {networks} networks,' * (networks > 1)}"
+
+
+def _imbalance(config: dict[str, Any]) -> str:
+    """Return what was done about rare outcomes; empty for a model or a loss from outside, whose code may do more."""
+    name, loss = str((config.get("model") or {}).get("name")), (config.get("loss") or {}).get("name", "cross_entropy")
+    is_own = name in MODELS and MODELS[name].target
+    if not is_own or loss == "custom":
+        return ""
+    weights = {
+        "weighted": "the loss gives both outcomes the same total weight",
+        "focal": "the focal loss gives patients with a clear outcome less weight",
+    }
+    used = weights.get(loss, "") if issubclass(MODELS[name].schema, NetworkConfig) else ""
+    risks = "not recalibrated"
+    if config.get("calibrate") == "logistic":
+        risks = "recalibrated by cross-validation within the training part"
+    return f"{used or 'nothing was over- or undersampled or weighted by outcome'}; risks were {risks}"
 
 
 def _preprocessing(config: dict[str, Any]) -> str:
