@@ -50,11 +50,11 @@ def test_a_row_is_not_filled_without_its_file(item: str, block: str, tmp_path: P
         ({}, "nothing was over- or undersampled or weighted by outcome; risks were not recalibrated"),
         (
             {"loss": {"name": "weighted"}},
-            "the loss gives both outcomes the same total weight; risks were not recalibrated",
+            "gives both outcomes the same total weight; risks were not recalibrated",
         ),
         (
             {"calibrate": "logistic"},
-            "weighted by outcome; risks were recalibrated by cross-validation within the training",
+            "outcome; risks were recalibrated by cross-validation within the training part",
         ),
         ({"loss": {"name": "weighted"}, "model": {"name": "logistic"}}, "nothing was over- or undersampled"),
         ({"loss": {"name": "custom"}}, ""),
