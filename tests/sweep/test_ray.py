@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from fake_items import FAKE_RUN_ITEM, build_items, finish, wait_until
-from small import FAST
+from small import FAST, PLUGIN
 
 from hemexp.config import RayConfig
 from hemexp.errors import UserError
@@ -151,10 +151,12 @@ def test_without_ray_the_message_names_the_extra_to_install(monkeypatch: pytest.
 
 
 def test_a_sweep_starts_and_stops_ray_on_this_machine(run_command: Callable, tmp_path: Path):
-    done = run_command("train.py", "-m", "where=ray", "model=prevalence,volume", "hydra.sweep.dir=s", *FAST)
+    (tmp_path / "my_code.py").write_text(PLUGIN)
+    sweep = ["where=ray", "model=prevalence,volume,of_a_plugin", "plugins=my_code", "hydra.sweep.dir=s"]
+    done = run_command("train.py", "-m", *sweep, *FAST)
     assert done.returncode == 0, done.stderr
-    assert "2 done" in done.stdout
-    assert all((tmp_path / "s" / number / "DONE").is_file() for number in "01")
+    assert "3 done" in done.stdout
+    assert all((tmp_path / "s" / number / "DONE").is_file() for number in "012")
     assert not (tmp_path / "s" / ".ray").exists()
     assert "raylet" not in done.stdout + done.stderr
     done = run_command("train.py", "-m", "where=ray", "where.gpus_per_job=1", "seed=0,1", "hydra.sweep.dir=t", *FAST)

@@ -12,7 +12,7 @@ from pathlib import Path
 import fake_slurm
 import pytest
 from fake_items import FAKE_RUN_ITEM, build_items, finish, wait_until
-from small import FAST, QUIET, ROOT
+from small import FAST, PLUGIN, QUIET, ROOT
 
 from hemexp.config import SlurmConfig
 from hemexp.errors import UserError
@@ -296,6 +296,15 @@ def test_a_login_node_needs_no_gpu(slurm: Path, run_command: Callable, tmp_path:
     alone = run_command("train.py", "trainer.accelerator=gpu")
     assert alone.returncode == 2
     assert "finds no CUDA GPU on this machine" in alone.stderr
+
+
+@pytest.mark.slow
+def test_a_model_of_a_plugin_is_trained_on_slurm(slurm: Path, run_command: Callable, tmp_path: Path):
+    (tmp_path / "my_code.py").write_text(PLUGIN)
+    sweep = ["where=slurm", "model=of_a_plugin,mlp", "plugins=[my_code]", "hydra.sweep.dir=s"]
+    done = run_command("train.py", "-m", *sweep, *FAST)
+    assert done.returncode == 0, done.stderr
+    assert "2 done" in done.stdout
 
 
 @pytest.mark.slow
