@@ -12,6 +12,7 @@ from hemexp.errors import UserError
 from hemexp.models.external import errors_of
 from hemexp.models.input_layer import InputLayer
 from hemexp.models.registry import build_network, get_source
+from hemexp.models.sacnn import ParallelNetwork
 from hemexp.types import Array
 
 
@@ -36,7 +37,7 @@ class FittedNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of raw inputs."""
         logits: Tensor = self.net(self.inputs(x))
-        if logits.shape == (len(x), 2):
+        if isinstance(self.net, ParallelNetwork) or logits.shape == (len(x), 2):
             return logits
         if logits.numel() != len(x):  # of a network from outside
             shape = tuple(logits.shape)
