@@ -171,6 +171,8 @@ def _check_run(config: DictConfig) -> None:
 
     directory = Path(OmegaConf.select(config, "hydra.run.dir"))
     if isinstance(cfg, TrainConfig):
+        if getattr(cfg.model, "init_from", None) is not None:
+            import_module("hemexp.models.first_weights").read_first_weights(cfg.model)  # only then it needs PyTorch
         if RunDirectory(directory).open(cfg) == "done":
             print(f"{directory}: already done (config_hash {config_hash(cfg)}); no file was read or written")
             sys.exit(0)

@@ -58,7 +58,9 @@ def select_hparams(cfg: TrainConfig, result: RunResult, swept: Mapping[str, str]
 def list_public_settings(cfg: TrainConfig) -> dict[str, Any]:
     """Return the settings without paths and without names of machines, accounts and users."""
     settings = {name: value for name, value in asdict(cfg).items() if name not in _PRIVATE}
-    settings["data"] = {name: value for name, value in settings["data"].items() if f"data.{name}" not in PATH_KEYS}
+    for group in ("data", "model"):
+        public = {name: value for name, value in settings[group].items() if f"{group}.{name}" not in PATH_KEYS}
+        settings[group] = public
     return settings
 
 
@@ -70,7 +72,7 @@ def _list_settings(cfg: TrainConfig) -> Iterator[tuple[str, Any, bool]]:
     for name in _SECTIONS:
         for item in fields(getattr(cfg, name)):
             key = f"{name}.{item.name}"
-            if (name == "trainer" and item.name not in _TRAINER_KEYS) or key == "split.name":
+            if (name == "trainer" and item.name not in _TRAINER_KEYS) or key in {"split.name", *PATH_KEYS}:
                 continue
             value = getattr(getattr(cfg, name), item.name)
             default = item.default if item.default_factory is MISSING else item.default_factory()

@@ -112,6 +112,7 @@ def build_card(result: RunResult, columns: Collection[str] = ()) -> ModelCard:
         "digest": None,
         **{name: _as_json(result.config.get(name) or {}) for name in ("label", "features", "model")},
     }
+    own["model"].pop("init_from", None)  # a path
     shared: dict[str, Any] = {
         item.name: getattr(result, item.name) for item in fields(ModelCard) if item.name not in own
     }

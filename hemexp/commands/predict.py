@@ -21,6 +21,7 @@ from hemexp.data.recognition import ID, RECOGNITION, read_own_scans, read_roles,
 from hemexp.errors import UserError
 from hemexp.evaluation.brain import compare_with_brain
 from hemexp.evaluation.calibration import calibration
+from hemexp.evaluation.earlier_patients import find_earlier_patients
 from hemexp.evaluation.metrics import prevalence_scores, score_predictions
 from hemexp.files.model_folder import ModelCard
 from hemexp.files.result import (
@@ -91,6 +92,16 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     other_names = model.explain_unrecognized(get_check_value(cfg.privacy.pseudonymize))
     digest = model.result.recognition_digest if model.result else None
     own, unrecognized = _recognize(cfg.recognize, run.path, digest, cohort.scans)
+    if model.result is not None and cfg.recognize != "off":
+        earlier = find_earlier_patients(
+            (model.result.config.get("model") or {}).get("init_from"),
+            cohort.scans,
+            get_check_value(cfg.privacy.pseudonymize),
+            model.result.first_weights_digest,
+        )
+        for index, by in earlier.recognized_by.items():
+            own.loc[index, ["role", "recognized_by", "run_patient"]] = "train", by, ""
+        unrecognized = unrecognized or earlier.unknown
     if other_names:
         own["run_patient"] = ""  # an id beside its pseudonym would give the patient away
     predictions = pd.DataFrame(

@@ -14,12 +14,14 @@ from hemexp.config import ColumnLabelConfig, TrainConfig, config_hash, get_entry
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.features import feature_caveats
 from hemexp.data.recognition import RECOGNITION, build_own_scans
+from hemexp.evaluation.folds import find_run_earlier_patients, held_out_indices
 from hemexp.evaluation.sample_size import num_fitted_inputs
-from hemexp.files.result import DataSource, PatientFlow, RunResult, describe_metrics
+from hemexp.files.result import INIT_SEEN_TEST, LEAKAGE, DataSource, PatientFlow, RunResult, describe_metrics
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import FOR_EXCEL, to_csv, to_json, write_text
 from hemexp.formatting import plural
 from hemexp.metrics.own import get_metrics
+from hemexp.models.first_weights import read_first_weights
 
 log = logging.getLogger(__name__)
 _last_texts: list[tuple[object, dict[str, str]]] = []  # at most one: the jobs of a sweep often write the same files
@@ -40,6 +42,8 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
         caveats.append("few_events_per_input")
     if vars(cfg.model).get("init", "default") != "default":
         caveats.append("inert_init")
+    weights_caveats, weights_digest = _check_first_weights(cfg, data)
+    caveats += weights_caveats
     if not cfg.model.is_network and not get_entry(cfg.model.name).target:
         caveats.append("own_classifier")
     if data.cohort.is_simulated:
@@ -80,7 +84,30 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
         best_possible_auroc=None if own_outcome else data.cohort.best_auroc_under(cfg.label),
         config=asdict(cfg),
         pseudonym_key=get_check_value(cfg.privacy.pseudonymize),
+        first_weights_digest=weights_digest,
     )
+
+
+def _check_first_weights(cfg: TrainConfig, data: ExpansionDataModule) -> tuple[list[str], str | None]:
+    """Log what a run takes over from another one, and which patients are not new; return caveats and the digest.
+
+    Raises:
+        UserError: the first weights cannot be read, or none fits.
+    """
+    weights = read_first_weights(cfg.model)
+    if weights is None:
+        return [], None
+    log.info("%s", weights.describe(cfg.model, data.features))
+    earlier, held_out = find_run_earlier_patients(cfg, data), held_out_indices(cfg.evaluation, data)
+    if known := held_out & set(earlier.recognized_by):
+        log.warning(
+            "warning: the first weights have learned from %d of the %d patients in the test part and in folds; "
+            "the verdict will be %s: %s",
+            len(known), len(held_out), LEAKAGE, INIT_SEEN_TEST,
+        )  # fmt: skip
+    if earlier.unknown:
+        log.warning("warning: %s", earlier.unknown)
+    return ["began_from_weights", *["earlier_patients_unknown"] * bool(earlier.unknown)], weights.digest
 
 
 @cache

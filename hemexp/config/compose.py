@@ -34,7 +34,7 @@ SCHEMAS: dict[str, type[Any]] = {
 
 PATH_KEYS = (
     "data.root", "data.mapping", "template", "run_dir", "sweep_dir", "output_dir", "hydra.sweep.dir", "hydra.run.dir",
-    "privacy.pseudonymize", "predictions",
+    "privacy.pseudonymize", "predictions", "model.init_from",
 )  # fmt: skip
 T = TypeVar("T")
 

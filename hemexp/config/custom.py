@@ -71,6 +71,8 @@ def _register(name: str, settings: Any, base: type[ModelConfig]) -> Any:
             item.metadata = MappingProxyType({"key": Key(f"setting of {settings.__name__}")})
             item.type = _as_optional(hints[item.name])
     contents = {name: getattr(settings, name) for name in ("__module__", "__qualname__", "__doc__")}
+    if check := getattr(settings, "__post_init__", None):
+        contents["__post_init__"] = lambda self: (base.__post_init__(self), check(self))
     schema: Any = dataclass(type(settings.__name__, (settings, base), contents))
     text = (settings.__doc__ or "").partition("\n")[0]
     help = text if text and not text.startswith(f"{settings.__name__}(") else f"Model of {settings.__module__}."

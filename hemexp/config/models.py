@@ -1,6 +1,8 @@
 """The models and their settings."""
 
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Optional
 
 from hemexp.config.registry import register
@@ -44,6 +46,30 @@ class ModelConfig(Section):
 @dataclass
 class NetworkConfig(ModelConfig):
     """A network: any `torch.nn.Module` that returns one or two logits for each patient."""
+
+    _: KW_ONLY
+    init_from: Optional[str] = key(
+        None,
+        "begin from the weights of another run, where names, shapes and inputs agree: its directory, its folder model, "
+        "or a checkpoint; null: from the seed",
+        is_file=True,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.init_from is not None:
+            self.init_from = str(self._find_checkpoint(Path(self.init_from)))
+
+    def _find_checkpoint(self, path: Path) -> Path:
+        """Return the checkpoint in a run directory or in a folder model; a file is the checkpoint itself."""
+        self.require(path.exists(), "init_from", "there is no such folder or file; give the directory of a run")
+        places = [path, path / "checkpoints" / "best.ckpt", path / "best.ckpt"]
+        found = next((place for place in places if place.is_file()), None)
+        rule = "does not hold a trained model; give the directory of a finished run, its folder model, or a checkpoint"
+        if (path / "leaderboard.csv").is_file():
+            rule = "is a sweep; give the directory of one of its jobs"
+        self.require(found is not None, "init_from", rule)
+        return (found or path).resolve()
 
     @property
     def is_network(self) -> bool:
@@ -272,12 +298,14 @@ class TabularConfig(EstimatorConfig):
 
 @register("custom", "Your own network or scikit-learn classifier: model.target=my_package.MyNet.")
 @dataclass
-class CustomConfig(TargetConfig, ModelConfig):
+class CustomConfig(TargetConfig, NetworkConfig):
     """A `torch.nn.Module`, or a classifier with scikit-learn's interface."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_call(*["the number of inputs"] * (self.target is not None and self.is_network))
+        rule = f"{self.target} is not a network; only a network begins from other weights; remove the key"
+        self.require(self.init_from is None or self.is_network, "init_from", rule)
 
     @property
     def is_network(self) -> bool:
@@ -287,6 +315,11 @@ class CustomConfig(TargetConfig, ModelConfig):
     def build(self, num_features: int) -> Any:
         """Return a new network or classifier."""
         return self.call(*[num_features] * self.is_network)
+
+
+def list_settings(model: ModelConfig) -> dict[str, Any]:
+    """Return name and settings of a model, as its checkpoint holds them: without the place of its first weights."""
+    return {name: deepcopy(value) for name, value in vars(model).items() if name != "init_from"}
 
 
 BASELINES: tuple[EstimatorConfig, ...] = (

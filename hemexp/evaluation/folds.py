@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.config import EvaluationConfig, TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.leaks import find_label_leak
 from hemexp.data.split import draw_validation
 from hemexp.errors import UserError
+from hemexp.evaluation.earlier_patients import EarlierPatients, find_earlier_patients
 from hemexp.evaluation.pipeline import build_pipeline
-from hemexp.files.result import SAME_PATIENT, SEEN_TEST
+from hemexp.files.result import INIT_SEEN_TEST, SAME_PATIENT, SEEN_TEST
 from hemexp.types import Array
 
 _USUAL_FOLDS = 5  # with fewer events than this the run has no cross-validation, but a caveat, instead of an error
@@ -26,6 +28,23 @@ def evaluated_indices(evaluation: EvaluationConfig, data: ExpansionDataModule) -
     """Return the table positions of the patients to cross-validate, by ``evaluation.patients``."""
     training = training_indices(data)
     return training if evaluation.patients == "train" else sorted(training + data.split.indices("test"))
+
+
+def held_out_indices(evaluation: EvaluationConfig, data: ExpansionDataModule) -> set[int]:
+    """Return the table positions of the patients that are held out anywhere: in the test part, a fold or a refit."""
+    held_out = set(data.split.indices("test"))
+    if evaluation.name != "off" and (evaluation.num_repeats or evaluation.num_refits or evaluation.label_repeats):
+        held_out |= set(evaluated_indices(evaluation, data))
+    if evaluation.name != "off" and evaluation.threshold_repeats:
+        held_out |= set(training_indices(data))
+    return held_out
+
+
+def find_run_earlier_patients(cfg: TrainConfig, data: ExpansionDataModule) -> EarlierPatients:
+    """Return the patients of a run's cohort that its first weights have learned from."""
+    assert data.cohort is not None
+    init_from = getattr(cfg.model, "init_from", None)
+    return find_earlier_patients(init_from, data.cohort.scans, get_check_value(cfg.privacy.pseudonymize))
 
 
 def check_folds(cfg: TrainConfig, data: ExpansionDataModule) -> None:
@@ -57,7 +76,8 @@ def check_folds(cfg: TrainConfig, data: ExpansionDataModule) -> None:
 def find_leak(cfg: TrainConfig, data: ExpansionDataModule) -> str | None:
     """Return which leak a run has, by its name in `hemexp.files.result.LEAKS`; None without one.
 
-    ``train_includes_test``: the model has learned from the test part. ``same_patient``: two ids of one person are in
+    ``train_includes_test``: the model has learned from the test part. ``init_includes_test``: its first weights have
+    learned from patients of the test part or of a held-out fold. ``same_patient``: two ids of one person are in
     different parts of the split, of a fold or of a bootstrap refit. The others are about inputs and outcomes; see
     `hemexp.data.leaks`.
 
@@ -68,6 +88,8 @@ def find_leak(cfg: TrainConfig, data: ExpansionDataModule) -> str | None:
     assert data.cohort is not None
     if set(data.fitted_indices) & set(data.split.indices("test")):
         return SEEN_TEST
+    if held_out_indices(cfg.evaluation, data) & set(find_run_earlier_patients(cfg, data).recognized_by):
+        return INIT_SEEN_TEST
     leaks = [SAME_PATIENT] if _divides_person(cfg, data) else []
     leaks += [each.leak for each in data.leaky_inputs.values()]
     return next(iter(leaks), find_label_leak(data.cohort.scans, data.labels, cfg.label, data.cohort.mapping))

@@ -32,7 +32,7 @@ SCHEMA_VERSION = 1
 RESULT = "result.json"
 STATUSES = ("running", "done", "failed", "interrupted", "pruned")
 NO_LEAKAGE, LEAKAGE, INCOMPLETE = "NO_LEAKAGE_FOUND", "LEAKAGE", "INCOMPLETE"  # how a verdict begins
-SAME_PATIENT, SEEN_TEST = "same_patient", "train_includes_test"
+SAME_PATIENT, SEEN_TEST, INIT_SEEN_TEST = "same_patient", "train_includes_test", "init_includes_test"
 OUTCOME_INPUTS, FOLLOW_UP_VALUES, FOLLOW_UP_COUNTS = "outcome_inputs", "followup_delta", "followup_counts"
 NO_FOLLOW_UP, TUNED_ON_TEST = "label_without_followup", "tuning_on_test"
 LEAKS = {  # what follows LEAKAGE in a verdict
@@ -40,6 +40,8 @@ LEAKS = {  # what follows LEAKAGE in a verdict
     "same_patient in quality.csv name them; give one person one id, and train again",
     SEEN_TEST: "the model has learned from the patients that it is scored on (split.fit_on=all): their scores say how "
     "well it remembers them; train with split.fit_on=train",
+    INIT_SEEN_TEST: "the first weights (model.init_from) have learned from patients of the test part or of a fold, so "
+    "their scores say how well it remembers them; begin from a run of other patients, or score new patients",
     OUTCOME_INPUTS: "an input gives the outcome away: it was made from the outcome, or is known only after it; remove "
     "it from the inputs, and train again",
     FOLLOW_UP_VALUES: "an input agrees with the volumes or the growth of later scans, which are not known at the first "
@@ -67,6 +69,10 @@ CAVEATS = {
     "own_test_part": "no new patient has a known outcome: the scores are those of the run's own test part, not of an "
     "external test",
     "inert_init": "model.init is zeros or all_zeros: weights that start at zero do not learn",
+    "began_from_weights": "the first weights are those of another run (model.init_from): the patients that it has "
+    "learned from are not new to this model",
+    "earlier_patients_unknown": "the patients that the first weights (model.init_from) have learned from are not "
+    "known; if they are among the scored patients, the scores are too good",
     "own_classifier": "the classifier is not hemexp's own: its file may hold values of patients, so there is no folder "
     "model/ to give away",
     "equal_risks": "calibrate=logistic found that the model's risks do not rank the training patients: every patient "
@@ -455,6 +461,9 @@ class RunResult(EvaluationBlocks):
     config: dict[str, Any] = entry("the composed configuration")
     model_digest: str | None = entry("digest of checkpoints/best.ckpt, by which another model is noticed", default=None)
     recognition_digest: str | None = entry("SHA-256 of recognition.csv, by which a change is noticed", default=None)
+    first_weights_digest: str | None = entry(
+        "digest of the model that model.init_from named; null without one", default=None
+    )
     pseudonym_key: str | None = entry(
         "check value of the key of privacy.pseudonymize, by which another key is noticed; null: no pseudonyms",
         default=None,

@@ -21,6 +21,7 @@ from hemexp.process import is_wrong_place
 
 # files of a run that ended before its result.json, or that was trained in a batch before it started itself
 BEFORE_RESULT = {".hydra", ".lock", "train.log", "FAILED", "checkpoints"}
+_FILES = "data.mapping, model.init_from or privacy.pseudonymize"
 CONFIG_HASH = Path(".hydra", "config_hash")  # identifies a run without a result.json that can be read
 log = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ class RunDirectory(OutputDirectory):
             differences = list_differences(result.config, cfg)
             raise UserError(
                 f"output_dir={self.path}: holds a run of another configuration "
-                f"({'; '.join(differences) or 'the content of data.mapping or of privacy.pseudonymize differs'}); "
+                f"({'; '.join(differences) or f'the content of {_FILES} differs'}); "
                 "choose a new directory"
             )
         if "DONE" in names:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hemexp.config import list_settings
 from hemexp.data.imputation import Preprocessing
 from hemexp.data.training_set import TrainingSet
 from hemexp.errors import UserError
@@ -93,11 +94,12 @@ def fit_estimator(model: Any, training_set: TrainingSet, seed: int) -> FittedEst
     Raises:
         UserError: all outcomes are the same, a package is missing, or the model cannot be fitted to these patients.
     """
-    estimator = build_estimator(seed, **vars(model))
+    settings = list_settings(model)
+    estimator = build_estimator(seed, **settings)
     events, patients = int(training_set.labels.sum()), len(training_set.labels)
     if not estimator.allows_one_class and events in {0, patients}:
         raise UserError(f"model={model.name}: events={events} of {patients}; rule: patients with and without expansion")
     features, label = list(training_set.features), dict(training_set.label)
-    fitted = FittedEstimator(dict(vars(model)), features, label, training_set.preprocessing, estimator)
+    fitted = FittedEstimator(settings, features, label, training_set.preprocessing, estimator)
     estimator.fit(fitted.inputs(training_set.inputs), training_set.labels)
     return fitted

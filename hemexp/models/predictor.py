@@ -119,6 +119,15 @@ def read_predictor(
     return predictor, _check_digest(state, content, path)
 
 
+def read_digest(path: Path | str) -> str:
+    """Return the digest of the model in a checkpoint, without the code that the model needs.
+
+    Raises:
+        UserError: the file is not a checkpoint with one model.
+    """
+    return compute_digest(_get_content(read_checkpoint(path), path))
+
+
 def _get_content(state: Mapping[str, Any], path: Path | str) -> Any:
     """Return the content of the only model in a checkpoint."""
     version = state.get("format", FORMAT)

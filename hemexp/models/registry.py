@@ -50,6 +50,7 @@ def build_network(num_features: int, *, name: str, **settings: Any) -> nn.Module
         UserError: there is no network of this name, or it cannot be built.
     """
     entry = get_entry(name)
+    settings.pop("init_from", None)  # a file of weights; see `hemexp.models.first_weights`
     if not entry.target:
         with errors_of(f"model={name}"):
             return _check_module(entry.schema(name, **settings).build(num_features), name)

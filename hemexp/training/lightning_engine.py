@@ -5,7 +5,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from ctypes import c_bool
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
-from hemexp.config import TrainerConfig
+from hemexp.config import TrainerConfig, list_settings
 from hemexp.config.trainer_arguments import build_callbacks
 from hemexp.data.datamodule import PatientLoaders
 from hemexp.errors import Interrupted, UserError
 from hemexp.files.writing import write_csv
 from hemexp.models.external import errors_of
+from hemexp.models.first_weights import read_first_weights
 from hemexp.models.network import FittedNetwork
 from hemexp.training.checkpoint import ENGINE, CheckpointMismatch, State, load_state, members_key
 from hemexp.training.loop import get_trainer_arguments, torch_settings
@@ -55,9 +56,12 @@ class NetworkTask(LightningModule):
         self.dtype_ = torch.float64 if cfg.precision == 64 else torch.float32
         training_set = member.training_set
         torch.manual_seed(member.seed)
-        self.network = FittedNetwork(asdict(member.model), training_set.features, training_set.label)
+        self.network = FittedNetwork(list_settings(member.model), training_set.features, training_set.label)
         self.network.to(self.dtype_).inputs.set(training_set.preprocessing)
         self._check_network(torch.as_tensor(training_set.inputs[:4], dtype=self.dtype_))
+        if begun := read_first_weights(member.model):
+            state, _, _ = begun.take_over(self.network.net, training_set.features, self.dtype_)
+            self.network.net.load_state_dict(state)
         self.monitor = "val/loss" if len(training_set.val_labels) else "train/loss"
         self._batches: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {"train": [], "val": []}
 

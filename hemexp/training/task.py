@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -10,7 +9,8 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hemexp.config import NetConfig, SelfAttentionConfig, TrainerConfig
+from hemexp.config import NetConfig, SelfAttentionConfig, TrainerConfig, list_settings
+from hemexp.models.first_weights import read_first_weights
 from hemexp.models.registry import build_network, reset_network
 from hemexp.models.sacnn import ParallelNetwork
 from hemexp.training.batched_network import BatchedNetwork, Weights
@@ -61,7 +61,7 @@ class ExpansionTask(LightningModule):
         self.dropout = model.dropout
         collapse = isinstance(model, SelfAttentionConfig) and model.collapses
         dtype = torch.float64 if cfg.precision == 64 else torch.float32
-        self.net = _build_batched(members, collapse).to(dtype)
+        self.net = _build_batched(members, collapse, dtype).to(dtype)
         self.monitor = "val/loss" if len(members[0].training_set.val_labels) else "train/loss"
         count = len(members)
         self.register_buffer("best_weights", self.net.weights.detach().clone())
@@ -251,7 +251,11 @@ class ExpansionTask(LightningModule):
         inputs = build_input_layer(training_set, row.dtype).state_dict()
         weights = self.net.get_state(row.cpu())
         parts = {f"inputs.{k}": v for k, v in inputs.items()} | {f"net.{k}": v for k, v in weights.items()}
-        settings = {"model": asdict(member.model), "features": list(training_set.features), "label": training_set.label}
+        settings = {
+            "model": list_settings(member.model),
+            "features": list(training_set.features),
+            "label": training_set.label,
+        }
         return {**settings, "state_dict": parts}
 
 
@@ -278,16 +282,19 @@ class GroupBatches:
         yield self.batch
 
 
-def _build_batched(members: Sequence[Member], collapse: bool) -> BatchedNetwork:
-    """Return the networks of all members; the first weights of each depend on its seed only."""
+def _build_batched(members: Sequence[Member], collapse: bool, dtype: torch.dtype) -> BatchedNetwork:
+    """Return the networks of all members; the first weights of each depend on its seed and ``model.init_from`` only."""
     first = members[0]
     assert isinstance(first.model, NetConfig), first.model.name
     with torch.random.fork_rng(devices=[]):
-        net = build_network(len(first.training_set.features), **asdict(first.model))
+        net = build_network(len(first.training_set.features), **list_settings(first.model))
         assert isinstance(net, ParallelNetwork)
-        batched, rows = BatchedNetwork([net], collapse), []
+        batched, rows, begun = BatchedNetwork([net], collapse), [], read_first_weights(first.model)
         for member in members:
             reset_network(net, member.seed, first.model.init)
-            rows.append(batched.pack(net.state_dict()))
+            state = net.state_dict()
+            if begun is not None:
+                state, _, _ = begun.take_over(net, member.training_set.features, dtype)
+            rows.append(batched.pack(state))
     batched.weights = nn.Parameter(torch.stack(rows))
     return batched

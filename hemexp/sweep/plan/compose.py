@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from itertools import compress
 from operator import not_
 from pathlib import Path
@@ -80,6 +81,8 @@ class JobComposer:
         try:
             composed = self._set_values(overrides) or self._load(tuple(overrides))
             cfg = checked(composed.config, "train")
+            if getattr(cfg.model, "init_from", None) is not None:
+                import_module("hemexp.models.first_weights").read_first_weights(cfg.model)  # only then it needs PyTorch
             _check_experiment(composed.whole.hydra.runtime.choices.get("experiment"), self._loader)
             self._check_shared(composed)
         except UserError as error:
