@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 @cache
 def register_schemas() -> None:
-    """Register the resolvers and the schemas that the YAML files in ``conf/`` use: ``schema/cnn`` is `CNNConfig`."""
+    """Register the resolvers, the models, and the schemas of the YAML files: ``schema/cnn`` is `CNNConfig`."""
     store = ConfigStore.instance()
     # Hydra 1.3 copies the whole store each time it looks up a group, a hundred times for --help. No copy is changed.
     copyreg.pickle(ConfigStore, lambda store: "instance")  # for a text, deepcopy returns the object itself
@@ -49,6 +49,7 @@ def register_schemas() -> None:
     OmegaConf.register_new_resolver("keys_help", _keys_help, replace=True)
     for section in list_sections():
         store.store(group="schema", name=section.__name__.removesuffix("Config").lower(), node=section)
+    store_models()
 
 
 def import_models(name: str, arguments: list[str]) -> None:
@@ -65,7 +66,7 @@ def import_models(name: str, arguments: list[str]) -> None:
     if "plugins" in {item.name for item in fields(SCHEMAS[name])}:
         import_installed_plugins()
         import_typed_plugins(arguments)
-    store_models()
+        store_models()
 
 
 def _cohort_name(root: str | None) -> str:

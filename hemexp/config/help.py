@@ -33,14 +33,14 @@ def build_help(config: DictConfig, schema: type[Section], folder: Path) -> str:
         "== General ==",
         *_format_section(config, schema),
     ]
-    for name in [*sections, *(group for group in chosen if group not in items)]:
+    for name in [*sections, *(group for group in chosen if group not in sections)]:
         title = get_key(items[name]).help if name in items else _GROUPS[name]
         lines += ["", f"== {name}: {title} =="]
         if name in chosen:
             lines += _format_choices(folder / name, chosen[name])
-        if name in chosen and name in items:
+        if name in chosen and name in sections:
             lines.append("")
-        if name in items:
+        if name in sections:
             lines += _format_section(config[name], OmegaConf.get_type(config, name), f"{name}.", name in chosen)
     if "only" in items:
         lines += ["", "== only: the protocols of the audit =="]

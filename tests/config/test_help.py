@@ -70,7 +70,7 @@ def test_the_help_shows_every_key_of_every_section_and_fits_a_terminal():
     assert max(map(len, text.splitlines())) <= 120
     shown = set(re.findall(r"^[* ] ([\w.]+)=", text, flags=re.MULTILINE))
     words = " ".join(text.split())
-    parts = {models.ConvolutionConfig, models.SelfAttentionConfig, optimization.LowestRateConfig}
+    parts = {models.ConvolutionConfig, models.SelfAttentionConfig, models.TargetConfig, optimization.LowestRateConfig}
     for section in (each for each in SECTIONS if each not in parts):
         for item in fields(section):
             is_section = isinstance(item.type, type) and issubclass(item.type, Section)
