@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hemexp.files.result import Score
+from hemexp.metrics.own import get_metrics
 from hemexp.sweep.plan.job import SweepJob
 from hemexp.sweep.results.job_result import DONE, JobScores, JobStatus, get_score, load_scores
 
@@ -72,7 +73,8 @@ def rank(
         if done and all(job.cfg.split.val_fraction > 0 for job in done):
             ranked_by = "val/loss"
             scores = {job.number: Score(value=getattr(results[job.number], "best_loss", None)) for job in done}
-    lower = ranked_by == "val/loss" or bool(jobs and not jobs[0].cfg.ranking_metric.higher_is_better)
+    metrics = {metric.name: metric for metric in get_metrics(jobs[0].cfg.metrics if jobs else ())}
+    lower = ranked_by == "val/loss" or not metrics[score].higher_is_better
     keys = list(dict.fromkeys(key for job in jobs for key in job.settings))
     names = list(dict.fromkeys(name for result in results.values() if result for name in result.metrics))
     names = [name for name in names if not (hide_test and name.startswith("test/"))]
