@@ -36,7 +36,8 @@ class FittedNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of raw inputs."""
         logits: Tensor = self.net(self.inputs(x))
-        if torch.jit.is_tracing() or logits.shape == (len(x), 2):  # the tracer warns of comparisons
+        traced = torch._C._get_tracing_state() is not None  # then a comparison gives a warning
+        if traced or logits.shape == (len(x), 2):
             return logits
         if logits.numel() != len(x):  # of a network from outside
             shape = tuple(logits.shape)
