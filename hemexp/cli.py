@@ -83,7 +83,6 @@ def command(name: str) -> NoReturn:
         import_models(name, sys.argv[1:])
     except UserError as error:
         _exit_with_error(error)
-    sys.argv[1:] = quote_paths(sys.argv[1:])
     for argument in sys.argv[1:]:
         if argument.lstrip("+~").startswith("hydra.callbacks"):  # they check the other settings
             print(f"error: {argument}: cannot be set; Hydra's callbacks check the configuration", file=sys.stderr)
@@ -91,6 +90,8 @@ def command(name: str) -> NoReturn:
     if foreign := find_foreign_word(sys.argv[1:], SCHEMAS[name]):
         print(f"error: {foreign}", file=sys.stderr)
         sys.exit(2)
+    settings_last = sorted(sys.argv[1:], key=lambda text: "=" in text and not text.startswith("-"))
+    sys.argv[1:] = quote_paths(settings_last)  # argparse refuses settings before and after an option
     for plugin in (HemexpLauncher, HemexpSweeper):  # Hydra does not find them in a source folder
         Plugins.instance().register(plugin)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1

@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+import sysconfig
+import venv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,3 +61,26 @@ def run_command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str
         return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=900, check=False)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of these sources."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    (path,) = folder.glob("hemexp-*.whl")
+    return path
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment that holds the wheel and sees this one's packages, but not the sources; return its programs."""
+    place = tmp_path_factory.mktemp("environment")
+    venv.create(place, symlinks=True)
+    programs = place / "bin"
+    command = [sys.executable, "-m", "pip", "--python", str(programs / "python"), "install", "--no-deps", str(wheel)]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    (packages,) = place.glob("lib/python3*/site-packages")
+    (packages / "first.pth").write_text(sysconfig.get_path("purelib"))
+    return programs

@@ -43,7 +43,7 @@ def test_configuration_is_checked_without_torch_or_pandas():
         (["model.kernel_siz=3"], ["model.kernel_siz", "did you mean model.kernel_size"]),
         (["modle=cnn"], ["did you mean model"]),
         (["optimizer.lr=fast"], ["optimizer.lr", "fast"]),
-        (["model=resnet"], ["resnet", "sacnn"]),
+        (["model=resnet"], ["resnet", "sacnn", "plugins=[my_module]"]),
         (["--nonsense"], ["--nonsense"]),
         (["--cfg", "job", "--package", "nowhere"], ["nowhere"]),
         (["-m", "seed=0,1", "output_dir=x"], ["output_dir=x", "hydra.sweep.dir"]),
@@ -154,6 +154,7 @@ def test_paths_are_quoted_for_hydra_and_nothing_else_is():
     for name in ("数据", "a (2)", "a,b", "C:\\数据\\", 'it"s 数', 'C:\\数"x'):
         (quoted,) = quote_paths([f"data.root={name}"])
         assert parser.parse_override(quoted).value() == name
+    assert quote_paths(["callbacks=mine", "callbacks.a._target_=b"]) == ["callbacks=mine", "++callbacks.a._target_=b"]
     assert quote_paths(["output_dir=~/x"]) == [f"output_dir={Path.home()}/x"]
 
 
@@ -179,3 +180,12 @@ def test_a_prediction_never_goes_into_its_run(run_command: Run, finished_run: Pa
     assert done.returncode == 2
     assert "only read" in done.stderr
     assert not (finished_run / "predictions").exists()
+
+
+def test_an_option_may_come_after_settings(run_command: Run, tmp_path: Path):
+    (tmp_path / "settings" / "callbacks").mkdir(parents=True)
+    (tmp_path / "settings" / "callbacks" / "mine.yaml").write_text("timer:\n  _target_: lightning.Timer\n")
+    done = run_command("train.py", "seed=7", "-cd", "settings", "callbacks=mine", "--cfg", "job", "evaluation=off")
+    assert done.returncode == 0, done.stderr
+    assert "seed: 7\n" in done.stdout
+    assert "callbacks:\n  timer:\n    _target_: lightning.Timer\n" in done.stdout

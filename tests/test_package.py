@@ -3,9 +3,7 @@
 import os
 import subprocess
 import sys
-import sysconfig
 import tomllib
-import venv
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -100,28 +98,6 @@ def test_every_changelog_version_has_a_heading():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"\n## {hemexp.__version__} " in changelog
     assert f"\nversion: {hemexp.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    (path,) = folder.glob("hemexp-*.whl")
-    return path
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment that holds the wheel and sees this one's packages, but not the sources; return its programs."""
-    place = tmp_path_factory.mktemp("environment")
-    venv.create(place, symlinks=True)
-    programs = place / "bin"
-    command = [sys.executable, "-m", "pip", "--python", str(programs / "python"), "install", "--no-deps", str(wheel)]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    (packages,) = place.glob("lib/python3*/site-packages")
-    (packages / "first.pth").write_text(sysconfig.get_path("purelib"))
-    return programs
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from hemexp import __version__
 from hemexp.cohort.find_column import list_columns
 from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.cohort.table_one import characteristics
-from hemexp.config import ColumnLabelConfig, TrainConfig, config_hash, get_entry, hashed_values
+from hemexp.config import ColumnLabelConfig, FeaturesConfig, TrainConfig, config_hash, get_entry, hashed_values
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.features import feature_caveats
 from hemexp.data.recognition import RECOGNITION, build_own_scans
@@ -167,7 +167,7 @@ def log_start(cfg: TrainConfig, result: RunResult, resume: bool) -> None:
         f"unused {result.flow.unused}, unlabelled {sum(result.flow.unlabelled.values())}"
     )
     log.info("%s: %d patients, %d inputs; %s", source, result.data.num_patients, result.num_features, parts)
-    if cfg.features.name in {"available", "columns"} and cfg.model.inputs is None:
+    if cfg.features.name not in FeaturesConfig.NAMES and cfg.model.inputs is None:
         log.info("inputs: %s", list_columns(result.inputs))
     if idle := list_idle_keys(cfg):
         log.warning("no effect with model=%s, which is not a network: %s", cfg.model.name, ", ".join(idle))

@@ -1,6 +1,5 @@
 """The cohort, the outcome, the inputs and the split."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -59,6 +58,7 @@ class LabelConfig(Section):
 class GrowthLabelConfig(LabelConfig):
     """A definition of hematoma expansion: growth of the volume since the first scan, within a time window."""
 
+    TAKES_OWN_NAMES: ClassVar[bool] = True
     absolute_ml: Optional[float] = key(
         6.0, "growth that counts as expansion; null: not used", at_least=0.001, at_most=1000, unit="mL"
     )
@@ -77,8 +77,6 @@ class GrowthLabelConfig(LabelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        rule = "must not hold / or \\; it is part of the name of a directory"
-        self.require(not re.search(r"[/\\]", self.name), "name", rule)
         rule = "a label needs label.absolute_ml (mL), label.relative (a fraction) or both"
         self.require(self.absolute_ml is not None or self.relative is not None, "absolute_ml", rule)
         rule = "needs new intraventricular blood on a later scan, which the tables do not hold"
@@ -151,17 +149,21 @@ class ColumnsFeaturesConfig(FeaturesConfig):
     """A list of columns."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("columns",)
+    TAKES_OWN_NAMES: ClassVar[bool] = True
     columns: list[str] = key([], "columns to use, by the headers of the file or our names, such as [age,HM_volume,gcs]")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(bool(self.columns), "columns", "must not be empty; give a list, such as [age,HM_volume,gcs]")
+        others = (*FeaturesConfig.NAMES, *AvailableFeaturesConfig.NAMES)
+        self.require(self.name not in others, "name", "is the name of another group of inputs; choose another name")
 
 
-def get_features_section(name: object) -> type[FeaturesConfig]:
-    """Return the section of a named group of inputs."""
-    sections = (FeaturesConfig, AvailableFeaturesConfig, ColumnsFeaturesConfig)
-    return next((section for section in sections if name in section.NAMES), FeaturesConfig)
+def get_features_section(values: Mapping[str, Any]) -> type[FeaturesConfig]:
+    """Return the section of a group of inputs in a file, from its values by key."""
+    if "columns" in values:
+        return ColumnsFeaturesConfig
+    return AvailableFeaturesConfig if "min_share" in values else FeaturesConfig
 
 
 @dataclass

@@ -147,7 +147,10 @@ def quote_paths(arguments: list[str]) -> list[str]:
             argument = f"{sign}{name}=[{value}]"
         elif name == "features.columns" and re.fullmatch(r"\[[^\[\]'\"]+\]", value):
             argument = f"{sign}{name}=[{','.join(_quote(each.strip(), name) for each in value[1:-1].split(','))}]"
-        elif not sign and any(name == each or name.startswith(f"{each}.") for each in free):
+        elif not sign and (
+            (name in free and (value.startswith("{") or name not in list_choices()))
+            or any(name.startswith(f"{each}.") for each in free)
+        ):
             argument = f"++{argument}"
         quoted.append(argument)
     return quoted

@@ -23,13 +23,12 @@ gpus num_gpus trainer.gpus trainer.num_gpus | trainer.accelerator=gpu | a run tr
 devices num_devices | trainer.devices={value} |
 lr learning_rate base_lr initial_lr trainer.lr trainer.learning_rate model.lr model.learning_rate model.optimizer.lr model.optimizer.learning_rate optimizer.learning_rate optim.lr optimizer.initial_lr | optimizer.lr={value} |
 wd weight_decay model.weight_decay model.optimizer.weight_decay optim.weight_decay | optimizer.weight_decay={value} |
-optimizer._target_ model.optimizer optim | optimizer=NAME | the choices and their keys are in --help
+optimizer._target_ model.optimizer optim | optimizer=NAME | the choices are in --help; any other class: engine=lightning optimizer=custom optimizer.target=CLASS
 momentum model.optimizer.momentum | optimizer.momentum={value} | with optimizer=sgd
-lr_scheduler scheduler._target_ model.scheduler model.lr_scheduler | scheduler=NAME | the choices and their keys are in --help
-criterion loss_fn model.criterion model.loss model.loss_fn | loss=NAME | the choices and their keys are in --help
+lr_scheduler scheduler._target_ model.scheduler model.lr_scheduler | scheduler=NAME | the choices are in --help; any other class: engine=lightning scheduler=custom scheduler.target=CLASS
+criterion loss_fn model.criterion model.loss model.loss_fn | loss=NAME | the choices are in --help; any other function: engine=lightning loss=custom loss.target=FUNCTION
 grad_clip clip_grad gradient_clip gradient_clip_val max_grad_norm trainer.gradient_clip trainer.grad_clip trainer.max_grad_norm | trainer.gradient_clip_val={value} |
 epochs max_epochs num_epochs n_epochs trainer.epochs trainer.num_epochs model.epochs max_steps trainer.max_steps | trainer.max_epochs={value} | an epoch is one step, unless trainer.batch_size is set
-min_epochs trainer.min_epochs trainer.min_steps | | there is no smallest number of epochs; training ends by trainer.stop_loss, trainer.patience or trainer.max_epochs
 batch_size train_batch_size trainer.train_batch_size data.batch_size datamodule.batch_size dataloader.batch_size iterator_train.batch_size | trainer.batch_size={value} | null: all patients in one step
 num_workers data.num_workers data.pin_memory datamodule.num_workers dataloader.num_workers iterator_train.num_workers | | leave it out: the table lies in memory; where.num_workers=N sets the processes of a sweep
 data_dir data_path data_root dataset.path data.data_dir data.dir data.path datamodule.data_dir paths.data_dir | data.root={value} |
@@ -41,7 +40,7 @@ seed_everything random_seed random_state manual_seed trainer.seed model.seed | s
 patience early_stopping early_stopping_patience early_stopping.patience trainer.early_stopping trainer.early_stopping_patience callbacks.early_stopping.patience | trainer.patience={value} | epochs without a lower loss; val/loss with split.val_fraction
 callbacks.early_stopping callbacks=early_stopping | trainer.patience=20 | epochs without a lower loss; val/loss with split.val_fraction
 callbacks.model_checkpoint callbacks=model_checkpoint checkpoint_callback trainer.checkpoint_callback trainer.enable_checkpointing | | leave it out: the best and the last state are always saved in checkpoints/
-callbacks callbacks=default callbacks=none | | leave it out: checkpoints are always saved, and trainer.patience=20 stops early
+callbacks=default callbacks=rich_progress_bar callbacks=model_summary | | a callback is added by engine=lightning callbacks.NAME._target_=CLASS; checkpoints are always saved, and trainer.patience=20 stops early
 progress_bar enable_progress_bar trainer.enable_progress_bar trainer.progress_bar_refresh_rate callbacks.rich_progress_bar | trainer.progress_bar=false | true shows it
 ckpt_path resume resume_from_checkpoint c trainer.resume_from_checkpoint continue_training model.ckpt_path | | the same command with the same output_dir=DIR resumes a run; predict.py run_dir=RUN predicts with a finished run
 train fit | | leave it out: train.py always trains; predict.py run_dir=RUN predicts with a finished run
@@ -68,11 +67,11 @@ hydra/launcher=ray | -m where=ray |
 n_jobs hydra.launcher.n_jobs | where.num_workers={value} |
 hydra.launcher.partition | where=slurm where.partition={value} |
 hydra.launcher.timeout_min | where=slurm where.time_minutes={value} |
-model.net model._target_ net module | model=NAME | the choices and their keys are in --help
+model.net model._target_ net module | model=NAME | the choices are in --help; your own class: model=custom model.target=CLASS
 compile model.compile | | leave it out: the networks are trained in one batch, which is faster
 print_config extras paths | | leave it out: --cfg job prints the configuration
 config | | give experiment=NAME; a YAML file of yours in FOLDER/experiment/ is found with --config-dir=FOLDER
-accumulate_grad_batches limit_train_batches limit_val_batches trainer.accumulate_grad_batches trainer.limit_train_batches trainer.limit_val_batches trainer.deterministic trainer.detect_anomaly trainer.log_every_n_steps trainer.check_val_every_n_epoch trainer.val_check_interval trainer.num_sanity_val_steps trainer.max_time trainer.benchmark trainer.gradient_clip_algorithm | trainer.lightning.{name}={value} |
+accumulate_grad_batches min_epochs limit_train_batches limit_val_batches trainer.accumulate_grad_batches trainer.min_epochs trainer.min_steps trainer.limit_train_batches trainer.limit_val_batches trainer.deterministic trainer.detect_anomaly trainer.log_every_n_steps trainer.check_val_every_n_epoch trainer.val_check_interval trainer.num_sanity_val_steps trainer.max_time trainer.benchmark trainer.gradient_clip_algorithm | trainer.lightning.{name}={value} | with engine=lightning
 """  # noqa: E501
 _OPTIONS = (  # of Hydra's command line
     "help", "hydra-help", "version", "cfg", "resolve", "package", "run", "multirun", "shell-completion", "config-path",

@@ -46,6 +46,8 @@ def explain_error(error: Exception, schema: type[Any] | None = None, arguments: 
         return f"{too_large[1]}: the number is too large"
     if schema is None or not lines:
         return "\n".join(lines)
+    if "Could not find 'model/" in lines[0]:
+        lines.append("A model of yours needs plugins=[my_module], which registers it, or --config-dir=FOLDER.")
     no_key = re.search(r"(?:Error parsing override '|LexerNoViableAltException: )([^='\n]+)'?$", lines[0])
     if no_key:
         key = _guess_key(no_key[1], schema)

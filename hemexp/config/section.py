@@ -103,15 +103,20 @@ class Section:
     Attributes:
         PREFIX: what its keys begin with, such as ``optimizer``; empty at the top level.
         NAMES: legal values of its key ``name``, which the command line sets as ``PREFIX=NAME``.
+        TAKES_OWN_NAMES: a YAML file of the user may give other names, which are part of the name of a directory.
     """
 
     PREFIX: ClassVar[str] = ""
     NAMES: ClassVar[tuple[str, ...]] = ()
+    TAKES_OWN_NAMES: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for item in fields(self):
             rules, value = get_key(item), getattr(self, item.name)
-            if item.name == "name" and self.NAMES:
+            if item.name == "name" and self.TAKES_OWN_NAMES:
+                rule = "must not hold / or \\; it is part of the name of a directory"
+                self.require(not {*"/\\"} & {*str(value)}, "name", rule)
+            elif item.name == "name" and self.NAMES:
                 rule = f"must be {join_or(self.NAMES)}; set it by {self.PREFIX}=NAME"
                 self.require(value in self.NAMES, "name", rule)
             values = list(_leaves(value))

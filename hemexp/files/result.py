@@ -402,8 +402,8 @@ class _ColumnLabel:
 
 
 def _build_features_reader(features: object) -> type[Any]:
-    """Return the dataclass that reads the inputs of a run, by the name of their group."""
-    section = get_features_section(features.get("name") if isinstance(features, dict) else None)
+    """Return the dataclass that reads the inputs of a run."""
+    section = get_features_section(features if isinstance(features, dict) else {})
     return make_dataclass("_Features", [("features", section | None, None)])
 
 

@@ -206,7 +206,7 @@ def _check_names(features: Sequence[Any], path: Path | str) -> None:
 def _check_numbers(content: Mapping[str, Any], path: Path | str) -> None:
     """Refuse NaN and infinity, and a scale or limit that is not above zero."""
     for place, value in _list_leaves(content):
-        last = place.rpartition(".")[2]
+        last = "" if place.startswith("state_dict.net.") else place.rpartition(".")[2]
         is_plain = not isinstance(value, Tensor) or (value.layout is torch.strided and value.device.type != "meta")
         if not is_plain or isinstance(value, Mapping | list | tuple):
             raise UserError(f"{path}: is damaged: {place[:100]}: is not a number, a text or a plain tensor; {_RULE}")

@@ -89,6 +89,8 @@ def test_defaults_are_the_papers_system():
         ("label=column", ["label.column=", "must not be empty", "label.column=NAME"]),
         ("label=column label.column=a label.positive=1 label.at_least=3", ["label.at_least=3.0", "one of the two"]),
         ("features=columns", ["features.columns=[]", "must not be empty"]),
+        ("features=columns features.columns=[age] features.name=all", ["features.name=all", "another group of inputs"]),
+        ("features=columns features.columns=[age] features.name=a/b", ["features.name=a/b", "name of a directory"]),
         ("features=available features.min_share=2", ["features.min_share=2.0", "0 to 1"]),
         ("label.intraventricular=true", ["label.intraventricular", "do not hold"]),
         ("split.val_fraction=1", ["split.val_fraction=1.0", "at least 0 and below 1"]),

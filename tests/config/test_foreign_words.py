@@ -16,19 +16,9 @@ from hemexp.config.foreign_words import Row, explain_arguments, list_known, list
 from hemexp.config.section import list_sections
 from hemexp.errors import UserError
 
-# keys that other parts of this version add; until then their words are answered as any unknown key is
-LATER = {"optimizer.momentum", "scheduler", "loss", "trainer.gradient_clip_val", "trainer.lightning"}
 KNOWN = list_known(TrainConfig)
-ROWS = [row for row in list_rows() if not row.key or row.key in KNOWN]
-
-
-def exists(word: str) -> bool:
-    """Whether hemexp has this key, or this choice of a group."""
-    key, _, value = word.partition("=")
-    return value in list_choices()[key] if key in list_choices() else key in KNOWN and not KNOWN[key]
-
-
-WORDS = [(word, row) for row in ROWS for word in row.words if not exists(word)]
+GROUPS = {name for name in KNOWN if KNOWN[name]} | set(list_choices())
+WORDS = [(word, row) for row in list_rows() for word in row.words if word not in KNOWN or KNOWN[word]]
 
 
 def start(*arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
@@ -47,9 +37,9 @@ def expected(row: Row, key: str, value: str) -> str:
     return "; ".join([f"give {use}"] * bool(use)) + (f" ({row.note})" if use and row.note else row.note)
 
 
-def test_only_keys_that_hemexp_has_or_gets_are_named():
-    assert {row.key for row in list_rows() if row not in ROWS} <= LATER
-    for row in ROWS:
+def test_only_keys_that_hemexp_has_are_named():
+    for row in list_rows():
+        assert not row.key or row.key in KNOWN
         for setting in shlex.split(row.use.removeprefix("-m ")):
             key, _, value = setting.replace(".{name}", "").partition("=")
             section = next((section for section in list_sections() if key.rpartition(".")[0] == section.PREFIX), None)
@@ -112,7 +102,7 @@ def test_a_word_is_answered_in_one_line_before_anything_is_composed(
         ("+model.lr=0.1", "add that choice, or give optimizer.lr=0.1"),
     ],
 )
-def test_words_beside_other_arguments_and_options(
+def test_words_in_their_usual_company(
     arguments: str, answer: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     error = start(*arguments.split(), capsys=capsys, monkeypatch=monkeypatch)
@@ -175,7 +165,7 @@ def test_no_setting_that_hemexp_has_is_answered():
         f"{section.PREFIX}.{item.name}".lstrip(".")
         for section in list_sections()
         for item in fields(section)
-        if not KNOWN.get(f"{section.PREFIX}.{item.name}".lstrip("."))
+        if not {f"{section.PREFIX}.{item.name}".lstrip(".")} & {*GROUPS}
     ]
     choices = [f"{group}={name}" for group, names in list_choices().items() for name in names]
     typed = [f"{key}={value}" for key in keys for value in ("7", "gpu", "default")] + choices

@@ -41,7 +41,7 @@ def compose_hydra(name: str, *overrides: str) -> None:
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("++trainer.gradient_clip=1", ["trainer.gradient_clip", "did you mean trainer.gradient_clip_val"]),
+        ("++trainer.gradient_clip=1", ["trainer.gradient_clip:", "give trainer.gradient_clip_val=1"]),
         ("+label.absolut_ml=3", ["label.absolut_ml", "did you mean label.absolute_ml"]),
         ("++model.droput=0.9", ["model.droput", "did you mean model.dropout"]),
         ("+Seed=3", ["Seed", "did you mean seed"]),

@@ -148,6 +148,13 @@ def test_a_dictionary_that_holds_itself_is_refused():
         _check_numbers(content, "best.ckpt")
 
 
+def test_weights_of_a_network_may_be_called_scale_and_clip():
+    weights = torch.tensor([-1.0, 0.0])
+    _check_numbers({"state_dict": {"net.scale": weights, "net.layer.clip": weights}}, "best.ckpt")
+    with pytest.raises(UserError, match=r"state_dict\.inputs\.scale: holds NaN, zero or a negative number"):
+        _check_numbers({"state_dict": {"inputs.scale": weights}}, "best.ckpt")
+
+
 def test_the_depth_of_a_changed_forest_does_not_keep_it_running(tmp_path: Path):
     save_predictor(fit("random_forest"), tmp_path / "best.ckpt")
     expected = load_predictor(tmp_path / "best.ckpt").predict(np.zeros((2, 3)))
