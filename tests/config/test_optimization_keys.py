@@ -113,4 +113,4 @@ def test_the_commands_of_the_page_are_legal():
         for last in (0, -1):  # of the values of a sweep
             singles = [f"{name}={value.split(',')[last]}" for name, _, value in (a.partition("=") for a in arguments)]
             assert load_config(TrainConfig, singles)
-    assert len(lines) == 3
+    assert len(lines) == 4
