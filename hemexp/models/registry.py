@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hemexp.config import MODELS, EstimatorConfig, ModelConfig, NetConfig, NetworkConfig, get_entry
+from hemexp.config import MODELS, CustomConfig, EstimatorConfig, ModelConfig, NetConfig, NetworkConfig, get_entry
 from hemexp.config.plugins import LIBRARIES, check_trust
 from hemexp.errors import UserError
 from hemexp.models.estimator import Estimator
@@ -106,7 +106,7 @@ def build_estimator(seed: int, *, name: str, **settings: Any) -> Estimator:
         UserError: there is no estimator of this name.
     """
     entry = MODELS.get(name)
-    if entry is None or issubclass(entry.schema, NetworkConfig):
+    if entry is None or (issubclass(entry.schema, NetworkConfig) and entry.schema is not CustomConfig):
         raise UserError(f"model.name={name}: must be one of {', '.join(_list_names(EstimatorConfig))}")
     if not entry.target:
         return ExternalEstimator(seed=seed, settings=entry.schema(name, **settings))
