@@ -22,7 +22,7 @@ from hemexp.files.result import NO_LEAKAGE, NOT_EVALUATED
 from hemexp.files.writing import write_csv
 
 BASELINES = ["prevalence", "volume", "hours", "brain", "ridge2"]
-OWN_MODELS = sorted(set(MODELS) - {"custom"})
+OWN_MODELS = sorted({name for name, entry in MODELS.items() if entry.target})
 IN_SMALL = {
     "random_forest": ["model.num_trees=20"],
     "tabm": ["model.max_epochs=3"],

@@ -13,7 +13,9 @@ GROUPS = (
     "data", "label", "features", "split", "evaluation", "where", "search", "logger", "debug", "experiment",
 )  # fmt: skip
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONFIG_DIR / group).glob("*.yaml"))]
-OPTIONS += [("model", name) for name in MODELS if name != "custom"]  # it needs model.target; see test_custom.py
+OPTIONS += [
+    ("model", name) for name, entry in MODELS.items() if entry.target
+]  # it needs model.target; see test_custom.py
 
 
 def overrides(group: str, name: str, workbooks: Path, tmp_path: Path) -> list[str]:
