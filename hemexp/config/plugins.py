@@ -18,7 +18,6 @@ from hemexp.errors import UserError
 
 ENTRY_POINTS = "hemexp.models"  # the group in which an installed package names the modules that register its models
 _RULE = "rule: a module in the current folder, on PYTHONPATH, or installed"
-LIBRARIES = ("sklearn", "numpy", "scipy")  # needed by this package; their classes may be in a classifier
 _trusted: set[str] = set()  # modules and other dotted names that the user has given, and installed plugins
 
 
@@ -57,12 +56,14 @@ def import_plugins(names: Iterable[str]) -> None:
 def import_installed_plugins() -> None:
     """Import the modules that installed packages name as an entry point of `ENTRY_POINTS`.
 
-    Raises:
-        UserError: a module cannot be imported.
+    One that cannot be imported costs a warning: the command may not need it.
     """
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        _import(entry.module, f"entry point {entry.name} of {entry.dist.name if entry.dist else 'a package'}")
-        trust(entry.module)
+        try:
+            _import(entry.module, f"entry point {entry.name} of {entry.dist.name if entry.dist else 'a package'}")
+            trust(entry.module)
+        except UserError as error:
+            print(f"warning: {error}", file=sys.stderr)
 
 
 def import_typed_plugins(arguments: Iterable[str]) -> None:
@@ -88,19 +89,22 @@ def trust(name: str) -> None:
     _trusted.add(name)
 
 
-def check_trust(name: str, what: str, libraries: Iterable[str] = ()) -> None:
+def check_trust(name: str, what: str, is_part: bool = False) -> None:
     """Refuse a dotted name that a file holds, unless the user has named it, or a package that holds it.
 
     Args:
         name: such as ``my_package.MyNet``.
         what: needs it, for the message.
-        libraries: modules that are trusted, too.
+        is_part: whether it is a part of a fitted classifier, where the classes of scikit-learn are trusted, too. Its
+            functions are not, nor anything of NumPy: some of them run text as a program.
 
     Raises:
         UserError: names the setting that allows it.
     """
     parts = name.split(".")
-    known = _trusted | set(libraries) | {entry.plugin for entry in MODELS.values() if entry.plugin}
+    if is_part and parts[0] == "sklearn" and isinstance(locate(name, what), type):
+        return
+    known = _trusted | {entry.plugin for entry in MODELS.values() if entry.plugin}
     if not any(".".join(parts[:end]) in known for end in range(1, len(parts) + 1)):
         rule = f"if you trust this code, add plugins=[{parts[0]}]"
         raise UserError(f"{what} needs {name}, which is not a part of hemexp; {rule}")
@@ -122,7 +126,8 @@ def _import(name: str, where: str) -> ModuleType:
         return importlib.import_module(name)
     except UserError:
         raise
-    except Exception as error:
-        missing = isinstance(error, ModuleNotFoundError) and name.startswith(error.name or "?")
-        problem = f"there is no module {error.name}" if missing else f"{type(error).__name__}: {error}"  # type: ignore[attr-defined]
+    except (Exception, SystemExit) as error:
+        missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
+        is_target = missing is not None and f"{name}.".startswith(f"{missing}.")
+        problem = f"there is no module {missing}" if is_target else f"{type(error).__name__}: {error}"
         raise UserError(f"{where}: cannot be imported: {problem}; {_RULE}") from error

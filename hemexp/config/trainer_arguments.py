@@ -49,6 +49,11 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
             near = get_close_matches(name, known, n=1)
             advice = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
             raise UserError(f"trainer.lightning.{name}={value}: Lightning's Trainer has no such argument; {advice}")
+    precision = str(arguments.get("precision", ""))
+    if precision.endswith("-true") and not precision.startswith(("32", "64")):
+        raise UserError(
+            f"trainer.lightning.precision={precision}: weights need 32 or 64 bits; give bf16-mixed or 16-mixed"
+        )
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     try:
@@ -84,6 +89,9 @@ def build_callbacks(callbacks: Mapping[str, Any]) -> list[Any]:
         except Exception as error:  # of any class
             reason = str(error.__cause__ or error).partition("\n")[0]
             raise UserError(f"callbacks.{name}={dict(entry)}: cannot be built: {reason}") from None
+        if any("WeightAveraging" in kind.__name__ for kind in type(callback).__mro__):
+            rule = "hemexp saves the weights of single epochs, whose loss it reports; use ensemble=N for a mean"
+            raise UserError(f"callbacks.{name}={dict(entry)}: averages weights; {rule}")
         if not isinstance(callback, base):
             raise UserError(f"callbacks.{name}={dict(entry)}: is not a lightning.pytorch.Callback")
         built.append(callback)

@@ -135,7 +135,7 @@ def _find(source: str) -> Any:
             raise _error(source, f"{module} cannot be imported: {error}") from None
         hint = "install it, or start the command in its folder"
         raise _error(source, f"there is no module {error.name}; rule: MODULE.NAME; {hint}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _error(source, f"{module} cannot be imported: {type(error).__name__}: {error}") from None
     if not hasattr(found, name):
         raise _error(source, f"the module {module} has no {name}; rule: {_RULE}")
@@ -191,7 +191,7 @@ def _create(target: Any, source: str) -> Any:
         return target
     try:
         return target()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         hint = "in a module, write NAME = CLASS(arguments) and give MODULE.NAME"
         raise _error(source, f"cannot be built without arguments ({error}); {hint}") from None
 
@@ -230,7 +230,7 @@ def _call(call: Call, source: str, labels: Array, probabilities: Array) -> float
         value = call(labels, probabilities)
     except (UserError, Interrupted):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         hint = "return float('nan') where it is not defined"
         raise _error(source, f"raised {problem}; it was called with {patients}; {hint}") from error

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from hemexp.config.plugins import LIBRARIES, check_trust
+from hemexp.config.plugins import check_trust, trust
 from hemexp.errors import UserError
 from hemexp.models.estimator import Estimator, to_bytes, to_tensor
 from hemexp.types import Array
@@ -30,6 +30,15 @@ def errors_of(source: str) -> Iterator[None]:
             raise
         log.error("%s: failed in its own code", source, exc_info=True)
         raise UserError(f"{source}: {type(error).__name__}: {error}") from error
+
+
+def trust_classifier(content: Mapping[str, Any]) -> None:
+    """Trust the classes of the classifier in a checkpoint's content, which this command has fitted."""
+    if "skops" in content.get("estimator", {}):
+        import skops.io
+
+        for name in skops.io.get_untrusted_types(data=to_bytes(content["estimator"]["skops"])):
+            trust(name)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -92,6 +101,6 @@ class ExternalEstimator(Estimator):
         self.data = to_bytes(content["skops"])
         types = skops.io.get_untrusted_types(data=self.data)
         for name in types:  # also private ones of scikit-learn, such as a part of CalibratedClassifierCV
-            check_trust(name, f"model={self.settings.name}", LIBRARIES)
+            check_trust(name, f"model={self.settings.name}", is_part=True)
         self.classifier = skops.io.loads(self.data, trusted=types)
         return self

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hemexp.config import ModelConfig, list_settings
 from hemexp.errors import UserError
+from hemexp.models.ensemble import FittedEnsemble
 from hemexp.models.network import FittedNetwork
 from hemexp.models.predictor import read_predictor
 from hemexp.models.sacnn import (
@@ -113,8 +114,11 @@ def read_first_weights(model: ModelConfig) -> FirstWeights | None:
     except UserError as error:
         raise UserError(f"model.init_from={error}") from None
     if not isinstance(predictor, FittedNetwork):
-        name = predictor.model["name"]
-        raise UserError(f"model.init_from={path}: is of model={name}, not a network; rule: the run of a network")
+        problem = f"is of model={predictor.model['name']}, not a network"
+        if isinstance(predictor, FittedEnsemble):
+            problem = f"holds {len(predictor.members)} networks or a recalibration"
+        rule = "rule: the run of one network (ensemble=1 calibrate=none)"
+        raise UserError(f"model.init_from={path}: {problem}; {rule}")
     return FirstWeights(path, predictor, digest)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from hemexp.errors import UserError
 from hemexp.files.writing import write_with
 from hemexp.models.ensemble import FittedEnsemble, get_recalibration
+from hemexp.models.external import trust_classifier
 from hemexp.models.fitted_estimator import FittedEstimator
 from hemexp.models.network import FittedNetwork
 from hemexp.models.registry import check_source
@@ -25,16 +26,23 @@ _MAY_BE_INFINITE = ("scale", "clip")  # an input that is constant in training; n
 _RULE = "rule: a file as hemexp wrote it; restore it from a copy, or train again in a new directory"
 
 
-def build_predictor(content: Mapping[str, Any]) -> Predictor:
+def build_predictor(content: Mapping[str, Any], is_own: bool = False) -> Predictor:
     """Return the predictor of a checkpoint's content.
+
+    Args:
+        content: of the checkpoint.
+        is_own: whether a process of this command has fitted the model, by code that its user has named.
 
     Raises:
         UserError: it needs code that the user has not named or installed.
     """
-    check_source(content)
     if "members" in content:
-        members: list[Any] = [build_predictor(each) for each in content["members"]]
+        members: list[Any] = [build_predictor(each, is_own) for each in content["members"]]
         return FittedEnsemble(members, get_recalibration(content))
+    if is_own:
+        trust_classifier(content)
+    else:
+        check_source(content)
     kind = FittedEstimator if "estimator" in content else FittedNetwork
     return kind.from_content(content)
 
@@ -192,6 +200,10 @@ def _check_keys(content: Any, path: Path | str) -> None:
     unknown = [str(name) for name in content if name not in {*expected, "requires"}]
     if unknown:
         raise UserError(f"{path}: {', '.join(unknown)}: is not known; {_RULE}")
+    for member in content.get("members", ()):
+        if not isinstance(member, dict) or "members" in member:
+            raise UserError(f"{path}: members: does not hold models; {_RULE}")
+        _check_keys(member, path)
 
 
 def _check_names(features: Sequence[Any], path: Path | str) -> None:

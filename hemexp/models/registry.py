@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hemexp.config import MODELS, CustomConfig, EstimatorConfig, ModelConfig, NetConfig, NetworkConfig, get_entry
-from hemexp.config.plugins import LIBRARIES, check_trust
+from hemexp.config.plugins import check_trust
 from hemexp.errors import UserError
 from hemexp.models.estimator import Estimator
 from hemexp.models.external import ExternalEstimator, errors_of
@@ -31,8 +31,8 @@ def check_source(content: Mapping[str, Any]) -> None:
     name = str(content["model"].get("name"))
     source = (get_source(content["model"]) if name in MODELS else content).get("requires")
     if source:
-        libraries = () if "state_dict" in content else LIBRARIES  # a network is built by a call; a classifier is not
-        check_trust(str(source), f"the model {name}", libraries)
+        # a network is built by a call of the target; a classifier is not
+        check_trust(str(source), f"the model {name}", is_part="estimator" in content)
 
 
 def build_network(num_features: int, *, name: str, **settings: Any) -> nn.Module:

@@ -43,7 +43,11 @@ class FitStore:
     def get(self, member: Member, trainer: TrainerConfig) -> FitResult | None:
         """Return the result of a member; None where it was not trained."""
         found = self._results.get(members_key([member], trainer))
-        return None if found is None else FitResult(**{**found, "history": _read_history(found["history"])})
+        return (
+            None
+            if found is None
+            else FitResult(**{**found, "history": _read_history(found["history"]), "is_own": False})
+        )
 
 
 def write_fits(

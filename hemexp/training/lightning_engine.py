@@ -72,8 +72,19 @@ class NetworkTask(LightningModule):
             self.network.eval()
             together, alone = self.network(inputs), torch.cat([self.network(row[None]) for row in inputs])
             self.network.train()
-        if not torch.allclose(together, alone, rtol=_SAME, atol=_SAME, equal_nan=True):
+        if not bool(together.isfinite().all()):
+            raise UserError(f"model={name}: returns NaN or infinity before it is trained")
+        if not torch.allclose(together, alone, rtol=_SAME, atol=_SAME):
             raise UserError(f"model={name}: the result for a patient depends on the other patients in the batch")
+        for key, value in self.network.state_dict().items():
+            if not isinstance(value, Tensor) or (key.startswith("net.") and not bool(value.isfinite().all())):
+                rule = "a checkpoint holds finite numbers; register a constant with persistent=False"
+                raise UserError(f"model={name}: {key}: is not a tensor of finite numbers; rule: {rule}")
+        with torch.no_grad(), errors_of(f"model={name}"):
+            rebuilt = FittedNetwork.from_content(self.network.content())(inputs)
+        if not torch.allclose(together, rebuilt, rtol=_SAME, atol=_SAME):
+            rule = "every tensor and layer must be a parameter, a buffer or a module of the network (nn.ModuleList)"
+            raise UserError(f"model={name}: its checkpoint does not hold all weights; rule: {rule}")
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the logits."""
@@ -95,6 +106,10 @@ class NetworkTask(LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Record the loss of a batch of the validation patients."""
         self._step("val", batch)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the batches of an earlier validation in the same epoch."""
+        self._batches["val"] = []
 
     def _step(self, part: str, batch: tuple[Tensor, Tensor]) -> Tensor:
         inputs, labels = batch
@@ -196,6 +211,7 @@ class EpochRecorder(Callback):
             scores = {"lr": self._rate, **scores}
         self.rows.append(scores)
         loss = scores.get(self.task.monitor, math.nan)
+        scores.setdefault("train/loss", math.nan)
         if loss < self.best["loss"]:
             self.best = {"epoch": epoch, "loss": loss, "weights": self._before or self._copy_weights()}
         for logger in trainer.loggers:
@@ -220,7 +236,8 @@ class EpochRecorder(Callback):
             return "diverged"
         if cfg.stop_loss is not None and loss < cfg.stop_loss:
             return "stop_loss"
-        if cfg.patience is not None and epoch - self.best["epoch"] >= cfg.patience:
+        is_monitored = self.task.monitor in self.rows[-1]
+        if cfg.patience is not None and is_monitored and epoch - self.best["epoch"] >= cfg.patience:
             return "patience"
         return "max_epochs" if epoch + 1 == cfg.max_epochs else ""
 
@@ -296,6 +313,8 @@ def fit_network(
             _run(trainer, task, cfg, checkpoint if saved else None)
             if recorder.stop.value and not recorder.stopped_by:
                 raise Interrupted(f"interrupted after epoch {len(recorder.rows)}")
+        if recorder.best["epoch"] < 0 and recorder.stopped_by != "diverged":
+            raise UserError(f"{task.monitor}: no epoch had one; see trainer.lightning and callbacks")
         return [recorder.result()]
 
 

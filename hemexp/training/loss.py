@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hemexp.config import CustomLossConfig, FocalConfig, LabelSmoothingConfig, LossConfig
+from hemexp.errors import UserError
 
 
 def patient_losses(config: LossConfig, logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
@@ -52,8 +53,12 @@ def mean_loss(
         logits: (..., B, 2); labels, real: (..., B); class_weights: (2,) or (..., 2). Output: (...).
     """
     if isinstance(config, CustomLossConfig):
-        mean: Tensor = config.call(logits, labels).mean()
-        return mean
+        losses = config.call(logits, labels)
+        if not isinstance(losses, Tensor) or losses.shape not in {(), labels.shape}:
+            shape = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+            rule = f"a loss for each patient, {tuple(labels.shape)}, or their mean"
+            raise UserError(f"loss.target={config.target}: returned {shape}; rule: {rule}")
+        return losses.mean()
     losses = patient_losses(config, logits, labels, class_weights)
     weights = get_patient_weights(labels, class_weights) if config.name == "weighted" else torch.ones_like(losses)
     return (losses * real).sum(-1) / (weights * real).sum(-1)

@@ -82,6 +82,7 @@ class FitResult:
         history: one row an epoch: ``epoch``, ``train/loss``, ``train/accuracy`` and, with validation patients,
             ``val/loss``, ``val/accuracy``, ``val/auroc``. With a schedule, ``lr`` is the learning rate.
         last: content of a checkpoint with the weights after the last epoch; None without `Member.keep_last`.
+        is_own: whether this command has fitted the member; else it was read from a file.
     """
 
     content: dict[str, Any]
@@ -91,7 +92,8 @@ class FitResult:
     stopped_by: str
     history: pd.DataFrame
     last: dict[str, Any] | None = None
+    is_own: bool = True
 
     def predictor(self) -> Predictor:
         """Return the predictor with the best weights."""
-        return build_predictor(self.content)
+        return build_predictor(self.content, self.is_own)

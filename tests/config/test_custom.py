@@ -45,6 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "my_code.py").write_text(PLUGIN)
     (tmp_path / "broken_code.py").write_text("import no_such_package\n")
     (tmp_path / "failing_code.py").write_text("1 / 0\n")
+    (tmp_path / "leaving_code.py").write_text("raise SystemExit(0)\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", "")
     before, path = set(MODELS), list(sys.path)
@@ -52,7 +53,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     sys.path[:] = path
     for name in set(MODELS) - before:
         del MODELS[name]
-    for name in ("my_code", "broken_code", "failing_code"):
+    for name in ("my_code", "broken_code", "failing_code", "leaving_code"):
         sys.modules.pop(name, None)
 
 
@@ -90,6 +91,12 @@ def test_a_target_is_a_network_or_a_classifier_by_its_method_fit(folder: Path):
     [
         (["plugins=no_such_code"], "plugins=no_such_code: cannot be imported: there is no module no_such_code"),
         (["plugins=broken_code"], "plugins=broken_code: .* ModuleNotFoundError: No module named 'no_such_package'"),
+        (["plugins=leaving_code"], "plugins=leaving_code: cannot be imported: SystemExit: 0"),
+        (["engine=lightning", "trainer.lightning.precision=bf16-true"], "weights need 32 or 64 bits"),
+        (
+            ["engine=lightning", "callbacks.a._target_=lightning.pytorch.callbacks.EMAWeightAveraging"],
+            "averages weights",
+        ),
         (["plugins=failing_code"], "plugins=failing_code: cannot be imported: ZeroDivisionError"),
         (["plugins=[[my_code]]"], "must be a list of modules"),
         (["model=custom"], "model.target is not set: give model.target=my_package.NAME"),
@@ -150,7 +157,7 @@ def test_settings_may_have_lists_optional_values_and_no_default():
         del MODELS["wide"]
 
 
-def test_an_installed_package_registers_its_models_by_an_entry_point(folder: Path):
+def test_an_installed_package_registers_its_models_by_an_entry_point(folder: Path, capsys: pytest.CaptureFixture[str]):
     info = folder / "my_code-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-code\nVersion: 1.0\n")
@@ -159,5 +166,5 @@ def test_an_installed_package_registers_its_models_by_an_entry_point(folder: Pat
     import_installed_plugins()
     assert load_config(TrainConfig, ["model=from_file"]).model.width == 4
     (info / "entry_points.txt").write_text("[hemexp.models]\nanything = broken_code\n")
-    with pytest.raises(UserError, match="entry point anything of my-code: cannot be imported"):
-        import_installed_plugins()
+    import_installed_plugins()
+    assert "warning: entry point anything of my-code: cannot be imported" in capsys.readouterr().err

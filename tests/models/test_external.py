@@ -7,6 +7,9 @@ import pytest
 import torch
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC, LinearSVC
 
 from hemexp.config import CustomConfig
@@ -14,7 +17,7 @@ from hemexp.data.training_set import build_training_set
 from hemexp.errors import UserError
 from hemexp.models.external import ExternalEstimator
 from hemexp.models.fitted_estimator import fit_estimator
-from hemexp.models.predictor import load_predictor, save_predictor
+from hemexp.models.predictor import build_predictor, load_predictor, save_predictor
 
 
 class Settings:
@@ -78,6 +81,20 @@ def test_an_error_of_the_classifier_is_named_and_its_class_needs_trust(patients:
         fitted.risk(patients[0])
     with pytest.raises(UserError, match=r"model=own needs .*Moody, .* add plugins=\[\w+\]"):
         ExternalEstimator(settings=Settings(None)).restore(fitted.content())
+
+
+def test_a_classifier_that_would_call_a_function_of_a_library_is_not_read(patients: Any):
+    hostile = make_pipeline(FunctionTransformer(np.full_like, kw_args={"fill_value": 1}), LogisticRegression())
+    fitted = ExternalEstimator(settings=Settings(hostile)).fit(*patients)
+    with pytest.raises(UserError, match=r"model=own needs numpy\.full_like"):
+        ExternalEstimator(settings=Settings(None)).restore(fitted.content())
+
+
+def test_a_network_in_an_ensemble_needs_trust_too():
+    model = {"name": "custom", "target": "numpy.arange", "args": {}, "init_from": None}
+    member = {"model": model, "features": ["a"], "label": {}, "state_dict": {}}
+    with pytest.raises(UserError, match=r"needs numpy\.arange, which is not a part of hemexp"):
+        build_predictor({"model": model, "features": ["a"], "label": {}, "members": [member], "recalibration": []})
 
 
 def test_a_classifier_of_scikit_learn_needs_no_plugin_to_predict(patients: Any, tmp_path: Any):

@@ -86,6 +86,27 @@ class StopAfter(Callback):
         trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
 
 
+class Plain(Linear):
+    """Its second layer is not a part of the network."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features, 4)
+        self.hidden = [nn.Linear(4, 1)]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.hidden[0](self.layer(x))
+
+
+class Masked(Linear):
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features)
+        self.register_buffer("mask", torch.tensor([-torch.inf]))
+
+
+def wrong_shape(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return logits[:3, 0]
+
+
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return nn.functional.cross_entropy(logits, labels, reduction="none")
 

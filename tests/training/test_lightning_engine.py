@@ -188,6 +188,8 @@ def test_one_logit_is_the_logit_of_expansion(folds: list[Any], trainer: Callable
         ("Failing", {}, "model=custom: IndexError: the shelf is empty"),
         ("FailingLater", {}, "model=custom engine=lightning: IndexError: the shelf is empty"),
         ("Task", {}, "model=custom: Task is a LightningModule with its own training_step"),
+        ("Plain", {}, "model=custom: its checkpoint does not hold all weights"),
+        ("Masked", {}, r"model=custom: net\.mask: is not a tensor of finite numbers"),
         ("build", {}, "model=custom: build returned str; rule: a torch.nn.Module"),
     ],
 )
@@ -205,6 +207,21 @@ def test_callbacks_see_epochs_and_steps_and_may_stop_the_training(
     (result,) = fit([member], trainer(batch_size=16, lightning={"accumulate_grad_batches": 3}))
     assert (result.epochs, result.stopped_by) == (4, "callback")
     assert own_networks.StopAfter.seen == [(epoch, epoch + 1) for epoch in range(4)]  # 3 batches, one step
+
+
+def test_a_loss_of_another_shape_and_a_training_without_a_loss_are_refused(folds: list[Any], trainer: Callable):
+    wrong = replace(own(folds), loss=CustomLossConfig("custom", "own_networks.wrong_shape"))
+    with pytest.raises(
+        UserError, match=r"loss\.target=own_networks\.wrong_shape: returned \(3,\); rule: a loss for each"
+    ):
+        fit([wrong], trainer())
+    with pytest.raises(UserError, match=r"val/loss: no epoch had one; see trainer\.lightning and callbacks"):
+        fit([own(folds)], trainer(lightning={"limit_val_batches": 0}))
+
+
+def test_patience_waits_for_the_epochs_that_have_a_validation(folds: list[Any], trainer: Callable):
+    (result,) = fit([own(folds)], trainer(patience=2, lightning={"check_val_every_n_epoch": 4}))
+    assert result.epochs >= 4
 
 
 def test_arguments_of_the_trainer_take_effect(folds: list[Any], trainer: Callable):
