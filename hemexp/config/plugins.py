@@ -107,6 +107,8 @@ def check_trust(name: str, what: str, is_part: bool = False) -> None:
     known = _trusted | {entry.plugin for entry in MODELS.values() if entry.plugin}
     if not any(".".join(parts[:end]) in known for end in range(1, len(parts) + 1)):
         rule = f"if you trust this code, add plugins=[{parts[0]}]"
+        if is_part and parts[0] in {"sklearn", "numpy", "scipy"}:
+            rule = "no classifier needs it, and it could run a program: do not use this file"
         raise UserError(f"{what} needs {name}, which is not a part of hemexp; {rule}")
 
 
