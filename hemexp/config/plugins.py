@@ -102,8 +102,11 @@ def check_trust(name: str, what: str, is_part: bool = False) -> None:
         UserError: names the setting that allows it.
     """
     parts = name.split(".")
-    if is_part and parts[0] == "sklearn" and isinstance(locate(name, what), type):
-        return
+    if is_part and parts[0] == "sklearn":
+        found = locate(name, what)
+        # a module of scikit-learn also holds classes of other packages, which it imports
+        if isinstance(found, type) and found.__module__.partition(".")[0] in {"sklearn", parts[-2]}:
+            return
     known = _trusted | {entry.plugin for entry in MODELS.values() if entry.plugin}
     if not any(".".join(parts[:end]) in known for end in range(1, len(parts) + 1)):
         rule = f"if you trust this code, add plugins=[{parts[0]}]"

@@ -1,8 +1,8 @@
 """Several fitted models of one kind as one predictor, and the recalibration of their mean probability."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.special import expit, logit
@@ -13,6 +13,13 @@ from hemexp.types import Array
 
 Recalibration = tuple[float, float]  # intercept and slope
 _CLIP = 1e-6  # keeps the logit of a probability of 0 or 1 finite
+
+
+class Predicts(Protocol):
+    """A fitted model."""
+
+    def predict(self, raw: Array, /) -> Array:
+        """Return the probability of expansion of each patient."""
 
 
 @dataclass(eq=False)
@@ -48,13 +55,18 @@ class FittedEnsemble:
         Shape:
             raw: (N, F), NaN marks a gap. Output: (N,), float64.
         """
-        risks = np.mean([member.predict(raw) for member in self.members], axis=0)
+        risks = average(self.members, raw)
         return risks if self.recalibration is None else recalibrate(risks, self.recalibration)
 
     def content(self) -> dict[str, Any]:
         """Return the content of a checkpoint: plain values and tensors, without any patient's values."""
         members = [member.content() for member in self.members]
         return build_content(members, self.recalibration)
+
+
+def average(members: Sequence[Predicts], raw: Array) -> Array:
+    """Return the mean probability of several models; shapes as in `FittedEnsemble.predict`."""
+    return np.asarray(np.mean([member.predict(raw) for member in members], axis=0))
 
 
 def build_content(members: list[dict[str, Any]], recalibration: Recalibration | None) -> dict[str, Any]:

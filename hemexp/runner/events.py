@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Outcome(NamedTuple):
-    """What the function of a work item may return: how the item ended, as in `ItemResult`.
+    """The outcome of a work item, which its function may return; the words are those of `ItemResult`.
 
     If the function returns any other value, the item is ``done``.
     """

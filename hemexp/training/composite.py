@@ -11,7 +11,7 @@ import pandas as pd
 from hemexp.data.split import draw_validation
 from hemexp.data.training_set import Pool, TrainingSet, build_training_set
 from hemexp.errors import UserError
-from hemexp.models.ensemble import FittedEnsemble, build_content, fit_recalibration
+from hemexp.models.ensemble import average, build_content, fit_recalibration
 from hemexp.training.member import FitResult, Member
 from hemexp.types import Array
 
@@ -52,7 +52,7 @@ def combine(member: Member, results: Sequence[FitResult]) -> FitResult:
         risks = np.full(len(pool.labels), np.nan)
         for number, fold in enumerate(_divide(member), 1):
             fitted = results[number * member.ensemble : (number + 1) * member.ensemble]
-            risks[fold] = FittedEnsemble([result.predictor() for result in fitted]).predict(pool.raw[fold])  # type: ignore[misc]
+            risks[fold] = average([result.predictor() for result in fitted], pool.raw[fold])
         recalibration = fit_recalibration(risks[pool.rows], pool.labels[pool.rows])
     best = int(np.median([result.best_epoch for result in own]))
     histories = [result.history for result in own if not result.history.empty]

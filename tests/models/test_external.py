@@ -13,6 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC, LinearSVC
 
 from hemexp.config import CustomConfig
+from hemexp.config.plugins import check_trust
 from hemexp.data.training_set import build_training_set
 from hemexp.errors import UserError
 from hemexp.models.external import ExternalEstimator
@@ -88,6 +89,13 @@ def test_a_classifier_that_would_call_a_function_of_a_library_is_not_read(patien
     fitted = ExternalEstimator(settings=Settings(hostile)).fit(*patients)
     with pytest.raises(UserError, match=r"model=own needs numpy\.full_like"):
         ExternalEstimator(settings=Settings(None)).restore(fitted.content())
+
+
+@pytest.mark.parametrize("name", ["sklearn.pipeline.defaultdict", "sklearn.metrics.accuracy_score", "os.system"])
+def test_only_classes_of_scikit_learn_itself_may_be_parts_of_a_classifier(name: str):
+    check_trust("sklearn.tree._tree.Tree", "model=own", is_part=True)
+    with pytest.raises(UserError, match=f"model=own needs {name}"):
+        check_trust(name, "model=own", is_part=True)
 
 
 def test_a_network_in_an_ensemble_needs_trust_too():
