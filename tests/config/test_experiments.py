@@ -1,5 +1,6 @@
 """The sweeps of conf/experiment and the jobs that they run."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +103,11 @@ def test_the_page_gives_a_command_that_runs_one_job_of_a_sweep(overrides: list[s
     assert config.where.name == "local"
     kept = {each for each in overrides if each.startswith(("model.", "optimizer.", "evaluation."))}
     assert kept <= set(arguments)
+
+
+def test_the_honest_network_is_the_candidate_that_nested_cross_validation_chose():
+    sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+    from nested import NETWORKS
+
+    chosen = load_config(TrainConfig, [*NETWORKS["eight, admission, recalibrated"]])
+    assert config_hash(load_config(TrainConfig, ["experiment=sacnn_honest"])) == config_hash(chosen)
