@@ -35,6 +35,11 @@ def score_text(score: ScoreLike | None, digits: int = 2) -> str:
     return interval_text(score, digits).replace(" to ", f"{_NO_BREAK}to{_NO_BREAK}").replace("-", "−")
 
 
+def true_signs(text: str) -> str:
+    """Return a text with ``≥`` and ``≤`` as they are printed."""
+    return text.replace(">=", "≥").replace("<=", "≤")
+
+
 def num(value: Any, digits: int = 2) -> str:
     """Return a number for a page; a dash if it is not known."""
     return "–" if value is None or value != value else _fixed(float(value), digits).replace("-", "−")

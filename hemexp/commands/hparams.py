@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
-from hemexp.config import TrainConfig
+from hemexp.config import TrainConfig, get_choice_name
 from hemexp.config.compose import CONFIG_DIR, PATH_KEYS
 from hemexp.files.result import NO_LEAKAGE, RunResult, Score
 
@@ -77,6 +77,7 @@ def _list_settings(cfg: TrainConfig) -> Iterator[tuple[str, Any, bool]]:
             value = getattr(getattr(cfg, name), item.name)
             default = item.default if item.default_factory is MISSING else item.default_factory()
             shown = "null" if value is None else str(value) if isinstance(value, list | dict) else value
+            shown = get_choice_name(vars(getattr(cfg, name))) if item.name == "name" else shown
             yield key, shown, value == default
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hemexp.cohort.columns import known_columns
+from hemexp.config import get_choice_name, get_model_title
 from hemexp.data.features import get_column
 from hemexp.errors import UserError
 from hemexp.files.model_folder import (
@@ -109,6 +110,7 @@ def build_card(result: RunResult, columns: Collection[str] = ()) -> ModelCard:
         "schema_version": CARD_VERSION,
         "inputs": [_describe_input(name, columns) for name in result.inputs],
         "training": {name: _as_json({name: result.config.get(name)})[name] for name in _TRAINING},
+        "title": get_model_title(get_choice_name(result.config.get("model") or {})),
         "digest": None,
         **{name: _as_json(result.config.get(name) or {}) for name in ("label", "features", "model")},
     }

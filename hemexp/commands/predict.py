@@ -14,7 +14,7 @@ from hemexp.cohort.mapping.mapping import OpenQuestions
 from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.commands.console import print_prediction_summary
 from hemexp.commands.model_card import load_trained_model
-from hemexp.config import LabelConfig, PredictConfig, build_label
+from hemexp.config import LabelConfig, PredictConfig, build_label, get_choice_name
 from hemexp.data.features import check_mapped_inputs, count_unknown_levels, input_table
 from hemexp.data.leaks import find_label_leak, find_leaky_inputs
 from hemexp.data.recognition import ID, RECOGNITION, read_own_scans, read_roles, recognize
@@ -135,7 +135,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     if cohort.is_simulated:
         caveats.append("synthetic_cohort")
     comparison, brain_missing_items = compare_with_brain(
-        cohort.patients.iloc[test.index], outcomes, risks, predictor.model["name"]
+        cohort.patients.iloc[test.index], outcomes, risks, get_choice_name(predictor.model)
     )
     unrecognized = other_names or unrecognized
     if unrecognized:

@@ -16,7 +16,7 @@ from hemexp.commands.debug import check_overfit, get_verdict
 from hemexp.commands.log_result import log_graph, log_result
 from hemexp.commands.model_card import write_model_folder
 from hemexp.commands.run_metadata import log_start, start_result, write_cohort
-from hemexp.config import TrainConfig
+from hemexp.config import TrainConfig, get_choice_name
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.recognition import digest_file
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, Pruned, UserError
@@ -195,7 +195,7 @@ def _evaluate(
     for name, table in evaluation.tables.items():
         write_csv(table, run.path / f"{name}.csv")
 
-    loss = cfg.loss.name.replace("_", " ")
+    loss = get_choice_name(vars(cfg.loss)).replace("_", " ")
     figures = run_figures(fitted.history, fitted.best_epoch, outcomes[test], risks[test], metrics, loss)
     figures |= evaluation_figures(evaluation)
     if isinstance(predictor, FittedNetwork):

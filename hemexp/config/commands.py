@@ -101,7 +101,7 @@ class TrainConfig(Section):
     @property
     def is_batched(self) -> bool:
         """Whether the model is a network that is trained by the batched engine."""
-        return self.model.has_batched_form and self.engine != "lightning"
+        return self.model.is_batched(self.engine)  # a part of another package with it is refused
 
     @property
     def ranking_metric(self) -> Metric:

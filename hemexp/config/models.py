@@ -42,6 +42,16 @@ class ModelConfig(Section):
         """Whether many networks of this kind can be trained together by ``engine=batched``."""
         return False
 
+    def is_batched(self, engine: str, *parts: Section) -> bool:
+        """Return whether the model is trained together with others.
+
+        Args:
+            engine: the key `engine`.
+            parts: optimizer, schedule and loss; one of another package needs an ordinary Trainer.
+        """
+        is_known = all(getattr(part, "name", "") != "custom" for part in parts)
+        return self.has_batched_form and engine != "lightning" and is_known
+
 
 @dataclass
 class NetworkConfig(ModelConfig):
@@ -153,19 +163,21 @@ class SelfAttentionConfig(Section):
         self.require(divides, "num_heads", f"must divide model.embed_dim={self.embed_dim}")
 
 
-@register("mlp", "Ablation: neither branch; two fully connected layers over the inputs.", "sacnn:MLP")
+@register(
+    "mlp", "multilayer perceptron", "Ablation: neither branch; two fully connected layers over the inputs.", "sacnn:MLP"
+)
 @dataclass
 class MLPConfig(NetConfig):
     """Two fully connected layers, without convolutions and attention."""
 
 
-@register("cnn", "Ablation: the convolution branch alone.", "sacnn:CNN")
+@register("cnn", "convolution branch alone", "Ablation: the convolution branch alone.", "sacnn:CNN")
 @dataclass
 class CNNConfig(ConvolutionConfig, NetConfig):
     """The convolution branch alone."""
 
 
-@register("attention", "Ablation: the attention branch alone.", "sacnn:Attention")
+@register("attention", "attention branch alone", "Ablation: the attention branch alone.", "sacnn:Attention")
 @dataclass
 class AttentionConfig(SelfAttentionConfig, NetConfig):
     """The attention branch alone."""
@@ -177,6 +189,7 @@ class AttentionConfig(SelfAttentionConfig, NetConfig):
 
 @register(
     "sacnn",
+    "SACNN",
     "The network of the paper: convolutions and self-attention in parallel over the same inputs.",
     "sacnn:SACNN",
 )
@@ -192,13 +205,22 @@ class EstimatorConfig(ModelConfig):
 
 @register(
     "brain",
+    "BRAIN score",
     "Baseline: the BRAIN score (Wang et al. 2015) of the items that the cohort has; not fitted.",
     "baselines:Brain",
 )
-@register("hours", "Baseline: logistic regression on the log of the hours from onset.", "linear:Ridge")
-@register("volume", "Baseline: logistic regression on the log of the first volume.", "linear:Ridge")
+@register(
+    "hours",
+    "hours from onset alone",
+    "Baseline: logistic regression on the log of the hours from onset.",
+    "linear:Ridge",
+)
+@register(
+    "volume", "hematoma volume alone", "Baseline: logistic regression on the log of the first volume.", "linear:Ridge"
+)
 @register(
     "prevalence",
+    "same risk for every patient",
     "Baseline: the share of expansion in the training part, the same for every patient.",
     "baselines:Prevalence",
 )
@@ -218,7 +240,10 @@ class BaselineConfig(EstimatorConfig):
 
 
 @register(
-    "ridge2", "Baseline: ridge regression on the log of the volume and the log of the hours from onset.", "linear:Ridge"
+    "ridge2",
+    "volume and hours alone",
+    "Baseline: ridge regression on the log of the volume and the log of the hours from onset.",
+    "linear:Ridge",
 )
 @dataclass
 class Ridge2Config(EstimatorConfig):
@@ -228,7 +253,7 @@ class Ridge2Config(EstimatorConfig):
     C: float = key(1.0, "inverse strength of the penalty", above=0, at_most=10**9)
 
 
-@register("logistic", "Penalized logistic regression.", "linear:Logistic")
+@register("logistic", "logistic regression", "Penalized logistic regression.", "linear:Logistic")
 @dataclass
 class LogisticConfig(EstimatorConfig):
     """Penalized logistic regression. Null values are chosen by cross-validation within the training part."""
@@ -246,6 +271,7 @@ class LogisticConfig(EstimatorConfig):
 
 @register(
     "firth",
+    "Firth's logistic regression",
     "Logistic regression with Firth's correction for few events; for few inputs, such as features=minimal.",
     "linear:Firth",
 )
@@ -254,7 +280,7 @@ class FirthConfig(EstimatorConfig):
     """Logistic regression with Firth's correction. It needs fewer inputs than patients."""
 
 
-@register("random_forest", "Random forest (scikit-learn).", "trees:RandomForest")
+@register("random_forest", "random forest", "Random forest of scikit-learn.", "trees:RandomForest")
 @dataclass
 class ForestConfig(EstimatorConfig):
     """A random forest."""
@@ -266,10 +292,16 @@ class ForestConfig(EstimatorConfig):
     )
 
 
-@register("catboost", 'Gradient-boosted trees (CatBoost: pip install "hemexp[boosting]").', "boosting:CatBoost")
-@register("lightgbm", 'Gradient-boosted trees (LightGBM: pip install "hemexp[boosting]").', "boosting:LightGBM")
-@register("xgboost", 'Gradient-boosted trees (XGBoost: pip install "hemexp[boosting]").', "boosting:XGBoost")
-@register("gradient_boosting", "Gradient-boosted trees (scikit-learn).", "trees:GradientBoosting")
+@register(
+    "catboost", "CatBoost", 'Gradient-boosted trees of CatBoost: pip install "hemexp[boosting]".', "boosting:CatBoost"
+)
+@register(
+    "lightgbm", "LightGBM", 'Gradient-boosted trees of LightGBM: pip install "hemexp[boosting]".', "boosting:LightGBM"
+)
+@register(
+    "xgboost", "XGBoost", 'Gradient-boosted trees of XGBoost: pip install "hemexp[boosting]".', "boosting:XGBoost"
+)
+@register("gradient_boosting", "gradient boosting", "Gradient-boosted trees of scikit-learn.", "trees:GradientBoosting")
 @dataclass
 class BoostingConfig(EstimatorConfig):
     """Gradient-boosted trees of scikit-learn, XGBoost, LightGBM or CatBoost."""
@@ -281,10 +313,11 @@ class BoostingConfig(EstimatorConfig):
 
 @register(
     "ft_transformer",
+    "FT-Transformer",
     'FT-Transformer network (Gorishniy et al. 2021): pip install "hemexp[tabular]".',
     "tabular:FTTransformer",
 )
-@register("tabm", 'TabM network (Gorishniy et al. 2025): pip install "hemexp[tabular]".', "tabular:TabM")
+@register("tabm", "TabM", 'TabM network (Gorishniy et al. 2025): pip install "hemexp[tabular]".', "tabular:TabM")
 @dataclass
 class TabularConfig(EstimatorConfig):
     """A tabular network from the package of its authors."""
@@ -296,7 +329,7 @@ class TabularConfig(EstimatorConfig):
     val_fraction: float = key(0.2, "share of the training part that decides when training stops", above=0, below=1)
 
 
-@register("custom", "Your own network or scikit-learn classifier: model.target=my_package.MyNet.")
+@register("custom", "own model", "Your own network or scikit-learn classifier: model.target=my_package.MyNet.")
 @dataclass
 class CustomConfig(TargetConfig, NetworkConfig):
     """A `torch.nn.Module`, or a classifier with scikit-learn's interface."""

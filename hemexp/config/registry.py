@@ -1,6 +1,6 @@
 """The models that ``model=NAME`` chooses: one entry holds all that is known about a name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,22 +21,24 @@ class ModelEntry:
         help: one line for ``--help``.
         target: ``module:class`` in `hemexp.models` that builds it; empty if the settings have a method `build`.
         plugin: the module of another package that registered it; empty for a model of this package.
+        title: the name on pages and figures; empty for a model of another package, which keeps its name.
     """
 
     schema: type[Any]
     help: str
     target: str = ""
     plugin: str = ""
+    title: str = ""
 
 
 MODELS: dict[str, ModelEntry] = {}
 
 
-def register(name: str, help: str, target: str = "") -> Callable[[_T], _T]:
+def register(name: str, title: str, help: str, target: str = "") -> Callable[[_T], _T]:
     """Return a decorator of the settings of a model of this package; the arguments are those of `ModelEntry`."""
 
     def decorate(schema: _T) -> _T:
-        add_entry(name, ModelEntry(schema, help, target))
+        add_entry(name, ModelEntry(schema, help, target, title=title))
         return schema
 
     return decorate
@@ -65,6 +67,33 @@ def get_entry(name: str) -> ModelEntry:
     if name not in MODELS:
         raise UserError(f"model.name={name}: must be one of {', '.join(MODELS)}")
     return MODELS[name]
+
+
+def get_choice_name(settings: Mapping[str, Any]) -> str:
+    """Return the name by which a user knows a model, an optimizer, a schedule or a loss, for tables and messages.
+
+    Args:
+        settings: the section ``model``, ``optimizer``, ``scheduler`` or ``loss``, of a configuration or of a file.
+
+    Returns:
+        What ``model=NAME`` gave. With ``model=custom``, the last part of ``model.target``: ``MyNet``; the whole target
+        where a model of this package has that name.
+    """
+    name, target = str(settings.get("name") or "unnamed"), settings.get("target")
+    if name != "custom" or not target:
+        return name
+    last = str(target).rpartition(".")[2]
+    return str(target) if last in MODELS and not MODELS[last].plugin else last
+
+
+def get_model_title(name: str) -> str:
+    """Return the name of a model for pages and figures: ``hematoma volume alone`` for ``volume``.
+
+    Args:
+        name: as `get_choice_name` returns it; settings may follow it in parentheses. Another text stays as it is.
+    """
+    known, space, settings = name.partition(" (")
+    return f"{(known in MODELS and MODELS[known].title) or known}{space}{settings}"
 
 
 def store_models() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from hemexp.config import BASELINES, ModelConfig, TrainConfig
+from hemexp.config import BASELINES, ModelConfig, TrainConfig, get_choice_name
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.features import fixed_inputs, input_table
 from hemexp.data.split import draw_validation
@@ -39,7 +39,7 @@ class Pipeline:
         baseline = next((model for model in BASELINES if model.name == self.model.name), self.model)
         settings, defaults = asdict(self.model), asdict(baseline)
         changed = ", ".join(f"{key}={value}" for key, value in settings.items() if value != defaults[key])
-        return f"{self.model.name} ({changed})" if changed else self.model.name
+        return f"{get_choice_name(settings)} ({changed})" if changed else get_choice_name(settings)
 
     def member(self, rows: Sequence[int] | Array, seed: int) -> Member:
         """Return the member that learns from some of the patients; preprocessing is fitted to them alone.

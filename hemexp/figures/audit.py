@@ -6,6 +6,7 @@ from matplotlib.lines import Line2D
 
 from hemexp.audit.figure4 import PRINTED, Figure4
 from hemexp.audit.run import Audit, Row
+from hemexp.config import get_model_title
 from hemexp.config.audit import KINDS
 from hemexp.figures.style import BASELINE, GREY, MODEL, SMALL, YES, write_title
 
@@ -40,7 +41,7 @@ def draw_audit(audit: Audit) -> Figure:
     left.set_xlabel("accuracy\n(grey: always the majority)")
     right.set_xlabel("AUROC\n(dashed: chance)")
     handles = [
-        Line2D([], [], marker=_MARKERS.get(model, "o"), color=GREY, linestyle="", label=model.replace("_", " "))
+        Line2D([], [], marker=_MARKERS.get(model, "o"), color=GREY, linestyle="", label=get_model_title(model))
         for model in models
     ]
     handles += [Line2D([], [], marker="o", color=color, linestyle="", label=text) for text, color in _COLORS.items()]

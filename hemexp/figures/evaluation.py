@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from sklearn.metrics import precision_recall_curve
 
+from hemexp.config import get_model_title
 from hemexp.figures.style import BASELINE, GREY, MODEL, OUTCOMES, SMALL, margin_text, new_axes, write_note
 from hemexp.files.result import Calibration, Score
 from hemexp.formatting import interval_text, percent
@@ -109,7 +110,7 @@ def decision_curve(table: pd.DataFrame) -> Figure:
         for order, name in enumerate(names):
             style = {"color": MODEL, "linewidth": 2.2, "zorder": 4} if order == 0 else styles.get(name, {})
             line = table[table["strategy"] == name]
-            axes.plot(line["threshold"], line["net_benefit"], label=name, **style)
+            axes.plot(line["threshold"], line["net_benefit"], label=get_model_title(name), **style)
         top = max(float(table["net_benefit"].max()), 0.02)
         axes.set(xlim=(table["threshold"].min(), table["threshold"].max()), ylim=(-0.25 * top, 1.1 * top))
         axes.legend()

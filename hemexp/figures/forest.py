@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from hemexp.config import get_model_title
 from hemexp.figures.style import BASELINE, GREY, MODEL, SMALL, margin_text, name_rows, new_axes, write_title
 from hemexp.files.result import ComparedModel, LabelScore, Score, SubgroupScore
-from hemexp.formatting import bounds, interval_text, percent
+from hemexp.formatting import bounds, interval_text, percent, true_signs
 
 
 def comparison(rows: Sequence[ComparedModel]) -> Figure:
@@ -20,7 +21,7 @@ def comparison(rows: Sequence[ComparedModel]) -> Figure:
     Args:
         rows: ``comparison`` of result.json, the model first.
     """
-    figure = Figure(figsize=(7, 1.5 + 0.34 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(7, 1.5 + 0.4 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2)
     colors = [MODEL if row.is_model else GREY for row in rows]
     prevalence = next((bounds(row.brier)[0] for row in rows if row.model == "prevalence"), float("nan"))
@@ -29,9 +30,11 @@ def comparison(rows: Sequence[ComparedModel]) -> Figure:
         scores = [getattr(row, key) for row in rows]
         _intervals(axes, scores, colors)
         _frame(axes, scores, reference, least)
+        axes.xaxis.get_major_locator().set_params(nbins=3)
         for place, (row, score) in enumerate(zip(rows, scores, strict=True)):
             margin_text(axes, -place, interval_text(score, digits), bold=row.is_model)
-    name_rows(left, [row.model for row in rows], size=10, grid=True, bold=[row.is_model for row in rows])
+    names = [fill(get_model_title(row.model), 16) for row in rows]
+    name_rows(left, names, size=10, grid=True, bold=[row.is_model for row in rows])
     name_rows(right, [""] * len(rows), grid=True)
     left.set_xlabel("AUROC: higher is better\n(dashed: chance)")
     right.set_xlabel("Brier score: lower is better\n(dashed: the same risk for every patient)")
@@ -59,10 +62,10 @@ def cv_auroc(scores: pd.DataFrame, rows: Sequence[ComparedModel]) -> Figure:
             axes.plot(folds.mean(), -row, "D", color="#222222", markeredgecolor="white", markersize=7, zorder=4)
         margin_text(axes, -row, interval_text(means.get(name)), bold=row == 0)
     axes.axvline(0.5, color=GREY, linestyle="--", linewidth=1)
-    name_rows(axes, names, size=10, bold=[True])
+    name_rows(axes, list(map(get_model_title, names)), size=10, bold=[True])
     axes.set(xlim=(0, 1), xlabel="AUROC in a fold's held-out patients (dashed: chance)")
     folds_each = int(scores.groupby("model").size().max()) if len(scores) else 0
-    axes.set_title(f"AUROC in each of {folds_each} folds (diamonds: means; right: 95 % intervals)")
+    write_title(figure, f"AUROC in each of {folds_each} folds (diamonds: means; right: 95 % intervals)")
     return figure
 
 
@@ -76,7 +79,7 @@ def subgroups(rows: Sequence[SubgroupScore]) -> Figure:
     scores = [row.auroc for row in rows]
     _intervals(axes, scores, [GREY if row.note else MODEL for row in rows])
     _frame(axes, scores, 0.5)
-    names = [fill(f"{row.subgroup} ({row.events}/{row.num_patients})", 32) for row in rows]
+    names = [fill(f"{true_signs(row.subgroup)} ({row.events}/{row.num_patients})", 32) for row in rows]
     name_rows(axes, names, size=10, grid=True)
     margin_text(axes, 0.9, "AUROC")
     margin_text(axes, 0.9, "mean risk\n(observed)", 118)
@@ -97,7 +100,7 @@ def label_sensitivity(rows: Sequence[LabelScore]) -> Figure:
     figure, axes = new_axes(7, 1.6 + 0.55 * max(len(rows), 1))
     model, ridge = [row.auroc for row in rows], [row.ridge2_auroc for row in rows]
     _intervals(axes, model, [MODEL] * len(rows), 0.14, "this model")
-    _intervals(axes, ridge, [BASELINE] * len(rows), -0.14, "ridge2: volume and hours alone", "D")
+    _intervals(axes, ridge, [BASELINE] * len(rows), -0.14, get_model_title("ridge2"), "D")
     _frame(axes, [*model, *ridge], 0.5)
     margin_text(axes, 0.9, "this model")
     names = []

@@ -147,7 +147,7 @@ def _draw_axis(axes: Axes, place: int, scale: _Scale, last: bool) -> None:
     for height, text in scale.ticks:
         axes.plot([place - 0.015, place + 0.015], [height, height], color="#222222", linewidth=1, zorder=4)
         box = {"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.82}
-        short = text if len(text) <= 14 else text[:13] + "…"
+        short = fill(text, 14, max_lines=2, placeholder="…")
         axes.annotate(
             short, (place, height), (5, 0), textcoords="offset points", va="center", fontsize=SMALL, zorder=5,
             bbox=None if last else box, annotation_clip=False,

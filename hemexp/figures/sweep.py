@@ -143,8 +143,8 @@ def timeline(tasks: pd.DataFrame) -> Figure:
     if not len(tasks):
         style.write_note(axes, "no task has run")
     style.name_rows(axes, [shorten(device, 30, placeholder=" …") for device in devices], size=10)
-    axes.set_xlabel(f"{name} since the first task began")
+    axes.set_xlabel(f"{name} since the first work item began")
     if len(tasks):
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=SMALL)
-    style.write_title(figure, "Tasks by device and time")
+    style.write_title(figure, "Work items by device and time")
     return figure

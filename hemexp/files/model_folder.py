@@ -57,6 +57,7 @@ class ModelCard:
     label: dict[str, Any] = entry("the definition of the outcome")
     features: dict[str, Any] = entry("the choice of inputs")
     inputs: list[ModelInput] = entry("the inputs, in order")
+    title: str = entry("name of the model in words", default="")
     model: dict[str, Any] = entry("name and settings of the model")
     training: dict[str, Any] = entry(
         "how the model was trained: optimizer, scheduler, loss, engine, ensemble, recalibration", default_factory=dict

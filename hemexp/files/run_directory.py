@@ -124,11 +124,21 @@ class RunDirectory(OutputDirectory):
             raise UserError(
                 f"output_dir={self.path}: holds a run of another configuration "
                 f"({'; '.join(differences) or f'the content of {_FILES} differs'}); "
-                "choose a new directory"
+                f"{self._how_to_go_on(result)}"
             )
         if "DONE" in names:
             return "done"
         return "resume" if self.last.is_file() else "new"
+
+    def _how_to_go_on(self, result: RunResult) -> str:
+        """Return what to do where the directory holds a run of another configuration."""
+        if (self.path / "DONE").is_file():
+            return "choose a new directory"
+        reason = result.verdict.removeprefix(f"{INCOMPLETE}: ")
+        return (
+            f"that run is not finished ({result.status}: {reason}); choose a new directory, or remove this one if that "
+            "run is not needed"
+        )
 
     def _set_aside_unreadable_result(self) -> None:
         try:

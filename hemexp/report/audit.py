@@ -8,7 +8,7 @@ from hemexp.audit.figure4 import NAME, PRINTED, WITHIN, Figure4
 from hemexp.audit.published import Published
 from hemexp.audit.run import HONEST, Audit, Row
 from hemexp.audit.table import AuditData
-from hemexp.config import ProtocolConfig
+from hemexp.config import ProtocolConfig, get_model_title
 from hemexp.evaluation.metrics import exact_interval
 from hemexp.figures.audit import sort_protocols
 from hemexp.formatting import count, num
@@ -28,7 +28,7 @@ _INTRODUCTION = (
     "much or little'. The other flaws answer another question (wrong_units, edema_label, drop_unclear), learn "
     "nothing (zero_init), or move the scores only by chance (scale_impute_on_all). The numbers are means over the"
     " seeds, with the standard deviation. The majority differs where a protocol scores other patients or another "
-    "outcome: then compare the AUROC, not the accuracy. sacnn is the network of the paper."
+    "outcome: then compare the AUROC, not the accuracy. SACNN is the network of the paper."
 )
 _CLAIMS = (HONEST, "train_includes_test", "paper_claim")
 _CLAIM_HEAD = ["protocol", "model", "seeds with 97.5 % or more", "95 % interval of this share", "accuracy"]
@@ -174,8 +174,7 @@ def _list_rows(audit: Audit) -> list[list[str]]:
             change, other = _compare(audit, row)
             majority = num(row.mean("majority_accuracy"), 3)
             scores = [_show(row, "accuracy"), majority, _show(row, "auroc")]
-            model = row.model.removeprefix("random_")  # the table is wide
-            rows.append([name, row.protocol.kind, model, *scores, change, other])
+            rows.append([name, row.protocol.kind, get_model_title(row.model), *scores, change, other])
     return rows
 
 
@@ -201,7 +200,8 @@ def _describe(audit: Audit, name: str) -> list[tuple[str, str]]:
     for row in (each for each in audit.rows if each.protocol.name == name):
         change, other = _compare(audit, row)
         against = "" if change == "–" else f" (inflation {change} against {other})"
-        costs.append(f"{row.model}: AUROC {_show(row, 'auroc')}{against}, accuracy {_show(row, 'accuracy')}")
+        scores = f"AUROC {_show(row, 'auroc')}{against}, accuracy {_show(row, 'accuracy')}"
+        costs.append(f"{get_model_title(row.model)}: {scores}")
     return [
         ("What is wrong", str(protocol.wrong)),
         ("How to see it in a paper", str(protocol.look)),
@@ -235,7 +235,8 @@ def _list_claims(audit: Audit) -> list[list[str]]:
         reached, number, interval = _reached(row)
         if row.model == "logistic":  # without a random division, each seed is the same fit
             interval = "same fit"
-        rows.append([row.protocol.name, row.model, f"{reached} of {number}", interval, _show(row, "accuracy")])
+        scores = [f"{reached} of {number}", interval, _show(row, "accuracy")]
+        rows.append([row.protocol.name, get_model_title(row.model), *scores])
     return rows
 
 

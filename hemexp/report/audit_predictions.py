@@ -4,6 +4,7 @@ from typing import Any
 
 from hemexp.audit.published import ALL, OUTSIDE, TRAINING, Published
 from hemexp.audit.run import Audit
+from hemexp.config import get_model_title
 from hemexp.files.result import Score
 from hemexp.formatting import bounds, num, percent, plural, score_text
 from hemexp.metrics.table import STANDARD
@@ -115,10 +116,9 @@ def _explain(published: Published, audit: Audit) -> list[str]:
         if low <= 0 <= high:
             return [*facts, "The interval of the gap holds 0: no gap is shown, and no mistake is needed to explain it."]
     what = "inflation in the interval of this gap" if by_gap else f"{word} in the interval of the table's"
-    named = ", ".join(
-        f"{row.protocol.name} ({row.model} {num(audit.inflation(row) if by_gap else row.mean(published.measure))})"
-        for row in rows
-    )
+    values = [num(audit.inflation(row) if by_gap else row.mean(published.measure)) for row in rows]
+    names = [f"{row.protocol.name} ({get_model_title(row.model)}" for row in rows]
+    named = ", ".join(f"{name} {value})" for name, value in zip(names, values, strict=True))
     if not named:
         return [*facts, f"No protocol that was run has an {what}."]
     return [*facts, f"Protocols with an {what}, the nearest first: {named}. {_NOT_PROOF}"]

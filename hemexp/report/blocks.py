@@ -9,9 +9,11 @@ from omegaconf import OmegaConf
 
 from hemexp.files.result import CAVEATS
 from hemexp.formatting import ScoreLike, bounds, num
+from hemexp.report.html import picture_width
 
 Block = dict[str, Any]
 HEADING = "Prediction of hematoma expansion after intracerebral hemorrhage"
+_BROAD = 900  # pixels of a picture; its text is too small for a reader where it is shown 360 pixels wide
 _NARROW = 5  # most characters of a first column that numbers the rows
 
 
@@ -39,9 +41,13 @@ def bullets(items: Sequence[str]) -> Block:
 
 
 def picture(name: str, source: str) -> Block:
-    """Return the figure `name` with its explanation, if there is one; `source` is a data URI."""
+    """Return the figure `name` with its explanation, if there is one; `source` is a data URI.
+
+    A broad figure is not made smaller than its texts can be read, and is moved sideways on a narrow screen.
+    """
     title, explanation = load_texts("texts")["figures"].get(name, (name, ""))
-    return {"kind": "figure", "title": title, "aid": explanation, "source": source}
+    return {"kind": "figure", "title": title, "aid": explanation, "source": source,
+            "broad": picture_width(source) > _BROAD}  # fmt: skip
 
 
 def section(anchor: str, title: str, blocks: Sequence[Block | None], scored: bool = False) -> Block | None:

@@ -50,6 +50,12 @@ def png_uri(path: Path) -> str:
     return _DATA_URI + base64.b64encode(kept).decode()
 
 
+def picture_width(source: str) -> int:
+    """Return the width in pixels of a PNG that is a data URI."""
+    header = base64.b64decode(source.removeprefix(_DATA_URI)[:32])
+    return int.from_bytes(header[16:20])
+
+
 def without_ids(content: Any, ids: Collection[str], short_too: bool = False) -> Any:
     """Return a structure in which no text names a patient.
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from lightning.pytorch.loggers import Logger
 
-from hemexp.config import TabularConfig, TrainerConfig
+from hemexp.config import TabularConfig, TrainerConfig, get_choice_name
 from hemexp.errors import UserError
 from hemexp.formatting import format_duration
 from hemexp.hardware import check_device, limit_cores, max_workers
@@ -111,7 +111,7 @@ def fit(
         peers = sorted({member.model.name for member in chosen if isinstance(member.model, TabularConfig)})
         if peers and trainer.accelerator != "cpu":
             log.warning("model.name=%s: trained on the CPU; only hemexp's own networks use a GPU", ", ".join(peers))
-        title = f"fitting {f'{len(chosen)} models' if len(chosen) > 1 else chosen[0].model.name}"
+        title = f"fitting {f'{len(chosen)} models' if len(chosen) > 1 else get_choice_name(vars(chosen[0].model))}"
         with EpochBar(title, len(chosen), trainer.progress_bar, unit="fits") as bar:
             results |= zip(others, _fit_estimators(chosen, trainer, num_workers, bar.advance), strict=True)
     return [results[number] for number in range(len(members))]
@@ -139,7 +139,7 @@ def _train_groups(request: FitRequest, groups: Sequence[MemberGroup], num_worker
     """Train groups of networks in this process, or in several."""
     members, trainer = request.members, request.trainer
     num_workers = min(num_workers, len(groups))
-    title = f"training {f'{len(members)} networks' if len(members) > 1 else members[0].model.name}"
+    title = f"training {f'{len(members)} networks' if len(members) > 1 else get_choice_name(vars(members[0].model))}"
     with EpochBar(title, len(members) * trainer.max_epochs, trainer.progress_bar) as bar:
         if num_workers > 1:
             results = fit_in_processes(request, groups, bar.advance, num_workers)

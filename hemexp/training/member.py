@@ -59,8 +59,7 @@ class Member:
     @property
     def is_batched(self) -> bool:
         """Whether the model is a network that can be trained together with others."""
-        is_known = "custom" not in {self.optimizer.name, self.scheduler.name, self.loss.name}
-        return self.model.has_batched_form and self.engine != "lightning" and is_known
+        return self.model.is_batched(self.engine, self.optimizer, self.scheduler, self.loss)
 
     @property
     def rates(self) -> tuple[float, float]:

@@ -425,8 +425,12 @@ def test_a_refused_run_unlocks_the_directory(workbooks: Path, tmp_path: Path, mo
     monkeypatch.setattr("hemexp.commands.train.run_figures", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train(load_config(TrainConfig, options), tmp_path)
-    with pytest.raises(UserError, match="another configuration"):
+    with pytest.raises(UserError, match="another configuration") as refused:
         train(load_config(TrainConfig, [*options, "seed=1"]), tmp_path)
+    assert str(refused.value).endswith(
+        "); that run is not finished (failed: ZeroDivisionError: division by zero); choose a new "
+        "directory, or remove this one if that run is not needed"
+    )
     with FileLock(tmp_path / ".lock", timeout=0, is_singleton=False):
         pass
 

@@ -84,3 +84,10 @@ def test_an_audit_uses_the_options_and_does_not_mix_them(run_command: Run, tmp_p
     refused = run_command("audit.py", *quick)
     assert refused.returncode == 2
     assert "other settings" in refused.stderr
+
+
+def test_tensorboard_names_a_class_of_the_user_and_not_the_choice_custom():
+    own = ["model=custom", "model.target=sklearn.svm.SVC", "optimizer=custom", "optimizer.target=torch.optim.RAdam"]
+    cfg = load_config(TrainConfig, own)
+    hparams = get_hparams(cfg)
+    assert (hparams["model.name"], hparams["optimizer.name"], hparams["loss.name"]) == ("SVC", "RAdam", "cross_entropy")

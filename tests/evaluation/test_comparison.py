@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from hemexp.config import BaselineConfig
+from hemexp.config import BaselineConfig, CustomConfig, ModelConfig, Ridge2Config, TrainConfig
+from hemexp.config.compose import load_config
 from hemexp.evaluation.comparison import claim, compare, conclude, holm
 from hemexp.evaluation.cross_validation import cross_validate
 from hemexp.evaluation.folds import repeated_folds
@@ -132,3 +133,16 @@ def test_rows_hold_scores_and_differences(make_pipeline: Callable[..., Pipeline]
     assert other.auroc_difference.p_holm == other.auroc_difference.p  # one comparison
     assert claim([model, other]).auroc == claim([model, other]).brier == "better than baseline"
     assert conclude([model, other]) == "better_than_baselines"
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (CustomConfig("custom", "sklearn.svm.SVC", {"probability": True}), "SVC"),
+        (Ridge2Config("ridge2", C=0.5), "ridge2 (C=0.5)"),
+        (BaselineConfig("volume"), "volume"),
+    ],
+)
+def test_the_row_of_a_model_has_the_name_that_its_user_gave(model: ModelConfig, name: str):
+    cfg = load_config(TrainConfig, [])
+    assert Pipeline(cfg, model, (), np.empty((2, 0)), np.array([0.0, 1.0]), {}).name == name

@@ -47,6 +47,7 @@ def test_a_copied_model_folder_gives_the_same_probabilities_and_says_that_it_kno
 
 
 def test_the_card_holds_what_a_reader_must_know(finished_run: Path, model: Path):
+    assert read_model_card(model).title == "SACNN"
     card, result = read_model_card(model), json.loads((finished_run / "result.json").read_text())
     for name in ("conclusion", "verdict", "caveats", "versions", "label_definition", "num_train", "events_train"):
         assert getattr(card, name) == result[name], name

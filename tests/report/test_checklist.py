@@ -71,4 +71,4 @@ def test_the_row_on_imbalance_says_what_the_run_did(changes: dict[str, Any], wor
 def test_an_ensemble_is_named_with_its_model(tmp_path: Path):
     run = read_run(write_run(tmp_path / "run", {"config": result()["config"] | {"ensemble": 8}}))
     row = next(row for row in checklist_rows(run) if row["item"] == "12c")
-    assert "model “sacnn”, the mean of 8 networks, with its settings" in row["filled"]
+    assert "model “SACNN”, the mean of 8 networks, with its settings" in row["filled"]

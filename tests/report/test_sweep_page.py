@@ -73,6 +73,19 @@ def test_the_leaderboard_is_in_order_and_test_scores_have_their_own_section(tmp_
     assert "Jobs without a rank" in shown
 
 
+def test_swept_models_have_their_titles_and_one_model_is_named(tmp_path: Path):
+    models = {"model": ["volume", "my_svc"], "seed": ["0", "1"]}
+    shown = page(write_sweep(tmp_path / "models", models, {}))
+    assert "hematoma volume alone" in part(shown, "leaderboard")
+    assert "my_svc" in part(shown, "effects")
+    same = write_sweep(tmp_path / "same", {"seed": ["0", "1"]}, {})
+    for file in same.glob("*/result.json"):
+        content = json.loads(file.read_text())
+        content["config"]["model"] = {"name": "custom", "target": "nets.MyNet"}
+        file.write_text(json.dumps(content))
+    assert "Model MyNet" in words(part(page(same), "swept"))
+
+
 def test_a_failed_job_is_shown_with_its_log_and_without_patient_ids(tmp_path: Path):
     sweep = write_sweep(tmp_path / "sweep")
     shown = part(page(sweep), "failures")

@@ -8,6 +8,7 @@ from hemexp.cohort import columns as c
 from hemexp.cohort.find_column import describe_left_out, list_columns
 from hemexp.formatting import count, num
 from hemexp.report.blocks import Block, problem_text, section, table, text
+from hemexp.report.run.model import describe_model
 from hemexp.report.run.read import RunFiles, is_seen
 
 _CLOCKS = {"onset": "symptom onset", "baseline": "the first scan"}
@@ -23,7 +24,7 @@ _REASONS = {
 
 def outcome(run: RunFiles) -> Block | None:
     """Return the section on the outcome and the inputs."""
-    result, label, model = run.result, run.result.config.get("label") or {}, run.result.config.get("model") or {}
+    result, label = run.result, run.result.config.get("label") or {}
     rows = [("Hematoma expansion means", result.label_definition)]
     if label.get("window_hours") is not None:
         clock = _CLOCKS.get(str(label.get("clock")), "an unknown start")
@@ -31,12 +32,8 @@ def outcome(run: RunFiles) -> Block | None:
     if label.get("no_scan_in_window"):
         taken = "counted as no expansion" if label["no_scan_in_window"] == "negative" else "left out"
         rows.append(("Patients with later scans, but none in the window", taken))
-    if model.get("name"):
-        settings = ", ".join(
-            f"{key} {'automatic' if value is None else value}" for key, value in model.items() if key != "name"
-        )
-        rows.append(("Model", f"{model['name']}{f' ({settings})' if settings else ''}"))
     rows += [
+        *describe_model(result),
         ("Group of inputs", result.input_group),
         ("Number of inputs", count(result.num_features)),
         *([("Inputs", _describe_inputs(result.inputs))] if result.inputs else []),

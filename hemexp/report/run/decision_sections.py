@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from hemexp.config import get_model_title
 from hemexp.files.result import CalibrationByStage, SubgroupScore, ThresholdScore, Uncertainty
-from hemexp.formatting import count, num, percent, score_text
+from hemexp.formatting import count, num, percent, score_text, true_signs
 from hemexp.report.blocks import Block, section, table, text
 from hemexp.report.run.read import RunFiles, figure
 
@@ -48,7 +49,7 @@ def _net_benefit(run: RunFiles) -> Block | None:
     wide = curve.pivot_table(index="strategy", columns="threshold", values="net_benefit", sort=False)
     grid = np.asarray(wide.columns, dtype=float)
     near = sorted({int(np.abs(grid - at).argmin()) for at in (0.1, 0.2, 0.3, 0.4)})
-    rows = [[name, *(num(wide.iloc[i, j], 3) for j in near)] for i, name in enumerate(wide.index)]
+    rows = [[get_model_title(name), *(num(wide.iloc[i, j], 3) for j in near)] for i, name in enumerate(wide.index)]
     head = ["strategy", *(f"at {100 * grid[j]:.0f} %" for j in near)]
     note = (
         "Correctly treated expansions per patient, minus false alarms weighted by the threshold. The threshold is the "
@@ -59,7 +60,8 @@ def _net_benefit(run: RunFiles) -> Block | None:
 
 def _thresholds(rows: list[ThresholdScore]) -> Block | None:
     cells = [
-        [row.rule, num(row.threshold, 3), f"{count(row.flagged)} of {count(row.num_patients)}",
+        [row.rule.replace("youden", "Youden’s index"), num(row.threshold, 3),
+         f"{count(row.flagged)} of {count(row.num_patients)}",
          *(score_text(score) for score in (row.sensitivity, row.specificity, row.ppv, row.npv))]
         for row in rows
     ]  # fmt: skip
@@ -76,7 +78,7 @@ def subgroups(run: RunFiles) -> Block | None:
 
 def _subgroups(rows: list[SubgroupScore]) -> Block | None:
     cells = [
-        [row.subgroup.replace(">=", "≥").replace("<=", "≤"), count(row.num_patients), count(row.events),
+        [true_signs(row.subgroup), count(row.num_patients), count(row.events),
          row.note or score_text(row.auroc), percent(row.mean_risk), percent(row.observed)]
         for row in rows
     ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Sections on sample size, and on the results of evaluation=full."""
 
+from hemexp.config import get_model_title
 from hemexp.figures.style import readable
 from hemexp.files.result import Attributions, Instability, LabelScore, Optimism, SampleSize, Score
 from hemexp.formatting import count, num, score_text
@@ -97,8 +98,8 @@ def _labels(rows: list[LabelScore]) -> Block | None:
         for row in rows
     ]  # fmt: skip
     strong = next((number for number, row in enumerate(rows) if row.is_run_label), -1)
-    head = ["definition", "patients", "expansions", "model, AUROC", "ridge2, AUROC"]
-    note = "Cross-validated AUROC (95 % interval); ridge2 uses only volume and hours. In bold: this run's label."
+    head = ["definition", "patients", "expansions", "model, AUROC", f"{get_model_title('ridge2')}, AUROC"]
+    note = "Cross-validated AUROC (95 % interval). In bold: this run's label."
     return table("The same model under each definition", head, cells, note, strong) if cells else None
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hemexp.config import get_choice_name, get_model_title
 from hemexp.files.result import INCOMPLETE, LEAKAGE, NO_LEAKAGE, NOT_EVALUATED, Claim, Score, describe_leak
 from hemexp.formatting import count, num, score_text
 from hemexp.report.blocks import HEADING, Block, bullets, card, caveat_text, load_texts, section
@@ -74,7 +75,7 @@ def claim_text(claim: str) -> str:
 def claim_texts(claim: Claim) -> dict[str, str]:
     """Return the claim by each measure in plain words, with the baselines that are better."""
     texts = {"auroc": claim_text(claim.auroc), "brier": claim_text(claim.brier)}
-    worse = {measure: ", ".join(claim.worse_than.get(measure, [])) for measure in texts}
+    worse = {measure: ", ".join(map(get_model_title, claim.worse_than.get(measure, []))) for measure in texts}
     return {measure: f"{text} ({worse[measure]})" if worse[measure] else text for measure, text in texts.items()}
 
 
@@ -100,7 +101,7 @@ def summary(run: RunFiles) -> str:
 
 def model_name(run: RunFiles) -> str:
     """Return the name of the run's model."""
-    return str((run.result.config.get("model") or {}).get("name") or "unnamed")
+    return get_model_title(get_choice_name(run.result.config.get("model") or {}))
 
 
 def headline_numbers(run: RunFiles) -> list[dict[str, str]]:
@@ -114,7 +115,7 @@ def headline_numbers(run: RunFiles) -> list[dict[str, str]]:
         constant = ""
         if known := [row for row in result.comparison if not row.is_model and _defined(row.auroc)]:
             baseline = max(known, key=lambda row: row.auroc.value or 0.0)
-            best = f"; the best simple baseline, {baseline.model}, scores {score_text(baseline.auroc)}"
+            best = f"; the best simple baseline, {get_model_title(baseline.model)}, scores {score_text(baseline.auroc)}"
         for row in result.comparison:
             if row.model == "prevalence" and _defined(row.brier):
                 constant = score_text(row.brier, 3)

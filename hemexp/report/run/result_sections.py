@@ -3,6 +3,7 @@
 from typing import Any
 
 from hemexp.cohort.find_column import describe_left_out
+from hemexp.config import MODELS, get_model_title
 from hemexp.evaluation.metrics import auprc_by_chance
 from hemexp.files.result import Claim, ComparedModel, Difference, RunResult, describe_brain, get_label, list_metrics
 from hemexp.formatting import num, p_value, score_text
@@ -18,13 +19,6 @@ _AUPRC_NOTE = (
     "AUPRC depends on the number of patients and on the share with expansion. Compare it only with the random ranking "
     "in the same row."
 )
-_BASELINES = {
-    "prevalence": "gives every patient the same risk",
-    "volume": "uses the first volume alone",
-    "hours": "uses the hours from onset to the first scan alone",
-    "brain": "is the BRAIN score with its published weights",
-    "ridge2": "is fitted to volume and hours",
-}
 _INTRODUCTIONS = {
     "test": "One split of the patients. The model predicted patients who were not used for training, and was scored "
     "once.",
@@ -87,7 +81,8 @@ def _uninformed_scores(run: RunFiles, stage: str) -> dict[str, str]:
 def comparison(run: RunFiles) -> Block | None:
     """Return the section that compares the model with the baselines."""
     result = run.result
-    words = text(_claim_words(result.claim, [row.model for row in result.comparison])) if result.claim else None
+    baselines = [row.model for row in result.comparison if not row.is_model]
+    words = text(_claim_words(result.claim, baselines)) if result.claim else None
     blocks = [words, *_notes(result), *_comparison_tables(result), figure(run, "comparison")]
     return section("comparison", "Comparison with the baselines", blocks, scored=True)
 
@@ -96,21 +91,23 @@ def _notes(result: RunResult) -> list[Block]:
     """Return which baselines are left out, and which items of the BRAIN score the cohort does not have."""
     notes = []
     if result.left_out_baselines:
-        notes.append(f"Baselines left out: {describe_left_out(result.left_out_baselines)}.")
+        reasons = {get_model_title(name): reason for name, reason in result.left_out_baselines.items()}
+        notes.append(f"Baselines left out: {describe_left_out(reasons)}.")
     if items := result.brain_missing_items:
         words = describe_brain(items)
         notes.append(f"{words[0].upper()}{words[1:]}.")
     return [text(note, "note") for note in notes]
 
 
-def _claim_words(claim: Claim, models: list[str]) -> str:
+def _claim_words(claim: Claim, baselines: list[str]) -> str:
     texts = claim_texts(claim)
     words = f"By AUROC the model is {texts['auroc']}. By Brier score the model is {texts['brier']}."
     rule = (
         "“Better” means that the whole interval of the difference is on the good side, for every baseline. “Worse” "
         "means that it is on the bad side for at least one baseline, after Holm's correction for testing all of them."
     )
-    meanings = [f"{name} {meaning}" for name, meaning in _BASELINES.items() if name in models]
+    helps = {name: MODELS[name].help.removeprefix("Baseline: ").rstrip(".") for name in baselines if name in MODELS}
+    meanings = [f"{get_model_title(name)} ({text})" for name, text in helps.items()]
     return f"{words} {rule} The baselines: {'; '.join(meanings)}."
 
 
@@ -121,7 +118,7 @@ def _model_row(rows: list[ComparedModel]) -> int:
 def _comparison_tables(result: RunResult) -> list[Block]:
     rows, own = result.comparison, result.own_metrics if result.cross_validation else []
     scores = [
-        [row.model, score_text(row.auroc), score_text(row.brier, 3),
+        [get_model_title(row.model), score_text(row.auroc), score_text(row.brier, 3),
          *(score_text(row.own_metrics.get(metric.name), metric.digits) for metric in own)]
         for row in rows
     ]  # fmt: skip
@@ -133,7 +130,7 @@ def _comparison_tables(result: RunResult) -> list[Block]:
         _differences({row.model: row.brier_difference for row in rows}, 3, "Brier score, cross-validated", -1,
                      _CORRECTED),
         table("AUROC in the test part", ["", "AUROC (95 % interval)"],
-              [[row.model, score_text(row.test_auroc)] for row in tested], strong=_model_row(tested)),
+              [[get_model_title(row.model), score_text(row.test_auroc)] for row in tested], strong=_model_row(tested)),
         _differences({row.model: row.test_auroc_difference for row in rows}, 2, "AUROC, test part", 1,
                      "DeLong's test."),
     ]  # fmt: skip
@@ -142,12 +139,12 @@ def _comparison_tables(result: RunResult) -> list[Block]:
 
 def _differences(differences: dict[str, Difference | None], digits: int, name: str, sign: int, note: str) -> Block:
     cells: list[list[Any]] = [
-        [f"model − {model}", score_text(difference, digits), p_value(difference.p), p_value(difference.p_holm),
-         _reading(difference, sign)]
+        [get_model_title(model), score_text(difference, digits), p_value(difference.p),
+         p_value(difference.p_holm), _reading(difference, sign)]
         for model, difference in differences.items() if difference is not None
     ]  # fmt: skip
     head = ["", "difference (95 % interval)", "p", "p, Holm", "meaning"]
-    return table(f"Differences in {name}", head, cells, f"{note} {_HOLM}")
+    return table(f"Model minus baseline: {name}", head, cells, f"{note} {_HOLM}")
 
 
 def _reading(difference: Difference, sign: int) -> str:

@@ -155,8 +155,9 @@ def limits(sweep: SweepFiles) -> Block | None:
     error = standard_error(jobs) if len(jobs) else float("nan")
     if len(jobs) > 1 and not np.isnan(error):
         near = int((abs(jobs["score"] - jobs.iloc[0]["score"]) <= error).sum()) - 1
+        verb = "is" if near == 1 else "are"
         items.append(
-            f"{count(near)} of the other {count(len(jobs) - 1)} ranked jobs are within one standard error of the "
+            f"{count(near)} of the other {count(len(jobs) - 1)} ranked jobs {verb} within one standard error of the "
             "best. The ranking does not show that the first job is better than these."
         )
     for key in sweep.swept:

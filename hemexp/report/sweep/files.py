@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from hemexp.config import get_choice_name, get_model_title
 from hemexp.errors import UserError
 from hemexp.files.result import LEAKAGE, RunResult, Score, load_json, read_result
 from hemexp.metrics.table import METRICS
@@ -35,6 +36,7 @@ class SweepFiles:
         swept: the values of each swept key, in order.
         caveats: number of jobs with each caveat.
         leaks: number of jobs with each verdict of leakage.
+        models: names of the jobs' models.
         evaluated: patients in the jobs' cross-validation: ``labelled``, ``train``.
         patient_ids: ids that the page must not show.
         timeline: the rows of timeline.csv; None if it does not exist.
@@ -48,6 +50,7 @@ class SweepFiles:
     swept: dict[str, list[str]]
     caveats: Counter[str]
     leaks: Counter[str]
+    models: list[str]
     evaluated: frozenset[str]
     patient_ids: frozenset[str]
     timeline: pd.DataFrame | None
@@ -144,6 +147,8 @@ def read_sweep(path: Path) -> SweepFiles:
     check_sweep(facts, path / "sweep.json")
     swept = {key: [str(value) for value in values] for key, values in (facts.get("swept") or {}).items()}
     jobs = _read_leaderboard(path / "leaderboard.csv", list(swept))
+    if "model" in swept:
+        swept["model"], jobs["model"] = list(map(get_model_title, swept["model"])), jobs["model"].map(get_model_title)
     folders = [path / folder for folder in jobs["folder"]]
     files = [folder / "result.json" for folder in folders]
     results = [read_result(file, RunResult) for file in files if file.is_file()]
@@ -158,6 +163,9 @@ def read_sweep(path: Path) -> SweepFiles:
         swept=swept,
         caveats=Counter(code for result in results for code in result.caveats),
         leaks=Counter(result.verdict for result in results if result.verdict.startswith(LEAKAGE)),
+        models=list(
+            dict.fromkeys(get_model_title(get_choice_name(each.config.get("model") or {})) for each in results)
+        ),
         evaluated=frozenset(filter(None, map(_evaluated, results))),
         patient_ids=frozenset(read_patient_ids(folder / "splits.json" for folder in folders)),
         timeline=read_table(timeline, *columns) if timeline.is_file() else None,

@@ -3,6 +3,7 @@
 import shlex
 from typing import Any
 
+from hemexp.config import get_model_title
 from hemexp.files.result import CONCLUSIONS, INCOMPLETE, LEAKAGE, TUNED_ON_TEST, describe_leak
 from hemexp.formatting import count, num, plural, score_text
 from hemexp.report.blocks import HEADING, Block, card, caveat_text, load_texts, section, table, text
@@ -107,7 +108,7 @@ def _cards(sweep: SweepFiles) -> list[dict[str, str]]:
     ]
     reference = " Chance: 0.50." if sweep.ranked_by == "cv/auroc" else ""
     if baseline := sweep.winner.get("baseline"):
-        best_baseline = f"{baseline['model']}: {score_text(as_score(baseline), 3)}"
+        best_baseline = f"{get_model_title(baseline['model'])}: {score_text(as_score(baseline), 3)}"
         reference += f" The best baseline on the folds of the choice, {best_baseline}."
     cards = [card(name, score, 3, words + reference) for name, score, words in scores]
     chips = ["chosen by this score", "not chosen by this score", "not chosen by this score"]

@@ -32,6 +32,7 @@ def swept(sweep: SweepFiles) -> Block | None:
     keys = [[key, _listed(values), count(len(values))] for key, values in sweep.swept.items()]
     search, where = sweep.facts.get("search") or {}, sweep.facts.get("where") or {}
     rows = [["How settings were found", _SEARCHES.get(str(search.get("name")), str(search.get("name", "unknown")))]]
+    rows += [["Model", sweep.models[0]]] if len(sweep.models) == 1 else []
     rows.append(["What ranks the jobs", f"{_ranking(sweep)}. Test scores do not rank the jobs"])
     rows.append(["Where the jobs ran", str(where.get("name", "unknown"))])
     rows.append(["Jobs", f"{count(len(sweep.jobs))}: {status_counts(sweep)}"])
