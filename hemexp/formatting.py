@@ -27,7 +27,15 @@ def interval_text(score: ScoreLike | None, digits: int = 2) -> str:
     value, low, high = (_fixed(number, digits) for number in bounds(score))
     if value == "nan":
         return "not defined"
+    if is_equal(score):
+        return "equal"
     return f"{value} (no interval)" if "nan" in (low, high) else f"{value} ({low} to {high})"
+
+
+def is_equal(difference: ScoreLike | None) -> bool:
+    """Return whether a difference is 0 in every fold and for every patient, so that it has no interval."""
+    _, low, high = bounds(difference)
+    return getattr(difference, "p", None) == 1 and high - low < 1e-12
 
 
 def score_text(score: ScoreLike | None, digits: int = 2) -> str:

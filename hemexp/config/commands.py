@@ -14,12 +14,19 @@ from hemexp.config.cohort import (
 )
 from hemexp.config.debug import DebugConfig
 from hemexp.config.models import ModelConfig
-from hemexp.config.optimization import LossConfig, OptimizerConfig, SchedulerConfig, check_rates
+from hemexp.config.optimization import (
+    CustomSchedulerConfig,
+    LossConfig,
+    OptimizerConfig,
+    SchedulerConfig,
+    check_rates,
+)
 from hemexp.config.privacy import PrivacyConfig
 from hemexp.config.section import REQUIRED, Section, join_or, key
 from hemexp.config.sweeps import LoggerConfig, SearchConfig, WhereConfig
 from hemexp.config.trainer_arguments import check_callbacks
 from hemexp.config.training import EvaluationConfig, TrainerConfig
+from hemexp.config.trials import try_scheduler
 from hemexp.errors import UserError
 from hemexp.metrics.own import get_metrics
 from hemexp.metrics.table import Metric
@@ -79,6 +86,8 @@ class TrainConfig(Section):
                 "only a network uses a validation part"
             )
         check_rates(self.optimizer, self.scheduler)
+        if isinstance(self.scheduler, CustomSchedulerConfig):
+            try_scheduler(self.scheduler, self.trainer.max_epochs)
         batched = self.model.has_batched_form
         rule = f"model={self.model.name} has no batched form; remove the key, or give engine=lightning"
         self.require(batched or self.engine != "batched" or not self.model.is_network, "engine", rule)

@@ -1,10 +1,12 @@
 """The optimizer, the schedule of its learning rate, and the loss of a network."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from hemexp.config.section import Section, key
 from hemexp.config.target import TargetConfig
+from hemexp.config.trials import try_loss, try_optimizer, try_scheduler
+from hemexp.errors import UserError
 
 
 @dataclass
@@ -51,6 +53,12 @@ class CustomOptimizerConfig(TargetConfig, OptimizerConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_call("parameters", lr=self.lr)
+        try_optimizer(self)
+
+    def build(self, parameters: Any) -> Any:
+        """Return the optimizer of these parameters; one without weight decay need not know that there is any."""
+        decay = {"weight_decay": self.weight_decay} if self.weight_decay else {}
+        return self.call(parameters, lr=self.lr, **decay)
 
 
 @dataclass
@@ -113,6 +121,7 @@ class CustomSchedulerConfig(TargetConfig, SchedulerConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_call("optimizer")
+        try_scheduler(self, num_epochs=2)
 
 
 @dataclass
@@ -142,13 +151,38 @@ class LabelSmoothingConfig(LossConfig):
 
 @dataclass
 class CustomLossConfig(TargetConfig, LossConfig):
-    """A function of logits (B, 2) and labels (B,), which returns the loss of each patient or their mean."""
+    """A function of logits (B, 2) and labels (B,), which returns the loss of each patient or their mean.
+
+    A class is built with ``loss.args``, and its object is called, as of `torch.nn.CrossEntropyLoss`.
+    """
 
     NAMES: ClassVar[tuple[str, ...]] = ("custom",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_call("logits", "labels")
+        self.check_call(*() if self.is_class else ("logits", "labels"))
+        try_loss(self)
+
+    @property
+    def is_class(self) -> bool:
+        """Whether the target is a class."""
+        return self.target is not None and isinstance(self.function, type)
+
+    def build(self) -> Any:
+        """Return the function of logits and labels."""
+        return self.call() if self.is_class else self.call
+
+    def check_result(self, losses: Any, labels: Any) -> None:
+        """Refuse what is not a loss.
+
+        Raises:
+            UserError: names the target and the rule.
+        """
+        shape = getattr(losses, "shape", None)
+        if shape not in {(), labels.shape} or not hasattr(losses, "requires_grad"):
+            returned = type(losses).__name__ if shape is None else f"the shape {tuple(shape)}"
+            rule = f"a tensor with a loss for each patient, {tuple(labels.shape)}, or their mean, ()"
+            raise UserError(f"loss.target={self.target}: returned {returned}; rule: {rule}")
 
 
 def check_rates(optimizer: OptimizerConfig, scheduler: SchedulerConfig) -> None:

@@ -32,6 +32,22 @@ _BY_HEMEXP = {  # arguments that cannot be set: why, or what to give instead
     "barebones": "a run needs its log and its checkpoints",
     "model_registry": "hemexp does not use it",
 }
+_AVERAGES = (
+    "averages weights; hemexp saves the weights of single epochs, whose loss it reports; use ensemble=N for a mean"
+)
+_REFUSED = {  # callbacks of Lightning that cannot work here, and classes made from them: why, and what to do instead
+    "WeightAveraging": _AVERAGES,
+    "StochasticWeightAveraging": _AVERAGES,
+    "BatchSizeFinder": "changes the batch size, which is a setting of the run; give trainer.batch_size",
+    "LearningRateFinder": "changes the learning rate, which is a setting of the run; sweep optimizer.lr",
+    "ModelPruning": "changes the names of the weights, so that the checkpoint cannot predict; prune in the network",
+    "BackboneFinetuning": "needs a network with the attribute backbone at pl_module; make your own class from "
+    "BaseFinetuning, which finds the network at pl_module.network.net",
+    "OnExceptionCheckpoint": "begins from a file of another fit; hemexp saves last.ckpt, and the same command resumes",
+    "BasePredictionWriter": "is not called, because hemexp predicts without the Trainer; use predict.py",
+    "SpikeDetection": "cannot be resumed, because Lightning does not restore its state; a loss of NaN ends every run",
+    "ProgressBar": "draws a second progress bar; hemexp has its own (trainer.progress_bar)",
+}
 
 
 def check_arguments(arguments: Mapping[str, Any]) -> None:
@@ -54,16 +70,21 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
         raise UserError(
             f"trainer.lightning.precision={precision}: weights need 32 or 64 bits; give bf16-mixed or 16-mixed"
         )
+    _try_trainer(f"trainer.lightning={dict(arguments)}", **arguments)
+
+
+def _try_trainer(what: str, **arguments: Any) -> None:
+    """Build a Trainer as a training does, for its own checks."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    off = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
     try:
-        trainer(accelerator="cpu", devices=1, **off, **arguments)
+        locate("lightning.pytorch.Trainer", "trainer.lightning")(accelerator="cpu", devices=1, **off, **arguments)
     except Exception as error:  # of Lightning: several types
-        raise UserError(f"trainer.lightning={dict(arguments)}: {error}") from None
+        raise UserError(f"{what}: {error}") from None
 
 
 def check_callbacks(callbacks: Mapping[str, Any]) -> None:
-    """Refuse entries that are not callbacks of Lightning.
+    """Refuse entries that are not callbacks of Lightning, or cannot work here.
 
     Raises:
         UserError: names the entry and the rule.
@@ -73,26 +94,28 @@ def check_callbacks(callbacks: Mapping[str, Any]) -> None:
             rule = f"callbacks.{name}._target_=CLASS, such as lightning.pytorch.callbacks.EarlyStopping"
             raise UserError(f"callbacks.{name}={entry}: has no _target_; rule: {rule}")
         locate(str(entry["_target_"]), f"callbacks.{name}._target_")
-    build_callbacks(callbacks)
+    _try_trainer("callbacks", callbacks=list(build_callbacks(callbacks).values()))
 
 
-def build_callbacks(callbacks: Mapping[str, Any]) -> list[Any]:
-    """Return new callbacks.
+def build_callbacks(callbacks: Mapping[str, Any]) -> dict[str, Any]:
+    """Return new callbacks, by their names in the configuration.
 
     Raises:
-        UserError: one cannot be built.
+        UserError: one cannot be built, or cannot work here.
     """
-    base, built = locate("lightning.pytorch.Callback", "callbacks"), []
+    base, built = locate("lightning.pytorch.Callback", "callbacks"), {}
     for name, entry in callbacks.items():
+        where = f"callbacks.{name}={dict(entry)}"
         try:
             callback = instantiate(dict(entry))
         except Exception as error:  # of any class
             reason = str(error.__cause__ or error).partition("\n")[0]
-            raise UserError(f"callbacks.{name}={dict(entry)}: cannot be built: {reason}") from None
-        if any("WeightAveraging" in kind.__name__ for kind in type(callback).__mro__):
-            rule = "hemexp saves the weights of single epochs, whose loss it reports; use ensemble=N for a mean"
-            raise UserError(f"callbacks.{name}={dict(entry)}: averages weights; {rule}")
+            raise UserError(f"{where}: cannot be built: {reason}") from None
         if not isinstance(callback, base):
-            raise UserError(f"callbacks.{name}={dict(entry)}: is not a lightning.pytorch.Callback")
-        built.append(callback)
+            raise UserError(f"{where}: is not a lightning.pytorch.Callback")
+        kinds = [kind for kind in type(callback).__mro__ if kind.__module__.startswith("lightning.")]
+        for kind in kinds:
+            if kind.__name__ in _REFUSED:
+                raise UserError(f"{where}: {kind.__name__} cannot be used: it {_REFUSED[kind.__name__]}")
+        built[name] = callback
     return built

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Sampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, Sampler, TensorDataset
 
 from hemexp.cohort.labels import check_follow_up, get_outcome_column, label_patients
 from hemexp.cohort.load import Cohort, load_cohort
@@ -48,6 +48,34 @@ class EpochOrder(Sampler[int]):
         yield from torch.randperm(self.num_patients, generator=generator).tolist()
 
 
+class MiniBatches(BatchSampler):
+    """Mini-batches without one of a single patient, in which batch norm fails: that patient joins the last batch."""
+
+    sampler: EpochOrder
+
+    def __iter__(self) -> Iterator[list[int]]:
+        waiting: list[int] = []
+        for batch in super().__iter__():
+            if len(batch) == 1 < self.batch_size:
+                waiting, batch = [], [*waiting, *batch]
+            if waiting:
+                yield waiting
+            waiting = batch
+        yield waiting
+
+    def __len__(self) -> int:
+        return super().__len__() - (
+            len(self.sampler) % self.batch_size == 1 and 1 < self.batch_size < len(self.sampler)
+        )
+
+
+def find_smallest_batch(num_patients: int, batch_size: int | None) -> int:
+    """Return the number of training patients in the smallest of the mini-batches."""
+    if batch_size is None or batch_size >= num_patients:
+        return num_patients
+    return rest if (rest := num_patients % batch_size) > 1 else batch_size
+
+
 class PatientLoaders(LightningDataModule):
     """Batches of one training set for a LightningModule: inputs (B, F) in their own units, and labels (B,).
 
@@ -82,9 +110,12 @@ class PatientLoaders(LightningDataModule):
 
     def _loader(self, inputs: Array, labels: Array, shuffle: bool) -> DataLoader[tuple[torch.Tensor, ...]]:
         dataset = TensorDataset(torch.tensor(inputs, dtype=self.dtype), torch.tensor(labels))
-        order = EpochOrder(len(dataset), self.seed) if shuffle else None
+        size = self.batch_size or max(1, len(dataset))
         # with a generator of its own, the loader does not draw from the global one
-        return DataLoader(dataset, self.batch_size or max(1, len(dataset)), sampler=order, generator=torch.Generator())
+        if not shuffle:
+            return DataLoader(dataset, size, generator=torch.Generator())
+        batches = MiniBatches(EpochOrder(len(dataset), self.seed), size, drop_last=False)
+        return DataLoader(dataset, batch_sampler=batches, generator=torch.Generator())
 
 
 class ExpansionDataModule(PatientLoaders):

@@ -20,7 +20,9 @@ Call = Callable[[Array, Array], Any]
 TORCHMETRICS = "torchmetrics."
 _COLUMNS = ("model", "repeat", "fold", "seed", "num_train", "num_test", "events_test")  # of cv_scores.csv
 _RULE = "a function f(labels, probabilities) that returns one number, or a class of torchmetrics"
-_TRIAL = (np.tile([0, 1, 0], 20), (np.arange(60) * 7 % 60 + 0.5) / 60)  # labels and risks of made-up patients
+_LABELS, _RISKS = np.tile([0, 1, 0], 20), (np.arange(60) * 7 % 60 + 0.5) / 60  # of made-up patients
+# equal risks as of a baseline; one outcome as in a small sample
+_TRIALS = ((_LABELS, _RISKS), (_LABELS, np.full(60, 0.3)), (0 * _LABELS, _RISKS), (0 * _LABELS + 1, _RISKS))
 
 _registered: dict[str, tuple[Any, Metric]] = {}  # what was decorated, by the name of its metric
 
@@ -119,7 +121,8 @@ def load_metric(source: str) -> Metric:
         target = _find(source)
         decorated = [metric for known, metric in _registered.values() if known is target]
         metric = decorated[0] if decorated else _build(target, source.rpartition(".")[2], source)
-    metric.compute(*_TRIAL)
+    for labels, risks in _TRIALS:
+        metric.compute(labels, risks)
     return replace(metric, source=source)
 
 
@@ -166,7 +169,7 @@ def _build(
         if isinstance(target, type) or not callable(target) or source.startswith(TORCHMETRICS):
             raise _error(source, f"is not a metric; rule: {_RULE}")
         try:
-            inspect.signature(target).bind(*_TRIAL)
+            inspect.signature(target).bind(_LABELS, _RISKS)
         except ValueError:  # a builtin function without a signature
             pass
         except TypeError as error:
@@ -236,14 +239,15 @@ def _call(call: Call, source: str, labels: Array, probabilities: Array) -> float
         raise _error(source, f"raised {problem}; it was called with {patients}; {hint}") from error
     number = _to_number(value)
     if number is None:
-        raise _error(source, f"returned {type(value).__name__}, not a number; rule: {_RULE}")
+        kind = "a number above 1e308" if isinstance(value, int) else f"{type(value).__name__}, not a number"
+        raise _error(source, f"returned {kind}; rule: {_RULE}")
     return number if math.isfinite(number) else math.nan
 
 
 def _to_number(value: Any) -> float | None:
     try:
         return None if isinstance(value, str | bytes) or np.ndim(value) else float(value)
-    except (TypeError, ValueError):
+    except Exception:  # of any class of the user's
         return None
 
 

@@ -20,16 +20,20 @@ log = logging.getLogger(__name__)
 def errors_of(source: str) -> Iterator[None]:
     """Turn an error in the user's own code into a message for the user; the log file holds the traceback.
 
+    SystemExit is an error, too, except Lightning's own after Ctrl-C.
+
     Args:
         source: the settings that name the code, such as ``model=my_net``.
     """
     try:
         yield
-    except Exception as error:
-        if isinstance(error, UserError | MemoryError) or "out of memory" in str(error).lower():
+    except (Exception, SystemExit) as error:
+        is_stop = isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt)
+        if is_stop or isinstance(error, UserError | MemoryError) or "out of memory" in str(error).lower():
             raise
         log.error("%s: failed in its own code", source, exc_info=True)
-        raise UserError(f"{source}: {type(error).__name__}: {error}") from error
+        problem = "ended the program by " * isinstance(error, SystemExit) + f"{type(error).__name__}: {error}"
+        raise UserError(f"{source}: {problem.removesuffix(': ')}") from error
 
 
 def trust_classifier(content: Mapping[str, Any]) -> None:

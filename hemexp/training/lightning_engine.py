@@ -3,22 +3,28 @@
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from ctypes import c_bool
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 import pandas as pd
 import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
-from torch import Tensor
+from lightning.pytorch.loggers.logger import DummyLogger
+from lightning.pytorch.loops.optimization.closure import AbstractClosure
+from torch import Tensor, nn
 
-from hemexp.config import TrainerConfig, list_settings
+from hemexp.config import LossConfig, OptimizerConfig, SchedulerConfig, TrainerConfig, list_settings
 from hemexp.config.trainer_arguments import build_callbacks
-from hemexp.data.datamodule import PatientLoaders
+from hemexp.data.datamodule import PatientLoaders, find_smallest_batch
 from hemexp.errors import Interrupted, UserError
 from hemexp.files.writing import write_csv
 from hemexp.models.external import errors_of
@@ -26,7 +32,7 @@ from hemexp.models.first_weights import read_first_weights
 from hemexp.models.network import FittedNetwork
 from hemexp.training.checkpoint import ENGINE, CheckpointMismatch, State, load_state, members_key
 from hemexp.training.loop import get_trainer_arguments, torch_settings
-from hemexp.training.loss import auroc, get_class_weights, mean_loss
+from hemexp.training.loss import auroc, build_loss, get_class_weights
 from hemexp.training.member import FitResult, Member
 from hemexp.training.optimizer import build_optimizer
 from hemexp.training.progress import InterruptHandler
@@ -36,6 +42,7 @@ from hemexp.training.schedule import build_scheduler
 _REPORT_SECONDS = 0.5  # between two reports of progress
 _MEASURED = 4  # epochs, to estimate the time of all
 _SAME = 1e-4  # difference of a logit, computed alone or together with other patients
+_STATES = {"optimizer_states": "optimizer: state", "lr_schedulers": "scheduler: state"}  # in a checkpoint
 
 
 class NetworkTask(LightningModule):
@@ -52,21 +59,30 @@ class NetworkTask(LightningModule):
     def __init__(self, member: Member, cfg: TrainerConfig) -> None:
         super().__init__()
         self.member, self.max_epochs = member, cfg.max_epochs
+        self.callbacks = build_callbacks(member.callbacks)
         self.class_weights = get_class_weights(torch.as_tensor(member.training_set.labels))
         self.dtype_ = torch.float64 if cfg.precision == 64 else torch.float32
         training_set = member.training_set
         torch.manual_seed(member.seed)
         self.network = FittedNetwork(list_settings(member.model), training_set.features, training_set.label)
         self.network.to(self.dtype_).inputs.set(training_set.preprocessing)
-        self._check_network(torch.as_tensor(training_set.inputs[:4], dtype=self.dtype_))
+        smallest = find_smallest_batch(len(training_set.labels), cfg.batch_size)
+        self._check_network(torch.as_tensor(training_set.inputs[:4], dtype=self.dtype_), smallest)
         if begun := read_first_weights(member.model):
             state, _, _ = begun.take_over(self.network.net, training_set.features, self.dtype_)
             self.network.net.load_state_dict(state)
+        self.loss = build_loss(member.loss)
+        if isinstance(self.loss, nn.Module):
+            self.loss.to(self.dtype_)
         self.monitor = "val/loss" if len(training_set.val_labels) else "train/loss"
+        self._is_first_call = True  # of the closure of an optimizer that calls it several times in a step
         self._batches: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {"train": [], "val": []}
 
-    def _check_network(self, inputs: Tensor) -> None:
-        """Refuse a network of wrong shapes, or whose result for a patient depends on the other patients."""
+    def _check_network(self, inputs: Tensor, smallest: int) -> None:
+        """Refuse a network of wrong shapes, or whose result for a patient depends on the other patients.
+
+        It is also tried in training, on as few patients as the smallest mini-batch has.
+        """
         name = self.member.model.name
         with torch.no_grad(), errors_of(f"model={name}"):
             self.network.eval()
@@ -81,10 +97,19 @@ class NetworkTask(LightningModule):
                 rule = "a checkpoint holds finite numbers; register a constant with persistent=False"
                 raise UserError(f"model={name}: {key}: is not a tensor of finite numbers; rule: {rule}")
         with torch.no_grad(), errors_of(f"model={name}"):
-            rebuilt = FittedNetwork.from_content(self.network.content())(inputs)
+            copy = FittedNetwork.from_content(self.network.content())
+            rebuilt = copy(inputs)
         if not torch.allclose(together, rebuilt, rtol=_SAME, atol=_SAME):
             rule = "every tensor and layer must be a parameter, a buffer or a module of the network (nn.ModuleList)"
             raise UserError(f"model={name}: its checkpoint does not hold all weights; rule: {rule}")
+        with errors_of(f"model={name}"):
+            copy.train()(inputs)
+        try:
+            copy(inputs[:smallest])
+        except Exception as error:
+            count = f"{smallest} patient" if smallest == 1 else f"{smallest} patients"
+            rule = "rule: batch norm needs at least 2; give trainer.batch_size=2 or more, or null for the full batch"
+            raise UserError(f"model={name}: fails in training on a mini-batch of {count} ({error}); {rule}") from error
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the logits."""
@@ -93,15 +118,23 @@ class NetworkTask(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer, and its scheduler if there is one."""
-        optimizer = build_optimizer(self.member.optimizer, self.parameters())
-        scheduler = build_scheduler(self.member.scheduler, optimizer, self.max_epochs)
+        with errors_of(_get_source(self.member.optimizer)):
+            optimizer = build_optimizer(self.member.optimizer, list(self.parameters()))
+        with errors_of(_get_source(self.member.scheduler)):
+            scheduler = build_scheduler(self.member.scheduler, optimizer, self.max_epochs)
         if scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": self.monitor}}
 
+    def on_train_batch_start(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Let the next loss be recorded: the loss of the weights before the step, for every kind of optimizer."""
+        self._is_first_call = True
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the mean loss of a batch."""
-        return self._step("train", batch)
+        loss = self._step("train", batch, is_recorded=self._is_first_call)
+        self._is_first_call = False
+        return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Record the loss of a batch of the validation patients."""
@@ -111,15 +144,17 @@ class NetworkTask(LightningModule):
         """Forget the batches of an earlier validation in the same epoch."""
         self._batches["val"] = []
 
-    def _step(self, part: str, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def _step(self, part: str, batch: tuple[Tensor, Tensor], is_recorded: bool = True) -> Tensor:
         inputs, labels = batch
         logits = self(inputs)
-        loss = mean_loss(self.member.loss, logits, labels, self.class_weights.to(logits))
-        margins = (logits[:, 1] - logits[:, 0]).detach()
-        hits = ((margins > 0) == labels.bool()).to(loss.dtype).mean()
-        shown = {f"{part}/loss": loss.detach(), f"{part}/accuracy": hits}
-        self.log_dict(shown, on_step=False, on_epoch=True, logger=False, batch_size=len(labels))
-        self._batches[part].append((loss.detach(), margins, labels))
+        with errors_of(_get_source(self.member.loss)):
+            loss: Tensor = self.loss(logits, labels, self.class_weights.to(logits))
+        if is_recorded:
+            margins = (logits[:, 1] - logits[:, 0]).detach()
+            hits = ((margins > 0) == labels.bool()).to(loss.dtype).mean()
+            shown = {f"{part}/loss": loss.detach(), f"{part}/accuracy": hits}
+            self.log_dict(shown, on_step=False, on_epoch=True, logger=False, batch_size=len(labels))
+            self._batches[part].append((loss.detach(), margins, labels))
         return loss
 
     def compute_scores(self) -> dict[str, float]:
@@ -139,12 +174,54 @@ class NetworkTask(LightningModule):
         return scores
 
     def on_save_checkpoint(self, checkpoint: State) -> None:
-        """Add the network, which can predict, as in the state of a group."""
+        """Add the network, which can predict, as in the state of a group.
+
+        Raises:
+            UserError: a resumed training could not read what a callback, the optimizer or the schedule adds.
+        """
         checkpoint |= {"engine": ENGINE, "num_epochs": self.current_epoch + 1, "networks": [self.network.content()]}
+        if _can_be_read(checkpoint):
+            return
+        names = {callback.state_key: f"callbacks.{name}: state" for name, callback in self.callbacks.items()}
+        states = {names.get(key, key): state for key, state in checkpoint["callbacks"].items()}
+        states |= {_STATES.get(key, f"on_save_checkpoint of a callback: checkpoint[{key!r}]"): state
+                   for key, state in checkpoint.items() if key != "callbacks"}  # fmt: skip
+        raise UserError(
+            f"{_find_object(states)}, which a checkpoint cannot hold; rule: numbers, texts, tensors, and lists and "
+            "dictionaries of them; give a tensor for an array (torch.from_numpy)"
+        )
 
 
-class EpochRecorder(Callback):
+def _get_source(section: OptimizerConfig | SchedulerConfig | LossConfig) -> str:
+    """Return the setting that names an optimizer, a schedule or a loss, for a message."""
+    target = getattr(section, "target", None)
+    return f"{section.PREFIX}.target={target}" if target else f"{section.PREFIX}={section.name}"
+
+
+def _can_be_read(value: Any) -> bool:
+    """Return whether a checkpoint with this value can be loaded, as a resumed training does."""
+    try:
+        torch.save(value, file := BytesIO())
+        file.seek(0)
+        torch.load(file, weights_only=True)
+    except Exception:  # of pickle and PyTorch: several types
+        return False
+    return True
+
+
+def _find_object(value: Any, place: str = "") -> str:
+    """Return place and type of the first part of a value that cannot be read."""
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, part in parts:
+        if not _can_be_read(part):
+            return _find_object(part, f"{place}.{key}" if place else str(key))
+    return f"{place} is {type(value).__module__}.{type(value).__qualname__}"
+
+
+class EpochRecorder(Checkpoint):
     """Record the scores of each epoch, keep the best weights, save the state regularly, and stop the training.
+
+    As a `Checkpoint` it is called after all other callbacks, so that it saves their states at the end of the epoch.
 
     Args:
         task: of the member.
@@ -187,6 +264,7 @@ class EpochRecorder(Callback):
         """Replace the signal handlers that Lightning has just set."""
         self._interrupts.install()
         self._saved_epoch = len(self.rows)
+        self._seed(trainer.current_epoch)
         self._report(math.nan)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -198,9 +276,8 @@ class EpochRecorder(Callback):
         self._interrupts.restore()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Seed the epoch by its number: a resumed training draws the same mini-batches and the same dropout."""
+        """Remember the rate, and the weights where the loss of the epoch belongs to them."""
         self._rate = trainer.optimizers[0].param_groups[0]["lr"]
-        torch.manual_seed((self.task.member.seed << 32) + trainer.current_epoch)
         if self.task.monitor == "train/loss" and trainer.num_training_batches == 1:
             self._before = self._copy_weights()  # the loss of a full batch is of the weights before its step
 
@@ -223,11 +300,17 @@ class EpochRecorder(Callback):
             trainer.should_stop, trainer.fit_loop.min_epochs = True, None
         if ends or time.monotonic() > self._next_report:
             self._report(scores["train/loss"])
-        if self.checkpoint and (ends or epoch + 1 - self._saved_epoch >= self.cfg.checkpoint_every):
+        is_due = not epoch or epoch + 1 - self._saved_epoch >= self.cfg.checkpoint_every  # a fault shows at once
+        if self.checkpoint and (ends or is_due):
             self._saved_epoch = epoch + 1
             trainer.save_checkpoint(self.checkpoint, weights_only=False)
             if self._history_file is not None:
                 write_csv(self.history(), self._history_file)
+        self._seed(epoch + 1)
+
+    def _seed(self, epoch: int) -> None:
+        """Seed an epoch by its number: a resumed training draws the same dropout."""
+        torch.manual_seed((self.task.member.seed << 32) + epoch)
 
     def _get_reason(self, epoch: int, loss: float) -> str:
         """Return why the training ends after this epoch; empty if it does not."""
@@ -296,21 +379,18 @@ def fit_network(
             task.load_state_dict(saved["state_dict"])
         if not recorder.stopped_by:
             arguments = get_trainer_arguments(cfg, loggers, history.parent / "profile" if history else None)
-            callbacks = build_callbacks(member.callbacks)
-            trainer = Trainer(
-                **arguments
-                | {
-                    "max_epochs": cfg.max_epochs,
-                    "precision": "64-true" if cfg.precision == 64 else "32-true",
-                    "callbacks": [recorder, *callbacks],
-                    "enable_checkpointing": any("Checkpoint" in type(each).__name__ for each in callbacks),
-                    "num_sanity_val_steps": 0,
-                    "gradient_clip_val": cfg.gradient_clip_val,
-                    "default_root_dir": checkpoint.parent if checkpoint else None,
-                }
-                | cfg.lightning
-            )
-            _run(trainer, task, cfg, checkpoint if saved else None)
+            arguments |= {
+                "max_epochs": cfg.max_epochs,
+                "precision": "64-true" if cfg.precision == 64 else "32-true",
+                "callbacks": [*task.callbacks.values(), recorder],
+                "enable_checkpointing": True,
+                "num_sanity_val_steps": 0,
+                "gradient_clip_val": cfg.gradient_clip_val,
+                "default_root_dir": checkpoint.parent if checkpoint else None,
+            }
+            if task.callbacks and not loggers:  # some need a logger, also in the fits of a cross-validation
+                arguments["logger"] = [DummyLogger()]
+            _run(Trainer(**arguments | cfg.lightning), task, cfg, checkpoint if saved else None)
             if recorder.stop.value and not recorder.stopped_by:
                 raise Interrupted(f"interrupted after epoch {len(recorder.rows)}")
         if recorder.best["epoch"] < 0 and recorder.stopped_by != "diverged":
@@ -331,11 +411,34 @@ def _run(trainer: Trainer, task: NetworkTask, cfg: TrainerConfig, checkpoint: Pa
     """Train until the end, or until a callback stops the training."""
     loaders = PatientLoaders(task.member.training_set, cfg.batch_size, task.dtype_, task.member.seed)
     try:
-        with warnings.catch_warnings(), errors_of(f"model={task.member.model.name} engine=lightning"):
+        with warnings.catch_warnings(), _errors_of_parts(task):
             # a process for loading costs more than it saves with patients in memory
             warnings.filterwarnings("ignore", message=".*does not have many workers", category=PossibleUserWarning)
             warnings.filterwarnings("ignore", message=".*but have no `val_dataloader`", category=PossibleUserWarning)
+            warnings.filterwarnings(
+                "ignore", message=".*scheduler is using 'interval': 'epoch'", category=RuntimeWarning
+            )
             val = loaders.val_dataloader() if task.monitor == "val/loss" else None
             trainer.fit(task, loaders.train_dataloader(), val, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # Lightning's reaction to a second Ctrl-C
         raise Interrupted("stopped at once, without saving the last epochs") from None
+
+
+@contextmanager
+def _errors_of_parts(task: NetworkTask) -> Iterator[None]:
+    """Name the callback, the optimizer or the schedule in whose code an error is raised; else the model."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        source, member = f"model={task.member.model.name} engine=lightning", task.member
+        for frame, _ in walk_tb(error.__traceback__):  # the innermost frame that belongs to a part
+            owner = frame.f_locals.get("self")
+            if isinstance(owner, AbstractClosure):  # of the network, called by the optimizer
+                source = f"model={member.model.name} engine=lightning"
+            elif isinstance(owner, torch.optim.Optimizer):
+                source = _get_source(member.optimizer)
+            elif isinstance(owner, torch.optim.lr_scheduler.LRScheduler):
+                source = _get_source(member.scheduler)
+            source = next((f"callbacks.{name}" for name, each in task.callbacks.items() if each is owner), source)
+        with errors_of(source):
+            raise

@@ -1,11 +1,12 @@
 """Set up TensorBoard and the loggers beside it: CSV files, MLflow, Weights & Biases."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
@@ -50,10 +51,34 @@ class _TensorBoard(TensorBoardLogger):
         return str(Path(self.root_dir, str(self.version)))
 
 
+class EpochCSVLogger(CSVLogger):
+    """Write one row an epoch, with the scores of the training and what callbacks log."""
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Add scores to the row of their epoch."""
+        rows = self.experiment.metrics
+        scores: dict[str, Any] = {name: float(score) for name, score in metrics.items()}
+        if rows and rows[-1]["step"] == step:
+            rows[-1] |= scores
+        else:
+            super().log_metrics(scores, step)
+
+    def save(self) -> None:
+        """Write all rows but the last one, which may get more values."""
+        last = self.experiment.metrics[-1:]
+        del self.experiment.metrics[-1:]
+        super().save()
+        self.experiment.metrics = last
+
+    def finalize(self, status: str) -> None:
+        """Write all rows."""
+        self.experiment.save()
+
+
 def _open_csv(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> Logger:
     """Return a logger to a new ``csv/metrics.csv``: earlier epochs are logged again."""
     shutil.rmtree(directory / "csv", ignore_errors=True)
-    logger = CSVLogger(directory, name="", version="csv")
+    logger = EpochCSVLogger(directory, name="", version="csv")
     log_earlier_epochs(logger, directory, resumed_at)
     return logger
 

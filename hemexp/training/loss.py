@@ -1,11 +1,14 @@
 """The loss of every member of a group, and their AUROC in the validation part."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hemexp.config import CustomLossConfig, FocalConfig, LabelSmoothingConfig, LossConfig
-from hemexp.errors import UserError
 
 
 def patient_losses(config: LossConfig, logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
@@ -52,16 +55,29 @@ def mean_loss(
     Shape:
         logits: (..., B, 2); labels, real: (..., B); class_weights: (2,) or (..., 2). Output: (...).
     """
-    if isinstance(config, CustomLossConfig):
-        losses = config.call(logits, labels)
-        if not isinstance(losses, Tensor) or losses.shape not in {(), labels.shape}:
-            shape = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
-            rule = f"a loss for each patient, {tuple(labels.shape)}, or their mean"
-            raise UserError(f"loss.target={config.target}: returned {shape}; rule: {rule}")
-        return losses.mean()
     losses = patient_losses(config, logits, labels, class_weights)
     weights = get_patient_weights(labels, class_weights) if config.name == "weighted" else torch.ones_like(losses)
     return (losses * real).sum(-1) / (weights * real).sum(-1)
+
+
+class CustomLoss(nn.Module):
+    """The mean of a loss of another package; a network of its own is a part of the module."""
+
+    def __init__(self, config: CustomLossConfig) -> None:
+        super().__init__()
+        self.config, self.function = config, config.build()
+
+    def forward(self, logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+        """Return the mean loss, (), of logits (B, 2) and labels (B,); the class weights are not used."""
+        losses: Any = self.function(logits, labels)
+        self.config.check_result(losses, labels)
+        mean: Tensor = losses.mean()
+        return mean
+
+
+def build_loss(config: LossConfig) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Return the function of logits, labels and class weights that gives the mean loss of a batch."""
+    return CustomLoss(config) if isinstance(config, CustomLossConfig) else partial(mean_loss, config)
 
 
 def get_patient_weights(labels: Tensor, class_weights: Tensor | None) -> Tensor:

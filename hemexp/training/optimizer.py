@@ -23,7 +23,7 @@ def build_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter])
     """Return PyTorch's optimizer with the settings of ``optimizer=``."""
     lr, decay = config.lr, config.weight_decay
     if isinstance(config, CustomOptimizerConfig):
-        optimizer: torch.optim.Optimizer = config.call(parameters, lr=lr, **({"weight_decay": decay} if decay else {}))
+        optimizer: torch.optim.Optimizer = config.build(parameters)
         return optimizer
     if isinstance(config, SGDConfig):
         return torch.optim.SGD(parameters, lr, config.momentum, weight_decay=decay, nesterov=config.nesterov)

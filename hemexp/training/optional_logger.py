@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers.logger import DummyLogger
 
 T = TypeVar("T")
 _MAX_SECONDS = 30.0  # for one call; a tracking server may never answer
@@ -35,9 +36,17 @@ class OptionalLogger(Logger):
     def version(self) -> None:
         """None: Lightning does not need it."""
 
+    @property
+    def experiment(self) -> Any:
+        """What the logger writes to, for callbacks; it takes every call after the logger has failed."""
+        is_working = self.logger is not None and not self._failed
+        return getattr(self.logger, "experiment", None) if is_working else DummyLogger().experiment
+
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log scores."""
-        self.use(lambda logger: logger.log_metrics(dict(metrics), step))
+        """Log scores by epoch. Lightning gives what a callback logs with the number of steps, and with the epoch."""
+        scores = dict(metrics)
+        epoch = scores.pop("epoch", step)
+        self.use(lambda logger: logger.log_metrics(scores, None if epoch is None else int(epoch)))
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Log settings."""

@@ -1,5 +1,6 @@
 """The CSV and MLflow loggers, and the HPARAMS tab of TensorBoard."""
 
+import importlib
 import importlib.util
 import json
 import time
@@ -11,9 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
-from lightning.pytorch.loggers import CSVLogger
 from matplotlib.figure import Figure
-from small import FAST
+from small import FAST, ROOT
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.context import RequestContext
@@ -36,6 +36,7 @@ from hemexp.config.compose import CONFIG_DIR, load_config, register_schemas, typ
 from hemexp.errors import Interrupted, UserError
 from hemexp.files.result import NO_LEAKAGE, RunResult, Score
 from hemexp.metrics.table import METRICS
+from hemexp.training.loggers import EpochCSVLogger
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 TAGS = "tags=[pilot,x]"
@@ -64,6 +65,24 @@ def test_csv_holds_curves_scores_and_settings_also_of_a_resumed_run(
     assert curve(table, "test/auroc") == [result.metrics["test/auroc"].value]
     assert "optimizer.lr: 0.001" in (tmp_path / "csv" / "hparams.yaml").read_text()
     assert result.tags == ["pilot", "x"]
+
+
+def test_what_a_callback_logs_reaches_every_logger_in_one_row_an_epoch(
+    workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.syspath_prepend(ROOT / "tests" / "training")
+    callback = ["engine=lightning", "trainer.batch_size=16", "callbacks.one._target_=own_networks.Logging"]
+    train(load_config(TrainConfig, [f"data.root={workbooks}", "logger=csv", *FAST, *callback]), tmp_path)
+    table = pd.read_csv(tmp_path / "csv" / "metrics.csv").dropna(subset=["train/loss"])
+    assert table["step"].tolist() == [0, 1, 2]
+    assert table["half"].tolist() == [0.0, 0.5, 1.0]
+    assert table["number"].nunique() == 1  # of the last batch of each epoch
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.value for event in board.Scalars("half")] == [0.0, 0.5, 1.0]
+    experiments = importlib.import_module("own_networks").Logging.seen
+    assert [type(experiment).__name__ for experiment in experiments] == ["SummaryWriter", "ExperimentWriter"]
 
 
 def test_tensorboard_is_always_written_and_holds_the_tags(workbooks: Path, tmp_path: Path):
@@ -235,7 +254,7 @@ def test_a_tracking_server_that_fails_costs_a_warning_and_no_other_logger(
     assert (tmp_path / "run" / "DONE").is_file()
 
 
-class FailingLogger(CSVLogger):
+class FailingLogger(EpochCSVLogger):
     """A logger of which one call fails, and is never called again."""
 
     failing, num_failures, seconds = "", 0, 0.0
@@ -267,7 +286,7 @@ class FailingLogger(CSVLogger):
 def test_a_logger_that_fails_at_any_call_costs_a_warning(
     failing: str, workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr("hemexp.training.loggers.CSVLogger", FailingLogger)
+    monkeypatch.setattr("hemexp.training.loggers.EpochCSVLogger", FailingLogger)
     monkeypatch.setattr(FailingLogger, "num_failures", 0)
     monkeypatch.setattr(FailingLogger, "failing", "save" if failing == "hanging" else failing)
     if failing == "hanging":

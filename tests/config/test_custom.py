@@ -36,7 +36,32 @@ class Forest:
 
     def fit(self, X, y):
         return self
+
+def scored(logits, labels):
+    raise KeyError("age")
+
+def leaves(logits, labels):
+    raise SystemExit
+
+def short(logits, labels):
+    return logits[:3, 0]
+
+def number(logits, labels):
+    return float(logits.detach().mean())
+
+def cut(logits, labels):
+    return logits.detach().mean()
+
+def endless(logits, labels):
+    return logits.mean() / 0
+
+def names(parameters, lr):
+    return "adam"
 '''
+LOSS = ["engine=lightning", "loss=custom"]
+OPTIMIZER = ["engine=lightning", "optimizer=custom"]
+SCHEDULER = ["engine=lightning", "scheduler=custom", "trainer.max_epochs=10"]
+CYCLE = ["scheduler.target=torch.optim.lr_scheduler.OneCycleLR", "scheduler.args.max_lr=0.1"]
 
 
 @pytest.fixture
@@ -108,7 +133,30 @@ def test_a_target_is_a_network_or_a_classifier_by_its_method_fit(folder: Path):
         (["model=custom", "model.target=my_code.Net", "engine=batched"], "model=custom has no batched form"),
         (["optimizer=custom"], "optimizer.target is not set"),
         (["optimizer=custom", "optimizer.target=torch.optim.RMSprop"], "optimizer=custom: needs an ordinary Trainer"),
-        (["loss=custom", "loss.target=my_code.FromFile", "engine=lightning", "loss.args={a: 1}"], "it gets logits and"),
+        ([*LOSS, "loss.target=my_code.FromFile", "loss.args={a: 1}"], "cannot be called .* it gets loss.args"),
+        ([*LOSS, "loss.target=my_code.scored", "loss.args={a: 1}"], "it gets logits and labels and loss.args"),
+        (
+            [*LOSS, "loss.target=my_code.scored"],
+            r"loss.target=my_code.scored: failed .*\(KeyError: 'age'\); it gets log",
+        ),
+        ([*LOSS, "loss.target=my_code.leaves"], r"loss.target=my_code.leaves: failed when it was tried \(SystemExit"),
+        ([*LOSS, "loss.target=my_code.short"], r"returned the shape \(3,\); rule: a tensor with a loss for each pat"),
+        ([*LOSS, "loss.target=my_code.number"], r"loss.target=my_code.number: returned float; rule: a tensor"),
+        ([*LOSS, "loss.target=my_code.cut"], "loss.target=my_code.cut: has no gradient; rule: compute it from the log"),
+        ([*LOSS, "loss.target=my_code.endless"], "the loss or its gradient is NaN or infinite"),
+        ([*LOSS, "loss.target=torch.nn.BCEWithLogitsLoss"], r"ValueError: Target size .* it gets logits \(4, 2\) and"),
+        (
+            [*OPTIMIZER, "optimizer.target=my_code.Net"],
+            "optimizer.args={}: my_code.Net cannot be called .*it gets parameters and lr",
+        ),
+        ([*OPTIMIZER, "optimizer.target=my_code.names"], "returned str; rule: a torch.optim.Optimizer"),
+        ([*OPTIMIZER, "optimizer.target=torch.optim.SparseAdam"], "RuntimeError: SparseAdam does not support dense"),
+        ([*OPTIMIZER, "optimizer.target=torch.optim.LBFGS", "optimizer.weight_decay=1"], "optimizer.target=.*weight_d"),
+        (
+            [*SCHEDULER, "scheduler.target=my_code.Forest"],
+            "scheduler.target=my_code.Forest: returned Forest; rule: a sch",
+        ),
+        ([*SCHEDULER, *CYCLE, "scheduler.args.total_steps=9"], "OneCycleLR: failed .*Tried to step 1. times"),
         (["callbacks.stop.patience=3"], "callbacks.stop=.*: has no _target_"),
         (["engine=lightning", "callbacks.a._target_=my_code.Net", "callbacks.a.width=2"], "cannot be built"),
         (["engine=lightning", "callbacks.a._target_=my_code.Forest"], "is not a lightning.pytorch.Callback"),
@@ -125,6 +173,27 @@ def test_a_target_is_a_network_or_a_classifier_by_its_method_fit(folder: Path):
 def test_a_mistake_in_code_from_outside_is_named(overrides: list[str], message: str, folder: Path):
     with pytest.raises(UserError, match=message):
         load_config(TrainConfig, overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [*LOSS, "loss.target=torch.nn.CrossEntropyLoss", "loss.args.label_smoothing=0.1"],
+        [*LOSS, "loss.target=torch.nn.MultiMarginLoss"],
+        [*OPTIMIZER, "optimizer.target=torch.optim.LBFGS"],
+        [*SCHEDULER, *CYCLE, "scheduler.args.total_steps=10"],
+        [*SCHEDULER, "scheduler.target=torch.optim.lr_scheduler.ReduceLROnPlateau"],
+        [*SCHEDULER, "scheduler.target=torch.optim.lr_scheduler.CyclicLR", "scheduler.args={base_lr: 0.1, max_lr: 1}"],
+    ],
+)
+def test_losses_optimizers_and_schedules_of_pytorch_may_be_named(overrides: list[str]):
+    load_config(TrainConfig, overrides)
+
+
+def test_two_callbacks_of_one_kind_are_refused_before_anything_begins():
+    timer = "_target_: lightning.pytorch.callbacks.Timer"
+    with pytest.raises(UserError, match="callbacks: Found more than one stateful callback of type `Timer`"):
+        load_config(TrainConfig, ["engine=lightning", f"callbacks={{a: {{{timer}}}, b: {{{timer}}}}}"])
 
 
 def test_a_name_that_is_used_is_refused_and_a_method_build_is_needed():

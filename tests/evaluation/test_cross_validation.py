@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from hemexp.evaluation.cross_validation import corrected_t_test, cross_validate
 from hemexp.evaluation.folds import repeated_folds
 from hemexp.evaluation.pipeline import Pipeline
+from hemexp.formatting import interval_text
 
 LABELS = np.array([1.0] * 23 + [0.0] * 77 + [np.nan] * 20)
 
@@ -123,3 +124,11 @@ def test_the_validation_part_is_drawn_from_the_training_patients(make_pipeline: 
     held_out = {tuple(patient) for patient in training_set.val_inputs}
     assert not held_out & {tuple(patient) for patient in training_set.inputs}
     assert held_out <= {tuple(patient) for patient in pipeline.raw[:60]}
+
+
+def test_models_with_the_same_scores_in_every_fold_are_equal_and_not_zero_to_zero():
+    same, other = corrected_t_test(np.zeros(5), 0.25), corrected_t_test(np.array([0.1, -0.1, 0.1, -0.1, 0.0]), 0.25)
+    assert interval_text(same) == "equal"
+    assert interval_text(other).startswith("0.00 (-")
+    assert interval_text(corrected_t_test(np.zeros(5), 0.25, min_error=0.05)).startswith("0.00 (-")
+    assert interval_text(corrected_t_test(np.full(5, 0.2), 0.25)) == "0.20 (0.20 to 0.20)"

@@ -123,6 +123,10 @@ def test_metrics_are_part_of_the_hash_and_one_name_needs_no_brackets():
 
 
 RAISES = "def f(labels, probabilities):\n    raise KeyError('age')\n"
+SILENT = (
+    "class Silent:\n    def __float__(self):\n        raise KeyError\n    ndim = 0\n"
+    "def f(labels, probabilities):\n    return Silent()\n"
+)
 MISTAKES = {
     "there is no module": ("no_such_module.f", "", ["there is no module no_such_module", "MODULE.NAME"]),
     "there is no name": ("own_a.g", SHARE, ["the module own_a has no g", "f(labels, probabilities)"]),
@@ -135,6 +139,10 @@ MISTAKES = {
     "a text": ("own_h.f", "def f(a, b):\n    return '0.5'", ["returned str, not a number"]),
     "nothing": ("own_i.f", "def f(a, b):\n    pass", ["returned NoneType, not a number"]),
     "several numbers": ("own_j.f", "def f(a, b):\n    return b", ["returned ndarray, not a number"]),
+    "too large a number": ("own_r.f", "def f(a, b):\n    return 10**400", ["own_r.f: returned a number above 1e308"]),
+    "an object": ("own_s.f", SILENT, ["own_s.f: returned Silent, not a number"]),
+    "an error with equal risks": ("own_p.f", "def f(a, b):\n    return 1 / len(set(b[1:] - b[:-1]) - {0})",
+                                  ["own_p.f: raised ZeroDivisionError", "return float('nan')"]),
     "an error": ("own_k.f", RAISES, ["own_k.f: raised KeyError: 'age'", "60 patients"]),
     "a standard metric": ("auroc", "", ["metrics=auroc: is a standard metric"]),
     "the name of a standard metric": ("own_l.brier", "def brier(a, b):\n    return 1", ["the name brier is taken"]),
@@ -159,6 +167,15 @@ def test_a_metric_with_a_mistake_is_refused_by_the_configuration(mistake: str, w
         load_config(TrainConfig, [f"metrics=[{source}]"])
     assert str(refused.value).startswith(f"metrics={source}: ")
     assert all(word in str(refused.value) for word in words), refused.value
+
+
+def test_a_metric_that_allows_one_outcome_is_tried_with_one(write_module):
+    code = (
+        "import hemexp\n@hemexp.register_metric('own_share', needs_both_outcomes=False)\n"
+        "def f(labels, probabilities):\n    return 1 / int(labels.sum())\n"
+    )
+    with pytest.raises(UserError, match=r"metrics=own_share: raised ZeroDivisionError: .* 60 patients, 0 of them"):
+        load_config(TrainConfig, [f"metrics={write_module('one_outcome', code)}.f"])
 
 
 def test_two_metrics_of_one_name_are_refused(write_module):

@@ -177,6 +177,16 @@ def test_the_best_job_is_first_and_jobs_without_a_score_are_last(tmp_path: Path)
     assert [row["job"] for row in rank(low, statuses, "brier").rows] == [0, 1]
 
 
+def test_jobs_with_exactly_the_same_score_share_a_rank_and_are_named(tmp_path: Path):
+    jobs = [build_job(number, number, tmp_path) for number in range(4)]
+    for job, score in zip(jobs, (0.5, 0.7, 0.7, 0.6), strict=True):
+        finish(job, score)
+    board = rank(jobs, {job.number: JobStatus("done") for job in jobs}, "auroc")
+    assert [(row["rank"], row["job"]) for row in board.rows] == [(1, 1), (1, 2), (3, 3), (4, 0)]
+    notes = build_notes(jobs, board, build_summary(CFG, jobs, board, tmp_path))
+    assert "jobs 1, 2 have exactly the same cv/auroc: job 1 is only the first of them" in notes
+
+
 def test_costs_are_estimated_in_the_right_order():
     def cfg(*overrides: str) -> TrainConfig:
         return load_config(TrainConfig, list(overrides))

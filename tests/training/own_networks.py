@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule
 from sklearn.linear_model import LogisticRegression
@@ -113,3 +114,77 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 def build(num_features: int) -> str:
     return "not a network"
+
+
+class Leaving(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise SystemExit(0)
+
+
+class LeavingLater(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled() and x.requires_grad is False and len(x) > 4:
+            raise SystemExit(0)
+        return self.layer(x)
+
+
+class Keeping(Callback):
+    """Keeps what it saw in its state: arrays, a set of epochs or an own object."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind, self.num_epochs, self.seen = kind, 0, []
+
+    def on_train_epoch_end(self, trainer, pl_module) -> None:
+        self.num_epochs += 1
+        self.seen.append(
+            {"array": np.zeros(2), "object": self, "function": lambda: 0, "tensor": torch.zeros(2)}[self.kind]
+        )
+
+    def state_dict(self) -> dict[str, object]:
+        return {"seen": self.seen}
+
+
+class Adding(Callback):
+    """Adds an entry to the checkpoint."""
+
+    def on_save_checkpoint(self, trainer, pl_module, checkpoint) -> None:
+        checkpoint["mine"] = {"sizes": np.float64(1.0)}
+
+
+class Broken(Callback):
+    def on_train_batch_end(self, *_: object) -> None:
+        raise KeyError("ink")
+
+
+class Logging(Callback):
+    """Logs by the module and by each logger."""
+
+    seen: list[object]
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        pl_module.log("number", float(batch_idx), on_step=True, on_epoch=False)
+        pl_module.log("half", trainer.current_epoch / 2, on_step=False, on_epoch=True)
+
+    def on_train_end(self, trainer, pl_module) -> None:
+        Logging.seen = [logger.experiment for logger in trainer.loggers]
+
+
+class TunedEntropy(nn.Module):
+    """Cross entropy with a temperature that is trained, too."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.temperature = nn.Parameter(torch.tensor(scale))
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(logits * self.temperature, labels, reduction="none")
+
+
+def late(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    if len(labels) > 4:
+        raise IndexError("more than four")
+    return cross_entropy(logits, labels)
+
+
+def batch_length(batch: tuple[torch.Tensor, torch.Tensor]) -> int:
+    return len(batch[1])

@@ -6,7 +6,7 @@ from hemexp.cohort.find_column import describe_left_out
 from hemexp.config import MODELS, get_model_title
 from hemexp.evaluation.metrics import auprc_by_chance
 from hemexp.files.result import Claim, ComparedModel, Difference, RunResult, describe_brain, get_label, list_metrics
-from hemexp.formatting import num, p_value, score_text
+from hemexp.formatting import is_equal, num, p_value, score_text
 from hemexp.metrics.table import METRICS
 from hemexp.report.blocks import Block, section, table, text
 from hemexp.report.run.headline import claim_texts
@@ -150,6 +150,8 @@ def _differences(differences: dict[str, Difference | None], digits: int, name: s
 def _reading(difference: Difference, sign: int) -> str:
     if difference.low is None or difference.high is None:
         return "not defined"
+    if is_equal(difference):
+        return "equal"
     low, high = sorted((sign * difference.low, sign * difference.high))
     if low <= 0 <= high:
         return "no clear difference"

@@ -66,6 +66,8 @@ def leaderboard(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
         for _, job in sweep.ranked.iterrows()
     ]  # fmt: skip
     note = f"{sweep.measure}: {'lower' if sweep.lower_is_better else 'higher'} is better. {_interval(sweep)}"
+    if sweep.ranked["rank"].duplicated().any():
+        note += " Jobs with exactly the same score have the same rank."
     caption = f"Jobs, best first by {sweep.measure}"
     head = ["rank", "job", *map(sweep.short, sweep.swept), *names, "seconds"]
     blocks = _folded(caption, head, rows, note, strong=0)

@@ -35,7 +35,7 @@ class Leaderboard:
 
     @property
     def winner(self) -> Row | None:
-        """The row of the best job; None where no job has a rank."""
+        """The row of the best job, the first of several with the same score; None where no job has a rank."""
         return next(iter(self.ranked), None)
 
 
@@ -84,8 +84,9 @@ def rank(
     ]
     ranked = [row for row in rows if row["score"] is not None]
     ranked.sort(key=lambda row: (row["score"] if lower else -row["score"], row["job"]))
-    for position, row in enumerate(ranked, start=1):
-        row["rank"] = position
+    for position, row in enumerate(ranked):
+        is_same = position and row["score"] == ranked[position - 1]["score"]
+        row["rank"] = ranked[position - 1]["rank"] if is_same else position + 1
     return Leaderboard([*ranked, *(row for row in rows if row["score"] is None)], ranked_by, lower, results)
 
 

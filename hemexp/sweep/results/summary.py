@@ -124,6 +124,11 @@ def build_notes(jobs: Sequence[SweepJob], board: Leaderboard, summary: Mapping[s
         ]
     ranked_jobs = [job for job in jobs if any(row["job"] == job.number for row in board.ranked)]
     notes = _describe_best(next(job for job in ranked_jobs if job.number == winner["job"]))
+    best = [str(row["job"]) for row in board.ranked if row["rank"] == 1]
+    if len(best) > 1:
+        notes.append(
+            f"jobs {', '.join(best)} have exactly the same {board.ranked_by}: job {best[0]} is only the first of them"
+        )
     leaks = Counter(result.verdict for result in board.results.values() if result and describe_leak(result.verdict))
     notes += [f"{verdict} in {plural(number, 'job')}: {describe_leak(verdict)}" for verdict, number in leaks.items()]
     if baseline := winner["baseline"]:
