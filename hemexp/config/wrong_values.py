@@ -50,7 +50,7 @@ def describe_choice(group: str, name: str, choices: Iterable[str], plugins: Sequ
         target = f"{path}.CLASS" if name.endswith(".py") else path if "." in path else f"{module}.{path}"
         advice = f"your own class: {needs}{group}=custom {group}.target={target}"
         advice = advice.replace("class", "function") if group == "loss" else advice
-        advice += "; a model that your module registers: plugins=[MODULE] model=NAME" * (group == "model")
+        advice += "; a model that your module registers: plugins=[my_module] model=NAME" * (group == "model")
     elif group == "model":
         advice = "; ".join(map(_describe_plugin, plugins))
     elif group == "callbacks":
