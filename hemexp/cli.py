@@ -7,7 +7,7 @@ import difflib
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,7 +25,7 @@ from hemexp import __version__
 from hemexp.config import PredictConfig, PrivacyConfig, ReportConfig, TrainConfig, config_hash
 from hemexp.config.compose import CONFIG_DIR, SCHEMAS, checked, import_models, quote_paths, register_schemas
 from hemexp.config.hydra_settings import check_hydra
-from hemexp.config.mistakes import explain_error, find_foreign_word
+from hemexp.config.mistakes import explain_error, find_mistake
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, JobFailed, SystemFailure, UserError
 from hemexp.process import describe_error, find_system_error
 from hydra_plugins.hemexp_launcher import HemexpLauncher, HemexpSweeper
@@ -87,8 +87,12 @@ def command(name: str) -> NoReturn:
         if argument.lstrip("+~").startswith("hydra.callbacks"):  # they check the other settings
             print(f"error: {argument}: cannot be set; Hydra's callbacks check the configuration", file=sys.stderr)
             sys.exit(2)
-    if foreign := find_foreign_word(sys.argv[1:], SCHEMAS[name]):
-        print(f"error: {foreign}", file=sys.stderr)
+    typed = sys.argv[1:]
+    if "--version" in typed:
+        print(f"hemexp {__version__}")
+        sys.exit(0)
+    if mistake := find_mistake(typed, SCHEMAS[name]):
+        print(f"error: {mistake}", file=sys.stderr)
         sys.exit(2)
     settings_last = sorted(sys.argv[1:], key=lambda text: "=" in text and not text.startswith("-"))
     sys.argv[1:] = quote_paths(settings_last)  # argparse refuses settings before and after an option
@@ -103,7 +107,7 @@ def command(name: str) -> NoReturn:
     except JobFailed:
         sys.exit(1)
     except (UserError, HydraException, OmegaConfBaseException, ValueError, OverflowError) as error:  # of Hydra
-        _exit_with_error(error, SCHEMAS[name])
+        _exit_with_error(error, SCHEMAS[name], typed)
     except SystemExit as stop:
         sys.exit(2 if stop.code == 1 else stop.code)  # code 1 is an error of Hydra here: jobs raise JobExit
     sys.exit(0)
@@ -206,12 +210,12 @@ def _or_exit(check: Callable[[], None]) -> None:
     try:
         check()
     except (UserError, OmegaConfBaseException) as error:
-        _exit_with_error(error)
+        _exit_with_error(error, typed=sys.argv[1:])
     except OSError as error:  # a full disk, a lost drive
         print(f"error: {describe_error(error)}", file=sys.stderr)
         raise JobExit(1) from None
 
 
-def _exit_with_error(error: Exception, schema: type[Any] | None = None) -> NoReturn:
-    print(f"error: {explain_error(error, schema, sys.argv[1:])}", file=sys.stderr)
+def _exit_with_error(error: Exception, schema: type[Any] | None = None, typed: Sequence[str] = ()) -> NoReturn:
+    print(f"error: {explain_error(error, schema, typed)}", file=sys.stderr)
     sys.exit(2)

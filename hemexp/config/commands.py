@@ -101,7 +101,9 @@ class TrainConfig(Section):
                 raise UserError(f"{name}={value}: needs an ordinary Trainer; add engine=lightning")
         self.metrics = self.list_names("metrics")
         names = tuple(metric.name for metric in get_metrics(self.metrics) if metric.ranks)
-        rule = f"must be {join_or(names)}; a metric of metrics=[...] needs a direction (higher_is_better)"
+        rule = f"must be {join_or(names)}; your own metric needs metrics=[MODULE.NAME] and a direction: " + (
+            "@hemexp.register_metric(NAME, higher_is_better=True)"
+        )
         self.search.require(self.search.score in names, "score", rule)
         self.data = resolve_data(self.data)
         self.privacy.keep_outside("output_dir", self.output_dir)

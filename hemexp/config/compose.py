@@ -2,6 +2,7 @@
 
 import copyreg
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields
 from functools import cache
@@ -13,6 +14,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
 
 from hemexp import config as c
 from hemexp.config.keys import check_keys
@@ -93,6 +95,9 @@ def typed(config: DictConfig, schema: type[T]) -> T:
     check_keys(content)
     try:
         built = OmegaConf.to_object(content)
+    except MissingMandatoryValue as error:
+        key = error.full_key or str(error).rpartition(": ")[2]
+        raise UserError(f"{key} is not set: give {key}=VALUE") from None
     except OSError as error:  # such as a name that is too long for any folder
         raise UserError(f"{str(error.filename)[:200]}: cannot be used: {error.strerror}") from None
     import_plugins(getattr(built, "plugins", ()))  # those of a file, such as an experiment
@@ -212,14 +217,14 @@ def load_protocols() -> dict[str, c.ProtocolConfig]:
     }
 
 
-def list_keys(schema: type[Any]) -> list[str]:
-    """Return the dotted keys of a command with its default choices; its groups are included."""
+def list_keys(schema: type[Any], overrides: Sequence[str] = ()) -> list[str]:
+    """Return the dotted keys of a command with these choices; its groups are included."""
 
     def walk(node: Any, key: str) -> list[str]:
         below = node.items() if isinstance(node, dict) else ()
         return [key, *(name for part, child in below for name in walk(child, f"{key}.{part}".lstrip(".")))]
 
-    return walk(OmegaConf.to_container(_compose(schema, [])), "")[1:]
+    return walk(OmegaConf.to_container(_compose(schema, list(overrides))), "")[1:]
 
 
 def _compose(schema: type[Any], overrides: list[str]) -> DictConfig:

@@ -24,34 +24,51 @@ devices num_devices | trainer.devices={value} |
 lr learning_rate base_lr initial_lr trainer.lr trainer.learning_rate model.lr model.learning_rate model.optimizer.lr model.optimizer.learning_rate optimizer.learning_rate optim.lr optimizer.initial_lr | optimizer.lr={value} |
 wd weight_decay model.weight_decay model.optimizer.weight_decay optim.weight_decay | optimizer.weight_decay={value} |
 optimizer._target_ model.optimizer optim | optimizer=NAME | the choices are in --help; any other class: engine=lightning optimizer=custom optimizer.target=CLASS
+optimizer.betas optimizer.eps optimizer.amsgrad optimizer.fused | engine=lightning optimizer=custom optimizer.target=torch.optim.Adam optimizer.args.{name}={value} |
+nesterov | optimizer=sgd optimizer.nesterov={value} |
 momentum model.optimizer.momentum | optimizer.momentum={value} | with optimizer=sgd
 lr_scheduler scheduler._target_ model.scheduler model.lr_scheduler | scheduler=NAME | the choices are in --help; any other class: engine=lightning scheduler=custom scheduler.target=CLASS
+scheduler=CosineAnnealingLR scheduler=cosine_annealing scheduler.T_max | scheduler=cosine | over trainer.max_epochs
+scheduler=StepLR scheduler.step_size | scheduler=step scheduler.every=100 | epochs
+scheduler.gamma scheduler=ExponentialLR | scheduler=step scheduler.factor=0.5 |
+scheduler=ReduceLROnPlateau scheduler=reduce_on_plateau scheduler=reduce_lr_on_plateau | scheduler=plateau |
+scheduler=constant | scheduler=none |
+scheduler.eta_min | scheduler=cosine scheduler.min_lr={value} |
+warmup warmup_epochs warmup_steps warmup_ratio num_warmup_steps trainer.warmup_epochs scheduler.warmup_epochs scheduler.warmup_steps scheduler.warmup_ratio scheduler.num_warmup_steps scheduler=warmup | scheduler=warmup_cosine scheduler.warmup=0.1 | the share of trainer.max_epochs
+loss=ce loss=bce loss=bce_with_logits loss=nll loss=CrossEntropyLoss loss=BCEWithLogitsLoss | loss=cross_entropy |
+class_weight class_weights pos_weight loss.weight loss.pos_weight loss.class_weights | loss=weighted | the weights come from the training part
+label_smoothing loss.label_smoothing | loss=label_smoothing loss.epsilon={value} |
 criterion loss_fn model.criterion model.loss model.loss_fn | loss=NAME | the choices are in --help; any other function: engine=lightning loss=custom loss.target=FUNCTION
 grad_clip clip_grad gradient_clip gradient_clip_val max_grad_norm trainer.gradient_clip trainer.grad_clip trainer.max_grad_norm | trainer.gradient_clip_val={value} |
+ensemble.size ensemble.n ensemble.num_members ensemble_size n_ensemble num_ensemble num_members | ensemble={value} |
+calibrate=platt calibrate=sigmoid calibrate=true calibrate=isotonic calibration calibration.method | calibrate=logistic | Platt's method; there is no other one
+precision=16-mixed precision=bf16-mixed trainer.precision=16-mixed trainer.precision=bf16-mixed | engine=lightning trainer.lightning.precision={value} |
+amp fp16 trainer.amp trainer.precision=16 | engine=lightning trainer.lightning.precision=bf16-mixed |
+precision | trainer.precision={value} | 32 or 64 bits; engine=lightning trainer.lightning.precision=bf16-mixed has fewer
 epochs max_epochs num_epochs n_epochs trainer.epochs trainer.num_epochs model.epochs max_steps trainer.max_steps | trainer.max_epochs={value} | an epoch is one step, unless trainer.batch_size is set
 batch_size train_batch_size trainer.train_batch_size data.batch_size datamodule.batch_size dataloader.batch_size iterator_train.batch_size | trainer.batch_size={value} | null: all patients in one step
 num_workers data.num_workers data.pin_memory datamodule.num_workers dataloader.num_workers iterator_train.num_workers | | leave it out: the table lies in memory; where.num_workers=N sets the processes of a sweep
 data_dir data_path data_root dataset.path data.data_dir data.dir data.path datamodule.data_dir paths.data_dir | data.root={value} |
 datamodule dataset data._target_ | data.root=DIR | a folder or a file; data=synthetic has simulated patients
-val_split val_fraction validation_split data.val_split data.train_val_test_split train_split | split.val_fraction=0.2 | the part of the training patients whose loss is watched
+val_split val_fraction validation_split validation_fraction data.val_split data.train_val_test_split train_split | split.val_fraction=0.2 | the part of the training patients whose loss is watched
 fold fold_idx data.fold cv_fold | split=kfold split.fold={value} |
 cv k_folds num_folds n_folds n_splits kfold data.k_folds data.num_folds | evaluation.num_folds={value} |
 seed_everything random_seed random_state manual_seed trainer.seed model.seed | seed={value} |
-patience early_stopping early_stopping_patience early_stopping.patience trainer.early_stopping trainer.early_stopping_patience callbacks.early_stopping.patience | trainer.patience={value} | epochs without a lower loss; val/loss with split.val_fraction
+n_iter_no_change early_stopping_rounds patience early_stopping early_stopping_patience early_stopping.patience trainer.early_stopping trainer.early_stopping_patience callbacks.early_stopping.patience | trainer.patience={value} | epochs without a lower loss; val/loss with split.val_fraction
 callbacks.early_stopping callbacks=early_stopping | trainer.patience=20 | epochs without a lower loss; val/loss with split.val_fraction
 callbacks.model_checkpoint callbacks=model_checkpoint checkpoint_callback trainer.checkpoint_callback trainer.enable_checkpointing | | leave it out: the best and the last state are always saved in checkpoints/
 callbacks=default callbacks=rich_progress_bar callbacks=model_summary | | a callback is added by engine=lightning callbacks.NAME._target_=CLASS; checkpoints are always saved, and trainer.patience=20 stops early
-progress_bar enable_progress_bar trainer.enable_progress_bar trainer.progress_bar_refresh_rate callbacks.rich_progress_bar | trainer.progress_bar=false | true shows it
+progress_bar verbose enable_progress_bar trainer.enable_progress_bar trainer.progress_bar_refresh_rate callbacks.rich_progress_bar | trainer.progress_bar=false | true shows it
 ckpt_path resume resume_from_checkpoint c trainer.resume_from_checkpoint continue_training model.ckpt_path | | the same command with the same output_dir=DIR resumes a run; predict.py run_dir=RUN predicts with a finished run
 train fit | | leave it out: train.py always trains; predict.py run_dir=RUN predicts with a finished run
 test validate validation predict | | leave it out: train.py always scores the test part; evaluation=off leaves out the cross-validation
 task_name exp_name run_name | tags=[{value}] |
-experiment_name project_name logger.wandb.project logger.mlflow.experiment_name wandb.project | logger.experiment_name={value} |
+experiment_name project_name logger.project logger.wandb.project logger.mlflow.experiment_name wandb.project | logger.experiment_name={value} |
 logger.name trainer.logger | logger={value} |
-logger=many_loggers | 'logger=[csv,mlflow,wandb]' |
+logger=many_loggers logger=all | 'logger=[csv,mlflow,wandb]' |
 logger=comet logger=neptune logger=aim logger=none logger=false | | the loggers are tensorboard (always), csv, mlflow and wandb
 logger.mlflow.tracking_uri tracking_uri | logger.tracking_uri={value} |
-logger.wandb.offline logger.wandb.entity use_wandb wandb | logger=wandb | the variables WANDB_MODE=offline, WANDB_ENTITY and WANDB_BASE_URL are read by wandb
+logger.offline logger.entity logger.wandb.offline logger.wandb.entity use_wandb wandb | logger=wandb | the variables WANDB_MODE=offline, WANDB_ENTITY and WANDB_BASE_URL are read by wandb
 logger.wandb.tags | tags={value} |
 output paths.output_dir paths.log_dir paths.root_dir log_dir logdir save_dir work_dir checkpoint_dir default_root_dir trainer.default_root_dir | output_dir={value} |
 debug=default debug=limit debug=limit_batches debug=fdr debug=step debug=epoch mode=debug fast_dev_run trainer.fast_dev_run | debug=fast |
@@ -168,10 +185,13 @@ def explain_arguments(
                 yield given, f"{typed}: is not an option; settings are written KEY=VALUE; {advice}"
         elif sign or (number == 0 and not Path(typed).exists()):
             exists = value in choices[key] if key in choices else key in known and not known[key]
+            exists = exists and f"{key}={value}" not in _by_word()
+            group, _, name = key.partition(".")
+            is_argument = group in {"optimizer", "scheduler", "loss"} and f"{group}=custom" in arguments and name
             is_dictionary = known.get(key) and value.startswith("{")
             advice = (
                 None
-                if exists or is_dictionary or _is_entry(key, arguments, known)
+                if exists or is_argument or is_dictionary or _is_entry(key, arguments, known)
                 else explain_word(key, value, schema)
             )
             if advice:
@@ -180,8 +200,9 @@ def explain_arguments(
 
 def _is_hydra(option: str) -> bool:
     """Whether an argument is an option of Hydra, perhaps shortened."""
-    name = option.lstrip("-")
-    return option in _SHORT_OPTIONS or (name not in _by_word() and any(each.startswith(name) for each in _OPTIONS))
+    name = option.removeprefix("--")
+    is_long = name != option and name not in _by_word() and any(each.startswith(name) for each in _OPTIONS)
+    return option in _SHORT_OPTIONS or is_long
 
 
 def _is_entry(key: str, arguments: Sequence[str], known: Mapping[str, bool]) -> bool:

@@ -26,9 +26,10 @@ def build_help(config: DictConfig, schema: type[Section], folder: Path) -> str:
     # a group with a list of choices is not in `choices`
     chosen = {group: choices.get(group) for group in {**items, **choices} if read_choices(folder / group)}
     sections = [name for name, item in items.items() if _is_section(item)]
+    example = "scheduler=warmup_cosine" if "scheduler" in chosen else "data=synthetic"
     lines = [
         "Set a key as KEY=VALUE. The values below are those of this command line.",
-        "A star (*) marks the choice in use. Other choices have other keys: add --help to them, too.",
+        f"A star (*) marks the choice in use. To see the keys of another choice, add it: --help {example}.",
         "",
         "== General ==",
         *_format_section(config, schema),

@@ -61,10 +61,13 @@ def describe_unknown(unknown: str, keys: list[str], schema: type[Any] | None = N
         schema: of the command, to answer a word of another template.
         value: of the key, if it is known.
     """
+    group, _, name = unknown.rpartition(".")
     advice = explain_word(unknown, value, schema) if schema else None
+    if group and f"{group}.args" in keys and not (advice and group == "model"):
+        argument = f"{group}.args.{name}={value or 'VALUE'}"
+        return f"{unknown}: there is no such key here; for an argument of your own code give {argument}"
     if advice and schema and unknown not in list_known(schema):
         return f"{unknown}: there is no such setting in hemexp; {advice}"
-    group, _, name = unknown.rpartition(".")
     owners = [section for section in list_sections() if group == section.PREFIX and section.NAMES]
     choices = [
         f"{group}={choice}"

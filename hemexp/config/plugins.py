@@ -3,15 +3,13 @@
 import importlib
 import importlib.metadata
 import os
-import re
 import sys
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-import yaml
 
 from hemexp.config.registry import MODELS
 from hemexp.errors import UserError
@@ -31,9 +29,11 @@ def locate(name: str, key: str) -> Any:
     Raises:
         UserError: there is no such module, or it does not have this object.
     """
-    module_name, _, attribute = name.rpartition(".")
-    if not module_name:
-        raise UserError(f"{key}={name}: must be a dotted name, such as my_package.MyNet")
+    module_name, _, attribute = name.replace(":", ".").rpartition(".")
+    if not module_name or attribute == "py" or {*"/\\:"} & {*name}:
+        file = _read_path(name) if attribute in {"py", name} else _read_path(module_name)
+        like = f"{file}.{'NAME' if attribute in {'py', name} else attribute}" if file else "my_package.MyNet"
+        raise UserError(f"{key}={name}: must be a dotted name, such as {like}")
     module = _import(module_name, f"{key}={name}")
     if not callable(getattr(module, attribute, None)):
         similar = get_close_matches(attribute, [each for each in vars(module) if callable(getattr(module, each))], n=1)
@@ -49,6 +49,10 @@ def import_plugins(names: Iterable[str]) -> None:
         UserError: a module cannot be imported.
     """
     for name in names:
+        if name.endswith(".py") or {*"/\\:"} & {*name}:
+            found = _read_path(name)
+            advice = f"give plugins=[{found}]" if found else "start the command in the folder of the file"
+            raise UserError(f"plugins={name}: must be the name of a module, not of a file; {advice}")
         _import(name, f"plugins={name}")
         trust(name)
 
@@ -78,10 +82,11 @@ def import_typed_plugins(arguments: Iterable[str]) -> None:
     for argument in arguments:
         name, _, value = argument.lstrip("+").partition("=")
         if name == "plugins":
-            texts = yaml.safe_load(re.sub(r"^([^\[].*)$", r"[\1]", value) or "[]")
-            if not all(isinstance(text, str) for text in texts):
+            inside = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+            texts = inside.split(",") if inside else []
+            if {*"[]{}"} & {*inside} or not all(map(str.strip, texts)):
                 raise UserError(f"{argument}: must be a list of modules, such as plugins=[my_module]")
-            import_plugins(texts)
+            import_plugins(text.strip(" '\"") for text in texts)
 
 
 def trust(name: str) -> None:
@@ -133,6 +138,20 @@ def _import(name: str, where: str) -> ModuleType:
         raise
     except (Exception, SystemExit) as error:
         missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
-        is_target = missing is not None and f"{name}.".startswith(f"{missing}.")
-        problem = f"there is no module {missing}" if is_target else f"{type(error).__name__}: {error}"
-        raise UserError(f"{where}: cannot be imported: {problem}; {_RULE}") from error
+        if missing is not None and f"{name}.".startswith(f"{missing}."):
+            similar = get_close_matches(name, [path.stem for path in Path.cwd().glob("*.py")], n=1)
+            advice = f"did you mean {similar[0]}?" if similar else _RULE
+            raise UserError(f"{where}: cannot be imported: there is no module {missing}; {advice}") from error
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        kinds = [frame.f_locals["cls"].__name__ for frame in frames if frame.f_code.co_name == "_process_class"]
+        place = f" in the dataclass {kinds[-1]}" if kinds else ""
+        problem = f"{type(error).__name__}{place}: {error}"
+        raise UserError(f"{where}: cannot be imported: {problem}") from error
+
+
+def _read_path(text: str) -> str:
+    """Return the dotted name of a file or folder below the current folder; empty if there is none."""
+    path = Path(os.path.relpath(text.replace("\\", "/")))
+    path = path if path.suffix == ".py" else path.with_name(f"{path.name}.py")
+    exists = path.is_file() or path.with_suffix("").is_dir()
+    return ".".join(path.with_suffix("").parts) if exists and ".." not in path.parts else ""

@@ -59,6 +59,8 @@ def register_metric(
         ... def sensitivity(labels, probabilities):
         ...     return (probabilities[labels == 1] >= 0.5).mean()
     """
+    if not isinstance(name, str):
+        raise UserError("register_metric: write @hemexp.register_metric(NAME), with a name in quotation marks")
     if not isinstance(num_resamples, int) or num_resamples < 100:
         raise UserError(f"metric {name}: num_resamples={num_resamples}: must be at least 100")
 
@@ -116,7 +118,8 @@ def load_metric(source: str) -> Metric:
         metric = _registered[source][1]
     elif "." not in source:
         names = f": {', '.join(_registered)}" if _registered else ""
-        raise _error(source, f"there is no registered metric of this name{names}; give the name with its module")
+        rule = f'give MODULE.{source}, or plugins=[MODULE] with a module that has @hemexp.register_metric("{source}")'
+        raise _error(source, f"there is no registered metric of this name{names}; {rule}")
     else:
         target = _find(source)
         decorated = [metric for known, metric in _registered.values() if known is target]

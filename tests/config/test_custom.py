@@ -2,7 +2,7 @@
 
 import pickle
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import pytest
@@ -205,6 +205,72 @@ def test_a_name_that_is_used_is_refused_and_a_method_build_is_needed():
     with pytest.raises(UserError, match=r"has no method build\(self, num_features\)"):
         register_estimator("without_build")(type("Settings", (), {}))
     assert "without_build" not in MODELS
+
+
+SETTINGS = {  # what a user may write wrongly in a dataclass of settings, and what names it
+    "name: str = 'x'": r"Mine\.name: hemexp uses this name",
+    "init_from: str = 'x'": r"Mine\.init_from: hemexp uses this name",
+    "NAMES: int = 3": r"Mine\.NAMES: hemexp uses this name",
+    "is_network = False": r"Mine\.is_network: hemexp uses this name",
+    "act: set[int] = None": r"Mine\.act: set cannot be a setting: Unexpected type",
+    "act: bytes = b'x'": r"Mine\.act: bytes cannot be a setting",
+    "act: Mode = Mode.A": r"Mine\.act: Mode cannot be a setting",
+    "depth: int = 'deep'": r"Mine\.depth: int cannot be a setting: Value 'deep'",
+    "depth: 'Depth' = 3": r"Mine: the type of a setting cannot be read: name 'Depth' is not defined",
+    "sizes: list = []": r"dataclass Mine: mutable default <class 'list'> for field sizes",
+    "def build(self): pass": r"Mine: build must be written as build\(self, num_features\)",
+    "build: int = 3": r"Mine: has no method build",
+    "def __post_init__(self): raise ValueError('odd')": r"model=mine: .*Mine refuses its settings: odd",
+    "depth: int": r"^model\.depth is not set: give model\.depth=VALUE$",
+}
+
+
+@pytest.mark.parametrize("line", SETTINGS)
+@pytest.mark.parametrize("decorator", ["@dataclass\n", ""])
+def test_a_mistake_in_a_dataclass_of_settings_names_the_class_and_the_field(line: str, decorator: str, folder: Path):
+    head = "import enum, hemexp\nfrom dataclasses import dataclass\nMode = enum.Enum('Mode', 'A')\n"
+    body = f"class Mine:\n    def build(self, num_features): pass\n    {line}\n"
+    (folder / "my_code.py").write_text(f"{head}@hemexp.register_network('mine')\n{decorator}{body}")
+    words = SETTINGS[line] if decorator else SETTINGS[line].replace("dataclass Mine", "Mine")
+    with pytest.raises(UserError, match=words):
+        load_config(TrainConfig, ["plugins=my_code", "model=mine"])
+
+
+def test_a_decorator_needs_a_name_and_a_class_with_settings():
+    class Net:
+        def forward(self) -> None:
+            """Do nothing."""
+
+    with pytest.raises(UserError, match=r'Net: the decorator needs a name: @hemexp\.register_network\("my_model"\)'):
+        register_network(Net)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"a network needs no plugin: model=custom model\.target="):
+        register_network("a_net")(Net)
+    for name in ("my net", "a/b", ""):
+        with pytest.raises(UserError, match="must be letters, digits, _ and -"):
+            register_network(name)(Net)
+    with pytest.raises(UserError, match=r"must be written as .*lambda.*\(num_features\)"):
+        register_estimator("a_function")(lambda: None)
+
+
+def test_the_docstring_explains_the_settings():
+    @dataclass
+    class Explained:
+        """A network.
+
+        Attributes:
+            width: units of a layer
+        """
+
+        width: int = 4
+        depth: int = 2
+
+        def build(self, num_features: int) -> None:
+            """Build nothing."""
+
+    schema = register_network("explained")(Explained)
+    del MODELS["explained"]
+    texts = {item.name: item.metadata["key"].help for item in fields(schema)}
+    assert (texts["width"], texts["depth"]) == ("units of a layer", "setting of Explained; int")
 
 
 def test_settings_may_have_lists_optional_values_and_no_default():

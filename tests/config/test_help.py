@@ -96,6 +96,12 @@ def test_the_help_shows_default_unit_and_range():
     assert re.search(r"  trainer\.batch_size=null +patients .* \[at least 1 or null\]", text)
 
 
+def test_the_help_of_another_choice_is_named_in_the_help():
+    assert "add it: --help scheduler=warmup_cosine." in help_of("train")
+    assert "scheduler.warmup=0.1 " in help_of("train", "scheduler=warmup_cosine")
+    assert "add it: --help data=synthetic." in help_of("predict")
+
+
 def test_the_help_follows_the_choices_of_the_command_line():
     text = help_of("train", "model=mlp", "optimizer.lr=0.01")
     assert "* model=mlp" in text
