@@ -10,7 +10,15 @@ from hemexp import __version__
 from hemexp.cohort.find_column import list_columns
 from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.cohort.table_one import characteristics
-from hemexp.config import ColumnLabelConfig, FeaturesConfig, TrainConfig, config_hash, get_entry, hashed_values
+from hemexp.config import (
+    ColumnLabelConfig,
+    FeaturesConfig,
+    TrainConfig,
+    config_hash,
+    get_entry,
+    hashed_values,
+    list_code,
+)
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.features import feature_caveats
 from hemexp.data.recognition import RECOGNITION, build_own_scans
@@ -57,6 +65,7 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
     return RunResult(
         caveats=caveats,
         config_hash=config_hash(cfg),
+        code=list_code(cfg),
         data_hash=data.cohort.data_hash,
         data=DataSource(
             kind=cfg.data.kind, root=cfg.data.root, num_patients=len(labels), findings=data.cohort.findings.counts()

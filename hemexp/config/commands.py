@@ -24,11 +24,11 @@ from hemexp.config.optimization import (
 from hemexp.config.privacy import PrivacyConfig
 from hemexp.config.section import REQUIRED, Section, join_or, key
 from hemexp.config.sweeps import LoggerConfig, SearchConfig, WhereConfig
-from hemexp.config.trainer_arguments import check_callbacks
+from hemexp.config.trainer_arguments import check_callbacks, list_targets
 from hemexp.config.training import EvaluationConfig, TrainerConfig
 from hemexp.config.trials import try_scheduler
 from hemexp.errors import UserError
-from hemexp.metrics.own import get_metrics
+from hemexp.metrics.own import get_metrics, get_source
 from hemexp.metrics.table import Metric
 
 
@@ -108,6 +108,12 @@ class TrainConfig(Section):
         self.data = resolve_data(self.data)
         self.privacy.keep_outside("output_dir", self.output_dir)
         self.privacy.keep_outside("data.root", self.data.root)
+
+    def list_code_names(self) -> list[str]:
+        """Return the classes of the callbacks and the functions of the metrics; a registered object is in a plugin."""
+        names = self.list_names("metrics")
+        plugins = self.plugins if any("." not in name for name in names) else []
+        return [*list_targets(self.callbacks), *map(get_source, names), *plugins]
 
     @property
     def is_batched(self) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Optional
 
+from hemexp.config.code import Code, read_code
 from hemexp.config.section import Section, get_key
 
 # Raise this number when the default of a key changes. The same command then computes something else, so its runs need
@@ -21,9 +22,15 @@ def hashed_values(section: Section) -> dict[str, Any]:
     return {"defaults_version": DEFAULTS_VERSION, **_changed(section)}
 
 
+def list_code(*sections: Section) -> Code:
+    """Return the digests of the user's source files that sections need; empty without code of the user."""
+    return read_code(name for section in sections for name in _list_code_names(section))
+
+
 def config_hash(cfg: Section) -> str:
-    """Return 16 hexadecimal digits that are the same for all configurations with the same `hashed_values`."""
-    content = json.dumps(hashed_values(cfg), sort_keys=True)
+    """Return 16 hexadecimal digits that are the same for equal `hashed_values` and equal code of the user."""
+    code = list_code(cfg)
+    content = json.dumps({**hashed_values(cfg), **({"code": code} if code else {})}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -46,6 +53,11 @@ def list_differences(earlier: dict[str, Any], section: Section, prefix: str = ""
         elif before != value and not get_key(item).is_file:
             lines.append(f"{name}={before} there, {value} here")
     return lines
+
+
+def _list_code_names(section: Section) -> list[str]:
+    below = (value for value in vars(section).values() if isinstance(value, Section))
+    return [*section.list_code_names(), *(name for each in below for name in _list_code_names(each))]
 
 
 def _changed(section: Section) -> dict[str, Any]:

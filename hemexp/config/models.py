@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Optional
 
-from hemexp.config.registry import register
+from hemexp.config.registry import MODELS, register
 from hemexp.config.section import REQUIRED, Section, key
 from hemexp.config.target import TargetConfig
 from hemexp.errors import UserError
@@ -26,6 +26,10 @@ class ModelConfig(Section):
     PREFIX: ClassVar[str] = "model"
     INPUTS: ClassVar[dict[str, tuple[str, ...]]] = {}
     name: str = key(REQUIRED, "name of the model; it is set by model=NAME")
+
+    def list_code_names(self) -> list[str]:
+        """Return the module that registered the model, for a model of another package."""
+        return [MODELS[self.name].plugin] if self.name in MODELS and MODELS[self.name].plugin else []
 
     @property
     def inputs(self) -> tuple[str, ...] | None:

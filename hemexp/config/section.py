@@ -144,6 +144,10 @@ class Section:
         if not holds:
             raise UserError(f"{self._dotted(name)}={getattr(self, name)}: {rule}")
 
+    def list_code_names(self) -> list[str]:
+        """Return the dotted names of the user's classes, functions and modules that the section itself needs."""
+        return []
+
     def list_names(self, name: str) -> list[str]:
         """Return the value of a key as a list of texts; one text is a list of one.
 

@@ -21,6 +21,10 @@ class TargetConfig(Section):
         vars(self).update(state)
         trust(str(self.target))  # a process of the command that the user has started
 
+    def list_code_names(self) -> list[str]:
+        """Return `target`."""
+        return [*super().list_code_names(), str(self.target)]
+
     @property
     def function(self) -> Any:
         """What `target` names."""

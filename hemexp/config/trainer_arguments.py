@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -95,6 +95,14 @@ def check_callbacks(callbacks: Mapping[str, Any]) -> None:
             raise UserError(f"callbacks.{name}={entry}: has no _target_; rule: {rule}")
         locate(str(entry["_target_"]), f"callbacks.{name}._target_")
     _try_trainer("callbacks", callbacks=list(build_callbacks(callbacks).values()))
+
+
+def list_targets(entry: Any) -> Iterator[str]:
+    """Yield each ``_target_`` in the entries of callbacks, also in their arguments."""
+    for name, value in entry.items() if isinstance(entry, Mapping) else ():
+        yield from [str(value)] if name == "_target_" else list_targets(value)
+    for value in entry if isinstance(entry, list) else ():
+        yield from list_targets(value)
 
 
 def build_callbacks(callbacks: Mapping[str, Any]) -> dict[str, Any]:

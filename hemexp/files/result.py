@@ -420,7 +420,10 @@ class RunResult(EvaluationBlocks):
         "NO_LEAKAGE_FOUND, LEAKAGE: <which> or INCOMPLETE: <why>", default=f"{INCOMPLETE}: running or killed"
     )
     caveats: list[str] = entry("codes of what a reader must know")
-    config_hash: str = entry("hash of the configuration values that differ from the defaults")
+    config_hash: str = entry("hash of the configuration values that differ from the defaults, and of your own code")
+    code: dict[str, str] = entry(
+        "digests of the source files of your own code that the run uses, by module", default_factory=dict
+    )
     data_hash: str = entry("hash of the scans of the cohort")
     seed: int = entry("seed of the run")
     tags: list[str] = entry("words to find the run by")

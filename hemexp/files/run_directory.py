@@ -13,7 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from hemexp.config import TrainConfig, config_hash, list_differences
+from hemexp.config import TrainConfig, config_hash, list_code, list_differences
+from hemexp.config.code import describe_edits
 from hemexp.errors import UserError
 from hemexp.files.result import INCOMPLETE, RESULT, OtherVersion, RunResult, read_result, write_result
 from hemexp.files.writing import is_partial, set_aside, write_text
@@ -21,7 +22,7 @@ from hemexp.process import is_wrong_place
 
 # files of a run that ended before its result.json, or that was trained in a batch before it started itself
 BEFORE_RESULT = {".hydra", ".lock", "train.log", "FAILED", "checkpoints"}
-_FILES = "data.mapping, model.init_from or privacy.pseudonymize"
+_FILES = "your own code, data.mapping, model.init_from or privacy.pseudonymize"
 CONFIG_HASH = Path(".hydra", "config_hash")  # identifies a run without a result.json that can be read
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,13 @@ class RunDirectory(OutputDirectory):
             return "new"
         result = self.result()
         if result.config_hash != config_hash(cfg):
-            differences = list_differences(result.config, cfg)
+            differences, edits = list_differences(result.config, cfg), describe_edits(result.code, list_code(cfg))
+            if edits and not differences:
+                raise UserError(
+                    f"output_dir={self.path}: {edits} after this run began; rule: all results of a run are of one "
+                    "version of the code; choose a new directory, or undo the edit"
+                )
+            differences += [edits] * bool(edits)
             raise UserError(
                 f"output_dir={self.path}: holds a run of another configuration "
                 f"({'; '.join(differences) or f'the content of {_FILES} differs'}); "

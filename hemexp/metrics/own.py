@@ -105,6 +105,11 @@ def is_registered(name: str) -> bool:
     return name in _registered
 
 
+def get_source(name: str) -> str:
+    """Return the module that defines a registered metric; a dotted name is returned as it is."""
+    return str(getattr(_registered[name][0], "__module__", "")) if name in _registered else name
+
+
 @cache
 def load_metric(source: str) -> Metric:
     """Find a metric by a registered or a dotted name, and try it on made-up patients.

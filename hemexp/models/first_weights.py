@@ -110,7 +110,7 @@ def read_first_weights(model: ModelConfig) -> FirstWeights | None:
     if path is None:
         return None
     try:
-        predictor, digest = read_predictor(path)
+        predictor, digest = read_predictor(path, check_risks=False)  # an edited network may begin from them
     except UserError as error:
         raise UserError(f"model.init_from={error}") from None
     if not isinstance(predictor, FittedNetwork):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import logit
 from torch import Tensor
 
 from hemexp.errors import UserError
@@ -23,6 +24,11 @@ Predictor = FittedNetwork | FittedEstimator | FittedEnsemble
 FORMAT = 1  # of best.ckpt; a changed meaning raises it
 _DEEPEST = 50  # levels of a checkpoint
 _MAY_BE_INFINITE = ("scale", "clip")  # an input that is constant in training; no limit
+_PROBES, _GOLDEN = 8, 0.6180339887498949  # made-up patients, with multiples of the golden ratio as values
+# Difference of a logit, relative to 1 + |logit|. Another machine, or another number of threads, adds the same numbers
+# in another order: with 32 bits this changes a logit by about 1e-5 of its size. At a risk of 0.3 the limit is 0.0004.
+_SAME = 1e-3
+_CLIP = 1e-12  # below, 64 bits do not tell risks near 1 apart
 _RULE = "rule: a file as hemexp wrote it; restore it from a copy, or train again in a new directory"
 
 
@@ -48,10 +54,24 @@ def build_predictor(content: Mapping[str, Any], is_own: bool = False) -> Predict
 
 
 def save_predictor(predictor: Predictor, path: Path) -> str:
-    """Write a checkpoint for `load_predictor`, completely or not at all; return its digest."""
+    """Write a checkpoint for `load_predictor`, completely or not at all; return its digest.
+
+    For a model from outside it also holds the risks of made-up patients, by which edited code is noticed.
+
+    Raises:
+        UserError: the risks of a model from outside differ between two calls.
+    """
     content = predictor.content()
     digest = compute_digest(content)
-    save_checkpoint({"format": FORMAT, "networks": [content], "digest": digest}, path)
+    state = {"format": FORMAT, "networks": [content], "digest": digest}
+    if "requires" in content:
+        state["probe"] = _probe(predictor)
+        if other := _find_other_risk(state["probe"], _probe(predictor)):
+            raise UserError(
+                f"model={predictor.model['name']}: gives a patient the risk {other[0]:.6g}, and {other[1]:.6g} in a "
+                "second call; rule: a fitted model predicts without random draws; give it a random_state"
+            )
+    save_checkpoint(state, path)
     return digest
 
 
@@ -106,13 +126,16 @@ def load_predictor(path: Path | str) -> Predictor:
 
 
 def read_predictor(
-    path: Path | str, check_settings: Callable[[Mapping[str, Any]], None] | None = None
+    path: Path | str,
+    check_settings: Callable[[Mapping[str, Any]], None] | None = None,
+    check_risks: bool = True,
 ) -> tuple[Predictor, str]:
     """Return the predictor of a checkpoint and its digest; see `load_predictor`.
 
     Args:
         path: of the checkpoint.
         check_settings: compares features, model and label with those of another file, and raises an error.
+        check_risks: refuse a model from outside whose code gives other risks now than when the file was written.
     """
     state = read_checkpoint(path)
     content = _get_content(state, path)
@@ -124,7 +147,47 @@ def read_predictor(
     if check_settings is None or "estimator" in content:  # a changed file could make other packages crash or hang
         _check_digest(state, content, path)
     predictor = _build_checked(content, path)  # names a shape that does not fit before the digest does
-    return predictor, _check_digest(state, content, path)
+    digest = _check_digest(state, content, path)
+    if check_risks and "probe" in state:  # earlier versions wrote none
+        _check_risks(state["probe"], predictor, path, content.get("requires"))
+    return predictor, digest
+
+
+def _check_risks(before: Any, predictor: Predictor, path: Path | str, source: object) -> None:
+    """Refuse a model whose risks of made-up patients are not those of the checkpoint."""
+    is_complete = isinstance(before, list) and len(before) == _PROBES and all(type(risk) is float for risk in before)
+    if not is_complete:
+        raise UserError(f"{path}: probe: is damaged; {_RULE}")
+    if other := _find_other_risk(before, _probe(predictor)):
+        raise UserError(
+            f"{path}: the code of {source} gives other risks than at the training: {other[0]:.6g} then and "
+            f"{other[1]:.6g} now for the same made-up patient; rule: a model is used with the code that it was trained "
+            "with; undo the edit, install the package versions of result.json, or train again in a new directory"
+        )
+
+
+def _probe(predictor: Predictor) -> list[float]:
+    """Return the risks of made-up patients: one without values, and others up to 2 standard deviations from the mean.
+
+    Patients near the mean keep a model visible whose risks are 0 or 1 further away.
+    """
+    first = predictor.members[0] if isinstance(predictor, FittedEnsemble) else predictor
+    statistics = first.inputs if isinstance(first, FittedNetwork) else first.preprocessing
+    mean, scale = (np.asarray(values, dtype=np.float64) for values in (statistics.mean, statistics.scale))
+    counts = np.arange(1, _PROBES * len(mean) + 1).reshape(_PROBES, -1)
+    steps = (counts * _GOLDEN % 1 * 4 - 2) * np.linspace(0.1, 1, _PROBES)[:, None]
+    raw = np.where(np.isfinite(scale), mean + steps * np.where(np.isfinite(scale), scale, 0), np.nan)
+    raw[0] = np.nan
+    return [float(risk) for risk in predictor.predict(raw)]
+
+
+def _find_other_risk(before: Any, now: Sequence[float]) -> tuple[float, float] | None:
+    """Return the pair of risks that differs most by more than `_SAME`; None where all are the same."""
+    pairs = np.array([before, now], dtype=np.float64)
+    logits = logit(np.clip(pairs, _CLIP, 1 - _CLIP))
+    excess = np.abs(logits[1] - logits[0]) - _SAME * (1 + np.abs(logits[0]))
+    worst = int(excess.argmax())
+    return (float(pairs[0, worst]), float(pairs[1, worst])) if not excess[worst] <= 0 else None  # also NaN
 
 
 def read_digest(path: Path | str) -> str:
@@ -177,7 +240,8 @@ def _build_checked(content: Mapping[str, Any], path: Path | str) -> Predictor:
     except Exception as error:  # of torch, numpy or a package for boosting
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[1] if len(lines) > 1 and lines[0].endswith(":") else "".join(lines[:1]) or type(error).__name__
-        raise UserError(f"{path}: its settings and its weights do not fit together ({reason}); {_RULE}") from None
+        what = f"the code of {content['requires']}" if "requires" in content else "its settings"
+        raise UserError(f"{path}: {what} and its weights do not fit together ({reason}); {_RULE}") from None
     if probe.shape != (1,) or not 0 <= probe[0] <= 1:
         raise UserError(f"{path}: predicts {probe} for a patient without values, not a probability; {_RULE}")
     return predictor

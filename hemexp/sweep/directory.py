@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from hemexp.config.code import describe_edits
 from hemexp.errors import UserError
 from hemexp.files import run_directory
 from hemexp.files.run_directory import CONFIG_HASH, OutputDirectory, RunDirectory
@@ -63,6 +64,8 @@ def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
     """
     cohorts: dict[str, str] = {}
     by_name = {job.directory.name: job for job in jobs}
+    code = {name: digest for job in jobs for name, digest in job.code.items()}
+    edited: list[str] = []
     for path in [path for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]:
         job = by_name.get(path.name)
         if not any(file.is_file() and not is_partial(file.name) for file in path.rglob("*")):
@@ -72,6 +75,8 @@ def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
             print(f"{path}: {line}", file=sys.stderr)
             _move_to_stale(path)
         elif job is None or read_config_hash(path) != job.config_hash or not _has_same_cohort(path, job, cohorts):
+            result = load_result(path)
+            edited += filter(None, [describe_edits(result.code, code) if result else ""])
             _move_to_stale(path)
     stale = _list_stale(directory)
     for job in jobs:
@@ -81,7 +86,15 @@ def reconcile(directory: Path, jobs: Sequence[SweepJob]) -> list[SweepJob]:
             candidates.remove(match)
             match.rename(job.directory)
             _append_to_log(job.directory, f"this run is now job {job.number} of its sweep: {job.directory}")
-    return [job for job in jobs if not _has_ended(job.directory)]
+    unfinished = [job for job in jobs if not _has_ended(job.directory)]
+    if edited and unfinished:
+        print(
+            f"{edited[0]} after this sweep began: what {len(edited)} of its jobs have computed is of the earlier code "
+            f"and is now in {directory / STALE}; the jobs run again. To use it instead, press Ctrl-C, undo the edit, "
+            "and start the sweep again",
+            file=sys.stderr,
+        )
+    return unfinished
 
 
 def _has_ended(directory: Path) -> bool:

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from hemexp.config import TrainConfig
+from hemexp.config import TrainConfig, list_code
 from hemexp.errors import RESUMES, Interrupted
 from hemexp.files.result import RunResult
 from hemexp.files.run_directory import RunDirectory
@@ -44,7 +44,7 @@ def train(cfg: TrainConfig, directory: Path) -> RunResult:
 
 
 def _fit_elsewhere(cfg: TrainConfig, run: RunDirectory) -> None:
-    place, job = run.fits.parent, SweepJob(0, run.path, (), cfg, {})
+    place, job = run.fits.parent, SweepJob(0, run.path, (), cfg, {}, code=list_code(cfg))
     with closing(build_backend(cfg, place)) as backend:
         items = [replace(item, place=place) for item in build_items([job], backend.capacity)]
         items = [item for item in items if not item.get_result_path(job).is_file()]

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from hemexp.config import TrainerConfig, hashed_values
+from hemexp.config import TrainerConfig, hashed_values, list_code
+from hemexp.config.code import Code, read_code
+from hemexp.config.trainer_arguments import list_targets
 from hemexp.errors import UserError
 from hemexp.files.writing import set_aside
 from hemexp.models.predictor import read_checkpoint
@@ -26,6 +28,15 @@ class CheckpointMismatch(UserError):
     """A checkpoint belongs to other members, or to the same members with other settings."""
 
 
+def list_member_code(members: Sequence[Member]) -> Code:
+    """Return the digests of the user's source files that the fits of members need."""
+    code = Code()
+    for member in members:
+        code |= list_code(member.model, member.optimizer, member.scheduler, member.loss)
+        code |= read_code(list_targets(member.callbacks))
+    return code
+
+
 def members_key(members: Sequence[Member], cfg: TrainerConfig) -> str:
     """Return a hash of the data and settings that determine the members' results."""
     settings = {"engine": ENGINE, **hashed_values(cfg)}
@@ -38,6 +49,7 @@ def members_key(members: Sequence[Member], cfg: TrainerConfig) -> str:
         content += [values for values in others if len(values) > 1]  # as earlier versions where they are the defaults
         if member.model.is_network and not member.is_batched:
             content += ["lightning", member.callbacks]
+        content += [code] if (code := list_member_code([member])) else []
         if member.is_composite and values["pool"] is not None:
             content += [member.ensemble, member.calibrate, member.val_fraction]
             arrays |= {"pool": values["pool"].raw, "pool_rows": values["pool"].rows}

@@ -12,11 +12,12 @@ import torch
 from lightning.pytorch.loggers import Logger
 
 from hemexp.config import TrainerConfig
+from hemexp.config.code import Code, check_code
 from hemexp.errors import Interrupted, SystemFailure
 from hemexp.hardware import VISIBLE, list_gpus
 from hemexp.runner.events import Heartbeat, ItemResult
 from hemexp.runner.local import Device, LocalRunner, NotStartedError
-from hemexp.training.checkpoint import members_key
+from hemexp.training.checkpoint import list_member_code, members_key
 from hemexp.training.loop import fit_group
 from hemexp.training.member import FitResult, Member
 from hemexp.training.progress import InterruptHandler
@@ -82,6 +83,7 @@ class _GroupItem:
 
     group: MemberGroup
     request: FitRequest
+    code: Code  # as this process has it
 
     @property
     def order(self) -> int:
@@ -91,6 +93,7 @@ class _GroupItem:
 
 def run_group(item: _GroupItem, report: ProgressCallback) -> Results:
     """Train a group in the process that was started for it; its results hold tensors, which are copied."""
+    check_code(item.code)
     return item.request.fit(item.group, report, c_bool(False))
 
 
@@ -108,8 +111,9 @@ def fit_in_processes(
     runner = LocalRunner(request.list_devices(num_workers), "hemexp.training.groups:run_group")
     deaths, results, stop, stopped = Counter[MemberGroup](), Results(), c_bool(False), False
     failure: Exception | None = None
+    code = list_member_code(request.members)
     with InterruptHandler(stop), closing(runner):
-        runner.submit([_GroupItem(group, request.take(group)) for group in groups])
+        runner.submit([_GroupItem(group, request.take(group), code) for group in groups])
         while not runner.idle:
             if (stop.value or failure) and not stopped:
                 stopped = True
@@ -126,7 +130,7 @@ def fit_in_processes(
                         again = _divide_lost(event, deaths)
                     except Exception as error:
                         failure, again = error, []
-                    runner.submit([_GroupItem(group, request.take(group)) for group in again])
+                    runner.submit([_GroupItem(group, request.take(group), code) for group in again])
         if len(results) < sum(map(len, groups)):
             raise failure or Interrupted("interrupted before all fits began")
     return results

@@ -79,17 +79,21 @@ class NetworkTask(LightningModule):
         self._batches: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {"train": [], "val": []}
 
     def _check_network(self, inputs: Tensor, smallest: int) -> None:
-        """Refuse a network of wrong shapes, or whose result for a patient depends on the other patients.
+        """Refuse a network of wrong shapes, or whose result for a patient depends on chance or on others.
 
         It is also tried in training, on as few patients as the smallest mini-batch has.
         """
         name = self.member.model.name
         with torch.no_grad(), errors_of(f"model={name}"):
             self.network.eval()
-            together, alone = self.network(inputs), torch.cat([self.network(row[None]) for row in inputs])
+            together, again = self.network(inputs), self.network(inputs)
+            alone = torch.cat([self.network(row[None]) for row in inputs])
             self.network.train()
         if not bool(together.isfinite().all()):
             raise UserError(f"model={name}: returns NaN or infinity before it is trained")
+        if not torch.allclose(together, again, rtol=_SAME, atol=_SAME):
+            rule = "in eval() it draws no random numbers and keeps no state; use nn.Dropout instead of F.dropout"
+            raise UserError(f"model={name}: gives other results for the same patients in a second call; rule: {rule}")
         if not torch.allclose(together, alone, rtol=_SAME, atol=_SAME):
             raise UserError(f"model={name}: the result for a patient depends on the other patients in the batch")
         for key, value in self.network.state_dict().items():

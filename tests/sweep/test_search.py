@@ -378,6 +378,21 @@ def test_tpe_is_refused_if_the_files_of_the_cohort_have_changed(prepare: Callabl
         prepare(*options)
 
 
+def test_tpe_is_refused_if_the_code_of_the_user_was_edited(
+    prepare: Callable[..., Search], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    file, options = tmp_path / "tpe_metrics.py", ["search=tpe", "search.num_trials=1", LOG_C]
+    file.write_text("def share(labels, probabilities):\n    return labels.mean()\n")
+    (tmp_path / "sweep").mkdir()
+    prepare(*options, "metrics=tpe_metrics.share").write_identity()
+    assert prepare(*options, "metrics=tpe_metrics.share").reports == []
+    file.write_text("def share(labels, probabilities):\n    return 1 - labels.mean()\n")
+    del sys.modules["tpe_metrics"]
+    with pytest.raises(UserError, match=r"tpe_metrics\.py was edited after this search began.* or undo the edit"):
+        prepare(*options, "metrics=tpe_metrics.share")
+
+
 def test_a_job_below_the_median_is_pruned_and_does_not_run_again(
     prepare: Callable[..., Search], run: Callable[..., Any]
 ):

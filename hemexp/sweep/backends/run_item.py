@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hemexp.config.code import check_code
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, Pruned, SystemFailure, UserError
 from hemexp.files.run_directory import OutputDirectory
 from hemexp.process import Output, describe_error, open_text
@@ -71,6 +72,8 @@ def _run_to_end(item: WorkItem) -> Outcome:
 
 def _run(item: WorkItem) -> None:
     job = item.jobs[0]
+    for each in item.jobs:
+        check_code(each.code)
     if item.cohort:
         from hemexp.cohort.load import keep_in_memory
 

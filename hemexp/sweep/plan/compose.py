@@ -22,6 +22,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from hemexp.config import list_code
 from hemexp.config.compose import checked
 from hemexp.errors import UserError
 from hemexp.sweep.plan.job import SweepJob
@@ -97,7 +98,8 @@ class JobComposer:
             "hydra.yaml": to_yaml({"hydra": hydra}),
             "overrides.yaml": OmegaConf.to_yaml(hydra["overrides"]["task"]),
         }
-        return SweepJob(number, directory, tuple(varied), cfg, files, all_overrides=tuple(overrides))
+        texts = tuple(overrides)
+        return SweepJob(number, directory, tuple(varied), cfg, files, all_overrides=texts, code=list_code(cfg))
 
     def _load(self, overrides: tuple[str, ...]) -> _Composed:
         """Compose a configuration with Hydra."""

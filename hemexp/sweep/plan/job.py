@@ -1,10 +1,11 @@
 """A job of a sweep: one run with its number, its directory and its checked configuration."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from hemexp.config import TrainConfig, config_hash
+from hemexp.config.code import Code
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class SweepJob:
         cfg: the checked configuration.
         hydra_files: the content of each file of ``.hydra/``, by name.
         all_overrides: the overrides of the job, as Hydra reads them.
+        code: digests of the user's source files, as the process that composed the job has them.
         invalid: the rule that the configuration breaks; such a job counts as failed and has no directory.
     """
 
@@ -28,6 +30,7 @@ class SweepJob:
     hydra_files: dict[str, str]
     invalid: str = ""
     all_overrides: tuple[str, ...] = ()
+    code: Code = field(default_factory=dict)
 
     @cached_property
     def config_hash(self) -> str:

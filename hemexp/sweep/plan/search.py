@@ -18,7 +18,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
-from hemexp.config import KFoldSplitConfig, TrainConfig, hashed_values
+from hemexp.config import KFoldSplitConfig, TrainConfig, hashed_values, list_code
+from hemexp.config.code import describe_edits
 from hemexp.config.compose import checked
 from hemexp.errors import UserError
 from hemexp.files.writing import write_json
@@ -39,6 +40,7 @@ class _Identity:
     space: dict[str, str]
     folds: str
     settings: dict[str, Any]
+    code: dict[str, str] = field(default_factory=dict)
     reports: list[int] = field(default_factory=list)
 
 
@@ -145,7 +147,13 @@ class Search:
                 "of the search and the number of its reports; restore the file, or choose a new directory"
             ) from None
         reports: list[int] = earlier.pop("reports")
-        before, now = _flatten(earlier), _flatten(json.loads(json.dumps(self.identity)))
+        identity = json.loads(json.dumps(self.identity))
+        if edits := describe_edits(earlier.pop("code"), identity.pop("code")):
+            raise UserError(
+                f"hydra.sweep.dir={self.directory}: {edits} after this search began, which draws by its earlier "
+                "scores; choose a new directory, or undo the edit"
+            )
+        before, now = _flatten(earlier), _flatten(identity)
         differences = [
             f"{key}={before.get(key, 'default')} there, {now.get(key, 'default')} here"
             for key in sorted(before.keys() | now.keys())
@@ -172,6 +180,7 @@ class Search:
             "space": {key: str(setting) for key, setting in self.space.settings.items()},
             "folds": ",".join(map(str, self.space.folds)),
             "settings": settings,
+            "code": list_code(self.base) if search.name == "tpe" else {},
         }
 
     def write_identity(self) -> None:
