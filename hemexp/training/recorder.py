@@ -42,7 +42,6 @@ class Recorder(Callback):
         self.task, self.checkpoint, self.report, self.stop = task, checkpoint, report, stop
         self.key = members_key(task.members, task.cfg)
         self._history_file = history
-        self._interrupts = InterruptHandler(stop)
         self.chunks: list[tuple[list[int], Curves]] = []  # indices of the members, and their scores (epochs, M)
         self.ended: dict[int, State] = {}  # the results of members that are done, without their weights
         self.weights: dict[int, list[Tensor]] = {}  # best and last weights of members that left the group
@@ -59,18 +58,13 @@ class Recorder(Callback):
         self.weights = dict(state_dict["weights"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report the epochs of an earlier process, and replace the signal handlers that Lightning has just set."""
-        self._interrupts.install()
+        """Report the epochs of an earlier process, and replace the signal handlers that Lightning has just set.
+
+        Lightning restores the earlier ones at the end, also after an error.
+        """
+        InterruptHandler(self.stop).install()
         self._saved_epoch = self.task.epoch
         self.report(self.task.epoch * len(set(self.task.member_indices) - set(self.ended)), 0, float("nan"))
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the signal handlers."""
-        self._interrupts.restore()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Restore the signal handlers after a failure."""
-        self._interrupts.restore()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -18,6 +18,7 @@ class SweepJob:
         cfg: the checked configuration.
         hydra_files: the content of each file of ``.hydra/``, by name.
         all_overrides: the overrides of the job, as Hydra reads them.
+        trial: of search=tpe: the name of its Optuna study, and the id of its trial.
         invalid: the rule that the configuration breaks; such a job counts as failed and has no directory.
     """
 
@@ -28,6 +29,7 @@ class SweepJob:
     hydra_files: dict[str, str]
     invalid: str = ""
     all_overrides: tuple[str, ...] = ()
+    trial: tuple[str, int] | None = None
 
     @cached_property
     def config_hash(self) -> str:
