@@ -22,10 +22,6 @@ ENGINE = 2  # raised when the same settings give other bits; an older state is n
 log = logging.getLogger(__name__)
 
 
-class CheckpointMismatch(UserError):
-    """A checkpoint belongs to other members, or to the same members with other settings."""
-
-
 def members_key(members: Sequence[Member], cfg: TrainerConfig) -> str:
     """Return a hash of the data and settings that determine the members' results."""
     settings = {"engine": ENGINE, **hashed_values(cfg)}
