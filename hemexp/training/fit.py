@@ -14,13 +14,13 @@ from lightning.pytorch.loggers import Logger
 from hemexp.config import TabularConfig, TrainerConfig
 from hemexp.errors import UserError
 from hemexp.formatting import format_duration
-from hemexp.hardware import check_device, limit_cores, max_workers
-from hemexp.runner.local import Device
+from hemexp.hardware import check_device, max_workers
 from hemexp.training.composite import combine, expand
-from hemexp.training.estimators import fit_alone, is_quick
+from hemexp.training.estimators import fit_estimators, is_quick
 from hemexp.training.group_size import compute_group_size
 from hemexp.training.groups import FitRequest, MemberGroup, fit_in_processes, fit_in_this_process
 from hemexp.training.lightning_engine import estimate_seconds, fit_network
+from hemexp.training.loop import fit_group
 from hemexp.training.member import FitResult, Member
 from hemexp.training.patient_batch import ROW_MULTIPLE
 from hemexp.training.progress import EpochBar
@@ -101,10 +101,11 @@ def fit(
     results: dict[int, FitResult] = {}
     if networks:
         chosen = [members[number] for number in networks]
-        request = FitRequest(chosen, trainer, directory, loggers, history)
+        request = FitRequest(fit_group, chosen, trainer, directory, loggers, history)
         results |= zip(networks, _fit_networks(request, num_workers, group_size), strict=True)
     if single:
-        request = _LightningRequest([members[number] for number in single], trainer, directory, loggers, history)
+        chosen = [members[number] for number in single]
+        request = FitRequest(fit_network, chosen, trainer, directory, loggers, history)
         results |= zip(single, _fit_one_by_one(request, num_workers), strict=True)
     if others:
         chosen = [members[number] for number in others]
@@ -148,15 +149,6 @@ def _train_groups(request: FitRequest, groups: Sequence[MemberGroup], num_worker
     return [results[number] for number in range(len(members))]
 
 
-class _LightningRequest(FitRequest):
-    """Networks that ordinary Trainers train, each alone."""
-
-    def train(self, members: Sequence[Member], **options: Any) -> list[FitResult]:
-        if len(self.members) > 1:
-            options |= {"loggers": (), "history": None}
-        return fit_network(members, self.trainer, **options)
-
-
 def _fit_one_by_one(request: FitRequest, num_workers: int | None) -> list[FitResult]:
     """Train networks with ordinary Trainers, in parallel where there are several; say how long it takes at most."""
     members, num_workers = request.members, num_workers or _num_devices(request.trainer)
@@ -168,25 +160,11 @@ def _fit_one_by_one(request: FitRequest, num_workers: int | None) -> list[FitRes
     return _train_groups(request, [(number,) for number in range(len(members))], num_workers)
 
 
-class _EstimatorRequest(FitRequest):
-    """Groups of estimators, which are fitted one by one."""
-
-    def list_devices(self, num_workers: int) -> list[Device]:
-        return [Device(f"process {number}", limit_cores(1)) for number in range(num_workers)]
-
-    def fit(self, group: MemberGroup, report: ProgressCallback, stop: c_bool) -> dict[int, FitResult]:
-        results = {}
-        for number in group:
-            results[number] = fit_alone(self.members[number])
-            report(1, 0, results[number].best_loss)
-        return results
-
-
 def _fit_estimators(
     members: Sequence[Member], trainer: TrainerConfig, num_workers: int | None, report: ProgressCallback
 ) -> list[FitResult]:
     """Fit estimators, the slow ones in parallel processes."""
-    num_workers, request = num_workers or max_workers(1), _EstimatorRequest(members, trainer, None)
+    num_workers, request = num_workers or max_workers(1), FitRequest(fit_estimators, members, trainer, cores=1)
     everyone = range(len(members))
     slow = [number for number in everyone if not is_quick(members[number].model)]
     if len(slow) < _MIN_PARALLEL or num_workers == 1:
