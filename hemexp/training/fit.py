@@ -24,7 +24,6 @@ from hemexp.training.loop import fit_group
 from hemexp.training.member import FitResult, Member
 from hemexp.training.patient_batch import ROW_MULTIPLE
 from hemexp.training.progress import EpochBar
-from hemexp.training.recorder import ProgressCallback
 
 log = logging.getLogger(__name__)
 
@@ -95,26 +94,14 @@ def fit(
         options: dict[str, Any] = {"num_workers": num_workers, "group_size": group_size}
         fitted = iter(fit([single for part in parts for single in part], trainer, directory=directory, **options))
         return [combine(member, list(islice(fitted, len(part)))) for member, part in zip(members, parts, strict=True)]
-    networks = [number for number, member in enumerate(members) if member.is_batched]
-    single = [number for number, member in enumerate(members) if member.model.is_network and not member.is_batched]
-    others = [number for number, member in enumerate(members) if not member.model.is_network]
+    ways = ((_fit_networks, fit_group), (_fit_one_by_one, fit_network), (_fit_estimators, fit_estimators))
+    chosen = [ways[0 if member.is_batched else 1 if member.model.is_network else 2] for member in members]
     results: dict[int, FitResult] = {}
-    if networks:
-        chosen = [members[number] for number in networks]
-        request = FitRequest(fit_group, chosen, trainer, directory, loggers, history)
-        results |= zip(networks, _fit_networks(request, num_workers, group_size), strict=True)
-    if single:
-        chosen = [members[number] for number in single]
-        request = FitRequest(fit_network, chosen, trainer, directory, loggers, history)
-        results |= zip(single, _fit_one_by_one(request, num_workers), strict=True)
-    if others:
-        chosen = [members[number] for number in others]
-        peers = sorted({member.model.name for member in chosen if isinstance(member.model, TabularConfig)})
-        if peers and trainer.accelerator != "cpu":
-            log.warning("model.name=%s: trained on the CPU; only hemexp's own networks use a GPU", ", ".join(peers))
-        title = f"fitting {f'{len(chosen)} models' if len(chosen) > 1 else chosen[0].model.name}"
-        with EpochBar(title, len(chosen), trainer.progress_bar, unit="fits") as bar:
-            results |= zip(others, _fit_estimators(chosen, trainer, num_workers, bar.advance), strict=True)
+    for way in ways:
+        if numbers := [number for number, own in enumerate(chosen) if own is way]:
+            fit_all, train = way
+            request = FitRequest(train, [members[i] for i in numbers], trainer, directory, loggers, history)
+            results |= zip(numbers, fit_all(request, num_workers, group_size), strict=True)
     return [results[number] for number in range(len(members))]
 
 
@@ -149,7 +136,7 @@ def _train_groups(request: FitRequest, groups: Sequence[MemberGroup], num_worker
     return [results[number] for number in range(len(members))]
 
 
-def _fit_one_by_one(request: FitRequest, num_workers: int | None) -> list[FitResult]:
+def _fit_one_by_one(request: FitRequest, num_workers: int | None, _: int | None) -> list[FitResult]:
     """Train networks with ordinary Trainers, in parallel where there are several; say how long it takes at most."""
     members, num_workers = request.members, num_workers or _num_devices(request.trainer)
     if len(members) >= _MIN_PARALLEL:
@@ -160,19 +147,22 @@ def _fit_one_by_one(request: FitRequest, num_workers: int | None) -> list[FitRes
     return _train_groups(request, [(number,) for number in range(len(members))], num_workers)
 
 
-def _fit_estimators(
-    members: Sequence[Member], trainer: TrainerConfig, num_workers: int | None, report: ProgressCallback
-) -> list[FitResult]:
+def _fit_estimators(request: FitRequest, num_workers: int | None, _: int | None) -> list[FitResult]:
     """Fit estimators, the slow ones in parallel processes."""
-    num_workers, request = num_workers or max_workers(1), FitRequest(fit_estimators, members, trainer, cores=1)
-    everyone = range(len(members))
+    request, num_workers = replace(request, cores=1), num_workers or max_workers(1)
+    members, everyone = request.members, range(len(request.members))
+    peers = sorted({member.model.name for member in members if isinstance(member.model, TabularConfig)})
+    if peers and request.trainer.accelerator != "cpu":
+        log.warning("model.name=%s: trained on the CPU; only hemexp's own networks use a GPU", ", ".join(peers))
     slow = [number for number in everyone if not is_quick(members[number].model)]
-    if len(slow) < _MIN_PARALLEL or num_workers == 1:
-        results = request.fit(tuple(everyone), report, c_bool(False))
-    else:
-        groups = _divide(slow, -(-len(slow) // (_PARTS * num_workers)), num_workers, spread=False)
-        results = fit_in_processes(request, groups, report, num_workers)
-        results |= request.fit(tuple(set(everyone) - set(slow)), report, c_bool(False))
+    title = f"fitting {f'{len(members)} models' if len(members) > 1 else members[0].model.name}"
+    with EpochBar(title, len(members), request.trainer.progress_bar, unit="fits") as bar:
+        if len(slow) < _MIN_PARALLEL or num_workers == 1:
+            results = request.fit(tuple(everyone), bar.advance, c_bool(False))
+        else:
+            groups = _divide(slow, -(-len(slow) // (_PARTS * num_workers)), num_workers, spread=False)
+            results = fit_in_processes(request, groups, bar.advance, num_workers)
+            results |= request.fit(tuple(set(everyone) - set(slow)), bar.advance, c_bool(False))
     return [results[number] for number in everyone]
 
 

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -303,7 +302,7 @@ def test_estimators_are_the_same_in_other_processes_one_of_which_dies(
     quick = [Member(FirthConfig("firth"), each.optimizer, each.training_set) for each in members(range(2), model="mlp")]
     mixed, cfg = [*slow[:2], *quick, *slow[2:]], trainer()
     alone = fit(mixed, cfg, num_workers=1)
-    monkeypatch.setattr(fit_module, "FitRequest", partial(DiesOnce, directory=tmp_path / "died"))
+    monkeypatch.setattr(fit_module, "FitRequest", lambda *given: DiesOnce(*given[:3], tmp_path / "died"))
     together = fit(mixed, cfg, num_workers=2)
     assert (tmp_path / "died").is_dir()
     for one, other in zip(alone, together, strict=True):
