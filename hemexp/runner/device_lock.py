@@ -10,7 +10,8 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -45,25 +46,18 @@ def lock_device(device: str, slots: int) -> Iterator[None]:
     name = re.sub(r"[^\w-]", "_", device)
     directory, user = get_lock_directory(), re.sub(r"[^0-9A-Za-z_-]", "_", getpass.getuser())
     fallback = Path(tempfile.gettempdir()) / f"hemexp-devices-{user}"
-    while True:
+    for number in count():
+        if number and number % slots == 0:  # all slots are in use
+            time.sleep(_POLL_INTERVAL)
         try:
-            lock = _lock_free_slot(directory, name, slots)
+            directory.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(directory / f"{name}.{number % slots}.lock").acquire(timeout=0)
+            break
+        except Timeout:
+            continue
         except (OSError, NotImplementedError) as error:  # a home directory that is read-only, full, or without locks
             if directory == fallback:
                 raise OSError(f"{device} cannot be locked: {error}") from None
             directory = fallback
-            continue
-        if lock is not None:
-            break
-        time.sleep(_POLL_INTERVAL)
     with lock:
         yield
-
-
-def _lock_free_slot(directory: Path, name: str, slots: int) -> AbstractContextManager[object] | None:
-    """Return the acquired lock of a free slot of a device; None where all slots are in use."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for slot in range(slots):
-        with suppress(Timeout):
-            return FileLock(directory / f"{name}.{slot}.lock").acquire(timeout=0)
-    return None

@@ -1,7 +1,7 @@
 """Progress of a sweep on the terminal: a bar over all jobs, a line for each job, and the ranking at the end."""
 
+import math
 import sys
-import time
 from collections.abc import Mapping
 
 from rich.console import Console
@@ -25,7 +25,6 @@ class ProgressDisplay:
         self._costs: dict[int, int] = {}  # epochs of each job; 0 for a job that was done earlier
         self._trained: dict[int, float] = {}  # epochs
         self._ended: set[int] = set()
-        self._first: tuple[float, float] | None = None  # time and share when the first progress was seen
         columns = (
             TextColumn("[bold]{task.fields[jobs]}"),
             BarColumn(bar_width=20),
@@ -34,7 +33,13 @@ class ProgressDisplay:
             TextColumn("{task.fields[left]}"),
         )
         console = Console(file=sys.stderr)
-        self._progress = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+        self._progress = Progress(
+            *columns,
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+            speed_estimate_period=math.inf,  # the speed since the first progress
+        )
         self._bar = self._progress.add_task("", total=1.0, jobs="", left="")
 
     def __enter__(self) -> "ProgressDisplay":
@@ -63,7 +68,8 @@ class ProgressDisplay:
         self.num_failed += status in LOST
         self.draw()
         text = message if status == DONE else f"{status.upper()}: {message}"
-        self.print(f"[{len(self._ended)}/{len(self._costs)}] {title}: {text}{self._format_time_left('; ')}")
+        left = self._format_time_left()
+        self.print(f"[{len(self._ended)}/{len(self._costs)}] {title}: {text}{left and f'; {left}'}")
 
     def print(self, line: str) -> None:
         """Print a line above the bar."""
@@ -81,24 +87,17 @@ class ProgressDisplay:
             return cost
         return min(_TRAINING_SHARE * cost, self._trained.get(number, 0))
 
-    def _format_time_left(self, prefix: str = "") -> str:
-        share, now = self.share, time.monotonic()
-        if share > 0 and self._first is None:
-            self._first = (now, share)
-        if self.stopping or share >= 1 or not self._costs:
-            return ""
-        if self._first is None:
-            return "" if prefix else "starting"
-        if share <= self._first[1]:
-            return ""
-        rate = (share - self._first[1]) / (now - self._first[0])
-        return f"{prefix}about {format_duration((1 - share) / rate)} left"
+    def _format_time_left(self) -> str:
+        seconds = self._progress.tasks[0].time_remaining
+        return "" if self.stopping or not seconds else f"about {format_duration(seconds)} left"
 
     def draw(self) -> None:
         """Show the present state."""
         failed = f", {self.num_failed} failed" if self.num_failed else ""
         jobs = f"{len(self._ended)} of {len(self._costs)} jobs{failed}"
-        self._progress.update(self._bar, completed=self.share, jobs=jobs, left=self._format_time_left())
+        self._progress.update(self._bar, completed=self.share, jobs=jobs)
+        is_starting = self._costs and not self.share and not self.stopping
+        self._progress.update(self._bar, left="starting" if is_starting else self._format_time_left())
 
 
 def print_leaderboard(board: Leaderboard, notes: list[str]) -> None:

@@ -17,8 +17,8 @@ from hemexp.runner.launch import start_server
 from hemexp.sweep.backends.devices import check_backend
 from hemexp.sweep.controller import Sweep
 from hemexp.sweep.plan.compose import JobComposer
-from hemexp.sweep.plan.grid import combinations
 from hemexp.sweep.plan.job import SweepJob
+from hemexp.sweep.plan.overrides import combinations
 
 _MANY_JOBS = 200  # the check of fewer jobs takes a few seconds and needs no message
 

@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -17,8 +18,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hemexp.errors import UserError
-from hemexp.files.writing import write_json
-from hemexp.sweep.backends.pruning import JOURNAL, TRIAL, open_storage
+from hemexp.sweep.backends.pruning import JOURNAL, open_storage
 from hemexp.sweep.controller import Sweep
 from hemexp.sweep.plan.cost import count_epochs
 from hemexp.sweep.plan.job import SweepJob
@@ -87,10 +87,6 @@ class Study:
             create_trial(params=dict(values), distributions=self._distributions, user_attrs=attributes, state=state)
         )
 
-    def write_trial_id(self, job: SweepJob) -> None:
-        """Write the trial of a job into its directory, where its process reads it."""
-        write_json(job.directory / TRIAL, {"study": self.name, "trial_id": self.trials[job.number]._trial_id})
-
     def tell(self, number: int, status: str, score: float | None) -> None:
         """Record the end of a job. The first record stays: an interruption may cause a second one."""
         if status == DONE and score is not None and math.isfinite(score):
@@ -153,8 +149,8 @@ def run_trials(search: Search, sweep: Sweep) -> None:
     with sweep.in_progress():
         while True:
             while sweep.num_running < sweep.backend.capacity and (new := next(to_run, None)):
-                studies[new.number % len(studies)].write_trial_id(new)
-                sweep.start([new])
+                study = studies[new.number % len(studies)]
+                sweep.start([replace(new, trial=(study.name, study.trials[new.number]._trial_id))])
             if not sweep.num_running:
                 break
             sweep.handle_events()

@@ -9,7 +9,7 @@ an equal memory layout, hence the padding. Attention with an embedding that all 
 import math
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -108,38 +108,29 @@ class BatchedNetwork(nn.Module):
         return _linear(hidden, w, "output")  # (M, B, 2)
 
 
-class _Branch(Protocol):
-    """A branch of M members, with its part of the hidden layer."""
+class _Branch:
+    """A branch of M members, with its part of the hidden layer; this one has the inputs only."""
 
     def prepare(self, x: Tensor) -> Tensor:
         """Return the transformed inputs, which do not depend on weights."""
+        return x
 
     def __call__(self, inputs: Tensor, w: Weights, hidden: Tensor, /) -> Tensor:
         """Return the branch's contribution to the hidden layer, (M, B, D); `hidden` holds its columns, (M, D, ...)."""
+        return times_transposed(inputs, hidden)
 
 
 def _build_branch(branch: Any, collapse: bool) -> _Branch:
     if isinstance(branch, ConvolutionBranch):
         return _Convolution(branch)
     if isinstance(branch, Inputs):
-        return _Inputs()
+        return _Branch()
     if collapse and not branch.collapses:
         raise ValueError("embedding=per_feature: attention has a closed form only if all inputs share one embedding")
     return _CollapsedAttention(branch) if collapse else _PlainAttention(branch)
 
 
-class _Inputs:
-    """The inputs without a branch."""
-
-    def prepare(self, x: Tensor) -> Tensor:
-        """Return the inputs unchanged."""
-        return x
-
-    def __call__(self, x: Tensor, w: Weights, hidden: Tensor) -> Tensor:
-        return times_transposed(x, hidden)
-
-
-class _Convolution:
+class _Convolution(_Branch):
     """Two convolutions as matrix products. Positions come before patients, so shifting and pooling need no copies."""
 
     def __init__(self, branch: ConvolutionBranch) -> None:
@@ -153,7 +144,7 @@ class _Convolution:
         windows = rows.unfold(1, self.kernel_size, 1)  # (M, F, B, K)
         return torch.cat([windows, torch.ones_like(windows[..., :1])], dim=-1)
 
-    def __call__(self, windows: Tensor, w: Weights, hidden: Tensor) -> Tensor:
+    def __call__(self, windows: Tensor, w: Weights, hidden: Tensor, /) -> Tensor:
         members, length, batch, _ = windows.shape
         reach = self.kernel_size // 2
         kernel = torch.cat([w["conv1.weight"].flatten(2), w["conv1.bias"].unsqueeze(2)], dim=2)  # (M, C1, K + 1)
@@ -167,17 +158,13 @@ class _Convolution:
         return times_transposed(x, hidden)
 
 
-class _PlainAttention:
+class _PlainAttention(_Branch):
     """Attention by PyTorch's own function, which sees the patients of all members as one batch."""
 
     def __init__(self, branch: AttentionBranch) -> None:
         self.num_heads, self.shared = branch.num_heads, branch.collapses
 
-    def prepare(self, x: Tensor) -> Tensor:
-        """Return the inputs unchanged."""
-        return x
-
-    def __call__(self, x: Tensor, w: Weights, hidden: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, w: Weights, hidden: Tensor, /) -> Tensor:
         members, batch, length = x.shape
         scale, shift = w["embed.weight"], w["embed.bias"]  # (M, F, E), or (M, E, 1) and (M, E) if shared
         if self.shared:
@@ -198,7 +185,7 @@ def _linear(x: Tensor, w: Weights, name: str) -> Tensor:
     return times_transposed(x, w[f"{name}.weight"]) + w[f"{name}.bias"].unsqueeze(1)
 
 
-class _CollapsedAttention:
+class _CollapsedAttention(_Branch):
     """Attention over tokens ``x_i a + b``: an affine function of the tilted mean of the inputs (docs/attention.md)."""
 
     def __init__(self, branch: AttentionBranch) -> None:
@@ -208,7 +195,7 @@ class _CollapsedAttention:
         """Return ones, the inputs, their squares and zeros: (M, B, 4, F)."""
         return torch.stack([torch.ones_like(x), x, x * x, torch.zeros_like(x)], dim=2)  # BLAS is faster on 4 than on 3
 
-    def __call__(self, powers: Tensor, w: Weights, hidden: Tensor) -> Tensor:
+    def __call__(self, powers: Tensor, w: Weights, hidden: Tensor, /) -> Tensor:
         x = powers[:, :, 1]  # (M, B, F)
         (members, _, length), heads = x.shape, (self.num_heads, self.head_dim)
         embed = torch.cat([w["embed.weight"], w["embed.bias"].unsqueeze(2)], dim=2)  # (M, E, 2): a and b

@@ -24,10 +24,6 @@ ENGINE = 2  # raised when the same settings give other bits; an older state is n
 log = logging.getLogger(__name__)
 
 
-class CheckpointMismatch(UserError):
-    """A checkpoint belongs to other members, or to the same members with other settings."""
-
-
 def list_member_code(members: Sequence[Member]) -> Code:
     """Return the digests of the user's source files that the fits of members need."""
     code = Code()

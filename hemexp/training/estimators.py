@@ -1,9 +1,11 @@
 """Fit a member whose model is an estimator."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pandas as pd
 
-from hemexp.config import BaselineConfig, FirthConfig, LogisticConfig, ModelConfig, Ridge2Config
+from hemexp.config import BaselineConfig, FirthConfig, LogisticConfig, ModelConfig, Ridge2Config, TrainerConfig
 from hemexp.models.fitted_estimator import fit_estimator
 from hemexp.training.member import FitResult, Member
 
@@ -15,6 +17,17 @@ def is_quick(model: ModelConfig) -> bool:
     if isinstance(model, LogisticConfig):
         return model.C is not None  # else it is chosen by cross-validation
     return isinstance(model, BaselineConfig | Ridge2Config | FirthConfig)
+
+
+def fit_estimators(
+    members: Sequence[Member], trainer: TrainerConfig, *, report: Callable[[int, int, float], object], **_: object
+) -> list[FitResult]:
+    """Fit estimators one by one. The trainer and the other options are for networks."""
+    results = []
+    for member in members:
+        results.append(fit_alone(member))
+        report(1, 0, results[-1].best_loss)
+    return results
 
 
 def fit_alone(member: Member) -> FitResult:

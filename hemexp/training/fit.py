@@ -14,17 +14,16 @@ from lightning.pytorch.loggers import Logger
 from hemexp.config import TabularConfig, TrainerConfig, get_choice_name
 from hemexp.errors import UserError
 from hemexp.formatting import format_duration
-from hemexp.hardware import check_device, limit_cores, max_workers
-from hemexp.runner.local import Device
+from hemexp.hardware import check_device, max_workers
 from hemexp.training.composite import combine, expand
-from hemexp.training.estimators import fit_alone, is_quick
+from hemexp.training.estimators import fit_estimators, is_quick
 from hemexp.training.group_size import compute_group_size
 from hemexp.training.groups import FitRequest, MemberGroup, fit_in_processes, fit_in_this_process
 from hemexp.training.lightning_engine import estimate_seconds, fit_network
+from hemexp.training.loop import fit_group
 from hemexp.training.member import FitResult, Member
 from hemexp.training.patient_batch import ROW_MULTIPLE
 from hemexp.training.progress import EpochBar
-from hemexp.training.recorder import ProgressCallback
 
 log = logging.getLogger(__name__)
 
@@ -95,25 +94,14 @@ def fit(
         options: dict[str, Any] = {"num_workers": num_workers, "group_size": group_size}
         fitted = iter(fit([single for part in parts for single in part], trainer, directory=directory, **options))
         return [combine(member, list(islice(fitted, len(part)))) for member, part in zip(members, parts, strict=True)]
-    networks = [number for number, member in enumerate(members) if member.is_batched]
-    single = [number for number, member in enumerate(members) if member.model.is_network and not member.is_batched]
-    others = [number for number, member in enumerate(members) if not member.model.is_network]
+    ways = ((_fit_networks, fit_group), (_fit_one_by_one, fit_network), (_fit_estimators, fit_estimators))
+    chosen = [ways[0 if member.is_batched else 1 if member.model.is_network else 2] for member in members]
     results: dict[int, FitResult] = {}
-    if networks:
-        chosen = [members[number] for number in networks]
-        request = FitRequest(chosen, trainer, directory, loggers, history)
-        results |= zip(networks, _fit_networks(request, num_workers, group_size), strict=True)
-    if single:
-        request = _LightningRequest([members[number] for number in single], trainer, directory, loggers, history)
-        results |= zip(single, _fit_one_by_one(request, num_workers), strict=True)
-    if others:
-        chosen = [members[number] for number in others]
-        peers = sorted({member.model.name for member in chosen if isinstance(member.model, TabularConfig)})
-        if peers and trainer.accelerator != "cpu":
-            log.warning("model.name=%s: trained on the CPU; only hemexp's own networks use a GPU", ", ".join(peers))
-        title = f"fitting {f'{len(chosen)} models' if len(chosen) > 1 else get_choice_name(vars(chosen[0].model))}"
-        with EpochBar(title, len(chosen), trainer.progress_bar, unit="fits") as bar:
-            results |= zip(others, _fit_estimators(chosen, trainer, num_workers, bar.advance), strict=True)
+    for way in ways:
+        if numbers := [number for number, own in enumerate(chosen) if own is way]:
+            fit_all, train = way
+            request = FitRequest(train, [members[i] for i in numbers], trainer, directory, loggers, history)
+            results |= zip(numbers, fit_all(request, num_workers, group_size), strict=True)
     return [results[number] for number in range(len(members))]
 
 
@@ -139,8 +127,9 @@ def _train_groups(request: FitRequest, groups: Sequence[MemberGroup], num_worker
     """Train groups of networks in this process, or in several."""
     members, trainer = request.members, request.trainer
     num_workers = min(num_workers, len(groups))
-    title = f"training {f'{len(members)} networks' if len(members) > 1 else get_choice_name(vars(members[0].model))}"
-    with EpochBar(title, len(members) * trainer.max_epochs, trainer.progress_bar) as bar:
+    with EpochBar(
+        _get_title("training", members, "networks"), len(members) * trainer.max_epochs, trainer.progress_bar
+    ) as bar:
         if num_workers > 1:
             results = fit_in_processes(request, groups, bar.advance, num_workers)
         else:
@@ -148,16 +137,7 @@ def _train_groups(request: FitRequest, groups: Sequence[MemberGroup], num_worker
     return [results[number] for number in range(len(members))]
 
 
-class _LightningRequest(FitRequest):
-    """Networks that ordinary Trainers train, each alone."""
-
-    def train(self, members: Sequence[Member], **options: Any) -> list[FitResult]:
-        if len(self.members) > 1:
-            options |= {"loggers": (), "history": None}
-        return fit_network(members, self.trainer, **options)
-
-
-def _fit_one_by_one(request: FitRequest, num_workers: int | None) -> list[FitResult]:
+def _fit_one_by_one(request: FitRequest, num_workers: int | None, _: int | None) -> list[FitResult]:
     """Train networks with ordinary Trainers, in parallel where there are several; say how long it takes at most."""
     members, num_workers = request.members, num_workers or _num_devices(request.trainer)
     if len(members) >= _MIN_PARALLEL:
@@ -168,34 +148,27 @@ def _fit_one_by_one(request: FitRequest, num_workers: int | None) -> list[FitRes
     return _train_groups(request, [(number,) for number in range(len(members))], num_workers)
 
 
-class _EstimatorRequest(FitRequest):
-    """Groups of estimators, which are fitted one by one."""
-
-    def list_devices(self, num_workers: int) -> list[Device]:
-        return [Device(f"process {number}", limit_cores(1)) for number in range(num_workers)]
-
-    def fit(self, group: MemberGroup, report: ProgressCallback, stop: c_bool) -> dict[int, FitResult]:
-        results = {}
-        for number in group:
-            results[number] = fit_alone(self.members[number])
-            report(1, 0, results[number].best_loss)
-        return results
-
-
-def _fit_estimators(
-    members: Sequence[Member], trainer: TrainerConfig, num_workers: int | None, report: ProgressCallback
-) -> list[FitResult]:
+def _fit_estimators(request: FitRequest, num_workers: int | None, _: int | None) -> list[FitResult]:
     """Fit estimators, the slow ones in parallel processes."""
-    num_workers, request = num_workers or max_workers(1), _EstimatorRequest(members, trainer, None)
-    everyone = range(len(members))
+    request, num_workers = replace(request, cores=1), num_workers or max_workers(1)
+    members, everyone = request.members, range(len(request.members))
+    peers = sorted({member.model.name for member in members if isinstance(member.model, TabularConfig)})
+    if peers and request.trainer.accelerator != "cpu":
+        log.warning("model.name=%s: trained on the CPU; only hemexp's own networks use a GPU", ", ".join(peers))
     slow = [number for number in everyone if not is_quick(members[number].model)]
-    if len(slow) < _MIN_PARALLEL or num_workers == 1:
-        results = request.fit(tuple(everyone), report, c_bool(False))
-    else:
-        groups = _divide(slow, -(-len(slow) // (_PARTS * num_workers)), num_workers, spread=False)
-        results = fit_in_processes(request, groups, report, num_workers)
-        results |= request.fit(tuple(set(everyone) - set(slow)), report, c_bool(False))
+    title = _get_title("fitting", members, "models")
+    with EpochBar(title, len(members), request.trainer.progress_bar, unit="fits") as bar:
+        if len(slow) < _MIN_PARALLEL or num_workers == 1:
+            results = request.fit(tuple(everyone), bar.advance, c_bool(False))
+        else:
+            groups = _divide(slow, -(-len(slow) // (_PARTS * num_workers)), num_workers, spread=False)
+            results = fit_in_processes(request, groups, bar.advance, num_workers)
+            results |= request.fit(tuple(set(everyone) - set(slow)), bar.advance, c_bool(False))
     return [results[number] for number in everyone]
+
+
+def _get_title(verb: str, members: Sequence[Member], plural: str) -> str:
+    return f"{verb} {f'{len(members)} {plural}' if len(members) > 1 else get_choice_name(vars(members[0].model))}"
 
 
 def _order(member: Member) -> tuple[object, ...]:

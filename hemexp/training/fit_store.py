@@ -1,7 +1,7 @@
 """Keep the results of fits that were trained elsewhere, such as in a batch of a sweep, until their run uses them."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,10 @@ class FitStore:
     def get(self, member: Member, trainer: TrainerConfig) -> FitResult | None:
         """Return the result of a member; None where it was not trained."""
         found = self._results.get(members_key([member], trainer))
-        return (
-            None
-            if found is None
-            else FitResult(**{**found, "history": _read_history(found["history"]), "is_own": False})
-        )
+        if found is None:
+            return None
+        history = pd.DataFrame({name: column.numpy() for name, column in found["history"].items()})
+        return FitResult(**{**found, "history": history, "is_own": False})
 
 
 def write_fits(
@@ -74,7 +73,3 @@ def fit_missing(
     missing = [member for member, result in zip(members, found, strict=True) if result is None]
     fitted = iter(fit(missing, trainer, **options))
     return [next(fitted) if result is None else result for result in found]
-
-
-def _read_history(columns: Mapping[str, torch.Tensor]) -> pd.DataFrame:
-    return pd.DataFrame({name: column.numpy() for name, column in columns.items()})

@@ -1,7 +1,7 @@
 """Train groups in this process, or in parallel processes for CPU cores or GPUs; the results are the same."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from ctypes import c_bool
 from dataclasses import dataclass, replace
@@ -14,12 +14,11 @@ from lightning.pytorch.loggers import Logger
 from hemexp.config import TrainerConfig
 from hemexp.config.code import Code, check_code
 from hemexp.errors import Interrupted, SystemFailure
-from hemexp.hardware import VISIBLE, list_gpus
+from hemexp.hardware import VISIBLE, limit_cores, list_gpus
 from hemexp.runner.events import Heartbeat, ItemResult
 from hemexp.runner.local import Device, LocalRunner, NotStartedError
 from hemexp.training.checkpoint import list_member_code, members_key
-from hemexp.training.loop import fit_group
-from hemexp.training.member import FitResult, Member
+from hemexp.training.member import FitResult
 from hemexp.training.progress import InterruptHandler
 from hemexp.training.recorder import ProgressCallback
 
@@ -30,26 +29,25 @@ _MAX_DEATHS = 3  # of processes that train a single member, before the fit fails
 
 @dataclass(frozen=True)
 class FitRequest:
-    """The arguments of one call of `hemexp.training.fit.fit`."""
+    """The arguments of one call of `hemexp.training.fit.fit`, for members that one function trains.
 
+    Attributes:
+        train: trains the members of a group; its arguments are those of `hemexp.training.loop.fit_group`.
+        cores: of each process on a CPU; 0 for no limit.
+    """
+
+    train: Callable[..., list[FitResult]]
     members: Sequence[Any]  # Member, or None where another process has the member
     trainer: TrainerConfig
-    directory: Path | None
+    directory: Path | None = None
     loggers: Sequence[Logger] = ()
     history: Path | None = None
+    cores: int = 0
 
     def take(self, group: MemberGroup) -> "FitRequest":
         """Return the request without the members of other groups, for another process."""
         members = [member if number in group else None for number, member in enumerate(self.members)]
         return replace(self, members=members, loggers=(), history=None)
-
-    def list_devices(self, num_workers: int) -> list[Device]:
-        """Return a device for each process."""
-        return list_devices(self.trainer, num_workers)
-
-    def train(self, members: Sequence[Member], **options: Any) -> list[FitResult]:
-        """Train the members of one group."""
-        return fit_group(members, self.trainer, **options)
 
     def fit(self, group: MemberGroup, report: ProgressCallback, stop: c_bool) -> Results:
         """Train one group in this process. A group of all members saves its state in ``last.ckpt``."""
@@ -57,9 +55,10 @@ class FitRequest:
         checkpoint = None
         if self.directory is not None:
             checkpoint = self.directory / f"{'last' if is_complete else members_key(members, self.trainer)}.ckpt"
-        files = {"checkpoint": checkpoint, "loggers": self.loggers, "history": self.history}
-        fitted = self.train(members, **files, report=report, stop=stop)
-        return dict(zip(group, fitted, strict=True))
+        options: dict[str, Any] = {"checkpoint": checkpoint, "report": report, "stop": stop}
+        if len(self.members) == 1:
+            options |= {"loggers": self.loggers, "history": self.history}
+        return dict(zip(group, self.train(members, self.trainer, **options), strict=True))
 
 
 def fit_in_this_process(request: FitRequest, groups: Sequence[MemberGroup], report: ProgressCallback) -> Results:
@@ -108,7 +107,8 @@ def fit_in_processes(
     Raises:
         Interrupted: a signal came.
     """
-    runner = LocalRunner(request.list_devices(num_workers), "hemexp.training.groups:run_group")
+    devices = list_devices(request.trainer, num_workers, request.cores)
+    runner = LocalRunner(devices, "hemexp.training.groups:run_group")
     deaths, results, stop, stopped = Counter[MemberGroup](), Results(), c_bool(False), False
     failure: Exception | None = None
     code = list_member_code(request.members)
@@ -153,10 +153,10 @@ def _divide_lost(event: ItemResult, deaths: Counter[MemberGroup]) -> list[Member
     return [group] if deaths[group] == 1 else _split(group)
 
 
-def list_devices(trainer: TrainerConfig, num_workers: int) -> list[Device]:
-    """Return a device for each process. A CPU, or a GPU that the configuration names, has no limits."""
-    if trainer.accelerator == "cpu" or not isinstance(trainer.devices, int) or not (gpus := list_gpus()):
-        return [Device(f"process {number}") for number in range(num_workers)]
+def list_devices(trainer: TrainerConfig, num_workers: int, cores: int = 0) -> list[Device]:
+    """Return a device for each process. A GPU that the configuration names has no limits, and a CPU that of `cores`."""
+    if cores or trainer.accelerator == "cpu" or not isinstance(trainer.devices, int) or not (gpus := list_gpus()):
+        return [Device(f"process {number}", limit_cores(cores) if cores else {}) for number in range(num_workers)]
     # more processes than GPUs share them
     return [Device(f"gpu {gpus[n % len(gpus)]}", {VISIBLE: gpus[n % len(gpus)]}) for n in range(num_workers)]
 

@@ -30,7 +30,7 @@ from hemexp.files.writing import write_csv
 from hemexp.models.external import errors_of
 from hemexp.models.first_weights import read_first_weights
 from hemexp.models.network import FittedNetwork
-from hemexp.training.checkpoint import ENGINE, CheckpointMismatch, State, load_state, members_key
+from hemexp.training.checkpoint import ENGINE, State, load_state, members_key
 from hemexp.training.loop import get_trainer_arguments, torch_settings
 from hemexp.training.loss import auroc, build_loss, get_class_weights
 from hemexp.training.member import FitResult, Member
@@ -378,7 +378,7 @@ def fit_network(
         if saved:
             state = saved["callbacks"].get(recorder.state_key)
             if state is None or state["key"] != recorder.key:
-                raise CheckpointMismatch(f"{checkpoint}: is of another member or settings; choose another directory")
+                raise UserError(f"{checkpoint}: is of another member or settings; choose another directory")
             recorder.load_state_dict(state)
             task.load_state_dict(saved["state_dict"])
         if not recorder.stopped_by:

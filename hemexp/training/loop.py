@@ -16,8 +16,8 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfiler
 
 from hemexp.config import TrainerConfig
-from hemexp.errors import Interrupted
-from hemexp.training.checkpoint import CheckpointMismatch, State, WholeFileCheckpoints, load_state
+from hemexp.errors import Interrupted, UserError
+from hemexp.training.checkpoint import State, WholeFileCheckpoints, load_state
 from hemexp.training.member import FitResult, Member
 from hemexp.training.recorder import ProgressCallback, Recorder
 from hemexp.training.task import ExpansionTask, GroupBatches
@@ -147,7 +147,7 @@ def _restore(recorder: Recorder, saved: State, checkpoint: Path) -> None:
     """Set the recorder's state, and report the epochs that are already trained."""
     state = saved["callbacks"][recorder.state_key]
     if state["key"] != recorder.key:
-        raise CheckpointMismatch(f"{checkpoint}: is of other members or settings; choose another directory")
+        raise UserError(f"{checkpoint}: is of other members or settings; choose another directory")
     recorder.load_state_dict(state)
     for ended in recorder.ended.values():
         recorder.report(ended["epochs"], recorder.task.cfg.max_epochs - ended["epochs"], float("nan"))

@@ -10,6 +10,13 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.loggers.logger import DummyLogger
 
 T = TypeVar("T")
+
+
+def _pass_on(method: str) -> Any:
+    """Return a method that calls the method of this name of the logger."""
+    return lambda self, *args, **kwargs: self.use(lambda logger: getattr(logger, method)(*args, **kwargs))
+
+
 _MAX_SECONDS = 30.0  # for one call; a tracking server may never answer
 log = logging.getLogger(__name__)
 
@@ -27,14 +34,9 @@ class OptionalLogger(Logger):
         self.title, self._failed = title, False
         self.logger = self._call(build)
 
-    @property
-    def name(self) -> str:
-        """The title of the logger."""
-        return self.title
-
-    @property
-    def version(self) -> None:
-        """None: Lightning does not need it."""
+    version = None  # Lightning does not need it
+    name = property(lambda self: self.title)
+    log_hyperparams, save, finalize = map(_pass_on, ("log_hyperparams", "save", "finalize"))
 
     @property
     def experiment(self) -> Any:
@@ -47,18 +49,6 @@ class OptionalLogger(Logger):
         scores = dict(metrics)
         epoch = scores.pop("epoch", step)
         self.use(lambda logger: logger.log_metrics(scores, None if epoch is None else int(epoch)))
-
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Log settings."""
-        self.use(lambda logger: logger.log_hyperparams(params, *args, **kwargs))
-
-    def save(self) -> None:
-        """Write or send what was logged."""
-        self.use(lambda logger: logger.save())
-
-    def finalize(self, status: str) -> None:
-        """Write or send what was logged, and the status of the run."""
-        self.use(lambda logger: logger.finalize(status))
 
     def complete(self, texts: Mapping[str, str], figures: Iterable[Path]) -> None:
         """Log the texts and figures of a result, where the logger takes them, and the end of a finished run."""

@@ -42,12 +42,10 @@ class Recorder(Callback):
         self.task, self.checkpoint, self.report, self.stop = task, checkpoint, report, stop
         self.key = members_key(task.members, task.cfg)
         self._history_file = history
-        self._interrupts = InterruptHandler(stop)
         self.chunks: list[tuple[list[int], Curves]] = []  # indices of the members, and their scores (epochs, M)
         self.ended: dict[int, State] = {}  # the results of members that are done, without their weights
         self.weights: dict[int, list[Tensor]] = {}  # best and last weights of members that left the group
         self._saved_epoch, self._next_save = 0, 0.0
-        self._num_chunks, self._curves, self._num_epochs = 0, dict[str, Array](), np.zeros(0, dtype=int)
 
     def state_dict(self) -> State:
         """Return the state that a resumed run needs in addition to Lightning's."""
@@ -59,18 +57,13 @@ class Recorder(Callback):
         self.weights = dict(state_dict["weights"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report the epochs of an earlier process, and replace the signal handlers that Lightning has just set."""
-        self._interrupts.install()
+        """Report the epochs of an earlier process, and replace the signal handlers that Lightning has just set.
+
+        Lightning restores the earlier ones at the end, also after an error.
+        """
+        InterruptHandler(self.stop).install()
         self._saved_epoch = self.task.epoch
         self.report(self.task.epoch * len(set(self.task.member_indices) - set(self.ended)), 0, float("nan"))
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the signal handlers."""
-        self._interrupts.restore()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Restore the signal handlers after a failure."""
-        self._interrupts.restore()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -144,10 +137,11 @@ class Recorder(Callback):
 
     def results(self) -> list[FitResult]:
         """Return the results of all members, in order."""
+        together = self._concatenate()
         return [
             FitResult(
                 self.task.network_content(member, self.weights[member][0]),
-                history=self.history(member).iloc[: ended["epochs"]],
+                history=self.history(member, together).iloc[: ended["epochs"]],
                 last=self.task.network_content(member, self.weights[member][-1]) if keep_last else None,
                 **ended,
             )
@@ -155,28 +149,27 @@ class Recorder(Callback):
             for keep_last in [self.task.members[member].keep_last]
         ]
 
-    def history(self, member: int) -> pd.DataFrame:
-        """Return a member's scores so far, one row an epoch."""
-        self._concatenate()
-        epochs = self._num_epochs[member]
-        curves = {name: curve[:epochs, member] for name, curve in self._curves.items()}
+    def history(self, member: int, together: tuple[dict[str, Array], Array] | None = None) -> pd.DataFrame:
+        """Return a member's scores so far, one row an epoch; `together` is what `_concatenate` returned."""
+        all_curves, num_epochs = together or self._concatenate()
+        epochs = num_epochs[member]
+        curves = {name: curve[:epochs, member] for name, curve in all_curves.items()}
         if self.task.members[member].scheduler.name == "none":  # others of the group may have a schedule
             curves.pop("lr", None)
         return pd.DataFrame({"epoch": range(epochs), **curves})
 
-    def _concatenate(self) -> None:
-        """Put the scores of all chunks and members in one piece, (E, M); NaN after a member has left the group."""
-        if self._num_chunks == len(self.chunks):
-            return
-        self._num_chunks, count = len(self.chunks), len(self.task.members)
+    def _concatenate(self) -> tuple[dict[str, Array], Array]:
+        """Return the scores of all members, (E, M), NaN after a member has left; and the number of epochs, (M,)."""
+        count, start = len(self.task.members), 0
         total = sum(len(curves["train/loss"]) for _, curves in self.chunks)
-        self._curves = {name: np.full((total, count), np.nan) for name in self.chunks[0][1]}
-        self._num_epochs, start = np.zeros(count, dtype=int), 0
+        together = {name: np.full((total, count), np.nan) for name in self.chunks[0][1]}
+        num_epochs = np.zeros(count, dtype=int)
         for members, curves in self.chunks:
             end = start + len(curves["train/loss"])
             for name, curve in curves.items():
-                self._curves[name][start:end, members] = curve.numpy()
-            self._num_epochs[members], start = end, end
+                together[name][start:end, members] = curve.numpy()
+            num_epochs[members], start = end, end
+        return together, num_epochs
 
 
 def log_epoch(logger: Logger, scores: dict[str, float], epoch: int) -> None:

@@ -12,7 +12,7 @@ from small import FAST
 from hemexp.config import MODELS, BoostingConfig, TabularConfig, TrainConfig, config_hash
 from hemexp.config.compose import CONFIG_DIR, label_definitions, load_config, register_schemas
 from hemexp.report.run.reproduce import single_run
-from hemexp.sweep.plan.grid import combinations
+from hemexp.sweep.plan.overrides import combinations
 from hemexp.sweep.plan.space import parse_space
 
 READY = ("sweep_paper", "sweep_models", "sweep_labels", "sweep_seeds", "search_sacnn")

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hemexp.config.compose import CONFIG_DIR, checked, quote_paths, register_schemas
 from hemexp.sweep.plan.compose import JobComposer, to_yaml
-from hemexp.sweep.plan.grid import combinations
+from hemexp.sweep.plan.overrides import combinations
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,8 @@ from hydra.types import RunMode
 from hemexp.config.compose import CONFIG_DIR, quote_paths, register_schemas
 from hemexp.errors import UserError
 from hemexp.sweep.plan.compose import JobComposer
-from hemexp.sweep.plan.grid import combinations
 from hemexp.sweep.plan.job import SweepJob
-from hemexp.sweep.plan.overrides import read_overrides
+from hemexp.sweep.plan.overrides import combinations, read_overrides
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -347,7 +347,7 @@ def test_a_peer_that_cannot_use_the_gpu_is_named(
 ):
     monkeypatch.setattr(fit_module, "check_device", lambda accelerator: None)
     fitted = FitResult({}, 1, 0, 0.5, "fitted", pd.DataFrame())
-    monkeypatch.setattr(fit_module, "_fit_estimators", lambda *_: [fitted])
+    monkeypatch.setattr(fit_module, "fit_estimators", lambda *_, **__: [fitted])
     peer = Member(TabularConfig("tabm"), OptimizerConfig(), members([0])[0].training_set)
     with caplog.at_level(logging.WARNING):
         fit([peer], trainer())

@@ -101,10 +101,10 @@ def test_a_group_that_runs_out_of_memory_is_trained_in_smaller_groups(
 ):
     group, cfg, trained = members(range(7)), trainer(max_epochs=4), []
     whole = fit(group, cfg)
-    monkeypatch.setattr(groups, "fit_group", fit_with_memory_limit(2, trained))
+    monkeypatch.setattr(fit_module, "fit_group", fit_with_memory_limit(2, trained))
     assert all(equal(a, b) for a, b in zip(whole, fit(group, cfg), strict=True))
     assert sorted(trained) == list(range(7))  # each member once
-    monkeypatch.setattr(groups, "fit_group", fit_with_memory_limit(0, trained))
+    monkeypatch.setattr(fit_module, "fit_group", fit_with_memory_limit(0, trained))
     with pytest.raises(SystemFailure, match=r"a member needs more memory.*trainer\.batch_size"):
         fit(group, cfg)
 
@@ -113,7 +113,7 @@ def test_other_errors_are_raised(members: Make, trainer: Callable, monkeypatch: 
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("another error")
 
-    monkeypatch.setattr(groups, "fit_group", fails)
+    monkeypatch.setattr(fit_module, "fit_group", fails)
     with pytest.raises(RuntimeError, match="another error"):
         fit(members(range(3)), trainer())
 
@@ -259,7 +259,7 @@ class OneFails(groups.FitRequest):
 
 
 def test_after_an_error_of_one_group_the_others_save_their_states(members: Make, trainer: Callable, tmp_path: Path):
-    request = OneFails(members(range(4)), trainer(max_epochs=10**6, checkpoint_every=10**6), tmp_path)
+    request = OneFails(fit_group, members(range(4)), trainer(max_epochs=10**6, checkpoint_every=10**6), tmp_path)
     with pytest.raises(ValueError, match="as planned"):
         groups.fit_in_processes(request, [(0, 1), (2, 3)], lambda *progress: None, num_workers=2)
     (state,) = tmp_path.glob("*.ckpt")
@@ -270,7 +270,7 @@ def test_after_an_error_of_one_group_the_others_save_their_states(members: Make,
 def test_four_simulated_gpus_each_have_one_group_at_a_time(trainer: Callable, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(groups, "list_gpus", lambda: ["0", "1", "GPU-2", "3"])
     divided = [tuple(range(start, start + 1 + start % 5)) for start in range(0, 60, 5)]
-    request = SleepingRequest([], trainer(accelerator="gpu"), None)
+    request = SleepingRequest(fit_group, [], trainer(accelerator="gpu"))
     results = groups.fit_in_processes(request, divided, lambda *progress: None, num_workers=4)
     assert sorted(results) == sorted(number for group in divided for number in group)
     spans: dict[str, set[tuple[float, float]]] = {}
@@ -283,7 +283,7 @@ def test_four_simulated_gpus_each_have_one_group_at_a_time(trainer: Callable, mo
         assert all(end <= start for (_, end), (start, _) in pairwise(ordered))
 
 
-class DiesOnce(fit_module._EstimatorRequest):
+class DiesOnce(groups.FitRequest):
     """The process of the first group is killed once."""
 
     def fit(self, group, report, stop):
@@ -302,9 +302,7 @@ def test_estimators_are_the_same_in_other_processes_one_of_which_dies(
     quick = [Member(FirthConfig("firth"), each.optimizer, each.training_set) for each in members(range(2), model="mlp")]
     mixed, cfg = [*slow[:2], *quick, *slow[2:]], trainer()
     alone = fit(mixed, cfg, num_workers=1)
-    monkeypatch.setattr(
-        fit_module, "_EstimatorRequest", lambda chosen, cfg, _: DiesOnce(chosen, cfg, tmp_path / "died")
-    )
+    monkeypatch.setattr(fit_module, "FitRequest", lambda *given: DiesOnce(*given[:3], tmp_path / "died"))
     together = fit(mixed, cfg, num_workers=2)
     assert (tmp_path / "died").is_dir()
     for one, other in zip(alone, together, strict=True):

@@ -4,9 +4,11 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from hemexp.config import GPUsConfig, LocalConfig, RayConfig, SlurmConfig, TrainConfig
+from hemexp.config import ClusterConfig, GPUsConfig, LocalConfig, TrainConfig
 from hemexp.errors import UserError
 from hemexp.hardware import GPU_SHARES, VISIBLE, limit_cores, list_gpus, max_workers, num_cores
 from hemexp.runner.local import Device, LocalRunner
@@ -24,14 +26,8 @@ def check_backend(cfg: TrainConfig) -> None:
         UserError: names what is missing.
     """
     where, accelerator = cfg.where, cfg.trainer.accelerator
-    if isinstance(where, SlurmConfig):
-        from hemexp.sweep.backends import slurm
-
-        slurm.check(where, accelerator)
-    elif isinstance(where, RayConfig):
-        from hemexp.sweep.backends import ray
-
-        ray.check(where, accelerator)
+    if isinstance(where, ClusterConfig):
+        _import_cluster(where).check(where, accelerator)
     else:
         if isinstance(where, GPUsConfig) and accelerator not in _GPU_ACCELERATORS and where.devices is None:
             raise UserError(
@@ -49,14 +45,9 @@ def check_backend(cfg: TrainConfig) -> None:
 def build_backend(cfg: TrainConfig, directory: Path) -> Backend:
     """Return the backend for a sweep into `directory`."""
     where, accelerator = cfg.where, cfg.trainer.accelerator
-    if isinstance(where, SlurmConfig):
-        from hemexp.sweep.backends.slurm import SlurmBackend
-
-        return SlurmBackend(where, directory, accelerator)
-    if isinstance(where, RayConfig):
-        from hemexp.sweep.backends.ray import RayBackend
-
-        return RayBackend(where, directory, accelerator)
+    if isinstance(where, ClusterConfig):
+        backend: ClusterBackend = _import_cluster(where).Backend(where, directory, accelerator)
+        return backend
     devices, cores, limit = find_devices(cfg), max_workers(1), partial(describe_timeout, where)
     if isinstance(where, GPUsConfig) and accelerator not in _GPU_ACCELERATORS:
         words = f"with trainer.accelerator={accelerator} its GPUs are names only, and CPU cores train"
@@ -67,6 +58,11 @@ def build_backend(cfg: TrainConfig, directory: Path) -> Backend:
     training = [replace(device, trains=True) for device in devices]
     finishing = [Device(f"cpu {number}", limit_cores(1), trains=False) for number in range(cores)]
     return LocalRunner([*training, *finishing], RUN_ITEM, limit)
+
+
+def _import_cluster(where: ClusterConfig) -> Any:
+    """Return the module of a cluster; its packages are optional."""
+    return import_module(f"hemexp.sweep.backends.{where.name}")
 
 
 def find_devices(cfg: TrainConfig) -> list[Device]:

@@ -3,10 +3,9 @@
 This runs in the process of the job; `hemexp.sweep.study` reads the reports.
 """
 
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import optuna
 from optuna.storages import JournalStorage
@@ -18,7 +17,6 @@ from hemexp.sweep.plan.job import SweepJob
 if TYPE_CHECKING:
     from hemexp.evaluation.cross_validation import ScoreCallback
 
-TRIAL = Path(".hydra", "trial.json")  # in a run directory: the study and the trial of the job
 JOURNAL = "study.log"
 _WARM_UP = 5  # complete trials before any trial is pruned; a trial may always do 1/5 of its repeats
 
@@ -39,19 +37,18 @@ def build_score_callback(job: SweepJob) -> "ScoreCallback | None":
     Args:
         job: of this process; a job that is not a trial gets None.
     """
-    try:
-        ids: dict[str, Any] = json.loads((job.directory / TRIAL).read_text(encoding="utf-8"))
-    except OSError:
+    if job.trial is None:
         return None
+    name, trial_id = job.trial
     num_repeats, measure = job.cfg.evaluation.num_repeats, job.cfg.search.score
     study = optuna.load_study(
-        study_name=ids["study"],
+        study_name=name,
         storage=open_storage(job.directory.parent),
         # not used: the settings of the trial are known
         sampler=optuna.samplers.RandomSampler(),
         pruner=optuna.pruners.MedianPruner(_WARM_UP, n_warmup_steps=-(-num_repeats // _WARM_UP)),
     )
-    trial = optuna.Trial(study, ids["trial_id"])
+    trial = optuna.Trial(study, trial_id)
 
     def report_score(repeats: int, score: float) -> None:
         trial.report(score, repeats)

@@ -159,6 +159,9 @@ class RayBackend(ClusterBackend):
             self.directory.rmdir()
 
 
+Backend = RayBackend  # see `hemexp.sweep.backends.devices`
+
+
 def _get_needs(where: RayConfig, accelerator: str) -> dict[str, float]:
     gpus = where.gpus_per_job if where.gpus_per_job is not None else float(accelerator in {"gpu", "cuda"})
     return {"CPU": where.cpus_per_job, "GPU": gpus}

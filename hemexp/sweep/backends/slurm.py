@@ -180,6 +180,9 @@ class SlurmBackend(ClusterBackend):
         run_command("scancel", remote.handle.job_id)
 
 
+Backend = SlurmBackend  # see `hemexp.sweep.backends.devices`
+
+
 def build_parameters(where: SlurmConfig, accelerator: str) -> dict[str, Any]:
     """Return the parameters for submitit's SlurmExecutor."""
     options = {key.replace("-", "_"): value for key, value in where.options.items()}

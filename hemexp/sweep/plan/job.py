@@ -20,6 +20,7 @@ class SweepJob:
         hydra_files: the content of each file of ``.hydra/``, by name.
         all_overrides: the overrides of the job, as Hydra reads them.
         code: digests of the user's source files, as the process that composed the job has them.
+        trial: of search=tpe: the name of its Optuna study, and the id of its trial.
         invalid: the rule that the configuration breaks; such a job counts as failed and has no directory.
     """
 
@@ -31,6 +32,7 @@ class SweepJob:
     invalid: str = ""
     all_overrides: tuple[str, ...] = ()
     code: Code = field(default_factory=dict)
+    trial: tuple[str, int] | None = None
 
     @cached_property
     def config_hash(self) -> str:
