@@ -22,6 +22,7 @@ GROUPS = {name for name in KNOWN if KNOWN[name]} | set(list_choices())
 WORDS = [(word, row) for row in list_rows() for word in row.words if word not in KNOWN or KNOWN[word]]
 VALUES = {list[str]: "[a]", int: "3", float: "0.1", bool: "true", str: "minimal"}  # legal for most keys of a type
 MORE = {  # what a key needs beside it, or a legal value of its own
+    "tags": ["tags=[a]"],
     "optimizer.momentum": ["optimizer=sgd", "optimizer.momentum=0.5"],
     "trainer.lightning.{name}": ["engine=lightning", "trainer.lightning.max_steps=3"],
     "scheduler.min_lr": ["scheduler.min_lr=1e-5"],
