@@ -30,6 +30,7 @@ from hemexp.errors import RESUMES, CheckFailed, Interrupted, JobFailed, SystemFa
 from hemexp.process import describe_error, find_system_error
 from hydra_plugins.hemexp_launcher import HemexpLauncher, HemexpSweeper
 
+_OTHER_WORDS = {"fit": "train", "test": "predict", "eval": "predict", "validate": "predict", "sweep": "train -m"}
 COMMANDS = {
     "train": "train and evaluate a model on a cohort, or run a sweep",
     "prepare": "read, check, merge and label a cohort",
@@ -65,6 +66,7 @@ def main() -> NoReturn:
         sys.exit(0)
     if name not in COMMANDS:
         similar = difflib.get_close_matches(name.removesuffix(".py"), COMMANDS, n=1)
+        similar = [_OTHER_WORDS[name]] if name in _OTHER_WORDS else similar
         advice = f"did you mean hemexp {similar[0]}?" if similar else f"the commands are {', '.join(COMMANDS)}"
         print(f"error: {name}: is not a command of hemexp; {advice}", file=sys.stderr)
         sys.exit(2)

@@ -46,6 +46,7 @@ def test_hemexp_version_is_the_package_version(run_hemexp: Run):
     [
         ("trian", "did you mean hemexp train?"),
         ("report.py", "did you mean hemexp report?"),
+        ("eval", "did you mean hemexp predict?"),
         ("nonsense", "the commands are train, prepare, predict, report, audit"),
     ],
 )

@@ -15,6 +15,7 @@ from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.commands.console import print_prediction_summary
 from hemexp.commands.model_card import load_trained_model
 from hemexp.config import LabelConfig, PredictConfig, build_label, get_choice_name
+from hemexp.config.code import find_edits
 from hemexp.data.features import check_mapped_inputs, count_unknown_levels, input_table
 from hemexp.data.leaks import find_label_leak, find_leaky_inputs
 from hemexp.data.recognition import ID, RECOGNITION, read_own_scans, read_roles, recognize
@@ -80,6 +81,8 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     remove(directory / RESULT, directory / "predictions.csv")  # of an earlier call: old and new must not be mixed
     model = load_trained_model(run.path)
     trained, predictor = model.card, model.predictor
+    if model.result and (edits := find_edits(model.result.code)):
+        log.warning("warning: %s after the training; the risks of made-up patients are as before", edits)
     cohort = _load(cfg, run.path)
     label = build_label(model.card.label)
     labels = without_label(cohort.scans)

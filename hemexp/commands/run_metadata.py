@@ -59,7 +59,7 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
     own_outcome = isinstance(cfg.label, ColumnLabelConfig)
     if own_outcome:
         caveats.append("own_outcome")
-    if cfg.debug.name != "off":
+    if cfg.debug.name != "off" or cfg.trainer.lightning.get("fast_dev_run"):
         caveats.append("debug")
     flow = count_patients(data)
     return RunResult(
@@ -158,7 +158,8 @@ def list_idle_keys(cfg: TrainConfig) -> list[str]:
     """Return the changed keys of the training of networks, for a model that is not a network."""
     if cfg.model.is_network:
         return []
-    return [
+    own = {"engine": cfg.engine != "auto", "callbacks": cfg.callbacks, "trainer.lightning": cfg.trainer.lightning}
+    return [name for name, is_set in own.items() if is_set] + [
         f"{section.PREFIX}={value}" if name == "name" else f"{section.PREFIX}.{name}"
         for section in (cfg.optimizer, cfg.scheduler, cfg.loss, cfg.trainer)
         for name, value in hashed_values(section).items()

@@ -17,6 +17,7 @@ from hemexp.commands.log_result import log_graph, log_result
 from hemexp.commands.model_card import write_model_folder
 from hemexp.commands.run_metadata import log_start, start_result, write_cohort
 from hemexp.config import TrainConfig, get_choice_name
+from hemexp.config.target import TargetConfig
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.recognition import digest_file
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, Pruned, UserError
@@ -36,7 +37,7 @@ from hemexp.models.ensemble import FittedEnsemble
 from hemexp.models.network import FittedNetwork
 from hemexp.models.predictor import Predictor, build_predictor, compute_digest, save_predictor
 from hemexp.training.checkpoint import load_state
-from hemexp.training.fit import fit
+from hemexp.training.fit import check_member, fit
 from hemexp.training.fit_store import FitStore
 from hemexp.training.loggers import open_loggers
 from hemexp.training.member import FitResult
@@ -100,6 +101,7 @@ def _train(
     data = ExpansionDataModule.from_config(cfg)
     data.setup()
     check_folds(cfg, data)
+    check_member(own_member(cfg, data), cfg.trainer)
 
     result = start_result(cfg, data)
     if resume and run.result().data_hash != result.data_hash:
@@ -158,12 +160,20 @@ def _fit(
     if fitted.stopped_by == "diverged":
         raise UserError(
             f"optimizer.lr={cfg.optimizer.lr}: the training loss is NaN or infinite from epoch {fitted.epochs - 1}; "
-            "choose a lower rate"
+            f"choose a lower rate{_list_own_parts(cfg)}"
         )
     predictor = fitted.predictor()
     save_predictor(predictor, run.best)
     write_csv(fitted.history, run.path / "history.csv")
     return fitted, predictor
+
+
+def _list_own_parts(cfg: TrainConfig) -> str:
+    """Return in words the parts of the user that may make a loss NaN; empty without any."""
+    sections = (cfg.model, cfg.loss, cfg.optimizer, cfg.scheduler)
+    parts = [f"{each.PREFIX}.target={each.target}" for each in sections if isinstance(each, TargetConfig)]
+    parts += [f"callbacks.{name}" for name in cfg.callbacks]
+    return f", or look for the reason in {', '.join(parts)}" if parts else ""
 
 
 def _is_constant(predictor: Predictor) -> bool:

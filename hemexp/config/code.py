@@ -15,9 +15,11 @@ from hemexp.errors import UserError
 Code = dict[str, str]  # the digest of each source file, by the name of its module
 # installed with hemexp or for its models: another version of them does not make another run
 _LIBRARIES = sys.stdlib_module_names | {
-    "hemexp", "hydra_plugins", "hydra", "omegaconf", "torch", "torchmetrics", "lightning", "lightning_fabric", "numpy",
-    "scipy", "pandas", "sklearn", "skops", "statsmodels", "xgboost", "lightgbm", "catboost", "__main__",
+    "hydra", "omegaconf", "torch", "torchmetrics", "lightning", "lightning_fabric", "numpy",
+    "scipy", "pandas", "sklearn", "skops", "statsmodels", "xgboost", "lightgbm", "catboost",
 }  # fmt: skip
+_OWN = {"hemexp", "hydra_plugins", "__main__"}
+_STANDARD = Path(ast.__file__).parent
 _INSTALLED = {"site-packages", "dist-packages"}
 _MOST_SHOWN = 3
 _loaded: dict[int, tuple[ModuleSpec, str, tuple[str, ...]]] = {}  # what was read, by id of the module's specification
@@ -46,11 +48,16 @@ def check_code(code: Mapping[str, str]) -> None:
     Raises:
         UserError: names the files.
     """
-    if edits := describe_edits(code, _follow(code)):
+    if edits := find_edits(code):
         raise UserError(
             f"{edits} while the command was running; rule: all fits of a command are of one version of the code; start "
             "it again with another output_dir or hydra.sweep.dir, or undo the edit"
         )
+
+
+def find_edits(code: Mapping[str, str]) -> str:
+    """Return which files of some code were edited since it was read; empty if none was."""
+    return describe_edits(code, _follow(code))
 
 
 def describe_edits(before: Mapping[str, str], now: Mapping[str, str]) -> str:
@@ -138,4 +145,10 @@ def _get_package(name: str) -> str:
 
 
 def _is_library(name: str) -> bool:
-    return _get_package(name) in _LIBRARIES
+    """Return whether a name is of Python or of a library of hemexp, and not of a file of the user with such a name."""
+    package = _get_package(name)
+    if package in _OWN or package not in _LIBRARIES:
+        return package in _OWN
+    spec = _find(package)
+    path = Path(str(spec.origin)) if spec and spec.has_location else None
+    return path is None or bool(_INSTALLED & {*path.parts}) or path.is_relative_to(_STANDARD)

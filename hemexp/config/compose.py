@@ -48,6 +48,7 @@ def register_schemas() -> None:
     # Hydra 1.3 copies the whole store each time it looks up a group, a hundred times for --help. No copy is changed.
     copyreg.pickle(ConfigStore, lambda store: "instance")  # for a text, deepcopy returns the object itself
     OmegaConf.register_new_resolver("cohort_name", _cohort_name, replace=True)
+    OmegaConf.register_new_resolver("model_name", lambda *, _root_: c.get_choice_name(_root_.model), replace=True)
     OmegaConf.register_new_resolver("keys_help", _keys_help, replace=True)
     for section in list_sections():
         store.store(group="schema", name=section.__name__.removesuffix("Config").lower(), node=section)

@@ -23,11 +23,13 @@ gpus num_gpus trainer.gpus trainer.num_gpus | trainer.accelerator=gpu | a run tr
 devices num_devices | trainer.devices={value} |
 lr learning_rate base_lr initial_lr trainer.lr trainer.learning_rate model.lr model.learning_rate model.optimizer.lr model.optimizer.learning_rate optimizer.learning_rate optim.lr optimizer.initial_lr | optimizer.lr={value} |
 wd weight_decay model.weight_decay model.optimizer.weight_decay optim.weight_decay | optimizer.weight_decay={value} |
-optimizer._target_ model.optimizer optim | optimizer=NAME | the choices are in --help; any other class: engine=lightning optimizer=custom optimizer.target=CLASS
+optimizer._target_ | engine=lightning optimizer=custom optimizer.target={value} |
+model.optimizer optim | optimizer=NAME | the choices are in --help; any other class: engine=lightning optimizer=custom optimizer.target=CLASS
 optimizer.betas optimizer.eps optimizer.amsgrad optimizer.fused | engine=lightning optimizer=custom optimizer.target=torch.optim.Adam optimizer.args.{name}={value} |
 nesterov | optimizer=sgd optimizer.nesterov={value} |
 momentum model.optimizer.momentum | optimizer.momentum={value} | with optimizer=sgd
-lr_scheduler scheduler._target_ model.scheduler model.lr_scheduler | scheduler=NAME | the choices are in --help; any other class: engine=lightning scheduler=custom scheduler.target=CLASS
+scheduler._target_ | engine=lightning scheduler=custom scheduler.target={value} |
+lr_scheduler model.scheduler model.lr_scheduler | scheduler=NAME | the choices are in --help; any other class: engine=lightning scheduler=custom scheduler.target=CLASS
 scheduler=CosineAnnealingLR scheduler=cosine_annealing scheduler.T_max | scheduler=cosine | over trainer.max_epochs
 scheduler=StepLR scheduler.step_size | scheduler=step scheduler.every=100 | epochs
 scheduler.gamma scheduler=ExponentialLR | scheduler=step scheduler.factor=0.5 |
@@ -84,8 +86,9 @@ hydra/launcher=ray | -m where=ray |
 n_jobs hydra.launcher.n_jobs | where.num_workers={value} |
 hydra.launcher.partition | where=slurm where.partition={value} |
 hydra.launcher.timeout_min | where=slurm where.time_minutes={value} |
-model.net model._target_ net module | model=NAME | the choices are in --help; your own class: model=custom model.target=CLASS
-compile model.compile | | leave it out: the networks are trained in one batch, which is faster
+model._target_ model.net._target_ | model=custom model.target={value} |
+model.net net module | model=NAME | the choices are in --help; your own class: model=custom model.target=CLASS, and its arguments model.args.NAME=VALUE
+compile model.compile | | leave it out: hemexp does not compile, the networks are too small to gain from it
 print_config extras paths | | leave it out: --cfg job prints the configuration
 config | | give experiment=NAME; a YAML file of yours in FOLDER/experiment/ is found with --config-dir=FOLDER
 accumulate_grad_batches min_epochs limit_train_batches limit_val_batches trainer.accumulate_grad_batches trainer.min_epochs trainer.min_steps trainer.limit_train_batches trainer.limit_val_batches trainer.deterministic trainer.detect_anomaly trainer.log_every_n_steps trainer.check_val_every_n_epoch trainer.val_check_interval trainer.num_sanity_val_steps trainer.max_time trainer.benchmark trainer.gradient_clip_algorithm | trainer.lightning.{name}={value} | with engine=lightning

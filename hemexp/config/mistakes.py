@@ -62,6 +62,8 @@ def explain_error(error: Exception, schema: type[Any] | None = None, arguments: 
         return f"{full_key}: the number is too large"
     if isinstance(error, InterpolationResolutionError | InterpolationKeyError):
         text = next((each for each in arguments if "${" in each), lines[0]).replace('"', "")
+        if "oc.env" in text:
+            return f"{text}: {lines[0]}; rule: a variable that is set, with a value that the key can have"
         rule = "the text ${...} names another key; in single quotation marks the shell does not replace a variable"
         return f"{text}: there is no such key or variable; rule: {rule}"
     if schema is None or not lines:

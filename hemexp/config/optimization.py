@@ -1,6 +1,7 @@
 """The optimizer, the schedule of its learning rate, and the loss of a network."""
 
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, ClassVar
 
 from hemexp.config.section import Section, key
@@ -52,12 +53,16 @@ class CustomOptimizerConfig(TargetConfig, OptimizerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("lr", "weight_decay"):
+            if name in self.args:
+                raise UserError(f"optimizer.args.{name}={self.args[name]}: is a key of its own; give optimizer.{name}")
         self.check_call("parameters", lr=self.lr)
         try_optimizer(self)
 
     def build(self, parameters: Any) -> Any:
-        """Return the optimizer of these parameters; one without weight decay need not know that there is any."""
-        decay = {"weight_decay": self.weight_decay} if self.weight_decay else {}
+        """Return the optimizer of these parameters; one that does not know weight decay gets none of 0."""
+        is_known = "weight_decay" in signature(self.function).parameters
+        decay = {"weight_decay": self.weight_decay} if is_known or self.weight_decay else {}
         return self.call(parameters, lr=self.lr, **decay)
 
 

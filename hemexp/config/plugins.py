@@ -14,8 +14,10 @@ from typing import Any
 from hemexp.config.registry import MODELS
 from hemexp.errors import UserError
 
+FOLDERS = "HEMEXP_FOLDERS"  # environment variable: the folders of the callers, in which their modules are
 ENTRY_POINTS = "hemexp.models"  # the group in which an installed package names the modules that register its models
 _RULE = "rule: a module in the current folder, on PYTHONPATH, or installed"
+_inherited = [*filter(None, os.environ.get(FOLDERS, "").split(os.pathsep))]  # of the command that started this process
 _trusted: set[str] = set()  # modules and other dotted names that the user has given, and installed plugins
 
 
@@ -121,13 +123,16 @@ def check_trust(name: str, what: str, is_part: bool = False) -> None:
 
 
 def search_caller_folder() -> None:
-    """Let Python search the folder of the caller last, in this process and in those that it starts."""
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.append(folder)
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if folder not in paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join([*filter(None, paths), folder])
+    """Let Python search the folder of the caller last, in this process and in those that it starts.
+
+    The variable `FOLDERS` tells them, because PYTHONPATH comes before the modules of Python itself.
+    """
+    _search(Path.cwd())
+    os.environ[FOLDERS] = os.pathsep.join(dict.fromkeys([*_inherited, str(Path.cwd())]))
+
+
+def _search(*folders: Path | str) -> None:
+    sys.path += [str(folder) for folder in folders if str(folder) not in sys.path]
 
 
 def _import(name: str, where: str) -> ModuleType:
@@ -155,3 +160,6 @@ def _read_path(text: str) -> str:
     path = path if path.suffix == ".py" else path.with_name(f"{path.name}.py")
     exists = path.is_file() or path.with_suffix("").is_dir()
     return ".".join(path.with_suffix("").parts) if exists and ".." not in path.parts else ""
+
+
+_search(*_inherited)  # now, because a started process may read objects of the user's modules before it runs a command

@@ -86,6 +86,17 @@ def get_choice_name(settings: Mapping[str, Any]) -> str:
     return str(target) if last in MODELS and not MODELS[last].plugin else last
 
 
+def describe_setting(prefix: str, settings: Mapping[str, Any]) -> str:
+    """Return the setting that names a model, an optimizer, a schedule or a loss, for a message.
+
+    Args:
+        prefix: of the section, such as ``model``.
+        settings: the section, of a configuration or of a file.
+    """
+    target = settings.get("target") if settings.get("name") == "custom" else None
+    return f"{prefix}.target={target}" if target else f"{prefix}={settings.get('name')}"
+
+
 def get_model_title(name: str) -> str:
     """Return the name of a model for pages and figures: ``hematoma volume alone`` for ``volume``.
 

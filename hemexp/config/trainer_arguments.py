@@ -80,7 +80,8 @@ def _try_trainer(what: str, **arguments: Any) -> None:
     try:
         locate("lightning.pytorch.Trainer", "trainer.lightning")(accelerator="cpu", devices=1, **off, **arguments)
     except Exception as error:  # of Lightning: several types
-        raise UserError(f"{what}: {error}") from None
+        rule = "; rule: the arguments and types of lightning.pytorch.Trainer" * isinstance(error, TypeError)
+        raise UserError(f"{what}: {error}{rule}") from None
 
 
 def check_callbacks(callbacks: Mapping[str, Any]) -> None:
@@ -117,7 +118,7 @@ def build_callbacks(callbacks: Mapping[str, Any]) -> dict[str, Any]:
         try:
             callback = instantiate(dict(entry))
         except Exception as error:  # of any class
-            reason = str(error.__cause__ or error).partition("\n")[0]
+            reason = " ".join(str(error.__cause__ or error).split())[:300]
             raise UserError(f"{where}: cannot be built: {reason}") from None
         if not isinstance(callback, base):
             raise UserError(f"{where}: is not a lightning.pytorch.Callback")

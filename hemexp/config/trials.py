@@ -23,7 +23,8 @@ def try_loss(config: "CustomLossConfig") -> None:
     """
     torch: Any = import_module("torch")
     labels, logits = torch.tensor(_LABELS), torch.linspace(-1, 1, 2 * len(_LABELS)).reshape(-1, 2).requires_grad_()
-    rule = f"it gets logits {tuple(logits.shape)} and labels {tuple(labels.shape)}, 0 or 1"
+    more = "; loss=weighted takes the class weights of the training part" * ("weight" in config.args)
+    rule = f"it gets logits {tuple(logits.shape)} and labels {tuple(labels.shape)}, 0 or 1{more}"
     with _errors_of(config, rule):
         losses = config.build()(logits, labels)
         config.check_result(losses, labels)
@@ -32,6 +33,12 @@ def try_loss(config: "CustomLossConfig") -> None:
                 f"loss.target={config.target}: has no gradient; rule: compute it from the logits in PyTorch"
             )
         losses.mean().backward()
+        if losses.ndim == 0:  # the loss of each patient twice must have the same mean
+            twice = config.build()(torch.cat([logits, logits]).detach(), torch.cat([labels, labels]))
+            once = float(losses.detach())
+            if abs(float(twice.detach()) - 2 * once) < 1e-6 * abs(once):
+                rule = "the mean over the patients, or the loss of each; give loss.args.reduction=mean"
+                raise UserError(f"loss.target={config.target}: returns a sum over the patients; rule: {rule}")
     if not losses.isfinite().all() or not logits.grad.isfinite().all():
         raise UserError(f"loss.target={config.target}: the loss or its gradient is NaN or infinite; {rule}")
 

@@ -16,6 +16,11 @@ _TARGETS = {  # groups with a choice `custom`: what it needs, and where a name w
     "scheduler": ("engine=lightning ", "torch.optim.lr_scheduler"),
     "loss": ("engine=lightning ", "MODULE"),
 }
+_TORCH = {  # classes of PyTorch beside those that have a choice
+    "optimizer": "ASGD Adadelta Adafactor Adagrad Adamax LBFGS Muon NAdam RAdam RMSprop Rprop SparseAdam",
+    "scheduler": "ConstantLR CosineAnnealingWarmRestarts CyclicLR ExponentialLR LambdaLR LinearLR MultiStepLR "
+    "MultiplicativeLR OneCycleLR PolynomialLR",
+}
 _SEVERAL = ("logger", "callbacks", "experiment")  # groups that take a list of choices
 _EMPTY = {"null": "none", "none": "none", "false": "off", "no": "off"}
 
@@ -29,7 +34,7 @@ def describe_choice(group: str, name: str, choices: Iterable[str], plugins: Sequ
         choices: of the group.
         plugins: modules of the user that were imported.
     """
-    names = sorted(set(choices))
+    names, given = sorted(set(choices)), name
     folded = {each.casefold(): each for each in names}
     short = name.removesuffix(".yaml").rpartition(".")[2]
     similar = [each for each in names if each == _EMPTY.get(name.casefold())]
@@ -38,12 +43,15 @@ def describe_choice(group: str, name: str, choices: Iterable[str], plugins: Sequ
     is_dotted, is_class = "." in name.removesuffix(".yaml"), bool(re.search("[a-z][A-Z]|[A-Z]{2}", short))
     is_same = bool(similar) and similar[0] == short.casefold()
     is_own = (is_dotted and not (is_same and name.startswith("torch."))) or (is_class and not is_same)
+    if in_torch := _find_in_torch(group, short):
+        name, is_own = in_torch, True
     may_be_module = group == "model" and not plugins and re.fullmatch(r"[a-zA-Z]\w+", name, re.ASCII)
     if {*"[{"} & {*name} and group not in {"features", *_SEVERAL}:
         one = re.split("[,:]", name.strip("[]{}"))[0]
         advice = f"give one choice, such as {group}={one}; for a sweep: -m {group}={name.strip('[]{}')}"
     elif similar and not (is_own and group in _TARGETS):
-        advice = f"did you mean {group}={similar[0]}?"
+        own = f"; a model of your own module: plugins=[my_module] model={name}" * (group == "model" and not plugins)
+        advice = f"did you mean {group}={similar[0]}?{own}"
     elif (group in _TARGETS and is_own) or (may_be_module and name not in _EMPTY):
         needs, module = _TARGETS[group]
         path = re.sub(r"[/\\:]", ".", name.removesuffix(".py"))
@@ -69,9 +77,15 @@ def describe_choice(group: str, name: str, choices: Iterable[str], plugins: Sequ
         advice = f"a file of yours is FOLDER/experiment/{file}.yaml: --config-dir=FOLDER experiment={file}"
     else:
         advice = ""
-    return (
-        f"{group}={name}: there is no such choice{'; ' if advice else ''}{advice}; the choices are {', '.join(names)}"
-    )
+    known = f"the choices are {', '.join(names)}" * (names != ["none"])
+    return "; ".join(filter(None, [f"{group}={given}: there is no such choice", advice, known]))
+
+
+def _find_in_torch(group: str, name: str) -> str:
+    """Return the class of PyTorch that a name means, whatever its case and with or without LR; empty if none."""
+    plain = name.replace("_", "").casefold().removesuffix("lr")
+    found = [each for each in _TORCH.get(group, "").split() if each.casefold().removesuffix("lr") == plain]
+    return f"{_TARGETS[group][1]}.{found[0]}" if found else ""
 
 
 def _describe_plugin(plugin: str) -> str:
@@ -187,6 +201,8 @@ def describe_unreadable(argument: str, schema: type[Any]) -> str:
         return f"{argument}: a value beside a comma is missing; give {key}={joined}"
     if key in {*list_choices(), "model"} and not {*"[{("} & {*value}:
         return describe_choice(key, value, list_known_choices(key))
+    if key in _SEVERAL and value.startswith("[") and not value.endswith("]"):
+        return f"{argument}: a bracket is not closed; give '{key}={value}]'"
     is_open = any(value.count(left) != value.count(right) for left, right in ("[]", "{}", "()"))
     problem = "a bracket is not closed; it " if is_open else ""
     if (message := describe_value(key, value, schema)) and "must be a text" not in message:

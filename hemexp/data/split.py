@@ -146,9 +146,10 @@ def _stratified_draw(labels: Array, fraction: float, seed: int, key: str) -> Arr
     try:
         _, drawn = train_test_split(np.arange(len(labels)), test_size=fraction, stratify=labels, random_state=seed)
     except ValueError as error:
+        rule = f"rule: at least 2 of each outcome, and 1 in each part; give another {key}, or more patients"
         raise UserError(
-            f"{key}: {len(labels)} patients, {int(labels.sum())} with expansion, cannot be divided: {error}"
-        ) from None
+            f"{key}={fraction:g}: {len(labels)} patients, {int(labels.sum())} with expansion, cannot be divided; {rule}"
+        ) from error
     mask = np.zeros(len(labels), dtype=bool)
     mask[drawn] = True
     return mask

@@ -4,16 +4,21 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from traceback import walk_tb
 from typing import Any, Self
 
 import numpy as np
 
 from hemexp.config.plugins import check_trust, trust
+from hemexp.config.registry import describe_setting
 from hemexp.errors import UserError
 from hemexp.models.estimator import Estimator, to_bytes, to_tensor
 from hemexp.types import Array
 
 log = logging.getLogger(__name__)
+_PACKAGE = Path(__file__).parents[1]
+_INSTALLED = {"site-packages", "dist-packages", Path(logging.__file__).parents[1].name}
 
 
 @contextmanager
@@ -33,7 +38,16 @@ def errors_of(source: str) -> Iterator[None]:
             raise
         log.error("%s: failed in its own code", source, exc_info=True)
         problem = "ended the program by " * isinstance(error, SystemExit) + f"{type(error).__name__}: {error}"
-        raise UserError(f"{source}: {problem.removesuffix(': ')}") from error
+        raise UserError(f"{source}: {problem.removesuffix(': ')}{_find_place(error)}") from error
+
+
+def _find_place(error: BaseException) -> str:
+    """Return the last line of the user's code that an error went through; empty if it is not known."""
+    for frame, line in reversed(list(walk_tb(error.__traceback__))):
+        path = Path(frame.f_code.co_filename)
+        if not path.is_relative_to(_PACKAGE) and not _INSTALLED & {*path.parts} and path.is_file():
+            return f" ({path.name} line {line}, in {frame.f_code.co_name})"
+    return ""
 
 
 def trust_classifier(content: Mapping[str, Any]) -> None:
@@ -59,6 +73,10 @@ class ExternalEstimator(Estimator):
     classifier: Any = field(init=False, default=None)
     data: bytes = field(init=False, default=b"")
 
+    @property
+    def _source(self) -> str:
+        return describe_setting("model", vars(self.settings))
+
     def fit(self, X: Array, y: Array) -> Self:
         """Build the classifier and fit it.
 
@@ -67,10 +85,10 @@ class ExternalEstimator(Estimator):
         """
         import skops.io
 
-        with errors_of(f"model={self.settings.name}"):
+        with errors_of(self._source):
             classifier = self.settings.build(X.shape[1])
             if not hasattr(classifier, "fit"):
-                raise UserError(f"model={self.settings.name}: {type(classifier).__name__} has no method fit")
+                raise UserError(f"{self._source}: {type(classifier).__name__} has no method fit")
             names = classifier.get_params() if hasattr(classifier, "get_params") else {}
             states = [key for key, value in names.items() if key.endswith("random_state") and value is None]
             if states:
@@ -78,7 +96,7 @@ class ExternalEstimator(Estimator):
             classifier.fit(X, y)
             if not hasattr(classifier, "predict_proba"):
                 raise UserError(
-                    f"model={self.settings.name}: {type(classifier).__name__} has no predict_proba; rule: a classifier "
+                    f"{self._source}: {type(classifier).__name__} has no predict_proba; rule: a classifier "
                     "that returns probabilities, such as sklearn.calibration.CalibratedClassifierCV around this one"
                 )
             self.classifier, self.data = classifier, skops.io.dumps(classifier)
@@ -86,7 +104,7 @@ class ExternalEstimator(Estimator):
 
     def risk(self, X: Array) -> Array:
         """Return the classifier's probability of outcome 1."""
-        with errors_of(f"model={self.settings.name}"):
+        with errors_of(self._source):
             probabilities = np.asarray(self.classifier.predict_proba(X), dtype=np.float64)
             return probabilities[:, list(self.classifier.classes_).index(1)]
 
@@ -105,6 +123,6 @@ class ExternalEstimator(Estimator):
         self.data = to_bytes(content["skops"])
         types = skops.io.get_untrusted_types(data=self.data)
         for name in types:  # also private ones of scikit-learn, such as a part of CalibratedClassifierCV
-            check_trust(name, f"model={self.settings.name}", is_part=True)
+            check_trust(name, self._source, is_part=True)
         self.classifier = skops.io.loads(self.data, trusted=types)
         return self

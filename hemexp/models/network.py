@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hemexp.config.registry import describe_setting
 from hemexp.errors import UserError
 from hemexp.models.external import errors_of
 from hemexp.models.input_layer import InputLayer
@@ -40,10 +41,8 @@ class FittedNetwork(nn.Module):
         if isinstance(self.net, ParallelNetwork) or logits.shape == (len(x), 2):
             return logits
         if logits.numel() != len(x):  # of a network from outside
-            shape = tuple(logits.shape)
-            raise UserError(
-                f"model={self.model['name']}: returned {shape} for {len(x)} patients; rule: (B, 2), (B, 1) or (B,)"
-            )
+            source, rule = describe_setting("model", self.model), "rule: (B, 2), (B, 1) or (B,)"
+            raise UserError(f"{source}: returned {tuple(logits.shape)} for {len(x)} patients; {rule}")
         return torch.stack([torch.zeros_like(logits.reshape(-1)), logits.reshape(-1)], dim=1)  # the logit of expansion
 
     @property
@@ -61,7 +60,7 @@ class FittedNetwork(nn.Module):
         with torch.inference_mode():
             inputs = torch.tensor(raw, dtype=self.dtype)  # (N, F)
             batches = (inputs[start : start + 1024] for start in range(0, len(inputs), 1024))
-            with errors_of(f"model={self.model['name']}"):
+            with errors_of(describe_setting("model", self.model)):
                 chunks = [F.softmax(self(batch).double(), dim=1)[:, 1] for batch in batches]
         return torch.cat(chunks).numpy() if chunks else np.zeros(0)
 

@@ -12,6 +12,7 @@ import torch
 from scipy.special import logit
 from torch import Tensor
 
+from hemexp.config.registry import describe_setting
 from hemexp.errors import UserError
 from hemexp.files.writing import write_with
 from hemexp.models.ensemble import FittedEnsemble, get_recalibration
@@ -67,10 +68,9 @@ def save_predictor(predictor: Predictor, path: Path) -> str:
     if "requires" in content:
         state["probe"] = _probe(predictor)
         if other := _find_other_risk(state["probe"], _probe(predictor)):
-            raise UserError(
-                f"model={predictor.model['name']}: gives a patient the risk {other[0]:.6g}, and {other[1]:.6g} in a "
-                "second call; rule: a fitted model predicts without random draws; give it a random_state"
-            )
+            source, risks = describe_setting("model", predictor.model), f"{other[0]:.6g}, and {other[1]:.6g}"
+            rule = "rule: a fitted model predicts without random draws; give it a random_state"
+            raise UserError(f"{source}: gives a patient the risk {risks} in a second call; {rule}")
     save_checkpoint(state, path)
     return digest
 
@@ -155,7 +155,8 @@ def read_predictor(
 
 def _check_risks(before: Any, predictor: Predictor, path: Path | str, source: object) -> None:
     """Refuse a model whose risks of made-up patients are not those of the checkpoint."""
-    is_complete = isinstance(before, list) and len(before) == _PROBES and all(type(risk) is float for risk in before)
+    is_complete = isinstance(before, list) and len(before) == _PROBES
+    is_complete = is_complete and all(type(risk) is float and 0 <= risk <= 1 for risk in before)
     if not is_complete:
         raise UserError(f"{path}: probe: is damaged; {_RULE}")
     if other := _find_other_risk(before, _probe(predictor)):
@@ -167,15 +168,15 @@ def _check_risks(before: Any, predictor: Predictor, path: Path | str, source: ob
 
 
 def _probe(predictor: Predictor) -> list[float]:
-    """Return the risks of made-up patients: one without values, and others up to 2 standard deviations from the mean.
+    """Return the risks of made-up patients: one without values, and others near the mean and far away from it.
 
-    Patients near the mean keep a model visible whose risks are 0 or 1 further away.
+    Those near the mean keep a model visible whose risks are 0 or 1 further away; the last one is beyond any limit.
     """
     first = predictor.members[0] if isinstance(predictor, FittedEnsemble) else predictor
     statistics = first.inputs if isinstance(first, FittedNetwork) else first.preprocessing
     mean, scale = (np.asarray(values, dtype=np.float64) for values in (statistics.mean, statistics.scale))
     counts = np.arange(1, _PROBES * len(mean) + 1).reshape(_PROBES, -1)
-    steps = (counts * _GOLDEN % 1 * 4 - 2) * np.linspace(0.1, 1, _PROBES)[:, None]
+    steps = (counts * _GOLDEN % 1 * 2 - 1) * np.geomspace(0.2, 20, _PROBES)[:, None]  # in standard deviations
     raw = np.where(np.isfinite(scale), mean + steps * np.where(np.isfinite(scale), scale, 0), np.nan)
     raw[0] = np.nan
     return [float(risk) for risk in predictor.predict(raw)]

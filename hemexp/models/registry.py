@@ -7,7 +7,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from hemexp.config import MODELS, CustomConfig, EstimatorConfig, ModelConfig, NetConfig, NetworkConfig, get_entry
+from hemexp.config import (
+    MODELS,
+    CustomConfig,
+    EstimatorConfig,
+    ModelConfig,
+    NetConfig,
+    NetworkConfig,
+    describe_setting,
+    get_entry,
+)
 from hemexp.config.plugins import check_trust
 from hemexp.errors import UserError
 from hemexp.models.estimator import Estimator
@@ -52,8 +61,9 @@ def build_network(num_features: int, *, name: str, **settings: Any) -> nn.Module
     entry = get_entry(name)
     settings.pop("init_from", None)  # a file of weights; see `hemexp.models.first_weights`
     if not entry.target:
-        with errors_of(f"model={name}"):
-            return _check_module(entry.schema(name, **settings).build(num_features), name)
+        source = describe_setting("model", {"name": name, **settings})
+        with errors_of(source):
+            return _check_module(entry.schema(name, **settings).build(num_features), source)
     if not issubclass(entry.schema, NetConfig):
         raise UserError(f"model.name={name}: must be one of {', '.join(_list_names(NetConfig))}")
     init = settings.pop("init", "default")
@@ -84,13 +94,13 @@ def _list_names(kind: type[ModelConfig]) -> list[str]:
     return [name for name, entry in MODELS.items() if issubclass(entry.schema, kind)]
 
 
-def _check_module(net: Any, name: str) -> nn.Module:
+def _check_module(net: Any, source: str) -> nn.Module:
     if not isinstance(net, nn.Module):
-        raise UserError(f"model={name}: build returned {type(net).__name__}; rule: a torch.nn.Module")
+        raise UserError(f"{source}: build returned {type(net).__name__}; rule: a torch.nn.Module")
     step = getattr(type(net), "training_step", None)
     if step is not None and not step.__module__.endswith(".core.module"):  # Lightning's own does nothing
         rule = "hemexp trains the network itself and calls forward only; give the torch.nn.Module in it"
-        raise UserError(f"model={name}: {type(net).__name__} is a LightningModule with its own training_step; {rule}")
+        raise UserError(f"{source}: {type(net).__name__} is a LightningModule with its own training_step; {rule}")
     return net
 
 

@@ -1,6 +1,7 @@
 """Run the jobs of a sweep and write its summary files."""
 
 import pickle
+import shlex
 import shutil
 import sys
 import time
@@ -374,7 +375,7 @@ class Sweep:
             write_csv(pd.DataFrame(board.rows), self.directory / LEADERBOARD)
         summary = {
             "status": status,
-            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+            "command": [*shlex.split(program("train")), *sys.argv[1:]],
             **build_summary(self.cfg, self.jobs, board, self.directory),
             "nested": nested,
             "counts": dict(Counter(job_status.status for job_status in self.statuses.values())),

@@ -19,7 +19,7 @@ from hemexp.training.composite import combine, expand
 from hemexp.training.estimators import fit_estimators, is_quick
 from hemexp.training.group_size import compute_group_size
 from hemexp.training.groups import FitRequest, MemberGroup, fit_in_processes, fit_in_this_process
-from hemexp.training.lightning_engine import estimate_seconds, fit_network
+from hemexp.training.lightning_engine import check_network, estimate_seconds, fit_network
 from hemexp.training.loop import fit_group
 from hemexp.training.member import FitResult, Member
 from hemexp.training.patient_batch import ROW_MULTIPLE
@@ -105,6 +105,16 @@ def fit(
     return [results[number] for number in range(len(members))]
 
 
+def check_member(member: Member, trainer: TrainerConfig) -> None:
+    """Try a network without a batched form before anything is written.
+
+    Raises:
+        UserError: it cannot be built or trained.
+    """
+    if member.model.is_network and not member.is_batched:
+        check_network(expand(member)[0], trainer)
+
+
 def _fit_networks(request: FitRequest, num_workers: int | None, group_size: int | None) -> list[FitResult]:
     """Train the members of a request, all of them networks, in groups of one shape."""
     members, trainer = request.members, request.trainer
@@ -143,7 +153,7 @@ def _fit_one_by_one(request: FitRequest, num_workers: int | None, _: int | None)
     if len(members) >= _MIN_PARALLEL:
         seconds = estimate_seconds(members[0], request.trainer) * len(members) / min(len(members), num_workers)
         advice = "; evaluation.num_repeats=1 or evaluation=off takes less" if seconds > _LONG else ""
-        text = "%d networks: each is trained alone, in about %s at most%s"
+        text = "%d networks, each trained alone: about %s altogether at most%s"
         log.info(text, len(members), format_duration(seconds), advice)
     return _train_groups(request, [(number,) for number in range(len(members))], num_workers)
 

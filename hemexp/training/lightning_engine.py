@@ -1,6 +1,8 @@
 """The ordinary engine: one network of any kind, trained by Lightning's Trainer as its users know it."""
 
+import logging
 import math
+import random
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +14,7 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
@@ -22,7 +25,15 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.loops.optimization.closure import AbstractClosure
 from torch import Tensor, nn
 
-from hemexp.config import LossConfig, OptimizerConfig, SchedulerConfig, TrainerConfig, list_settings
+from hemexp.config import (
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SchedulerConfig,
+    TrainerConfig,
+    describe_setting,
+    list_settings,
+)
 from hemexp.config.trainer_arguments import build_callbacks
 from hemexp.data.datamodule import PatientLoaders, find_smallest_batch
 from hemexp.errors import Interrupted, UserError
@@ -39,6 +50,7 @@ from hemexp.training.progress import InterruptHandler
 from hemexp.training.recorder import ProgressCallback, log_epoch
 from hemexp.training.schedule import build_scheduler
 
+log = logging.getLogger(__name__)
 _REPORT_SECONDS = 0.5  # between two reports of progress
 _MEASURED = 4  # epochs, to estimate the time of all
 _SAME = 1e-4  # difference of a logit, computed alone or together with other patients
@@ -63,7 +75,7 @@ class NetworkTask(LightningModule):
         self.class_weights = get_class_weights(torch.as_tensor(member.training_set.labels))
         self.dtype_ = torch.float64 if cfg.precision == 64 else torch.float32
         training_set = member.training_set
-        torch.manual_seed(member.seed)
+        _seed(member.seed)
         self.network = FittedNetwork(list_settings(member.model), training_set.features, training_set.label)
         self.network.to(self.dtype_).inputs.set(training_set.preprocessing)
         smallest = find_smallest_batch(len(training_set.labels), cfg.batch_size)
@@ -83,37 +95,40 @@ class NetworkTask(LightningModule):
 
         It is also tried in training, on as few patients as the smallest mini-batch has.
         """
-        name = self.member.model.name
-        with torch.no_grad(), errors_of(f"model={name}"):
+        source = _get_source(self.member.model)
+        with torch.no_grad(), errors_of(source):
             self.network.eval()
             together, again = self.network(inputs), self.network(inputs)
             alone = torch.cat([self.network(row[None]) for row in inputs])
             self.network.train()
         if not bool(together.isfinite().all()):
-            raise UserError(f"model={name}: returns NaN or infinity before it is trained")
+            raise UserError(f"{source}: returns NaN or infinity before it is trained")
         if not torch.allclose(together, again, rtol=_SAME, atol=_SAME):
             rule = "in eval() it draws no random numbers and keeps no state; use nn.Dropout instead of F.dropout"
-            raise UserError(f"model={name}: gives other results for the same patients in a second call; rule: {rule}")
+            raise UserError(f"{source}: gives other results for the same patients in a second call; rule: {rule}")
         if not torch.allclose(together, alone, rtol=_SAME, atol=_SAME):
-            raise UserError(f"model={name}: the result for a patient depends on the other patients in the batch")
+            raise UserError(f"{source}: the result for a patient depends on the other patients in the batch")
+        if not any(each.requires_grad for each in self.network.net.parameters()):
+            raise UserError(f"{source}: has no weights to train; rule: at least one parameter that requires a gradient")
         for key, value in self.network.state_dict().items():
             if not isinstance(value, Tensor) or (key.startswith("net.") and not bool(value.isfinite().all())):
                 rule = "a checkpoint holds finite numbers; register a constant with persistent=False"
-                raise UserError(f"model={name}: {key}: is not a tensor of finite numbers; rule: {rule}")
-        with torch.no_grad(), errors_of(f"model={name}"):
+                rule = "use a buffer in place of get_extra_state" if key.endswith("_extra_state") else rule
+                raise UserError(f"{source}: {key}: is not a tensor of finite numbers; rule: {rule}")
+        with torch.no_grad(), errors_of(source):
             copy = FittedNetwork.from_content(self.network.content())
             rebuilt = copy(inputs)
         if not torch.allclose(together, rebuilt, rtol=_SAME, atol=_SAME):
             rule = "every tensor and layer must be a parameter, a buffer or a module of the network (nn.ModuleList)"
-            raise UserError(f"model={name}: its checkpoint does not hold all weights; rule: {rule}")
-        with errors_of(f"model={name}"):
+            raise UserError(f"{source}: its checkpoint does not hold all weights; rule: {rule}")
+        with errors_of(source):
             copy.train()(inputs)
         try:
             copy(inputs[:smallest])
         except Exception as error:
             count = f"{smallest} patient" if smallest == 1 else f"{smallest} patients"
             rule = "rule: batch norm needs at least 2; give trainer.batch_size=2 or more, or null for the full batch"
-            raise UserError(f"model={name}: fails in training on a mini-batch of {count} ({error}); {rule}") from error
+            raise UserError(f"{source}: fails in training on a mini-batch of {count} ({error}); {rule}") from error
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the logits."""
@@ -196,10 +211,46 @@ class NetworkTask(LightningModule):
         )
 
 
-def _get_source(section: OptimizerConfig | SchedulerConfig | LossConfig) -> str:
-    """Return the setting that names an optimizer, a schedule or a loss, for a message."""
-    target = getattr(section, "target", None)
-    return f"{section.PREFIX}.target={target}" if target else f"{section.PREFIX}={section.name}"
+def _get_source(section: ModelConfig | OptimizerConfig | SchedulerConfig | LossConfig) -> str:
+    return describe_setting(section.PREFIX, vars(section))
+
+
+def _seed(seed: int) -> None:
+    """Seed all generators that a network of the user may draw from."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed([seed & 0xFFFFFFFF, seed >> 32])  # noqa: NPY002 - users draw from it
+
+
+@contextmanager
+def _keep_random_states() -> Iterator[None]:
+    """Restore the random generators of Python, NumPy and PyTorch at the end."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
+def check_network(member: Member, cfg: TrainerConfig) -> None:
+    """Build a network and try it on four of its patients, before anything is written; warn about probabilities.
+
+    Raises:
+        UserError: it cannot be built or trained.
+    """
+    with _keep_random_states():
+        net, width = NetworkTask(member, cfg).network.net.eval(), len(member.training_set.features)
+    wide = 3 * torch.randn(64, width, generator=torch.Generator().manual_seed(0))
+    source = _get_source(member.model)
+    with torch.no_grad(), errors_of(source):
+        logits = net(wide.to(next(net.parameters(), wide).dtype))
+    if float(logits.std()) > 0 and float(logits.min()) >= 0 and float(logits.max()) <= 1:
+        log.warning(
+            "warning: %s: seems to return probabilities (64 made-up patients have values from 0 to 1); rule: logits; "
+            "leave out the sigmoid or the softmax at its end", source
+        )  # fmt: skip
 
 
 def _can_be_read(value: Any) -> bool:
@@ -314,7 +365,7 @@ class EpochRecorder(Checkpoint):
 
     def _seed(self, epoch: int) -> None:
         """Seed an epoch by its number: a resumed training draws the same dropout."""
-        torch.manual_seed((self.task.member.seed << 32) + epoch)
+        _seed((self.task.member.seed << 32) + epoch)
 
     def _get_reason(self, epoch: int, loss: float) -> str:
         """Return why the training ends after this epoch; empty if it does not."""
@@ -371,7 +422,7 @@ def fit_network(
         UserError: the checkpoint belongs to another member, or the network's own code fails.
     """
     (member,) = members
-    with torch_settings(cfg), torch.random.fork_rng():
+    with torch_settings(cfg), _keep_random_states():
         task = NetworkTask(member, cfg)
         recorder = EpochRecorder(task, cfg, checkpoint, history, report, c_bool(False) if stop is None else stop)
         saved = load_state(checkpoint) if checkpoint else None
@@ -406,7 +457,8 @@ def estimate_seconds(member: Member, cfg: TrainerConfig) -> float:
     """Return the seconds of a training, at most, from a training of a few epochs."""
     short = replace(cfg, max_epochs=_MEASURED + 1, stop_loss=None, patience=None, profiler=None, lightning={})
     times, started = [0.0], time.perf_counter()
-    fit_network([member], short, report=lambda epochs, skipped, loss: times.append(time.perf_counter() - started))
+    alone = replace(member, callbacks={})  # which may write files
+    fit_network([alone], short, report=lambda epochs, skipped, loss: times.append(time.perf_counter() - started))
     epoch = (times[-1] - times[1]) / _MEASURED
     return times[1] + epoch * cfg.max_epochs
 
@@ -434,11 +486,12 @@ def _errors_of_parts(task: NetworkTask) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:
-        source, member = f"model={task.member.model.name} engine=lightning", task.member
+        member, model = task.member, f"{_get_source(task.member.model)} engine=lightning"
+        source = model
         for frame, _ in walk_tb(error.__traceback__):  # the innermost frame that belongs to a part
             owner = frame.f_locals.get("self")
             if isinstance(owner, AbstractClosure):  # of the network, called by the optimizer
-                source = f"model={member.model.name} engine=lightning"
+                source = model
             elif isinstance(owner, torch.optim.Optimizer):
                 source = _get_source(member.optimizer)
             elif isinstance(owner, torch.optim.lr_scheduler.LRScheduler):

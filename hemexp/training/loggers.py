@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import pandas as pd
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from tensorboard.summary.writer import event_file_writer
 
@@ -76,10 +77,14 @@ class EpochCSVLogger(CSVLogger):
 
 
 def _open_csv(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> Logger:
-    """Return a logger to a new ``csv/metrics.csv``: earlier epochs are logged again."""
+    """Return a logger to a new ``csv/metrics.csv``: earlier epochs are logged again, with what callbacks logged."""
+    more: dict[int, dict[str, float]] = {}
+    with suppress(OSError, ValueError, KeyError):  # no file, or not such a table
+        rows = pd.read_csv(directory / "csv" / "metrics.csv").set_index("step")
+        more = {int(str(step)): dict(row.dropna()) for step, row in rows.iterrows()}
     shutil.rmtree(directory / "csv", ignore_errors=True)
     logger = EpochCSVLogger(directory, name="", version="csv")
-    log_earlier_epochs(logger, directory, resumed_at)
+    log_earlier_epochs(logger, directory, resumed_at, more)
     return logger
 
 

@@ -185,13 +185,17 @@ def open_wandb(cfg: TrainConfig, directory: Path, resumed_at: int | None) -> Qui
     return logger
 
 
-def log_earlier_epochs(logger: Logger, directory: Path, resumed_at: int | None) -> None:
-    """Log the epochs of an earlier process."""
+def log_earlier_epochs(
+    logger: Logger, directory: Path, resumed_at: int | None, more: Mapping[int, Mapping[str, float]] | None = None
+) -> None:
+    """Log the epochs of an earlier process, with what else is known of an epoch."""
     history = directory / "history.csv"
     if resumed_at and history.is_file():
         rows = pd.read_csv(history).set_index("epoch").iloc[:resumed_at].to_dict("index")
         for epoch, scores in rows.items():
-            logger.log_metrics({str(name): float(score) for name, score in scores.items()}, step=int(str(epoch)))
+            number = int(str(epoch))
+            known = scores | dict(more[number] if more and number in more else {})
+            logger.log_metrics({str(name): float(score) for name, score in known.items()}, step=number)
         logger.save()
 
 

@@ -21,6 +21,8 @@ def test_debug_overrides_an_experiment_and_the_command_line_overrides_both():
     assert load_config(TrainConfig, ["experiment=paper", "debug=fast", "trainer.max_epochs=5"]).trainer.max_epochs == 5
     assert load_config(TrainConfig, ["experiment=paper", "debug=overfit"]).evaluation.name == "off"
     assert load_config(TrainConfig, ["debug=overfit", "evaluation=standard"]).evaluation.name == "standard"
+    honest = load_config(TrainConfig, ["experiment=sacnn_honest", "debug=overfit"])
+    assert (honest.ensemble, honest.calibrate, honest.trainer.patience) == (1, "none", None)
 
 
 def test_a_debug_run_has_another_config_hash():

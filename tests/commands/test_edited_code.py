@@ -115,6 +115,23 @@ def hash_of(*overrides: str) -> str:
     return config_hash(load_config(TrainConfig, list(overrides)))
 
 
+def test_a_module_named_like_one_of_python_counts_if_it_is_the_user_s(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    (folder / "sched.py").write_text("VALUE = 1\n")
+    assert read_code(["sched.scheduler"]) == {}
+    monkeypatch.delitem(sys.modules, "sched", raising=False)
+    monkeypatch.syspath_prepend(folder)
+    assert set(read_code(["sched.VALUE"])) == {"sched"}
+    monkeypatch.delitem(sys.modules, "sched", raising=False)
+
+
+def test_predict_notices_code_that_differs_only_far_from_the_mean(folder: Path):
+    edit(folder / "edited_net" / "layers.py", "x.relu()", "(x.clamp(-2, 2) * 3)")
+    fit(folder, *NETWORK)
+    edit(folder / "edited_net" / "layers.py", "-2, 2", "-5, 5")
+    with pytest.raises(UserError, match="gives other risks than at the training"):
+        load_predictor(RunDirectory(folder / "run").best)
+
+
 def test_a_finished_run_is_not_done_for_edited_code_and_the_message_names_the_file(folder: Path):
     result = fit(folder, *NETWORK)
     assert set(result.code) == {"edited_net", "edited_net.nets", "edited_net.layers"}

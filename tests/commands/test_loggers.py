@@ -85,6 +85,21 @@ def test_what_a_callback_logs_reaches_every_logger_in_one_row_an_epoch(
     assert [type(experiment).__name__ for experiment in experiments] == ["SummaryWriter", "ExperimentWriter"]
 
 
+def test_what_a_callback_logged_before_an_interruption_stays_in_the_file(
+    workbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(ROOT / "tests" / "training")
+    callback = ["engine=lightning", "callbacks.one._target_=own_networks.Logging"]
+    cfg = load_config(TrainConfig, [f"data.root={workbooks}", "logger=csv", *FAST, *callback])
+    with monkeypatch.context() as patched:
+        patched.setattr(job, "evaluate", interrupt)
+        with pytest.raises(Interrupted, match="resumes"):
+            train(cfg, tmp_path)
+    train(cfg, tmp_path)
+    table = pd.read_csv(tmp_path / "csv" / "metrics.csv").dropna(subset=["train/loss"])
+    assert table["half"].tolist() == [0.0, 0.5, 1.0]
+
+
 def test_tensorboard_is_always_written_and_holds_the_tags(workbooks: Path, tmp_path: Path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from hemexp.config import MODELS, TrainConfig, config_hash, register_estimator, register_network
 from hemexp.config.compose import load_config
@@ -59,6 +61,7 @@ def names(parameters, lr):
     return "adam"
 '''
 LOSS = ["engine=lightning", "loss=custom"]
+ADAMW = ["engine=lightning", "optimizer=custom", "optimizer.target=torch.optim.AdamW"]
 OPTIMIZER = ["engine=lightning", "optimizer=custom"]
 SCHEDULER = ["engine=lightning", "scheduler=custom", "trainer.max_epochs=10"]
 CYCLE = ["scheduler.target=torch.optim.lr_scheduler.OneCycleLR", "scheduler.args.max_lr=0.1"]
@@ -144,6 +147,19 @@ def test_a_target_is_a_network_or_a_classifier_by_its_method_fit(folder: Path):
         ([*LOSS, "loss.target=my_code.number"], r"loss.target=my_code.number: returned float; rule: a tensor"),
         ([*LOSS, "loss.target=my_code.cut"], "loss.target=my_code.cut: has no gradient; rule: compute it from the log"),
         ([*LOSS, "loss.target=my_code.endless"], "the loss or its gradient is NaN or infinite"),
+        (
+            [*LOSS, "loss.target=torch.nn.CrossEntropyLoss", "loss.args.reduction=sum"],
+            "returns a sum over the patients",
+        ),
+        (
+            [*LOSS, "loss.target=torch.nn.CrossEntropyLoss", "loss.args.weight=[1.0,3.0]"],
+            "loss=weighted takes the class weights",
+        ),
+        (
+            [*ADAMW, "optimizer.weight_decay=0.3", "optimizer.args.weight_decay=0.0"],
+            r"optimizer\.args\.weight_decay=0.0: is a key of its own; give optimizer\.weight_decay",
+        ),
+        ([*ADAMW, "optimizer.args.lr=0.1"], r"optimizer\.args\.lr=0.1: is a key of its own; give optimizer\.lr"),
         ([*LOSS, "loss.target=torch.nn.BCEWithLogitsLoss"], r"ValueError: Target size .* it gets logits \(4, 2\) and"),
         (
             [*OPTIMIZER, "optimizer.target=my_code.Net"],
@@ -188,6 +204,13 @@ def test_a_mistake_in_code_from_outside_is_named(overrides: list[str], message: 
 )
 def test_losses_optimizers_and_schedules_of_pytorch_may_be_named(overrides: list[str]):
     load_config(TrainConfig, overrides)
+
+
+@pytest.mark.parametrize(("override", "decay"), [([], 0.0), (["optimizer.weight_decay=0.1"], 0.1)])
+def test_an_optimizer_of_the_user_has_the_weight_decay_of_the_configuration(override: list[str], decay: float):
+    optimizer = load_config(TrainConfig, [*ADAMW, *override]).optimizer.build([nn.Parameter(torch.ones(2))])
+    assert optimizer.param_groups[0]["weight_decay"] == decay  # AdamW's own default is 0.01
+    load_config(TrainConfig, [*ADAMW[:-1], "optimizer.target=torch.optim.Rprop"])  # has no weight decay
 
 
 def test_two_callbacks_of_one_kind_are_refused_before_anything_begins():

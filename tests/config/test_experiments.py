@@ -97,7 +97,7 @@ def test_a_ready_sweep_runs_without_m(run_command: Any, workbooks: Path, tmp_pat
 def test_the_page_gives_a_command_that_runs_one_job_of_a_sweep(overrides: list[str]):
     program, script, *arguments = single_run(overrides)
     config = composed(*arguments)
-    assert (program, script) == ("python", "train.py")
+    assert (program, script) == ("hemexp", "train")
     assert config.hydra.mode is None or config.hydra.mode.name == "RUN"
     assert config.search.name == "grid"
     assert config.where.name == "local"

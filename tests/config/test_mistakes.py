@@ -60,6 +60,9 @@ def answer(line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
         ("train loss=nets.focal", "engine=lightning loss=custom loss.target=nets.focal"),
         ("train optimizer=torch.optim.RAdam", "engine=lightning optimizer=custom optimizer.target=torch.optim.RAdam"),
         ("train optimizer=RAdam", "optimizer.target=torch.optim.RAdam"),
+        ("train optimizer=radam", "engine=lightning optimizer=custom optimizer.target=torch.optim.RAdam"),
+        ("train scheduler=one_cycle", "scheduler=custom scheduler.target=torch.optim.lr_scheduler.OneCycleLR"),
+        ("train model=tabt", "did you mean model=tabm?; a model of your own module: plugins=[my_module] model=tabt"),
         ("train optimizer=torch.optim.Adam", "did you mean optimizer=adam?"),
         ("train optimizer=Adam", "did you mean optimizer=adam?"),
         ("train optimizer=[adam,sgd]", "for a sweep: -m optimizer=adam,sgd"),
@@ -94,6 +97,7 @@ def test_a_choice_that_does_not_exist_gets_the_form_that_works(
     ("line", "words"),
     [
         ("train model=custom model.target=nets.MyNet model.hidden=8", "give model.args.hidden=8"),
+        ("train model=custom model.target=nets.MyNet model.net.hidden=8", "model.args.NAME=VALUE"),
         ("train model=custom model.target=nets.MyNet +model.hidden=8", "give model.args.hidden=8"),
         ("train engine=lightning optimizer=custom optimizer.target=torch.optim.SGD optimizer.momentum=0.9",
          "give optimizer.args.momentum=0.9"),

@@ -68,7 +68,7 @@ def test_the_page_needs_nothing_else_and_names_no_patient(run: Path):
         "volume and hours alone −0.05 (−0.14 to 0.04) 0.400 1.000 no clear",
         "same risk for every patient 0.033 (0.013 to 0.053) < 0.001 0.002 model worse", "too few",
         "hematoma volume alone (logistic regression on the log of the first volume)", "apparent optimism corrected",
-        "python train.py data.root=cohort evaluation=full label=onset_48h", "6bf3972797a86733", "hemexp 0.2.0",
+        "hemexp train data.root=cohort evaluation=full label=onset_48h", "6bf3972797a86733", "hemexp 0.2.0",
     ):  # fmt: skip
         assert said in text, said
 

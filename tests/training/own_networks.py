@@ -1,5 +1,6 @@
 """Networks, callbacks and classifiers of a user, for tests; this module is a plugin."""
 
+import random
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,32 @@ class Mixing(Linear):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layer(x - x.mean(0))
+
+
+class Noisy(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        noise = np.random.random() + random.random() if self.training else 0.0  # noqa: NPY002
+        return super().forward(x) + noise
+
+
+class Frozen(Linear):
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features)
+        self.requires_grad_(False)
+
+
+class Sigmoid(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).sigmoid()
+
+
+class Softmax(nn.Module):
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(num_features, 2), nn.Softmax(dim=1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
 
 
 class Failing(Linear):

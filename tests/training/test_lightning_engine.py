@@ -23,7 +23,7 @@ from hemexp.config import (
 from hemexp.config.compose import load_config
 from hemexp.config.plugins import import_plugins
 from hemexp.errors import Interrupted, UserError
-from hemexp.training.fit import fit
+from hemexp.training.fit import check_member, fit
 from hemexp.training.member import FitResult, Member
 
 
@@ -160,7 +160,7 @@ def test_many_members_are_trained_alone_over_the_cores_with_the_time_said_before
     group = [norm(folds, seed) for seed in range(4)]
     with caplog.at_level("INFO"):
         results = fit([*members([0]), *group], cfg, num_workers=2)
-    assert "4 networks: each is trained alone, in about" in caplog.text
+    assert "4 networks, each trained alone: about" in caplog.text
     for member, result in zip(group, results[1:], strict=True):
         assert equal(fit([member], cfg)[0], result)
     assert equal(fit(members([0]), cfg)[0], results[0])
@@ -179,27 +179,44 @@ def test_one_logit_is_the_logit_of_expansion(folds: list[Any], trainer: Callable
 @pytest.mark.parametrize(
     ("target", "args", "message"),
     [
-        ("Mixing", {}, "model=custom: the result for a patient depends on the other patients"),
+        ("Mixing", {}, ": the result for a patient depends on the other patients"),
         (
             "Linear",
             {"outputs": 3},
-            r"model=custom: returned \(4, 3\) for 4 patients; rule: \(B, 2\), \(B, 1\) or \(B,\)",
+            r": returned \(4, 3\) for 4 patients; rule: \(B, 2\), \(B, 1\) or \(B,\)",
         ),
-        ("Failing", {}, "model=custom: IndexError: the shelf is empty"),
-        ("FailingLater", {}, "model=custom: IndexError: the shelf is empty"),
-        ("Leaving", {}, "model=custom: ended the program by SystemExit: 0"),
-        ("LeavingLater", {}, "model=custom engine=lightning: ended the program by SystemExit: 0"),
-        ("Task", {}, "model=custom: Task is a LightningModule with its own training_step"),
-        ("Plain", {}, "model=custom: its checkpoint does not hold all weights"),
-        ("Masked", {}, r"model=custom: net\.mask: is not a tensor of finite numbers"),
-        ("build", {}, "model=custom: build returned str; rule: a torch.nn.Module"),
+        ("Failing", {}, ": IndexError: the shelf is empty"),
+        ("FailingLater", {}, ": IndexError: the shelf is empty"),
+        ("Leaving", {}, ": ended the program by SystemExit: 0"),
+        ("LeavingLater", {}, " engine=lightning: ended the program by SystemExit: 0"),
+        ("Task", {}, ": Task is a LightningModule with its own training_step"),
+        ("Plain", {}, ": its checkpoint does not hold all weights"),
+        ("Masked", {}, r": net\.mask: is not a tensor of finite numbers"),
+        ("build", {}, ": build returned str; rule: a torch.nn.Module"),
     ],
 )
 def test_a_network_that_cannot_be_used_is_refused_with_its_own_error(
     target: str, args: dict[str, Any], message: str, folds: list[Any], trainer: Callable
 ):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=rf"^model\.target=own_networks\.{target}{message}"):
         fit([own(folds, target, **args)], trainer())
+
+
+def test_an_error_in_a_network_names_the_line_of_the_file(folds: list[Any], trainer: Callable):
+    with pytest.raises(UserError, match=r"the shelf is empty \(own_networks\.py line \d+, in forward\)"):
+        check_member(own(folds, "Failing"), trainer())
+
+
+def test_a_network_that_returns_probabilities_costs_a_warning(
+    folds: list[Any], trainer: Callable, caplog: pytest.LogCaptureFixture
+):
+    for target in ("Sigmoid", "Softmax"):
+        check_member(own(folds, target), trainer())
+        assert f"own_networks.{target}: seems to return probabilities" in caplog.text
+    caplog.clear()
+    for target in ("Linear", "Squeezed"):
+        check_member(own(folds, target), trainer())
+    assert not caplog.text
 
 
 def test_callbacks_see_epochs_and_steps_and_may_stop_the_training(

@@ -1,5 +1,6 @@
 """Callbacks, losses, optimizers and schedules of a user: what works, and in which words the others are refused."""
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,34 @@ def test_a_callback_of_lightning_that_cannot_work_is_refused_with_the_reason(
     with pytest.raises(UserError, match=r"callbacks\.one") as error:
         fit([with_callback(own(folds), LIGHTNING + name, **arguments)], trainer())
     assert reason in str(error.value)
+
+
+def test_a_network_that_draws_from_numpy_is_the_same_in_every_call_and_after_a_resume(
+    folds: list[Any], trainer: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    member, cfg = own(folds, "Noisy"), trainer(checkpoint_every=1)
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002
+    (whole,) = fit([member], cfg)
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+    np.random.random(7)  # noqa: NPY002
+    random.random()
+    assert equal(fit([member], cfg)[0], whole)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 3)
+        with pytest.raises(Interrupted):
+            fit([member], cfg, directory=tmp_path)
+    np.random.random(7)  # noqa: NPY002
+    assert equal(fit([member], cfg, directory=tmp_path)[0], whole)
+
+
+def test_the_estimate_of_the_time_calls_no_callback(folds: list[Any], trainer: Callable):
+    member = with_callback(own(folds), "own_networks.Broken")
+    assert lightning_engine.estimate_seconds(member, trainer()) > 0
+
+
+def test_a_network_without_weights_to_train_is_refused(folds: list[Any], trainer: Callable):
+    with pytest.raises(UserError, match=r"own_networks\.Frozen: has no weights to train"):
+        fit([own(folds, "Frozen")], trainer())
 
 
 def test_a_resumed_early_stopping_ends_at_the_same_epoch(

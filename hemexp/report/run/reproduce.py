@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
-from hemexp.formatting import num
+from hemexp.formatting import num, program
 from hemexp.report.blocks import Block, section, table, text
 from hemexp.report.run.read import RunFiles
 
@@ -18,7 +18,7 @@ def single_run(overrides: Sequence[str]) -> list[str]:
     left_out = ("output_dir=", "search=", "search.", "where=", "where.", "hydra.")
     kept = [override for override in overrides if not override.startswith(left_out)]
     sweeps = any(override.startswith(("experiment=sweep_", "experiment=search_")) for override in kept)
-    return ["python", "train.py", *kept, *(["search=grid", "hydra.mode=RUN"] if sweeps else [])]
+    return [*shlex.split(program("train")), *kept, *(["search=grid", "hydra.mode=RUN"] if sweeps else [])]
 
 
 def reproduce(run: RunFiles) -> Block | None:

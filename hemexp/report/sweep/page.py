@@ -5,7 +5,7 @@ from typing import Any
 
 from hemexp.config import get_model_title
 from hemexp.files.result import CONCLUSIONS, INCOMPLETE, LEAKAGE, TUNED_ON_TEST, describe_leak
-from hemexp.formatting import count, num, plural, score_text
+from hemexp.formatting import count, num, plural, program, score_text
 from hemexp.report.blocks import HEADING, Block, card, caveat_text, load_texts, section, table, text
 from hemexp.report.files import read_overrides
 from hemexp.report.html import to_html
@@ -120,14 +120,14 @@ def _reproduce(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
     blocks: list[Block | None] = []
     if command:
         words = "This command made the sweep. With the same hydra.sweep.dir, it runs only the missing and failed jobs."
-        blocks += [text(words), {"kind": "code", "text": shlex.join(["python", *command])}]
+        blocks += [text(words), {"kind": "code", "text": shlex.join(["python"] * command[0].endswith(".py") + command)}]
     if len(sweep.ranked):
         folder = str(sweep.ranked.iloc[0]["folder"])
         overrides = read_overrides(sweep.path / folder / ".hydra" / "overrides.yaml")
         if overrides is not None:
             blocks += [text("This command runs the best job only:"),
                        {"kind": "code", "text": shlex.join(single_run(overrides))}]  # fmt: skip
-            blocks.append(text(f"Its own page: python report.py run_dir={shlex.quote(str(sweep.path / folder))}"))
+            blocks.append(text(f"Its own page: {program('report')} run_dir={shlex.quote(str(sweep.path / folder))}"))
     rows = [["status", str(sweep.facts.get("status", "unknown"))]]
     if isinstance(sweep.facts.get("seconds"), int | float):
         rows.append(["time from start to end", f"{num(sweep.facts['seconds'], 0)} seconds"])
