@@ -148,7 +148,7 @@ def _stratified_draw(labels: Array, fraction: float, seed: int, key: str) -> Arr
     except ValueError as error:
         rule = f"rule: at least 2 of each outcome, and 1 in each part; give another {key}, or more patients"
         raise UserError(
-            f"{key}={fraction:g}: {len(labels)} patients, {int(labels.sum())} with expansion, cannot be divided; {rule}"
+            f"{key}: {len(labels)} patients, {int(labels.sum())} with expansion, cannot be divided; {rule}"
         ) from error
     mask = np.zeros(len(labels), dtype=bool)
     mask[drawn] = True

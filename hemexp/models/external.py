@@ -75,7 +75,7 @@ class ExternalEstimator(Estimator):
 
     @property
     def _source(self) -> str:
-        return describe_setting("model", vars(self.settings))
+        return describe_setting("model", {name: getattr(self.settings, name, None) for name in ("name", "target")})
 
     def fit(self, X: Array, y: Array) -> Self:
         """Build the classifier and fit it.

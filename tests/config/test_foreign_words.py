@@ -23,6 +23,9 @@ WORDS = [(word, row) for row in list_rows() for word in row.words if word not in
 VALUES = {list[str]: "[a]", int: "3", float: "0.1", bool: "true", str: "minimal"}  # legal for most keys of a type
 MORE = {  # what a key needs beside it, or a legal value of its own
     "tags": ["tags=[a]"],
+    "model.target": ["model.target=torch.nn.Linear", "model.args.out_features=2"],
+    "optimizer.target": ["optimizer.target=torch.optim.Adam"],
+    "scheduler.target": ["scheduler.target=torch.optim.lr_scheduler.ExponentialLR", "scheduler.args.gamma=0.9"],
     "optimizer.momentum": ["optimizer=sgd", "optimizer.momentum=0.5"],
     "trainer.lightning.{name}": ["engine=lightning", "trainer.lightning.max_steps=3"],
     "scheduler.min_lr": ["scheduler.min_lr=1e-5"],

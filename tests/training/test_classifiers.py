@@ -159,7 +159,7 @@ def test_infinity_is_refused_in_fit_and_in_prediction(value: float, table: tuple
         ({"lr": None}, "lr: Incompatible value 'None' for field of type 'float'"),
         ({"clip": 0}, "clip=0.0: must be 0.1 to 1000000 SD"),
         ({"val_fraction": 1.0}, "val_fraction=1.0: must be at least 0 and below 1"),
-        ({"val_fraction": 0.01}, "val_fraction=0.01: 50 patients, 25 with expansion, cannot be divided; rule: "),
+        ({"val_fraction": 0.01}, "val_fraction: 50 patients, 25 with expansion, cannot be divided; rule: "),
         ({"accelerator": "tpu"}, "accelerator=tpu: must be cpu, gpu, cuda, mps or auto"),
         ({"n_ensemble": 0}, "n_ensemble == 0, must be >= 1."),
         ({"calibrate": "isotonic"}, "calibrate=isotonic: must be none or logistic"),
