@@ -16,7 +16,8 @@ NORMAL = expit(norm.ppf(SHARES, -5, 2.5))
 def test_the_criteria_agree_with_the_examples_of_pmvalsampsize():
     # its tests 4.1 and 4.2: prevalence 0.018, C statistic 0.8, width of O/E 1
     criteria = required_validation_size(0.018, NORMAL, 0.8, 0.08, observed_to_expected_width=1)
-    assert (criteria["observed_to_expected"], criteria["auroc"]) == (905, 4252)
+    # it steps the standard error by 0.0001, which can change the first by 1
+    assert (criteria["observed_to_expected"], criteria["auroc"]) == (pytest.approx(905, abs=1), 4252)
 
 
 @pytest.mark.parametrize(
