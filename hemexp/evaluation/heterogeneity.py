@@ -4,8 +4,11 @@ import numpy as np
 from scipy import stats
 
 from hemexp.evaluation.metrics import CONFIDENCE
-from hemexp.files.result import Heterogeneity
+from hemexp.files.result import CenterValidation, Heterogeneity
 from hemexp.types import Array
+
+_LARGE = 0.5  # share of the variance that is between centers; 0.5 is moderate (Higgins et al., BMJ 2003;327:557)
+_LEVEL_OF_Q = 0.1
 
 
 def pool_centers(values: Array, variances: Array) -> Heterogeneity | None:
@@ -47,3 +50,18 @@ def pool_centers(values: Array, variances: Array) -> Heterogeneity | None:
         between_sd=float(np.sqrt(between)),
         i_squared=max(0.0, 1 - (number - 1) / max(float(pooled.q), 1e-12)),
     )
+
+
+def list_large(block: CenterValidation) -> list[str]:
+    """Return in words the scores that differ between centers by more than chance explains.
+
+    At least half of the variance is between the centers, and Cochran's Q has a p value below 0.1, its usual level.
+    """
+    pooled = {"AUROC": block.auroc, "calibration intercept": block.intercept, "calibration slope": block.slope}
+    return [name for name, score in pooled.items() if score is not None and _is_large(score)]
+
+
+def _is_large(score: Heterogeneity) -> bool:
+    freedom = score.num_centers - 1
+    q = freedom / max(1 - score.i_squared, 1e-12)
+    return score.i_squared >= _LARGE and bool(stats.chi2.sf(q, freedom) < _LEVEL_OF_Q)
