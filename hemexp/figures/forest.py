@@ -114,7 +114,7 @@ def centers(block: CenterValidation) -> Figure:
             scores.append(mean)  # the bar of a new center may be cut: with few centers it is much wider than all others
         for number, words in enumerate(texts):
             margin_text(axes, -number, words, bold=number == len(block.centers))
-        _frame(axes, scores, reference, least)
+        _frame(axes, scores, reference, least, (0, 1) if key == "auroc" else (-np.inf, np.inf))
         axes.xaxis.get_major_locator().set_params(nbins=3)
     names = [fill(f"{row.center} ({row.events}/{row.num_patients})", 20) for row in block.centers]
     bold = [False] * len(names) + [True, False]
@@ -163,13 +163,15 @@ def _intervals(
             label = ""  # one entry in the legend
 
 
-def _frame(axes: Axes, scores: Sequence[Score], reference: float, least: float = 0.2) -> None:
-    """Fit the horizontal axis to the intervals and the reference."""
+def _frame(
+    axes: Axes, scores: Sequence[Score], reference: float, least: float = 0.2, limits: tuple[float, float] = (0, 1)
+) -> None:
+    """Fit the horizontal axis to the intervals and the reference; scores have `limits`."""
     numbers = np.array([*(number for score in scores for number in bounds(score)), reference])
     numbers = numbers[np.isfinite(numbers)]
     low, high = (numbers.min(), numbers.max()) if len(numbers) else (0.0, 1.0)
     margin = max(0.06 * (high - low), (least - high + low) / 2, 0.01)
-    axes.set_xlim(max(low - margin, -0.01), min(high + margin, 1.01))
+    axes.set_xlim(max(low - margin, limits[0] - 0.01), min(high + margin, limits[1] + 0.01))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter("{x:g}")
     if np.isfinite(reference):

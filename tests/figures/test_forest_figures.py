@@ -100,7 +100,7 @@ def test_label_sensitivity_draws_model_and_ridge_and_prints_the_definition_of_th
 def test_centers_shows_the_mean_and_what_is_expected_in_a_new_center(pooled: bool):
     rows = [
         CenterScore(
-            center=name, num_train=80, num_patients=20, events=5, auroc=score(0.6 + 0.1 * i), intercept=NONE,
+            center=name, num_train=80, num_patients=20, events=5, auroc=score(0.6 + 0.1 * i), intercept=score(-1.5 * i),
             slope=NONE, brier=score(0.2), mean_risk=0.2, observed=0.25,
         )
         for i, name in enumerate(["Nord", "Tiantan"])
@@ -119,7 +119,8 @@ def test_centers_shows_the_mean_and_what_is_expected_in_a_new_center(pooled: boo
     figure = forest.centers(block)
     text = drawn(figure)
     assert "Tiantan (5/20)" in text
-    assert text.count("not defined") == 2
+    assert "-1.50 (-1.60 to -1.40)" in text
+    assert figure.axes[1].get_xlim()[0] < -1.6
     assert ("0.66 (0.61 to 0.71)" in text) == ("0.30 to 0.90" in text) == pooled
     names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert names[2:] == ["mean over centers", "a new center"]
