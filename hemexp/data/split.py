@@ -168,9 +168,10 @@ def _divide_by_center(patients: pd.DataFrame, labels: Array, split: CenterSplitC
         listed = "; ".join(
             f"{name} ({size:.0f} patients, {events:.0f} with expansion)" for name, size, events in counts.itertuples()
         )
-        problem = "is not set" if split.center is None else "there is no such center"
+        problem = "is not set" if split.center is None else f"={split.center}: there is no such center"
         raise UserError(
-            f"split.center={split.center}: {problem}; rule: the center that is the test part; there are: {listed}"
+            f"split.center{' ' * (split.center is None)}{problem}; rule: the center that is the test part, as "
+            f"split.center=NAME; there are: {listed}"
         )
     return np.where(centers.isna(), "unused", np.where(centers == split.center, "test", "train"))
 
