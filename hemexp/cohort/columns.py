@@ -83,7 +83,7 @@ SCAN_KEYS = ["patient_id", "scan_serial", "scan_index", "scan_time", "hours_from
 PATIENT_COLUMNS = [*CLINICAL, "onset_to_first_scan", "mrs_90d", "dataset_part"]
 IMAGING = [*LOCATION, *RADIOMICS["Hemo"], *RADIOMICS["ED"]]
 SCAN_COLUMNS = [*SCAN_KEYS, *PATIENT_COLUMNS, *IMAGING]
-TEXT_COLUMNS = ["patient_id", "scan_serial", "dataset_part"]
+TEXT_COLUMNS = ["patient_id", "scan_serial", "dataset_part", "center"]
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,11 @@ class Cohort:
         """The first scan of each patient, in table order."""
         return self.scans[self.scans["scan_index"] == 0].reset_index(drop=True)
 
+    @property
+    def num_centers(self) -> int | None:
+        """The number of centers; None without a column of the centers."""
+        return int(self.patients["center"].nunique()) if "center" in self.patients else None
+
     def best_auroc_under(self, label: LabelConfig) -> float | None:
         """Return the AUROC of the true risk if the cohort is synthetic and was made for this label, else None."""
         if self.best_auroc is None or not isinstance(label, GrowthLabelConfig):

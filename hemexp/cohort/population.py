@@ -51,20 +51,49 @@ def draw_admissions(num_patients: int, rng: np.random.Generator) -> pd.DataFrame
     return pd.DataFrame(columns)
 
 
-def true_risk(patients: pd.DataFrame, data: SyntheticDataConfig) -> Array:
-    """Return each patient's risk of expansion, ``expit(b + signal * sum_k w_k z_k)``.
+def draw_centers(data: SyntheticDataConfig, num_patients: int) -> tuple[Array, Array, Array]:
+    """Draw the center of each patient, and how patients of the centers differ.
+
+    The centers have different sizes. With standard deviations of 0.5 and 0.3 between centers, they differ in the log
+    odds of expansion and in the log volume. With one center, nothing differs.
+
+    Args:
+        data: number of centers, and the seed.
+        num_patients: N.
+
+    Shape:
+        Output: (N,) number of the center, (C,) shift of the log odds, and (C,) factor of the volume.
+    """
+    rng, number = np.random.default_rng([data.seed, 1]), data.num_centers
+    shares = rng.dirichlet(np.full(number, 5.0))
+    shifts = rng.normal(0, 0.5, number) * (number > 1)
+    factors = np.exp(rng.normal(0, 0.3, number) * (number > 1))
+    return rng.choice(number, num_patients, p=shares), shifts, factors
+
+
+def true_risk(patients: pd.DataFrame, data: SyntheticDataConfig, shift: Array | float = 0.0) -> Array:
+    """Return each patient's risk of expansion, ``expit(b + signal * sum_k w_k z_k + shift)``.
 
     ``w`` are the weights `RISK_WEIGHTS`; ``z`` are the standardized log first volume, systolic pressure, previous
     stroke and age; ``b`` gives the population a mean risk of `data.prevalence`.
     """
-    intercept, _ = population_parameters(data.prevalence, data.signal)
-    return np.asarray(expit(intercept + data.signal * _weighted_sum(patients)))
+    intercept, _ = population_parameters(data)
+    return np.asarray(expit(intercept + data.signal * _weighted_sum(patients) + shift))
+
+
+def population_parameters(data: SyntheticDataConfig) -> tuple[float, float]:
+    """Return the intercept of the risk that gives the prevalence, and the best possible AUROC, in 100,000 patients."""
+    return _population_parameters(data.prevalence, data.signal, data.num_centers, data.seed * (data.num_centers > 1))
 
 
 @lru_cache
-def population_parameters(prevalence: float, signal: float) -> tuple[float, float]:
-    """Return the intercept of the risk that gives the prevalence, and the best possible AUROC, in 100,000 patients."""
-    linear = signal * _weighted_sum(draw_admissions(_POPULATION_SIZE, np.random.default_rng(0)))
+def _population_parameters(prevalence: float, signal: float, num_centers: int, seed: int) -> tuple[float, float]:
+    patients, shift = draw_admissions(_POPULATION_SIZE, np.random.default_rng(0)), np.zeros(_POPULATION_SIZE)
+    if num_centers > 1:
+        data = SyntheticDataConfig("synthetic", num_centers=num_centers, seed=seed, num_patients=num_centers)
+        centers, shifts, factors = draw_centers(data, _POPULATION_SIZE)
+        patients["HM_volume"], shift = patients["HM_volume"] * factors[centers], shifts[centers]
+    linear = signal * _weighted_sum(patients) + shift
     intercept = float(brentq(lambda b: expit(b + linear).mean() - prevalence, -100, 100))
     return intercept, best_possible_auroc(expit(intercept + linear))
 

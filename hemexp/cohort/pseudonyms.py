@@ -134,11 +134,13 @@ class Pseudonyms:
                 continue
             if pd.api.types.is_datetime64_any_dtype(column):
                 result[name] = (column + shift).astype(column.dtype)
-            elif name not in known_columns() and (reason := self._find_reason(column, column[firsts])):
+            elif (name == "center" or name not in known_columns()) and (
+                reason := self._find_reason(column, column[firsts])
+            ):
                 result = result.drop(columns=name)
                 message = f"column {name} {reason}; it is left out because of privacy.pseudonymize"
                 findings.warn("pseudonymized_column", locate(0, name), message)
-            elif not pd.api.types.is_numeric_dtype(column):
+            elif name != "center" and not pd.api.types.is_numeric_dtype(column):
                 cells = [
                     self.scrub(cell, of) if isinstance(cell, str) else cell
                     for cell, of in zip(column, ids, strict=True)
@@ -229,14 +231,17 @@ class Pseudonyms:
         self._known[name] = pseudonym
 
     def _find_reason(self, column: pd.Series, firsts: pd.Series) -> str:
-        """Return why an own column may tell who a patient is; empty if nothing points to it."""
+        """Return why an own column, or the center, may tell who a patient is; empty if nothing points to it."""
         cells = column.dropna()
         if cells.empty:
             return ""
         if not pd.api.types.is_numeric_dtype(column):
             texts = firsts.dropna().astype(str).str.strip()
-            if cells.astype(str).map(lambda cell: _normalize(cell) in self._known).mean() > 0.5:
-                return "repeats ids"
+            if (
+                column.name != "center"
+                and cells.astype(str).map(lambda cell: _normalize(cell) in self._known).mean() > 0.5
+            ):
+                return "repeats ids"  # the number of a center may be the id of a patient
             return "holds another text for each patient" if texts.nunique() == len(texts) >= 5 else ""
         values = cells.to_numpy(dtype=float)
         if ((values > _FIRST_DAY) & (values < _LAST_DAY)).all():
@@ -262,6 +267,11 @@ class Pseudonyms:
 def get_check_value(key_file: str | None) -> str | None:
     """Return the check value of a key file; None without one."""
     return Pseudonyms.from_file(key_file).check_value if key_file else None
+
+
+def are_pseudonyms(names: Iterable[str]) -> bool:
+    """Return whether all patient ids have the form of a pseudonym."""
+    return all(re.fullmatch(rf"P-[{_LETTERS}]{{{_PATIENT_LETTERS}}}", name) for name in names)
 
 
 def _find_id(means: str) -> str:

@@ -11,11 +11,12 @@ import xlsxwriter
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.columns import SIMULATED_COMMENT
-from hemexp.cohort.population import LABEL_RULE, draw_admissions, population_parameters, true_risk
+from hemexp.cohort.population import LABEL_RULE, draw_admissions, draw_centers, population_parameters, true_risk
 from hemexp.config import SyntheticDataConfig
 from hemexp.files.writing import write_bytes
 
 _Rows = list[list[Any]]
+_CENTER = c.known_columns()["center"].chinese  # the published Table 1 has no such column
 
 
 def write_workbooks(data: SyntheticDataConfig, root: Path) -> float:
@@ -33,7 +34,12 @@ def write_workbooks(data: SyntheticDataConfig, root: Path) -> float:
     """
     rng = np.random.default_rng(data.seed)
     patients = draw_admissions(data.num_patients + data.num_unlabelled, rng)
-    patients["expands"] = rng.random(len(patients)) < true_risk(patients, data)
+    shift: Any = 0.0
+    if data.num_centers > 1:
+        centers, shifts, factors = draw_centers(data, len(patients))
+        patients["center"] = [f"Center {chr(65 + number) if number < 26 else number + 1}" for number in centers]
+        patients["HM_volume"], shift = (patients["HM_volume"] * factors[centers]).round(), shifts[centers]
+    patients["expands"] = rng.random(len(patients)) < true_risk(patients, data, shift)
     patients["followed"] = np.arange(len(patients)) < data.num_patients
     scans = _scans(patients, rng)
     tables = _tables(patients, scans, rng)
@@ -41,7 +47,7 @@ def write_workbooks(data: SyntheticDataConfig, root: Path) -> float:
         _plant_errors(tables, data.num_patients)
     for file, sheets in tables.items():
         _write(root / file, sheets)
-    return population_parameters(data.prevalence, data.signal)[1]
+    return population_parameters(data)[1]
 
 
 def _scans(patients: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -93,8 +99,10 @@ def _tables(patients: pd.DataFrame, scans: pd.DataFrame, rng: np.random.Generato
     values[c.PRESSURE_HEADER] = [f"{systolic:.0f}/{diastolic:.0f}" for systolic, diastolic in pressures]
     values[c.PART_HEADER] = np.where(patients["followed"], c.TRAINING_MARK, "测试")
     values[c.SERIAL_HEADER] = firsts["serial"]
-    rows = zip(*(values[header] for header in c.TABLE_1), strict=True)
-    clinical = [["", *c.TABLE_1], *([patient, *row] for patient, row in zip(ids, rows, strict=True))]
+    headers = [*c.TABLE_1, *[_CENTER] * ("center" in patients)]
+    values |= {_CENTER: patients["center"]} if "center" in patients else {}
+    rows = zip(*(values[header] for header in headers), strict=True)
+    clinical = [["", *headers], *([patient, *row] for patient, row in zip(ids, rows, strict=True))]
 
     location, serials = _locations(scans, rng), scans["serial"].tolist()
     blocks = max(len(group) for group in scans_of.values())

@@ -18,7 +18,16 @@ REQUIRED = ("patient_id", "onset_time", "scan_time", "HM_volume")
 _CREATED = datetime(2031, 1, 1)  # a fixed date: a blank workbook is always the same bytes
 NUM_ROWS = 5000  # rows with drop-down lists and checks
 _ROLES = ("key", "source", "imaging", "clinical", "extra", "treatment", "outcome")  # order of the columns
-_SPECIAL = ("patient_id", "onset_time", "scan_serial", "scan_time", "hours_from_onset", "HM_volume", "ED_volume")
+_SPECIAL = (
+    "patient_id",
+    "center",
+    "onset_time",
+    "scan_serial",
+    "scan_time",
+    "hours_from_onset",
+    "HM_volume",
+    "ED_volume",
+)
 _TIME_FORMAT = "YYYY-MM-DD hh:mm"
 _CHINESE = {
     "patients": "患者",
@@ -53,7 +62,7 @@ _CHINESE = {
     "text; the same in all rows of a patient": "文本；同一患者的所有行相同",
     "text; different for every scan": "文本；每次检查不同",
     f"date and time, {_TIME_FORMAT}": f"日期和时间，{_TIME_FORMAT}",
-    "no: it names the patient, the scan or its time": "否：用于标识患者、检查或时间",
+    "no: it names the patient, the center, the scan or its time": "否：用于标识患者、中心、检查或时间",
     "no: other columns are computed from it": "否：用于计算其他列",
     "no: a treatment is given after the first scan": "否：治疗在首次检查之后",
     "no: it is known only later": "否：之后才知道",
@@ -155,7 +164,7 @@ def describe_use(column: Column, language: str = "english") -> str:
     reasons = {
         "treatment": "no: a treatment is given after the first scan",
         "source": "no: other columns are computed from it",
-        "key": "no: it names the patient, the scan or its time",
+        "key": "no: it names the patient, the center, the scan or its time",
         "clinical": "no: it is not about the patient",
     }
     later = "no: it is known only later"

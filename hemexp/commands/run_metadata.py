@@ -68,7 +68,11 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
         code=list_code(cfg),
         data_hash=data.cohort.data_hash,
         data=DataSource(
-            kind=cfg.data.kind, root=cfg.data.root, num_patients=len(labels), findings=data.cohort.findings.counts()
+            kind=cfg.data.kind,
+            root=cfg.data.root,
+            num_patients=len(labels),
+            num_centers=data.cohort.num_centers,
+            findings=data.cohort.findings.counts(),
         ),
         seed=cfg.seed,
         tags=cfg.tags,

@@ -34,6 +34,9 @@ class SyntheticDataConfig(DataConfig):
     seed: int = key(
         2024, "seed of the synthetic cohort; the key seed is the seed of the run", at_least=0, at_most=2**32 - 1
     )
+    num_centers: int = key(
+        1, "synthetic hospitals; with several, volume and prevalence differ between them", at_least=1, at_most=1000
+    )
     planted_errors: bool = key(False, "plant the errors of the published workbooks in the synthetic ones")
 
     def __post_init__(self) -> None:
@@ -188,7 +191,7 @@ class SplitConfig(Section):
 class FractionSplitConfig(SplitConfig):
     """One division into training and test part."""
 
-    NAMES: ClassVar[tuple[str, ...]] = ("paper", "stratified")
+    NAMES: ClassVar[tuple[str, ...]] = ("paper", "stratified", "temporal")
     train_fraction: float = key(0.6, "share of the patients in the training part", at_least=0.01, at_most=0.99)
 
 
@@ -207,6 +210,18 @@ class KFoldSplitConfig(SplitConfig):
     def describe(self) -> str:
         """Return the split in words."""
         return f"fold {self.fold} of {self.num_folds}"
+
+
+@dataclass
+class CenterSplitConfig(SplitConfig):
+    """One center is the test part; all others train."""
+
+    NAMES: ClassVar[tuple[str, ...]] = ("center",)
+    center: Optional[str] = key(None, "name of the center that is the test part; null: the message lists them")
+
+    def describe(self) -> str:
+        """Return the split in words."""
+        return f"center {self.center} as the test part"
 
 
 def resolve_data(data: DataConfig) -> DataConfig:

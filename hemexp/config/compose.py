@@ -146,7 +146,7 @@ def quote_paths(arguments: list[str]) -> list[str]:
         name = given.lstrip("+")
         sign = given[: len(given) - len(name)]
         if name in PATH_KEYS or name in texts:
-            lists = (*PATH_KEYS, "model.", "optimizer.", "scheduler.", "loss.")
+            lists = (*PATH_KEYS, "model.", "optimizer.", "scheduler.", "loss.", "split.")
             separate = sweep and name.startswith(lists) and not name.startswith("hydra.")
             names = value.split(",") if separate else [value]
             argument = f"{sign}{name}={','.join(_quote(each, name) for each in names)}"

@@ -79,6 +79,11 @@ class EvaluationConfig(Section):
     num_refits: int = key(0, "refits on bootstrap samples, for optimism and instability", **_REPEATS)
     label_repeats: int = key(0, "repeats of the cross-validation with each other label", **_REPEATS)
     permutations: int = key(0, "permutations of each input in each fold, for attributions", **_REPEATS)
+    by_center: str = key(
+        "auto",
+        "scores in each hospital by a model of the others, where the cohort has 3 or more; off: none",
+        choices=("auto", "off"),
+    )
     patients: str = key("labelled", "patients to cross-validate; train: training part", choices=("labelled", "train"))
 
     @property

@@ -15,7 +15,7 @@ from hemexp.cohort.load import Cohort, load_cohort
 from hemexp.config import DataConfig, FeaturesConfig, LabelConfig, ModelConfig, SplitConfig, TrainConfig
 from hemexp.data.features import Inputs, check_mapped_inputs, choose_inputs, constant_inputs, fixed_inputs, input_table
 from hemexp.data.leaks import LeakyInput, find_leaky_inputs
-from hemexp.data.split import draw_validation, overfit_subset, split_patients
+from hemexp.data.split import draw_validation, number_persons, overfit_subset, split_patients
 from hemexp.data.training_set import TrainingSet, build_training_set
 from hemexp.errors import UserError
 from hemexp.types import Array
@@ -135,6 +135,7 @@ class ExpansionDataModule(PatientLoaders):
         cohort: the checked tables.
         labels: one row a patient, as `hemexp.cohort.labels.label_patients` returns it.
         split: the part of every patient.
+        groups: (N,) numbers that are equal for all ids of one person.
         features: names of the inputs.
         left_out: columns that are not used as inputs, with the reason.
         constant: inputs with the same value in the whole training part.
@@ -200,7 +201,10 @@ class ExpansionDataModule(PatientLoaders):
         self.labels = labels.copy()
         check_follow_up(self.labels, cohort.scans, self.label_config, cohort.locate, cohort.findings, cohort.mapping)
         outcomes = self.labels["expansion"].to_numpy()
-        self.split = split_patients(cohort.patients, self.labels["expansion"], self.split_config, self.seed)
+        self.groups = number_persons(len(labels), cohort.same_patients)
+        self.split = split_patients(
+            cohort.patients, self.labels["expansion"], self.split_config, self.seed, self.groups
+        )
         train, val = np.asarray(self.split.indices("train")), np.asarray(self.split.indices("val"), dtype=int)
         if self.split_config.fit_on == "all":
             train = np.sort(np.concatenate([train, self.split.indices("test")]).astype(int))
@@ -215,7 +219,8 @@ class ExpansionDataModule(PatientLoaders):
         self.leaky_inputs = leaky_inputs[names]
         if self.num_patients:
             self.fitted_indices = overfit_subset(outcomes, self.fitted_indices, self.num_patients)
-            train, val = draw_validation(outcomes, self.fitted_indices, self.split_config.val_fraction, self.seed)
+            fraction = self.split_config.val_fraction
+            train, val = draw_validation(outcomes, self.fitted_indices, fraction, self.seed, self.groups)
         self.constant = constant_inputs(self.raw[self.fitted_indices], self.features)
         self.training_set = self.build_training_set(train, val)
         self.cohort = cohort

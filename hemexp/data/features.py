@@ -306,6 +306,11 @@ def _find_input(name: str, cohort: Cohort, outcome: str | None) -> str:
     later = describe_later(column) if known is None and column not in _LOGARITHMS and column != outcome else ""
     if later:
         raise UserError(f"features.columns: {name} is known only later ({later}); {_KNOWN_THEN}")
+    if column == "center":
+        raise UserError(
+            f"features.columns: {name} is the center of the patient; rule: the center is never an input, because the "
+            "model could not be used in another center; remove it"
+        )
     if column == outcome:
         raise UserError(f"features.columns: {name} is the outcome (label.column); rule: the outcome is never an input")
     if known is not None and known.known not in {"first_scan", "treatment"}:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from hemexp.data.split import divide_persons
 from hemexp.evaluation.calibration import calibration_slope
 from hemexp.evaluation.metrics import CONFIDENCE
 from hemexp.evaluation.pipeline import Pipeline
@@ -139,7 +140,9 @@ class BootstrapRefits:
     refits: Array
 
 
-def draw_samples(labels: Array, indices: Sequence[int], num_refits: int, seed: int) -> tuple[list[Array], list[int]]:
+def draw_samples(
+    labels: Array, indices: Sequence[int], num_refits: int, seed: int, groups: Array | None = None
+) -> tuple[list[Array], list[int]]:
     """Return the patients of the fit to all and of each bootstrap sample, and a seed for each fit.
 
     Args:
@@ -147,21 +150,24 @@ def draw_samples(labels: Array, indices: Sequence[int], num_refits: int, seed: i
         indices: table positions of the patients.
         num_refits: number of bootstrap samples; each holds both outcomes.
         seed: of the samples and of the seeds.
+        groups: of all patients: numbers that are equal for all ids of one person, who is drawn with all of them; None
+            where each person has one id.
 
     Returns:
         Table positions, `indices` first; empty lists for no refits, or with fewer than `MIN_OUTCOMES` patients of an
         outcome.
     """
     rows, rng = np.asarray(indices, dtype=int), np.random.default_rng(seed)
-    outcomes = labels[rows]
+    persons, outcomes = divide_persons(labels[rows], rows if groups is None else groups[rows])
     if not num_refits or min((outcomes == outcome).sum() for outcome in (0, 1)) < MIN_OUTCOMES:
         return [], []
     samples = [rows]
     while len(samples) <= num_refits:
-        drawn = np.sort(rng.integers(len(rows), size=len(rows)))
+        drawn = np.sort(rng.integers(len(outcomes), size=len(outcomes)))
         num_distinct = min(len(np.unique(drawn[outcomes[drawn] == outcome])) for outcome in (0, 1))
         if num_distinct >= _MIN_DRAWN:  # needed to cut a validation part out of the sample
-            samples.append(rows[drawn])
+            times = np.bincount(drawn, minlength=len(outcomes))
+            samples.append(np.repeat(rows, times[persons]))
     return samples, np.random.SeedSequence([seed, 1]).generate_state(num_refits + 1).tolist()
 
 

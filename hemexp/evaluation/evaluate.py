@@ -15,10 +15,12 @@ from hemexp.errors import Interrupted
 from hemexp.evaluation.attributions import attributions
 from hemexp.evaluation.bootstrap import bootstrap_refits
 from hemexp.evaluation.calibration import calibration, smoothed_curve
+from hemexp.evaluation.centers import validate_by_center
 from hemexp.evaluation.comparison import claim, compare
 from hemexp.evaluation.cross_validation import CrossValidated, ScoreCallback, fit_by_repeat, score_folds
 from hemexp.evaluation.decision import decision_curve
 from hemexp.evaluation.folds import Fold
+from hemexp.evaluation.heterogeneity import list_large
 from hemexp.evaluation.label_sensitivity import label_sensitivity
 from hemexp.evaluation.plan import EvaluationPlan
 from hemexp.evaluation.sample_size import num_fitted_inputs, sample_size
@@ -109,6 +111,7 @@ def _log_plan(plan: EvaluationPlan) -> None:
     texts = {
         "folds": "cross-validation: %d fits of the model",
         "baselines": f"cross-validation: %d fits of {len(plan.baselines)} baselines in the same folds",
+        "centers": "internal-external cross-validation: %d fits of the model, each without one center",
         "training": "thresholds and Venn-Abers pairs: %d fits within the training part",
         "refits": "optimism and instability: %d refits on bootstrap samples",
         "labels": f"label sensitivity: %d fits of the model under {len(plan.labels)} definitions of the outcome",
@@ -146,6 +149,7 @@ class _Stages:
             self._cross_validate(folds)
         elif settings.num_repeats:
             result.caveats.append("too_few_events_for_cross_validation")
+        self._score_centers()
         self._compare_in_test_part()
         self._describe_single_patients()
         events = int(self.pipeline.labels[self.training].sum())
@@ -203,6 +207,23 @@ class _Stages:
         result.tables["decision_curve"] = decision_curve(labels, strategies)
         result.tables["cv_predictions"] = out_of_fold(self.validated, self.data)
         result.tables["cv_scores"] = pd.concat(scores, ignore_index=True)[["model", *model.scores.columns]]
+
+    def _score_centers(self) -> None:
+        """Add the scores in each center by a model of the other centers, and how much they differ."""
+        divided, result = self.plan.centers, self.result
+        if not divided.folds:
+            result.caveats += ["too_few_centers"] * (len(divided.not_scored) > 1)
+            return
+        fitted = iter([*self.fits["centers"], *self.fits["center_baselines"]])
+        validated = {
+            each.name: score_folds(each, divided.folds, list(islice(fitted, len(divided.folds))))
+            for each in [self.pipeline, *self.baselines]
+        }
+        result.blocks.by_center, result.tables["centers"] = validate_by_center(divided, validated)
+        if validated[self.pipeline.name].num_diverged and "folds_diverged" not in result.caveats:
+            result.caveats.append("folds_diverged")
+        if list_large(result.blocks.by_center):
+            result.caveats.append("centers_differ")
 
     def _compare_in_test_part(self) -> None:
         """Compare the model with the baselines, all fitted to the training part."""

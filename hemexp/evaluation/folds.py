@@ -9,7 +9,7 @@ from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.config import EvaluationConfig, TrainConfig
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.leaks import find_label_leak
-from hemexp.data.split import draw_validation
+from hemexp.data.split import divide_persons, draw_validation
 from hemexp.errors import UserError
 from hemexp.evaluation.earlier_patients import EarlierPatients, find_earlier_patients
 from hemexp.evaluation.pipeline import build_pipeline
@@ -35,6 +35,9 @@ def held_out_indices(evaluation: EvaluationConfig, data: ExpansionDataModule) ->
     held_out = set(data.split.indices("test"))
     if evaluation.name != "off" and (evaluation.num_repeats or evaluation.num_refits or evaluation.label_repeats):
         held_out |= set(evaluated_indices(evaluation, data))
+    assert data.cohort is not None
+    if evaluation.name != "off" and evaluation.by_center != "off" and "center" in data.cohort.patients:
+        held_out |= set(evaluated_indices(evaluation, data))
     if evaluation.name != "off" and evaluation.threshold_repeats:
         held_out |= set(training_indices(data))
     return held_out
@@ -56,21 +59,30 @@ def check_folds(cfg: TrainConfig, data: ExpansionDataModule) -> None:
     """
     pipeline, evaluation = build_pipeline(cfg, data), cfg.evaluation
     indices = evaluated_indices(evaluation, data)
-    events = int(pipeline.labels[indices].sum())
-    rarer = min(events, len(indices) - events)
+    _, outcomes = divide_persons(pipeline.labels[indices], data.groups[indices])
+    events = int(outcomes.sum())
+    rarer = min(events, len(outcomes) - events)
     if evaluation.name != "off" and _USUAL_FOLDS <= rarer < evaluation.num_folds:
         raise UserError(
             f"evaluation.num_folds={evaluation.num_folds}: too many folds; rule: each fold holds both outcomes, and of "
-            f"{len(indices)} patients {events} have expansion; give at most {rarer}"
+            f"{len(outcomes)} patients {events} have expansion; give at most {rarer}"
         )
     if evaluation.name == "off" or cfg.split.val_fraction == 0:
         return
+    from hemexp.evaluation.centers import divide_by_center  # which needs `Fold`
+
+    assert data.cohort is not None
+    if evaluation.by_center != "off":
+        patients = data.cohort.patients
+        for fold in divide_by_center(patients, pipeline.labels, indices, cfg.seed, data.groups).folds:
+            draw_validation(pipeline.labels, fold.train, cfg.split.val_fraction, fold.seed, data.groups)
     for num_repeats, rows in (
         (evaluation.num_repeats, indices),
         (evaluation.threshold_repeats, training_indices(data)),
     ):
-        for fold in repeated_folds(pipeline.labels, rows, evaluation.num_folds, num_repeats, cfg.seed):
-            draw_validation(pipeline.labels, fold.train, cfg.split.val_fraction, fold.seed)
+        folds = repeated_folds(pipeline.labels, rows, evaluation.num_folds, num_repeats, cfg.seed, data.groups)
+        for fold in folds:
+            draw_validation(pipeline.labels, fold.train, cfg.split.val_fraction, fold.seed, data.groups)
 
 
 def find_leak(cfg: TrainConfig, data: ExpansionDataModule) -> str | None:
@@ -78,8 +90,7 @@ def find_leak(cfg: TrainConfig, data: ExpansionDataModule) -> str | None:
 
     ``train_includes_test``: the model has learned from the test part. ``init_includes_test``: its first weights have
     learned from patients of the test part or of a held-out fold. ``same_patient``: two ids of one person are in
-    different parts of the split, of a fold or of a bootstrap refit. The others are about inputs and outcomes; see
-    `hemexp.data.leaks`.
+    different parts of the split. The others are about inputs and outcomes; see `hemexp.data.leaks`.
 
     Args:
         cfg: of the run.
@@ -90,33 +101,18 @@ def find_leak(cfg: TrainConfig, data: ExpansionDataModule) -> str | None:
         return SEEN_TEST
     if held_out_indices(cfg.evaluation, data) & set(find_run_earlier_patients(cfg, data).recognized_by):
         return INIT_SEEN_TEST
-    leaks = [SAME_PATIENT] if _divides_person(cfg, data) else []
+    leaks = [SAME_PATIENT] if _divides_person(data) else []
     leaks += [each.leak for each in data.leaky_inputs.values()]
     return next(iter(leaks), find_label_leak(data.cohort.scans, data.labels, cfg.label, data.cohort.mapping))
 
 
-def _divides_person(cfg: TrainConfig, data: ExpansionDataModule) -> bool:
-    """Return whether two ids of one person are in different parts of the split, of a fold or of a bootstrap refit."""
+def _divides_person(data: ExpansionDataModule) -> bool:
+    """Return whether two ids of one person are in different parts of the split; folds and samples never divide them."""
     assert data.cohort is not None
     parts = np.array(data.split.parts)
     pairs = np.array(data.cohort.same_patients, dtype=int).reshape(-1, 2)
     pairs = pairs[np.isin(parts[pairs], ("train", "val", "test")).all(axis=1)]
-    if (parts[pairs[:, 0]] != parts[pairs[:, 1]]).any():
-        return True
-    labels, evaluation = data.labels["expansion"].to_numpy(dtype=float), cfg.evaluation
-    for num_repeats, rows in (
-        (evaluation.num_repeats, evaluated_indices(evaluation, data)),
-        (evaluation.threshold_repeats, training_indices(data)),
-    ):
-        together = pairs[np.isin(pairs, rows).all(axis=1)]
-        if evaluation.name == "off" or not len(together):
-            continue
-        if evaluation.num_refits or evaluation.label_repeats:  # many samples, and other folds for each label
-            return True
-        for fold in repeated_folds(labels, rows, evaluation.num_folds, num_repeats, cfg.seed):
-            if (np.isin(together, fold.test).sum(axis=1) == 1).any():
-                return True
-    return False
+    return bool((parts[pairs[:, 0]] != parts[pairs[:, 1]]).any())
 
 
 @dataclass(frozen=True)
@@ -138,7 +134,9 @@ class Fold:
     test: Array
 
 
-def repeated_folds(labels: Array, indices: Sequence[int], num_folds: int, num_repeats: int, seed: int) -> list[Fold]:
+def repeated_folds(
+    labels: Array, indices: Sequence[int], num_folds: int, num_repeats: int, seed: int, groups: Array | None = None
+) -> list[Fold]:
     """Divide patients into folds, stratified by outcome, once for each repeat. All models get the same folds.
 
     Args:
@@ -147,9 +145,11 @@ def repeated_folds(labels: Array, indices: Sequence[int], num_folds: int, num_re
         num_folds: in each repeat.
         num_repeats: number of different divisions.
         seed: of the divisions; the seeds of the fits are derived from it.
+        groups: of all patients: numbers that are equal for all ids of one person, which are held out together; None
+            where each person has one id.
 
     Shape:
-        labels: (N,).
+        labels, groups: (N,).
 
     Returns:
         The folds; an empty list where a fold would lack an outcome.
@@ -157,12 +157,16 @@ def repeated_folds(labels: Array, indices: Sequence[int], num_folds: int, num_re
     from sklearn.model_selection import RepeatedStratifiedKFold
 
     rows = np.asarray(indices, dtype=int)
-    outcomes = labels[rows].astype(int)
+    persons, outcomes = divide_persons(labels[rows], rows if groups is None else groups[rows])
     if num_repeats == 0 or min(np.bincount(outcomes, minlength=2)) < num_folds:
         return []
-    splits = RepeatedStratifiedKFold(n_splits=num_folds, n_repeats=num_repeats, random_state=seed).split(rows, outcomes)
+    splits = RepeatedStratifiedKFold(n_splits=num_folds, n_repeats=num_repeats, random_state=seed).split(
+        outcomes, outcomes
+    )
     seeds = np.random.SeedSequence(seed).generate_state(num_folds * num_repeats)
-    return [
-        Fold(number // num_folds, number % num_folds, int(seeds[number]), rows[train], rows[test])
-        for number, (train, test) in enumerate(splits)
-    ]
+    folds = []
+    for number, (_, test) in enumerate(splits):
+        held_out = np.isin(persons, test)
+        repeat, fold = divmod(number, num_folds)
+        folds.append(Fold(repeat, fold, int(seeds[number]), rows[~held_out], rows[held_out]))
+    return folds

@@ -59,7 +59,8 @@ def divide_by_label(
         )
         folds: list[Fold] = []
         if not row.is_run_label and min(events, len(known) - events) >= _MIN_OUTCOMES:
-            folds = repeated_folds(labels, known, cfg.evaluation.num_folds, num_repeats, cfg.seed)
+            evaluation, groups = cfg.evaluation, pipelines[0].groups
+            folds = repeated_folds(labels, known, evaluation.num_folds, num_repeats, cfg.seed, groups)
         divided.append(LabelFolds(row, [pipeline.labelled(labels, asdict(label)) for pipeline in pipelines], folds))
     return divided
 

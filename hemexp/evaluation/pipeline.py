@@ -24,6 +24,7 @@ class Pipeline:
         raw: (N, F) inputs of all patients, NaN where a value is missing.
         labels: (N,) 1, 0, or NaN where the outcome is unknown.
         label: the definition of the labels.
+        groups: (N,) numbers that are equal for all ids of one person; None where each has one id.
     """
 
     cfg: TrainConfig
@@ -32,6 +33,7 @@ class Pipeline:
     raw: Array
     labels: Array
     label: dict[str, Any]
+    groups: Array | None = None
 
     @property
     def name(self) -> str:
@@ -52,7 +54,7 @@ class Pipeline:
             UserError: the validation part cannot be drawn.
         """
         fraction = self.cfg.split.val_fraction if self.model.is_network else 0.0
-        train, val = draw_validation(self.labels, rows, fraction, seed)
+        train, val = draw_validation(self.labels, rows, fraction, seed, self.groups)
         clip, names, label = self.cfg.features.clip, self.features, self.label
         training_set = build_training_set(self.raw, self.labels, train, val, clip=clip, features=names, label=label)
         return Member(self.model, self.cfg.optimizer, training_set, seed, **get_training(self.cfg, self.model))
@@ -105,4 +107,4 @@ def build_pipeline(cfg: TrainConfig, data: ExpansionDataModule, model: ModelConf
         features, _ = fixed_inputs(model, data.get_training_patients(data.cohort))
         raw = input_table(data.cohort.patients, features).to_numpy()
     labels = data.labels["expansion"].to_numpy(dtype=float)
-    return Pipeline(cfg, model or cfg.model, tuple(features), raw, labels, asdict(cfg.label))
+    return Pipeline(cfg, model or cfg.model, tuple(features), raw, labels, asdict(cfg.label), data.groups)

@@ -11,6 +11,7 @@ from hemexp.config import GrowthLabelConfig, LabelConfig, TrainConfig
 from hemexp.config.compose import label_definitions
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.evaluation.bootstrap import draw_samples
+from hemexp.evaluation.centers import CenterFolds, divide_by_center
 from hemexp.evaluation.folds import Fold, evaluated_indices, repeated_folds, training_indices
 from hemexp.evaluation.label_sensitivity import LabelFolds, divide_by_label
 from hemexp.evaluation.pipeline import Pipeline, build_pipeline, choose_baselines, get_training
@@ -85,6 +86,14 @@ class EvaluationPlan:
         """The folds within the training part, for thresholds; empty where there are too few events."""
         return self._divide(self.training, self.cfg.evaluation.threshold_repeats)
 
+    @cached_property
+    def centers(self) -> CenterFolds:
+        """The centers, each as a fold; without folds where there are too few, or the configuration wants none."""
+        if self.cfg.evaluation.by_center == "off" or self.data.cohort is None:
+            return CenterFolds()
+        patients, labels, groups = self.data.cohort.patients, self.pipeline.labels, self.data.groups
+        return divide_by_center(patients, labels, self.indices, self.cfg.seed, groups)
+
     @property
     def reuses_folds(self) -> bool:
         """Whether `training_folds` are the first folds of the cross-validation."""
@@ -93,7 +102,8 @@ class EvaluationPlan:
     @cached_property
     def samples(self) -> tuple[list[Array], list[int]]:
         """The bootstrap samples and the seeds of their fits; see `draw_samples`."""
-        return draw_samples(self.pipeline.labels, self.indices, self.cfg.evaluation.num_refits, self.cfg.seed)
+        num_refits, groups = self.cfg.evaluation.num_refits, self.data.groups
+        return draw_samples(self.pipeline.labels, self.indices, num_refits, self.cfg.seed, groups)
 
     @cached_property
     def labels(self) -> list[LabelFolds]:
@@ -123,11 +133,14 @@ class EvaluationPlan:
             "folds": plan_folds([self.pipeline], self.folds),
             "training": [] if self.reuses_folds else plan_folds([self.pipeline], self.training_folds),
             "refits": [PlannedFit(self.pipeline, rows, seed) for rows, seed in zip(samples, seeds, strict=True)],
+            "centers": plan_folds([self.pipeline], self.centers.folds),
             "labels": [fit for each in self.labels for fit in plan_folds(each.pipelines[:1], each.folds)],
             "baselines": plan_folds(self.baselines, self.folds),
+            "center_baselines": plan_folds(self.baselines, self.centers.folds),
             "label_baselines": [fit for each in self.labels for fit in plan_folds(each.pipelines[1:], each.folds)],
             "test": [PlannedFit(baseline, np.asarray(self.training), self.cfg.seed) for baseline in self.baselines],
         }
 
     def _divide(self, indices: Sequence[int], num_repeats: int) -> list[Fold]:
-        return repeated_folds(self.pipeline.labels, indices, self.cfg.evaluation.num_folds, num_repeats, self.cfg.seed)
+        num_folds, groups = self.cfg.evaluation.num_folds, self.data.groups
+        return repeated_folds(self.pipeline.labels, indices, num_folds, num_repeats, self.cfg.seed, groups)

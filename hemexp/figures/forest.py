@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from hemexp.config import get_model_title
 from hemexp.figures.style import BASELINE, GREY, MODEL, SMALL, margin_text, name_rows, new_axes, write_title
-from hemexp.files.result import ComparedModel, LabelScore, Score, SubgroupScore
+from hemexp.files.result import CenterValidation, ComparedModel, LabelScore, Score, SubgroupScore
 from hemexp.formatting import bounds, interval_text, percent, true_signs
 
 
@@ -91,6 +91,41 @@ def subgroups(rows: Sequence[SubgroupScore]) -> Figure:
     return figure
 
 
+def centers(block: CenterValidation) -> Figure:
+    """Draw AUROC and calibration intercept in each center, their mean, and what is expected in a new center.
+
+    Args:
+        block: ``by_center`` of result.json.
+    """
+    figure = Figure(figsize=(7, 2.1 + 0.36 * len(block.centers)), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    panels = ((left, "auroc", block.auroc, 0.5, 0.2), (right, "intercept", block.intercept, 0.0, 0.5))
+    for axes, key, pooled, reference, least in panels:
+        scores = [getattr(row, key) for row in block.centers]
+        _intervals(axes, scores, [MODEL] * len(scores))
+        texts = list(map(interval_text, scores))
+        if pooled is not None:
+            mean = Score(value=pooled.mean, low=pooled.low, high=pooled.high)
+            place = -len(scores)
+            axes.plot([pooled.low, pooled.high], [place] * 2, color="#222222", linewidth=1.8)
+            axes.plot(pooled.mean, place, "D", color="#222222", markersize=7)
+            axes.plot([pooled.predicted_low, pooled.predicted_high], [place - 1] * 2, color=GREY, linewidth=4)
+            texts += [interval_text(mean), f"{pooled.predicted_low:.2f} to {pooled.predicted_high:.2f}"]
+            scores.append(mean)  # the bar of a new center may be cut: with few centers it is much wider than all others
+        for number, words in enumerate(texts):
+            margin_text(axes, -number, words, bold=number == len(block.centers))
+        _frame(axes, scores, reference, least, (0, 1) if key == "auroc" else (-np.inf, np.inf))
+        axes.xaxis.get_major_locator().set_params(nbins=3)
+    names = [fill(f"{row.center} ({row.events}/{row.num_patients})", 20) for row in block.centers]
+    bold = [False] * len(names) + [True, False]
+    name_rows(left, [*names, "mean over centers", "a new center"], grid=True, bold=bold)
+    name_rows(right, [""] * (len(names) + 2), grid=True)
+    left.set_xlabel("AUROC: higher is better\n(dashed: chance)")
+    right.set_xlabel("calibration intercept: above 0,\nthe risks are too low (dashed: ideal)")
+    write_title(figure, "Does the model work in every center? (expansions/patients; bars: 95 % intervals)")
+    return figure
+
+
 def label_sensitivity(rows: Sequence[LabelScore]) -> Figure:
     """Draw the AUROC of the model and of the two-variable ridge under every definition of expansion.
 
@@ -128,13 +163,15 @@ def _intervals(
             label = ""  # one entry in the legend
 
 
-def _frame(axes: Axes, scores: Sequence[Score], reference: float, least: float = 0.2) -> None:
-    """Fit the horizontal axis to the intervals and the reference."""
+def _frame(
+    axes: Axes, scores: Sequence[Score], reference: float, least: float = 0.2, limits: tuple[float, float] = (0, 1)
+) -> None:
+    """Fit the horizontal axis to the intervals and the reference; scores have `limits`."""
     numbers = np.array([*(number for score in scores for number in bounds(score)), reference])
     numbers = numbers[np.isfinite(numbers)]
     low, high = (numbers.min(), numbers.max()) if len(numbers) else (0.0, 1.0)
     margin = max(0.06 * (high - low), (least - high + low) / 2, 0.01)
-    axes.set_xlim(max(low - margin, -0.01), min(high + margin, 1.01))
+    axes.set_xlim(max(low - margin, limits[0] - 0.01), min(high + margin, limits[1] + 0.01))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter("{x:g}")
     if np.isfinite(reference):

@@ -25,6 +25,8 @@ def evaluation_figures(evaluated: Evaluation) -> dict[str, Figure]:
             figures["decision_curve"] = evaluation.decision_curve(tables["decision_curve"])
             figures["cv_risk"] = evaluation.risk_by_outcome(labels, risks, "Risk by outcome, cross-validated")
             figures["subgroups"] = forest.subgroups(blocks.subgroups)
+        if blocks.by_center is not None:
+            figures["centers"] = forest.centers(blocks.by_center)
         if "uncertainty" in tables:
             figures["uncertainty"] = stability.uncertainty(tables["uncertainty"])
         if evaluated.refits is not None:

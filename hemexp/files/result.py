@@ -36,8 +36,8 @@ SAME_PATIENT, SEEN_TEST, INIT_SEEN_TEST = "same_patient", "train_includes_test",
 OUTCOME_INPUTS, FOLLOW_UP_VALUES, FOLLOW_UP_COUNTS = "outcome_inputs", "followup_delta", "followup_counts"
 NO_FOLLOW_UP, TUNED_ON_TEST = "label_without_followup", "tuning_on_test"
 LEAKS = {  # what follows LEAKAGE in a verdict
-    SAME_PATIENT: "one person has two ids, and they are in different parts of the split or of a fold: the findings "
-    "same_patient in quality.csv name them; give one person one id, and train again",
+    SAME_PATIENT: "one person has two ids, and they are in different parts of the split: the findings "
+    "same_patient in quality.csv name them; give one person one id, or use split=stratified, and train again",
     SEEN_TEST: "the model has learned from the patients that it is scored on (split.fit_on=all): their scores say how "
     "well it remembers them; train with split.fit_on=train",
     INIT_SEEN_TEST: "the first weights (model.init_from) have learned from patients of the test part or of a fold, so "
@@ -83,6 +83,8 @@ CAVEATS = {
     "debug": "a debug run tests the program: its scores mean nothing",
     "folds_diverged": "in some folds the training loss became NaN or infinite; their best earlier weights are used",
     "cross_validated_within_training": "cross-validation divides only the training part: fewer patients to learn from",
+    "centers_differ": "the scores differ more between centers than chance explains: expect other scores in a new one",
+    "too_few_centers": "fewer than 3 centers with 2 patients of each outcome: no scores by center",
     "too_few_events_for_thresholds": "too few expansions for every fold of the training part: no thresholds, "
     "no abstaining",
     "too_few_events_for_refits": "fewer than 5 patients of one outcome: no bootstrap refits, so neither optimism "
@@ -160,6 +162,7 @@ class DataSource(_Block):
     kind: str = entry("synthetic, workbook, tidy or mapped")
     root: str | None = entry("absolute path of the file or folder; null for a synthetic cohort")
     num_patients: Count = entry("patients in the cohort, labeled or not")
+    num_centers: Count | None = entry("centers in the cohort; null without a column of the centers", default=None)
     findings: dict[str, Count] = entry("number of data-quality findings of each kind")
 
 
@@ -299,6 +302,65 @@ class SampleSize(_Block):
 
 
 @dataclass(kw_only=True)
+class ValidationSampleSize(_Block):
+    """The sample size that an external validation needs (Riley et al., Statistics in Medicine 2021;40:4230)."""
+
+    num_patients: Count = entry("scored patients")
+    events: Count = entry("patients among them with expansion")
+    required_patients: Count = entry("patients required by the strictest criterion")
+    required_events: Count = entry("events among as many patients")
+    criteria: dict[str, Count] = entry("patients required by each criterion")
+    adequate: bool = entry("whether there are enough patients")
+
+
+@dataclass(kw_only=True)
+class Heterogeneity(_Block):
+    """A score over centers."""
+
+    num_centers: Count = entry("centers with a score")
+    mean: float = entry("mean over centers")
+    low: float = entry("lower end of the 95 % interval of the mean")
+    high: float = entry("upper end of the 95 % interval of the mean")
+    predicted_low: float = entry("lower end of the 95 % prediction interval for a new center")
+    predicted_high: float = entry("upper end of the 95 % prediction interval for a new center")
+    between_sd: float = entry("standard deviation between centers, on the scale on which it was pooled")
+    i_squared: float = entry("share of the variance that is between centers")
+
+
+@dataclass(kw_only=True)
+class CenterScore(_Block):
+    """The scores in one center, by a model of all other centers."""
+
+    center: str = entry("name of the center")
+    num_train: Count = entry("patients of the other centers, who trained")
+    num_patients: Count = entry("patients of the center")
+    events: Count = entry("patients among them with expansion")
+    auroc: Score = entry("AUROC")
+    auroc_difference: Difference = entry(
+        "AUROC minus that of the best baseline, DeLong's test", default_factory=Difference
+    )
+    intercept: Score = entry("calibration intercept; ideal 0, above 0 the risks are too low")
+    slope: Score = entry("calibration slope; ideal 1, below 1 means too extreme risks")
+    brier: Score = entry("Brier score")
+    mean_risk: float = entry("mean predicted risk")
+    observed: float = entry("observed share of expansion")
+
+
+@dataclass(kw_only=True)
+class CenterValidation(_Block):
+    """Internal-external cross-validation: each center is left out once and scored by a model of the others."""
+
+    centers: list[CenterScore] = entry("scores in each center, the largest first")
+    not_scored: dict[str, Count] = entry("patients of the centers that are too small to score; they only train")
+    num_without_center: Count = entry("patients without a center; they take no part")
+    best_baseline: str | None = entry("baseline with the highest mean AUROC over centers", default=None)
+    auroc: Heterogeneity | None = entry("AUROC over centers, pooled on the scale of its logit", default=None)
+    auroc_difference: Heterogeneity | None = entry("difference to the best baseline over centers", default=None)
+    intercept: Heterogeneity | None = entry("calibration intercept over centers", default=None)
+    slope: Heterogeneity | None = entry("calibration slope over centers", default=None)
+
+
+@dataclass(kw_only=True)
 class OptimismOf(_Block):
     """The optimism of one score."""
 
@@ -362,6 +424,7 @@ class EvaluationBlocks(_Block):
 
     cross_validation: CrossValidationSummary | None = entry("design of the cross-validation", default=None)
     calibration: CalibrationByStage | None = entry("calibration", default=None)
+    by_center: CenterValidation | None = entry("scores in each center (3 or more centers)", default=None)
     subgroups: list[SubgroupScore] = entry("scores by subgroup", default_factory=list)
     comparison: list[ComparedModel] = entry("the model beside the baselines, the model first", default_factory=list)
     claim: Claim | None = entry("how the model compares with the baselines", default=None)

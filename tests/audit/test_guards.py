@@ -25,9 +25,10 @@ from hemexp.config import DataConfig, PredictConfig, ReportConfig, TrainConfig
 from hemexp.config.compose import load_config, load_protocols
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.leaks import find_leaky_inputs
-from hemexp.data.split import Split
+from hemexp.data.split import draw_validation
 from hemexp.errors import UserError
-from hemexp.evaluation.folds import find_leak, repeated_folds
+from hemexp.evaluation.folds import find_leak
+from hemexp.evaluation.plan import EvaluationPlan, list_definitions
 from hemexp.files.result import LEAKS, NO_LEAKAGE, PredictionResult, RunResult
 from hemexp.files.writing import write_csv
 from hemexp.models.predictor import load_predictor
@@ -296,25 +297,30 @@ def with_copy(root: Path, folder: Path, serial: str = "9") -> Path:
     return folder
 
 
-def test_one_person_in_two_parts_or_folds_is_named(workbooks: Path, tmp_path: Path):
+def test_one_person_in_two_parts_is_named_and_folds_and_samples_never_divide_a_person(workbooks: Path, tmp_path: Path):
     root = with_copy(workbooks, tmp_path / "cohort")
     assert leak_of(root, "features=minimal", "split.fit_on=train") == "same_patient"  # the first 60 % and the rest
-    cfg, data = prepared(root, "features=minimal", "evaluation=standard", "evaluation.num_repeats=1")
+    cfg, data = prepared(
+        root, "features=minimal", "model=sacnn", "split=stratified", "split.val_fraction=0.3", "evaluation=standard",
+        "evaluation.num_repeats=2", "evaluation.num_refits=10", "evaluation.label_repeats=1",
+    )  # fmt: skip
     ((first, second),) = data.cohort.same_patients
-    parts = data.split.parts
-    data.split = Split(
-        data.split.patients, [parts[second] if part == first else each for part, each in enumerate(parts)]
-    )
-    data.fitted_indices = [index for index in data.fitted_indices if index != first]
-    labels = data.labels["expansion"].to_numpy(dtype=float)
-    indices = sorted(index for part in ("train", "test") for index in data.split.indices(part))
-    split = any(len({first, second} & set(fold.test)) == 1 for fold in repeated_folds(labels, indices, 5, 1, cfg.seed))
-    assert split
-    assert find_leak(cfg, data) == "same_patient"
-    cfg.evaluation.num_repeats = 0
+    assert data.split.parts[first] == data.split.parts[second]
     assert find_leak(cfg, data) is None
-    cfg.evaluation.num_refits = 10
-    assert find_leak(cfg, data) == "same_patient"
+    plan = EvaluationPlan(cfg, data, list_definitions(cfg))
+    folds = [*plan.folds, *plan.training_folds, *(fold for each in plan.labels for fold in each.folds)]
+    assert any(first in fold.test for fold in folds)
+    assert any(first in fold.train for fold in folds)
+    for fold in folds:
+        assert (first in fold.test) == (second in fold.test)
+        assert (first in fold.train) == (second in fold.train)
+    samples = [sample.tolist() for sample in plan.samples[0]]
+    assert len(samples) == 11
+    assert all(sample.count(first) == sample.count(second) for sample in samples)
+    for fit in plan.fits["folds"]:
+        train, val = draw_validation(plan.pipeline.labels, fit.rows, 0.3, fit.seed, data.groups)
+        assert (first in train) == (second in train)
+        assert (first in val) == (second in val)
 
 
 def test_two_rows_of_one_id_are_one_patient_in_one_part(table: Table):

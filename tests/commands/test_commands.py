@@ -23,6 +23,7 @@ from hemexp.config.compose import load_config
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.errors import UserError
 from hemexp.evaluation.folds import find_leak
+from hemexp.evaluation.plan import EvaluationPlan
 from hemexp.files.result import NO_LEAKAGE
 from hemexp.files.writing import write_csv
 from hemexp.training.loggers import open_loggers
@@ -308,7 +309,9 @@ def test_the_headline_is_the_score_of_the_new_patients_alone(
 
 
 @pytest.mark.parametrize("parts", ["split", "folds", "training folds", "unlabelled"])
-def test_one_person_on_two_sides_is_a_leak_that_the_verdict_names(workbooks: Path, tmp_path: Path, parts: str):
+def test_one_person_on_two_sides_of_the_split_is_a_leak_that_the_verdict_names(
+    workbooks: Path, tmp_path: Path, parts: str
+):
     scans = load_cohort(DataConfig("workbook", str(workbooks))).scans
     kept = scans[scans["patient_id"].isin(["sub044"] if parts == "unlabelled" else ["sub003"])]
     again = kept.assign(patient_id="again", scan_serial=kept["scan_serial"].str[:8] + "9" + kept["scan_serial"].str[9:])
@@ -323,8 +326,13 @@ def test_one_person_on_two_sides_is_a_leak_that_the_verdict_names(workbooks: Pat
     options = [f"data.root={tmp_path / 'cohort'}", "model=ridge2", "trainer.progress_bar=false", *evaluation]
     data = ExpansionDataModule.from_config(cfg := load_config(TrainConfig, options))
     data.setup()
-    assert find_leak(cfg, data) == (None if parts == "unlabelled" else "same_patient")
-    if parts != "split":
+    assert find_leak(cfg, data) == ("same_patient" if parts == "split" else None)
+    if parts != "split":  # in folds, both ids are held out together
+        ((first, second),) = data.cohort.same_patients
+        plan = EvaluationPlan(cfg, data, {})
+        assert bool(plan.folds) == (parts == "folds") or parts == "unlabelled"
+        for fold in (*plan.folds, *plan.training_folds):
+            assert (first in fold.test) == (second in fold.test) or parts == "unlabelled"
         return
     result = train(cfg, tmp_path / "run")
     assert result.verdict == "LEAKAGE: same_patient"

@@ -38,6 +38,7 @@ COMMANDS = [
             "where=slurm",
             "where=ray",
             "split=kfold",
+            "split=center",
             "data=workbook",
             "label=column",
             "features=available",

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from hemexp.evaluation.bootstrap import instability, optimism
+from hemexp.evaluation.bootstrap import draw_samples, instability, optimism
 from hemexp.files.result import Instability, OptimismOf
 
 
@@ -115,3 +115,19 @@ def test_632plus_lies_between_apparent_and_out_of_bag_score_even_if_out_of_bag_i
     assert _get_632plus(0.0, 0.5, 0.5) == pytest.approx(0.5)
     # at a relative overfitting rate R = 0.5 the weight is 0.632 / (1 - 0.368 R)
     assert _get_632plus(0.1, 0.3, 0.5) == pytest.approx(0.1 + 0.2 * 0.632 / 0.816)
+
+
+def test_samples_draw_persons_with_all_their_ids_and_without_such_persons_draw_patients():
+    labels = np.array([1.0, 0.0] * 12)
+    plain, _ = draw_samples(labels, range(24), 5, seed=4)
+    rng = np.random.default_rng(4)
+    assert plain[0].tolist() == list(range(24))
+    for sample in plain[1:]:
+        assert sample.tolist() == np.sort(rng.integers(24, size=24)).tolist()
+    groups = np.arange(24)
+    groups[20] = 3
+    samples, _ = draw_samples(labels, range(24), 20, seed=4, groups=groups)
+    counts = np.array([np.bincount(sample, minlength=24) for sample in samples])
+    assert (counts[:, 3] == counts[:, 20]).all()
+    assert counts[1:, 3].max() > 1
+    assert counts[1:, 3].min() == 0

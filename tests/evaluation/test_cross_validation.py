@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import RepeatedStratifiedKFold
 
 from hemexp.evaluation.cross_validation import corrected_t_test, cross_validate
 from hemexp.evaluation.folds import repeated_folds
@@ -132,3 +133,15 @@ def test_models_with_the_same_scores_in_every_fold_are_equal_and_not_zero_to_zer
     assert interval_text(other).startswith("0.00 (-")
     assert interval_text(corrected_t_test(np.zeros(5), 0.25, min_error=0.05)).startswith("0.00 (-")
     assert interval_text(corrected_t_test(np.full(5, 0.2), 0.25)) == "0.20 (0.20 to 0.20)"
+
+
+def test_folds_never_divide_a_person_and_without_such_persons_are_those_of_scikit_learn():
+    groups = np.arange(100)
+    groups[[40, 70]] = 5  # three ids of one person
+    divided = repeated_folds(LABELS, range(100), 5, 20, seed=3, groups=groups)
+    for fold in divided:
+        assert np.isin([5, 40, 70], fold.test).sum() in {0, 3}
+        assert sorted([*fold.train, *fold.test]) == list(range(100))
+    plain = RepeatedStratifiedKFold(n_splits=5, n_repeats=20, random_state=3).split(LABELS[:100], LABELS[:100])
+    for fold, (train, test) in zip(repeated_folds(LABELS, range(100), 5, 20, seed=3), plain, strict=True):
+        assert (fold.train.tolist(), fold.test.tolist()) == (train.tolist(), test.tolist())

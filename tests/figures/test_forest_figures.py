@@ -5,7 +5,15 @@ from drawing import NONE, drawn, score
 
 from hemexp.figures import forest
 from hemexp.figures.style import GREY, MODEL
-from hemexp.files.result import ComparedModel, LabelScore, Score, SubgroupScore
+from hemexp.files.result import (
+    CenterScore,
+    CenterValidation,
+    ComparedModel,
+    Heterogeneity,
+    LabelScore,
+    Score,
+    SubgroupScore,
+)
 
 MODELS = ["gradient_boosting", "prevalence", "volume", "hours", "brain", "ridge2"]
 
@@ -86,3 +94,33 @@ def test_label_sensitivity_draws_model_and_ridge_and_prints_the_definition_of_th
     assert "volume and hours alone" in text
     assert [tick.get_fontweight() for tick in figure.axes[0].get_yticklabels()] == ["bold", "normal"]
     assert "volume and hours" not in drawn(forest.label_sensitivity(rows[1:]))
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_centers_shows_the_mean_and_what_is_expected_in_a_new_center(pooled: bool):
+    rows = [
+        CenterScore(
+            center=name, num_train=80, num_patients=20, events=5, auroc=score(0.6 + 0.1 * i), intercept=score(-1.5 * i),
+            slope=NONE, brier=score(0.2), mean_risk=0.2, observed=0.25,
+        )
+        for i, name in enumerate(["Nord", "Tiantan"])
+    ]  # fmt: skip
+    auroc = Heterogeneity(
+        num_centers=3,
+        mean=0.66,
+        low=0.61,
+        high=0.71,
+        predicted_low=0.3,
+        predicted_high=0.9,
+        between_sd=0.1,
+        i_squared=0.2,
+    )
+    block = CenterValidation(centers=rows, not_scored={}, num_without_center=0, auroc=auroc if pooled else None)
+    figure = forest.centers(block)
+    text = drawn(figure)
+    assert "Tiantan (5/20)" in text
+    assert "-1.50 (-1.60 to -1.40)" in text
+    assert figure.axes[1].get_xlim()[0] < -1.6
+    assert ("0.66 (0.61 to 0.71)" in text) == ("0.30 to 0.90" in text) == pooled
+    names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert names[2:] == ["mean over centers", "a new center"]

@@ -105,5 +105,11 @@ def test_a_run_has_at_most_as_many_fits_as_were_cut(overrides: list[str]):
         assert len(fits[stage]) == counts[stage], stage
     assert len(fits["labels"]) <= counts["labels"]
     assert bool(fits["labels"]) == bool(counts["labels"])
-    assert fits.keys() - counts.keys() == {"baselines", "label_baselines", "test"}  # trained when the job finishes
+    assert fits.keys() - counts.keys() == {
+        "baselines",
+        "label_baselines",
+        "test",
+        "centers",
+        "center_baselines",
+    }  # trained when the job finishes
     assert all(len(np.unique(fit.rows)) for fit in fits["folds"])

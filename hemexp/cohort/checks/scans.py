@@ -12,14 +12,15 @@ from hemexp.cohort.checks.gaps import warn_gaps
 from hemexp.cohort.checks.plausible import check_cohort
 from hemexp.cohort.checks.volumes import check_volumes
 from hemexp.cohort.findings import CellLocator, Findings, RecordFindings, count_values
+from hemexp.cohort.headers import squeeze
 
 _MOST_MISSING_VOLUMES = 0.2  # a larger share is a property of the cohort, not an error of single cells
 _MOST_OF_UNIT = 0.5  # a larger share of values out of range has another unit
 _MOST_VALUES = 7  # a message names up to so many legal values one by one
 _TOLERANCE = 0.01  # hours
 _CLOSE = 0.2  # hours: at least 1.2 between two published scans
-_MEASURED = {  # may be measured again at later scans
-    "systolic", "diastolic", "glucose", "inr", "platelets", "creatinine", "heart_rate", "temperature",
+_OF_FIRST_SCAN = {  # may be measured again at later scans, or a patient may be moved to another hospital
+    "center", "systolic", "diastolic", "glucose", "inr", "platelets", "creatinine", "heart_rate", "temperature",
 }  # fmt: skip
 _ONE_VALUE = "rule: one value a patient; correct one of the cells, or give another patient its own id"
 
@@ -156,15 +157,15 @@ def _check_patients(scans: pd.DataFrame, patient: np.ndarray[Any, Any], findings
         values = scans[name]
         first = values.iloc[first_row].set_axis(scans.index)
         differs = (values != first) & ~(values.isna() & first.isna())
-        if name in _MEASURED:
+        if name in _OF_FIRST_SCAN:
             differs &= first.notna()
 
         def two_values(i: int, name: str = name, values: pd.Series = values, first: pd.Series = first) -> str:
             message = f"{name} is {values[i]}, but {first[i]} at the first scan"
-            rule = "the first is used" if name in _MEASURED else _ONE_VALUE
+            rule = "the first is used" if name in _OF_FIRST_SCAN else _ONE_VALUE
             return f"{message}; {rule}"
 
-        severity = "warning" if name in _MEASURED else "error"
+        severity = "warning" if name in _OF_FIRST_SCAN else "error"
         findings.each(severity, "inconsistent_patient", np.flatnonzero(differs), name, two_values, values.get)
 
 
@@ -256,7 +257,18 @@ def _warn_unusual(firsts: pd.DataFrame, findings: RecordFindings) -> None:
             lambda i: round(sums[i], 4),
             f"the hematoma ratios of the first scan do not sum to 1; {rule}",
         )
+    if "center" in firsts:
+        _warn_centers(firsts["center"], findings)
     _warn_marks(firsts["dataset_part"] if "dataset_part" in firsts else pd.Series(dtype=object), findings)
+
+
+def _warn_centers(centers: pd.Series, findings: RecordFindings) -> None:
+    """Warn of one center under two spellings."""
+    squeezed = centers.map(squeeze, na_action="ignore")
+    spellings = centers.groupby(squeezed).transform("nunique")
+    for _, rows in centers[spellings > 1].groupby(squeezed):
+        message = f"center is {count_values(rows)}; they count as different centers: write the name of a center alike"
+        findings.once("warning", "center_spelling", rows.index, "center", message)
 
 
 def _warn_marks(marks: pd.Series, findings: RecordFindings) -> None:

@@ -33,6 +33,13 @@ _CHANGE = (
     r"growth|increase|change|delta|Δ|diff|expan|percent|%|ratio|rate|zunahme|wachstum|augment|croissance|增|变化|差"
 )
 _COUNTERS = {"序号", "no", "nr"}  # they may count the rows
+_PLACES = (  # of a hematoma, under a header such as Site
+    r"lobar|deep|thalam|putam|basal|gangli|caudat|capsul|pons|pontin|brain ?stem|cerebel|front|pariet|tempor|occip"
+    r"|infratent|supratent|^(?:left|right|l|r|both|bilateral)$|基底|丘脑|脑叶|脑干|小脑|壳核|额|颞|枕|顶叶|^[左右]侧?$"
+)
+_MOST_PLACES = 0.5  # of the different texts; a hospital may have such a name
+_OF_HEMORRHAGE = r"\b(?:ich|brain|head)\b"
+_LEAST_REPEATED = 10  # patients, of whom two must be of one center
 
 
 def guess_meanings(table: MatchedTable) -> None:
@@ -64,6 +71,9 @@ def _drop_what_does_not_fit(table: MatchedTable) -> None:
     """Leave out a column whose values are not of the kind that its header says, unless it is essential."""
     for i, column in enumerate(table.columns):
         known = table.known.get(column.means)
+        if column.means == "center" and (reason := _find_no_center(table, i)):
+            column.means, column.sure = UNUSED, f"Center? {reason}"
+            continue
         expected = _LOOKS.get(known.kind) if known else None
         if known is None or expected is None or table.cells(i).isna().all():
             continue
@@ -81,6 +91,18 @@ def _drop_what_does_not_fit(table: MatchedTable) -> None:
         if known.kind in {"sex", "yes_no"} and table.cells(i).nunique() == 2:
             continue  # its codes are asked
         column.means, column.sure = UNUSED, f"{known.meaning}? the values are not {_KIND_WORDS[known.kind]}"
+
+
+def _find_no_center(table: MatchedTable, position: int) -> str:
+    """Return why a column with a header such as Site does not hold centers; empty if it may."""
+    values, ids = table.cells(position), table.positions("patient_id")
+    texts = (values[~table.cells(ids[0]).duplicated()] if ids else values).dropna().astype(str)
+    if re.search(_OF_HEMORRHAGE, clean(table.sheet.header[position])):
+        return "the header names the hemorrhage"
+    distinct = [clean(text) for text in texts.unique()]
+    if sum(bool(re.search(_PLACES, text)) for text in distinct) > _MOST_PLACES * len(distinct):
+        return "the values are places in the brain"
+    return "another value for every patient" if texts.is_unique and len(texts) >= _LEAST_REPEATED else ""
 
 
 def _find_scan_numbers(table: MatchedTable) -> None:
@@ -178,6 +200,8 @@ def _choose_equal(table: MatchedTable, positions: list[int], name: str) -> int |
     if table.known[name].role == "outcome":  # label.column names the others by their headers
         exact = [i for i in positions if squeeze(table.sheet.header[i]) in synonyms()]
         return (exact or positions)[0]
+    if name == "center" and len({tuple(pd.factorize(table.cells(i))[0]) for i in positions}) == 1:
+        return positions[0]  # the number and the name of each center
     if name != "patient_id":
         return None
     named = [i for i in positions if squeeze(table.sheet.header[i]) not in _COUNTERS]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from hemexp.cohort import cells
 from hemexp.cohort import columns as c
+from hemexp.cohort.cells.convert import cell_text
 from hemexp.cohort.findings import RecordFindings
 from hemexp.cohort.headers import UNIT_OF, clean, read_unit
 from hemexp.cohort.mapping.mapping import INPUT, UNUSED, ColumnMapping
@@ -70,6 +71,9 @@ def convert_column(raw: pd.Series, column: ColumnMapping, findings: RecordFindin
         return {name: cells.clocks(raw, findings)}
     if kind == "serial":
         return {name: cells.serials(raw, findings)}
+    if name == "center":
+        names = raw.map(lambda value: " ".join(cell_text(value).split()), na_action="ignore")
+        return {name: cells.texts(names, findings)}
     return {name: raw.map(lambda value: str(value).strip() if pd.notna(value) else None).astype(object)}
 
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from hemexp.config import MODELS, NetworkConfig
-from hemexp.formatting import count
+from hemexp.files.result import RunResult
+from hemexp.formatting import count, plural
 from hemexp.report.blocks import Block, load_texts, section, text
 from hemexp.report.run.headline import claim_text, headline_numbers, model_name
 from hemexp.report.run.read import RunFiles
@@ -57,6 +58,8 @@ def _facts(run: RunFiles) -> dict[str, str]:
         "quality": count(sum(result.data.findings.values())),
         "sample_size": "" if size is None else "enough" if size.adequate else "too few",
         "subgroups": "shown" if result.subgroups else "",
+        "num_centers": plural(result.data.num_centers, "center") if result.data.num_centers else "",
+        "centers": _centers(result),
         "thresholds": "shown" if result.thresholds else "",
         "checkpoint": "shown" if run.has_checkpoint else "",
         "predictions": "shown" if "predictions" in run.tables else "",
@@ -70,6 +73,18 @@ def _facts(run: RunFiles) -> dict[str, str]:
         "preprocessing": _preprocessing(result.config),
     }
     return facts | _design(run) | _performance(run)
+
+
+def _centers(result: RunResult) -> str:
+    """Return how differences between centers were handled; empty where they were not."""
+    split, by_center = result.config.get("split") or {}, result.by_center
+    texts = [f"the center {split.get('center')} is the test part"] if split.get("name") == "center" else []
+    if by_center is not None:
+        texts.append(
+            f"each of {len(by_center.centers)} centers was left out once and scored by a model of the others; "
+            "random-effects mean and prediction interval"
+        )
+    return "; ".join(texts)
 
 
 def _model(run: RunFiles) -> str:

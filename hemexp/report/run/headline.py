@@ -4,7 +4,7 @@ from typing import Any
 
 from hemexp.config import get_choice_name, get_model_title
 from hemexp.files.result import INCOMPLETE, LEAKAGE, NO_LEAKAGE, NOT_EVALUATED, Claim, Score, describe_leak
-from hemexp.formatting import count, num, score_text
+from hemexp.formatting import count, num, plural, score_text
 from hemexp.report.blocks import HEADING, Block, bullets, card, caveat_text, load_texts, section
 from hemexp.report.run.read import RunFiles, is_seen, verdict_kind
 
@@ -154,8 +154,13 @@ def limits(run: RunFiles) -> Block | None:
             "do not apply to them."
         )
     items.append(
-        "All patients come from one cohort, in training and in testing: there is no external validation. The files do "
-        "not say how many hospitals the cohort comes from, or whether it was collected prospectively."
+        "All patients come from one cohort, in training and in testing: there is no external validation. "
+        + (
+            f"The cohort comes from {plural(result.data.num_centers, 'center')}. The files do not say whether it "
+            if result.data.num_centers
+            else "The files do not say how many hospitals the cohort comes from, or whether it "
+        )
+        + "was collected prospectively."
     )
     missing = [name for key, name in _EXAMINED.items() if not getattr(result, key)]
     if missing:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from hemexp.files.result import INCOMPLETE, get_wording
 from hemexp.report.blocks import Block, section
 from hemexp.report.html import map_texts, to_html, without_ids
+from hemexp.report.run import center_sections as center
 from hemexp.report.run import cohort_sections as cohort
 from hemexp.report.run import decision_sections as decision
 from hemexp.report.run import full_sections as full
@@ -18,7 +19,7 @@ from hemexp.report.run.reproduce import reproduce
 _SECTIONS: list[Callable[[RunFiles], Block | None]] = [
     cohort.outcome, cohort.patients, cohort.quality,
     results.test_scores, results.cv_scores, results.comparison,
-    decision.calibration, decision.decisions, decision.subgroups, decision.uncertainty,
+    decision.calibration, decision.decisions, decision.subgroups, center.centers, decision.uncertainty,
     full.sample_size, full.optimism, full.instability, full.label_sensitivity, full.attributions,
     lambda run: section("figures", "Other figures", other_figures(run), scored=True),
     limits, checklist, reproduce,

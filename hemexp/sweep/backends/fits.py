@@ -10,7 +10,7 @@ from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.errors import UserError
 from hemexp.evaluation.plan import EvaluationPlan, PlannedFit, list_definitions, own_member, plan_folds
 from hemexp.sweep.backends.base import BATCHES, FitRange, WorkItem
-from hemexp.sweep.plan.cost import NEW_FOLDS, OWN
+from hemexp.sweep.plan.cost import NEW_FOLDS, OWN, count_fits
 from hemexp.sweep.results.reevaluation import plan_reevaluation
 from hemexp.training.fit import fit
 from hemexp.training.fit_store import write_fits
@@ -30,7 +30,11 @@ def _build_members(cfg: TrainConfig, chosen: FitRange) -> list[Member]:
         pipeline, folds = plan_reevaluation(cfg, data)
         fits = plan_folds([pipeline], folds)
     else:
-        fits = EvaluationPlan(cfg, data, list_definitions(cfg)).fits[chosen.stage]
+        planned = EvaluationPlan(cfg, data, list_definitions(cfg)).fits
+        fits = planned[chosen.stage]
+        if chosen.stage == "folds" and chosen.stop == count_fits(cfg)["folds"]:
+            # with the last folds, those of the centers, whose number only the cohort tells
+            return [each.member() for each in [*fits[chosen.start :], *planned["centers"]]]
     return [each.member() for each in fits[chosen.start : chosen.stop]]
 
 

@@ -47,7 +47,8 @@ def plan_reevaluation(cfg: TrainConfig, data: "ExpansionDataModule") -> tuple["P
 
     pipeline, settings = build_pipeline(cfg, data), cfg.evaluation
     indices, seed = evaluated_indices(settings, data), _get_seed(cfg)
-    return pipeline, repeated_folds(pipeline.labels, indices, settings.num_folds, settings.num_repeats, seed)
+    num_folds, num_repeats = settings.num_folds, settings.num_repeats
+    return pipeline, repeated_folds(pipeline.labels, indices, num_folds, num_repeats, seed, data.groups)
 
 
 def _get_seed(cfg: TrainConfig) -> int:
