@@ -12,7 +12,7 @@ def main(name: str = "") -> NoReturn:
     """Run a command and exit with its code.
 
     Args:
-        name: train, prepare, predict or report; empty: the first argument of the process.
+        name: train, prepare, predict, update, report or audit; empty: the first argument of the process.
     """
     run_guarded(lambda: _start(name))
 

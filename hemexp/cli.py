@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hemexp import __version__
-from hemexp.config import PredictConfig, PrivacyConfig, ReportConfig, TrainConfig, config_hash
+from hemexp.config import PrivacyConfig, ReportConfig, TrainConfig, UpdateConfig, config_hash
 from hemexp.config.compose import CONFIG_DIR, SCHEMAS, checked, import_models, quote_paths, register_schemas
 from hemexp.config.hydra_settings import check_hydra
 from hemexp.config.mistakes import explain_error, find_mistake
@@ -35,6 +35,7 @@ COMMANDS = {
     "train": "train and evaluate a model on a cohort, or run a sweep",
     "prepare": "read, check, merge and label a cohort",
     "predict": "predict for the patients of a cohort with a finished run",
+    "update": "update a model for another hospital, and validate the update there",
     "report": "write a page about a run or a sweep",
     "audit": "run flawed protocols beside the honest one, and show which mistake makes which number",
 }
@@ -78,7 +79,7 @@ def command(name: str) -> NoReturn:
     """Run a command with the arguments of this process and exit with its code.
 
     Args:
-        name: train, prepare, predict, report or audit.
+        name: train, prepare, predict, update, report or audit.
     """
     register_schemas()
     try:
@@ -177,19 +178,18 @@ def _check_run(config: DictConfig) -> None:
     from hemexp.files.run_directory import OutputDirectory, RunDirectory  # only here: a wrong key does not need it
 
     directory = Path(OmegaConf.select(config, "hydra.run.dir"))
-    if isinstance(cfg, TrainConfig):
-        if getattr(cfg.model, "init_from", None) is not None:
+    source = cfg.place if isinstance(cfg, ReportConfig) else getattr(cfg, "run_dir", None)
+    if source is not None and directory.resolve().is_relative_to(Path(source).resolve()):
+        raise UserError(f"output_dir={directory}: lies in {source}, which is only read; choose another directory")
+    if isinstance(cfg, TrainConfig | UpdateConfig):
+        if isinstance(cfg, TrainConfig) and getattr(cfg.model, "init_from", None) is not None:
             import_module("hemexp.models.first_weights").read_first_weights(cfg.model)  # only then it needs PyTorch
         if RunDirectory(directory).open(cfg) == "done":
             print(f"{directory}: already done (config_hash {config_hash(cfg)}); no file was read or written")
             sys.exit(0)
         return
-    output = directory.resolve()
-    source = cfg.place if isinstance(cfg, ReportConfig) else cfg.run_dir if isinstance(cfg, PredictConfig) else None
-    if not isinstance(cfg, ReportConfig) and cfg.data.root is not None and Path(cfg.data.root) == output:
+    if not isinstance(cfg, ReportConfig) and cfg.data.root is not None and Path(cfg.data.root) == directory.resolve():
         raise UserError(f"output_dir={directory}: is also data.root; choose another directory")
-    if source is not None and output.is_relative_to(Path(source).resolve()):
-        raise UserError(f"output_dir={directory}: lies in {source}, which is only read; choose another directory")
     OutputDirectory(directory).open_for(config.hydra.job.name)
 
 

@@ -15,7 +15,7 @@ from hemexp.config.compose import quote_paths
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.mark.parametrize("script", ["train.py", "prepare.py", "predict.py", "report.py"])
+@pytest.mark.parametrize("script", ["train.py", "prepare.py", "predict.py", "update.py", "report.py"])
 def test_help_shows_the_keys(script: str, run_command: Run, tmp_path: Path):
     done = run_command(script, "--help")
     assert done.returncode == 0

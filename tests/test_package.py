@@ -32,7 +32,7 @@ def run_hemexp(tmp_path: Path) -> Run:
 def test_hemexp_alone_lists_the_commands(arguments: list[str], run_hemexp: Run):
     done = run_hemexp(*arguments)
     assert done.returncode == 0, done.stderr
-    for command in ("train", "prepare", "predict", "report", "audit"):
+    for command in ("train", "prepare", "predict", "update", "report", "audit"):
         assert f"\n  hemexp {command} " in done.stdout
         assert (ROOT / f"{command}.py").is_file()
 
@@ -47,7 +47,7 @@ def test_hemexp_version_is_the_package_version(run_hemexp: Run):
         ("trian", "did you mean hemexp train?"),
         ("report.py", "did you mean hemexp report?"),
         ("eval", "did you mean hemexp predict?"),
-        ("nonsense", "the commands are train, prepare, predict, report, audit"),
+        ("nonsense", "the commands are train, prepare, predict, update, report, audit"),
     ],
 )
 def test_an_unknown_command_exits_with_2_and_advice(word: str, advice: str, run_hemexp: Run):

@@ -14,7 +14,7 @@ from hemexp.cohort.mapping.mapping import OpenQuestions
 from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.commands.console import print_prediction_summary
 from hemexp.commands.model_card import load_trained_model
-from hemexp.config import LabelConfig, PredictConfig, build_label, get_choice_name
+from hemexp.config import LabelConfig, PredictConfig, UpdateConfig, build_label, get_choice_name
 from hemexp.config.code import find_edits
 from hemexp.data.features import check_mapped_inputs, count_unknown_levels, input_table
 from hemexp.data.leaks import find_label_leak, find_leaky_inputs
@@ -22,7 +22,7 @@ from hemexp.data.recognition import ID, RECOGNITION, read_own_scans, read_roles,
 from hemexp.errors import UserError
 from hemexp.evaluation.brain import compare_with_brain
 from hemexp.evaluation.calibration import calibration
-from hemexp.evaluation.earlier_patients import find_earlier_patients
+from hemexp.evaluation.earlier_patients import find_run_ancestors
 from hemexp.evaluation.metrics import prevalence_scores, score_predictions
 from hemexp.files.model_folder import ModelCard
 from hemexp.files.result import (
@@ -53,7 +53,7 @@ _EVALUATION_CAVEATS = {  # caveats about the evaluation of a run, which do not c
 }
 
 
-def _load(cfg: PredictConfig, run: Path) -> Cohort:
+def load_new_cohort(cfg: PredictConfig | UpdateConfig, run: Path) -> Cohort:
     """Read the cohort; where its columns are not clear, name the mapping of the run."""
     try:
         return load_cohort(cfg.data, key_file=cfg.privacy.pseudonymize)
@@ -83,7 +83,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     trained, predictor = model.card, model.predictor
     if model.result and (edits := find_edits(model.result.code)):
         log.warning("warning: %s after the training; the risks of made-up patients are as before", edits)
-    cohort = _load(cfg, run.path)
+    cohort = load_new_cohort(cfg, run.path)
     label = build_label(model.card.label)
     labels = without_label(cohort.scans)
     if can_label(cohort.scans, label, cohort.mapping):
@@ -94,14 +94,10 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     raw = input_table(cohort.patients, predictor.features).to_numpy()
     other_names = model.explain_unrecognized(get_check_value(cfg.privacy.pseudonymize))
     digest = model.result.recognition_digest if model.result else None
-    own, unrecognized = _recognize(cfg.recognize, run.path, digest, cohort.scans)
+    own, unrecognized = recognize_patients(cfg.recognize, run.path, digest, cohort.scans)
     if model.result is not None and cfg.recognize != "off":
-        earlier = find_earlier_patients(
-            (model.result.config.get("model") or {}).get("init_from"),
-            cohort.scans,
-            get_check_value(cfg.privacy.pseudonymize),
-            model.result.first_weights_digest,
-        )
+        key = get_check_value(cfg.privacy.pseudonymize)
+        earlier = find_run_ancestors(run.path, model.result, cohort.scans, key)
         for index, by in earlier.recognized_by.items():
             own.loc[index, ["role", "recognized_by", "run_patient"]] = "train", by, ""
         unrecognized = unrecognized or earlier.unknown
@@ -117,7 +113,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
             "run_patient": own["run_patient"],
         }
     )
-    _check_probabilities(predictions, raw, predictor.features)
+    check_probabilities(predictions, raw, predictor.features)
     is_own_test = own["role"] == "test"
     own_test = predictions[(predictions["role"] == "test") & is_own_test]
     test = predictions[(predictions["role"] == "test") & ~is_own_test]
@@ -132,7 +128,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
             own_test["label"].to_numpy(), own_test["probability"].to_numpy(), trained.majority, metrics=computed
         )
         metrics |= {key.replace("test/", "own_test/"): score for key, score in scores.items()}
-    caveats = _convert_caveats(trained) + ["own_test_part"] * no_new
+    caveats = convert_caveats(trained) + ["own_test_part"] * no_new
     if len(test) and metrics["test/auroc"].value is None:
         caveats.append("one_outcome_in_test")
     if cohort.is_simulated:
@@ -144,7 +140,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     if unrecognized:
         log.warning("warning: %s", unrecognized)
     verdict = trained.verdict
-    if not verdict.startswith(LEAKAGE) and (leak := _find_leak(cohort, labels, label, predictor.features, raw)):
+    if not verdict.startswith(LEAKAGE) and (leak := find_new_leak(cohort, labels, label, predictor.features, raw)):
         verdict = f"{LEAKAGE}: {leak}"
     is_leaky = verdict.startswith(LEAKAGE)  # says more than INCOMPLETE
     result = PredictionResult(
@@ -201,7 +197,7 @@ def _choose_metrics(trained: ModelCard, named: Sequence[str]) -> tuple[Metric, .
     return computed
 
 
-def _find_leak(
+def find_new_leak(
     cohort: Cohort, labels: pd.DataFrame, label: LabelConfig, names: Sequence[str], raw: Array
 ) -> str | None:
     """Return which leak the inputs or the outcome of the new patients have, as `hemexp.evaluation.folds.find_leak`."""
@@ -213,13 +209,13 @@ def _find_leak(
     return find_label_leak(cohort.scans, labels, label, cohort.mapping) if labels["expansion"].notna().any() else None
 
 
-def _convert_caveats(trained: ModelCard) -> list[str]:
+def convert_caveats(trained: ModelCard) -> list[str]:
     """Return the caveats of a run that also concern its predictions of other patients."""
     kept = [caveat for caveat in trained.caveats if caveat not in _EVALUATION_CAVEATS]
     return ["trained_on_synthetic" if caveat == "synthetic_cohort" else caveat for caveat in kept]
 
 
-def _recognize(by: str, run: Path, digest: str | None, scans: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+def recognize_patients(by: str, run: Path, digest: str | None, scans: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Return the role of each patient in the run, as `recognize` does, and why patients may not be recognized.
 
     A run of an earlier version recognizes its patients by their ids alone.
@@ -247,7 +243,7 @@ def _assign_roles(own: "pd.Series[str]", expansion: "pd.Series[float]") -> "pd.S
     return roles.mask(expansion.isna() & (roles != "train"), "unlabelled")
 
 
-def _check_probabilities(predictions: pd.DataFrame, raw: Array, features: Sequence[str]) -> None:
+def check_probabilities(predictions: pd.DataFrame, raw: Array, features: Sequence[str]) -> None:
     """Refuse predictions that are not probabilities.
 
     Raises:

@@ -6,8 +6,11 @@ from functools import cache
 from importlib.metadata import version
 from platform import python_version
 
+import pandas as pd
+
 from hemexp import __version__
 from hemexp.cohort.find_column import list_columns
+from hemexp.cohort.load import Cohort
 from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.cohort.table_one import characteristics
 from hemexp.config import (
@@ -22,6 +25,7 @@ from hemexp.config import (
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.features import feature_caveats
 from hemexp.data.recognition import RECOGNITION, build_own_scans
+from hemexp.data.split import Split
 from hemexp.evaluation.folds import find_run_earlier_patients, held_out_indices
 from hemexp.evaluation.sample_size import num_fitted_inputs
 from hemexp.files.result import INIT_SEEN_TEST, LEAKAGE, DataSource, PatientFlow, RunResult, describe_metrics
@@ -77,7 +81,7 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
         seed=cfg.seed,
         tags=cfg.tags,
         own_metrics=describe_metrics(get_metrics(cfg.metrics)),
-        versions={"python": python_version(), "hemexp": __version__, **_read_versions()},
+        versions=read_versions(),
         label_definition=cfg.label.describe(),
         flow=flow,
         input_group=cfg.features.name
@@ -124,8 +128,10 @@ def _check_first_weights(cfg: TrainConfig, data: ExpansionDataModule) -> tuple[l
 
 
 @cache
-def _read_versions() -> dict[str, str]:
-    return {name: version(name) for name in _PACKAGES}
+def read_versions() -> dict[str, str]:
+    """Return the versions of Python, hemexp and its main packages."""
+    packages = {name: version(name) for name in _PACKAGES}
+    return {"python": python_version(), "hemexp": __version__, **packages}
 
 
 def count_patients(data: ExpansionDataModule) -> PatientFlow:
@@ -136,22 +142,30 @@ def count_patients(data: ExpansionDataModule) -> PatientFlow:
     return PatientFlow(patients=len(data.labels), unlabelled=reasons, **counts)
 
 
-def write_cohort(run: RunDirectory, data: ExpansionDataModule) -> None:
-    """Write the parts of the split, the data-quality findings, table one, and what recognizes the patients."""
-    assert data.cohort is not None
-    cohort, outcomes = data.cohort, data.labels["expansion"]
+def write_cohort(
+    run: RunDirectory, cohort: Cohort, outcomes: "pd.Series[float]", split: Split, roles: list[str]
+) -> None:
+    """Write the parts of the split, the data-quality findings, table one, and what recognizes the patients.
+
+    Args:
+        run: to write into.
+        cohort: of the run.
+        outcomes: of its patients.
+        split: of its patients.
+        roles: of its patients; ``train`` for those that the model has learned from.
+    """
     state = (
         cohort.data_hash, cohort.findings.rows[:], cohort.mapping, cohort.own_inputs, outcomes.to_numpy().tobytes(),
-        data.split.parts, data.learned_roles,
+        split.parts, roles,
     )  # fmt: skip
     if not _last_texts or _last_texts[0][0] != state:
-        table = characteristics(cohort.patients, outcomes, data.split.parts, cohort.own_inputs)
+        table = characteristics(cohort.patients, outcomes, split.parts, cohort.own_inputs)
         texts = {
-            "splits.json": to_json(data.split.ids()),
+            "splits.json": to_json(split.ids()),
             "quality.csv": FOR_EXCEL + to_csv(cohort.findings.frame()),
             **({"mapping.yaml": cohort.mapping.to_yaml()} if cohort.mapping else {}),
             "characteristics.csv": to_csv(table),
-            RECOGNITION: to_csv(build_own_scans(cohort.scans, data.learned_roles)),
+            RECOGNITION: to_csv(build_own_scans(cohort.scans, roles)),
         }
         _last_texts[:] = [(state, texts)]
     for name, text in _last_texts[0][1].items():

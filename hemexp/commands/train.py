@@ -111,7 +111,8 @@ def _train(
         )
     state, trained = load_state(run.last) if cfg.model.is_network else None, FitStore(run.fits)
     run.begin(result, resume, trained.seconds)
-    write_cohort(run, data)
+    assert data.cohort is not None
+    write_cohort(run, data.cohort, data.labels["expansion"], data.split, data.learned_roles)
     log_start(cfg, result, resume and run.last.is_file())
 
     resumed_at = None
@@ -127,7 +128,6 @@ def _train(
         result = replace(result, model_digest=compute_digest(predictor.content()))
         result = replace(result, recognition_digest=digest_file(run.path))
         log_result(cfg, run.path, loggers, figures, result, swept)
-        assert data.cohort is not None
         write_model_folder(run, result, data.cohort.scans.columns)
         result = run.finish(result)
     for folder in (run.evaluation, run.fits):

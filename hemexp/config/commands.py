@@ -174,12 +174,7 @@ class PredictConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.run_dir is None:
-            raise UserError("run_dir is not set: give run_dir=RUN, the directory of a finished run of train.py")
-        self.require(Path(self.run_dir).exists(), "run_dir", "there is no such folder; give the directory of a run")
-        finished = any(Path(self.run_dir, name).is_file() for name in ("DONE", "model.json"))
-        rule = "is not a finished run (it does not hold a file DONE), nor its folder model (with model.json)"
-        self.require(finished, "run_dir", rule)
+        _check_run(self, self.run_dir)
         if self.data.root is None and self.data.kind == "auto":
             raise UserError("data.root is not set: give data.root=DIR, or data=synthetic for synthetic patients")
         self.metrics = self.list_names("metrics")
@@ -187,6 +182,59 @@ class PredictConfig(Section):
         self.data = resolve_data(self.data)
         self.privacy.keep_outside("output_dir", self.output_dir)
         self.privacy.keep_outside("data.root", self.data.root)
+
+
+@dataclass(kw_only=True)
+class UpdateConfig(Section):
+    """The configuration of ``python update.py``."""
+
+    data: DataConfig = key(REQUIRED, "the cohort of the other hospital, with known outcomes")
+    run_dir: Optional[str] = key(
+        None, "directory of a finished run, or its folder model alone; it is only read", is_file=True
+    )
+    method: str = key(
+        "auto",
+        "none: keep the model; intercept: correct the average risk; intercept_slope: also the spread of the risks; "
+        "refit: train again on the new patients; auto: the smallest of them that is enough, by a closed test",
+        choices=("auto", "none", "intercept", "intercept_slope", "refit"),
+    )
+    num_folds: int = key(
+        5, "folds of the cross-validation of the update among the new patients", at_least=2, at_most=100
+    )
+    num_repeats: int = key(20, "repeats of the cross-validation, each with new folds", at_least=1, at_most=10_000)
+    seed: int = key(0, "seed of the folds, and of a refit", at_least=0, at_most=2**32 - 1)
+    output_dir: str = key(
+        REQUIRED, "directory for the files of the updated run; it must be new or hold this run", hashed=False
+    )
+    privacy: PrivacyConfig = key(PrivacyConfig, "the names of patients in the files that are written")
+    plugins: list[str] = key(
+        [], "modules that the run's model needs; only what you name here, or have installed as a plugin, is imported",
+        hashed=False,
+    )  # fmt: skip
+    recognize: str = key(
+        "measurements",
+        "recognize the run's own patients by scan serials and by equal measurements, by serials alone (ids), or not",
+        choices=("measurements", "ids", "off"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_run(self, self.run_dir)
+        if self.data.root is None and self.data.kind == "auto":
+            raise UserError("data.root is not set: give data.root=DIR, or data=synthetic for synthetic patients")
+        self.data = resolve_data(self.data)
+        self.privacy.keep_outside("output_dir", self.output_dir)
+        self.privacy.keep_outside("data.root", self.data.root)
+
+
+def _check_run(section: Section, run_dir: str | None) -> None:
+    """Refuse a run_dir that is not the directory of a finished run, or its folder model."""
+    if run_dir is None:
+        raise UserError("run_dir is not set: give run_dir=RUN, the directory of a finished run of train.py")
+    section.require(Path(run_dir).exists(), "run_dir", "there is no such folder; give the directory of a run")
+    finished = any(Path(run_dir, name).is_file() for name in ("DONE", "model.json"))
+    rule = "is not a finished run (it does not hold a file DONE), nor its folder model (with model.json)"
+    section.require(finished, "run_dir", rule)
 
 
 @dataclass(kw_only=True)

@@ -30,6 +30,7 @@ SCHEMAS: dict[str, type[Any]] = {
     "train": c.TrainConfig,
     "prepare": c.PrepareConfig,
     "predict": c.PredictConfig,
+    "update": c.UpdateConfig,
     "report": c.ReportConfig,
     "audit": c.AuditConfig,
 }

@@ -60,6 +60,11 @@ def _list_code_names(section: Section) -> list[str]:
     return [*section.list_code_names(), *(name for each in below for name in _list_code_names(each))]
 
 
+def _find_file(path: Path) -> Path:
+    """Return the file that identifies a path: of a run directory its result.json, of a model folder its model.json."""
+    return next((path / name for name in ("result.json", "model.json") if (path / name).is_file()), path)
+
+
 def _changed(section: Section) -> dict[str, Any]:
     changed: dict[str, Any] = {}
     for item in fields(section):
@@ -76,7 +81,7 @@ def _changed(section: Section) -> dict[str, Any]:
             value = 0.0  # never -0.0
         default = item.default if item.default_factory is MISSING else item.default_factory()
         if value and get_key(item).is_file:
-            value = hashlib.sha256(Path(value).read_bytes()).hexdigest()[:16]
+            value = hashlib.sha256(_find_file(Path(value)).read_bytes()).hexdigest()[:16]
         if default is MISSING or value != default:
             changed[item.name] = value
     return changed

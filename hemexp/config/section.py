@@ -5,11 +5,11 @@ Each key is written once, as a field of its section: type, default, help, unit a
 
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import partial
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 from hemexp.errors import UserError
 
@@ -164,9 +164,25 @@ class Section:
         return f"{self.PREFIX}.{name}".lstrip(".")
 
 
+S = TypeVar("S", bound=Section)
+
+
 def list_sections(section: type[Section] = Section) -> list[type[Section]]:
     """Return all sections below a section."""
     return [found for child in section.__subclasses__() for found in (child, *list_sections(child))]
+
+
+def build_section(base: type[S], values: Mapping[str, Any]) -> S:
+    """Return the section of a group whose ``NAMES`` hold a name, with these values, such as those in a file.
+
+    Raises:
+        UserError: there is no such section, or a value breaks a rule.
+    """
+    sections: list[type[Section]] = [base, *list_sections(base)]
+    found = next((each for each in sections if values.get("name") in each.__dict__.get("NAMES", ())), None)
+    if found is None or not set(values) <= {item.name for item in fields(found)}:
+        raise UserError(f"{base.PREFIX}={values.get('name')}: cannot be read: it is of another version of hemexp")
+    return found(**values)  # type: ignore[return-value]
 
 
 def join_or(values: tuple[Any, ...]) -> str:

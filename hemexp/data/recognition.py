@@ -16,6 +16,7 @@ from hemexp.files.result import load_json
 
 RECOGNITION = "recognition.csv"
 ID_AND_SERIAL, SERIAL, MEASUREMENTS, ID = "id and serial", "serial", "measurements", "id"
+ANCESTORS = "ancestors"  # folder of an updated run: recognition.csv of each run that it came from, nearest first
 _TEXTS = ["patient_id", "role", "scan_serial"]
 
 
@@ -37,17 +38,18 @@ def digest_file(run: Path) -> str:
     return hashlib.sha256((run / RECOGNITION).read_bytes()).hexdigest()
 
 
-def read_own_scans(run: Path, digest: str | None = None) -> pd.DataFrame | None:
+def read_own_scans(run: Path, digest: str | None = None, name: str = RECOGNITION) -> pd.DataFrame | None:
     """Return what `build_own_scans` gave when the run was trained; None where the run does not have the file.
 
     Args:
         run: directory of the run.
         digest: SHA-256 of the file when it was written; None in runs of earlier versions.
+        name: of the file; an updated run also has those of the runs that it came from.
 
     Raises:
         UserError: the file is damaged, or is not the one of the run.
     """
-    path = run / RECOGNITION
+    path = run / name
     if not path.is_file():
         return None
     try:

@@ -7,7 +7,7 @@ AUROC is the mean over folds; the AUROC of pooled folds is biased downwards.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -41,7 +41,7 @@ class CrossValidated:
         labels: (N,) of all patients.
         probabilities: (R, N) out-of-fold risks; NaN for patients outside the cross-validation.
         scores: a row for each fold in the order of `folds`; the columns of cv_scores.csv without ``model``.
-        predictors: the fitted model of each fold.
+        predictors: the fitted model of each fold; empty where only risks are known.
         num_diverged: folds whose training loss ended as NaN or infinite; they predict with their best weights.
         metrics: in the columns of `scores`.
     """
@@ -50,7 +50,7 @@ class CrossValidated:
     labels: Array
     probabilities: Array
     scores: pd.DataFrame
-    predictors: list[Predictor]
+    predictors: list[Predictor] = field(default_factory=list)
     num_diverged: int = 0
     metrics: Sequence[Metric] = STANDARD
 
@@ -204,13 +204,29 @@ def fit_by_repeat(
 def score_folds(pipeline: Pipeline, folds: list[Fold], results: Sequence[FitResult]) -> CrossValidated:
     """Score the fit of each fold on its held-out patients."""
     predictors, metrics = [result.predictor() for result in results], get_metrics(pipeline.cfg.metrics)
+    risks = [predictor.predict(pipeline.raw[fold.test]) for fold, predictor in zip(folds, predictors, strict=True)]
     num_diverged = sum(result.stopped_by == "diverged" for result in results)
-    probabilities = np.full((folds[-1].repeat + 1, len(pipeline.labels)), np.nan)
+    return replace(
+        score_risks(pipeline.labels, folds, risks, metrics), predictors=predictors, num_diverged=num_diverged
+    )
+
+
+def score_risks(
+    labels: Array, folds: list[Fold], risks: Sequence[Array], metrics: Sequence[Metric] = STANDARD
+) -> CrossValidated:
+    """Score the risks of the held-out patients of each fold.
+
+    Args:
+        labels: of all patients; 1 or 0 in the folds.
+        folds: at least one.
+        risks: of the held-out patients of each fold.
+        metrics: to compute.
+    """
+    probabilities = np.full((folds[-1].repeat + 1, len(labels)), np.nan)
     rows = []
-    for fold, predictor in zip(folds, predictors, strict=True):
-        risks = predictor.predict(pipeline.raw[fold.test])
-        probabilities[fold.repeat, fold.test] = risks
-        y, training_labels = pipeline.labels[fold.test], pipeline.labels[fold.train]
+    for fold, held_out in zip(folds, risks, strict=True):
+        probabilities[fold.repeat, fold.test] = held_out
+        y, training_labels = labels[fold.test], labels[fold.train]
         row = {
             "repeat": fold.repeat,
             "fold": fold.number,
@@ -219,6 +235,5 @@ def score_folds(pipeline: Pipeline, folds: list[Fold], results: Sequence[FitResu
             "num_test": len(fold.test),
             "events_test": int(y.sum()),
         }
-        rows.append({**row, **score_points(y, risks, int(training_labels.mean() > 0.5), metrics)})
-    scores = pd.DataFrame(rows)
-    return CrossValidated(folds, pipeline.labels, probabilities, scores, predictors, num_diverged, metrics)
+        rows.append({**row, **score_points(y, held_out, int(training_labels.mean() > 0.5), metrics)})
+    return CrossValidated(folds, labels, probabilities, pd.DataFrame(rows), metrics=metrics)

@@ -205,7 +205,7 @@ class _Stages:
         scores = [each.scores.assign(model=baseline) for baseline, each in self.validated.items()]
         result.tables["calibration_curve"] = smoothed_curve(labels, probabilities)
         result.tables["decision_curve"] = decision_curve(labels, strategies)
-        result.tables["cv_predictions"] = out_of_fold(self.validated, self.data)
+        result.tables["cv_predictions"] = out_of_fold(self.validated, self.data.labels["patient_id"].to_numpy())
         result.tables["cv_scores"] = pd.concat(scores, ignore_index=True)[["model", *model.scores.columns]]
 
     def _score_centers(self) -> None:
@@ -268,9 +268,8 @@ class _Stages:
         result.tables["instability"] = pd.concat([ids.assign(label=labels), refitted.table], axis=1)
 
 
-def out_of_fold(validated: Mapping[str, CrossValidated], data: ExpansionDataModule) -> pd.DataFrame:
+def out_of_fold(validated: Mapping[str, CrossValidated], ids: Array) -> pd.DataFrame:
     """Return the table of cv_predictions.csv: a row for each model, repeat and patient."""
-    ids, labels = data.labels["patient_id"].to_numpy(), data.labels["expansion"].to_numpy(dtype=float)
 
     def get_rows(name: str, model: CrossValidated, fold: Fold) -> pd.DataFrame:
         return pd.DataFrame(
@@ -279,7 +278,7 @@ def out_of_fold(validated: Mapping[str, CrossValidated], data: ExpansionDataModu
                 "repeat": fold.repeat,
                 "fold": fold.number,
                 "patient_id": ids[fold.test],
-                "label": labels[fold.test].astype(int),
+                "label": model.labels[fold.test].astype(int),
                 "probability": model.probabilities[fold.repeat, fold.test],
             }
         )

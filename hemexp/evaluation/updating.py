@@ -4,6 +4,7 @@ The closed test is that of Vergouwe et al. (Statistics in Medicine 2017;36:4529-
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,7 @@ from hemexp.types import Array
 
 METHODS = ("none", "intercept", "intercept_slope", "refit")  # each estimates what the one before it does, and more
 ALPHA = 0.05
+EVENTS_PER_NUMBER = 10
 NO_CHANGE: Recalibration = (0.0, 1.0)
 _SEPARATED = 20.0  # logits as large as this mean that the inputs separate the outcomes
 
@@ -36,7 +38,39 @@ class ClosedTest:
     recalibration: Recalibration = NO_CHANGE
 
 
-def closed_test(labels: Array, risks: Array, inputs: Array | None = None, alpha: float = ALPHA) -> ClosedTest:
+def list_possible(rarer: int, num_coefficients: int | None) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the methods that there are enough patients for, and for each other method the reason.
+
+    The rule of thumb asks for 10 patients of the rarer outcome for each number that is estimated (Peduzzi et al.,
+    Journal of Clinical Epidemiology 1996;49:1373-1379).
+
+    Args:
+        rarer: patients of the rarer outcome.
+        num_coefficients: of a logistic regression without penalty, with the intercept; None for other models, whose
+            refit is not part of the closed test.
+    """
+    needed = {"none": 0, "intercept": 1, "intercept_slope": 2}
+    left_out = {}
+    if num_coefficients is None:
+        left_out["refit"] = "only for logistic regressions without penalty; method=refit trains any model again"
+    else:
+        needed["refit"] = num_coefficients
+    for method, number in needed.items():
+        if rarer < number * EVENTS_PER_NUMBER:
+            left_out[method] = (
+                f"needs {number * EVENTS_PER_NUMBER} patients of the rarer outcome, {EVENTS_PER_NUMBER} for each "
+                f"number that is estimated; there are {rarer}"
+            )
+    return tuple(method for method in METHODS if method not in left_out), left_out
+
+
+def closed_test(
+    labels: Array,
+    risks: Array,
+    inputs: Array | None = None,
+    alpha: float = ALPHA,
+    methods: Sequence[str] = METHODS,
+) -> ClosedTest:
     """Choose the smallest update that does not fit significantly worse than the largest one.
 
     The largest update estimates all coefficients again where `inputs` are given, else the intercept and the slope. The
@@ -48,13 +82,14 @@ def closed_test(labels: Array, risks: Array, inputs: Array | None = None, alpha:
         risks: of the original model.
         inputs: of a logistic regression without penalty, gaps filled; None for other models.
         alpha: level of each test.
+        methods: that there are enough patients for; ``none`` is one of them.
 
     Shape:
         labels, risks: (N,); inputs: (N, F).
     """
-    fits = {method: fit_update(labels, risks, method) for method in METHODS[:3]}
+    fits = {method: fit_update(labels, risks, method) for method in METHODS[:3] if method in methods}
     models = {m: (_deviance(labels, recalibrate(risks, fit)), n) for n, (m, fit) in enumerate(fits.items()) if fit}
-    if inputs is not None and (refitted := _refit(labels, inputs)):
+    if inputs is not None and "refit" in methods and (refitted := _refit(labels, inputs)):
         models["refit"] = refitted
     largest, (smallest_deviance, most_parameters) = list(models.items())[-1]
     p_values: dict[str, float] = {}

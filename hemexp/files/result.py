@@ -80,6 +80,8 @@ CAVEATS = {
     "synthetic_cohort": "the patients are simulated",
     "trained_on_synthetic": "the model was trained on simulated patients",
     "own_outcome": "the outcome is the file's own: hemexp did not check it against the scans",
+    "updated": "the model was trained on other patients and then updated with these (updated_from): the numbers of "
+    "patients and the scores are those of the update",
     "debug": "a debug run tests the program: its scores mean nothing",
     "folds_diverged": "in some folds the training loss became NaN or infinite; their best earlier weights are used",
     "cross_validated_within_training": "cross-validation divides only the training part: fewer patients to learn from",
@@ -441,6 +443,52 @@ class EvaluationBlocks(_Block):
     brain_missing_items: dict[str, int] = entry(_BRAIN_MISSING, default_factory=dict)
 
 
+@dataclass(kw_only=True)
+class UpdateStep(_Block):
+    """An update of a model for another hospital, and the model that was updated."""
+
+    method: str = entry("none, intercept, intercept_slope or refit")
+    asked_for: str = entry("the key method: auto, or one of these")
+    p_values: dict[str, float] = entry(
+        "closed test: p value of each method that was tested against the largest one, in order"
+    )
+    left_out_methods: dict[str, str] = entry("methods that could not be chosen, with the reason")
+    intercept: float = entry("a of the update: the logit of a risk becomes a + b logit; 0 with none and refit")
+    slope: float = entry("b of the update; 1 with none, intercept and refit")
+    num_patients: Count = entry("new patients with a known outcome, by whom the model was updated")
+    events: Count = entry("patients among them with expansion")
+    left_out_patients: dict[str, Count] = entry(
+        "patients of earlier cohorts of the model who were recognized and left out, by their role there"
+    )
+    run_dir: str = entry("absolute path of the run before the update, or of its folder model/")
+    model_digest: str | None = entry("digest of its model")
+    config_hash: str | None = entry("its configuration hash; null with a folder model/, which does not hold it")
+    data_hash: str | None = entry("hash of its scans; null with a folder model/")
+    num_train: Count = entry("patients in its training part")
+    events_train: Count = entry("patients among them with expansion")
+    recognition_digest: str | None = entry(
+        "SHA-256 of its recognition.csv, copied into ancestors/; null where its patients are not known"
+    )
+    pseudonym_key: str | None = entry("check value of its key of privacy.pseudonymize; null: no pseudonyms")
+
+
+@dataclass(kw_only=True)
+class UpdateValidation(_Block):
+    """The validation of an update: cross-validation of all its steps, the choice of the method included."""
+
+    num_folds: Count = entry("folds of each repeat")
+    num_repeats: Count = entry("repeats, each with another division into folds")
+    chosen: dict[str, Count] = entry("number of folds in which each method was chosen")
+    comparison: list[ComparedModel] = entry(
+        "the updated model, the original model in the same patients, and the same risk for every patient"
+    )
+    original_calibration: Calibration | None = entry("calibration of the original model in the same patients")
+    ranking: str = entry("ranking compared with the original model: same, better, not better, worse or lost")
+    risks: str = entry("risks compared with the original model, by Brier score: same, better, not better or worse")
+    above_prevalence: bool = entry("whether the Brier score is better than that of the same risk for every patient")
+    conclusion: list[str] = entry("what the update does and does not do, in sentences")
+
+
 @dataclass
 class _Config:
     """The part of a run's configuration that a reader of result.json uses."""
@@ -525,6 +573,10 @@ class RunResult(EvaluationBlocks):
     best_loss: float | None = entry("loss of the best weights", default=None)
     stopped_by: str | None = entry("stop_loss, patience, max_epochs, or fitted (no epochs)", default=None)
     config: dict[str, Any] = entry("the composed configuration")
+    updated_from: list[UpdateStep] = entry(
+        "of update.py: the updates that led to this model, the last one first", default_factory=list
+    )
+    update: UpdateValidation | None = entry("of update.py: how good the update is", default=None)
     model_digest: str | None = entry("digest of checkpoints/best.ckpt, by which another model is noticed", default=None)
     recognition_digest: str | None = entry("SHA-256 of recognition.csv, by which a change is noticed", default=None)
     first_weights_digest: str | None = entry(

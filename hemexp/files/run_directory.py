@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from hemexp.config import TrainConfig, config_hash, list_code, list_differences
+from hemexp.config import TrainConfig, UpdateConfig, config_hash, list_code, list_differences
 from hemexp.config.code import describe_edits
 from hemexp.errors import UserError
 from hemexp.files.result import INCOMPLETE, RESULT, OtherVersion, RunResult, read_result, write_result
@@ -21,8 +21,8 @@ from hemexp.files.writing import is_partial, set_aside, write_text
 from hemexp.process import is_wrong_place
 
 # files of a run that ended before its result.json, or that was trained in a batch before it started itself
-BEFORE_RESULT = {".hydra", ".lock", "train.log", "FAILED", "checkpoints"}
-_FILES = "your own code, data.mapping, model.init_from or privacy.pseudonymize"
+BEFORE_RESULT = {".hydra", ".lock", "train.log", "update.log", "FAILED", "checkpoints"}
+_FILES = "your own code, run_dir, data.mapping, model.init_from or privacy.pseudonymize"
 CONFIG_HASH = Path(".hydra", "config_hash")  # identifies a run without a result.json that can be read
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ _held: list[FileLock] = []  # keeps each lock until the process ends, also when 
 
 
 class RunDirectory(OutputDirectory):
-    """The directory of a run of ``train.py``; docs/files.md lists its files."""
+    """The directory of a run of ``train.py`` or ``update.py``; docs/files.md lists its files."""
 
     _began = _earlier = 0.0  # seconds: the start of this process, and the computing time of earlier ones
     best = property(lambda self: self.path / "checkpoints" / "best.ckpt")
@@ -91,7 +91,7 @@ class RunDirectory(OutputDirectory):
     evaluation = property(lambda self: self.path / "checkpoints" / "evaluation")  # states of fits, until DONE
     fits = property(lambda self: self.path / "checkpoints" / "fits")  # results of fits trained elsewhere, until DONE
 
-    def open(self, cfg: TrainConfig) -> str:
+    def open(self, cfg: TrainConfig | UpdateConfig) -> str:
         """Lock the directory and return its state: ``new``, ``resume`` (same config, unfinished) or ``done``.
 
         Raises:
@@ -110,7 +110,7 @@ class RunDirectory(OutputDirectory):
             self.release()
             raise
 
-    def _state(self, cfg: TrainConfig) -> str:
+    def _state(self, cfg: TrainConfig | UpdateConfig) -> str:
         names = {entry.name for entry in self.path.iterdir() if not is_partial(entry.name)}
         is_same = read_config_hash(self.path) == config_hash(cfg)
         if RESULT in names and "DONE" not in names and is_same:

@@ -64,6 +64,16 @@ class FittedEnsemble:
         return build_content(members, self.recalibration)
 
 
+def add_recalibration(
+    predictor: "FittedNetwork | FittedEstimator | FittedEnsemble", more: Recalibration
+) -> FittedEnsemble:
+    """Return a model with one more recalibration, after its own: ``a + b (a0 + b0 logit p)``."""
+    members = predictor.members if isinstance(predictor, FittedEnsemble) else [predictor]
+    before = predictor.recalibration if isinstance(predictor, FittedEnsemble) else None
+    (own_intercept, own_slope), (intercept, slope) = before or (0.0, 1.0), more
+    return FittedEnsemble(members, (intercept + slope * own_intercept, slope * own_slope))
+
+
 def average(members: Sequence[Predicts], raw: Array) -> Array:
     """Return the mean probability of several models; shapes as in `FittedEnsemble.predict`."""
     return np.asarray(np.mean([member.predict(raw) for member in members], axis=0))

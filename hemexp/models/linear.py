@@ -17,6 +17,8 @@ from hemexp.errors import UserError
 from hemexp.models.estimator import Estimator
 from hemexp.types import Array
 
+NO_PENALTY = 1e6  # C from which the estimates are those of maximum likelihood, to six digits
+
 
 @dataclass(kw_only=True, eq=False)
 class Linear(Estimator):
@@ -25,6 +27,11 @@ class Linear(Estimator):
     fitted_names: ClassVar[tuple[str, ...]] = ("coefficients", "intercept")
     coefficients: Array = field(init=False)
     intercept: float = field(init=False)
+
+    @property
+    def has_penalty(self) -> bool:
+        """Whether the estimates are shrunk; a penalty as weak as that of `NO_PENALTY` does not count."""
+        return (getattr(self, "C", None) or 0) < NO_PENALTY
 
     @abstractmethod
     def solve(self, X: Array, y: Array) -> Any:

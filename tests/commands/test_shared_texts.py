@@ -30,7 +30,7 @@ def test_each_run_has_the_files_of_its_own_cohort_outcome_and_split(tmp_path: Pa
             run = RunDirectory(tmp_path / str(share) / str(number))
             if not share:
                 monkeypatch.setattr(run_metadata, "_last_texts", [])
-            write_cohort(run, data)
+            write_cohort(run, data.cohort, data.labels["expansion"], data.split, data.learned_roles)
             written[-1].append({path.name: path.read_text() for path in run.path.iterdir()})
     shared, alone = written
     assert shared == alone

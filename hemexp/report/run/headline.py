@@ -88,6 +88,14 @@ def summary(run: RunFiles) -> str:
         + ("scored on patients that it has learned from, so this is not a test." if is_seen(run) else
            "tested on patients who were not used for training."),
     ]  # fmt: skip
+    if result.update:
+        parts = [
+            f"This run updated the model “{model_name(run)}” for another hospital, with {count(result.num_train)} "
+            f"patients, {count(result.events_train)} of them with expansion. The outcome is hematoma expansion after "
+            f"intracerebral hemorrhage, defined as {result.label_definition}. The update was validated by "
+            "cross-validation among the same patients, not in other ones.",
+            *result.update.conclusion,
+        ]
     if not headline_numbers(run):
         parts.append("No score has both an interval and a baseline, so this page has no headline number.")
     size = result.sample_size
@@ -143,7 +151,7 @@ def limits(run: RunFiles) -> Block | None:
     if size and size.num_parameters and not size.adequate:
         items.append("By the usual criteria for sample size, there are too few patients for a model of this size.")
     events, others = result.events_test, result.num_test - result.events_test
-    if min(events, others) < 100:
+    if result.num_test and min(events, others) < 100:
         items.append(
             f"The test part has {count(events)} patients with expansion and {count(others)} without. Fewer than 100 "
             "of either are too few to validate a model, as the width of the intervals shows."

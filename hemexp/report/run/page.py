@@ -15,9 +15,10 @@ from hemexp.report.run.checklist import checklist
 from hemexp.report.run.headline import headline, limits
 from hemexp.report.run.read import RunFiles, other_figures, verdict_kind
 from hemexp.report.run.reproduce import reproduce
+from hemexp.report.run.update_section import update
 
 _SECTIONS: list[Callable[[RunFiles], Block | None]] = [
-    cohort.outcome, cohort.patients, cohort.quality,
+    update, cohort.outcome, cohort.patients, cohort.quality,
     results.test_scores, results.cv_scores, results.comparison,
     decision.calibration, decision.decisions, decision.subgroups, center.centers, decision.uncertainty,
     full.sample_size, full.optimism, full.instability, full.label_sensitivity, full.attributions,

@@ -10,15 +10,18 @@ from hemexp.report.run.read import RunFiles
 
 def command(run: RunFiles) -> str:
     """Return the exact command of the run; empty if its overrides are not known."""
-    return "" if run.overrides is None else shlex.join(single_run(run.overrides))
+    if run.overrides is None:
+        return ""
+    name = "update" if run.result.updated_from else "train"
+    return shlex.join(single_run(run.overrides, name))
 
 
-def single_run(overrides: Sequence[str]) -> list[str]:
+def single_run(overrides: Sequence[str], name: str = "train") -> list[str]:
     """Return the command of a single run in a new directory; the search and the place of a sweep are left out."""
     left_out = ("output_dir=", "search=", "search.", "where=", "where.", "hydra.")
     kept = [override for override in overrides if not override.startswith(left_out)]
     sweeps = any(override.startswith(("experiment=sweep_", "experiment=search_")) for override in kept)
-    return [*shlex.split(program("train")), *kept, *(["search=grid", "hydra.mode=RUN"] if sweeps else [])]
+    return [*shlex.split(program(name)), *kept, *(["search=grid", "hydra.mode=RUN"] if sweeps else [])]
 
 
 def reproduce(run: RunFiles) -> Block | None:

@@ -1,0 +1,61 @@
+"""The section on an update for another hospital: what it does, how good it is, and the runs that it came from."""
+
+from hemexp.config import get_model_title
+from hemexp.files.result import RunResult
+from hemexp.formatting import count, num, p_value, score_text
+from hemexp.report.blocks import Block, bullets, section, table
+from hemexp.report.run.read import RunFiles
+
+_METHODS = {
+    "none": "none: the model stays as it is",
+    "intercept": "intercept: corrects the average risk",
+    "intercept_slope": "intercept and slope: corrects the average risk and the spread of the risks",
+    "refit": "refit: the model was trained again",
+}
+
+
+def update(run: RunFiles) -> Block | None:
+    """Return the section on the update; None for a run of train.py."""
+    validation = run.result.update
+    if validation is None:
+        return None
+    head = ["", "AUROC", "updated minus this", "Brier score", "updated minus this"]
+    rows = [
+        [
+            get_model_title(row.model),
+            score_text(row.auroc, 3),
+            score_text(row.auroc_difference, 3) if row.auroc_difference else "",
+            score_text(row.brier, 3),
+            score_text(row.brier_difference, 3) if row.brier_difference else "",
+        ]
+        for row in validation.comparison
+    ]
+    note = (
+        f"{validation.num_folds}-fold cross-validation among the new patients, {validation.num_repeats} times. In each "
+        "fold the update was chosen and fitted without the held-out patients. 95 % intervals."
+    )
+    blocks = [
+        bullets(validation.conclusion),
+        table("Scores in the new patients", head, rows, note),
+        _ancestry(run.result),
+    ]
+    return section("update", "The update", blocks, scored=True)
+
+
+def _ancestry(result: RunResult) -> Block:
+    head = ["update", "patients", "with expansion", "patients before it", "closed test"]
+    rows = [
+        [
+            _METHODS[step.method],
+            count(step.num_patients),
+            count(step.events),
+            f"{count(step.num_train)} ({count(step.events_train)} with expansion)",
+            "; ".join(f"{name}: p {p_value(p)}" for name, p in step.p_values.items()) or "–",
+        ]
+        for step in result.updated_from
+    ]
+    last = result.updated_from[0]
+    note = "The last update is in the first row. "
+    if last.method in {"intercept", "intercept_slope"}:
+        note += f"It makes the logit of a risk {num(last.intercept, 3)} + {num(last.slope, 3)} × its logit before."
+    return table("The updates that led to this model", head, rows, note)
