@@ -5,7 +5,7 @@ from drawing import NONE, drawn, score
 
 from hemexp.figures import forest
 from hemexp.figures.style import GREY, MODEL
-from hemexp.files.result import ComparedModel, LabelScore, Score, SubgroupScore
+from hemexp.files.result import Calibration, ComparedModel, LabelScore, Score, SubgroupScore
 
 MODELS = ["gradient_boosting", "prevalence", "volume", "hours", "brain", "ridge2"]
 
@@ -86,3 +86,15 @@ def test_label_sensitivity_draws_model_and_ridge_and_prints_the_definition_of_th
     assert "volume and hours alone" in text
     assert [tick.get_fontweight() for tick in figure.axes[0].get_yticklabels()] == ["bold", "normal"]
     assert "volume and hours" not in drawn(forest.label_sensitivity(rows[1:]))
+
+
+def test_a_validation_has_a_panel_for_each_known_score_and_fits_a_narrow_screen():
+    found = Calibration(intercept=score(0.9), slope=score(1.1), scaled_brier=NONE, mean_risk=0.5, observed=0.7)
+    figure = forest.validation([("new patients", score(0.7), found), ("BRAIN score here", score(0.6), None)])
+    text = drawn(figure)
+    assert [len(panel.lines) for panel in figure.axes] == [5, 3, 3]  # two marks a score, and the ideal
+    assert text.count("not known") == 2
+    for words in ("0.70 (0.60 to 0.80)", "0.90 (0.80 to 1.00)", "1.10 (1.00 to 1.20)", "new patients", "BRAIN"):
+        assert words in text, words
+    assert figure.get_figwidth() * 150 < 900  # a broader figure must be moved sideways on a telephone
+    assert len(forest.validation([("new patients", score(0.7), None)]).axes) == 1
