@@ -80,7 +80,7 @@ def _size_for_slope(risks: Array) -> int | None:
     determinant = i0 * i2 - i1**2
     if determinant <= 1e-9 * i0 * i2:
         return None
-    return math.ceil(i0 / ((WIDTHS["slope"] / (2 * _Z)) ** 2 * determinant))
+    return math.ceil(float(i0 / ((WIDTHS["slope"] / (2 * _Z)) ** 2 * determinant)))
 
 
 def _size_for_auroc(prevalence: float, auroc: float) -> int:
@@ -91,7 +91,7 @@ def _size_for_auroc(prevalence: float, auroc: float) -> int:
         variance = auroc * (1 - auroc) * (1 + pairs) / (size**2 * prevalence * (1 - prevalence))
         return 2 * _Z * math.sqrt(variance)
 
-    return math.ceil(round(brentq(lambda size: width(size) - WIDTHS["auroc"], 2, 1e9), 6))
+    return math.ceil(round(float(brentq(lambda size: width(size) - WIDTHS["auroc"], 2, 1e9)), 6))
 
 
 def _size_for_net_benefit(prevalence: float, risks: Array, threshold: float) -> int | None:
