@@ -136,7 +136,7 @@ def validation(rows: Sequence[tuple[str, Score, Calibration | None]]) -> Figure:
     for axes, (label, scores, ideal, least) in zip(figure.subplots(len(drawn), 1, squeeze=False)[:, 0], drawn,
                                                    strict=True):  # fmt: skip
         _intervals(axes, scores, colors)
-        _frame(axes, scores, ideal, least)
+        _frame(axes, scores, ideal, least, is_share=ideal == 0.5)
         for place, score in enumerate(scores):
             margin_text(axes, -place, interval_text(score) if score.value is not None else "not known", bold=place == 0)
         name_rows(axes, [name for name, _, _ in rows], grid=True, bold=bold)
@@ -157,13 +157,14 @@ def _intervals(
             label = ""  # one entry in the legend
 
 
-def _frame(axes: Axes, scores: Sequence[Score], reference: float, least: float = 0.2) -> None:
-    """Fit the horizontal axis to the intervals and the reference."""
+def _frame(axes: Axes, scores: Sequence[Score], reference: float, least: float = 0.2, is_share: bool = True) -> None:
+    """Fit the horizontal axis to the intervals and the reference; that of a share does not leave 0 to 1."""
     numbers = np.array([*(number for score in scores for number in bounds(score)), reference])
     numbers = numbers[np.isfinite(numbers)]
     low, high = (numbers.min(), numbers.max()) if len(numbers) else (0.0, 1.0)
     margin = max(0.06 * (high - low), (least - high + low) / 2, 0.01)
-    axes.set_xlim(max(low - margin, -0.01), min(high + margin, 1.01))
+    low, high = low - margin, high + margin
+    axes.set_xlim(max(low, -0.01) if is_share else low, min(high, 1.01) if is_share else high)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter("{x:g}")
     if np.isfinite(reference):

@@ -56,7 +56,7 @@ def scores(content: ValidationContent) -> Block | None:
         return None
     leaks = trained.verdict.startswith(LEAKAGE)
     stages = [] if leaks else [("cv", "cross-validation of the run"), ("test", "test part of the run")]
-    stages = [(stage, name) for stage, name in stages if trained.metrics.get(f"{stage}/auroc")]
+    stages = [(stage, name) for stage, name in stages if trained.metrics.get(f"{stage}/auroc")][:1]
     baseline = result.prevalence_baseline
     constant = {"auroc": "0.50", "brier": num(baseline.brier, 3), "log_loss": num(baseline.log_loss, 3)}
     if majority := result.metrics.get("test/majority_accuracy"):
