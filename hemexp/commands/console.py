@@ -58,19 +58,22 @@ def print_summary(result: RunResult, directory: Path) -> None:
 
 def print_prediction_summary(result: PredictionResult, directory: Path) -> None:
     """Print the conclusion of the run, the scores of new patients beside those of its test part, and the verdict."""
-    files = f"{result.num_patients} patients predicted; files in {directory}"
+    files = f"{result.num_patients} patients predicted; files in {directory}; for a browser: report.html"
     gaps = _gap_notes(result)
     if result.num_test == 0:
         text = "no outcome is known for new patients, so the predictions are not scored"
         if result.num_train == result.num_patients:
             text = "all patients are of the run's own training part, so the predictions are not scored"
-        print("\n".join([text, *gaps, *_caveat_notes(result), files, f"Verdict: {result.verdict}"]))
+        answer = result.validation.answer if result.validation else text
+        print("\n".join([text, answer, *gaps, *_caveat_notes(result), files, f"Verdict: {result.verdict}"]))
         return
     own_only = "own_test_part" in result.caveats
     unsure = result.verdict.startswith(results.INCOMPLETE)
     who = "the run's own test part" if own_only else "perhaps of the run, too" if unsure else "new patients"
     if own_only:
         print(results.CAVEATS["own_test_part"])
+    if result.validation:
+        print(result.validation.answer)
     print(f"{_conclusion_text(result.conclusion, None)} (in the run that trained the model)")
     _print_test_comparison(result)
     notes = _score_notes(result, "these patients")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from hemexp.cohort.columns import known_columns
 from hemexp.config import get_choice_name, get_model_title
 from hemexp.data.features import get_column
 from hemexp.errors import UserError
+from hemexp.evaluation.case_mix import describe_inputs
 from hemexp.files.model_folder import (
     CARD,
     CARD_VERSION,
@@ -21,10 +22,11 @@ from hemexp.files.model_folder import (
     read_model_card,
     write_model_card,
 )
-from hemexp.files.result import RESULT, RunResult
+from hemexp.files.result import RESULT, LinearPredictor, RunResult
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_bytes
 from hemexp.models.predictor import Predictor, read_predictor
+from hemexp.types import Array
 
 _PARTLY = "they are recognized by measurements alone, and some may be scored too"
 _TRAINING = ("optimizer", "scheduler", "loss", "engine", "ensemble", "calibrate")
@@ -62,7 +64,13 @@ class TrainedModel:
         return f"the run's patients have pseudonyms of another key file; {_PARTLY}"
 
 
-def write_model_folder(run: RunDirectory, result: RunResult, columns: Collection[str]) -> None:
+def write_model_folder(
+    run: RunDirectory,
+    result: RunResult,
+    columns: Collection[str],
+    learned: Array | None = None,
+    linear_predictor: LinearPredictor | None = None,
+) -> None:
     """Write the folder ``model/`` of a run: a copy of ``best.ckpt``, and ``model.json``.
 
     A classifier from outside has no such folder: its checkpoint may hold values of patients.
@@ -71,12 +79,15 @@ def write_model_folder(run: RunDirectory, result: RunResult, columns: Collection
         run: with its checkpoint.
         result: complete.
         columns: of the cohort, to tell a column from a level of a text column.
+        learned: (N, F) inputs of the patients that the model has learned from; only aggregates are written.
+        linear_predictor: of the model in the training cohort.
     """
     if "own_classifier" in result.caveats:
         return
     folder = run.path / FOLDER
     write_bytes(folder / CHECKPOINT, run.best.read_bytes())
-    write_model_card(build_card(result, columns), folder)
+    card = replace(build_card(result, columns), linear_predictor=linear_predictor)
+    write_model_card(card if learned is None else replace(card, inputs=describe_inputs(card.inputs, learned)), folder)
 
 
 def load_trained_model(path: Path) -> TrainedModel:
@@ -89,7 +100,11 @@ def load_trained_model(path: Path) -> TrainedModel:
     if result is None:
         card, source, checkpoint = read_model_card(path), path / CARD, path / CHECKPOINT
     else:
-        card, source, checkpoint = build_card(result), path / RESULT, RunDirectory(path).best
+        card, source, checkpoint = (
+            _add_case_mix(build_card(result), path / FOLDER),
+            path / RESULT,
+            RunDirectory(path).best,
+        )
 
     def check_settings(content: Mapping[str, Any]) -> None:
         _check_inputs(content["features"], card.input_names, checkpoint, source)
@@ -111,6 +126,7 @@ def build_card(result: RunResult, columns: Collection[str] = ()) -> ModelCard:
         "inputs": [_describe_input(name, columns) for name in result.inputs],
         "training": {name: _as_json({name: result.config.get(name)})[name] for name in _TRAINING},
         "title": get_model_title(get_choice_name(result.config.get("model") or {})),
+        "linear_predictor": None,
         "digest": None,
         **{name: _as_json(result.config.get(name) or {}) for name in ("label", "features", "model")},
     }
@@ -119,6 +135,16 @@ def build_card(result: RunResult, columns: Collection[str] = ()) -> ModelCard:
         item.name: getattr(result, item.name) for item in fields(ModelCard) if item.name not in own
     }
     return ModelCard(**shared, **own)
+
+
+def _add_case_mix(card: ModelCard, folder: Path) -> ModelCard:
+    """Return the card of a run with what only its ``model.json`` holds, if it is there and of the same model."""
+    if not (folder / CARD).is_file():
+        return card
+    written = read_model_card(folder)
+    if written.model_digest != card.model_digest or written.input_names != card.input_names:
+        return card
+    return replace(card, inputs=written.inputs, linear_predictor=written.linear_predictor)
 
 
 def _describe_input(name: str, columns: Collection[str]) -> ModelInput:

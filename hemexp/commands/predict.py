@@ -14,6 +14,7 @@ from hemexp.cohort.mapping.mapping import OpenQuestions
 from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.commands.console import print_prediction_summary
 from hemexp.commands.model_card import load_trained_model
+from hemexp.commands.validation_page import remove_validation, write_validation
 from hemexp.config import LabelConfig, PredictConfig, UpdateConfig, build_label, get_choice_name
 from hemexp.config.code import find_edits
 from hemexp.data.features import check_mapped_inputs, count_unknown_levels, input_table
@@ -24,6 +25,8 @@ from hemexp.evaluation.brain import compare_with_brain
 from hemexp.evaluation.calibration import calibration
 from hemexp.evaluation.earlier_patients import find_run_ancestors
 from hemexp.evaluation.metrics import prevalence_scores, score_predictions
+from hemexp.evaluation.validation import has_leak, validate
+from hemexp.evaluation.validation_answer import write_answer
 from hemexp.files.model_folder import ModelCard
 from hemexp.files.result import (
     INCOMPLETE,
@@ -33,6 +36,7 @@ from hemexp.files.result import (
     DataSource,
     PredictionResult,
     describe_metrics,
+    get_wording,
     write_result,
 )
 from hemexp.files.run_directory import RunDirectory
@@ -66,7 +70,7 @@ def load_new_cohort(cfg: PredictConfig | UpdateConfig, run: Path) -> Cohort:
 
 
 def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
-    """Write ``predictions.csv`` and ``result.json``; the run directory is only read.
+    """Write ``predictions.csv``, ``result.json`` and a page about the model in these patients; the run is only read.
 
     Patients of the run are recognized, also under another id. Those of its training part get a probability and the role
     ``train``, and are never scored; patients that were ``unused`` keep this role. New patients with a known outcome, by
@@ -79,6 +83,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     started = time.perf_counter()
     directory, run = Path(directory), RunDirectory(str(cfg.run_dir))
     remove(directory / RESULT, directory / "predictions.csv")  # of an earlier call: old and new must not be mixed
+    remove_validation(directory)
     model = load_trained_model(run.path)
     trained, predictor = model.card, model.predictor
     if model.result and (edits := find_edits(model.result.code)):
@@ -140,9 +145,16 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     if unrecognized:
         log.warning("warning: %s", unrecognized)
     verdict = trained.verdict
-    if not verdict.startswith(LEAKAGE) and (leak := find_new_leak(cohort, labels, label, predictor.features, raw)):
+    if not has_leak(verdict) and (leak := find_new_leak(cohort, labels, label, predictor.features, raw)):
         verdict = f"{LEAKAGE}: {leak}"
     is_leaky = verdict.startswith(LEAKAGE)  # says more than INCOMPLETE
+    in_large = calibration(outcomes, risks[None])
+    unknown = predictions.index[(predictions["role"] == "unlabelled") & own["role"].isin(["", "unlabelled"])]
+    described = (test.index if len(test) else unknown).to_numpy()
+    validation = validate(
+        trained, outcomes, risks, raw[described], predictions["probability"].to_numpy()[described], len(unknown),
+        metrics["test/auroc"], in_large,
+    )  # fmt: skip
     result = PredictionResult(
         conclusion=trained.conclusion,
         verdict=f"{INCOMPLETE}: {unrecognized}" if unrecognized and not is_leaky else verdict,
@@ -166,12 +178,15 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
         brain_missing_items=brain_missing_items,
         missing_inputs=_count_missing(predictor.features, raw),
         unknown_levels=count_unknown_levels(cohort.patients, predictor.features),
-        calibration=CalibrationByStage(test=calibration(outcomes, risks[None])),
+        calibration=CalibrationByStage(test=in_large),
         prevalence_baseline=prevalence_scores(outcomes, trained.events_train / trained.num_train),
+        validation=validation,
         seconds=round(time.perf_counter() - started, 2),
     )
+    validation.answer = get_wording(result)(write_answer(result, trained, validation, bool(unrecognized)))
     write_csv(predictions, directory / "predictions.csv")
     write_result(result, directory / RESULT)
+    write_validation(result, trained, outcomes, risks, predictions["patient_id"].tolist(), directory)
     print_prediction_summary(result, directory)
     return result
 

@@ -21,6 +21,7 @@ from hemexp.config.target import TargetConfig
 from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.data.recognition import digest_file
 from hemexp.errors import RESUMES, CheckFailed, Interrupted, Pruned, UserError
+from hemexp.evaluation.case_mix import FEWEST_TESTED, describe_logits
 from hemexp.evaluation.comparison import conclude
 from hemexp.evaluation.cross_validation import ScoreCallback
 from hemexp.evaluation.evaluate import evaluate
@@ -29,7 +30,7 @@ from hemexp.evaluation.metrics import prevalence_scores, score_predictions
 from hemexp.evaluation.plan import list_definitions, own_member
 from hemexp.figures.gallery import attention_figures, evaluation_figures
 from hemexp.figures.run import run_figures
-from hemexp.files.result import RunResult
+from hemexp.files.result import LinearPredictor, RunResult
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_csv
 from hemexp.metrics.own import get_metrics
@@ -128,7 +129,8 @@ def _train(
         result = replace(result, model_digest=compute_digest(predictor.content()))
         result = replace(result, recognition_digest=digest_file(run.path))
         log_result(cfg, run.path, loggers, figures, result, swept)
-        write_model_folder(run, result, data.cohort.scans.columns)
+        learned = data.raw[data.fitted_indices]
+        write_model_folder(run, result, data.cohort.scans.columns, learned, _describe_logits(data, predictor))
         result = run.finish(result)
     for folder in (run.evaluation, run.fits):
         shutil.rmtree(folder, ignore_errors=True)
@@ -174,6 +176,14 @@ def _list_own_parts(cfg: TrainConfig) -> str:
     parts = [f"{each.PREFIX}.target={each.target}" for each in sections if isinstance(each, TargetConfig)]
     parts += [f"callbacks.{name}" for name in cfg.callbacks]
     return f", or look for the reason in {', '.join(parts)}" if parts else ""
+
+
+def _describe_logits(data: ExpansionDataModule, predictor: Predictor) -> LinearPredictor | None:
+    """Return the logits in the test part, or, where it is small or was learned from, in the training part."""
+    test, part = data.split.indices("test"), "test"
+    if len(test) < FEWEST_TESTED or set(test) & set(data.fitted_indices):
+        test, part = data.fitted_indices, "train"
+    return describe_logits(predictor.predict(data.raw[test]), part)
 
 
 def _is_constant(predictor: Predictor) -> bool:

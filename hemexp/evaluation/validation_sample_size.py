@@ -15,6 +15,7 @@ from hemexp.files.result import ValidationSampleSize
 from hemexp.types import Array
 
 _Z = 1.96
+_MOST = 10**9  # patients; risks near 0 and 1 need more than there are
 WIDTHS = {"observed_to_expected": 0.2, "slope": 0.2, "auroc": 0.1, "net_benefit": 0.2}  # of the 95 % intervals
 
 
@@ -68,7 +69,7 @@ def required_validation_size(
         "auroc": _size_for_auroc(prevalence, auroc),
         "net_benefit": _size_for_net_benefit(prevalence, risks, threshold),
     }
-    return {name: size for name, size in sizes.items() if size is not None}
+    return {name: min(size, _MOST) for name, size in sizes.items() if size is not None}
 
 
 def _size_for_slope(risks: Array) -> int | None:
@@ -79,7 +80,7 @@ def _size_for_slope(risks: Array) -> int | None:
     determinant = i0 * i2 - i1**2
     if determinant <= 1e-9 * i0 * i2:
         return None
-    return math.ceil(i0 / ((WIDTHS["slope"] / (2 * _Z)) ** 2 * determinant))
+    return math.ceil(float(i0 / ((WIDTHS["slope"] / (2 * _Z)) ** 2 * determinant)))
 
 
 def _size_for_auroc(prevalence: float, auroc: float) -> int:
@@ -90,15 +91,17 @@ def _size_for_auroc(prevalence: float, auroc: float) -> int:
         variance = auroc * (1 - auroc) * (1 + pairs) / (size**2 * prevalence * (1 - prevalence))
         return 2 * _Z * math.sqrt(variance)
 
-    return math.ceil(round(brentq(lambda size: width(size) - WIDTHS["auroc"], 2, 1e9), 6))
+    return math.ceil(round(float(brentq(lambda size: width(size) - WIDTHS["auroc"], 2, 1e9)), 6))
 
 
 def _size_for_net_benefit(prevalence: float, risks: Array, threshold: float) -> int | None:
     """Return the size by the standard error of Marsh et al. (2020); None where all or no patients are flagged."""
     flagged = risks >= threshold
+    if flagged.all() or not flagged.any():
+        return None
     sensitivity = float(risks[flagged].sum() / risks.sum())
     specificity = float((1 - risks[~flagged]).sum() / (1 - risks).sum())
-    return size_for_net_benefit(prevalence, sensitivity, specificity, threshold) if 0 < flagged.mean() < 1 else None
+    return size_for_net_benefit(prevalence, sensitivity, specificity, threshold)
 
 
 def size_for_net_benefit(prevalence: float, sensitivity: float, specificity: float, threshold: float) -> int:

@@ -45,14 +45,18 @@ def precision_recall(labels: Array, probabilities: Array, score: Score) -> Figur
     return figure
 
 
-def calibration(labels: Array, probabilities: Array, curve: pd.DataFrame, scores: Calibration | None) -> Figure:
+def calibration(
+    labels: Array, probabilities: Array, curve: pd.DataFrame, scores: Calibration | None, where: str = "cross-validated"
+) -> Figure:
     """Draw the observed share of expansion at each predicted risk, and below it the number of patients.
 
     Args:
         labels: 1 or 0.
         probabilities: out of fold, one row for each repeat.
-        curve: ``risk`` and smoothed ``observed``; without a range of risks no curve is drawn.
+        curve: ``risk`` and smoothed ``observed``, with a band from ``low`` to ``high`` if it has one; without a range
+            of risks no curve is drawn.
         scores: intercept and slope; None: not defined.
+        where: the patients, in words.
 
     Shape:
         labels: (N,); probabilities: (R, N).
@@ -62,13 +66,15 @@ def calibration(labels: Array, probabilities: Array, curve: pd.DataFrame, scores
     curve = curve.dropna()
     risk, outcomes = probabilities.ravel(), np.tile(labels, len(probabilities))
     has_curve = len(curve) > 0 and np.ptp(curve["risk"]) > _SAME
-    top = _ceiling(risk, curve["observed"] if has_curve else labels.mean(keepdims=True))
+    top = _ceiling(risk, curve.get("high", curve["observed"]) if has_curve else labels.mean(keepdims=True))
     axes.plot([0, top], [0, top], color=GREY, linestyle="--", linewidth=1)
     axes.text(
         0.9 * top, 0.86 * top, "ideal", color=GREY, ha="center", va="center", rotation=45, transform_rotates_text=True
     )
     if has_curve:
         axes.plot(curve["risk"], curve["observed"], color=MODEL, linewidth=2)
+        if "low" in curve:
+            axes.fill_between(curve["risk"], curve["low"], curve["high"], color=MODEL, alpha=0.2, linewidth=0)
     else:
         write_note(axes, "all patients have about the same risk:\nno curve", height=0.1)
         axes.plot(risk.mean(), labels.mean(), "o", color=MODEL)
@@ -80,23 +86,25 @@ def calibration(labels: Array, probabilities: Array, curve: pd.DataFrame, scores
     below.yaxis.get_major_locator().set_params(integer=True, nbins=4)
     figure.legend(*below.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=SMALL)
     below.axhline(0, color="black", linewidth=0.8)
-    below.set(xlabel="predicted risk of expansion (all repeats)", ylabel="patients", xlim=(0, top))
+    repeats = " (all repeats)" if len(probabilities) > 1 else ""
+    below.set(xlabel=f"predicted risk of expansion{repeats}", ylabel="patients", xlim=(0, top))
     axes.set(ylabel="observed share with expansion", ylim=(0, top))
     axes.set_title(
-        "Calibration, cross-validated (95 % intervals)\n"
+        f"Calibration, {where} (95 % intervals)\n"
         f"slope {interval_text(scores.slope if scores else None)}, ideal 1\n"
         f"intercept {interval_text(scores.intercept if scores else None)}, ideal 0"
     )
     return figure
 
 
-def decision_curve(table: pd.DataFrame) -> Figure:
+def decision_curve(table: pd.DataFrame, where: str = "cross-validated") -> Figure:
     """Draw the net benefit of each strategy over the threshold of risk for treatment.
 
     Large harms are cut off, so that the curves stay visible (Van Calster et al., European Urology 2018;74:796-804).
 
     Args:
         table: ``decision_curve.csv``, the model first.
+        where: the patients, in words.
     """
     figure, axes = new_axes(6.4, 4.2)
     styles: dict[str, dict[str, Any]] = {
@@ -119,7 +127,7 @@ def decision_curve(table: pd.DataFrame) -> Figure:
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     axes.set_xlabel("threshold: risk from which a patient is treated")
     axes.set_ylabel("net benefit (true positives per patient)")
-    axes.set_title("Decision curve: does treatment by the model help? (cross-validated)")
+    axes.set_title(f"Decision curve: does treatment by the model help? ({where})")
     return figure
 
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from hemexp.config import get_model_title
 from hemexp.figures.style import BASELINE, GREY, MODEL, SMALL, margin_text, name_rows, new_axes, write_title
-from hemexp.files.result import CenterValidation, ComparedModel, LabelScore, Score, SubgroupScore
+from hemexp.files.result import Calibration, CenterValidation, ComparedModel, LabelScore, Score, SubgroupScore
 from hemexp.formatting import bounds, interval_text, percent, true_signs
 
 
@@ -148,6 +148,35 @@ def label_sensitivity(rows: Sequence[LabelScore]) -> Figure:
     write_title(figure, "Does the result depend on the definition of expansion? (expansions/patients)")
     if axes.get_legend_handles_labels()[0]:
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=SMALL)
+    return figure
+
+
+def validation(rows: Sequence[tuple[str, Score, Calibration | None]]) -> Figure:
+    """Draw AUROC, calibration intercept and slope, one panel below the other, so that it fits a narrow screen.
+
+    Args:
+        rows: name, AUROC and calibration; the new patients first.
+    """
+    intercepts = [part.intercept if part else Score() for _, _, part in rows]
+    slopes = [part.slope if part else Score() for _, _, part in rows]
+    panels = (
+        ("AUROC: how well it ranks (0.5 is chance)", [score for _, score, _ in rows], 0.5, 0.2),
+        ("calibration intercept (ideal 0; below: risks too high)", intercepts, 0.0, 1.0),
+        ("calibration slope (ideal 1; below: risks too extreme)", slopes, 1.0, 1.0),
+    )
+    drawn = [panel for panel in panels if any(score.value is not None for score in panel[1])]
+    figure = Figure(figsize=(5.9, 0.5 + len(drawn) * (0.75 + 0.3 * len(rows))), layout="constrained")
+    colors = [MODEL, *[GREY] * (len(rows) - 1)]
+    bold = [True, *[False] * (len(rows) - 1)]
+    for axes, (label, scores, ideal, least) in zip(figure.subplots(len(drawn), 1, squeeze=False)[:, 0], drawn,
+                                                   strict=True):  # fmt: skip
+        _intervals(axes, scores, colors)
+        _frame(axes, scores, ideal, least, (0, 1) if ideal == 0.5 else (-np.inf, np.inf))
+        for place, score in enumerate(scores):
+            margin_text(axes, -place, interval_text(score) if score.value is not None else "not known", bold=place == 0)
+        name_rows(axes, [name for name, _, _ in rows], grid=True, bold=bold)
+        axes.set_xlabel(label)
+    write_title(figure, "Here and in its own cohort (bars: 95 % intervals)")
     return figure
 
 

@@ -16,6 +16,7 @@ from hemexp.files.result import (
     NO_LEAKAGE,
     CalibrationByStage,
     Count,
+    LinearPredictor,
     OwnMetric,
     PrevalenceBaseline,
     Score,
@@ -41,6 +42,13 @@ class ModelInput:
         "kind of value, such as number, whole, binary, volume; level: 1 where a text column has this text"
     )
     unit: str = entry("unit; empty where it has none or the file did not state one")
+    mean: float | None = entry("mean in the training part; null with fewer than 10 known values", default=None)
+    sd: float | None = entry("standard deviation in the training part", default=None)
+    missing: float | None = entry("share of the training part without a value", default=None)
+    low: float | None = entry(
+        "2.5th percentile in the training part; with fewer than 60 known values mean - 1.96 sd", default=None
+    )
+    high: float | None = entry("97.5th percentile in the training part, or mean + 1.96 sd", default=None)
 
 
 @dataclass(kw_only=True)
@@ -73,6 +81,7 @@ class ModelCard:
     prevalence_baseline: PrevalenceBaseline | None = entry("scores of the training prevalence")
     calibration: CalibrationByStage | None = entry("calibration")
     thresholds: list[ThresholdScore] = entry("thresholds of risk")
+    linear_predictor: LinearPredictor | None = entry("the logits of the risks in the training cohort", default=None)
     model_digest: str | None = entry("digest of best.ckpt, by which another model is noticed")
     digest: str | None = entry("digest of all other fields", default=None, compare=False)
 

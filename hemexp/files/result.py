@@ -316,6 +316,52 @@ class ValidationSampleSize(_Block):
 
 
 @dataclass(kw_only=True)
+class LinearPredictor(_Block):
+    """The logits of the risks of a model in patients of its training cohort, rounded."""
+
+    part: str = entry("test: patients that the model has not learned from; train: those that it has learned from")
+    num_patients: Count = entry("patients in this part")
+    mean: float = entry("mean of the logits")
+    sd: float = entry("standard deviation of the logits")
+
+
+@dataclass(kw_only=True)
+class CaseMix(_Block):
+    """An input in the new patients beside the training cohort."""
+
+    name: str = entry("name of the input")
+    mean: float | None = entry("mean in the new patients", default=None)
+    sd: float | None = entry("standard deviation in the new patients", default=None)
+    missing: float = entry("share of the new patients without a value")
+    difference: float | None = entry(
+        "standardized difference: mean here minus mean in training, over the root of the mean variance", default=None
+    )
+    outside: float | None = entry(
+        "share of the known values outside of the range of the training cohort (low to high in model.json)",
+        default=None,
+    )
+
+
+@dataclass(kw_only=True)
+class Validation(_Block):
+    """The validation of a model in new patients."""
+
+    answer: str = entry("the answer in words")
+    ranking: str = entry("better, not_better or worse (than chance), or unknown")
+    risks: str = entry(
+        "too_high, too_low, too_extreme, too_moderate, no_clear_error or unknown; the error of the mean goes first"
+    )
+    advice: str = entry("holds, more_patients, update, do_not_use or unknown")
+    num_patients: Count = entry("patients that case_mix describes: the scored ones, or without any all new ones")
+    num_unlabelled: Count = entry("new patients without a known outcome")
+    sample_size: ValidationSampleSize | None = entry("the sample size that a validation needs", default=None)
+    linear_predictor: LinearPredictor | None = entry("the logits of the risks in the training cohort", default=None)
+    linear_predictor_mean: float | None = entry("mean of the logits of the risks here", default=None)
+    linear_predictor_sd: float | None = entry("standard deviation of the logits of the risks here", default=None)
+    case_mix: list[CaseMix] = entry("the inputs here beside the training cohort", default_factory=list)
+
+
+@dataclass(kw_only=True)
 class Heterogeneity(_Block):
     """A score over centers."""
 
@@ -642,6 +688,7 @@ class PredictionResult(_Block):
         default_factory=dict,
     )
     brain_missing_items: dict[str, int] = entry(_BRAIN_MISSING, default_factory=dict)
+    validation: Validation | None = entry("what the new patients say about the model", default=None)
     digest: str | None = entry(_DIGEST, default=None, compare=False)
 
 

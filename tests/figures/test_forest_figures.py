@@ -6,6 +6,7 @@ from drawing import NONE, drawn, score
 from hemexp.figures import forest
 from hemexp.figures.style import GREY, MODEL
 from hemexp.files.result import (
+    Calibration,
     CenterScore,
     CenterValidation,
     ComparedModel,
@@ -124,3 +125,18 @@ def test_centers_shows_the_mean_and_what_is_expected_in_a_new_center(pooled: boo
     assert ("0.66 (0.61 to 0.71)" in text) == ("0.30 to 0.90" in text) == pooled
     names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert names[2:] == ["mean over centers", "a new center"]
+
+
+def test_a_validation_has_a_panel_for_each_known_score_and_fits_a_narrow_screen():
+    found = Calibration(intercept=score(-1.7), slope=score(1.1), scaled_brier=NONE, mean_risk=0.5, observed=0.7)
+    figure = forest.validation([("new patients", score(0.7), found), ("BRAIN score here", score(0.6), None)])
+    text = drawn(figure)
+    assert [len(panel.lines) for panel in figure.axes] == [5, 3, 3]  # two marks a score, and the ideal
+    assert text.count("not known") == 2
+    for words in ("0.70 (0.60 to 0.80)", "-1.70 (-1.80 to -1.60)", "1.10 (1.00 to 1.20)", "new patients", "BRAIN"):
+        assert words in text, words
+    for panel, value in zip(figure.axes, (0.7, -1.7, 1.1), strict=True):
+        low, high = panel.get_xlim()
+        assert low < value - 0.1 < value + 0.1 < high
+    assert figure.get_figwidth() * 150 < 900  # a broader figure must be moved sideways on a telephone
+    assert len(forest.validation([("new patients", score(0.7), None)]).axes) == 1

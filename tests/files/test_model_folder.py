@@ -56,6 +56,11 @@ def test_the_card_holds_what_a_reader_must_know(finished_run: Path, model: Path)
     assert card.thresholds
     assert card.input_names == result["inputs"]
     assert next(each for each in card.inputs if each.name == "HM_volume").unit == "10^-3 mL"
+    age = next(each for each in card.inputs if each.name == "age")
+    assert None not in (age.mean, age.sd, age.low, age.high)
+    assert age.low < age.mean < age.high
+    assert age.missing == 0
+    assert card.linear_predictor is not None
     assert card.features["name"] == "paper"
     assert {**card.model, "init_from": None} == result["config"]["model"]  # the place of first weights is a path
     assert "init_from" not in card.model
