@@ -158,7 +158,7 @@ def test_the_page_and_the_terminal_speak_of_the_outcome_of_the_file(
     report(load_config(ReportConfig, [f"run_dir={tmp_path / 'run'}"]), tmp_path / "page")
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "died is yes, as the file states it" in page
-    assert "Baselines left out: volume, brain" in page
+    assert "Baselines left out: hematoma volume alone, BRAIN score" in page
     assert "the outcome: " in page.lower()
     assert "with expansion" not in page
     assert json.loads((tmp_path / "run" / "result.json").read_text())["config"]["label"]["column"] == "died"
