@@ -97,30 +97,36 @@ def effects(panels: Sequence[tuple[str, Sequence[str], Array, Array, bool]], sco
     return figure
 
 
-def selection(rows: Sequence[tuple[str, Any]], scores: Array, measure: str) -> Figure:
-    """Draw the ranking score of the best job, less biased scores of it, and the scores of all jobs.
+def selection(
+    rows: Sequence[tuple[str, Any]], scores: Array, measure: str, ranked_by: str, has_baseline: bool = False
+) -> Figure:
+    """Draw the scores of all jobs, the ranking score of the best, less biased scores of it, and the best baseline.
 
     Args:
-        rows: the name of each score, and the score with its interval.
+        rows: the name of each score, and the score with its interval; the ranking score first.
         scores: of all ranked jobs.
         measure: name of the score.
+        ranked_by: such as ``cv/auroc``; only an AUROC has the line of a coin.
+        has_baseline: the last row is a baseline.
 
     Shape:
         scores: (N,).
     """
-    figure, axes = style.new_axes(6.4, 1.7 + 0.5 * len(rows))
+    figure, axes = style.new_axes(5.2, 1.05 + 0.45 * (1 + len(rows)))
     rng = np.random.default_rng(0)
     axes.scatter(scores, rng.uniform(-0.2, 0.2, len(scores)), s=14, color=GREY, alpha=0.5, linewidths=0)
-    colors = [YES, MODEL, MODEL, MODEL]
+    colors = [YES, *[MODEL] * (len(rows) - 1 - has_baseline), GREY]
     for place, ((_, score), color) in enumerate(zip(rows, colors, strict=False), start=1):
         value, low, high = bounds(score)
         axes.plot([low, high], [-place, -place], color=color, linewidth=2)
         axes.plot(value, -place, "o", color=color, markersize=7)
-        style.margin_text(axes, -place, interval_text(score, 3), bold=place == 1)
-    style.name_rows(axes, [f"all {len(scores)} jobs", *(fill(name, 24) for name, _ in rows)])
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
-    axes.set_xlabel(f"{measure} (bars: 95 % intervals)")
-    style.write_title(figure, f"The best of {len(scores)} jobs: its ranking score and less biased scores")
+        style.margin_text(axes, -place, interval_text(score), bold=place == 1, size=10)
+    style.name_rows(axes, [f"all {len(scores)} jobs", *(fill(name, 18) for name, _ in rows)], size=10)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+    coin = ranked_by.endswith("/auroc")
+    if coin:
+        axes.axvline(0.5, color=GREY, linestyle="--", linewidth=1, zorder=1)
+    axes.set_xlabel(f"{measure}, with 95 % interval{chr(10) + '(dashed: a coin)' if coin else ''}")
     return figure
 
 
