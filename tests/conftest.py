@@ -48,7 +48,7 @@ def finished_run(workbooks: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw no pictures in a run: they take longer than a small training, and the test does not use them."""
-    for name in ("run_figures", "evaluation_figures", "attention_figures"):
+    for name in ("run_figures", "evaluation_figures"):
         monkeypatch.setattr(f"hemexp.commands.train.{name}", lambda *_: {})
 
 

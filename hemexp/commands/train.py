@@ -28,7 +28,7 @@ from hemexp.evaluation.evaluate import evaluate
 from hemexp.evaluation.folds import check_folds, find_leak
 from hemexp.evaluation.metrics import prevalence_scores, score_predictions
 from hemexp.evaluation.plan import list_definitions, own_member
-from hemexp.figures.gallery import attention_figures, evaluation_figures
+from hemexp.figures.gallery import evaluation_figures
 from hemexp.figures.run import run_figures
 from hemexp.files.result import LinearPredictor, RunResult
 from hemexp.files.run_directory import RunDirectory
@@ -216,10 +216,9 @@ def _evaluate(
         write_csv(table, run.path / f"{name}.csv")
 
     loss = get_choice_name(vars(cfg.loss)).replace("_", " ")
-    figures = run_figures(fitted.history, fitted.best_epoch, outcomes[test], risks[test], metrics, loss)
+    name = get_choice_name(vars(cfg.model))
+    figures = run_figures(fitted.history, fitted.best_epoch, outcomes[test], risks[test], metrics, name, loss)
     figures |= evaluation_figures(evaluation)
-    if isinstance(predictor, FittedNetwork):
-        figures |= attention_figures(predictor, data.raw[test])
     result = replace(
         result,
         **vars(evaluation.blocks),

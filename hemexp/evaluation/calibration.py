@@ -22,6 +22,7 @@ _BAND_RESAMPLES, _BAND_BUDGET = (50, 200), 2_000_000  # least and most samples; 
 _BUDGET = 20_000_000  # risks in all resamples together ...
 _MIN_RESAMPLES = 100  # ... with at least this many resamples: 100,000 patients get 200, in 20 repeats 100
 _MIN_SPREAD = 1e-3  # standard deviation of logits below which all risks of a fold count as equal
+_SPAN = 2 / 3  # of the risks that count at a point of the curve
 _MAX_UNDEFINED = 0.1  # share of resamples that may be left out of an interval
 
 
@@ -114,11 +115,12 @@ def scaled_brier(y: Array, p: Array, weights: Array) -> Array:
 
 
 def smoothed_curve(labels: Array, probabilities: Array) -> pd.DataFrame:
-    """Return the observed share of events as a function of the predicted risk, by lowess over the stacked repeats.
+    """Return the observed share of events at each predicted risk, with a 95 % band: ``risk, observed, low, high``.
 
-    The span is 2/3 without robustness steps, which suits outcomes of 0 and 1 (as in ``val.prob`` of R's rms). The curve
-    is computed at up to 101 quantiles of the risks. Where lowess cannot fit a line at a risk, because its neighbors all
-    have the same risk, the mean outcome at this risk is used.
+    The curve is lowess over the stacked repeats, with span 2/3 and without robustness steps, which suits outcomes of 0
+    and 1 (as in ``val.prob`` of R's rms). It is computed at up to 101 quantiles of the risks. Where lowess cannot fit a
+    line at a risk, because its neighbors all have the same risk, the mean outcome at this risk is used. The band holds
+    the percentiles of `resampled_curves` at up to 26 of the quantiles; it is pointwise.
 
     Shape:
         labels: (N,); probabilities: (R, N).
@@ -130,10 +132,41 @@ def smoothed_curve(labels: Array, probabilities: Array) -> pd.DataFrame:
     risk, y = risk[order], np.tile(labels.astype(float), len(probabilities))[order]
     grid = np.unique(np.quantile(risk, np.linspace(0, 1, 101), method="nearest"))
     with np.errstate(invalid="ignore", divide="ignore"):
-        observed = lowess(y, risk, frac=2 / 3, it=0, xvals=grid, is_sorted=True)
+        observed = lowess(y, risk, frac=_SPAN, it=0, xvals=grid, is_sorted=True)
     for i in np.flatnonzero(~np.isfinite(observed)):
         observed[i] = y[risk == grid[i]].mean()
-    return pd.DataFrame({"risk": grid, "observed": np.clip(observed, 0, 1)})
+    points = grid[np.unique(np.linspace(0, len(grid) - 1, 26).round().astype(int))]
+    weights = resample(probabilities.shape[1], len(probabilities), num_resamples=500)[1:]
+    tail = (1 - CONFIDENCE) / 2
+    band = np.nanquantile(resampled_curves(labels, probabilities, points, weights), [tail, 1 - tail], axis=0)
+    low, high = (np.interp(grid, points, np.clip(edge, 0, 1)) for edge in band)
+    return pd.DataFrame({"risk": grid, "observed": np.clip(observed, 0, 1), "low": low, "high": high})
+
+
+@np.errstate(divide="ignore", invalid="ignore")
+def resampled_curves(labels: Array, probabilities: Array, points: Array, weights: Array) -> Array:
+    """Return the lowess curve of each row of weights, which count the patients of a bootstrap sample.
+
+    The neighborhoods are those of the cohort itself, so that all curves are sums over the patients. A curve is NaN
+    where its sample has no patient near the risk.
+
+    Shape:
+        labels: (N,); probabilities: (R, N); points: (G,), risks; weights: (B, N); output: (B, G).
+    """
+    y, curves = labels.astype(float), np.empty((len(weights), len(points)))
+    neighbors = max(int(_SPAN * probabilities.size + 1e-10), 1)
+    for i, point in enumerate(points):
+        offset = probabilities - point
+        distance = np.abs(offset)
+        radius = np.partition(distance, neighbors - 1, axis=None)[neighbors - 1]
+        kernel = np.where(distance < radius, (1 - (distance / radius) ** 3) ** 3, distance == 0)
+        moments = [(kernel * offset**k).sum(0) for k in range(3)]
+        s0, s1, s2 = (weights @ moment for moment in moments)
+        t0, t1 = (weights @ (moment * y) for moment in moments[:2])
+        determinant = s0 * s2 - s1**2
+        line = (s2 * t0 - s1 * t1) / determinant
+        curves[:, i] = np.where(determinant > 1e-12 * s0 * s2, line, t0 / s0)
+    return curves
 
 
 def curve_with_band(labels: Array, probabilities: Array) -> pd.DataFrame:

@@ -1,69 +1,99 @@
-"""Figures of the evaluation: precision and recall, calibration, decision curve, risks by outcome."""
+"""Figures of the evaluation: ROC curves, calibration and decision curve."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from sklearn.metrics import precision_recall_curve
 
 from hemexp.config import get_model_title
-from hemexp.figures.style import BASELINE, GREY, MODEL, OUTCOMES, SMALL, margin_text, new_axes, write_note
+from hemexp.figures.style import BASELINE, GREY, MODEL, OUTCOMES, SMALL, new_axes, write_note
 from hemexp.files.result import Calibration, Score
-from hemexp.formatting import interval_text, percent
+from hemexp.formatting import bounds, interval_text
 from hemexp.types import Array
 
+RATES = np.linspace(0, 1, 101)  # false-alarm rates at which ROC curves are drawn
 _SAME = 0.03  # a smaller range of risks is drawn as one risk: the prevalences of the folds differ by as much
 
 
-def precision_recall(labels: Array, probabilities: Array, score: Score) -> Figure:
-    """Draw precision against recall in the test part, with the prevalence as reference.
+def roc(curves: Mapping[str, Array], scores: Mapping[str, Score], where: str) -> Figure:
+    """Draw the ROC curve of the model, of the best baseline and, thin, of the other baselines.
 
     Args:
-        labels: 1 or 0.
-        probabilities: of 1.
-        score: the area under the curve (average precision).
+        curves: the sensitivity at each rate of `RATES` by model, the model of the run first.
+        scores: the AUROC of each model.
+        where: the scored patients, for the title.
+    """
+    figure, axes = new_axes(4.6, 4.8, (0.55, 0.48, 0.14, 0.3))
+    model, *baselines = curves
+    baselines = sorted((name for name in baselines if name != "prevalence"), key=lambda name: -bounds(scores[name])[0])
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="coin, 0.50")
+    for place, name in enumerate([model, *baselines]):
+        style: dict[str, Any] = {"color": GREY, "linewidth": 0.8, "alpha": 0.7}
+        if place < 2:
+            style = {"color": BASELINE if place else MODEL, "linewidth": 1.8, "zorder": 4 - place}
+        label = (
+            f"{get_model_title(name)}, {bounds(scores[name])[0]:.2f}" if place < 2 else "" if place > 2 else "others"
+        )
+        axes.plot(np.r_[0, RATES], np.r_[0, curves[name]], clip_on=False, label=label, **style)
+    axes.legend(loc="lower right", fontsize=SMALL, title="AUROC", title_fontsize=SMALL, alignment="left")
+    axes.set(xlabel="false alarms (1 - specificity)", ylabel="expansions found (sensitivity)", aspect="equal")
+    axes.set(xlim=(0, 1), ylim=(0, 1), title=f"ROC curves, {where}")
+    return figure
+
+
+def mean_roc(predictions: pd.DataFrame) -> dict[str, Array]:
+    """Return the mean ROC curve over the folds of each model; its area is the mean AUROC of the folds.
+
+    Args:
+        predictions: ``cv_predictions.csv``; folds with one outcome are left out.
+    """
+    curves = {}
+    for name, rows in predictions.groupby("model", sort=False):
+        folds = [
+            sensitivities(fold["label"].to_numpy(), fold["probability"].to_numpy())
+            for _, fold in rows.groupby(["repeat", "fold"])
+            if fold["label"].nunique() > 1
+        ]
+        if folds:
+            curves[str(name)] = np.mean(folds, axis=0)
+    return curves
+
+
+def sensitivities(labels: Array, probabilities: Array) -> Array:
+    """Return the sensitivity at each false-alarm rate of `RATES`; equal risks are joined by a straight line.
 
     Shape:
-        labels, probabilities: (N,).
+        labels, probabilities: (N,), both outcomes present; output: (101,).
     """
-    figure, axes = new_axes(4.8, 4.6, (0.56, 0.47, 0.8, 0.43))
-    prevalence = float(labels.mean()) if len(labels) else 0.0
-    if prevalence > 0:
-        precision, recall, _ = precision_recall_curve(labels, probabilities)
-        # as in the average precision
-        best = pd.Series(precision[:-1]).groupby(recall[:-1]).max().drop(0.0, errors="ignore")
-        steps = np.r_[best.iloc[0], best]
-        axes.step(np.r_[0, best.index], steps, where="pre", color=MODEL, linewidth=2, clip_on=False, zorder=3)
-        axes.axhline(prevalence, color=GREY, linestyle="--", linewidth=1)
-        margin_text(axes, prevalence, f"prevalence\n{percent(prevalence)}", points=4)
-    else:
-        write_note(axes, "no expansion in the test part:\nno curve")
-    axes.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)", xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
-    axes.set_title(f"Precision and recall, test part:\naverage precision {interval_text(score)}")
-    return figure
+    order = np.argsort(-probabilities, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(probabilities[order])), len(order) - 1)  # of each group of equal risks
+    found = np.cumsum(labels[order])[last]
+    alarms = last + 1 - found
+    curve: Array = np.interp(RATES, np.append(0, alarms / alarms[-1]), np.append(0, found / found[-1]))
+    return curve
 
 
 def calibration(
     labels: Array, probabilities: Array, curve: pd.DataFrame, scores: Calibration | None, where: str = "cross-validated"
 ) -> Figure:
-    """Draw the observed share of expansion at each predicted risk, and below it the number of patients.
+    """Draw the observed share of expansion at each predicted risk with its band, and below it the number of patients.
 
     Args:
         labels: 1 or 0.
         probabilities: out of fold, one row for each repeat.
-        curve: ``risk`` and smoothed ``observed``, with a band from ``low`` to ``high`` if it has one; without a range
-            of risks no curve is drawn.
+        curve: ``calibration_curve.csv``; without a range of risks no curve is drawn.
         scores: intercept and slope; None: not defined.
-        where: the patients, in words.
+        where: the scored patients, for the title.
 
     Shape:
         labels: (N,); probabilities: (R, N).
     """
-    figure = Figure(figsize=(5.2, 6.2), layout="constrained")
+    figure = Figure(figsize=(5, 5.6), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
-    curve = curve.dropna()
+    curve = curve.dropna(subset=["risk", "observed"])
     risk, outcomes = probabilities.ravel(), np.tile(labels, len(probabilities))
     has_curve = len(curve) > 0 and np.ptp(curve["risk"]) > _SAME
     top = _ceiling(risk, curve.get("high", curve["observed"]) if has_curve else labels.mean(keepdims=True))
@@ -72,9 +102,8 @@ def calibration(
         0.9 * top, 0.86 * top, "ideal", color=GREY, ha="center", va="center", rotation=45, transform_rotates_text=True
     )
     if has_curve:
+        axes.fill_between(curve["risk"], curve["low"], curve["high"], color=MODEL, alpha=0.18, linewidth=0)
         axes.plot(curve["risk"], curve["observed"], color=MODEL, linewidth=2)
-        if "low" in curve:
-            axes.fill_between(curve["risk"], curve["low"], curve["high"], color=MODEL, alpha=0.2, linewidth=0)
     else:
         write_note(axes, "all patients have about the same risk:\nno curve", height=0.1)
         axes.plot(risk.mean(), labels.mean(), "o", color=MODEL)
@@ -90,7 +119,7 @@ def calibration(
     below.set(xlabel=f"predicted risk of expansion{repeats}", ylabel="patients", xlim=(0, top))
     axes.set(ylabel="observed share with expansion", ylim=(0, top))
     axes.set_title(
-        f"Calibration, {where} (95 % intervals)\n"
+        f"Calibration, {where} (band: 95 %)\n"
         f"slope {interval_text(scores.slope if scores else None)}, ideal 1\n"
         f"intercept {interval_text(scores.intercept if scores else None)}, ideal 0"
     )
@@ -104,9 +133,9 @@ def decision_curve(table: pd.DataFrame, where: str = "cross-validated") -> Figur
 
     Args:
         table: ``decision_curve.csv``, the model first.
-        where: the patients, in words.
+        where: the scored patients, for the title.
     """
-    figure, axes = new_axes(6.4, 4.2)
+    figure, axes = new_axes(5.2, 4.2)
     styles: dict[str, dict[str, Any]] = {
         "treat none": {"color": "black", "linewidth": 1},
         "treat all": {"color": GREY, "linewidth": 1.5, "linestyle": "--"},
@@ -127,40 +156,7 @@ def decision_curve(table: pd.DataFrame, where: str = "cross-validated") -> Figur
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     axes.set_xlabel("threshold: risk from which a patient is treated")
     axes.set_ylabel("net benefit (true positives per patient)")
-    axes.set_title(f"Decision curve: does treatment by the model help? ({where})")
-    return figure
-
-
-def risk_by_outcome(labels: Array, probabilities: Array, title: str) -> Figure:
-    """Draw the distribution of the predicted risks for each outcome; overlap shows what the model cannot separate.
-
-    Args:
-        labels: 1 or 0.
-        probabilities: one row for each repeat; all are counted, because their mean would be the risk of an ensemble.
-        title: of the figure.
-
-    Shape:
-        labels: (N,); probabilities: (R, N).
-    """
-    figure, axes = new_axes(6.4, 3.4, (1.02, 0.48, 0.2, 0.25))
-    top = _ceiling(probabilities.ravel())
-    bins = np.linspace(0, top, 26)
-    risks = {outcome: probabilities[:, labels == outcome].ravel() for outcome in (0, 1)}
-    shares = {outcome: np.histogram(values, bins)[0] / max(len(values), 1) for outcome, values in risks.items()}
-    highest = max(share.max() for share in shares.values()) or 1
-    for outcome, color, _ in OUTCOMES:
-        heights = 0.7 * shares[outcome] / highest
-        axes.stairs(outcome + heights, bins, baseline=outcome, fill=True, color=color, alpha=0.55)
-        if len(risks[outcome]):
-            axes.plot([np.median(risks[outcome])] * 2, [outcome, outcome + 0.78], color=color, linewidth=2.5)
-    counts = [int((labels == outcome).sum()) for outcome in (0, 1)]
-    axes.set_yticks([0.3, 1.3], [f"no expansion\n(n = {counts[0]})", f"expansion\n(n = {counts[1]})"])
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
-    if len(labels):
-        axes.axvline(float(labels.mean()), color=GREY, linestyle="--", linewidth=1)
-    label = "predicted risk of expansion (solid lines: medians; dashed: observed share)"
-    axes.set(xlabel=label, xlim=(0, top), ylim=(0, 1.85), title=title)
+    axes.set_title(f"Decision curve, {where}")
     return figure
 
 

@@ -4,90 +4,50 @@ from collections.abc import Sequence
 from textwrap import fill
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hemexp.config import get_model_title
-from hemexp.figures.style import BASELINE, GREY, MODEL, SMALL, margin_text, name_rows, new_axes, write_title
-from hemexp.files.result import Calibration, CenterValidation, ComparedModel, LabelScore, Score, SubgroupScore
-from hemexp.formatting import bounds, interval_text, percent, true_signs
+from hemexp.figures.style import GREY, MODEL, margin_text, name_rows, new_axes, write_title
+from hemexp.files.result import Calibration, CenterValidation, ComparedModel, Score, SubgroupScore
+from hemexp.formatting import bounds, interval_text, true_signs
 
 
 def comparison(rows: Sequence[ComparedModel]) -> Figure:
-    """Draw the cross-validated AUROC and Brier score of the model and of the baselines.
+    """Draw the cross-validated AUROC of the model and of the baselines beside a coin.
 
     Args:
-        rows: ``comparison`` of result.json, the model first.
+        rows: ``comparison`` of result.json, the model first; the prevalence is not drawn, because it is a coin.
     """
-    figure = Figure(figsize=(7, 1.5 + 0.4 * len(rows)), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    colors = [MODEL if row.is_model else GREY for row in rows]
-    prevalence = next((bounds(row.brier)[0] for row in rows if row.model == "prevalence"), float("nan"))
-    panels = ((left, "auroc", 0.5, 2, 0.2), (right, "brier", prevalence, 3, 0.06))
-    for axes, key, reference, digits, least in panels:
-        scores = [getattr(row, key) for row in rows]
-        _intervals(axes, scores, colors)
-        _frame(axes, scores, reference, least)
-        axes.xaxis.get_major_locator().set_params(nbins=3)
-        for place, (row, score) in enumerate(zip(rows, scores, strict=True)):
-            margin_text(axes, -place, interval_text(score, digits), bold=row.is_model)
-    names = [fill(get_model_title(row.model), 16) for row in rows]
-    name_rows(left, names, size=10, grid=True, bold=[row.is_model for row in rows])
-    name_rows(right, [""] * len(rows), grid=True)
-    left.set_xlabel("AUROC: higher is better\n(dashed: chance)")
-    right.set_xlabel("Brier score: lower is better\n(dashed: the same risk for every patient)")
-    write_title(figure, "The model and simple baselines, cross-validated (bars: 95 % intervals)")
-    return figure
-
-
-def cv_auroc(scores: pd.DataFrame, rows: Sequence[ComparedModel]) -> Figure:
-    """Draw the AUROC of every fold of the cross-validation, by model; diamonds are the means.
-
-    Args:
-        scores: ``cv_scores.csv``, the model first; folds without both outcomes hold no AUROC.
-        rows: ``comparison`` of result.json, for the intervals.
-    """
-    means = {row.model: row.auroc for row in rows}
-    names = list(scores["model"].unique())
-    figure, axes = new_axes(7, 1.2 + 0.42 * max(len(names), 1))
-    rng = np.random.default_rng(0)
-    for row, name in enumerate(names):
-        folds = scores.loc[scores["model"] == name, "auroc"].dropna().to_numpy(dtype=float)
-        heights = rng.uniform(-0.25, 0.25, len(folds)) - row
-        color = GREY if row else MODEL
-        axes.scatter(folds, heights, s=12, color=color, alpha=0.4, linewidths=0, clip_on=False)
-        if len(folds):
-            axes.plot(folds.mean(), -row, "D", color="#222222", markeredgecolor="white", markersize=7, zorder=4)
-        margin_text(axes, -row, interval_text(means.get(name)), bold=row == 0)
-    axes.axvline(0.5, color=GREY, linestyle="--", linewidth=1)
-    name_rows(axes, list(map(get_model_title, names)), size=10, bold=[True])
-    axes.set(xlim=(0, 1), xlabel="AUROC in a fold's held-out patients (dashed: chance)")
-    folds_each = int(scores.groupby("model").size().max()) if len(scores) else 0
-    write_title(figure, f"AUROC in each of {folds_each} folds (diamonds: means; right: 95 % intervals)")
+    rows = [row for row in rows if row.is_model or row.model != "prevalence"]
+    figure, axes = new_axes(5.2, 1.05 + 0.42 * len(rows))
+    scores = [row.auroc for row in rows]
+    _intervals(axes, scores, [MODEL if row.is_model else GREY for row in rows])
+    _frame(axes, scores, 0.5)
+    name_rows(axes, [fill(get_model_title(row.model), 18) for row in rows], size=10, grid=True,
+              bold=[row.is_model for row in rows])  # fmt: skip
+    for place, (row, score) in enumerate(zip(rows, scores, strict=True)):
+        margin_text(axes, -place, interval_text(score), bold=row.is_model, size=10)
+    axes.set_xlabel("AUROC, cross-validated, with 95 % interval\n(dashed: a coin)")
     return figure
 
 
 def subgroups(rows: Sequence[SubgroupScore]) -> Figure:
-    """Draw the AUROC in every subgroup, with the mean predicted and the observed risk.
+    """Draw the AUROC in every subgroup.
 
     Args:
         rows: ``subgroups`` of result.json.
     """
-    figure, axes = new_axes(7, 1.3 + 0.36 * max(len(rows), 1))
+    figure, axes = new_axes(5.2, 1.2 + 0.36 * max(len(rows), 1))
     scores = [row.auroc for row in rows]
     _intervals(axes, scores, [GREY if row.note else MODEL for row in rows])
     _frame(axes, scores, 0.5)
-    names = [fill(f"{true_signs(row.subgroup)} ({row.events}/{row.num_patients})", 32) for row in rows]
-    name_rows(axes, names, size=10, grid=True)
-    margin_text(axes, 0.9, "AUROC")
-    margin_text(axes, 0.9, "mean risk\n(observed)", 118)
+    name_rows(axes, [fill(true_signs(row.subgroup), 24) for row in rows], size=10, grid=True)
     for place, row in enumerate(rows):
         margin_text(axes, -place, row.note or interval_text(row.auroc))
-        margin_text(axes, -place, f"{percent(row.mean_risk)} ({percent(row.observed)})", 118)
-    axes.set_xlabel("cross-validated AUROC, 95 % interval (dashed: chance)")
-    write_title(figure, "Does the model work in every subgroup? (expansions/patients)")
+    axes.set_xlabel("AUROC, cross-validated, with 95 % interval\n(dashed: a coin)")
+    write_title(figure, "Does the model work in every subgroup?")
     return figure
 
 
@@ -126,31 +86,6 @@ def centers(block: CenterValidation) -> Figure:
     return figure
 
 
-def label_sensitivity(rows: Sequence[LabelScore]) -> Figure:
-    """Draw the AUROC of the model and of the two-variable ridge under every definition of expansion.
-
-    Args:
-        rows: ``label_sensitivity`` of result.json; the definition of the run is printed bold.
-    """
-    figure, axes = new_axes(7, 1.6 + 0.55 * max(len(rows), 1))
-    model, ridge = [row.auroc for row in rows], [row.ridge2_auroc for row in rows]
-    _intervals(axes, model, [MODEL] * len(rows), 0.14, "this model")
-    _intervals(axes, ridge, [BASELINE] * len(rows), -0.14, get_model_title("ridge2"), "D")
-    _frame(axes, [*model, *ridge], 0.5)
-    margin_text(axes, 0.9, "this model")
-    names = []
-    for place, row in enumerate(rows):
-        definition = row.definition.removeprefix("growth by ").replace(" %", "\u00a0%")
-        names.append(f"{row.label} ({row.events}/{row.num_patients})\n{fill(definition, 32)}")
-        margin_text(axes, -place, row.note or interval_text(row.auroc), bold=row.is_run_label)
-    name_rows(axes, names, size=8, grid=True, bold=[row.is_run_label for row in rows])
-    axes.set_xlabel("cross-validated AUROC, 95 % interval (dashed: chance)")
-    write_title(figure, "Does the result depend on the definition of expansion? (expansions/patients)")
-    if axes.get_legend_handles_labels()[0]:
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=SMALL)
-    return figure
-
-
 def validation(rows: Sequence[tuple[str, Score, Calibration | None]]) -> Figure:
     """Draw AUROC, calibration intercept and slope, one panel below the other, so that it fits a narrow screen.
 
@@ -180,16 +115,13 @@ def validation(rows: Sequence[tuple[str, Score, Calibration | None]]) -> Figure:
     return figure
 
 
-def _intervals(
-    axes: Axes, scores: Sequence[Score], colors: Sequence[str], shift: float = 0.0, label: str = "", marker: str = "o"
-) -> None:
-    """Draw each score with its interval, one below the other; `shift` moves them up."""
+def _intervals(axes: Axes, scores: Sequence[Score], colors: Sequence[str]) -> None:
+    """Draw each score with its interval, one below the other."""
     for place, (score, color) in enumerate(zip(scores, colors, strict=True)):
         value, low, high = bounds(score)
         if value == value:
-            axes.plot([low, high], [shift - place] * 2, color=color, linewidth=1.8)
-            axes.plot(value, shift - place, marker, color=color, markersize=6, label=label)
-            label = ""  # one entry in the legend
+            axes.plot([low, high], [-place] * 2, color=color, linewidth=1.8)
+            axes.plot(value, -place, "o", color=color, markersize=6)
 
 
 def _frame(
@@ -203,5 +135,4 @@ def _frame(
     axes.set_xlim(max(low - margin, limits[0] - 0.01), min(high + margin, limits[1] + 0.01))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter("{x:g}")
-    if np.isfinite(reference):
-        axes.axvline(reference, color=GREY, linestyle="--", linewidth=1, zorder=1)
+    axes.axvline(reference, color=GREY, linestyle="--", linewidth=1, zorder=1)

@@ -66,12 +66,12 @@ def new_axes(
     return figure, figure.add_axes(box)
 
 
-def margin_text(axes: Axes, height: float, text: str, points: float = 8, bold: bool = False) -> None:
-    """Write text to the right of the axes, at a height in data units and a distance in points."""
+def margin_text(axes: Axes, height: float, text: str, bold: bool = False, size: float = SMALL) -> None:
+    """Write text to the right of the axes, at a height in data units."""
     weight = "bold" if bold else "normal"
     axes.annotate(
-        text, (1, height), (points, 0), ("axes fraction", "data"), "offset points",
-        va="center", fontsize=SMALL, fontweight=weight, annotation_clip=False,
+        text, (1, height), (8, 0), ("axes fraction", "data"), "offset points",
+        va="center", fontsize=size, fontweight=weight, annotation_clip=False,
     )  # fmt: skip
 
 

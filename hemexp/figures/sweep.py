@@ -33,19 +33,19 @@ def job_scores(jobs: pd.DataFrame, names: Sequence[str], header: str, measure: s
     title = f"Score of every job, best first: {measure}"
     note = "bars: 95 % intervals" if np.isfinite(low).any() else "no intervals"
     if len(jobs) > _MOST_NAMED:
-        figure, axes = style.new_axes(6.4, 3.8)
+        figure, axes = style.new_axes(5.2, 3.8)
         axes.vlines(places + 1, low, high, colors="#cfd4dc", linewidth=max(0.6, 240 / len(jobs) / 2))
         axes.scatter(places + 1, values, c=colors, s=np.where(places == 0, 36, 9), zorder=3, linewidths=0)
         axes.set(xlabel=f"rank ({note})", ylabel=measure, xlim=(0, len(jobs) + 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     else:
-        figure, axes = style.new_axes(6.4, 1.3 + 0.27 * max(len(jobs), 2))
+        figure, axes = style.new_axes(5.2, 1.3 + 0.27 * max(len(jobs), 2))
         axes.hlines(-places, low, high, colors=colors, linewidth=1.8)
         axes.scatter(values, -places, c=colors, s=30, zorder=3)
-        style.name_rows(axes, [shorten(name, 46, placeholder=" …") for name in names])
+        style.name_rows(axes, [shorten(name, 30, placeholder=" …") for name in names])
         for place in range(len(jobs)):
             style.margin_text(axes, -float(place), f"{values[place]:.3f}", bold=place == 0)
-        title += f"\n{fill(header, 84)}"
+        title += f"\n{fill(header, 64)}"
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
         axes.set_xlabel(f"{measure} ({note})")
     if not len(jobs):
@@ -66,9 +66,9 @@ def effects(panels: Sequence[tuple[str, Sequence[str], Array, Array, bool]], sco
     Shape:
         scores: (N,).
     """
-    across = min(2 if len(panels) <= 4 else 3, max(len(panels), 1))
+    across = min(2, max(len(panels), 1))
     down = max(-(-len(panels) // across), 1)
-    figure = Figure(figsize=(6.4, 0.5 + 2.5 * down), layout="constrained")
+    figure = Figure(figsize=(5.2, 0.5 + 2.4 * down), layout="constrained")
     grid = figure.subplots(down, across, squeeze=False, sharey=True)
     rng = np.random.default_rng(0)
     for axes, panel in zip(grid.flat, panels, strict=False):
@@ -79,7 +79,7 @@ def effects(panels: Sequence[tuple[str, Sequence[str], Array, Array, bool]], sco
         if ordered:
             axes.plot(np.arange(len(means)), means, color="#222222", linewidth=1, zorder=3)
         axes.plot(np.arange(len(means)), means, "D", color="#222222", markeredgecolor="white", markersize=7, zorder=4)
-        width = max(6, int({1: 88, 2: 40, 3: 24}[across] / max(len(values), 1)))
+        width = max(6, int({1: 70, 2: 32}[across] / max(len(values), 1)))
         crowded = any(len(value) > width for value in values)
         texts = [shorten(value, 22, placeholder=" …") if " " in value else value[:22] for value in values]
         slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
@@ -97,30 +97,36 @@ def effects(panels: Sequence[tuple[str, Sequence[str], Array, Array, bool]], sco
     return figure
 
 
-def selection(rows: Sequence[tuple[str, Any]], scores: Array, measure: str) -> Figure:
-    """Draw the ranking score of the best job, less biased scores of it, and the scores of all jobs.
+def selection(
+    rows: Sequence[tuple[str, Any]], scores: Array, measure: str, ranked_by: str, has_baseline: bool = False
+) -> Figure:
+    """Draw the scores of all jobs, the ranking score of the best, less biased scores of it, and the best baseline.
 
     Args:
-        rows: the name of each score, and the score with its interval.
+        rows: the name of each score, and the score with its interval; the ranking score first.
         scores: of all ranked jobs.
         measure: name of the score.
+        ranked_by: such as ``cv/auroc``; only an AUROC has the line of a coin.
+        has_baseline: the last row is a baseline.
 
     Shape:
         scores: (N,).
     """
-    figure, axes = style.new_axes(6.4, 1.7 + 0.5 * len(rows))
+    figure, axes = style.new_axes(5.2, 1.05 + 0.45 * (1 + len(rows)))
     rng = np.random.default_rng(0)
     axes.scatter(scores, rng.uniform(-0.2, 0.2, len(scores)), s=14, color=GREY, alpha=0.5, linewidths=0)
-    colors = [YES, MODEL, MODEL, MODEL]
+    colors = [YES, *[MODEL] * (len(rows) - 1 - has_baseline), GREY]
     for place, ((_, score), color) in enumerate(zip(rows, colors, strict=False), start=1):
         value, low, high = bounds(score)
         axes.plot([low, high], [-place, -place], color=color, linewidth=2)
         axes.plot(value, -place, "o", color=color, markersize=7)
-        style.margin_text(axes, -place, interval_text(score, 3), bold=place == 1)
-    style.name_rows(axes, [f"all {len(scores)} jobs", *(fill(name, 24) for name, _ in rows)])
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
-    axes.set_xlabel(f"{measure} (bars: 95 % intervals)")
-    style.write_title(figure, f"The best of {len(scores)} jobs: its ranking score and less biased scores")
+        style.margin_text(axes, -place, interval_text(score), bold=place == 1, size=10)
+    style.name_rows(axes, [f"all {len(scores)} jobs", *(fill(name, 18) for name, _ in rows)], size=10)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+    coin = ranked_by.endswith("/auroc")
+    if coin:
+        axes.axvline(0.5, color=GREY, linestyle="--", linewidth=1, zorder=1)
+    axes.set_xlabel(f"{measure}, with 95 % interval{chr(10) + '(dashed: a coin)' if coin else ''}")
     return figure
 
 
@@ -131,7 +137,7 @@ def timeline(tasks: pd.DataFrame) -> Figure:
         tasks: ``task, device, started, ended, outcome``; times in seconds.
     """
     devices = sorted(tasks["device"].unique())
-    figure, axes = style.new_axes(6.4, 1.3 + 0.3 * max(len(devices), 2))
+    figure, axes = style.new_axes(5.2, 1.3 + 0.3 * max(len(devices), 2))
     begin = float(tasks["started"].min()) if len(tasks) else 0.0
     unit, name = (60.0, "minutes") if len(tasks) and tasks["ended"].max() - begin > 300 else (1.0, "seconds")
     for kind in dict.fromkeys(tasks["outcome"]):
@@ -142,7 +148,7 @@ def timeline(tasks: pd.DataFrame) -> Figure:
                   color=_OUTCOMES.get(kind, YES), edgecolor="white", linewidth=0.4)  # fmt: skip
     if not len(tasks):
         style.write_note(axes, "no task has run")
-    style.name_rows(axes, [shorten(device, 30, placeholder=" …") for device in devices], size=10)
+    style.name_rows(axes, [shorten(device, 20, placeholder=" …") for device in devices], size=10)
     axes.set_xlabel(f"{name} since the first work item began")
     if len(tasks):
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=SMALL)

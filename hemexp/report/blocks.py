@@ -12,7 +12,6 @@ from hemexp.formatting import ScoreLike, bounds, num
 from hemexp.report.html import picture_width
 
 Block = dict[str, Any]
-HEADING = "Prediction of hematoma expansion after intracerebral hemorrhage"
 _BROAD = 900  # pixels of a picture; its text is too small for a reader where it is shown 360 pixels wide
 _NARROW = 5  # most characters of a first column that numbers the rows
 
@@ -50,10 +49,16 @@ def picture(name: str, source: str) -> Block:
             "broad": picture_width(source) > _BROAD}  # fmt: skip
 
 
-def section(anchor: str, title: str, blocks: Sequence[Block | None], scored: bool = False) -> Block | None:
-    """Return a section, None if it is empty; a `scored` section shows the warning of the run beside its title."""
+def section(
+    anchor: str, title: str, blocks: Sequence[Block | None], scored: bool = False, folded: bool = False
+) -> Block | None:
+    """Return a section, None if it is empty.
+
+    A `scored` section shows the warning of the run beside its title; a `folded` one shows its title only until a reader
+    opens it.
+    """
     shown = [block for block in blocks if block]
-    return {"anchor": anchor, "title": title, "blocks": shown, "scored": scored} if shown else None
+    return {"anchor": anchor, "title": title, "blocks": shown, "scored": scored, "folded": folded} if shown else None
 
 
 def card(name: str, score: ScoreLike | None, digits: int, baseline: str) -> dict[str, str] | None:

@@ -49,7 +49,6 @@ def test_a_run_directory_holds_the_documented_files(finished_run: Path):
         "checkpoints/last.ckpt",
         "figures/loss.png",
         "figures/roc.png",
-        "figures/risk.png",
     }
     assert expected <= names
     assert not any("partial" in name or "lock" in name for name in names)
@@ -95,7 +94,7 @@ def test_tensorboard_holds_curves_figures_graph_config_and_hparams(finished_run:
     np.testing.assert_allclose(curve, history["train/loss"], rtol=1e-6)
     figures = {path.stem for path in (finished_run / "figures").glob("*.png")}
     assert {f"visual/{name}" for name in figures} == set(tags["images"])
-    assert {"loss", "roc", "pr", "calibration", "cv_risk", "attention"} <= figures
+    assert {"loss", "roc", "comparison", "calibration"} <= figures
     assert tags["graph"]
     assert "config/text_summary" in tags["tensors"]
     auroc = json.loads((finished_run / "result.json").read_text())["metrics"]["test/auroc"]["value"]

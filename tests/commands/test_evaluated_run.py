@@ -80,7 +80,7 @@ def test_an_evaluated_run_has_all_tables_figures_and_blocks(finished_run: Path):
     } <= names
     assert not (finished_run / "checkpoints" / "evaluation").exists()
     figures = {path.stem for path in (finished_run / "figures").glob("*.png")}
-    expected = "loss roc pr risk cv_auroc comparison calibration decision_curve cv_risk uncertainty subgroups attention"
+    expected = "loss roc comparison calibration decision_curve uncertainty subgroups"
     assert figures == set(expected.split())
     result = json.loads((finished_run / "result.json").read_text())
     assert result["flow"] == {
@@ -112,7 +112,7 @@ def test_a_full_evaluation_adds_optimism_instability_labels_and_attributions(wor
     assert len(read(tmp_path / "run" / "instability.csv")) == 40
     assert read(tmp_path / "run" / "attributions.csv")["feature"].nunique() == 2
     figures = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
-    assert {"instability", "attributions", "label_sensitivity"} <= figures
+    assert {"instability", "attributions"} <= figures
 
 
 def test_without_evaluation_only_the_test_part_is_scored(workbooks: Path, tmp_path: Path):

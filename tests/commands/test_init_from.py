@@ -43,7 +43,7 @@ def first(workbooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run; tests only read it."""
     directory = tmp_path_factory.mktemp("first") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("run_figures", "evaluation_figures", "attention_figures"):
+        for name in ("run_figures", "evaluation_figures"):
             patch.setattr(f"hemexp.commands.train.{name}", lambda *_: {})
         run(workbooks, directory)
     return directory

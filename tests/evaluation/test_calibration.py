@@ -12,6 +12,7 @@ from hemexp.evaluation.calibration import (
     calibration_slope,
     curve_with_band,
     resample,
+    resampled_curves,
     scaled_brier,
     smoothed_curve,
 )
@@ -103,10 +104,37 @@ def test_a_large_cohort_gets_fewer_resamples():
 def test_the_smoothed_curve_of_true_risks_is_near_the_diagonal():
     y, p = draw(5_000, repeats=2)
     curve = smoothed_curve(y, p)
-    assert list(curve) == ["risk", "observed"]
+    assert list(curve) == ["risk", "observed", "low", "high"]
     inner = curve[(curve["risk"] > 0.1) & (curve["risk"] < 0.6)]
     assert (inner["observed"] - inner["risk"]).abs().max() < 0.05
     assert curve["risk"].is_monotonic_increasing
+
+
+def test_the_curve_of_the_cohort_itself_is_the_lowess_of_statsmodels():
+    y, p = draw(100, repeats=3, noise=0.5)
+    points = np.quantile(p, [0, 0.1, 0.5, 0.9, 1])
+    ours = resampled_curves(y, p, points, np.ones((1, 100)))[0]
+    theirs = sm.nonparametric.lowess(np.tile(y, 3), p.ravel(), frac=2 / 3, it=0, xvals=points)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_a_patient_who_counts_twice_counts_as_two_patients():
+    y, p = draw(50)
+    twice = np.ones((1, 50))
+    twice[0, 7] = 2
+    points = np.full(1, p[0, 7])
+    curves = resampled_curves(y, p, points, np.vstack([np.ones(50), twice]))[:, 0]
+    assert np.sign(curves[1] - curves[0]) == (1 if y[7] else -1)
+
+
+def test_the_band_holds_the_true_risk_in_about_95_of_100_cohorts():
+    held = []
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        truth = expit(rng.normal(-1, 0.7, 200))
+        curve = smoothed_curve((rng.random(200) < truth).astype(float), truth[None])
+        held.append(np.interp(0.3, curve["risk"], curve["low"]) < 0.3 < np.interp(0.3, curve["risk"], curve["high"]))
+    assert 0.88 <= np.mean(held) <= 0.99
 
 
 @pytest.mark.parametrize(
@@ -118,6 +146,7 @@ def test_the_smoothed_curve_of_few_or_equal_risks_has_no_gaps(risks):
     curve = smoothed_curve(y, risks[None])
     assert curve["risk"].tolist() == np.unique(risks).tolist()
     assert curve["observed"].between(0, 1).all()
+    assert (curve["low"] <= curve["high"]).all()
     if len(curve) == 1:
         assert curve["observed"][0] == pytest.approx(0.4)
 

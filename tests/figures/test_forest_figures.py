@@ -1,5 +1,3 @@
-import numpy as np
-import pandas as pd
 import pytest
 from drawing import NONE, drawn, score
 
@@ -11,7 +9,6 @@ from hemexp.files.result import (
     CenterValidation,
     ComparedModel,
     Heterogeneity,
-    LabelScore,
     Score,
     SubgroupScore,
 )
@@ -24,36 +21,29 @@ def compared(**changes):
     return [ComparedModel(model=name, is_model=name == MODELS[0], **scores) for name in MODELS]
 
 
-def test_cv_auroc_marks_the_mean_of_the_folds_with_an_auroc():
-    table = pd.DataFrame({"model": np.repeat(MODELS, 4), "auroc": [0.4, 0.5, 0.9, np.nan] * 5 + [np.nan] * 4})
-    rows = [
-        ComparedModel(model=name, is_model=name == MODELS[0], auroc=score(0.6) if name != MODELS[-1] else NONE)
-        for name in MODELS
-    ]
-    figure = forest.cv_auroc(table, rows)
+def test_comparison_highlights_the_model_beside_a_coin_and_leaves_out_the_prevalence():
+    figure = forest.comparison(compared())
     text = drawn(figure)
     assert text.count("0.60 (0.50 to 0.70)") == 5
-    assert "each of 4 folds" in text
-    assert text.count("not defined") == 1
-    means = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "D"]
-    assert means == pytest.approx([0.6] * 5)
-    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [
-        "gradient boosting", "same risk for every patient", "hematoma volume alone", "hours from onset alone",
-        "BRAIN score", "volume and hours alone",
+    (axes,) = figure.axes
+    assert [line.get_color() for line in axes.lines] == [MODEL] * 2 + [GREY] * 9
+    assert axes.lines[-1].get_xdata()[0] == 0.5
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == [
+        "gradient boosting", "hematoma volume\nalone", "hours from onset\nalone", "BRAIN score",
+        "volume and hours\nalone",
     ]  # fmt: skip
+    assert [tick.get_fontweight() for tick in axes.get_yticklabels()] == ["bold"] + ["normal"] * 4
 
 
-def test_comparison_highlights_the_model_and_the_prevalence():
-    figure = forest.comparison(compared())
-    drawn(figure)
-    assert [panel.lines[0].get_color() for panel in figure.axes] == [MODEL, MODEL]
-    assert {line.get_color() for panel in figure.axes for line in panel.lines[2:]} == {GREY}
-    assert figure.axes[1].lines[-1].get_xdata()[0] == 0.18
+def test_a_model_that_is_the_prevalence_is_drawn():
+    rows = compared()
+    rows[1].is_model, rows[0].is_model = True, False
+    assert "same risk for" in drawn(forest.comparison(rows))
 
 
 @pytest.mark.parametrize("missing", [NONE, None])
 def test_an_undefined_score_is_named(missing):
-    assert drawn(forest.comparison(compared(auroc=missing, brier=missing))).count("not defined") == 12
+    assert drawn(forest.comparison(compared(auroc=missing))).count("not defined") == 5
     assert "0.60 (no interval)\n" in drawn(forest.comparison(compared(auroc=Score(value=0.6))))
 
 
@@ -72,29 +62,7 @@ def test_subgroups_say_too_few(count):
         for i in range(count)
     ]
     text = drawn(forest.subgroups(rows))
-    assert text.count("too few") == text.count("24 % (–)") == count
-
-
-def test_label_sensitivity_draws_model_and_ridge_and_prints_the_definition_of_the_run_bold():
-    rows = [
-        LabelScore(
-            label=name,
-            definition="growth by at least 6 mL or 33 % within 48 h of onset",
-            num_patients=100,
-            events=23,
-            auroc=auroc,
-            ridge2_auroc=auroc,
-            is_run_label=name == "onset_48h",
-            note=note,
-        )
-        for name, auroc, note in (("onset_48h", score(0.6), ""), ("absolute_12_5ml", NONE, "too few"))
-    ]
-    figure = forest.label_sensitivity(rows)
-    text = drawn(figure)
-    assert "too few" in text
-    assert "volume and hours alone" in text
-    assert [tick.get_fontweight() for tick in figure.axes[0].get_yticklabels()] == ["bold", "normal"]
-    assert "volume and hours" not in drawn(forest.label_sensitivity(rows[1:]))
+    assert text.count("too few") == count
 
 
 @pytest.mark.parametrize("pooled", [True, False])

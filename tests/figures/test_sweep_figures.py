@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 
 from hemexp.figures import sweep
 from hemexp.figures.parallel import parallel_coordinates
-from hemexp.figures.style import MODEL
+from hemexp.figures.style import GREY, MODEL, YES
 
 MEASURE = "AUROC, cross-validated"
 
@@ -110,13 +110,18 @@ def test_a_line_joins_the_means_of_numbers_only(num_keys):
     assert shown[0].collections[0].get_offsets()[:, 1].tolist() == scores.tolist()
 
 
-def test_the_best_job_is_drawn_with_its_score_on_new_folds():
-    rows = [("as ranked", score(0.7)), ("the same settings on new folds", score(0.6))]
-    figure = sweep.selection(rows, np.array([0.5, 0.6, 0.7]), MEASURE)
+def test_the_best_job_is_drawn_beside_its_score_on_new_folds_a_baseline_and_a_coin():
+    rows = [("as ranked", score(0.7)), ("on new folds", score(0.6)), ("BRAIN score", score(0.55))]
+    figure = sweep.selection(rows, np.array([0.52, 0.6, 0.7]), MEASURE, "cv/auroc", has_baseline=True)
     text = drawn(figure)
-    assert "0.700 (0.600 to 0.800)" in text
-    assert "0.600 (0.500 to 0.700)" in text
+    assert "0.70 (0.60 to 0.80)" in text
+    assert "0.55 (0.45 to 0.65)" in text
     assert "all 3 jobs" in text
+    lines = figure.axes[0].lines
+    assert [line.get_color() for line in lines] == [YES, YES, MODEL, MODEL, GREY, GREY, GREY]
+    assert lines[-1].get_xdata()[0] == 0.5
+    without = sweep.selection(rows[:2], np.array([0.1, 0.2, 0.3]), "Brier score", "cv/brier")
+    assert "coin" not in drawn(without)
 
 
 @pytest.mark.parametrize(("seconds", "unit"), [(20.0, "seconds"), (1200.0, "minutes")])

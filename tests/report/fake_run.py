@@ -16,8 +16,8 @@ from hemexp.files.result import RunResult, check_result, write_result
 
 IDS = [f"sub{i:03d}" for i in range(1, 161)]
 ROLES = ["train"] * 60 + ["test"] * 40 + ["unused"] * 30 + ["unlabelled"] * 30
-FIGURES = ["loss", "roc", "pr", "risk", "cv_auroc", "comparison", "calibration", "decision_curve", "cv_risk",
-           "uncertainty", "subgroups", "attention", "instability", "attributions", "label_sensitivity"]  # fmt: skip
+FIGURES = ["loss", "roc", "comparison", "calibration", "decision_curve", "uncertainty", "subgroups", "instability",
+           "attributions"]  # fmt: skip
 BASELINES = ["prevalence", "volume", "hours", "brain", "ridge2"]
 FULL = ("optimism", "instability", "label_sensitivity", "attributions")
 

@@ -53,16 +53,16 @@ def test_the_page_needs_nothing_else_and_names_no_patient(run: Path):
     assert not [name for name in IDS if name in html]
     assert "20310101000000" not in html
     text = words(html)
-    order = ["What was predicted", "Patients", "Data quality", "Results in the test part", "cross-validation",
-             "Comparison with the baselines", "Calibration", "Decisions", "Subgroups", "Uncertainty", "enough patients",
-             "Optimism", "Stability", "Other definitions", "Which inputs matter", "Limits", "TRIPOD",
-             "reproduce"]  # fmt: skip
+    order = ["Patients", "Ranking", "Calibration", "Decisions", "Data quality", "Limits", "What was predicted",
+             "Subgroups", "enough patients", "Optimism", "Stability", "Other definitions", "Which inputs matter",
+             "TRIPOD", "reproduce"]  # fmt: skip
     titles = re.findall(r"<h2>(.*?)<", html)
     assert len(titles) == len(order)
     assert all(part in title for part, title in zip(order, titles, strict=True))
     for said in (
         "growth by at least 6 mL or 33 % within 48 h of onset", "48 hours from symptom onset",
-        "160 patients", "30 left out", "130 patients", "0.55 (0.49 to 0.61)", "6,612",
+        "160 patients", "30 left out", "130 patients", "6,612",
+        "AUROC 0.55 (0.49 to 0.61) 0.50 0.55 (0.49 to 0.61) 0.50",
         "By AUROC the model is not shown to be better than the baselines",
         f"By Brier score the model is worse than at least one baseline ({WORSE})",
         "volume and hours alone −0.05 (−0.14 to 0.04) 0.400 1.000 no clear",
@@ -76,7 +76,7 @@ def test_the_page_needs_nothing_else_and_names_no_patient(run: Path):
 def test_the_title_of_a_page_about_another_outcome_does_not_name_expansion(tmp_path: Path):
     changes = {"caveats": ["own_outcome"], "label_definition": "mRS 90 days is at least 3, as the file states it"}
     html = render(read_run(write_run(tmp_path / "run", changes)), patients=False)
-    assert "<h1>Prediction of the outcome</h1>" in html
+    assert '<p class="about">Prediction of the outcome: SACNN</p>' in html
 
 
 def test_the_inputs_of_the_users_own_files_are_shown_by_their_meaning(tmp_path: Path):
@@ -105,7 +105,7 @@ def test_the_settings_of_the_model_and_of_its_training_are_in_plain_words(tmp_pa
     config = result()["config"] | training | {"model": network, "ensemble": 8, "calibrate": "logistic"}
     text = words(render(read_run(write_run(tmp_path / "run", {"config": config})), patients=False))
     for said in (
-        "trained the model “MyNet”", "Model MyNet: nets.MyNet", "Settings of the model hidden: 8",
+        "Prediction of hematoma expansion: MyNet", "Model MyNet: nets.MyNet", "Settings of the model hidden: 8",
         "First weights those of another run", "optimizer sgd, learning rate 0.01; schedule of the learning rate warmup "
         "cosine; loss focal; 16 patients in a step; at most 1,000 epochs; epochs without a lower loss, after which it "
         "stops: 20; trained for 101 epochs", "8 networks with different seeds; their mean risk",
@@ -115,48 +115,125 @@ def test_the_settings_of_the_model_and_of_its_training_are_in_plain_words(tmp_pa
     assert not [key for key in ("custom", "init_from:", "automatic", "someone", "None") if key in text]
 
 
+def answer(run: Path) -> str:
+    """Return the words of the first screen, in one line."""
+    html = render(read_run(run), patients=False)
+    return words(html[html.index('<header class="answer') : html.index("</header>")])
+
+
 @pytest.mark.parametrize("conclusion", CONCLUSIONS)
 def test_the_conclusion_comes_first_and_the_verdict_is_one_quiet_line(conclusion: str, tmp_path: Path):
     html = render(read_run(write_run(tmp_path / "run", {"conclusion": conclusion})), patients=False)
     title, meaning = load_texts("texts")["conclusions"][conclusion]
-    assert f'<div class="banner {conclusion}"><strong>{title}</strong><p>{meaning}' in html
-    assert words(html).index(title) < words(html).index("This run trained")
-    assert html.count("No leakage found") == 1
+    assert f'<header class="answer {conclusion}">' in html
+    assert f"<h1>{title}</h1>" in html
+    assert '<p class="quiet">No leakage found.</p>' in html
+    assert words(html).index(title) < words(html).index(meaning)
     assert "chip" not in html.partition("</style>")[2]
     assert not re.search("HONEST|AUDIT|NO_LEAKAGE_FOUND", html)
 
 
-def test_the_conclusion_names_the_measure_and_the_better_baselines(run: Path):
-    text = words(render(read_run(run), patients=False))
-    assert f"By Brier score (how accurate its risks are), it is worse than at least one baseline ({WORSE})" in text
-    assert not re.search(r"\b(ridge2|prevalence)\b", text)
-
-
-def test_headline_numbers_have_interval_baseline_and_caveats_beside_them(run: Path):
+def test_the_first_screen_answers_in_sixty_words_with_one_figure(run: Path):
+    text = answer(run)
+    assert len(text.split()) <= 60
+    described = (run / "characteristics.csv").read_text(encoding="utf-8")
+    age, volume = (re.findall(rf'"{row}",(.*?) \(', described)[0] for row in ("age, years", "hematoma volume, mL"))
+    assert text.strip() == (
+        "Prediction of hematoma expansion: SACNN Not useful as it stands "
+        "Ranking AUROC 0.55: not shown to be better than a coin (0.50) or volume and hours alone (0.60). "
+        "Risks Too extreme; worse than the same risk for everyone. "
+        f"Patients 100 (23 with expansion), median age {age}, hematoma {volume} mL. No leakage found."
+    )
     html = render(read_run(run), patients=False)
-    cards = re.findall(r'<div class="card">(.*?)</div>\s*</div>', html, flags=re.DOTALL)
-    assert len(cards) == 3
-    assert all("95 % interval" in card and "score" in card for card in cards)
-    head = words(html[html.index('class="head"') : html.index("<nav")])
-    assert "given after the first scan" in head
-    assert "fewer than 10 patients of the rarer outcome" in head
+    assert html[: html.index("</header>")].count("<img") == 1
+
+
+def test_simulated_patients_are_named_on_the_first_screen(tmp_path: Path):
+    run = write_run(tmp_path / "run", {"caveats": ["synthetic_cohort"]})
+    (run / "characteristics.csv").unlink()
+    assert "Patients 100 simulated (23 with expansion). " in answer(run)
+
+
+def cv_auroc(low: float, high: float) -> dict[str, Any]:
+    return {"metrics": {"cv/auroc": {"value": (low + high) / 2, "low": low, "high": high}}, "comparison": None}
 
 
 @pytest.mark.parametrize(
-    ("changes", "names"),
+    ("changes", "said"),
     [
-        ({"comparison": None, "metrics": {"cv/brier": score(0.2, 0.1), "cv/auroc": score(0.6, 0.1)}}, ["AUROC"]),
-        ({"metrics": {"cv/auroc": {"value": 0.6, "low": None, "high": None}}}, []),
-        ({"metrics": {"test/accuracy": score(0.9, 0.05)}}, []),
-        ({"metrics": {"test/auroc": score(0.6, 0.1), "test/brier": score(0.2, 0.1)}}, ["AUROC", "Brier score"]),
-        ({"metrics": {"test/brier": score(0.2, 0.1)}, "prevalence_baseline": None}, []),
+        (cv_auroc(0.6, 0.8), "AUROC 0.70: better than a coin (0.50)."),
+        (cv_auroc(0.2, 0.4), "AUROC 0.30: worse than a coin (0.50)."),
+        (cv_auroc(0.4, 0.8), "AUROC 0.60: not shown to be better than a coin (0.50)."),
+        ({"metrics": {"cv/auroc": {"value": 0.6, "low": None, "high": None}}}, "Ranking Not scored."),
+        ({"metrics": {"test/auroc": {"value": 0.6, "low": None, "high": None}}}, "AUROC 0.60, without an interval"),
+        ({"metrics": {"test/auroc": score(0.7, 0.1)}}, "AUROC 0.70: better than a coin (0.50)."),
     ],
 )
-def test_no_number_is_headlined_without_interval_and_baseline(
-    tmp_path: Path, changes: dict[str, Any], names: list[str]
-):
-    html = render(read_run(write_run(tmp_path / "run", changes)), patients=False)
-    assert [name.split(" in ")[0] for name in re.findall(r'<div class="name">(.*?)</div>', html)] == names
+def test_the_ranking_is_compared_with_a_coin(tmp_path: Path, changes: dict[str, Any], said: str):
+    assert said in answer(write_run(tmp_path / "run", changes))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "said"),
+    [
+        (0.1, 0.2, 0.01, "better than a coin (0.50) and volume and hours alone (0.60)"),
+        (-0.2, -0.1, 0.01, "better than a coin (0.50), worse than volume and hours alone (0.60)"),
+        (-0.2, -0.1, 0.2, "better than a coin (0.50), not shown to be better than volume and hours alone (0.60)"),
+    ],
+)
+def test_the_ranking_is_compared_with_the_best_baseline(tmp_path: Path, low: float, high: float, p: float, said: str):
+    rows = result()["comparison"]
+    rows[-1]["auroc_difference"] = {"value": (low + high) / 2, "low": low, "high": high, "p": p, "p_holm": p}
+    run = write_run(tmp_path / "run", {"comparison": rows, "metrics": {"cv/auroc": score(0.7, 0.1)}})
+    assert said in answer(run)
+
+
+def calibrated(slope: Any, intercept: Any, brier: Any) -> dict[str, Any]:
+    part = {"intercept": intercept, "slope": slope, "scaled_brier": brier, "mean_risk": 0.3, "observed": 0.2}
+    return {"calibration": {"cv": part}}
+
+
+EMPTY = {"value": None, "low": None, "high": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (calibrated(score(1, 0.2), score(0, 0.2), score(0.1, 0.05)), "No clear error found; better than the same risk"),
+        (calibrated(score(0.2, 0.1), score(-1, 0.2), score(-0.1, 0.05)), "Too extreme and too high on average; worse"),
+        (calibrated(score(-1, 0.2), score(1, 0.2), score(0, 0.1)), "Inverted and too low on average; not shown"),
+        (calibrated(score(2, 0.2), score(0, 0.2), score(0, 0.1)), "Too close together; not shown to be better than"),
+        (calibrated(EMPTY, score(0, 0.2), score(0, 0.1)), "About the same for everyone; not shown"),
+        ({"calibration": None}, "Risks Not examined."),
+    ],
+)
+def test_the_first_screen_says_whether_the_risks_are_right(tmp_path: Path, changes: dict[str, Any], said: str):
+    assert said in answer(write_run(tmp_path / "run", changes))
+
+
+def test_the_conclusion_names_the_measure_and_the_better_baselines(run: Path):
+    text = words(render(read_run(run), patients=False))
+    assert f"By Brier score the model is worse than at least one baseline ({WORSE})" in text
+    assert not re.search(r"\b(ridge2|prevalence)\b", text)
+
+
+def test_the_caveats_are_among_the_limits(run: Path):
+    html = render(read_run(run), patients=False)
+    limits = words(html[html.index('<section id="limits"') :].partition("</section>")[0])
+    for said in ("given after the first scan", "fewer than 10 patients of the rarer outcome", "needs 6,612 patients",
+                 "No leakage found: the test patients"):  # fmt: skip
+        assert said in limits
+
+
+def test_cross_validation_comes_before_the_test_part_and_details_are_folded(run: Path):
+    html = render(read_run(run), patients=False)
+    assert html.index("Cross-validation: every patient") < html.index("Test part: one split")
+    assert re.search(r">cross-validation</th>.*>test part</th>", html)
+    folded = re.findall(r"<details><summary>\s*<h2>(.*?)<", html)
+    assert [title.strip() for title in folded] == [
+        "What was predicted", "Subgroups", "Are there enough patients?", "Optimism", "Stability of the predictions",
+        "Other definitions of expansion", "Which inputs matter", "TRIPOD+AI checklist", "How to reproduce this run",
+    ]  # fmt: skip
 
 
 def test_patients_on_request(run: Path):
@@ -178,7 +255,8 @@ def test_an_unfinished_run_says_so_first_and_names_no_patient(tmp_path: Path):
     changes = {"status": "failed", "verdict": "INCOMPLETE: patient sub007 has no scan", "metrics": None}
     run = write_run(tmp_path / "run", changes)
     text = words(render(read_run(run), patients=False))
-    assert text.index("INCOMPLETE: patient [patient] has no scan") < text.index("This run trained")
+    assert text.index("INCOMPLETE: patient [patient] has no scan") < text.index("Patients")
+    assert "<h1>Not finished</h1>" in render(read_run(run), patients=False)
     assert "Nothing on this page is final" in text
     assert "sub007" in words(render(read_run(run), patients=True))
 
@@ -191,9 +269,13 @@ def test_a_run_without_done_is_incomplete_whatever_it_says(tmp_path: Path):
 
 def test_a_leak_is_named_wherever_scores_are(tmp_path: Path):
     html = render(read_run(write_run(tmp_path / "run", {"verdict": "LEAKAGE: train_includes_test"})), patients=False)
-    assert (
-        html.count('<span class="chip LEAKAGE">LEAKAGE: train_includes_test</span>') == 3 + 11
-    )  # cards, scored sections
+    scored = 8  # sections with scores
+    assert html.count('<span class="chip LEAKAGE">LEAKAGE: train_includes_test</span>') == scored
+    first = html[html.index('<header class="answer LEAKAGE">') : html.index("</header>")]
+    assert "<h1>The scores are not valid</h1>" in first
+    assert "<img" not in first
+    assert "AUROC" not in first
+    assert "LEAKAGE: train_includes_test The model has learned from the patients" in words(first)
     assert "Its scores are too high" in words(html)
 
 
@@ -209,8 +291,8 @@ def test_a_run_without_evaluation(tmp_path: Path):
     nothing = dict.fromkeys(OPTIONAL) | {"conclusion": "not_evaluated"}
     run = write_run(tmp_path / "run", nothing)
     text = words(render(read_run(run), patients=True))
-    assert "The model was not compared with the baselines" in text
-    assert "this page has no headline number" in text
+    assert "Not evaluated Ranking Not scored. Risks Not examined." in text
+    assert "no comparison with simple baselines" in text
     assert "Not examined in this run: repeated cross-validation" in text
 
 

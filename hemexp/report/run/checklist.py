@@ -6,7 +6,7 @@ from hemexp.config import MODELS, NetworkConfig
 from hemexp.files.result import RunResult
 from hemexp.formatting import count, plural
 from hemexp.report.blocks import Block, load_texts, section, text
-from hemexp.report.run.headline import claim_text, headline_numbers, model_name
+from hemexp.report.run.headline import claim_text, is_defined, model_name
 from hemexp.report.run.read import RunFiles
 from hemexp.report.run.reproduce import command
 
@@ -22,7 +22,8 @@ def checklist(run: RunFiles) -> Block | None:
         f"have 52 rows, worded here in short). From the run's files, {counts[DONE]} rows are filled in and "
         f"{counts[PARTLY]} partly; {counts[AUTHOR]} are for the author to fill; {counts[NONE]} do not apply."
     )
-    return section("checklist", "TRIPOD+AI checklist", [text(words), {"kind": "checklist", "rows": rows}])
+    shown = [text(words), {"kind": "checklist", "rows": rows}]
+    return section("checklist", "TRIPOD+AI checklist", shown, folded=True)
 
 
 def checklist_rows(run: RunFiles) -> list[dict[str, str]]:
@@ -132,8 +133,6 @@ def _design(run: RunFiles) -> dict[str, str]:
 
 def _performance(run: RunFiles) -> dict[str, str]:
     result = run.result
-    sections = {"cv/": "Results of cross-validation", "test/": "Results in the test part"}
-    shown = [title for key, title in sections.items() if any(name.startswith(key) for name in result.metrics)]
     more = [
         *(["calibration"] if result.calibration else []),
         *(["corrected differences from baselines"] if result.comparison else []),
@@ -141,8 +140,8 @@ def _performance(run: RunFiles) -> dict[str, str]:
         *(["net benefit"] if "decision_curve" in run.tables else []),
     ]
     return {
-        "metrics": "shown" if headline_numbers(run) and shown else "",
+        "metrics": "shown" if any(map(is_defined, result.metrics.values())) else "",
         "measures": ", ".join(["AUROC, AUPRC, Brier score, log loss, accuracy with intervals", *more]),
-        "performance": ", ".join([*shown, *(["Subgroups"] if result.subgroups else [])]),
+        "performance": ", ".join(["Ranking", *(["Subgroups"] if result.subgroups else [])]),
         "performance_left": "" if result.subgroups else "key subgroups",
     }

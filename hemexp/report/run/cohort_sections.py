@@ -9,7 +9,7 @@ from hemexp.cohort.find_column import describe_left_out, list_columns
 from hemexp.formatting import count, num
 from hemexp.report.blocks import Block, problem_text, section, table, text
 from hemexp.report.run.model import describe_model
-from hemexp.report.run.read import RunFiles, is_seen
+from hemexp.report.run.read import RunFiles, figure, is_seen
 
 _CLOCKS = {"onset": "symptom onset", "baseline": "the first scan"}
 _COUNTED = set(c.IMAGING) - set(c.VOLUMES)  # territories and radiomics
@@ -23,7 +23,7 @@ _REASONS = {
 
 
 def outcome(run: RunFiles) -> Block | None:
-    """Return the section on the outcome and the inputs."""
+    """Return the section on the outcome, the inputs, the model and its training."""
     result, label = run.result, run.result.config.get("label") or {}
     rows = [("Hematoma expansion means", result.label_definition)]
     if label.get("window_hours") is not None:
@@ -49,7 +49,7 @@ def outcome(run: RunFiles) -> Block | None:
         ),
         ("Output of the model", "a probability of expansion, from 0 to 1, for each patient"),
     ]
-    return section("predicted", "What was predicted", [table("", ["", ""], rows)])
+    return section("predicted", "What was predicted", [table("", ["", ""], rows), figure(run, "loss")], folded=True)
 
 
 def _describe_inputs(names: list[str]) -> str:
@@ -65,7 +65,8 @@ def _describe_inputs(names: list[str]) -> str:
 
 def patients(run: RunFiles) -> Block | None:
     """Return the section on the patients: the flow chart, then table one."""
-    return section("patients", "Patients", [_flow(run), _table_one(run)])
+    words = f"Hematoma expansion means {run.result.label_definition}."
+    return section("patients", "Patients: who was studied", [text(words), _flow(run), _table_one(run)])
 
 
 def _flow(run: RunFiles) -> Block:
@@ -120,7 +121,7 @@ def _table_one(run: RunFiles) -> Block | None:
         "known values). SMD: standardized mean difference, expansion minus no expansion; values beyond ±0.1 are often "
         "called imbalanced."
     )
-    return table("Characteristics of the patients", ["", *names[1:], "SMD"], rows, note)
+    return table("", ["", *names[1:], "SMD"], rows, note, folded="Characteristics of the patients")
 
 
 def quality(run: RunFiles) -> Block | None:
@@ -131,14 +132,16 @@ def quality(run: RunFiles) -> Block | None:
         cells = pd.to_numeric(found["count"]) if "count" in found else pd.Series(1, found.index)
         counts = {str(code): int(n) for code, n in cells.groupby(found["problem"]).sum().items()}
     if not counts:
-        return section("quality", "Data quality", [text("There are no findings in the files of the cohort.")])
+        return section(
+            "quality", "Data quality: faults in the files", [text("There are no findings in the files of the cohort.")]
+        )
     order = sorted(counts, key=lambda code: (-counts[code], code))
     rows = [[code.replace("_", " "), count(counts[code]), problem_text(code)] for code in order]
     total, kinds = sum(counts.values()), len(counts)
     caption = f"{count(total)} finding{'s' * (total != 1)} of {kinds} kind{'s' * (kinds != 1)}"
     blocks = [text("Everything unusual in the files of the cohort."),
               table(caption, ["finding", "count", "meaning"], rows)]  # fmt: skip
-    return section("quality", "Data quality", blocks)
+    return section("quality", "Data quality: faults in the files", blocks)
 
 
 def single_patients(run: RunFiles) -> Block | None:

@@ -1,4 +1,4 @@
-"""Sections on risks and decisions: calibration, net benefit, thresholds, subgroups, single predictions."""
+"""Sections on risks and decisions: calibration, single risks, net benefit, thresholds, subgroups."""
 
 import numpy as np
 
@@ -10,8 +10,10 @@ from hemexp.report.run.read import RunFiles, figure
 
 
 def calibration(run: RunFiles) -> Block | None:
-    """Return the section on the agreement of predicted and observed risks."""
-    blocks = [_calibration(run.result.calibration), figure(run, "calibration")]
+    """Return the section on the agreement of predicted and observed risks, and on the range of single risks."""
+    pairs = run.result.uncertainty
+    notes = [text(_uncertainty(pairs)), text(pairs.coverage_note, "note")] if pairs else []
+    blocks = [figure(run, "calibration"), _calibration(run.result.calibration), *notes, figure(run, "uncertainty")]
     return section("calibration", "Calibration: are the risks right?", blocks, scored=True)
 
 
@@ -38,7 +40,7 @@ def _calibration(parts: CalibrationByStage | None) -> Block | None:
 
 def decisions(run: RunFiles) -> Block | None:
     """Return the section on decisions: net benefit and thresholds."""
-    blocks = [_net_benefit(run), figure(run, "decision_curve"), _thresholds(run.result.thresholds)]
+    blocks = [figure(run, "decision_curve"), _net_benefit(run), _thresholds(run.result.thresholds)]
     return section("decisions", "Decisions: would the model help?", blocks, scored=True)
 
 
@@ -55,7 +57,7 @@ def _net_benefit(run: RunFiles) -> Block | None:
         "Correctly treated expansions per patient, minus false alarms weighted by the threshold. The threshold is the "
         "risk from which one would treat. These curves have no intervals; ignore small differences between them."
     )
-    return table("Net benefit at some thresholds", head, rows, note)
+    return table("", head, rows, note, folded="Net benefit at some thresholds")
 
 
 def _thresholds(rows: list[ThresholdScore]) -> Block | None:
@@ -67,13 +69,13 @@ def _thresholds(rows: list[ThresholdScore]) -> Block | None:
     ]  # fmt: skip
     head = ["rule", "threshold", "flagged", "sensitivity", "specificity", "PPV", "NPV"]
     note = "Each threshold was fixed on the training part and scored on the test part (95 % interval)."
-    return table("Thresholds", head, cells, note) if cells else None
+    return table("", head, cells, note, folded="Thresholds that flag patients") if cells else None
 
 
 def subgroups(run: RunFiles) -> Block | None:
     """Return the section on clinical subgroups."""
-    blocks = [_subgroups(run.result.subgroups), figure(run, "subgroups")]
-    return section("subgroups", "Subgroups", blocks, scored=True)
+    blocks = [figure(run, "subgroups"), _subgroups(run.result.subgroups)]
+    return section("subgroups", "Subgroups", blocks, scored=True, folded=True)
 
 
 def _subgroups(rows: list[SubgroupScore]) -> Block | None:
@@ -87,17 +89,9 @@ def _subgroups(rows: list[SubgroupScore]) -> Block | None:
     return table("Scores by subgroup", head, cells, note) if cells else None
 
 
-def uncertainty(run: RunFiles) -> Block | None:
-    """Return the section on the uncertainty of single predictions."""
-    pairs = run.result.uncertainty
-    blocks = [text(_uncertainty(pairs)) if pairs else None, figure(run, "uncertainty")]
-    return section("uncertainty", "Uncertainty of single predictions", blocks, scored=True)
-
-
 def _uncertainty(pairs: Uncertainty) -> str:
-    note = pairs.coverage_note.rstrip(".")
     return (
-        f"Each of {count(pairs.num_patients)} test patients got a corrected risk as a range; its median width is "
-        f"{num(pairs.median_width)}. For {count(pairs.num_abstained)} of them the range contains the threshold, so the "
-        f"model gives no decision.{f' {note}.' if note else ''}"
+        f"Single patients: each of {count(pairs.num_patients)} test patients got a calibrated risk as a range; its "
+        f"median width is {num(pairs.median_width)}. For {count(pairs.num_abstained)} of them the range contains the "
+        "threshold, so the model gives no decision."
     )

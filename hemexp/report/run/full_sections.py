@@ -1,8 +1,7 @@
 """Sections on sample size, and on the results of evaluation=full."""
 
 from hemexp.config import get_model_title
-from hemexp.figures.style import readable
-from hemexp.files.result import Attributions, Instability, LabelScore, Optimism, SampleSize, Score
+from hemexp.files.result import Attributions, Instability, LabelScore, Optimism, SampleSize
 from hemexp.formatting import count, num, score_text
 from hemexp.report.blocks import Block, section, table, text
 from hemexp.report.run.read import RunFiles, figure
@@ -19,7 +18,7 @@ _OPTIMISM = {
 def sample_size(run: RunFiles) -> Block | None:
     """Return the section on the sample size."""
     size = run.result.sample_size
-    return section("sample-size", "Are there enough patients?", _sample_size(size) if size else [])
+    return section("sample-size", "Are there enough patients?", _sample_size(size) if size else [], folded=True)
 
 
 def _sample_size(size: SampleSize) -> list[Block]:
@@ -47,7 +46,7 @@ def _sample_size(size: SampleSize) -> list[Block]:
 def optimism(run: RunFiles) -> Block | None:
     """Return the section on the optimism of the apparent scores."""
     block = run.result.optimism
-    return section("optimism", "Optimism", _optimism(block) if block else [], scored=True)
+    return section("optimism", "Optimism", _optimism(block) if block else [], scored=True, folded=True)
 
 
 def _optimism(block: Optimism) -> list[Block]:
@@ -71,7 +70,7 @@ def instability(run: RunFiles) -> Block | None:
     """Return the section on how much the risks change with the training patients."""
     block = run.result.instability
     blocks = [text(_instability(block)) if block else None, figure(run, "instability")]
-    return section("instability", "Stability of the predictions", blocks, scored=True)
+    return section("instability", "Stability of the predictions", blocks, scored=True, folded=True)
 
 
 def _instability(block: Instability) -> str:
@@ -87,8 +86,8 @@ def _instability(block: Instability) -> str:
 
 def label_sensitivity(run: RunFiles) -> Block | None:
     """Return the section on other definitions of expansion."""
-    blocks = [_labels(run.result.label_sensitivity), figure(run, "label_sensitivity")]
-    return section("label-sensitivity", "Other definitions of expansion", blocks, scored=True)
+    title, blocks = "Other definitions of expansion", [_labels(run.result.label_sensitivity)]
+    return section("label-sensitivity", title, blocks, scored=True, folded=True)
 
 
 def _labels(rows: list[LabelScore]) -> Block | None:
@@ -105,21 +104,9 @@ def _labels(rows: list[LabelScore]) -> Block | None:
 
 def attributions(run: RunFiles) -> Block | None:
     """Return the section on the inputs that the predictions depend on."""
-    block, found = run.result.attributions, run.tables.get("attributions")
-    shown = None
-    if found is not None and len(found):
-        rows = []
-        for row in found.head(15).to_dict("records"):
-            importance = Score(value=row["importance"], low=row["low"], high=row["high"])
-            rows.append([readable(row["feature"]), score_text(importance, 3), num(row["top10_share"])])
-        note = (
-            "“In the top 10”: the share of fits in which the input was among the ten most important ones and "
-            "shuffling it lowered the score."
-        )
-        shown = table("The most important inputs", ["", "importance (95 % interval)", "in the top 10"], rows, note)
-    words = text(_attributions(block)) if block else None
-    blocks = [words, shown, figure(run, "attributions"), figure(run, "attention")]
-    return section("attributions", "Which inputs matter", blocks, scored=True)
+    block = run.result.attributions
+    blocks = [text(_attributions(block)) if block else None, figure(run, "attributions")]
+    return section("attributions", "Which inputs matter", blocks, scored=True, folded=True)
 
 
 def _attributions(block: Attributions) -> str:

@@ -18,12 +18,12 @@ from hemexp.report.run.reproduce import reproduce
 from hemexp.report.run.update_section import update
 
 _SECTIONS: list[Callable[[RunFiles], Block | None]] = [
-    update, cohort.outcome, cohort.patients, cohort.quality,
-    results.test_scores, results.cv_scores, results.comparison,
-    decision.calibration, decision.decisions, decision.subgroups, center.centers, decision.uncertainty,
-    full.sample_size, full.optimism, full.instability, full.label_sensitivity, full.attributions,
-    lambda run: section("figures", "Other figures", other_figures(run), scored=True),
-    limits, checklist, reproduce,
+    update, cohort.patients, results.scores, center.centers, decision.calibration, decision.decisions, cohort.quality,
+    limits,
+    # details, folded
+    cohort.outcome, decision.subgroups, full.sample_size, full.optimism, full.instability, full.label_sensitivity,
+    full.attributions, lambda run: section("figures", "Other figures", other_figures(run), scored=True, folded=True),
+    checklist, reproduce,
 ]  # fmt: skip
 _PATIENT_FIGURES = ("uncertainty", "instability")  # figures with a mark for each patient
 
@@ -43,6 +43,6 @@ def render(run: RunFiles, patients: bool) -> str:
     content = map_texts(headline(run) | {"sections": sections}, get_wording(run.result))
     if not patients and verdict_kind(run.result.verdict) == INCOMPLETE:
         # The verdict of an unfinished run quotes an error message, where a short number may be a patient id.
-        for key in ("alarm", "title"):
+        for key in ("answer", "title"):
             content[key] = without_ids(content[key], run.patient_ids, short_too=True)
     return to_html(content, run.patient_ids, patients)

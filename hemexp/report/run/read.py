@@ -17,7 +17,6 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {  # text columns, number colum
     "characteristics": (CHARACTERISTICS[:5], CHARACTERISTICS[5:]),
     "decision_curve": (["strategy"], ["threshold", "net_benefit"]),
     "uncertainty": (["patient_id", "role"], ["label", "probability", "low", "high"]),
-    "attributions": (["feature"], ["importance", "low", "high", "top10_share"]),
 }
 
 

@@ -40,4 +40,4 @@ def reproduce(run: RunFiles) -> Block | None:
     if result.data.kind == "mapped":
         words += " The directory of this run keeps the mapping of the columns that it used: mapping.yaml."
     blocks = [text(words), {"kind": "code", "text": shown}] if shown else []
-    return section("reproduce", "How to reproduce this run", [*blocks, table("", ["", ""], rows)])
+    return section("reproduce", "How to reproduce this run", [*blocks, table("", ["", ""], rows)], folded=True)

@@ -1,14 +1,14 @@
-"""Sections on the scores: test part, cross-validation, and comparison with the baselines."""
+"""The section on the scores: comparison with the baselines, cross-validation and test part."""
 
 from typing import Any
 
 from hemexp.cohort.find_column import describe_left_out
 from hemexp.config import MODELS, get_model_title
 from hemexp.evaluation.metrics import auprc_by_chance
-from hemexp.files.result import Claim, ComparedModel, Difference, RunResult, describe_brain, get_label, list_metrics
+from hemexp.files.result import ComparedModel, Difference, RunResult, describe_brain, get_label, list_metrics
 from hemexp.formatting import is_equal, num, p_value, score_text
 from hemexp.metrics.table import METRICS
-from hemexp.report.blocks import Block, section, table, text
+from hemexp.report.blocks import Block, load_texts, section, table, text
 from hemexp.report.run.headline import claim_texts
 from hemexp.report.run.read import RunFiles, figure, is_seen
 
@@ -19,43 +19,50 @@ _AUPRC_NOTE = (
     "AUPRC depends on the number of patients and on the share with expansion. Compare it only with the random ranking "
     "in the same row."
 )
+_RULE = (
+    "“Better” means that the whole interval of the difference is on the good side, for every baseline. “Worse” means "
+    "that it is on the bad side for at least one baseline, after Holm's correction for testing all of them."
+)
 _INTRODUCTIONS = {
-    "test": "One split of the patients. The model predicted patients who were not used for training, and was scored "
-    "once.",
-    "seen": "One split of the patients. The model was trained on all of them, the test part included: these scores "
-    "show how well it remembers them.",
-    "cv": "Every patient was held out in turn, many times. Cross-validation uses the patients better than a single "
-    "split; quote these scores.",
-    "cv within training": "Every patient of the training part was held out in turn, many times. The test part was not "
-    "used. These models learned from fewer patients than the model of the run.",
+    "test": "Test part: one split of the patients. The model predicted patients who were not used for training.",
+    "seen": "Test part: the model was trained on all patients, the test part included. Its scores there show how well "
+    "it remembers them.",
+    "cv": "Cross-validation: every patient was held out in turn, many times. This uses the patients better than a "
+    "single split; quote these scores.",
+    "cv within training": "Cross-validation: every patient of the training part was held out in turn, many times. The "
+    "test part was not used. These models learned from fewer patients than the model of the run.",
 }
 
 
-def test_scores(run: RunFiles) -> Block | None:
-    """Return the section on the test part of the split."""
-    return _scores(
-        run, "test", "Results in the test part", "seen" if is_seen(run) else "test", ["roc", "risk", "pr", "loss"]
-    )
+def scores(run: RunFiles) -> Block | None:
+    """Return the section on the scores: the comparison with the baselines, then cross-validation and the test part."""
+    result, words = run.result, load_texts("texts")["conclusions"][run.result.conclusion][1]
+    if result.claim:
+        claim = claim_texts(result.claim)
+        words += f" By AUROC the model is {claim['auroc']}. By Brier score the model is {claim['brier']}."
+    blocks = [text(words), figure(run, "roc"), *_notes(result),
+              *_comparison_tables(result), *_score_table(run)]  # fmt: skip
+    return section("scores", "Ranking: how well does it order the patients?", blocks, scored=True)
 
 
-def cv_scores(run: RunFiles) -> Block | None:
-    """Return the section on repeated cross-validation."""
-    design = run.result.cross_validation
+def _score_table(run: RunFiles) -> list[Block]:
+    """Return the table of all scores, cross-validation before the test part."""
+    metrics, design = run.result.metrics, run.result.cross_validation
     within = " within training" if design and design.patients == "train" else ""
-    return _scores(run, "cv", "Results of cross-validation", f"cv{within}", ["cv_auroc", "cv_risk"])
-
-
-def _scores(run: RunFiles, stage: str, title: str, introduction: str, figures: list[str]) -> Block | None:
-    metrics, baseline = run.result.metrics, _uninformed_scores(run, stage)
-    rows = [
-        [get_label(metric), score_text(score, metric.digits), baseline.get(metric.name, "–")]
-        for metric in list_metrics(run.result)
-        if not metric.is_reference and (score := metrics.get(f"{stage}/{metric.name}"))
-    ]
-    head = ["", "model (95 % interval)", "without any information"]
-    note = f"{_AUROC_NOTE} “Without any information”: chance, or the same answer or risk for all. {_AUPRC_NOTE}"
-    shown = [text(_INTRODUCTIONS[introduction]), table("Scores", head, rows, note)] if rows else []
-    return section(f"{stage}-scores", title, [*shown, *(figure(run, name) for name in figures)], scored=True)
+    named = {"cv": ("cross-validation", f"cv{within}"), "test": ("test part", "seen" if is_seen(run) else "test")}
+    stages = [stage for stage in named if any(name.startswith(f"{stage}/") for name in metrics)]
+    chance = {stage: _uninformed_scores(run, stage) for stage in stages}
+    rows = []
+    for metric in list_metrics(run.result):
+        found = [metrics.get(f"{stage}/{metric.name}") for stage in stages]
+        if not metric.is_reference and any(found):
+            cells = [(score_text(score, metric.digits) if score else "–", chance[stage].get(metric.name, "–"))
+                     for stage, score in zip(stages, found, strict=True)]  # fmt: skip
+            rows.append([get_label(metric), *(cell for pair in cells for cell in pair)])
+    head = ["", *(title for stage in stages for title in (named[stage][0], "without information"))]
+    note = f"“Without information”: chance, or the same answer or risk for all. {_AUPRC_NOTE}"
+    introductions = " ".join(_INTRODUCTIONS[named[stage][1]] for stage in stages)
+    return [text(introductions), table("All scores (95 % interval)", head, rows, note)] if rows else []
 
 
 def _uninformed_scores(run: RunFiles, stage: str) -> dict[str, str]:
@@ -78,18 +85,14 @@ def _uninformed_scores(run: RunFiles, stage: str) -> dict[str, str]:
     return scores
 
 
-def comparison(run: RunFiles) -> Block | None:
-    """Return the section that compares the model with the baselines."""
-    result = run.result
-    baselines = [row.model for row in result.comparison if not row.is_model]
-    words = text(_claim_words(result.claim, baselines)) if result.claim else None
-    blocks = [words, *_notes(result), *_comparison_tables(result), figure(run, "comparison")]
-    return section("comparison", "Comparison with the baselines", blocks, scored=True)
-
-
 def _notes(result: RunResult) -> list[Block]:
-    """Return which baselines are left out, and which items of the BRAIN score the cohort does not have."""
+    """Return what the claim means, which baselines are left out, and which items the BRAIN score lacks."""
     notes = []
+    if result.claim:
+        helps = {row.model: MODELS[row.model].help.removeprefix("Baseline: ").rstrip(".") for row in result.comparison
+                 if not row.is_model and row.model in MODELS}  # fmt: skip
+        meanings = [f"{get_model_title(name)} ({text})" for name, text in helps.items()]
+        notes.append(f"{_RULE} The baselines: {'; '.join(meanings)}.")
     if result.left_out_baselines:
         reasons = {get_model_title(name): reason for name, reason in result.left_out_baselines.items()}
         notes.append(f"Baselines left out: {describe_left_out(reasons)}.")
@@ -97,18 +100,6 @@ def _notes(result: RunResult) -> list[Block]:
         words = describe_brain(items)
         notes.append(f"{words[0].upper()}{words[1:]}.")
     return [text(note, "note") for note in notes]
-
-
-def _claim_words(claim: Claim, baselines: list[str]) -> str:
-    texts = claim_texts(claim)
-    words = f"By AUROC the model is {texts['auroc']}. By Brier score the model is {texts['brier']}."
-    rule = (
-        "“Better” means that the whole interval of the difference is on the good side, for every baseline. “Worse” "
-        "means that it is on the bad side for at least one baseline, after Holm's correction for testing all of them."
-    )
-    helps = {name: MODELS[name].help.removeprefix("Baseline: ").rstrip(".") for name in baselines if name in MODELS}
-    meanings = [f"{get_model_title(name)} ({text})" for name, text in helps.items()]
-    return f"{words} {rule} The baselines: {'; '.join(meanings)}."
 
 
 def _model_row(rows: list[ComparedModel]) -> int:
@@ -129,8 +120,9 @@ def _comparison_tables(result: RunResult) -> list[Block]:
         _differences({row.model: row.auroc_difference for row in rows}, 2, "AUROC, cross-validated", 1, _CORRECTED),
         _differences({row.model: row.brier_difference for row in rows}, 3, "Brier score, cross-validated", -1,
                      _CORRECTED),
-        table("AUROC in the test part", ["", "AUROC (95 % interval)"],
-              [[get_model_title(row.model), score_text(row.test_auroc)] for row in tested], strong=_model_row(tested)),
+        table("", ["", "AUROC (95 % interval)"],
+              [[get_model_title(row.model), score_text(row.test_auroc)] for row in tested], strong=_model_row(tested),
+              folded="AUROC of the model and the baselines in the test part"),
         _differences({row.model: row.test_auroc_difference for row in rows}, 2, "AUROC, test part", 1,
                      "DeLong's test."),
     ]  # fmt: skip
@@ -138,13 +130,14 @@ def _comparison_tables(result: RunResult) -> list[Block]:
 
 
 def _differences(differences: dict[str, Difference | None], digits: int, name: str, sign: int, note: str) -> Block:
+    """Return the folded table of the differences from the baselines."""
     cells: list[list[Any]] = [
         [get_model_title(model), score_text(difference, digits), p_value(difference.p),
          p_value(difference.p_holm), _reading(difference, sign)]
         for model, difference in differences.items() if difference is not None
     ]  # fmt: skip
     head = ["", "difference (95 % interval)", "p", "p, Holm", "meaning"]
-    return table(f"Model minus baseline: {name}", head, cells, f"{note} {_HOLM}")
+    return table("", head, cells, f"{note} {_HOLM}", folded=f"Model minus baseline: {name}")
 
 
 def _reading(difference: Difference, sign: int) -> str:

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemexp.config import get_model_title
 from hemexp.files.result import Score
-from hemexp.formatting import bounds, count, num, ordinal, p_value, score_text
+from hemexp.formatting import bounds, count, num, ordinal, p_value, plural, score_text
 from hemexp.metrics.table import METRICS
 from hemexp.report.blocks import Block, bullets, caveat_text, section, table, text
 from hemexp.report.sweep.effects import expected_maximum, luck_within
@@ -21,16 +22,33 @@ def standard_error(jobs: pd.DataFrame) -> float:
     return float((jobs["score_high"] - jobs["score_low"]).median()) / _WIDTH
 
 
+def count_near_best(sweep: SweepFiles) -> int | None:
+    """Return the number of other ranked jobs within one standard error of the best; None if it is not known."""
+    jobs = sweep.ranked
+    error = standard_error(jobs) if len(jobs) > 1 else float("nan")
+    return None if np.isnan(error) else int((abs(jobs["score"] - jobs.iloc[0]["score"]) <= error).sum()) - 1
+
+
 def selection_rows(sweep: SweepFiles) -> list[tuple[str, Score]]:
     """Return the score that ranked the best job and, if it was evaluated again, its score on new folds."""
     if sweep.ranked.empty:
         return []
-    rows = [("as ranked", sweep.scores(sweep.ranked.iloc[0], "score"))]
+    rows = [("best job, as ranked", sweep.scores(sweep.ranked.iloc[0], "score"))]
     again = sweep.winner.get("reevaluation")
     return [*rows, ("the same settings on new folds", as_score(again))] if again else rows
 
 
-def winners_curse(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
+def compared_rows(sweep: SweepFiles) -> list[tuple[str, Score]]:
+    """Return the rows of `selection_rows`, the nested result by the same score, and the best baseline."""
+    rows, (name, nested) = selection_rows(sweep), nested_headline(sweep)
+    search = str((sweep.facts.get("search") or {}).get("score", "auroc"))
+    if nested is not None and sweep.ranked_by.endswith(f"/{search}"):
+        rows.append((name, nested))
+    baseline = sweep.winner.get("baseline")
+    return [*rows, (get_model_title(baseline["model"]), as_score(baseline))] if baseline else rows
+
+
+def winners_curse(sweep: SweepFiles) -> Block | None:
     """Return the section on the optimism of the best score."""
     jobs = sweep.ranked
     if len(jobs) < 2:
@@ -44,8 +62,9 @@ def winners_curse(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
     if len(rows) > 1:
         words.append(_new_folds_words(sweep, rows))
     words.append(_expected_optimism(sweep, jobs, again=len(rows) > 1))
-    return section("curse", f"Is the best of {count(len(jobs))} scores too optimistic?",
-                   [*map(text, words), figures.get("sweep_selection")])  # fmt: skip
+    return section(
+        "curse", f"How sure: is the best of {count(len(jobs))} scores too optimistic?", list(map(text, words))
+    )
 
 
 def _new_folds_words(sweep: SweepFiles, rows: list[tuple[str, Score]]) -> str:
@@ -122,10 +141,10 @@ def reported_again(sweep: SweepFiles) -> str:
 def nested_headline(sweep: SweepFiles) -> tuple[str, Score | None]:
     """Return the name of the nested result, and its score if there is one."""
     if "folds" in sweep.nested:
-        return "The search as a whole, nested", as_score(sweep.nested)
+        return "the search as a whole, nested", as_score(sweep.nested)
     name = str((sweep.facts.get("search") or {}).get("score", "auroc"))
     score = sweep.nested.get("test", {}).get(name)
-    return f"The chosen job: {sweep.name(f'test/{name}')}", as_score(score) if score else None
+    return "the chosen job in the test part", as_score(score) if score else None
 
 
 def _nested_folds(sweep: SweepFiles, block: dict[str, Any]) -> list[Block]:
@@ -150,11 +169,9 @@ def _nested_folds(sweep: SweepFiles, block: dict[str, Any]) -> list[Block]:
 
 def limits(sweep: SweepFiles) -> Block | None:
     """Return the section on the limits of the sweep."""
-    items = [caveat_text(code) for code, _ in sweep.caveats.most_common()]
-    jobs = sweep.ranked
-    error = standard_error(jobs) if len(jobs) else float("nan")
-    if len(jobs) > 1 and not np.isnan(error):
-        near = int((abs(jobs["score"] - jobs.iloc[0]["score"]) <= error).sum()) - 1
+    items = [f"{caveat_text(code)} ({plural(number, 'job')})" for code, number in sweep.caveats.most_common()]
+    jobs, near = sweep.ranked, count_near_best(sweep)
+    if near is not None:
         verb = "is" if near == 1 else "are"
         items.append(
             f"{count(near)} of the other {count(len(jobs) - 1)} ranked jobs {verb} within one standard error of the "

@@ -5,7 +5,7 @@ from hemexp.figures.parallel import parallel_coordinates
 from hemexp.figures.style import house_style, save_png
 from hemexp.report.blocks import Block, picture
 from hemexp.report.html import png_uri
-from hemexp.report.sweep.choice import selection_rows
+from hemexp.report.sweep.choice import compared_rows
 from hemexp.report.sweep.effects import Effect
 from hemexp.report.sweep.files import SweepFiles
 
@@ -30,9 +30,12 @@ def draw_sweep(sweep: SweepFiles, effects: list[Effect]) -> dict[str, Block]:
             ]  # fmt: skip
             figures["sweep_effects"] = draw.effects(panels, scores, measure)
             varied = [key for key in keys if jobs[key].nunique() > 1]
-            figures["sweep_parallel"] = parallel_coordinates(jobs, varied, sweep.swept, measure, sweep.lower_is_better)
+            if len(varied) > 1:
+                lower = sweep.lower_is_better
+                figures["sweep_parallel"] = parallel_coordinates(jobs, varied, sweep.swept, measure, lower)
         if len(jobs) > 1 and jobs.iloc[0][["score_low", "score_high"]].notna().all():
-            figures["sweep_selection"] = draw.selection(selection_rows(sweep), scores, measure)
+            rows, has_baseline = compared_rows(sweep), bool(sweep.winner.get("baseline"))
+            figures["sweep_selection"] = draw.selection(rows, scores, measure, sweep.ranked_by, has_baseline)
         if sweep.timeline is not None and len(sweep.timeline):
             figures["sweep_timeline"] = draw.timeline(sweep.timeline)
         blocks = {}

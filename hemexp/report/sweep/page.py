@@ -5,27 +5,23 @@ from typing import Any
 
 from hemexp.config import get_model_title
 from hemexp.files.result import CONCLUSIONS, INCOMPLETE, LEAKAGE, TUNED_ON_TEST, describe_leak
-from hemexp.formatting import count, num, plural, program, score_text
-from hemexp.report.blocks import HEADING, Block, card, caveat_text, load_texts, section, table, text
+from hemexp.formatting import count, num, plural, program
+from hemexp.report.blocks import Block, load_texts, section, table, text
 from hemexp.report.files import read_overrides
 from hemexp.report.html import to_html
 from hemexp.report.run.reproduce import single_run
 from hemexp.report.sweep import choice
 from hemexp.report.sweep import sections as parts
 from hemexp.report.sweep.effects import Effect
-from hemexp.report.sweep.files import SweepFiles, as_score
+from hemexp.report.sweep.files import SweepFiles
 from hemexp.report.sweep.keys import key_effects
-from hemexp.report.sweep.sections import status_counts
 
 _ENDS = {
     "interrupted": "The sweep was stopped before its end. This page shows its finished jobs.",
     "running": "The sweep is running, or was killed. This page shows its finished jobs.",
     "failed": "Some jobs have no result; the others are ranked without them.",
 }
-_CHOOSES = (
-    "The best score of a sweep is usually too optimistic, because it was chosen for being the best. Quote a score that "
-    "was measured after the choice."
-)
+_SHOWN = 3  # swept keys that are named on the first screen
 
 
 def render_sweep(sweep: SweepFiles, effects: list[Effect], figures: dict[str, Block], patients: bool) -> str:
@@ -40,20 +36,20 @@ def render_sweep(sweep: SweepFiles, effects: list[Effect], figures: dict[str, Bl
     sections = [
         parts.swept(sweep),
         parts.leaderboard(sweep, figures),
+        choice.winners_curse(sweep),
+        choice.nested(sweep),
         key_effects(sweep, effects, figures),
         section("parallel", "All settings at once", [figures.get("sweep_parallel")]),
-        choice.winners_curse(sweep, figures),
-        choice.nested(sweep),
         parts.test_scores(sweep),
         parts.failures(sweep, patients),
         choice.limits(sweep),
         _reproduce(sweep, figures),
     ]
-    content = _top(sweep) | {"sections": [block for block in sections if block]}
+    content = _top(sweep, figures) | {"sections": [block for block in sections if block]}
     return to_html(content, sweep.patient_ids, patients)
 
 
-def _top(sweep: SweepFiles) -> dict[str, Any]:
+def _top(sweep: SweepFiles, figures: dict[str, Block]) -> dict[str, Any]:
     status, leaks = str(sweep.facts.get("status", "unknown")), sweep.leaks
     alarms = [
         f"In {count(number)} jobs the test patients or the outcome influenced the training ({verdict})."
@@ -61,58 +57,53 @@ def _top(sweep: SweepFiles) -> dict[str, Any]:
     ]
     tuned = f"{LEAKAGE}: {TUNED_ON_TEST}"
     alarms += [f"{tuned}: {describe_leak(tuned)}."] if sweep.num_reports > 1 else []
-    kind = LEAKAGE if alarms else INCOMPLETE
+    kind = LEAKAGE if alarms else INCOMPLETE if status in _ENDS else ""
     alarms += [_ENDS[status]] if status in _ENDS else []
-    conclusion, title = sweep.winner.get("conclusion"), f"Sweep of {count(len(sweep.jobs))} jobs"
+    conclusion, name = sweep.winner.get("conclusion"), f"Sweep of {plural(len(sweep.jobs), 'job')}"
+    title = "There is no best job" if sweep.ranked.empty else "Best job: not compared with simple scores"
     if conclusion in CONCLUSIONS:
         title = f"Best job: {load_texts('texts')['conclusions'][conclusion][0].lower()}"
+    lines = [("Read this first", " ".join(alarms))] if alarms else []
     return {
-        "title": f"Sweep of {count(len(sweep.jobs))} jobs: prediction of hematoma expansion",
-        "heading": HEADING,
-        "sub": "Report of a sweep of hemexp",
+        "title": f"{name}: prediction of hematoma expansion",
         "source": "the sweep directory",
-        "banner": {"kind": conclusion, "title": title, "text": _CHOOSES},
-        "alarm": {"kind": kind, "title": "Read this first", "text": " ".join(alarms)} if alarms else None,
-        "verdict": "",
         "warning": "",
-        "kind": kind if alarms else "SWEEP",
-        "summary": _summary(sweep),
-        "cards": _cards(sweep),
-        "caveats": [
-            {"name": f"{code.replace('_', ' ').capitalize()} ({plural(number, 'job')})", "text": caveat_text(code)}
-            for code, number in sweep.caveats.most_common()
-        ],
-        "no_caveats": "The jobs recorded no caveats.",
+        "kind": kind,
+        "answer": {
+            "about": f"{name}: prediction of hematoma expansion",
+            "kind": kind or conclusion,
+            "title": title,
+            "lines": [*lines, ("Asked", _asked(sweep)), *_answer(sweep)],
+            "quiet": "" if kind == LEAKAGE else "No leakage found.",
+            "figure": figures.get("sweep_selection"),
+        },
     }
 
 
-def _summary(sweep: SweepFiles) -> str:
-    keys = ", ".join(sweep.swept) or "no key"
-    words = f"{count(len(sweep.jobs))} jobs ({status_counts(sweep)}) tried different values of {keys}."
+def _asked(sweep: SweepFiles) -> str:
+    keys = list(map(sweep.short, sweep.swept))
+    shown = keys if len(keys) <= _SHOWN else [*keys[: _SHOWN - 1], f"{len(keys) - _SHOWN + 1} more"]
+    return f"which {', '.join(shown)} is best?" if keys else "how good is one setting?"
+
+
+def _answer(sweep: SweepFiles) -> list[tuple[str, str]]:
+    """Return the best job beside the best baseline and a coin, and how sure the choice is."""
     if sweep.ranked.empty:
-        return f"{words} None of them is ranked, so there is no best job."
-    best = sweep.ranked.iloc[0]
-    settings = best["overrides"] or "the default settings"
-    return f"{words} By {sweep.measure}, the best is job {count(best['job'])} ({settings})."
-
-
-def _cards(sweep: SweepFiles) -> list[dict[str, str]]:
-    """Return the headline numbers, each with its interval: the best score, then the scores after the choice."""
-    best, again = ([score for _, score in choice.selection_rows(sweep)] + [None, None])[:2]
-    nested_name, nested = choice.nested_headline(sweep)
-    unseen = choice.reported_again(sweep) or "Patients that were not used for the choice."
-    scores = [
-        (f"Best of {count(len(sweep.ranked))}: {sweep.measure}", best, "Usually too optimistic."),
-        (f"The same on new folds: {sweep.measure}", again, "Same patients, other folds, after the choice."),
-        (nested_name, nested, unseen),
-    ]
-    reference = " Chance: 0.50." if sweep.ranked_by == "cv/auroc" else ""
+        return [("Answer", "no job is ranked.")]
+    best, rows = sweep.ranked.iloc[0], choice.selection_rows(sweep)
+    settings = ", ".join(best[key] for key in list(sweep.swept)[:_SHOWN])
+    beside = [f"a coin {num(0.5, 3)}"] if sweep.ranked_by.endswith("/auroc") else []
     if baseline := sweep.winner.get("baseline"):
-        best_baseline = f"{get_model_title(baseline['model'])}: {score_text(as_score(baseline), 3)}"
-        reference += f" The best baseline on the folds of the choice, {best_baseline}."
-    cards = [card(name, score, 3, words + reference) for name, score, words in scores]
-    chips = ["chosen by this score", "not chosen by this score", "not chosen by this score"]
-    return [shown | {"chip": chip} for shown, chip in zip(cards, chips, strict=True) if shown]
+        beside.append(f"{get_model_title(baseline['model'])} {num(baseline['value'], 3)}")
+    words = f"job {count(best['job'])}{f' ({settings})' if settings else ''}, {sweep.measure} {num(best['score'], 3)}"
+    near = choice.count_near_best(sweep)
+    sure = [f"{num(rows[1][1].value, 3)} on new folds"] if len(rows) > 1 else []
+    if near is not None:
+        sure.append(f"{count(near)} of {plural(len(sweep.ranked) - 1, 'other job')} within one standard error")
+    return [
+        ("Answer", f"{words}{'; ' * bool(beside)}{', '.join(beside)}."),
+        ("How sure", f"{'; '.join(sure) or 'not known: the best of many scores is usually too optimistic'}."),
+    ]
 
 
 def _reproduce(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
@@ -134,4 +125,4 @@ def _reproduce(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
     rows.append(["sum of the times of the jobs", f"{num(float(sweep.jobs['seconds'].sum()), 0)} seconds"])
     rows += [[f"version of {name}", str(version)] for name, version in (sweep.facts.get("versions") or {}).items()]
     return section("reproduce", "How to reproduce this sweep",
-                   [*blocks, table("", ["", ""], rows), figures.get("sweep_timeline")])  # fmt: skip
+                   [*blocks, table("", ["", ""], rows), figures.get("sweep_timeline")], folded=True)  # fmt: skip

@@ -39,7 +39,7 @@ def swept(sweep: SweepFiles) -> Block | None:
     if sweep.facts.get("skipped"):
         rows.append(["Finished before this start", count(sweep.facts["skipped"])])
     shown = table("Swept keys", ["key", "values", "how many"], keys) if keys else text("No key has two values.", "note")
-    return section("swept", "What was swept", [table("", ["", ""], rows), shown])
+    return section("swept", "What was asked: the swept keys", [table("", ["", ""], rows), shown])
 
 
 def status_counts(sweep: SweepFiles) -> str:
@@ -56,7 +56,7 @@ def leaderboard(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
             "No job has a rank: none was cross-validated, and none had patients of the training part held out "
             "(split.val_fraction). Test scores are not used to choose a job."
         )
-        return section("leaderboard", "Leaderboard", [text(words, "warn"), _unranked(sweep)])
+        return section("leaderboard", "Leaderboard: the answer", [text(words, "warn"), _unranked(sweep)])
     others = [f"cv/{name}" for name in ("brier", *sweep.own_metrics)]
     others = [name for name in others if name in sweep.jobs and name != sweep.ranked_by]
     names = [_short_name(sweep, name) for name in (sweep.ranked_by, *others)]
@@ -71,7 +71,7 @@ def leaderboard(sweep: SweepFiles, figures: dict[str, Block]) -> Block | None:
     caption = f"Jobs, best first by {sweep.measure}"
     head = ["rank", "job", *map(sweep.short, sweep.swept), *names, "seconds"]
     blocks = _folded(caption, head, rows, note, strong=0)
-    return section("leaderboard", "Leaderboard", [*blocks, figures.get("sweep_scores"), _unranked(sweep)])
+    return section("leaderboard", "Leaderboard: the answer", [*blocks, figures.get("sweep_scores"), _unranked(sweep)])
 
 
 def _short_name(sweep: SweepFiles, metric: str) -> str:
