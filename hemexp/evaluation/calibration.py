@@ -95,12 +95,12 @@ def resample(num_patients: int, num_repeats: int, num_resamples: int) -> Array:
 
 def calibration_intercept(y: Array, p: Array, weights: Array) -> Array:
     """Return the intercept at slope 1 for each row of weights; shapes as in `functions.auroc`, NaN where undefined."""
-    return _recalibrate(y, p, weights, with_slope=False)[:, 0]
+    return estimate_recalibration(y, p, weights, with_slope=False)[:, 0]
 
 
 def calibration_slope(y: Array, p: Array, weights: Array) -> Array:
     """Return the slope of logistic recalibration for each row of weights; shapes as in `functions.auroc`."""
-    return _recalibrate(y, p, weights, with_slope=True)[:, 1]
+    return estimate_recalibration(y, p, weights, with_slope=True)[:, 1]
 
 
 def scaled_brier(y: Array, p: Array, weights: Array) -> Array:
@@ -134,8 +134,14 @@ def smoothed_curve(labels: Array, probabilities: Array) -> pd.DataFrame:
     return pd.DataFrame({"risk": grid, "observed": np.clip(observed, 0, 1)})
 
 
-def _recalibrate(y: Array, p: Array, weights: Array, with_slope: bool) -> Array:
-    """Return intercept and slope of the logistic regression of y on logit p: (R, 2); the slope is 1 if not fitted."""
+def estimate_recalibration(y: Array, p: Array, weights: Array, with_slope: bool) -> Array:
+    """Return the intercept and the slope of the logistic regression of y on logit p for each row of weights.
+
+    Without `with_slope` the slope is 1. Both are NaN where there is no solution.
+
+    Shape:
+        as in `functions.auroc`; output: (R, 2).
+    """
     z = logit(np.clip(p, CLIP, 1 - CLIP))
     center = z.mean() if with_slope else 0.0  # for numerical stability where the risks are close together
     pooled = _newton(y, z - center, weights.sum(0, keepdims=True), np.array([0.0, 1.0]), with_slope)[0]

@@ -299,6 +299,32 @@ class SampleSize(_Block):
 
 
 @dataclass(kw_only=True)
+class ValidationSampleSize(_Block):
+    """The sample size that an external validation needs (Riley et al., Statistics in Medicine 2021;40:4230)."""
+
+    num_patients: Count = entry("scored patients")
+    events: Count = entry("patients among them with expansion")
+    required_patients: Count = entry("patients required by the strictest criterion")
+    required_events: Count = entry("events among as many patients")
+    criteria: dict[str, Count] = entry("patients required by each criterion")
+    adequate: bool = entry("whether there are enough patients")
+
+
+@dataclass(kw_only=True)
+class Heterogeneity(_Block):
+    """A score over centers, on the scale on which it was pooled."""
+
+    num_centers: Count = entry("centers with a score")
+    mean: float = entry("mean over centers")
+    low: float = entry("lower end of the 95 % interval of the mean")
+    high: float = entry("upper end of the 95 % interval of the mean")
+    predicted_low: float = entry("lower end of the 95 % prediction interval for a new center")
+    predicted_high: float = entry("upper end of the 95 % prediction interval for a new center")
+    between_sd: float = entry("standard deviation between centers")
+    i_squared: float = entry("share of the variance that is between centers")
+
+
+@dataclass(kw_only=True)
 class OptimismOf(_Block):
     """The optimism of one score."""
 
