@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hemexp.cohort.columns import known_columns
 from hemexp.config import get_choice_name, get_model_title
@@ -17,17 +19,21 @@ from hemexp.files.model_folder import (
     FOLDER,
     ModelCard,
     ModelInput,
+    add_training_values,
     is_model_folder,
     read_model_card,
     write_model_card,
 )
-from hemexp.files.result import RESULT, RunResult
+from hemexp.files.result import RESULT, ComparedModel, RunResult
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_bytes
+from hemexp.models.formula import build_formula
 from hemexp.models.predictor import Predictor, read_predictor
+from hemexp.types import Array
 
 _PARTLY = "they are recognized by measurements alone, and some may be scored too"
 _TRAINING = ("optimizer", "scheduler", "loss", "engine", "ensemble", "calibrate")
+_FEWEST = 10  # training patients with a value; the aggregates of fewer would tell of single patients
 _LOGARITHMS = {"log_volume": "ln mL", "log_hours": "ln hours"}
 
 
@@ -62,7 +68,9 @@ class TrainedModel:
         return f"the run's patients have pseudonyms of another key file; {_PARTLY}"
 
 
-def write_model_folder(run: RunDirectory, result: RunResult, columns: Collection[str]) -> None:
+def write_model_folder(
+    run: RunDirectory, result: RunResult, columns: Collection[str], predictor: Predictor, training: Array
+) -> None:
     """Write the folder ``model/`` of a run: a copy of ``best.ckpt``, and ``model.json``.
 
     A classifier from outside has no such folder: its checkpoint may hold values of patients.
@@ -71,12 +79,19 @@ def write_model_folder(run: RunDirectory, result: RunResult, columns: Collection
         run: with its checkpoint.
         result: complete.
         columns: of the cohort, to tell a column from a level of a text column.
+        predictor: of the checkpoint.
+        training: inputs of the patients that it was fitted to, in their own units.
+
+    Shape:
+        training: (N, F), NaN marks a gap.
     """
     if "own_classifier" in result.caveats:
         return
     folder = run.path / FOLDER
     write_bytes(folder / CHECKPOINT, run.best.read_bytes())
-    write_model_card(build_card(result, columns), folder)
+    card = build_card(result, columns)
+    inputs = [_describe_values(each, values) for each, values in zip(card.inputs, training.T, strict=True)]
+    write_model_card(replace(card, inputs=inputs, formula=build_formula(predictor)), folder)
 
 
 def load_trained_model(path: Path) -> TrainedModel:
@@ -89,7 +104,8 @@ def load_trained_model(path: Path) -> TrainedModel:
     if result is None:
         card, source, checkpoint = read_model_card(path), path / CARD, path / CHECKPOINT
     else:
-        card, source, checkpoint = build_card(result), path / RESULT, RunDirectory(path).best
+        card = add_training_values(build_card(result), path / FOLDER)
+        source, checkpoint = path / RESULT, RunDirectory(path).best
 
     def check_settings(content: Mapping[str, Any]) -> None:
         _check_inputs(content["features"], card.input_names, checkpoint, source)
@@ -111,6 +127,9 @@ def build_card(result: RunResult, columns: Collection[str] = ()) -> ModelCard:
         "inputs": [_describe_input(name, columns) for name in result.inputs],
         "training": {name: _as_json({name: result.config.get(name)})[name] for name in _TRAINING},
         "title": get_model_title(get_choice_name(result.config.get("model") or {})),
+        "formula": None,
+        "worse_than": _list_worse(result),
+        "not_better_than": _list_not_better(result),
         "digest": None,
         **{name: _as_json(result.config.get(name) or {}) for name in ("label", "features", "model")},
     }
@@ -119,6 +138,36 @@ def build_card(result: RunResult, columns: Collection[str] = ()) -> ModelCard:
         item.name: getattr(result, item.name) for item in fields(ModelCard) if item.name not in own
     }
     return ModelCard(**shared, **own)
+
+
+def _list_worse(result: RunResult) -> list[str]:
+    """Return the baselines that the model is worse than, after Holm's correction."""
+    worse = result.claim.worse_than.values() if result.claim else ()
+    return list(dict.fromkeys(name for names in worse for name in names))
+
+
+def _list_not_better(result: RunResult) -> list[str]:
+    """Return the baselines that the model is not shown to be better than in cross-validation, the best one first."""
+    rows = [row for row in result.comparison if row.auroc_difference is not None and row.auroc.value is not None]
+    rows.sort(key=lambda row: -(row.auroc.value or 0.0))
+
+    def is_better(row: ComparedModel) -> bool:
+        auroc, brier = row.auroc_difference, row.brier_difference
+        is_worse = brier is not None and brier.low is not None and brier.low > 0  # a larger Brier score is worse
+        return auroc is not None and auroc.low is not None and auroc.low > 0 and not is_worse
+
+    return [row.model for row in rows if not is_better(row)]
+
+
+def _describe_values(item: ModelInput, values: Array) -> ModelInput:
+    """Return an input with aggregates of its training values, which are rounded: they tell of no patient."""
+    known = values[~np.isnan(values)]
+    if len(known) < _FEWEST:
+        return replace(item, missing=float(f"{np.isnan(values).mean():.4g}"))
+    low, high = np.quantile(known, [0.025, 0.975])
+    aggregates = (known.mean(), known.std(), np.isnan(values).mean(), low, high)
+    mean, sd, missing, low, high = (float(f"{value:.4g}") for value in aggregates)
+    return replace(item, mean=mean, sd=sd, missing=missing, low=low, high=high)
 
 
 def _describe_input(name: str, columns: Collection[str]) -> ModelInput:

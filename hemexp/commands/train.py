@@ -126,7 +126,8 @@ def _train(
         result = replace(result, recognition_digest=digest_file(run.path))
         log_result(cfg, run.path, loggers, figures, result, swept)
         assert data.cohort is not None
-        write_model_folder(run, result, data.cohort.scans.columns)
+        training = data.raw[list(data.fitted_indices)]
+        write_model_folder(run, result, data.cohort.scans.columns, predictor, training)
         result = run.finish(result)
     for folder in (run.evaluation, run.fits):
         shutil.rmtree(folder, ignore_errors=True)
