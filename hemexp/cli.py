@@ -134,6 +134,8 @@ def run_job(config: DictConfig) -> Any:
             RunDirectory(directory).fail("failed", str(error))
             raise
         elsewhere = settings.mode == RunMode.RUN and isinstance(cfg, TrainConfig) and cfg.where.name != "local"
+        if isinstance(cfg, PredictConfig) and cfg.patient:  # without PyTorch and pandas
+            return import_module("hemexp.commands.one_patient").predict_patient(cfg, directory)
         job = import_module("hemexp.sweep.run_elsewhere" if elsewhere else f"hemexp.commands.{name}")
         return getattr(job, name)(cfg, directory)
     except (UserError, CheckFailed, SystemFailure) as error:
