@@ -187,7 +187,8 @@ class PredictConfig(Section):
         self.patient = {decode_name(name): value for name, value in self.patient.items()}
         if self.patient:
             rule = "patient.NAME=VALUE is set, too; a call predicts one patient or a cohort; remove one of them"
-            self.data.require(self.data.root is None and self.data.kind == "auto", "root", rule)
+            self.data.require(self.data.root is None, "root", rule)
+            self.data.require(self.data.kind == "auto", "kind", rule)
             nested = [name for name, value in self.patient.items() if isinstance(value, dict | list)]
             if nested:
                 raise UserError(f"patient.{nested[0]}: is not a single value; rule: patient.NAME=VALUE")

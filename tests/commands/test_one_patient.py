@@ -140,8 +140,8 @@ def test_a_wrong_name_or_value_is_refused_with_its_rule(patient: list[str], mess
 
 
 def test_a_patient_and_a_cohort_in_one_call_are_refused(ridge: Path, workbooks: Path):
-    for other in (f"data.root={workbooks}", "data=synthetic"):
-        with pytest.raises(UserError, match=r"data\.root=.*patient\.NAME=VALUE is set, too"):
+    for other, key in ((f"data.root={workbooks}", "data.root="), ("data=synthetic", "data.kind=synthetic")):
+        with pytest.raises(UserError, match=rf"{key}.*patient\.NAME=VALUE is set, too"):
             load_config(PredictConfig, [f"run_dir={ridge}", "patient.age=70", other])
     with pytest.raises(UserError, match=r"hemexp\.predict_patient"):
         predict(load_config(PredictConfig, [f"run_dir={ridge}", "patient.age=70"]), ridge / "no")
