@@ -128,7 +128,7 @@ def _describe_effects(effects: list[InputEffect]) -> list[str]:
             factor = math.exp(min(abs(effect.change), 50.0))
             size = f"the odds {factor:.1f} times" if effect.change > 0 else f"the odds to 1/{factor:.1f}"
         else:
-            size = f"the risk by {100 * abs(effect.change):.0f} percentage points"
+            size = f"the risk by {plural(round(100 * abs(effect.change)), 'percentage point')}"
         parts.append(f"{_name(effect.input)} ({_show(effect.input, effect.value)}) {verb} {size}")
     if not parts:
         return ["No given value moved the risk much."] if effects else []
