@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import expit, logit
 
 from hemexp.config import BaselineConfig
+from hemexp.files.formula import LOGISTIC, POINTS
 from hemexp.models.estimator import Estimator
 from hemexp.types import Array
 
@@ -24,6 +25,12 @@ class Prevalence(Estimator):
         """Compute the share of outcome 1."""
         self.share = float(np.mean(y))
         return self
+
+    def list_terms(self) -> dict[str, Any] | None:
+        """Return the logit of the share; a share of 0 or 1 has none."""
+        if not 0 < self.share < 1:
+            return None
+        return {"kind": LOGISTIC, "intercept": float(logit(self.share)), "coefficients": [0.0] * len(self.features)}
 
     def risk(self, X: Array) -> Array:
         """Return the share for each patient."""
@@ -86,6 +93,18 @@ class Brain(Estimator):
             known.get(name) or ((_HALF,), (0, next(most for names, most in ITEM_POINTS.items() if name in names)))
             for name in self.features or BaselineConfig.INPUTS["brain"]
         ]
+
+    def list_terms(self) -> dict[str, Any]:
+        """Return the points and the published risks on the logit scale."""
+        (low, high), table = logit(RISKS).tolist(), self.list_points()
+        limits, points = [list(limits) for limits, _ in table], [list(points) for _, points in table]
+        return {
+            "kind": POINTS,
+            "intercept": low,
+            "slope": (high - low) / MAX_POINTS,
+            "limits": limits,
+            "points": points,
+        }
 
     def risk(self, X: Array) -> Array:
         """Return the published risk, interpolated linearly on the logit scale."""

@@ -2,14 +2,9 @@
 
 import math
 
-import numpy as np
-from scipy.special import logit
-
-from hemexp.files.formula import LOGISTIC, POINTS, Formula
-from hemexp.models.baselines import MAX_POINTS, RISKS, Brain, Prevalence
+from hemexp.files.formula import LOGISTIC, Formula
 from hemexp.models.ensemble import FittedEnsemble
 from hemexp.models.fitted_estimator import FittedEstimator
-from hemexp.models.linear import Linear
 from hemexp.models.predictor import Predictor
 
 
@@ -20,35 +15,14 @@ def build_formula(predictor: Predictor) -> Formula | None:
         if len(predictor.members) != 1:  # the mean of several models
             return None
         recalibration, predictor = list(predictor.recalibration or ()), predictor.members[0]
-    if not isinstance(predictor, FittedEstimator):
+    terms = predictor.estimator.list_terms() if isinstance(predictor, FittedEstimator) else None
+    if terms is None or not isinstance(predictor, FittedEstimator):
         return None
-    statistics, estimator = predictor.preprocessing, predictor.estimator
-    fill = statistics.fill.tolist()
-    if isinstance(estimator, Brain):
-        low, high = logit(RISKS).tolist()
-        table = estimator.list_points()
-        return Formula(
-            kind=POINTS,
-            intercept=low,
-            slope=(high - low) / MAX_POINTS,
-            fill=fill,
-            limits=[list(limits) for limits, _ in table],
-            points=[list(points) for _, points in table],
-            recalibration=recalibration,
-        )
-    if isinstance(estimator, Linear):
-        intercept, coefficients = estimator.intercept, estimator.coefficients.tolist()
-    elif isinstance(estimator, Prevalence) and 0 < estimator.share < 1:
-        intercept, coefficients = float(logit(estimator.share)), [0.0] * len(fill)
-    else:
-        return None
-    return Formula(
-        kind=LOGISTIC,
-        intercept=intercept,
-        coefficients=coefficients,
-        fill=fill,
-        mean=statistics.mean.tolist(),
-        scale=[value if np.isfinite(value) else None for value in statistics.scale.tolist()],
-        clip=statistics.clip if math.isfinite(statistics.clip) else None,
-        recalibration=recalibration,
-    )
+    statistics = predictor.preprocessing
+    if terms["kind"] == LOGISTIC:
+        terms |= {
+            "mean": statistics.mean.tolist(),
+            "scale": [value if math.isfinite(value) else None for value in statistics.scale.tolist()],
+            "clip": statistics.clip if math.isfinite(statistics.clip) else None,
+        }
+    return Formula(fill=statistics.fill.tolist(), recalibration=recalibration, **terms)
