@@ -4,6 +4,7 @@ It works without pandas, so that a command with one patient answers at once.
 """
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -177,7 +178,8 @@ def _read_number(key: _Key, text: str, known: c.Column | None) -> float | Rule:
     if known is not None and known.kind in {"yes_no", "sex"}:
         table, rule = (SEXES, _SEX_RULE) if known.kind == "sex" else (YES_NO, _YES_NO_RULE)
         codes = {clean(code): table[read_code(clean(word), known.kind)] for code, word in (key.codes or {}).items()}
-        return find_code(text, table | codes, rule)
+        whole = re.sub(r"(?<=\d)\.0+$", "", text.strip())  # 1.0 is the code 1
+        return find_code(whole, table | codes, rule)
     if known is None:  # an input of the user
         return YES_NO[clean(text)] if clean(text) in YES_NO else read_number(text, frozenset(), {"": 1.0})
     if known.kind not in {"number", "whole", "volume", "hours"}:
