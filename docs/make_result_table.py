@@ -1,4 +1,4 @@
-"""Write docs/result.md, the table of all fields of result.json, from the dataclasses in hemexp/files/result.py.
+"""Write docs/result.md, the table of all fields of result.json and patient.json, from the dataclasses in hemexp/files.
 
 python docs/make_result_table.py
 """
@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from hemexp.files.one_patient import PatientResult
 from hemexp.files.result import CAVEATS, CONCLUSIONS, LEAKS, SCHEMA_VERSION, PredictionResult, RunResult
 
 PAGE = Path(__file__).resolve().parent / "result.md"
@@ -75,6 +76,10 @@ or was not computed is null.
 ## A prediction (`predict.py`)
 
 {make_table(columns, list_fields(PredictionResult))}
+
+## One patient (`patient.json` of `predict.py`)
+
+{make_table(columns, list_fields(PatientResult))}
 
 ## Conclusions
 

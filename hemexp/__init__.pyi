@@ -1,3 +1,4 @@
+from .commands.one_patient import predict_patient as predict_patient
 from .commands.predict import predict as predict
 from .commands.prepare import prepare as prepare
 from .commands.train import train as train

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hemexp import __version__
-from hemexp.config import PrivacyConfig, ReportConfig, TrainConfig, UpdateConfig, config_hash
+from hemexp.config import PredictConfig, PrivacyConfig, ReportConfig, TrainConfig, UpdateConfig, config_hash
 from hemexp.config.compose import CONFIG_DIR, SCHEMAS, checked, import_models, quote_paths, register_schemas
 from hemexp.config.hydra_settings import check_hydra
 from hemexp.config.mistakes import explain_error, find_mistake
@@ -137,6 +137,8 @@ def run_job(config: DictConfig) -> Any:
             RunDirectory(directory).fail("failed", str(error))
             raise
         elsewhere = settings.mode == RunMode.RUN and isinstance(cfg, TrainConfig) and cfg.where.name != "local"
+        if isinstance(cfg, PredictConfig) and cfg.patient:  # without PyTorch and pandas
+            return import_module("hemexp.commands.one_patient").predict_patient(cfg, directory)
         job = import_module("hemexp.sweep.run_elsewhere" if elsewhere else f"hemexp.commands.{name}")
         return getattr(job, name)(cfg, directory)
     except (UserError, CheckFailed, SystemFailure) as error:

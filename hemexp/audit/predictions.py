@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hemexp.cohort.cell import YES_NO, Rule, cell_text, clean_cell, find_code
 from hemexp.cohort.cells import ids, numbers
-from hemexp.cohort.cells.codes import YES_NO, find_code
-from hemexp.cohort.cells.convert import Rule, cell_text, clean_cell, convert_cells, test_texts
+from hemexp.cohort.cells.convert import convert_cells, test_texts
 from hemexp.cohort.find_column import find_column, list_columns
 from hemexp.cohort.findings import Cell, CohortError, Findings, RecordFindings
 from hemexp.cohort.headers import squeeze

@@ -86,6 +86,27 @@ SCAN_COLUMNS = [*SCAN_KEYS, *PATIENT_COLUMNS, *IMAGING]
 TEXT_COLUMNS = ["patient_id", "scan_serial", "dataset_part", "center"]
 
 
+LOGARITHMS = {  # inputs: natural logarithm of a column in a unit, not below a value smaller than any measured one
+    "log_volume": ("HM_volume", 1000, 0.01),
+    "log_hours": ("onset_to_first_scan", 1, 0.1),
+}
+_MOST_VALUES = 7  # a message names up to so many legal values one by one
+
+
+@dataclass(frozen=True)
+class LegalValues:
+    """The legal values of a column of numbers, in its own unit; `words` says them."""
+
+    words: str
+    low: float
+    high: float
+    is_whole: bool = False
+
+    def allows(self, value: float) -> bool:
+        """Return whether a value is legal."""
+        return self.low <= value <= self.high and not (self.is_whole and value % 1)
+
+
 @dataclass(frozen=True)
 class Column:
     """A column that hemexp knows; ``columns.yaml`` describes the attributes."""
@@ -108,6 +129,24 @@ class Column:
     def is_input(self) -> bool:
         """Whether a model may use it: it is known at the first scan, and is not a treatment."""
         return self.known == "first_scan"
+
+    @property
+    def legal_values(self) -> LegalValues | None:
+        """The legal values; None for texts and for numbers of any size."""
+        low, high = self.range or ((0.0, 1.0) if self.kind == "yes_no" else (-math.inf, math.inf))
+        if self.kind in {"yes_no", "sex", "whole"} and math.isfinite(high):
+            values = range(int(low), int(high) + 1)
+            is_short = len(values) <= _MOST_VALUES
+            words = " or ".join(map(str, values)) if is_short else f"a whole number from {low:g} to {high:g}"
+            return LegalValues(words, low, high, is_whole=True)
+        if self.kind not in {"number", "volume", "hours"} or not math.isfinite(low):
+            return None
+        words = f"{low:g} to {high:g}{f' {self.unit}' if self.unit else ''}"
+        if not math.isfinite(high):
+            words = f"at least {low:g}"
+        elif self.kind == "volume":
+            words = f"a volume from {low / 1000:g} to {high / 1000:g} mL"
+        return LegalValues(words, low, high)
 
 
 @cache

@@ -51,8 +51,8 @@ def suggest(name: str, columns: Sequence[str]) -> str:
     return (f"did you mean {' or '.join(similar)}? " if similar else "") + f"there are: {list_columns(columns)}"
 
 
-def list_columns(columns: Iterable[str], most: int = 10**6) -> str:
-    """Return names in words: ``age, sex, 20 territories, 62 radiomics``; at most this many names."""
+def list_columns(columns: Iterable[str], most: int = 10**6, empty: str = "none") -> str:
+    """Return names in words: ``age, sex, 20 territories, 62 radiomics``; at most this many names, or `empty`."""
     columns = list(columns)
     kinds = Counter(_KINDS[name] for name in columns if name in _KINDS)
     names = [name for name in columns if name not in _KINDS]
@@ -60,7 +60,7 @@ def list_columns(columns: Iterable[str], most: int = 10**6) -> str:
     if counts and len(columns) - len(names) <= _FEW:
         counts[-1] += f" ({', '.join(name for name in columns if name in _KINDS)})"
     more = [f"{len(names) - most} more"] if len(names) > most else []
-    return ", ".join([*names[:most], *more, *counts]) or "none"
+    return ", ".join([*names[:most], *more, *counts]) or empty
 
 
 def describe_left_out(left_out: Mapping[str, str]) -> str:

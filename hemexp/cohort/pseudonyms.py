@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort.cells.convert import cell_text
+from hemexp.cohort.cell import cell_text
 from hemexp.cohort.columns import known_columns
 from hemexp.cohort.findings import CellLocator, Findings
 from hemexp.cohort.mapping.mapping import UNUSED

@@ -64,8 +64,9 @@ def print_prediction_summary(result: PredictionResult, directory: Path) -> None:
         text = "no outcome is known for new patients, so the predictions are not scored"
         if result.num_train == result.num_patients:
             text = "all patients are of the run's own training part, so the predictions are not scored"
+        conclusion = f"{_conclusion_text(result.conclusion, None)} (in the run that trained the model)"
         answer = result.validation.answer if result.validation else text
-        print("\n".join([text, answer, *gaps, *_caveat_notes(result), files, f"Verdict: {result.verdict}"]))
+        print("\n".join([text, answer, conclusion, *gaps, *_caveat_notes(result), files, f"Verdict: {result.verdict}"]))
         return
     own_only = "own_test_part" in result.caveats
     unsure = result.verdict.startswith(results.INCOMPLETE)

@@ -18,18 +18,21 @@ from hemexp.files.model_folder import (
     FOLDER,
     ModelCard,
     ModelInput,
+    add_training_values,
     is_model_folder,
     read_model_card,
     write_model_card,
 )
-from hemexp.files.result import RESULT, LinearPredictor, RunResult
+from hemexp.files.result import RESULT, ComparedModel, LinearPredictor, RunResult
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_bytes
+from hemexp.models.formula import build_formula
 from hemexp.models.predictor import Predictor, read_predictor
 from hemexp.types import Array
 
 _PARTLY = "they are recognized by measurements alone, and some may be scored too"
 _TRAINING = ("optimizer", "scheduler", "loss", "engine", "ensemble", "calibrate")
+_FEWEST = 10  # training patients with a value; the aggregates of fewer would tell of single patients
 _LOGARITHMS = {"log_volume": "ln mL", "log_hours": "ln hours"}
 
 
@@ -68,7 +71,8 @@ def write_model_folder(
     run: RunDirectory,
     result: RunResult,
     columns: Collection[str],
-    learned: Array | None = None,
+    predictor: Predictor,
+    learned: Array,
     linear_predictor: LinearPredictor | None = None,
 ) -> None:
     """Write the folder ``model/`` of a run: a copy of ``best.ckpt``, and ``model.json``.
@@ -79,15 +83,20 @@ def write_model_folder(
         run: with its checkpoint.
         result: complete.
         columns: of the cohort, to tell a column from a level of a text column.
-        learned: (N, F) inputs of the patients that the model has learned from; only aggregates are written.
+        predictor: of the checkpoint.
+        learned: inputs of the patients that it has learned from, in their own units; only aggregates are written.
         linear_predictor: of the model in the training cohort.
+
+    Shape:
+        learned: (N, F), NaN marks a gap.
     """
     if "own_classifier" in result.caveats:
         return
     folder = run.path / FOLDER
     write_bytes(folder / CHECKPOINT, run.best.read_bytes())
-    card = replace(build_card(result, columns), linear_predictor=linear_predictor)
-    write_model_card(card if learned is None else replace(card, inputs=describe_inputs(card.inputs, learned)), folder)
+    card = build_card(result, columns)
+    inputs, formula = describe_inputs(card.inputs, learned), build_formula(predictor)
+    write_model_card(replace(card, inputs=inputs, formula=formula, linear_predictor=linear_predictor), folder)
 
 
 def load_trained_model(path: Path) -> TrainedModel:
@@ -100,11 +109,8 @@ def load_trained_model(path: Path) -> TrainedModel:
     if result is None:
         card, source, checkpoint = read_model_card(path), path / CARD, path / CHECKPOINT
     else:
-        card, source, checkpoint = (
-            _add_case_mix(build_card(result), path / FOLDER),
-            path / RESULT,
-            RunDirectory(path).best,
-        )
+        card = add_training_values(build_card(result), path / FOLDER)
+        source, checkpoint = path / RESULT, RunDirectory(path).best
 
     def check_settings(content: Mapping[str, Any]) -> None:
         _check_inputs(content["features"], card.input_names, checkpoint, source)
@@ -127,6 +133,9 @@ def build_card(result: RunResult, columns: Collection[str] = ()) -> ModelCard:
         "training": {name: _as_json({name: result.config.get(name)})[name] for name in _TRAINING},
         "title": get_model_title(get_choice_name(result.config.get("model") or {})),
         "linear_predictor": None,
+        "formula": None,
+        "worse_than": _list_worse(result),
+        "not_better_than": _list_not_better(result),
         "digest": None,
         **{name: _as_json(result.config.get(name) or {}) for name in ("label", "features", "model")},
     }
@@ -137,14 +146,23 @@ def build_card(result: RunResult, columns: Collection[str] = ()) -> ModelCard:
     return ModelCard(**shared, **own)
 
 
-def _add_case_mix(card: ModelCard, folder: Path) -> ModelCard:
-    """Return the card of a run with what only its ``model.json`` holds, if it is there and of the same model."""
-    if not (folder / CARD).is_file():
-        return card
-    written = read_model_card(folder)
-    if written.model_digest != card.model_digest or written.input_names != card.input_names:
-        return card
-    return replace(card, inputs=written.inputs, linear_predictor=written.linear_predictor)
+def _list_worse(result: RunResult) -> list[str]:
+    """Return the baselines that the model is worse than, after Holm's correction."""
+    worse = result.claim.worse_than.values() if result.claim else ()
+    return list(dict.fromkeys(name for names in worse for name in names))
+
+
+def _list_not_better(result: RunResult) -> list[str]:
+    """Return the baselines that the model is not shown to be better than in cross-validation, the best one first."""
+    rows = [row for row in result.comparison if row.auroc_difference is not None and row.auroc.value is not None]
+    rows.sort(key=lambda row: -(row.auroc.value or 0.0))
+
+    def is_better(row: ComparedModel) -> bool:
+        auroc, brier = row.auroc_difference, row.brier_difference
+        is_worse = brier is not None and brier.low is not None and brier.low > 0  # a larger Brier score is worse
+        return auroc is not None and auroc.low is not None and auroc.low > 0 and not is_worse
+
+    return [row.model for row in rows if not is_better(row)]
 
 
 def _describe_input(name: str, columns: Collection[str]) -> ModelInput:

@@ -3,21 +3,26 @@
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from hemexp.cohort.find_column import list_columns
 from hemexp.cohort.labels import can_label, label_patients, without_label
 from hemexp.cohort.load import Cohort, load_cohort
 from hemexp.cohort.mapping.mapping import OpenQuestions
+from hemexp.cohort.one_patient import Values, get_source
 from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.commands.console import print_prediction_summary
 from hemexp.commands.model_card import load_trained_model
+from hemexp.commands.one_patient import describe_values
 from hemexp.commands.validation_page import remove_validation, write_validation
 from hemexp.config import LabelConfig, PredictConfig, UpdateConfig, build_label, get_choice_name
 from hemexp.config.code import find_edits
-from hemexp.data.features import check_mapped_inputs, count_unknown_levels, input_table
+from hemexp.data.features import as_level, check_mapped_inputs, count_unknown_levels, input_table
 from hemexp.data.leaks import find_label_leak, find_leaky_inputs
 from hemexp.data.recognition import ID, RECOGNITION, read_own_scans, read_roles, recognize
 from hemexp.errors import UserError
@@ -28,6 +33,7 @@ from hemexp.evaluation.metrics import prevalence_scores, score_predictions
 from hemexp.evaluation.validation import has_leak, validate
 from hemexp.evaluation.validation_answer import write_answer
 from hemexp.files.model_folder import ModelCard
+from hemexp.files.one_patient import PATIENT, write_patient
 from hemexp.files.result import (
     INCOMPLETE,
     LEAKAGE,
@@ -46,15 +52,6 @@ from hemexp.metrics.table import Metric
 from hemexp.types import Array
 
 log = logging.getLogger(__name__)
-
-_EVALUATION_CAVEATS = {  # caveats about the evaluation of a run, which do not concern other patients
-    "one_outcome_in_test",
-    "folds_diverged",
-    "cross_validated_within_training",
-    "too_few_events_for_thresholds",
-    "too_few_events_for_refits",
-    "too_few_events_for_cross_validation",
-}
 
 
 def load_new_cohort(cfg: PredictConfig | UpdateConfig, run: Path) -> Cohort:
@@ -81,8 +78,11 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
         UserError: the result, the checkpoint or the patients of the run, or the cohort, cannot be used.
     """
     started = time.perf_counter()
+    if cfg.patient:
+        raise UserError("patient: is one patient; in Python, call hemexp.predict_patient(cfg, directory)")
     directory, run = Path(directory), RunDirectory(str(cfg.run_dir))
-    remove(directory / RESULT, directory / "predictions.csv")  # of an earlier call: old and new must not be mixed
+    # of an earlier call: old and new must not be mixed
+    remove(directory / RESULT, directory / "predictions.csv", directory / PATIENT)
     remove_validation(directory)
     model = load_trained_model(run.path)
     trained, predictor = model.card, model.predictor
@@ -97,6 +97,11 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
         log.info("the cohort does not hold the outcome (%s): no scores", label.describe())
     check_mapped_inputs(cohort.mapping, predictor.features)
     raw = input_table(cohort.patients, predictor.features).to_numpy()
+
+    def predict_rows(rows: Sequence[Sequence[float]]) -> list[float]:
+        found: list[float] = predictor.predict(np.array(rows, dtype=float)).tolist()
+        return found
+
     other_names = model.explain_unrecognized(get_check_value(cfg.privacy.pseudonymize))
     digest = model.result.recognition_digest if model.result else None
     own, unrecognized = recognize_patients(cfg.recognize, run.path, digest, cohort.scans)
@@ -119,6 +124,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
         }
     )
     check_probabilities(predictions, raw, predictor.features)
+    predictions = predictions.join(_describe_rows(trained, raw, predictions["probability"]))
     is_own_test = own["role"] == "test"
     own_test = predictions[(predictions["role"] == "test") & is_own_test]
     test = predictions[(predictions["role"] == "test") & ~is_own_test]
@@ -133,7 +139,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
             own_test["label"].to_numpy(), own_test["probability"].to_numpy(), trained.majority, metrics=computed
         )
         metrics |= {key.replace("test/", "own_test/"): score for key, score in scores.items()}
-    caveats = convert_caveats(trained) + ["own_test_part"] * no_new
+    caveats = trained.caveats_elsewhere + ["own_test_part"] * no_new
     if len(test) and metrics["test/auroc"].value is None:
         caveats.append("one_outcome_in_test")
     if cohort.is_simulated:
@@ -187,8 +193,57 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     write_csv(predictions, directory / "predictions.csv")
     write_result(result, directory / RESULT)
     write_validation(result, trained, outcomes, risks, predictions["patient_id"].tolist(), directory)
-    print_prediction_summary(result, directory)
+    if len(predictions) == 1:
+        card = replace(trained, verdict=result.verdict)
+        one = describe_values(card, run.path, _get_values(card, cohort.patients), predict_rows)
+        if result.num_train:
+            one.text.insert(0, "This patient is of the run's own training part: the risk is not that of a new patient.")
+        write_patient(one, directory)
+        print("\n".join([*one.text, f"files in {directory}"]))
+    if len(predictions) != 1 or result.num_test:
+        print_prediction_summary(result, directory)
     return result
+
+
+def _describe_rows(card: ModelCard, raw: Array, risks: "pd.Series[float]") -> pd.DataFrame:
+    """Return the columns of predictions.csv that say how far the risk of each patient can be trusted."""
+    known = card.calibrated_risk
+    calibrated = [known.interval(risk)[1:] if known else (None, None) for risk in risks]
+    columns = [get_source(each.name, each.kind) for each in card.inputs]
+    outside = [
+        np.broadcast_to(each.is_outside(values), len(raw)) for each, values in zip(card.inputs, raw.T, strict=True)
+    ]
+
+    @cache
+    def get_names(found: bytes) -> str:
+        marked = np.frombuffer(found, dtype=bool)
+        return list_columns(
+            dict.fromkeys(name for name, is_marked in zip(columns, marked, strict=True) if is_marked), empty=""
+        )
+
+    return pd.DataFrame(
+        {
+            "risk_percent": (100 * risks).round(1),
+            "calibrated_low": [low for low, _ in calibrated],
+            "calibrated_high": [high for _, high in calibrated],
+            "inputs_missing": [get_names(row.tobytes()) for row in np.isnan(raw)],
+            "outside_range": [
+                get_names(row.tobytes()) for row in np.array(outside, dtype=bool).reshape(-1, len(raw)).T
+            ],
+        },
+        index=risks.index,
+    )
+
+
+def _get_values(card: ModelCard, patients: pd.DataFrame) -> Values:
+    """Return the values of the first patient by column; a text is the level of a text column."""
+    first = patients.iloc[0]
+    kinds = {get_source(each.name, each.kind): each.kind for each in card.inputs}
+    values = {column: first.get(column, np.nan) for column in kinds}
+    return {
+        column: float("nan") if pd.isna(value) else as_level(value) if kinds[column] == "level" else float(value)
+        for column, value in values.items()
+    }
 
 
 def _choose_metrics(trained: ModelCard, named: Sequence[str]) -> tuple[Metric, ...]:
@@ -222,12 +277,6 @@ def find_new_leak(
     if leaky:
         return next(iter(leaky.values())).leak
     return find_label_leak(cohort.scans, labels, label, cohort.mapping) if labels["expansion"].notna().any() else None
-
-
-def convert_caveats(trained: ModelCard) -> list[str]:
-    """Return the caveats of a run that also concern its predictions of other patients."""
-    kept = [caveat for caveat in trained.caveats if caveat not in _EVALUATION_CAVEATS]
-    return ["trained_on_synthetic" if caveat == "synthetic_cohort" else caveat for caveat in kept]
 
 
 def recognize_patients(by: str, run: Path, digest: str | None, scans: pd.DataFrame) -> tuple[pd.DataFrame, str]:

@@ -129,8 +129,8 @@ def _train(
         result = replace(result, model_digest=compute_digest(predictor.content()))
         result = replace(result, recognition_digest=digest_file(run.path))
         log_result(cfg, run.path, loggers, figures, result, swept)
-        learned = data.raw[data.fitted_indices]
-        write_model_folder(run, result, data.cohort.scans.columns, learned, _describe_logits(data, predictor))
+        learned, logits = data.raw[data.fitted_indices], _describe_logits(data, predictor)
+        write_model_folder(run, result, data.cohort.scans.columns, predictor, learned, logits)
         result = run.finish(result)
     for folder in (run.evaluation, run.fits):
         shutil.rmtree(folder, ignore_errors=True)

@@ -15,7 +15,6 @@ from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.commands.model_card import TrainedModel, load_trained_model, write_model_folder
 from hemexp.commands.predict import (
     check_probabilities,
-    convert_caveats,
     find_new_leak,
     load_new_cohort,
     recognize_patients,
@@ -148,7 +147,7 @@ def _update(cfg: UpdateConfig, run: RunDirectory) -> RunResult:
         model_digest=compute_digest(predictor.content()),
         recognition_digest=digest_file(run.path),
     )
-    write_model_folder(run, result, new.cohort.scans.columns)
+    write_model_folder(run, result, new.cohort.scans.columns, predictor, new.raw[new.new])
     result = run.finish(result)
     print_update_summary(result, run.path)
     return result
@@ -302,7 +301,7 @@ def _start_result(
     config = {**config, "split": {**(config.get("split") or {}), "name": "update"}}
     events, counts = int(outcomes.sum()), Counter(roles)
     reasons = new.labels.loc[new.labels["expansion"].isna(), "reason"].value_counts()
-    caveats = [*dict.fromkeys([*convert_caveats(card), "updated"])]
+    caveats = [*dict.fromkeys([*card.caveats_elsewhere, "updated"])]
     caveats += ["synthetic_cohort"] * new.cohort.is_simulated + ["equal_risks"] * (step.slope == 0)
     if step.method == "refit":
         caveats = [code for code in caveats if code not in {"few_events_per_input", "equal_risks"}]

@@ -21,6 +21,7 @@ from hemexp.config.optimization import (
     SchedulerConfig,
     check_rates,
 )
+from hemexp.config.patient_names import decode_name
 from hemexp.config.privacy import PrivacyConfig
 from hemexp.config.section import REQUIRED, Section, join_or, key
 from hemexp.config.sweeps import LoggerConfig, SearchConfig, WhereConfig
@@ -166,6 +167,9 @@ class PredictConfig(Section):
     metrics: Any = key(
         [], "metrics as in train.py; those of the run that are classes of torchmetrics need not be named"
     )
+    patient: dict[str, Any] = key(
+        {}, "one patient instead of a cohort, such as patient.age=70 patient.volume_ml=25 patient.hours=2"
+    )
     recognize: str = key(
         "measurements",
         "recognize the run's own patients by scan serials and by equal measurements, by serials alone (ids), or not",
@@ -175,11 +179,23 @@ class PredictConfig(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_run(self, self.run_dir)
-        if self.data.root is None and self.data.kind == "auto":
-            raise UserError("data.root is not set: give data.root=DIR, or data=synthetic for synthetic patients")
+        self.patient = {decode_name(name): value for name, value in self.patient.items()}
+        if self.patient:
+            rule = "patient.NAME=VALUE is set, too; a call predicts one patient or a cohort; remove one of them"
+            self.data.require(self.data.root is None, "root", rule)
+            self.data.require(self.data.kind == "auto", "kind", rule)
+            nested = [name for name, value in self.patient.items() if isinstance(value, dict | list)]
+            if nested:
+                raise UserError(f"patient.{nested[0]}: is not a single value; rule: patient.NAME=VALUE")
+        elif self.data.root is None and self.data.kind == "auto":
+            raise UserError(
+                "data.root is not set: give data.root=DIR, values of one patient such as patient.age=70, or "
+                "data=synthetic for synthetic patients"
+            )
         self.metrics = self.list_names("metrics")
         get_metrics(self.metrics)
-        self.data = resolve_data(self.data)
+        if not self.patient:
+            self.data = resolve_data(self.data)
         self.privacy.keep_outside("output_dir", self.output_dir)
         self.privacy.keep_outside("data.root", self.data.root)
 

@@ -18,6 +18,7 @@ from omegaconf.errors import MissingMandatoryValue
 
 from hemexp import config as c
 from hemexp.config.keys import check_keys
+from hemexp.config.patient_names import encode_name
 from hemexp.config.plugins import import_installed_plugins, import_plugins, import_typed_plugins, search_caller_folder
 from hemexp.config.registry import store_models
 from hemexp.config.section import get_key, list_sections
@@ -151,6 +152,8 @@ def quote_paths(arguments: list[str]) -> list[str]:
             separate = sweep and name.startswith(lists) and not name.startswith("hydra.")
             names = value.split(",") if separate else [value]
             argument = f"{sign}{name}={','.join(_quote(each, name) for each in names)}"
+        elif name.startswith("patient."):
+            argument = f"++patient.{encode_name(name.removeprefix('patient.'))}={_quote(value, name)}"
         elif name == "plugins" and not value.startswith("["):
             argument = f"{sign}{name}=[{value}]"
         elif name == "features.columns" and re.fullmatch(r"\[[^\[\]'\"]+\]", value):

@@ -34,10 +34,6 @@ GROUPS: dict[str, list[str]] = {
     "minimal": ["log_volume", "log_hours"],
     "all": [*c.CLINICAL, _HOURS, *c.LOCATION, *c.RADIOMICS["Hemo"], *c.RADIOMICS["ED"]],
 }
-_LOGARITHMS = {  # of a column in a unit, not below a value that is smaller than any measured one
-    "log_volume": ("HM_volume", 1000, 0.01),
-    "log_hours": (_HOURS, 1, 0.1),
-}
 NO_VALUE = "no value in the training part"
 EMPTY = "no value in any row: its cells are empty, or their formulas failed"
 _KNOWN_THEN = (
@@ -169,8 +165,8 @@ def has_values(patients: pd.DataFrame, name: str) -> bool:
 
 def get_column(name: str, columns: Collection[str] = ()) -> str:
     """Return the column that an input is computed from: of ``name=level``, ``name`` if it is one of `columns`."""
-    if name in _LOGARITHMS:
-        return _LOGARITHMS[name][0]
+    if name in c.LOGARITHMS:
+        return c.LOGARITHMS[name][0]
     ends = [place for place, character in enumerate(name) if character == "="] if name not in columns else []
     return next((name[:end] for end in ends if name[:end] in columns), name)
 
@@ -203,7 +199,7 @@ def count_unknown_levels(patients: pd.DataFrame, names: Sequence[str]) -> dict[s
     columns = {column: None for name in names if (column := get_column(name, patients.columns)) != name}
     counts = {}
     for column in columns:
-        if column in patients and column not in {place for place, _, _ in _LOGARITHMS.values()}:
+        if column in patients and column not in {place for place, _, _ in c.LOGARITHMS.values()}:
             levels = {name.removeprefix(f"{column}=") for name in names if name.startswith(f"{column}=")}
             texts = _as_text(patients[column]).dropna()
             for level, number in texts[~texts.isin(levels)].value_counts().items():
@@ -232,8 +228,8 @@ def _compute(patients: pd.DataFrame, name: str) -> pd.Series:
     column = get_column(name, patients.columns)
     if column not in patients:
         return pd.Series(np.nan, patients.index)
-    if name in _LOGARITHMS:
-        _, unit, least = _LOGARITHMS[name]
+    if name in c.LOGARITHMS:
+        _, unit, least = c.LOGARITHMS[name]
         return pd.Series(np.log(np.maximum(patients[column] / unit, least)))
     if name == column:
         try:
@@ -247,7 +243,12 @@ def _compute(patients: pd.DataFrame, name: str) -> pd.Series:
 
 def _as_text(values: pd.Series) -> pd.Series:
     """Return the levels of a column as texts: ``1`` for 1.0."""
-    return values.map(lambda value: f"{value:g}" if isinstance(value, float) else str(value).strip(), "ignore")
+    return values.map(as_level, "ignore")
+
+
+def as_level(value: object) -> str:
+    """Return a value of a column as a text: ``1`` for 1.0."""
+    return f"{value:g}" if isinstance(value, float) else str(value).strip()
 
 
 def _check_column(training: pd.DataFrame, name: str, least: float) -> tuple[list[str], str]:
@@ -291,7 +292,7 @@ def _find_input(name: str, cohort: Cohort, outcome: str | None) -> str:
     """
     present = list(cohort.scans.columns)
     inputs = [each for each in present if each not in c.known_columns() or c.known_columns()[each].known]
-    column = name if name in _LOGARITHMS else find_column(name, present, cohort.mapping)
+    column = name if name in c.LOGARITHMS else find_column(name, present, cohort.mapping)
     if column == "hours_from_onset" and _HOURS in present:
         column = _HOURS  # the same hours at the first scan
     if names_later_scan(name, cohort.mapping):
@@ -303,7 +304,7 @@ def _find_input(name: str, cohort: Cohort, outcome: str | None) -> str:
     if column is None or get_column(column) not in present:
         raise UserError(f"features.columns: the cohort has no column {name}; {suggest(name, inputs)}")
     known = c.known_columns().get(column)
-    later = describe_later(column) if known is None and column not in _LOGARITHMS and column != outcome else ""
+    later = describe_later(column) if known is None and column not in c.LOGARITHMS and column != outcome else ""
     if later:
         raise UserError(f"features.columns: {name} is known only later ({later}); {_KNOWN_THEN}")
     if column == "center":

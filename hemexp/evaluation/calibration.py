@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from hemexp.evaluation.metrics import CONFIDENCE
-from hemexp.files.result import Calibration, Score
+from hemexp.files.result import CalibratedRisk, Calibration, Score
 from hemexp.metrics.functions import brier
 from hemexp.types import Array
 
@@ -69,6 +69,57 @@ def calibration(
         scaled_brier=brier_score,
         mean_risk=float(probabilities.mean()),
         observed=float(y.mean()),
+    )
+
+
+def calibrated_risk(labels: Array, probabilities: Array, fold_numbers: Array) -> CalibratedRisk | None:
+    """Return the logistic recalibration of out-of-fold risks, with its covariance.
+
+    Each repeat is fitted by itself, to Platt's targets (1999), which keep the slope finite. The repeats are pooled by
+    Rubin's rules (Multiple Imputation for Nonresponse in Surveys, 1987): the mean of the estimates; the mean of their
+    covariances, each with the patients as its sample size; and the covariance between repeats. A negative slope would
+    reverse the ranking of the patients: it becomes 0, and the risk is the share of events. So it is where the risks
+    within the folds are equal.
+
+    Shape:
+        labels: (N,); probabilities, fold_numbers: (R, N).
+
+    Returns:
+        None where one outcome is missing, or a repeat has no solution.
+    """
+    events, num_patients = int(labels.sum()), len(labels)
+    if not 0 < events < num_patients:
+        return None
+    targets = np.where(labels == 1, (events + 1) / (events + 2), 1 / (num_patients - events + 2))
+    share, weights = float(targets.mean()), np.ones((1, num_patients))
+    fits, covariances = [], []
+    for p in probabilities if _spread_within_folds(probabilities, fold_numbers) >= _MIN_SPREAD else ():
+        z = logit(np.clip(p, CLIP, 1 - CLIP))
+        fit = estimate_recalibration(targets, p, weights, with_slope=True)[0]
+        risk = expit(fit[0] + fit[1] * z)
+        curvature = risk * (1 - risk)
+        information = np.array([[curvature.sum(), curvature @ z], [curvature @ z, curvature @ z**2]])
+        if not np.isfinite(fit).all() or np.linalg.cond(information) > 1 / np.finfo(float).eps:
+            return None
+        fits.append(fit)
+        covariances.append(np.linalg.inv(information))
+    if fits:
+        (intercept, slope), covariance = np.mean(fits, axis=0).tolist(), np.mean(covariances, axis=0)
+        if len(fits) > 1:
+            covariance = covariance + (1 + 1 / len(fits)) * np.cov(np.transpose(fits))
+    else:
+        slope, covariance = 0.0, np.diag([1 / (num_patients * share * (1 - share)), 0.0])
+    if slope <= 0:
+        intercept, slope = float(logit(share)), 0.0
+    return CalibratedRisk(
+        intercept=intercept,
+        slope=slope,
+        intercept_variance=float(covariance[0, 0]),
+        slope_variance=float(covariance[1, 1]),
+        covariance=float(covariance[0, 1]),
+        num_patients=num_patients,
+        events=events,
+        num_repeats=len(probabilities),
     )
 
 

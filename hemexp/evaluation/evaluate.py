@@ -14,7 +14,7 @@ from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.errors import Interrupted
 from hemexp.evaluation.attributions import attributions
 from hemexp.evaluation.bootstrap import bootstrap_refits
-from hemexp.evaluation.calibration import calibration, smoothed_curve
+from hemexp.evaluation.calibration import calibrated_risk, calibration, smoothed_curve
 from hemexp.evaluation.centers import validate_by_center
 from hemexp.evaluation.comparison import claim, compare
 from hemexp.evaluation.cross_validation import CrossValidated, ScoreCallback, fit_by_repeat, score_folds
@@ -195,6 +195,7 @@ class _Stages:
             auprc_by_chance=model.auprc_by_chance,
         )
         result.blocks.calibration = CalibrationByStage(cv=calibration(labels, probabilities, model.fold_numbers))
+        result.blocks.calibrated_risk = calibrated_risk(labels, probabilities, model.fold_numbers)
         subgroups = get_subgroups(self.cohort.patients.iloc[list(indices)])
         result.blocks.subgroups = subgroup_scores(subgroups, labels, probabilities, model.fold_numbers)
         strategies = {

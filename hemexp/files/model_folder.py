@@ -4,16 +4,19 @@ It holds no patient ids, scan serials, dates, paths or user names, and no hash o
 numbers of patients can still tell.
 """
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from hemexp.errors import UserError
+from hemexp.files.formula import Formula
 from hemexp.files.result import (
     CONCLUSIONS,
     INCOMPLETE,
     LEAKAGE,
     NO_LEAKAGE,
+    CalibratedRisk,
     CalibrationByStage,
     Count,
     LinearPredictor,
@@ -30,6 +33,14 @@ from hemexp.files.result import (
 
 FOLDER, CARD, CHECKPOINT = "model", "model.json", "best.ckpt"
 CARD_VERSION = 1
+_OF_EVALUATION = {  # caveats about the evaluation of a run, which do not concern other patients
+    "one_outcome_in_test",
+    "folds_diverged",
+    "cross_validated_within_training",
+    "too_few_events_for_thresholds",
+    "too_few_events_for_refits",
+    "too_few_events_for_cross_validation",
+}
 
 
 @dataclass(kw_only=True)
@@ -49,6 +60,19 @@ class ModelInput:
         "2.5th percentile in the training part; with fewer than 60 known values mean - 1.96 sd", default=None
     )
     high: float | None = entry("97.5th percentile in the training part, or mean + 1.96 sd", default=None)
+
+    def is_outside(self, value: Any) -> Any:
+        """Return whether a value, or each of an array, is outside of the training range; False where it is not known.
+
+        The range is from the 2.5th to the 97.5th percentile. Of a code, such as yes or no, only a value that no
+        training patient had is outside.
+        """
+        if self.low is None or self.high is None:
+            return value > math.inf
+        if self.kind in {"yes_no", "sex", "level"}:
+            return (value == value) & (value != self.mean) & (self.sd == 0)
+        margin = 1e-3 * max(abs(self.low), abs(self.high))  # the limits are rounded
+        return (value < self.low - margin) | (value > self.high + margin)
 
 
 @dataclass(kw_only=True)
@@ -82,6 +106,13 @@ class ModelCard:
     calibration: CalibrationByStage | None = entry("calibration")
     thresholds: list[ThresholdScore] = entry("thresholds of risk")
     linear_predictor: LinearPredictor | None = entry("the logits of the risks in the training cohort", default=None)
+    calibrated_risk: CalibratedRisk | None = entry("how to calibrate the risk of a patient", default=None)
+    formula: Formula | None = entry("formula of the model; null where it has none", default=None)
+    worse_than: list[str] = entry("baselines that the model is worse than", default_factory=list)
+    not_better_than: list[str] = entry(
+        "baselines that the model is not shown to be better than by AUROC or Brier score, the best one first",
+        default_factory=list,
+    )
     model_digest: str | None = entry("digest of best.ckpt, by which another model is noticed")
     digest: str | None = entry("digest of all other fields", default=None, compare=False)
 
@@ -89,6 +120,12 @@ class ModelCard:
     def input_names(self) -> list[str]:
         """The names of the inputs, in order."""
         return [each.name for each in self.inputs]
+
+    @property
+    def caveats_elsewhere(self) -> list[str]:
+        """The caveats that also concern the predictions of other patients."""
+        kept = [caveat for caveat in self.caveats if caveat not in _OF_EVALUATION]
+        return ["trained_on_synthetic" if caveat == "synthetic_cohort" else caveat for caveat in kept]
 
 
 def is_model_folder(path: Path) -> bool:
@@ -99,6 +136,20 @@ def is_model_folder(path: Path) -> bool:
 def write_model_card(card: ModelCard, folder: Path) -> None:
     """Write ``model.json`` into a model folder."""
     write_with_digest(asdict(card), folder / CARD)
+
+
+def add_training_values(card: ModelCard, folder: Path) -> ModelCard:
+    """Return a card with what only the file in a model folder holds: ranges of the inputs, and the formula.
+
+    It stays as it is where the folder does not hold them, or is of another model.
+    """
+    try:
+        other = read_model_card(folder)
+    except UserError:
+        return card
+    if other.model_digest != card.model_digest or other.input_names != card.input_names:
+        return card
+    return replace(card, inputs=other.inputs, formula=other.formula, linear_predictor=other.linear_predictor)
 
 
 def read_model_card(folder: Path) -> ModelCard:
@@ -127,6 +178,11 @@ def read_model_card(folder: Path) -> ModelCard:
         "num_train": (card.num_train, card.num_train > 0, "at least 1"),
         "events_train": (card.events_train, card.events_train <= card.num_train, "at most num_train"),
         "events_test": (card.events_test, card.events_test <= card.num_test, "at most num_test"),
+        "formula": (
+            card.formula,
+            card.formula is None or len(card.formula.fill) == len(card.inputs),
+            "a value for each input",
+        ),
     }
     for name, (value, holds, rule) in rules.items():
         if not holds:

@@ -24,12 +24,14 @@ from hemexp.config import (
     get_features_section,
 )
 from hemexp.errors import UserError
+from hemexp.files.logits import expit, logit
 from hemexp.files.writing import write_json
 from hemexp.metrics.table import METRICS, STANDARD, Metric
 
 Count = Annotated[int, Interval(ge=0, le=10**9)]
 SCHEMA_VERSION = 1
 RESULT = "result.json"
+_NORMAL_95 = 1.959963984540054  # standard errors on each side of a 95 % interval
 STATUSES = ("running", "done", "failed", "interrupted", "pruned")
 NO_LEAKAGE, LEAKAGE, INCOMPLETE = "NO_LEAKAGE_FOUND", "LEAKAGE", "INCOMPLETE"  # how a verdict begins
 SAME_PATIENT, SEEN_TEST, INIT_SEEN_TEST = "same_patient", "train_includes_test", "init_includes_test"
@@ -219,6 +221,27 @@ class CalibrationByStage(_Block):
 
     cv: Calibration | None = entry("from cross-validation", default=None)
     test: Calibration | None = entry("from the test part", default=None)
+
+
+@dataclass(kw_only=True)
+class CalibratedRisk(_Block):
+    """The logistic recalibration of the model's risks by its out-of-fold risks: ``intercept + slope logit p``."""
+
+    intercept: float = entry("intercept, the mean over the repeats of the cross-validation")
+    slope: float = entry("slope, the mean over the repeats; 0: the risks do not rank the patients")
+    intercept_variance: float = entry("variance of the intercept, with the patients as the sample size")
+    slope_variance: float = entry("variance of the slope")
+    covariance: float = entry("covariance of both")
+    num_patients: Count = entry("cross-validated patients")
+    events: Count = entry("patients among them with expansion")
+    num_repeats: Count = entry("repeats of the cross-validation")
+
+    def interval(self, risk: float) -> tuple[float, float, float]:
+        """Return the calibrated risk of a patient with a 95 % interval: value, low, high; see docs/evaluation.md."""
+        z = logit(risk)
+        variance = self.intercept_variance + 2 * z * self.covariance + z**2 * self.slope_variance
+        center, reach = self.intercept + self.slope * z, _NORMAL_95 * math.sqrt(max(variance, 0.0))
+        return expit(center), expit(center - reach), expit(center + reach)
 
 
 @dataclass(kw_only=True)
@@ -473,6 +496,7 @@ class EvaluationBlocks(_Block):
     cross_validation: CrossValidationSummary | None = entry("design of the cross-validation", default=None)
     calibration: CalibrationByStage | None = entry("calibration", default=None)
     by_center: CenterValidation | None = entry("scores in each center (3 or more centers)", default=None)
+    calibrated_risk: CalibratedRisk | None = entry("how to calibrate the risk of a patient", default=None)
     subgroups: list[SubgroupScore] = entry("scores by subgroup", default_factory=list)
     comparison: list[ComparedModel] = entry("the model beside the baselines, the model first", default_factory=list)
     claim: Claim | None = entry("how the model compares with the baselines", default=None)

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import expit, logit
 
 from hemexp.config import BaselineConfig
+from hemexp.files.formula import LOGISTIC, POINTS
 from hemexp.models.estimator import Estimator
 from hemexp.types import Array
 
@@ -25,16 +26,23 @@ class Prevalence(Estimator):
         self.share = float(np.mean(y))
         return self
 
+    def list_terms(self) -> dict[str, Any] | None:
+        """Return the logit of the share; a share of 0 or 1 has none."""
+        if not 0 < self.share < 1:
+            return None
+        return {"kind": LOGISTIC, "intercept": float(logit(self.share)), "coefficients": [0.0] * len(self.features)}
+
     def risk(self, X: Array) -> Array:
         """Return the share for each patient."""
         return np.full(len(X), self.share)
 
 
 # Wang et al., Stroke 2015;46:376-381, doi 10.1161/STROKEAHA.114.006910: points from 0 to 24.
-VOLUME_POINTS = ((10.0, 20.0), (0, 5, 7))  # mL: up to 10, up to 20, more
+VOLUME_POINTS = ((10_000.0, 20_000.0), (0, 5, 7))  # 10^-3 mL: up to 10 mL, up to 20 mL, more
 HOURS_POINTS = ((1.0, 2.0, 3.0, 4.0, 5.0), (5, 4, 3, 2, 1, 0))  # onset to scan: up to 1, ..., up to 5, more
 RISKS = (0.034, 0.858)  # published at 0 and at 24 points
 MAX_POINTS = 24
+_HALF = float(np.nextafter(0.5, 0))  # a filled gap of 0.5 counts as 1
 ITEM_POINTS = {  # the most points of each item, by the columns that may hold it
     ("HM_volume",): 7,
     ("stroke_history",): 4,  # an earlier hemorrhage; the tables record an earlier stroke of any kind, used instead
@@ -74,21 +82,31 @@ class Brain(Estimator):
             X: (N, F). Output: (N,).
         """
         total = np.zeros(len(X), dtype=int)
-        for name, values in zip(self.features or BaselineConfig.INPUTS["brain"], X.T, strict=True):
-            if name == "HM_volume":
-                total += _points(values / 1000, VOLUME_POINTS)
-            elif name == "onset_to_first_scan":
-                total += _points(values, HOURS_POINTS)
-            else:
-                total += next(most for columns, most in ITEM_POINTS.items() if name in columns) * (values >= 0.5)
+        for values, (limits, points) in zip(X.T, self.list_points(), strict=True):
+            total += np.asarray(points)[np.searchsorted(limits, values)]  # a value on a limit gets the points below it
         return total
+
+    def list_points(self) -> list[tuple[tuple[float, ...], tuple[int, ...]]]:
+        """Return the limits and the points of each input, in order: one more points than limits."""
+        known = {"HM_volume": VOLUME_POINTS, "onset_to_first_scan": HOURS_POINTS}
+        return [
+            known.get(name) or ((_HALF,), (0, next(most for names, most in ITEM_POINTS.items() if name in names)))
+            for name in self.features or BaselineConfig.INPUTS["brain"]
+        ]
+
+    def list_terms(self) -> dict[str, Any]:
+        """Return the points and the published risks on the logit scale."""
+        (low, high), table = logit(RISKS).tolist(), self.list_points()
+        limits, points = [list(limits) for limits, _ in table], [list(points) for _, points in table]
+        return {
+            "kind": POINTS,
+            "intercept": low,
+            "slope": (high - low) / MAX_POINTS,
+            "limits": limits,
+            "points": points,
+        }
 
     def risk(self, X: Array) -> Array:
         """Return the published risk, interpolated linearly on the logit scale."""
         low, high = logit(RISKS)
         return np.asarray(expit(low + (high - low) * self.points(X) / MAX_POINTS))
-
-
-def _points(values: Array, table: tuple[tuple[float, ...], tuple[int, ...]]) -> Array:
-    limits, points = table
-    return np.asarray(points)[np.searchsorted(limits, values)]  # a value on a limit gets the points below it

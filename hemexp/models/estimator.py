@@ -49,6 +49,10 @@ class Estimator(ABC):
             X: (N, F), N at least 1. Output: (N,).
         """
 
+    def list_terms(self) -> dict[str, Any] | None:
+        """Return the fields of `hemexp.files.formula.Formula` without the preprocessing; None without a formula."""
+        return None
+
     def content(self) -> dict[str, Any]:
         """Return the fitted values as plain values and tensors, without any patient's values."""
         values = {name: getattr(self, name) for name in self.fitted_names}

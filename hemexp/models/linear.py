@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import StratifiedKFold
 
 from hemexp.errors import UserError
+from hemexp.files.formula import LOGISTIC
 from hemexp.models.estimator import Estimator
 from hemexp.types import Array
 
@@ -46,6 +47,10 @@ class Linear(Estimator):
             model = self.solve(X, y)
         self.coefficients, self.intercept = np.ravel(model.coef_), float(np.ravel(model.intercept_)[0])
         return self
+
+    def list_terms(self) -> dict[str, Any]:
+        """Return the linear predictor of the scaled inputs."""
+        return {"kind": LOGISTIC, "intercept": self.intercept, "coefficients": self.coefficients.tolist()}
 
     def risk(self, X: Array) -> Array:
         """Return ``expit`` of the linear predictor."""

@@ -117,6 +117,13 @@ def test_predict_gives_the_runs_own_probabilities(
     again, own = predict_with(finished_run, workbooks, tmp_path), read(finished_run / "predictions.csv")
     assert set(again.pop("recognized_by")) == {"id and serial"}
     assert again.pop("run_patient").tolist() == own["patient_id"].tolist()
+    about_risks = ["risk_percent", "calibrated_low", "calibrated_high", "inputs_missing", "outside_range"]
+    assert list(again) == [*own, *about_risks]
+    added = again[about_risks]
+    assert added["risk_percent"].tolist() == pytest.approx((100 * own["probability"]).tolist(), abs=0.06)
+    assert (added["calibrated_low"] < added["calibrated_high"]).all()
+    assert added["outside_range"].notna().any()  # 2.5 % of the training patients on each side
+    again = again.drop(columns=about_risks)
     pd.testing.assert_frame_equal(again, own, atol=1e-6)
     results = [json.loads((folder / "result.json").read_text()) for folder in (tmp_path, finished_run)]
     for key, score in results[0]["metrics"].items():

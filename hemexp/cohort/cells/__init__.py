@@ -1,6 +1,7 @@
 """The cells of one column: converted to numbers, codes, times and ids, or described by their looks."""
 
-from hemexp.cohort.cells.codes import read_code, sex, yes_no
+from hemexp.cohort.cell import read_code
+from hemexp.cohort.cells.codes import sex, yes_no
 from hemexp.cohort.cells.convert import is_blank, is_blank_column, texts
 from hemexp.cohort.cells.ids import ids, serials
 from hemexp.cohort.cells.looks import cell_units, date_orders, holds_days, looks_like, mixes_dates, plain_numbers

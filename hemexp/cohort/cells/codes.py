@@ -1,43 +1,14 @@
 """Convert cells to codes: yes or no, and sex."""
 
-import re
 from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort.cells.convert import (
-    MISSING,
-    MISSING_TEXTS,
-    Rule,
-    cell_text,
-    clean_cell,
-    convert_cells,
-    convert_each,
-    distinct_texts,
-    is_number,
-    report,
-)
+from hemexp.cohort.cell import SEXES, YES_NO, Rule, clean_cell, find_code, get_word
+from hemexp.cohort.cells.convert import convert_cells, convert_each, distinct_texts, is_number, report
 from hemexp.cohort.findings import RecordFindings
-
-
-def _code_table(**texts: str) -> dict[str, float]:
-    codes = {"one": 1.0, "two": 2.0, "zero": 0.0}
-    return {text: codes[name] for name, line in texts.items() for text in line.split()}
-
-
-YES_NO = _code_table(
-    one="1 true yes y t ja j oui si sí sì sim x + ++ 是 有 阳性 阳 positive pos present current wahr vrai verdadero",
-    zero="0 false no n f nein non não nee - 否 无 没有 无 阴性 阴 negative neg absent never falsch faux falso",
-)
-SEXES = _code_table(
-    one="1 m male man men männlich maennlich mann homme h hombre masculin masculino maschio uomo homem masc masc. "
-    "varón varon erkek mężczyzna 남 남성 남자 "
-    "男 男性",
-    two="2 f female woman women w weiblich frau femme mujer féminin feminin femenino feminino femmina donna mulher "
-    "vrouw v fem fem. kadın kadin kobieta 여 여성 여자 女 女性",
-)
 
 
 def yes_no(cells: pd.Series, findings: RecordFindings, codes: Mapping[str, float] | None = None) -> pd.Series:
@@ -53,7 +24,7 @@ def yes_no(cells: pd.Series, findings: RecordFindings, codes: Mapping[str, float
     legal = f"0 or 1, yes or no, or as the mapping says {', '.join(codes)}" if codes else "0 or 1, yes or no"
     rule = Rule(f"{legal}; correct the cell, or say in mapping.yaml what the values mean")
     if not codes:  # other numbers are out of range, as in the checks
-        words = convert_each(cells, _word)
+        words = convert_each(cells, get_word)
         numeric = words.str.fullmatch(r"-?\d[\d.]*", na=False).astype(bool) & ~words.isin(list(YES_NO))
         report(cells, np.flatnonzero(numeric), "out_of_range", rule, findings)
         cells = cells.mask(numeric)
@@ -85,13 +56,6 @@ def _add_codes(known: Mapping[str, float], codes: Mapping[str, float] | None) ->
     return {text: code for text, code in known.items() if not (replaces and text.isdigit())} | dict(given)
 
 
-def read_code(word: str, kind: str) -> str:
-    """Return what a word means in a column of the kind sex or yes_no: male, female, yes or no; else an empty text."""
-    if kind == "sex":
-        return {1.0: "male", 2.0: "female"}.get(SEXES.get(word, 0.0), "")
-    return {1.0: "yes", 0.0: "no"}.get(YES_NO.get(word, 2.0), "")
-
-
 def _holds_only(cells: pd.Series, *numbers: float) -> bool:
     """Return whether a column of numbers holds these numbers and gaps only."""
     return is_number(cells) and bool((cells.isin(numbers) | cells.isna()).all())
@@ -100,13 +64,3 @@ def _holds_only(cells: pd.Series, *numbers: float) -> bool:
 def may_be_spanish(cells: pd.Series) -> bool:
     """Return whether M means a woman (mujer, mulher), because H (hombre, homem) is there too."""
     return {clean_cell(text) for text in distinct_texts(cells)} >= {"h", "m"}
-
-
-def _word(value: object) -> str:
-    return re.sub(r"^\((.*)\)$", r"\1", clean_cell(cell_text(value)))
-
-
-def find_code(value: object, codes: Mapping[str, float], rule: Rule) -> float | Rule:
-    """Return the code of a cell, or the rule that it breaks."""
-    word = _word(value)
-    return codes.get(word, MISSING if word in MISSING_TEXTS or not word else rule)

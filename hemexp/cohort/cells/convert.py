@@ -4,8 +4,6 @@ A column that holds numbers or dates stays one. In other columns each distinct c
 """
 
 import math
-import re
-import unicodedata
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from itertools import repeat
@@ -14,48 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemexp.cohort.cell import MISSING, MISSING_TEXTS, Rule, cell_text, clean_cell
 from hemexp.cohort.findings import RecordFindings, count_values
-from hemexp.cohort.headers import INVISIBLE, clean
 from hemexp.formatting import plural
-
-
-class Rule(str):
-    """The rule that a cell breaks; a converter returns it in the place of a value."""
-
-
-LARGEST = 1e15  # Excel keeps 15 digits of a number; every value of these tables is far smaller
-MISSING_TEXTS = {*"-/.?", "--", "---", "??", "na", "n/a", "n.a", "n.a.", "nan", "none", "null", "nk", "unk"}
-MISSING_TEXTS |= {"unknown", "missing", "not known", "not done", "not available", "nd", "n.d.", "n/k"}
-MISSING_TEXTS |= {"无", "不详", "未知", "未查", "未测", "未做", "未记录", "不明", "不清楚", "缺失", "时间不详"}
-MISSING_TEXTS |= {"unbekannt", "nicht bekannt", "k.a.", "k. a.", "keine angabe", "onbekend", "inconnu", "nc"}
-MISSING_TEXTS |= {"desconocido"}
-MISSING_TEXTS |= {"sconosciuto", "non noto", "desconhecido", "unclear", "unwitnessed", "wake-up", "wake up"}
-MISSING_TEXTS |= {"wakeup", "醒后卒中"}
-
-MISSING = Rule("text that says that there is no value")
-NUMBER_RULE = Rule("a number, or an empty cell; correct the cell or clear it")
-_FOOTNOTE = re.compile(r"(?<=[0-9])[²³¹⁰⁴-⁹₀-₉①-⑳½¼¾⅐-⅞]")
-_EXACT = Rule("an exact number, or an empty cell; enter the number or clear the cell")
-
-
-def clean_cell(text: str) -> str:
-    """Return a text without differences of case, width and dashes, and without invisible characters."""
-    if _is_plain(text):
-        return clean(text)
-    text = _FOOTNOTE.sub(r"^\g<0>", text.translate(INVISIBLE))  # 12² is not 122
-    return re.sub("[−–—]", "-", clean(text))
-
-
-def _is_plain(text: str) -> bool:
-    return text.isascii() and text.isprintable()
-
-
-def cell_text(value: object) -> str:
-    """Return a cell as text; a whole number has no decimals."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    text = str(value).strip()
-    return text if _is_plain(text) else unicodedata.normalize("NFKC", text.translate(INVISIBLE)).strip()
 
 
 def is_blank(cells: pd.Series) -> pd.Series:
@@ -162,10 +121,3 @@ def add_one(
         cell = findings.locate(rows[0], str(cells.name))
         patient, value = findings.patients[rows[0]], str(cells[rows[0]])[:40]
         findings.findings.add(severity, problem, cell, message, patient, value, repeat(cell, len(rows) - 1))
-
-
-def as_float(value: object) -> float:
-    """Return a number as float; anything else is NaN."""
-    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
-        return float(value)
-    return math.nan

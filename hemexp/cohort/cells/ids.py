@@ -5,18 +5,8 @@ import re
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort.cells.convert import (
-    LARGEST,
-    MISSING_TEXTS,
-    Rule,
-    add_one,
-    as_float,
-    cell_text,
-    convert_cells,
-    convert_each,
-    distinct_texts,
-    is_number,
-)
+from hemexp.cohort.cell import LARGEST, MISSING_TEXTS, Rule, as_float, cell_text
+from hemexp.cohort.cells.convert import add_one, convert_cells, convert_each, distinct_texts, is_number
 from hemexp.cohort.findings import RecordFindings, count_values
 from hemexp.cohort.headers import INVISIBLE
 

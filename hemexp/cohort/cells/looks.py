@@ -9,23 +9,24 @@ from typing import Any
 
 import pandas as pd
 
-from hemexp.cohort.cells.codes import SEXES, YES_NO, find_code
-from hemexp.cohort.cells.convert import (
+from hemexp.cohort.cell import (
     MISSING,
     MISSING_TEXTS,
     NUMBER_RULE,
+    SEXES,
+    YES_NO,
     Rule,
     as_float,
     clean_cell,
-    convert_each,
-    distinct_texts,
-    is_blank,
-    is_number,
-    is_object,
-    is_text,
+    find_code,
+    read_digits,
+    read_number,
+    read_pressure,
+    split_unit,
 )
+from hemexp.cohort.cells.convert import convert_each, distinct_texts, is_blank, is_number, is_object, is_text
 from hemexp.cohort.cells.dates import DATE_IN_ORDER, may_begin_with_years
-from hemexp.cohort.cells.numbers import read_digits, read_number, read_plain_numbers, read_pressure, split_unit
+from hemexp.cohort.cells.numbers import read_plain_numbers
 from hemexp.cohort.cells.times import (
     DATE_RULES,
     find_epoch_unit,

@@ -8,21 +8,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort.cells.convert import (
-    MISSING,
-    MISSING_TEXTS,
-    Rule,
-    add_one,
-    as_float,
-    cell_text,
-    clean_cell,
-    convert_cells,
-    convert_each,
-    is_number,
-    is_object,
-    is_text,
-    report,
-)
+from hemexp.cohort.cell import MISSING, MISSING_TEXTS, Rule, as_float, cell_text, clean_cell
+from hemexp.cohort.cells.convert import add_one, convert_cells, convert_each, is_number, is_object, is_text, report
 from hemexp.cohort.cells.dates import read_clock, read_time
 from hemexp.cohort.cells.numbers import numbers
 from hemexp.cohort.findings import RecordFindings

@@ -1,6 +1,5 @@
 """Check the table of scans, whatever files it was read from: the range of each column, then rules between rows."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from hemexp.cohort.headers import squeeze
 
 _MOST_MISSING_VOLUMES = 0.2  # a larger share is a property of the cohort, not an error of single cells
 _MOST_OF_UNIT = 0.5  # a larger share of values out of range has another unit
-_MOST_VALUES = 7  # a message names up to so many legal values one by one
 _TOLERANCE = 0.01  # hours
 _CLOSE = 0.2  # hours: at least 1.2 between two published scans
 _OF_FIRST_SCAN = {  # may be measured again at later scans, or a patient may be moved to another hospital
@@ -69,31 +67,16 @@ def _show(value: Any, kind: str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _get_rule(column: c.Column) -> tuple[str, Callable[[pd.Series], pd.Series]] | None:
-    """Return the rule of a column's values in words and as a test; None for texts and for numbers of any size."""
-    low, high = column.range or ((0.0, 1.0) if column.kind == "yes_no" else (-np.inf, np.inf))
-    if column.kind in {"yes_no", "sex", "whole"} and np.isfinite(high):
-        values = range(int(low), int(high) + 1)
-        words = f"a whole number from {low:g} to {high:g}"
-        return " or ".join(map(str, values)) if len(values) <= _MOST_VALUES else words, lambda x: x.isin(values)
-    if column.kind not in {"number", "volume", "hours"} or not np.isfinite(low):
-        return None
-    if not np.isfinite(high):
-        return f"at least {low:g}", lambda x: x >= low
-    words = f"{low:g} to {high:g}{f' {column.unit}' if column.unit else ''}"
-    if column.kind == "volume":
-        words = f"a volume from {low / 1000:g} to {high / 1000:g} mL"
-    return words, lambda x: x.between(low, high)
-
-
 def _check_values(scans: pd.DataFrame, firsts: pd.DataFrame, findings: RecordFindings) -> None:
     """Check every known column by its kind and its range; those of patients at the first scan."""
     for column in c.list_known(scans):
-        rule, table = _get_rule(column), firsts if column.of == "patient" else scans
-        if rule:
+        legal, table = column.legal_values, firsts if column.of == "patient" else scans
+        if legal:
             values = table[column.name]
-            wrong = table.index[values.notna() & ~rule[1](values)]
-            _report_values(wrong, values, column.kind, rule[0], findings)
+            wrong = values.notna() & ~values.between(legal.low, legal.high)
+            if legal.is_whole:
+                wrong |= values % 1 > 0
+            _report_values(table.index[wrong], values, column.kind, legal.words, findings)
 
 
 def _report_values(rows: pd.Index, values: pd.Series, kind: str, rule: str, findings: RecordFindings) -> None:
@@ -122,8 +105,8 @@ def _check_volumes(scans: pd.DataFrame, needs_volumes: bool, findings: RecordFin
     volumes = scans["HM_volume"]
     missing = volumes.isna()
     if needs_volumes and missing.mean() < _MOST_MISSING_VOLUMES:
-        rule = _get_rule(c.known_columns()["HM_volume"])
-        _report_values(scans.index[missing], volumes, "volume", rule[0] if rule else "", findings)
+        legal = c.known_columns()["HM_volume"].legal_values
+        _report_values(scans.index[missing], volumes, "volume", legal.words if legal else "", findings)
     elif missing.any() and not missing.all():
         message = f"HM_volume is empty in {missing.sum()} of {len(scans)} scans; their growth is unknown"
         findings.once("warning", "volume_missing", scans.index[missing], "HM_volume", message)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from hemexp.cohort import cells
 from hemexp.cohort import columns as c
-from hemexp.cohort.cells.convert import cell_text
+from hemexp.cohort.cell import cell_text
 from hemexp.cohort.findings import RecordFindings
 from hemexp.cohort.headers import UNIT_OF, clean, read_unit
 from hemexp.cohort.mapping.mapping import INPUT, UNUSED, ColumnMapping

@@ -1,0 +1,159 @@
+"""The risk of one patient in words."""
+
+import math
+
+from hemexp.cohort.columns import LOGARITHMS, known_columns
+from hemexp.cohort.find_column import MOST_NAMED, list_columns
+from hemexp.cohort.one_patient import get_source
+from hemexp.config import get_model_title
+from hemexp.files.model_folder import ModelCard
+from hemexp.files.one_patient import InputEffect, PatientResult
+from hemexp.files.result import (
+    BETTER,
+    CAVEATS,
+    CONCLUSIONS,
+    INCOMPLETE,
+    LEAKAGE,
+    NOT_BETTER,
+    WORSE,
+    CalibratedRisk,
+    describe_leak,
+)
+from hemexp.formatting import plural
+
+_MOST_EFFECTS = 5
+_LEAST_LOGIT, _LEAST_RISK = 0.05, 0.005  # smaller effects are not named
+
+
+def describe_patient(result: PatientResult, card: ModelCard) -> list[str]:
+    """Return the lines that are printed: leakage first, then the risk, what it rests on, and the caveats."""
+    lines = []
+    if card.verdict.startswith(LEAKAGE):
+        lines.append(f"Do not use this risk. {card.verdict}: {describe_leak(card.verdict)}")
+    lines += [_describe_risk(result, card), _describe_training(card), describe_conclusion(card)]
+    lines += _describe_slope(card.calibrated_risk)
+    if card.verdict.startswith(INCOMPLETE):
+        lines.append(f"{card.verdict}.")
+    lines.append("Research only.")
+    lines += _describe_missing(result, card) + _describe_outside(result, card) + _describe_effects(result.effects)
+    if result.not_used:
+        lines.append(f"Given, but not used by this model: {list_columns(result.not_used, MOST_NAMED)}.")
+    return [*lines, *(f"Caveat {code}: {CAVEATS.get(code, '')}." for code in result.caveats)]
+
+
+def format_risk(risk: float) -> str:
+    """Return a risk in percent: ``21 %``, ``below 1 %`` or ``above 99 %``."""
+    if risk < 0.005:
+        return "below 1 %"
+    return "above 99 %" if risk > 0.995 else f"{100 * risk:.0f} %"
+
+
+def _describe_risk(result: PatientResult, card: ModelCard) -> str:
+    window = card.label.get("window_hours")
+    outcome = f"expansion within {window:g} h" if window else f"the outcome ({card.label_definition})"
+    calibrated = result.calibrated
+    if calibrated is None or calibrated.low is None or calibrated.high is None:
+        known = "no calibrated risk is known: the run was not cross-validated, or by an earlier version of hemexp"
+    else:
+        known = f"calibrated: {100 * calibrated.low:.0f} to {100 * calibrated.high:.0f} %"
+    return f"Risk of {outcome}: {format_risk(result.risk)} ({known})."
+
+
+def _describe_training(card: ModelCard) -> str:
+    verb = "expanded" if card.label.get("window_hours") else "had the outcome"
+    return f"Of {plural(card.num_train, 'patient')} in the training cohort {card.events_train} {verb}."
+
+
+def describe_conclusion(card: ModelCard) -> str:
+    """Return whether the model is any good, in a sentence with the baseline that it is not better than."""
+    others = card.worse_than if card.conclusion == WORSE else card.not_better_than
+    if card.conclusion == BETTER:
+        return "This model was better than every baseline that it was compared with."
+    if card.conclusion not in {WORSE, NOT_BETTER} or not others:
+        return f"This model: {CONCLUSIONS[card.conclusion]}."
+    title = get_model_title(others[0])
+    title = f"the {title}" if title.startswith("BRAIN") else title
+    return f"This model is {'worse' if card.conclusion == WORSE else 'not better'} than {title}."
+
+
+def _describe_slope(calibrated: CalibratedRisk | None) -> list[str]:
+    """Return a line where the model's own risks are too extreme."""
+    if calibrated is None or calibrated.slope + 2 * math.sqrt(max(calibrated.slope_variance, 0.0)) >= 1:
+        return []
+    return [
+        f"The model's own risks are too extreme (calibration slope {calibrated.slope:.2f}, ideal 1): read the "
+        "calibrated risk."
+    ]
+
+
+def _describe_missing(result: PatientResult, card: ModelCard) -> list[str]:
+    if not result.inputs_missing:
+        return []
+    number = len({*result.inputs_missing})
+    return [
+        f"Without a value: {list_columns(map(_name, result.inputs_missing), MOST_NAMED)} "
+        f"({plural(number, 'input')}). The model takes values of the training cohort instead."
+    ]
+
+
+def _describe_outside(result: PatientResult, card: ModelCard) -> list[str]:
+    """Return a line with the values outside of the training range, each with the range."""
+    parts = []
+    for column in result.outside_range[:MOST_NAMED]:
+        item = next((each for each in card.inputs if get_source(each.name, each.kind) == column), None)
+        value = result.values.get(column)
+        text = f"{_name(column)} {_show(column, value)}"
+        if item is not None and item.kind != "level" and item.low is not None and item.high is not None:
+            low, high = (_show(column, _undo_logarithm(item.name, limit)) for limit in (item.low, item.high))
+            text += f" (95 % of the training patients: {low} to {high})"
+        parts.append(text)
+    more = len(result.outside_range) - MOST_NAMED
+    tail = f", and {more} more" if more > 0 else ""
+    return [f"Outside of the training range: {', '.join(parts)}{tail}."] if parts else []
+
+
+def _undo_logarithm(name: str, value: float) -> float:
+    """Return the value of the column of an input."""
+    return math.exp(value) * LOGARITHMS[name][1] if name in LOGARITHMS else value
+
+
+def _describe_effects(effects: list[InputEffect]) -> list[str]:
+    """Return a line with the inputs that moved the risk, strongest first."""
+    parts = []
+    for effect in effects[:_MOST_EFFECTS]:
+        if abs(effect.change) < (_LEAST_LOGIT if effect.scale == "logit" else _LEAST_RISK):
+            break
+        verb = "raises" if effect.change > 0 else "lowers"
+        if effect.scale == "logit":
+            factor = math.exp(min(abs(effect.change), 50.0))
+            size = f"the odds {factor:.1f} times" if effect.change > 0 else f"the odds to 1/{factor:.1f}"
+        else:
+            size = f"the risk by {plural(round(100 * abs(effect.change)), 'percentage point')}"
+        parts.append(f"{_name(effect.input)} ({_show(effect.input, effect.value)}) {verb} {size}")
+    if not parts:
+        return ["No given value moved the risk much."] if effects else []
+    return [f"Against a typical patient: {'; '.join(parts)}."]
+
+
+def _name(column: str) -> str:
+    """Return the name of a column in words; of territories and radiomics the column, which are counted."""
+    known = known_columns().get(column)
+    if known is None or (known.role == "imaging" and known.kind != "volume"):
+        return column
+    first, rest = known.meaning[:1], known.meaning[1:]
+    return first + rest if known.meaning[:2].isupper() else first.lower() + rest
+
+
+def _show(column: str, value: float | str | None) -> str:
+    """Return a value with its unit."""
+    known = known_columns().get(column)
+    if not isinstance(value, float):
+        return "" if value is None else value
+    if known is not None and known.kind == "volume":
+        return f"{value / 1000:.3g} mL"
+    if known is not None and known.kind == "sex":
+        return {1.0: "male", 2.0: "female"}.get(value, f"{value:.3g}")
+    if known is not None and known.kind == "yes_no":
+        return {1.0: "yes", 0.0: "no"}.get(value, f"{value:.3g}")
+    unit = f" {known.unit.replace('hours', 'h')}" if known is not None and known.unit else ""
+    return f"{value:.4g}{unit}"
