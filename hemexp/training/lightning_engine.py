@@ -245,7 +245,7 @@ def check_network(member: Member, cfg: TrainerConfig) -> None:
     wide = 3 * torch.randn(64, width, generator=torch.Generator().manual_seed(0))
     source = _get_source(member.model)
     with torch.no_grad(), errors_of(source):
-        logits = net(wide.to(next(net.parameters(), wide).dtype))
+        logits = net(wide.to(next(net.parameters(), wide).dtype)).float()
     if float(logits.std()) > 0 and float(logits.min()) >= 0 and float(logits.max()) <= 1:
         log.warning(
             "warning: %s: seems to return probabilities (64 made-up patients have values from 0 to 1); rule: logits; "
