@@ -68,7 +68,8 @@ def explain_error(error: Exception, schema: type[Any] | None = None, arguments: 
         return f"{text}: there is no such key or variable; rule: {rule}"
     if schema is None or not lines:
         return "\n".join(lines)
-    job, line = re.match(r"((?:job \d+ \(.*?\): )?)(.*)", lines[0]).groups()  # type: ignore[union-attr]
+    job = next(iter(re.findall(r"^job \d+ \(.*?\): ", lines[0])), "")
+    line = lines[0].removeprefix(job)
     if isinstance(error, OverrideParseException):
         return _explain_argument(error.override, schema, arguments)
     in_file = re.match(r"In '([^']+)': ", line)

@@ -106,7 +106,7 @@ def fit(
 
 
 def check_member(member: Member, trainer: TrainerConfig) -> None:
-    """Try a network without a batched form before anything is written.
+    """Try a network without a batched form before any result is written.
 
     Raises:
         UserError: it cannot be built or trained.

@@ -216,26 +216,26 @@ def _get_source(section: ModelConfig | OptimizerConfig | SchedulerConfig | LossC
 
 
 def _seed(seed: int) -> None:
-    """Seed all generators that a network of the user may draw from."""
+    """Seed all generators that a network of the user may draw from, NumPy's global one included."""
     torch.manual_seed(seed)
     random.seed(seed)
-    np.random.seed([seed & 0xFFFFFFFF, seed >> 32])  # noqa: NPY002 - users draw from it
+    np.random.seed([seed & 0xFFFFFFFF, seed >> 32])  # noqa: NPY002 - the user's code may draw from it
 
 
 @contextmanager
 def _keep_random_states() -> Iterator[None]:
     """Restore the random generators of Python, NumPy and PyTorch at the end."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - as in `_seed`
     try:
         with torch.random.fork_rng():
             yield
     finally:
         random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
+        np.random.set_state(numpy)  # noqa: NPY002 - as in `_seed`
 
 
 def check_network(member: Member, cfg: TrainerConfig) -> None:
-    """Build a network and try it on four of its patients, before anything is written; warn about probabilities.
+    """Build a network and try it on four of its patients, before any result is written; warn about probabilities.
 
     Raises:
         UserError: it cannot be built or trained.
@@ -245,7 +245,7 @@ def check_network(member: Member, cfg: TrainerConfig) -> None:
     wide = 3 * torch.randn(64, width, generator=torch.Generator().manual_seed(0))
     source = _get_source(member.model)
     with torch.no_grad(), errors_of(source):
-        logits = net(wide.to(next(net.parameters(), wide).dtype))
+        logits = net(wide.to(next(net.parameters(), wide).dtype)).float()
     if float(logits.std()) > 0 and float(logits.min()) >= 0 and float(logits.max()) <= 1:
         log.warning(
             "warning: %s: seems to return probabilities (64 made-up patients have values from 0 to 1); rule: logits; "
