@@ -31,7 +31,7 @@ def describe_patient(result: PatientResult, card: ModelCard) -> list[str]:
     if card.verdict.startswith(LEAKAGE):
         lines.append(f"Do not use this risk. {card.verdict}: {describe_leak(card.verdict)}")
     lines += [_describe_risk(result, card), _describe_training(card), describe_conclusion(card)]
-    lines += _describe_slope(card.calibrated_risk)
+    lines += _describe_own_risk(result, card.calibrated_risk)
     if card.verdict.startswith(INCOMPLETE):
         lines.append(f"{card.verdict}.")
     lines.append("Research only.")
@@ -51,12 +51,12 @@ def format_risk(risk: float) -> str:
 def _describe_risk(result: PatientResult, card: ModelCard) -> str:
     window = card.label.get("window_hours")
     outcome = f"expansion within {window:g} h" if window else f"the outcome ({card.label_definition})"
-    calibrated = result.calibrated
-    if calibrated is None or calibrated.low is None or calibrated.high is None:
+    risk, calibrated = result.risk, result.calibrated
+    if calibrated is None or calibrated.value is None or calibrated.low is None or calibrated.high is None:
         known = "no calibrated risk is known: the run was not cross-validated, or by an earlier version of hemexp"
     else:
-        known = f"calibrated: {100 * calibrated.low:.0f} to {100 * calibrated.high:.0f} %"
-    return f"Risk of {outcome}: {format_risk(result.risk)} ({known})."
+        risk, known = calibrated.value, f"calibrated: {100 * calibrated.low:.0f} to {100 * calibrated.high:.0f} %"
+    return f"Risk of {outcome}: {format_risk(risk)} ({known})."
 
 
 def _describe_training(card: ModelCard) -> str:
@@ -76,14 +76,18 @@ def describe_conclusion(card: ModelCard) -> str:
     return f"This model is {'worse' if card.conclusion == WORSE else 'not better'} than {title}."
 
 
-def _describe_slope(calibrated: CalibratedRisk | None) -> list[str]:
-    """Return a line where the model's own risks are too extreme."""
-    if calibrated is None or calibrated.slope + 2 * math.sqrt(max(calibrated.slope_variance, 0.0)) >= 1:
+def _describe_own_risk(result: PatientResult, known: CalibratedRisk | None) -> list[str]:
+    """Return a line on the model's own risk where its risks are too extreme, or where it is outside of the interval."""
+    if known is None or result.calibrated is None:
         return []
-    return [
-        f"The model's own risks are too extreme (calibration slope {calibrated.slope:.2f}, ideal 1): read the "
-        "calibrated risk."
-    ]
+    if known.slope + 2 * math.sqrt(max(known.slope_variance, 0.0)) < 1:
+        reason = f"its risks are too extreme (calibration slope {known.slope:.2f}, ideal 1)"
+    else:
+        low, high = result.calibrated.low or 0.0, result.calibrated.high or 1.0
+        if low <= result.risk <= high:
+            return []
+        reason = f"in cross-validation its risks were too {'low' if result.risk < low else 'high'} on average"
+    return [f"The model's own risk is {format_risk(result.risk)}; {reason}."]
 
 
 def _describe_missing(result: PatientResult, card: ModelCard) -> list[str]:
@@ -132,7 +136,7 @@ def _describe_effects(effects: list[InputEffect]) -> list[str]:
         parts.append(f"{_name(effect.input)} ({_show(effect.input, effect.value)}) {verb} {size}")
     if not parts:
         return ["No given value moved the risk much."] if effects else []
-    return [f"Against a typical patient: {'; '.join(parts)}."]
+    return [f"Against a typical patient, in the model's own risk: {'; '.join(parts)}."]
 
 
 def _name(column: str) -> str:

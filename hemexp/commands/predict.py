@@ -208,7 +208,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
 def _describe_rows(card: ModelCard, raw: Array, risks: "pd.Series[float]") -> pd.DataFrame:
     """Return the columns of predictions.csv that say how far the risk of each patient can be trusted."""
     known = card.calibrated_risk
-    calibrated = [known.interval(risk)[1:] if known else (None, None) for risk in risks]
+    calibrated = [known.interval(risk) if known else (risk, None, None) for risk in risks]
     columns = [get_source(each.name, each.kind) for each in card.inputs]
     outside = [
         np.broadcast_to(each.is_outside(values), len(raw)) for each, values in zip(card.inputs, raw.T, strict=True)
@@ -223,9 +223,9 @@ def _describe_rows(card: ModelCard, raw: Array, risks: "pd.Series[float]") -> pd
 
     return pd.DataFrame(
         {
-            "risk_percent": (100 * risks).round(1),
-            "calibrated_low": [low for low, _ in calibrated],
-            "calibrated_high": [high for _, high in calibrated],
+            "risk_percent": [round(100 * risk, 1) for risk, _, _ in calibrated],
+            "calibrated_low": [low for _, low, _ in calibrated],
+            "calibrated_high": [high for _, _, high in calibrated],
             "inputs_missing": [get_names(row.tobytes()) for row in np.isnan(raw)],
             "outside_range": [
                 get_names(row.tobytes()) for row in np.array(outside, dtype=bool).reshape(-1, len(raw)).T

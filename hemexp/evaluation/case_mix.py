@@ -41,6 +41,8 @@ def _summarize(values: Array) -> dict[str, Any]:
         return summary
     mean, sd = float(known.mean()), float(known.std(ddof=1))
     low, high = mean - _REACH * sd, mean + _REACH * sd
+    if known.min() >= 0:
+        low = max(low, 0.0)  # a volume of -11 mL is no limit
     if len(known) >= _FEWEST_FOR_PERCENTILES:
         low, high = (float(value) for value in np.quantile(known, [0.025, 0.975]))
     if sd <= _SAME * abs(mean):

@@ -57,7 +57,8 @@ class ModelInput:
     sd: float | None = entry("standard deviation in the training part", default=None)
     missing: float | None = entry("share of the training part without a value", default=None)
     low: float | None = entry(
-        "2.5th percentile in the training part; with fewer than 60 known values mean - 1.96 sd", default=None
+        "2.5th percentile in the training part; with fewer than 60 known values mean - 1.96 sd, at least 0 if all are",
+        default=None,
     )
     high: float | None = entry("97.5th percentile in the training part, or mean + 1.96 sd", default=None)
 

@@ -24,6 +24,7 @@ from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.errors import UserError
 from hemexp.evaluation.folds import find_leak
 from hemexp.evaluation.plan import EvaluationPlan
+from hemexp.files.model_folder import read_model_card
 from hemexp.files.result import NO_LEAKAGE
 from hemexp.files.writing import write_csv
 from hemexp.training.loggers import open_loggers
@@ -120,8 +121,11 @@ def test_predict_gives_the_runs_own_probabilities(
     about_risks = ["risk_percent", "calibrated_low", "calibrated_high", "inputs_missing", "outside_range"]
     assert list(again) == [*own, *about_risks]
     added = again[about_risks]
-    assert added["risk_percent"].tolist() == pytest.approx((100 * own["probability"]).tolist(), abs=0.06)
-    assert (added["calibrated_low"] < added["calibrated_high"]).all()
+    known = read_model_card(finished_run / "model").calibrated_risk
+    calibrated = [100 * known.interval(risk)[0] for risk in own["probability"]]
+    assert added["risk_percent"].tolist() == pytest.approx(calibrated, abs=0.06)
+    assert (added["calibrated_low"] < added["risk_percent"] / 100).all()
+    assert (added["risk_percent"] / 100 < added["calibrated_high"]).all()
     assert added["outside_range"].notna().any()  # 2.5 % of the training patients on each side
     again = again.drop(columns=about_risks)
     pd.testing.assert_frame_equal(again, own, atol=1e-6)

@@ -13,6 +13,7 @@ from small import QUIET, ROOT
 
 from hemexp.commands.model_card import load_trained_model
 from hemexp.commands.one_patient import predict_patient
+from hemexp.commands.patient_text import format_risk
 from hemexp.commands.predict import predict
 from hemexp.commands.train import train
 from hemexp.config import PredictConfig, TrainConfig
@@ -68,7 +69,7 @@ def test_the_answer_says_risk_calibrated_risk_training_cohort_conclusion_and_cav
     card = read_model_card(ridge / "model")
     low, high = (round(100 * limit) for limit in (result.calibrated.low, result.calibrated.high))
     assert lines[0].startswith("Risk of expansion within 48 h: ")
-    assert lines[0].endswith(f"{100 * result.risk:.0f} % (calibrated: {low} to {high} %).")
+    assert lines[0].endswith(f"{100 * result.calibrated.value:.0f} % (calibrated: {low} to {high} %).")
     assert lines[1] == f"Of {card.num_train} patients in the training cohort {card.events_train} expanded."
     assert "Research only." in lines
     assert "Given, but not used by this model: age." in lines
@@ -91,7 +92,7 @@ def test_the_risk_is_that_of_a_table_and_a_table_with_one_row_gets_the_same_answ
     predict(load_config(PredictConfig, [f"run_dir={ridge}", f"data.root={tmp_path / 'one.csv'}"]), tmp_path / "table")
     table = pd.read_csv(tmp_path / "table" / "predictions.csv", keep_default_na=False)
     assert table["probability"][0] == pytest.approx(result.risk, abs=1e-9)
-    assert table["risk_percent"][0] == pytest.approx(100 * result.risk, abs=0.05)
+    assert table["risk_percent"][0] == pytest.approx(100 * result.calibrated.value, abs=0.05)
     assert table["calibrated_low"][0] == pytest.approx(result.calibrated.low)
     assert table["calibrated_high"][0] == pytest.approx(result.calibrated.high)
     assert (table["inputs_missing"][0], table["outside_range"][0]) == ("", "HM_volume")
@@ -165,7 +166,7 @@ def test_the_inputs_that_moved_the_risk_are_named_strongest_first(ridge: Path, t
     assert {each.input: each.change for each in result.effects} == pytest.approx(expected)
     sizes = [abs(each.change) for each in result.effects]
     assert sizes == sorted(sizes, reverse=True)
-    line = next(line for line in result.text if line.startswith("Against a typical patient: "))
+    line = next(line for line in result.text if line.startswith("Against a typical patient, in the model's own risk: "))
     verb = "raises" if terms[0] > 0 else "lowers"
     assert f"hematoma volume (90 mL) {verb} the odds " in line
 
@@ -207,7 +208,10 @@ def test_three_strange_patients_of_a_network_get_calibrated_risks_around_the_pre
     card = read_model_card(finished_run / "model")
     assert card.formula is None
     share = card.calibrated_risk.events / card.calibrated_risk.num_patients
-    for number, patient in enumerate((["age=99"], ["volume_ml=900", "age=18"], ["volume_ml=0.1", "bp=300/20"])):
+    for number, (patient, outside) in enumerate((
+        (["age=99"], ["age"]), (["volume_ml=900", "age=18"], ["age", "HM_volume"]),
+        (["volume_ml=0.1", "bp=300/20"], ["systolic", "diastolic"]),
+    )):  # fmt: skip
         result = ask(finished_run, tmp_path / str(number), *patient)
         assert result.calibrated.low < share < result.calibrated.high
         assert result.inputs_missing
@@ -215,7 +219,9 @@ def test_three_strange_patients_of_a_network_get_calibrated_risks_around_the_pre
         text = "\n".join(result.text)
         assert "Caveat treatments_after_first_scan" in text
         assert "Without a value: " in text
-    assert "HM_volume" in result.outside_range
+        assert result.outside_range == outside
+        assert "(95 % of the training patients: -" not in text
+        assert f"The model's own risk is {format_risk(result.risk)}; its risks are too extreme" in text
 
 
 @pytest.mark.parametrize(

@@ -197,14 +197,12 @@ def test_a_group_in_a_folder_of_the_user_is_left_to_hydra(
 
 
 def test_no_setting_that_hemexp_has_is_answered():
-    keys = [
-        f"{section.PREFIX}.{item.name}".lstrip(".")
-        for section in list_sections()
-        for item in fields(section)
-        if not {f"{section.PREFIX}.{item.name}".lstrip(".")} & {*GROUPS}
-    ]
-    choices = [f"{group}={name}" for group, names in list_choices().items() for name in names]
-    typed = [f"{key}={value}" for key in keys for value in ("7", "gpu", "default")] + choices
+    for section in list_sections():
+        keys = [f"{section.PREFIX}.{item.name}".lstrip(".") for item in fields(section)]
+        typed = [f"{key}={value}" for key in keys if key not in GROUPS for value in ("7", "gpu", "default")]
+        command = TrainConfig if section.PREFIX else section
+        assert list(explain_arguments(typed, command, list_choices())) == []
+    typed = [f"{group}={name}" for group, names in list_choices().items() for name in names]
     typed += ["trainer={max_epochs:3}", "where.options.lr=3", "hydra.verbose=true"]
     assert list(explain_arguments(typed, TrainConfig, list_choices())) == []
     options = ["--config-dir=x", "--multirun", "-m", "-cd", "x", "--cfg", "job", "--help", "-sc", "install=bash"]

@@ -28,6 +28,13 @@ def test_few_patients_have_rounded_numbers_and_no_percentiles_near_the_smallest_
     assert found.low != pytest.approx(values.min(), abs=0.5)
 
 
+def test_the_range_of_few_volumes_does_not_begin_below_zero():
+    volumes = np.random.default_rng(0).lognormal(2.5, 1, 40)
+    assert volumes.mean() - 1.96 * volumes.std(ddof=1) < 0
+    assert describe(volumes).low == 0
+    assert describe(np.r_[-1.0, volumes]).low < -1
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 9])
 def test_fewer_than_ten_values_are_not_described(count):
     found = describe([*np.linspace(50, 70, count), *[np.nan] * (20 - count)])

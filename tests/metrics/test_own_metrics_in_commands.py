@@ -85,7 +85,9 @@ def test_console_page_and_tensorboard_show_them(
     assert re.search(rf"F2 score +│ +{result.metrics['test/f2'].value:.3f} \(", capsys.readouterr().out)
     copied = shutil.copytree(run, tmp_path / "copied")
     html = report(load_config(ReportConfig, [f"run_dir={copied}"]), tmp_path / "page").read_text(encoding="utf-8")
-    assert html.count("F2 score") == 3  # test part, cross-validation, comparison with the baselines
+    assert html.count("F2 score") == 2  # table of all scores, comparison with the baselines
+    row = html.partition("All scores")[2].partition("F2 score")[2].partition("</tr>")[0]
+    assert all(f"{read(run)['metrics'][key]['value']:.3f} (" in row for key in ("cv/f2", "test/f2"))
     board = EventAccumulator(str(run / "tensorboard")).Reload()
     metrics = read(run)["metrics"]
     for key in ("test/f2", "cv/f2", "cv/BinaryMatthewsCorrCoef"):
