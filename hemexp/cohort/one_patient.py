@@ -141,6 +141,8 @@ def _read_value(key: _Key, value: object, texts: Collection[str]) -> Values:
         if isinstance(value, bool)
         else str(value)
     )
+    if text.startswith(("[", "{")):
+        raise UserError(f"patient.{key.name}={text}: is not a single value; rule: patient.NAME=VALUE")
     known = c.known_columns().get(key.column)
     if key.column in texts:
         return {key.column: math.nan if not text.strip() or clean_cell(text) in MISSING_TEXTS else text.strip()}

@@ -30,12 +30,18 @@ _NOT_FOR_USERS = ("To append to", "    ", "Config search path", "\tprovider=")  
 def find_mistake(arguments: Sequence[str], schema: type[Any]) -> str | None:
     """Return the message for the first argument that is a word of another template, or not a choice of its group.
 
+    Also for a value of a patient that is given twice: Hydra would take the last one without a word.
+
     Hydra must decide about its own settings, and about groups in the user's folders.
     """
     for argument in arguments:
         if re.match("[\u2010-\u2015\u2212]", argument):
             plain = argument.lstrip("\u2010\u2011\u2012\u2013\u2014\u2015\u2212")
             return f"{argument}: begins with a dash that is not a minus; settings are written KEY=VALUE; give {plain}"
+    names = [argument.partition("=")[0].lstrip("+") for argument in arguments]
+    for name in names:
+        if name.startswith("patient.") and names.count(name) > 1:
+            return f"{name}: is given twice; rule: each value once; remove one"
     if not any(each.lstrip("+").startswith(_SEARCHED) for each in arguments):
         for key, message in explain_arguments(arguments, schema, list_choices()):
             if not key.startswith("hydra"):

@@ -1,12 +1,15 @@
 """Assign every patient to train, validation, test, unused or unlabelled."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from hemexp.cohort.cell import cell_text
 from hemexp.cohort.columns import TRAINING_MARK
+from hemexp.cohort.headers import squeeze
 from hemexp.cohort.pseudonyms import are_pseudonyms
 from hemexp.config import CenterSplitConfig, FractionSplitConfig, KFoldSplitConfig, SplitConfig
 from hemexp.errors import UserError
@@ -163,7 +166,8 @@ def _divide_by_center(patients: pd.DataFrame, labels: Array, split: CenterSplitC
             "or hospital, or means: center in mapping.yaml"
         )
     centers = patients["center"]
-    if split.center not in set(centers.dropna()):
+    center = _find_center(split.center, centers.dropna().unique())
+    if center is None:
         counts = pd.Series(labels, centers.to_numpy()).groupby(level=0).agg(["size", "sum"])
         listed = "; ".join(
             f"{name} ({size:.0f} patients, {events:.0f} with expansion)" for name, size, events in counts.itertuples()
@@ -173,7 +177,16 @@ def _divide_by_center(patients: pd.DataFrame, labels: Array, split: CenterSplitC
             f"split.center{' ' * (split.center is None)}{problem}; rule: the center that is the test part, as "
             f"split.center=NAME; there are: {listed}"
         )
-    return np.where(centers.isna(), "unused", np.where(centers == split.center, "test", "train"))
+    return np.where(centers.isna(), "unused", np.where(centers == center, "test", "train"))
+
+
+def _find_center(name: str | None, centers: Iterable[str]) -> str | None:
+    """Return the center that a name means: as it is in the cohort, or as a cell of a file may hold it."""
+    if name is None or name in centers:
+        return name
+    written = squeeze(re.sub(r"(?<=\d)\.0+$", "", cell_text(name)))
+    found = [center for center in centers if squeeze(center) == written]
+    return found[0] if len(found) == 1 else None
 
 
 def _divide_by_time(patients: pd.DataFrame, split: FractionSplitConfig) -> Array:

@@ -126,6 +126,7 @@ def test_a_value_may_have_any_name_that_a_table_may_have(names: tuple[str, ...],
         (["hours=-3"], "patient.hours=-3: onset_to_first_scan is '-3'; rule: 0 to 720 hours"),
         (["volume_ml=9000"], "patient.volume_ml=9000: HM_volume is '9000'; rule: a volume from 0 to 2000 mL"),
         (["volume=25"], "patient.volume=25: HM_volume is '25'; rule: a number with its unit, such as volume_ml=25"),
+        (["volume_ml=[25,30]"], "patient.volume_ml=[25,30]: is not a single value; rule: patient.NAME=VALUE"),
         (["volume_ml=large"], "patient.volume_ml=large: HM_volume is 'large'; rule: a number"),
         (["volume_ml=25 kg"], "patient.volume_ml=25 kg: HM_volume is '25 kg'; rule: a number in"),
         (["gcs=7.5"], "patient.gcs=7.5: gcs is '7.5'; rule: a whole number from 3 to 15"),
@@ -267,8 +268,18 @@ def test_a_model_with_a_formula_answers_without_pytorch_and_pandas(ridge: Path, 
     assert json.loads((tmp_path / "patient.json").read_text())["inputs_missing"] == []
 
 
-def test_a_mistake_on_the_command_line_ends_with_2_and_one_line(ridge: Path, run_command):
-    process = run_command("predict.py", f"run_dir={ridge}", "patient.age=abc", "patient.volume_ml=25")
+@pytest.mark.parametrize(
+    ("patient", "message"),
+    [
+        (["age=abc", "volume_ml=25"], "error: patient.age=abc: age is 'abc'; rule: a number"),
+        (["volume_ml=25", "volume_ml=30"], "error: patient.volume_ml: is given twice; rule: each value once"),
+        (["volume_ml=[25,30]"], "error: patient.volume_ml=[25,30]: is not a single value"),
+    ],
+)
+def test_a_mistake_on_the_command_line_ends_with_2_and_one_line(
+    patient: list[str], message: str, ridge: Path, run_command
+):
+    process = run_command("predict.py", f"run_dir={ridge}", *(f"patient.{each}" for each in patient))
     assert process.returncode == 2
-    assert "error: patient.age=abc: age is 'abc'; rule: a number" in process.stdout + process.stderr
+    assert message in process.stdout + process.stderr
     assert "Traceback" not in process.stdout + process.stderr

@@ -120,6 +120,15 @@ def test_one_center_is_the_test_part_and_patients_without_a_center_are_unused():
     assert split.indices("train") == [0, 2, 5, 6, 7, 9]
 
 
+@pytest.mark.parametrize(
+    ("typed", "name"), [("Больница №2", "Больница No2"), ("больница no 2", "Больница No2"), ("2.0", "2")]
+)
+def test_a_center_may_be_named_as_a_cell_of_the_file_is_written(typed: str, name: str):
+    table = at(DAYS, ["A", name, "A", None, name, "C", "A", "C", name, "A"])
+    split = split_patients(table, outcome(10), CenterSplitConfig("center", center=typed), 0)
+    assert split.indices("test") == [1, 4, 8]
+
+
 @pytest.mark.parametrize("center", [None, "D"])
 def test_without_a_known_center_the_message_lists_the_centers(center: str | None):
     table = at(DAYS, [*"AABBB", *"CCCCC"])
