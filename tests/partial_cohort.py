@@ -38,7 +38,7 @@ def make_cohort(columns: Sequence[str], own_inputs: Sequence[str] = (), **added:
 
 def use_cohort(monkeypatch: pytest.MonkeyPatch, cohort: Cohort) -> None:
     """Make the commands read this cohort."""
-    for module in ("hemexp.data.datamodule", "hemexp.commands.predict"):
+    for module in ("hemexp.data.datamodule", "hemexp.commands.new_cohort"):
         monkeypatch.setattr(
             f"{module}.load_cohort", lambda *_, **__: replace(cohort, scans=cohort.scans.copy(), findings=Findings())
         )

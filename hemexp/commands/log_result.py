@@ -19,8 +19,8 @@ from hemexp.commands.hparams import (
     select_hparams,
 )
 from hemexp.config import TrainConfig
-from hemexp.figures.style import change_words, save_png, stamp
-from hemexp.files.result import NO_LEAKAGE, RunResult, get_wording
+from hemexp.figures.gallery import save_figures
+from hemexp.files.result import RunResult
 from hemexp.formatting import interval_text
 from hemexp.models.network import FittedNetwork
 from hemexp.training.optional_logger import OptionalLogger
@@ -49,13 +49,7 @@ def log_result(
     board, *others = loggers
     assert isinstance(board, TensorBoardLogger)
     writer = board.experiment._get_file_writer()  # opened again after the training
-    for name, figure in figures.items():
-        if result.has_own_outcome:
-            change_words(figure, get_wording(result))
-        if result.verdict != NO_LEAKAGE:
-            stamp(figure, f"verdict: {result.verdict}")
-        path = directory / "figures" / f"{name}.png"
-        height, width = save_png(figure, path)
+    for name, (path, height, width) in save_figures(figures, directory, result).items():
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=path.read_bytes())
         writer.add_summary(Summary(value=[Summary.Value(tag=f"visual/{name}", image=image)]))
     board.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(list_public_settings(cfg))}```")

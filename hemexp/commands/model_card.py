@@ -136,6 +136,7 @@ def build_card(result: RunResult, columns: Collection[str] = ()) -> ModelCard:
         "formula": None,
         "worse_than": _list_worse(result),
         "not_better_than": _list_not_better(result),
+        "update_method": result.updated_from[0].method if result.updated_from else None,
         "digest": None,
         **{name: _as_json(result.config.get(name) or {}) for name in ("label", "features", "model")},
     }

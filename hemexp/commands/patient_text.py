@@ -53,7 +53,10 @@ def _describe_risk(result: PatientResult, card: ModelCard) -> str:
     outcome = f"expansion within {window:g} h" if window else f"the outcome ({card.label_definition})"
     risk, calibrated = result.risk, result.calibrated
     if calibrated is None or calibrated.value is None or calibrated.low is None or calibrated.high is None:
-        known = "no calibrated risk is known: the run was not cross-validated, or by an earlier version of hemexp"
+        reason = "the run was not cross-validated, or by an earlier version of hemexp"
+        if card.update_method:
+            reason = "the update is of an earlier version of hemexp, or its patients do not allow one"
+        known = f"no calibrated risk is known: {reason}"
     else:
         risk, known = calibrated.value, f"calibrated: {100 * calibrated.low:.0f} to {100 * calibrated.high:.0f} %"
     return f"Risk of {outcome}: {format_risk(risk)} ({known})."
@@ -61,7 +64,15 @@ def _describe_risk(result: PatientResult, card: ModelCard) -> str:
 
 def _describe_training(card: ModelCard) -> str:
     verb = "expanded" if card.label.get("window_hours") else "had the outcome"
-    return f"Of {plural(card.num_train, 'patient')} in the training cohort {card.events_train} {verb}."
+    end = f"{_name_cohort(card)}{',' * bool(card.update_method)} {card.events_train} {verb}."
+    return f"Of {plural(card.num_train, 'patient')} in the {end}"
+
+
+def _name_cohort(card: ModelCard) -> str:
+    """Return the cohort that the numbers and ranges of a model are of."""
+    if card.update_method is None:
+        return "training cohort"
+    return f"cohort it was {'checked in' if card.update_method == 'none' else 'updated with'}"
 
 
 def describe_conclusion(card: ModelCard) -> str:
@@ -69,6 +80,8 @@ def describe_conclusion(card: ModelCard) -> str:
     others = card.worse_than if card.conclusion == WORSE else card.not_better_than
     if card.conclusion == BETTER:
         return "This model was better than every baseline that it was compared with."
+    if card.update_method and not others:
+        return "This model was not compared with the baselines in that cohort."
     if card.conclusion not in {WORSE, NOT_BETTER} or not others:
         return f"This model: {CONCLUSIONS[card.conclusion]}."
     title = get_model_title(others[0])
@@ -109,11 +122,13 @@ def _describe_outside(result: PatientResult, card: ModelCard) -> list[str]:
         text = f"{_name(column)} {_show(column, value)}"
         if item is not None and item.kind != "level" and item.low is not None and item.high is not None:
             low, high = (_show(column, _undo_logarithm(item.name, limit)) for limit in (item.low, item.high))
-            text += f" (95 % of the training patients: {low} to {high})"
+            who = "its" if card.update_method else "the training"
+            text += f" (95 % of {who} patients: {low} to {high})"
         parts.append(text)
     more = len(result.outside_range) - MOST_NAMED
     tail = f", and {more} more" if more > 0 else ""
-    return [f"Outside of the training range: {', '.join(parts)}{tail}."] if parts else []
+    where = f"range of the {_name_cohort(card)}" if card.update_method else "training range"
+    return [f"Outside of the {where}: {', '.join(parts)}{tail}."] if parts else []
 
 
 def _undo_logarithm(name: str, value: float) -> float:

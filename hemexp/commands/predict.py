@@ -11,24 +11,19 @@ import numpy as np
 import pandas as pd
 
 from hemexp.cohort.find_column import list_columns
-from hemexp.cohort.labels import can_label, label_patients, without_label
-from hemexp.cohort.load import Cohort, load_cohort
-from hemexp.cohort.mapping.mapping import OpenQuestions
+from hemexp.cohort.labels import without_label
 from hemexp.cohort.one_patient import Values, get_source
-from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.commands.console import print_prediction_summary
 from hemexp.commands.model_card import load_trained_model
+from hemexp.commands.new_cohort import check_probabilities, choose_metrics, find_new_leak, read_new_cohort
 from hemexp.commands.one_patient import describe_values
 from hemexp.commands.validation_page import remove_validation, write_validation
-from hemexp.config import LabelConfig, PredictConfig, UpdateConfig, build_label, get_choice_name
+from hemexp.config import PredictConfig, get_choice_name
 from hemexp.config.code import find_edits
-from hemexp.data.features import as_level, check_mapped_inputs, count_unknown_levels, input_table
-from hemexp.data.leaks import find_label_leak, find_leaky_inputs
-from hemexp.data.recognition import ID, RECOGNITION, read_own_scans, read_roles, recognize
+from hemexp.data.features import as_level, count_unknown_levels
 from hemexp.errors import UserError
 from hemexp.evaluation.brain import compare_with_brain
 from hemexp.evaluation.calibration import calibration
-from hemexp.evaluation.earlier_patients import find_run_ancestors
 from hemexp.evaluation.metrics import prevalence_scores, score_predictions
 from hemexp.evaluation.validation import has_leak, validate
 from hemexp.evaluation.validation_answer import write_answer
@@ -47,23 +42,9 @@ from hemexp.files.result import (
 )
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import remove, write_csv
-from hemexp.metrics.own import TORCHMETRICS, get_metrics, is_registered
-from hemexp.metrics.table import Metric
 from hemexp.types import Array
 
 log = logging.getLogger(__name__)
-
-
-def load_new_cohort(cfg: PredictConfig | UpdateConfig, run: Path) -> Cohort:
-    """Read the cohort; where its columns are not clear, name the mapping of the run."""
-    try:
-        return load_cohort(cfg.data, key_file=cfg.privacy.pseudonymize)
-    except OpenQuestions as error:
-        mapping = run / "mapping.yaml"
-        if cfg.data.mapping is not None or not mapping.is_file():
-            raise
-        advice = f"or, for a file with the headers of the run, give its mapping: data.mapping={mapping}"
-        raise UserError(f"{error}\n  {advice}") from None
 
 
 def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
@@ -88,31 +69,16 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     trained, predictor = model.card, model.predictor
     if model.result and (edits := find_edits(model.result.code)):
         log.warning("warning: %s after the training; the risks of made-up patients are as before", edits)
-    cohort = load_new_cohort(cfg, run.path)
-    label = build_label(model.card.label)
-    labels = without_label(cohort.scans)
-    if can_label(cohort.scans, label, cohort.mapping):
-        labels = label_patients(cohort.scans, label, cohort.mapping)
-    else:
+    new = read_new_cohort(cfg, run.path, model)
+    cohort, label, labels, raw, own = new.cohort, new.label, new.labels, new.raw, new.own
+    if labels is None:
         log.info("the cohort does not hold the outcome (%s): no scores", label.describe())
-    check_mapped_inputs(cohort.mapping, predictor.features)
-    raw = input_table(cohort.patients, predictor.features).to_numpy()
+        labels = without_label(cohort.scans)
 
     def predict_rows(rows: Sequence[Sequence[float]]) -> list[float]:
         found: list[float] = predictor.predict(np.array(rows, dtype=float)).tolist()
         return found
 
-    other_names = model.explain_unrecognized(get_check_value(cfg.privacy.pseudonymize))
-    digest = model.result.recognition_digest if model.result else None
-    own, unrecognized = recognize_patients(cfg.recognize, run.path, digest, cohort.scans)
-    if model.result is not None and cfg.recognize != "off":
-        key = get_check_value(cfg.privacy.pseudonymize)
-        earlier = find_run_ancestors(run.path, model.result, cohort.scans, key)
-        for index, by in earlier.recognized_by.items():
-            own.loc[index, ["role", "recognized_by", "run_patient"]] = "train", by, ""
-        unrecognized = unrecognized or earlier.unknown
-    if other_names:
-        own["run_patient"] = ""  # an id beside its pseudonym would give the patient away
     predictions = pd.DataFrame(
         {
             "patient_id": labels["patient_id"],
@@ -132,7 +98,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     if no_new:
         test = own_test
     outcomes, risks = test["label"].to_numpy(), test["probability"].to_numpy()
-    computed = _choose_metrics(trained, cfg.metrics)
+    computed = choose_metrics(trained, cfg.metrics)
     metrics = score_predictions(outcomes, risks, trained.majority, metrics=computed)
     if len(own_test) and not no_new:
         scores = score_predictions(
@@ -147,9 +113,6 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     comparison, brain_missing_items = compare_with_brain(
         cohort.patients.iloc[test.index], outcomes, risks, get_choice_name(predictor.model)
     )
-    unrecognized = other_names or unrecognized
-    if unrecognized:
-        log.warning("warning: %s", unrecognized)
     verdict = trained.verdict
     if not has_leak(verdict) and (leak := find_new_leak(cohort, labels, label, predictor.features, raw)):
         verdict = f"{LEAKAGE}: {leak}"
@@ -163,7 +126,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     )  # fmt: skip
     result = PredictionResult(
         conclusion=trained.conclusion,
-        verdict=f"{INCOMPLETE}: {unrecognized}" if unrecognized and not is_leaky else verdict,
+        verdict=f"{INCOMPLETE}: {new.unrecognized}" if new.unrecognized and not is_leaky else verdict,
         caveats=caveats,
         run_dir=str(run.path.resolve()),
         config_hash=model.result.config_hash if model.result else None,
@@ -189,7 +152,7 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
         validation=validation,
         seconds=round(time.perf_counter() - started, 2),
     )
-    validation.answer = get_wording(result)(write_answer(result, trained, validation, bool(unrecognized)))
+    validation.answer = get_wording(result)(write_answer(result, trained, validation, bool(new.unrecognized)))
     write_csv(predictions, directory / "predictions.csv")
     write_result(result, directory / RESULT)
     write_validation(result, trained, outcomes, risks, predictions["patient_id"].tolist(), directory)
@@ -246,86 +209,9 @@ def _get_values(card: ModelCard, patients: pd.DataFrame) -> Values:
     }
 
 
-def _choose_metrics(trained: ModelCard, named: Sequence[str]) -> tuple[Metric, ...]:
-    """Return the metrics to compute: those of the run, and those that ``metrics=`` names.
-
-    The files of a run may come from somebody else. Of the code that they name, only torchmetrics is imported, and what
-    the user has named or registered.
-    """
-    sources, computed = list(named), get_metrics(named)
-    for metric in trained.own_metrics:
-        if metric.name in {each.name for each in computed}:
-            continue
-        if metric.source.startswith(TORCHMETRICS) or is_registered(metric.source):
-            sources.append(metric.source)
-            computed = get_metrics(sources)
-        else:
-            log.warning(
-                "warning: %s, a metric of the run, is not computed: its code is imported only where you name it; add "
-                "metrics=[%s] if you trust it", metric.text, ",".join([*named, metric.source])
-            )  # fmt: skip
-    return computed
-
-
-def find_new_leak(
-    cohort: Cohort, labels: pd.DataFrame, label: LabelConfig, names: Sequence[str], raw: Array
-) -> str | None:
-    """Return which leak the inputs or the outcome of the new patients have, as `hemexp.evaluation.folds.find_leak`."""
-    leaky = find_leaky_inputs(cohort.scans, labels, names, raw)
-    for name, each in leaky.items():
-        log.warning("warning: the input %s agrees with %s in these patients", name, each.agrees_with)
-    if leaky:
-        return next(iter(leaky.values())).leak
-    return find_label_leak(cohort.scans, labels, label, cohort.mapping) if labels["expansion"].notna().any() else None
-
-
-def recognize_patients(by: str, run: Path, digest: str | None, scans: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Return the role of each patient in the run, as `recognize` does, and why patients may not be recognized.
-
-    A run of an earlier version recognizes its patients by their ids alone.
-    """
-    ids = scans.loc[scans["scan_index"] == 0, "patient_id"].tolist()
-    own = read_own_scans(run, digest) if by != "off" else None
-    if own is not None:
-        by_all = recognize(scans, own)
-        by_ids = by_all if by == "measurements" else recognize(scans, own, by_measurements=False)
-        number = int(((by_all["role"] != "") & (by_ids["role"] == "")).sum())
-        who = "1 patient has" if number == 1 else f"{number} patients have"
-        reason = f"recognize=ids: {who} the measurements of patients of the run, and may be scored as new"
-        return by_ids, reason if number else ""
-    roles = read_roles(run) if by != "off" else {}
-    rows = [(roles[name], ID, name) if name in roles else ("", "", "") for name in ids]
-    table = pd.DataFrame(rows, columns=["role", "recognized_by", "run_patient"])
-    if by == "off":
-        return table, "recognize=off: training patients may be scored"
-    how = "its patients are recognized by their ids alone" if roles else "its patients are not recognized"
-    return table, f"the run has no {RECOGNITION}: {how}, and training patients may be scored"
-
-
 def _assign_roles(own: "pd.Series[str]", expansion: "pd.Series[float]") -> "pd.Series[str]":
     roles = own.replace({"": "test", "unlabelled": "test"})
     return roles.mask(expansion.isna() & (roles != "train"), "unlabelled")
-
-
-def check_probabilities(predictions: pd.DataFrame, raw: Array, features: Sequence[str]) -> None:
-    """Refuse predictions that are not probabilities.
-
-    Raises:
-        UserError: names the first patient, and the inputs whose values are not finite or are the largest.
-    """
-    risks = predictions["probability"].to_numpy()
-    wrong = np.flatnonzero(~((risks >= 0) & (risks <= 1)))
-    if not len(wrong):
-        return
-    row = raw[wrong[0]]
-    suspects = np.flatnonzero(np.isinf(row))
-    suspects = suspects if len(suspects) else np.argsort(-np.nan_to_num(np.abs(row)))[:3]
-    values = ", ".join(f"{features[i]}={row[i]:g}" for i in suspects.tolist())
-    more = f" (and {len(wrong) - 1} more patients)" if len(wrong) > 1 else ""
-    raise UserError(
-        f"patient {predictions['patient_id'].iloc[wrong[0]]}{more}: the model gives {risks[wrong[0]]:g}, not a "
-        f"probability; largest inputs: {values or 'none'}; rule: 0 to 1; check these values and the model"
-    )
 
 
 def _count_missing(features: Sequence[str], raw: Array) -> dict[str, int]:

@@ -227,6 +227,9 @@ class UpdateConfig(Section):
         [], "modules that the run's model needs; only what you name here, or have installed as a plugin, is imported",
         hashed=False,
     )  # fmt: skip
+    metrics: Any = key(
+        [], "metrics as in train.py; those of the run that are classes of torchmetrics need not be named"
+    )
     recognize: str = key(
         "measurements",
         "recognize the run's own patients by scan serials and by equal measurements, by serials alone (ids), or not",
@@ -238,6 +241,8 @@ class UpdateConfig(Section):
         _check_run(self, self.run_dir)
         if self.data.root is None and self.data.kind == "auto":
             raise UserError("data.root is not set: give data.root=DIR, or data=synthetic for synthetic patients")
+        self.metrics = self.list_names("metrics")
+        get_metrics(self.metrics)
         self.data = resolve_data(self.data)
         self.privacy.keep_outside("output_dir", self.output_dir)
         self.privacy.keep_outside("data.root", self.data.root)

@@ -1,7 +1,7 @@
 """Evaluation of a run's model, as ``evaluation=standard`` and ``evaluation=full`` define it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -169,45 +169,15 @@ class _Stages:
         return result
 
     def _cross_validate(self, folds: list[Fold]) -> None:
-        """Add scores, calibration, subgroups and decision curves from the cross-validation."""
+        """Score the model and the baselines in the folds."""
         fitted = iter([*self.fits["folds"], *self.fits["baselines"]])
         self.validated = {
             each.name: score_folds(each, folds, list(islice(fitted, len(folds))))
             for each in [self.pipeline, *self.baselines]
         }
-        result, settings, indices = self.result, self.settings, self.indices
-        name, model = next(iter(self.validated.items()))
-        labels, probabilities = model.labels[indices], model.probabilities[:, indices]
-        result.labels, result.probabilities = labels, probabilities
-        result.metrics = model.score_all()
-        if settings.patients == "train":
-            result.caveats.append("cross_validated_within_training")
-        if model.num_diverged:
-            result.caveats.append("folds_diverged")
-        result.blocks.cross_validation = CrossValidationSummary(
-            patients=settings.patients,
-            num_folds=settings.num_folds,
-            num_repeats=settings.num_repeats,
-            num_fits=len(model.folds),
-            num_patients=len(indices),
-            events=int(labels.sum()),
-            num_diverged=model.num_diverged,
-            auprc_by_chance=model.auprc_by_chance,
-        )
-        result.blocks.calibration = CalibrationByStage(cv=calibration(labels, probabilities, model.fold_numbers))
-        result.blocks.calibrated_risk = calibrated_risk(labels, probabilities, model.fold_numbers)
-        subgroups = get_subgroups(self.cohort.patients.iloc[list(indices)])
-        result.blocks.subgroups = subgroup_scores(subgroups, labels, probabilities, model.fold_numbers)
-        strategies = {
-            each: self.validated[each].probabilities[:, indices]
-            for each in dict.fromkeys([name, "ridge2"])
-            if each in self.validated
-        }
-        scores = [each.scores.assign(model=baseline) for baseline, each in self.validated.items()]
-        result.tables["calibration_curve"] = smoothed_curve(labels, probabilities)
-        result.tables["decision_curve"] = decision_curve(labels, strategies)
-        result.tables["cv_predictions"] = out_of_fold(self.validated, self.data.labels["patient_id"].to_numpy())
-        result.tables["cv_scores"] = pd.concat(scores, ignore_index=True)[["model", *model.scores.columns]]
+        ids, part = self.data.labels["patient_id"].to_numpy(), self.settings.patients
+        decisions = [each for each in dict.fromkeys([self.pipeline.name, "ridge2"]) if each in self.validated]
+        add_folds(self.result, self.validated, self.cohort.patients, ids, decisions, part)
 
     def _score_centers(self) -> None:
         """Add the scores in each center by a model of the other centers, and how much they differ."""
@@ -267,6 +237,56 @@ class _Stages:
         ids = self.data.labels[["patient_id"]].iloc[list(self.indices)].reset_index(drop=True)
         labels = self.pipeline.labels[self.indices].astype(int)
         result.tables["instability"] = pd.concat([ids.assign(label=labels), refitted.table], axis=1)
+
+
+def add_folds(
+    result: Evaluation,
+    validated: Mapping[str, CrossValidated],
+    patients: pd.DataFrame,
+    ids: Array,
+    decisions: Sequence[str],
+    part: str = "labelled",
+) -> None:
+    """Add scores, calibration, subgroups and decision curves from a repeated cross-validation.
+
+    Args:
+        result: to complete.
+        validated: the models by name, the model of the run first.
+        patients: the first scan of each patient.
+        ids: names of the patients.
+        decisions: models of the decision curve.
+        part: patients of the cross-validation, as ``cross_validation.patients`` names them.
+    """
+    model = next(iter(validated.values()))
+    indices = model.indices
+    labels, probabilities = model.labels[indices], model.probabilities[:, indices]
+    result.labels, result.probabilities = labels, probabilities
+    result.metrics = model.score_all()
+    if part == "train":
+        result.caveats.append("cross_validated_within_training")
+    if model.num_diverged:
+        result.caveats.append("folds_diverged")
+    blocks, tables = result.blocks, result.tables
+    blocks.cross_validation = CrossValidationSummary(
+        patients=part,
+        num_folds=len(model.folds) // len(probabilities),
+        num_repeats=len(probabilities),
+        num_fits=len(model.folds),
+        num_patients=len(indices),
+        events=int(labels.sum()),
+        num_diverged=model.num_diverged,
+        auprc_by_chance=model.auprc_by_chance,
+    )
+    blocks.calibration = CalibrationByStage(cv=calibration(labels, probabilities, model.fold_numbers))
+    blocks.calibrated_risk = calibrated_risk(labels, probabilities, model.fold_numbers)
+    subgroups = get_subgroups(patients.iloc[indices])
+    blocks.subgroups = subgroup_scores(subgroups, labels, probabilities, model.fold_numbers)
+    strategies = {name: validated[name].probabilities[:, indices] for name in decisions}
+    scores = pd.concat([each.scores.assign(model=name) for name, each in validated.items()], ignore_index=True)
+    tables["calibration_curve"] = smoothed_curve(labels, probabilities)
+    tables["decision_curve"] = decision_curve(labels, strategies)
+    tables["cv_predictions"] = out_of_fold(validated, ids)
+    tables["cv_scores"] = scores[["model", *model.scores.columns]]
 
 
 def out_of_fold(validated: Mapping[str, CrossValidated], ids: Array) -> pd.DataFrame:

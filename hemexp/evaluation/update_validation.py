@@ -11,13 +11,14 @@ import numpy as np
 
 from hemexp.config import TrainerConfig
 from hemexp.errors import UserError
-from hemexp.evaluation.calibration import calibration
+from hemexp.evaluation.calibration import calibrated_risk, calibration
 from hemexp.evaluation.comparison import compare
 from hemexp.evaluation.cross_validation import CrossValidated, score_risks
 from hemexp.evaluation.folds import Fold, repeated_folds
 from hemexp.evaluation.updating import NO_CHANGE, ClosedTest, closed_test, fit_update
-from hemexp.files.result import ComparedModel, Difference, UpdateValidation
+from hemexp.files.result import CalibratedRisk, ComparedModel, Difference, UpdateValidation
 from hemexp.formatting import interval_text
+from hemexp.metrics.table import STANDARD, Metric
 from hemexp.models.ensemble import recalibrate
 from hemexp.training.fit import fit
 from hemexp.training.member import Member
@@ -111,8 +112,35 @@ def apply_update(risks: Array, choice: ClosedTest) -> Array:
     return risks if choice.recalibration == NO_CHANGE else recalibrate(risks, choice.recalibration)
 
 
+def score_update(
+    procedure: UpdateProcedure, folds: list[Fold], name: str, metrics: Sequence[Metric] = STANDARD
+) -> tuple[list[ClosedTest], dict[str, CrossValidated]]:
+    """Return the choice in each fold, and by name the scores of the updated model, the original one and the prevalence.
+
+    Args:
+        procedure: of the update.
+        folds: at least one; the update is chosen and fitted without the held-out patients.
+        name: of the model.
+        metrics: to compute.
+    """
+    labels, choices = procedure.labels, [procedure.choose(fold.train) for fold in folds]
+    risks = {
+        f"{name} (updated)": procedure.update(choices, folds),
+        f"{name} (original)": [procedure.risks[fold.test] for fold in folds],
+        "prevalence": [np.full(len(fold.test), labels[fold.train].mean()) for fold in folds],
+    }
+    return choices, {each: score_risks(labels, folds, held_out, metrics) for each, held_out in risks.items()}
+
+
 def validate_update(
-    procedure: UpdateProcedure, choice: ClosedTest, name: str, num_folds: int, num_repeats: int, seed: int
+    procedure: UpdateProcedure,
+    choice: ClosedTest,
+    name: str,
+    num_folds: int,
+    num_repeats: int,
+    seed: int,
+    groups: Array | None = None,
+    metrics: Sequence[Metric] = STANDARD,
 ) -> tuple[UpdateValidation, dict[str, CrossValidated]]:
     """Cross-validate an update beside the original model and beside the same risk for every patient.
 
@@ -120,22 +148,18 @@ def validate_update(
         procedure: of the update.
         choice: by all new patients.
         name: of the model.
-        num_folds: in each repeat; at most the number of patients of the rarer outcome.
+        num_folds: in each repeat; at most the number of persons of the rarer outcome.
         num_repeats: with different folds.
         seed: of the folds.
+        groups: (N,) numbers that are equal for all ids of one person; None where each has one id.
+        metrics: to compute.
 
     Returns:
-        The validation, and by name the updated model, the original one and the prevalence in all folds.
+        The validation, and the scores in all folds; see `score_update`.
     """
     labels = procedure.labels
-    folds = repeated_folds(labels, range(len(labels)), num_folds, num_repeats, seed)
-    choices = [procedure.choose(fold.train) for fold in folds]
-    risks = {
-        f"{name} (updated)": procedure.update(choices, folds),
-        f"{name} (original)": [procedure.risks[fold.test] for fold in folds],
-        "prevalence": [np.full(len(fold.test), labels[fold.train].mean()) for fold in folds],
-    }
-    validated = {each: score_risks(labels, folds, held_out) for each, held_out in risks.items()}
+    folds = repeated_folds(labels, range(len(labels)), num_folds, num_repeats, seed, groups)
+    choices, validated = score_update(procedure, folds, name, metrics)
     none = labels[:0]  # no test part
     rows = compare(validated, none, dict.fromkeys(validated, none))
     ranking, accuracy, above = _get_relations(choice, rows)
@@ -151,6 +175,27 @@ def validate_update(
         conclusion=_describe(choice, rows, labels, ranking, accuracy, above),
     )
     return validation, validated
+
+
+def calibrate_update(
+    method: str, labels: Array, risks: Array, by_folds: CalibratedRisk | None
+) -> CalibratedRisk | None:
+    """Return how to calibrate the risks of an updated model: by the new patients alone.
+
+    A model that was trained again needs their out-of-fold risks. Any other model did not learn from them, apart from
+    an intercept and a slope: estimating both again gives the recalibration its right uncertainty. The out-of-fold
+    risks do not: each fold moves them against its own outcomes.
+
+    Args:
+        method: of the update.
+        labels: 1 or 0.
+        risks: of the updated model.
+        by_folds: `calibrated_risk` of the out-of-fold risks.
+
+    Shape:
+        labels, risks: (N,).
+    """
+    return by_folds if method == "refit" else calibrated_risk(labels, risks[None], np.zeros((1, len(labels))))
 
 
 def _get_relations(choice: ClosedTest, rows: Sequence[ComparedModel]) -> tuple[str, str, bool]:

@@ -1,10 +1,14 @@
-"""Figures of an evaluation, by file name."""
+"""Draw the figures of an evaluation by file name, and write them."""
+
+from collections.abc import Mapping
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from hemexp.evaluation.evaluate import Evaluation
 from hemexp.figures import evaluation, forest, stability
-from hemexp.figures.style import house_style
+from hemexp.figures.style import change_words, house_style, save_png, stamp
+from hemexp.files.result import NO_LEAKAGE, RunResult, get_wording
 
 
 def evaluation_figures(evaluated: Evaluation) -> dict[str, Figure]:
@@ -33,3 +37,22 @@ def evaluation_figures(evaluated: Evaluation) -> dict[str, Figure]:
         if "attributions" in tables:
             figures["attributions"] = stability.attributions(tables["attributions"])
     return figures
+
+
+def save_figures(figures: Mapping[str, Figure], directory: Path, result: RunResult) -> dict[str, tuple[Path, int, int]]:
+    """Write figures into the directory of a run; return the path, height and width in pixels of each.
+
+    Args:
+        figures: by file name.
+        directory: of the run.
+        result: complete; its outcome gives the words, and a verdict other than no leakage is written below.
+    """
+    saved = {}
+    for name, figure in figures.items():
+        if result.has_own_outcome:
+            change_words(figure, get_wording(result))
+        if result.verdict != NO_LEAKAGE:
+            stamp(figure, f"verdict: {result.verdict}")
+        path = directory / "figures" / f"{name}.png"
+        saved[name] = (path, *save_png(figure, path))
+    return saved

@@ -114,6 +114,10 @@ class ModelCard:
         "baselines that the model is not shown to be better than by AUROC or Brier score, the best one first",
         default_factory=list,
     )
+    update_method: str | None = entry(
+        "method of the last update by update.py, whose cohort num_train and the scores are of; null without an update",
+        default=None,
+    )
     model_digest: str | None = entry("digest of best.ckpt, by which another model is noticed")
     digest: str | None = entry("digest of all other fields", default=None, compare=False)
 
@@ -126,7 +130,8 @@ class ModelCard:
     def caveats_elsewhere(self) -> list[str]:
         """The caveats that also concern the predictions of other patients."""
         kept = [caveat for caveat in self.caveats if caveat not in _OF_EVALUATION]
-        return ["trained_on_synthetic" if caveat == "synthetic_cohort" else caveat for caveat in kept]
+        renamed = ["trained_on_synthetic" if caveat == "synthetic_cohort" else caveat for caveat in kept]
+        return list(dict.fromkeys(renamed))
 
 
 def is_model_folder(path: Path) -> bool:

@@ -82,8 +82,8 @@ CAVEATS = {
     "synthetic_cohort": "the patients are simulated",
     "trained_on_synthetic": "the model was trained on simulated patients",
     "own_outcome": "the outcome is the file's own: hemexp did not check it against the scans",
-    "updated": "the model was trained on other patients and then updated with these (updated_from): the numbers of "
-    "patients and the scores are those of the update",
+    "updated": "the model was trained on other patients and then updated with these, or only checked in them "
+    "(updated_from): the numbers of patients and the scores are those of the update",
     "debug": "a debug run tests the program: its scores mean nothing",
     "folds_diverged": "in some folds the training loss became NaN or infinite; their best earlier weights are used",
     "cross_validated_within_training": "cross-validation divides only the training part: fewer patients to learn from",

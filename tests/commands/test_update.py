@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
+from hemexp.commands.one_patient import predict_patient
 from hemexp.commands.predict import predict
 from hemexp.commands.report import report
 from hemexp.commands.train import train
@@ -16,7 +17,10 @@ from hemexp.commands.update import update
 from hemexp.config import PredictConfig, ReportConfig, TrainConfig, UpdateConfig, config_hash
 from hemexp.config.compose import load_config
 from hemexp.errors import UserError
+from hemexp.files.one_patient import PatientResult
 from hemexp.files.result import INCOMPLETE, NO_LEAKAGE, PredictionResult, RunResult, read_result
+from hemexp.report.run.checklist import DONE, PARTLY, checklist_rows
+from hemexp.report.run.read import read_run
 
 ORACLES = Path(__file__).parents[1] / "oracles"
 OUTCOME = ["label=column", "label.column=relapse", "features=columns"]
@@ -60,6 +64,11 @@ def update_with(run: Path, root: Path, directory: Path, *overrides: str) -> RunR
 def predict_with(run: Path, root: Path, directory: Path) -> tuple[PredictionResult, pd.DataFrame]:
     result = predict(load_config(PredictConfig, [f"run_dir={run}", f"data.root={root}"]), directory)
     return result, pd.read_csv(directory / "predictions.csv", dtype={"patient_id": str})
+
+
+def ask(run: Path, directory: Path, *patient: str) -> PatientResult:
+    options = [f"run_dir={run}", *(f"patient.{each}" for each in patient)]
+    return predict_patient(load_config(PredictConfig, options), directory)
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +151,27 @@ def test_an_updated_run_predicts_reports_and_knows_the_patients_of_both_hospital
         update_with(run, new, tmp_path / "twice")
 
 
+def test_a_patient_gets_a_calibrated_risk_from_the_new_patients_alone(hospitals: Path, tmp_path: Path):
+    known = read_result(hospitals / "updated" / "result.json", RunResult).calibrated_risk
+    assert known is not None
+    assert (known.num_patients, known.events) == (406, 285)
+    # R's slope and intercept of the original risks, which the update moved by 0.869; Platt's targets are a bit lower
+    assert known.slope == pytest.approx(1.109836367013, abs=0.02)
+    assert known.intercept + known.slope * 0.869435049501 == pytest.approx(0.8783, abs=0.02)
+    patient = ("age=60", "nodes=1.5", "grade=2", "meno=1")
+    before, after = (ask(hospitals / name, tmp_path / name, *patient) for name in ("run", "updated"))
+    assert before.calibrated is None
+    assert logit(after.risk) - logit(before.risk) == pytest.approx(0.869435049501, abs=1e-5)
+    assert after.calibrated is not None
+    assert after.calibrated.low is not None
+    assert after.calibrated.high is not None
+    assert before.risk < after.calibrated.low < after.risk < after.calibrated.high
+    assert "Of 406 patients in the cohort it was updated with, 285 had the outcome." in after.text
+    assert "This model was not compared with the baselines in that cohort." in after.text
+    far = ask(hospitals / "updated", tmp_path / "far", "age=99", *patient[1:])
+    assert any(line.startswith("Outside of the range of the cohort it was updated with: age") for line in far.text)
+
+
 def test_the_same_update_again_is_done_and_writes_nothing(hospitals: Path, caplog: pytest.LogCaptureFixture):
     run = hospitals / "updated"
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
@@ -182,6 +212,64 @@ def test_patients_of_the_run_are_left_out_and_counted(small: Path, tmp_path: Pat
     np.testing.assert_array_equal(kept["probability"], original["probability"])
     assert result.update is not None
     assert (result.update.ranking, result.update.risks) == ("same", "same")
+
+
+def test_an_updated_run_has_the_figures_tables_and_own_metrics_of_a_run(small: Path, tmp_path: Path):
+    root, metric = simulate(tmp_path / "new.csv", 90, 11, 1.0), "torchmetrics.classification.BinaryF1Score"
+    result = update_with(small / "run", root, tmp_path / "once", "method=intercept", f"metrics=[{metric}]")
+    assert {path.stem for path in (tmp_path / "once" / "figures").iterdir()} == {
+        "roc", "comparison", "calibration", "decision_curve", "subgroups",
+    }  # fmt: skip
+    curve = pd.read_csv(tmp_path / "once" / "decision_curve.csv")
+    assert {"logistic (updated)", "logistic (original)"} < set(curve["strategy"])
+    assert [each.source for each in result.own_metrics] == [metric]
+    name = result.own_metrics[0].name
+    assert result.metrics[f"cv/{name}"].value is not None
+    assert result.update is not None
+    assert set(result.update.comparison[1].own_metrics) == {name}
+    again = update_with(tmp_path / "once", simulate(tmp_path / "next.csv", 90, 12), tmp_path / "twice", "method=none")
+    assert f"cv/{name}" in again.metrics  # torchmetrics may be imported without being named
+    with pytest.raises(UserError, match="metrics"):
+        update_with(small / "run", root, tmp_path / "wrong", "metrics=[no_such_metric]")
+
+
+def test_the_checklist_says_how_the_model_was_updated_and_how_good_the_update_is(small: Path, tmp_path: Path):
+    update_with(small / "run", simulate(tmp_path / "new.csv", 90, 13, 1.0), tmp_path / "updated", "method=intercept")
+    rows = {row["item"]: row for row in checklist_rows(read_run(tmp_path / "updated"))}
+    assert (rows["12f"]["status"], rows["24"]["status"]) == (DONE, DONE)
+    assert rows["12f"]["filled"].startswith("intercept: corrects the average risk (the last one as asked for); 5-fold")
+    assert rows["24"]["filled"].startswith("AUROC 0.")
+    assert "recalibrated in the patients of the update" in rows["13"]["filled"]
+    assert rows["16"]["status"] == PARTLY
+    assert rows["16"]["filled"].startswith("the model before the update: 36 patients")
+    assert "90 new patients" in rows["12a"]["filled"]
+    before = {row["item"]: row for row in checklist_rows(read_run(small / "run"))}
+    assert before["12f"]["filled"] == "this run fits a model and does not update it"
+    assert before["24"]["filled"] == "no model was updated"
+
+
+def test_every_center_of_the_new_hospitals_judges_an_update_by_the_others(small: Path, tmp_path: Path):
+    root = simulate(tmp_path / "new.csv", 120, 14, 1.0)
+    table = pd.read_csv(root)
+    table.assign(center=[f"Ward {number % 4}" for number in range(120)]).to_csv(root, index=False)
+    result = update_with(small / "run", root, tmp_path / "updated", "method=intercept")
+    assert result.data.num_centers == 4
+    assert result.by_center is not None
+    assert result.by_center.best_baseline == "logistic (original)"
+    assert [row.num_train for row in result.by_center.centers] == [90] * 4
+    own = pd.read_csv(tmp_path / "updated" / "predictions.csv")
+    _, original = predict_with(small / "run", root, tmp_path / "original")
+    first = (table["patient_id"].factorize()[0] % 4) == 0
+    by_hand = logit(original["probability"])
+    shift = 0.0
+    for _ in range(50):  # Newton's method: the intercept of the other three centers
+        risks = expit(by_hand[~first] + shift)
+        shift += (own["label"][~first] - risks).sum() / (risks * (1 - risks)).sum()
+    row = next(row for row in result.by_center.centers if row.center == "Ward 0")
+    assert row.mean_risk == pytest.approx(expit(by_hand[first] + shift).mean(), abs=1e-4)
+    filled = {row["item"]: row for row in checklist_rows(read_run(tmp_path / "updated"))}
+    assert "each of 4 centers was left out once and scored by an update by the others" in filled["12d"]["filled"]
+    assert filled["23b"]["filled"].startswith("4 centers")
 
 
 def test_too_few_events_leave_a_method_out_or_are_refused(small: Path, tmp_path: Path):

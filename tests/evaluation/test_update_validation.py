@@ -1,13 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from hemexp.config import LogisticConfig, OptimizerConfig
 from hemexp.data.training_set import build_training_set
 from hemexp.errors import UserError
 from hemexp.evaluation.folds import Fold
-from hemexp.evaluation.update_validation import UpdateProcedure, validate_update
+from hemexp.evaluation.update_validation import UpdateProcedure, apply_update, calibrate_update, validate_update
 from hemexp.evaluation.updating import list_possible
 from hemexp.training.member import Member
 
@@ -84,6 +84,26 @@ def test_risks_that_are_all_the_same_have_no_slope():
     procedure = UpdateProcedure(labels, np.zeros((40, 1)), np.full(40, 0.3), ("intercept_slope",))
     with pytest.raises(UserError, match="method=intercept_slope: has no solution"):
         procedure.choose(np.arange(40))
+
+
+@pytest.mark.parametrize("num_patients", [60, 150])
+@pytest.mark.parametrize(("intercept", "slope"), [(0.0, 1.0), (0.6, 0.5)])
+def test_the_interval_of_the_calibrated_risk_holds_the_true_risk_in_95_of_100_hospitals(num_patients, intercept, slope):
+    points, covered = expit([-2.5, -0.8, 1.0]), np.zeros(3)
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        logits = rng.normal(-0.8, 1.2, num_patients)
+        labels = (rng.random(num_patients) < expit(intercept + slope * logits)).astype(float)
+        methods, _ = list_possible(int(min(labels.sum(), (1 - labels).sum())), None)
+        procedure = UpdateProcedure(labels, logits[:, None], expit(logits), methods)
+        choice = procedure.choose(np.arange(num_patients))
+        known = calibrate_update(choice.method, labels, apply_update(procedure.risks, choice), None)
+        assert known is not None
+        truth = expit(intercept + slope * logit(points))
+        bounds = np.array([known.interval(float(risk))[1:] for risk in apply_update(points, choice)])
+        covered += (bounds[:, 0] <= truth) & (truth <= bounds[:, 1])
+    print(f"\n{num_patients} patients, logit {intercept} + {slope} x: {covered / 2} %")
+    assert (covered >= 180).all()
 
 
 @pytest.mark.slow

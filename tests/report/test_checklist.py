@@ -68,6 +68,15 @@ def test_the_row_on_imbalance_says_what_the_run_did(changes: dict[str, Any], wor
     assert row["status"] == (DONE if words else AUTHOR)
 
 
+def test_the_rows_on_centers_name_only_a_section_that_the_page_has(tmp_path: Path):
+    split = {"name": "center", "center": "Ward 1"}
+    run = read_run(write_run(tmp_path / "run", {"config": result()["config"] | {"split": split}}))
+    rows = {row["item"]: row for row in checklist_rows(run)}
+    assert rows["12d"]["filled"] == "performance: the center Ward 1 is the test part"
+    assert rows["12d"]["left"] == "differences in the parameters of the model"
+    assert rows["23b"]["status"] == AUTHOR
+
+
 def test_an_ensemble_is_named_with_its_model(tmp_path: Path):
     run = read_run(write_run(tmp_path / "run", {"config": result()["config"] | {"ensemble": 8}}))
     row = next(row for row in checklist_rows(run) if row["item"] == "12c")

@@ -18,7 +18,8 @@ def centers(run: RunFiles) -> Block | None:
     block = run.result.by_center
     if block is None:
         return None
-    blocks = [text(f"{_WORDS} {_describe_spread(block)}"), _table(block), figure(run, "centers")]
+    words = _WORDS.replace("A model of", "An update by") if run.result.update else _WORDS
+    blocks = [text(f"{words} {_describe_spread(block)}"), _table(block), figure(run, "centers")]
     return section("centers", "Does it work in every center?", blocks, scored=True)
 
 

@@ -4,11 +4,12 @@ from typing import Any
 
 from hemexp.config import MODELS, NetworkConfig
 from hemexp.files.result import RunResult
-from hemexp.formatting import count, plural
+from hemexp.formatting import count, plural, score_text
 from hemexp.report.blocks import Block, load_texts, section, text
 from hemexp.report.run.headline import claim_text, is_defined, model_name
 from hemexp.report.run.read import RunFiles
 from hemexp.report.run.reproduce import command
+from hemexp.report.run.update_section import METHODS
 
 DONE, PARTLY, AUTHOR, NONE = "filled in", "partly", "author must fill", "does not apply"
 
@@ -32,11 +33,11 @@ def checklist_rows(run: RunFiles) -> list[dict[str, str]]:
     rows = []
     for row in load_texts("tripod_ai"):
         filled, left = "", ""
-        if "none" in row:
-            status, filled = NONE, row["none"]
-        elif "filled" in row and all(known.get(need) for need in row["needs"]):
+        if "filled" in row and all(known.get(need) for need in row["needs"]):
             filled, left = (row.get(key, "").format_map(known) for key in ("filled", "author"))
             status = PARTLY if left else DONE
+        elif "none" in row:
+            status, filled = NONE, row["none"]
         else:
             status = AUTHOR
         asked = {key: row[key] for key in ("item", "part", "asks")}
@@ -61,6 +62,7 @@ def _facts(run: RunFiles) -> dict[str, str]:
         "subgroups": "shown" if result.subgroups else "",
         "num_centers": plural(result.data.num_centers, "center") if result.data.num_centers else "",
         "centers": _centers(result),
+        "by_center": plural(len(result.by_center.centers), "center") if result.by_center else "",
         "thresholds": "shown" if result.thresholds else "",
         "checkpoint": "shown" if run.has_checkpoint else "",
         "predictions": "shown" if "predictions" in run.tables else "",
@@ -70,10 +72,10 @@ def _facts(run: RunFiles) -> dict[str, str]:
         "hemexp": result.versions.get("hemexp", ""),
         "features": result.input_group,
         "model": _model(run),
-        "imbalance": _imbalance(result.config),
+        "imbalance": _imbalance(result),
         "preprocessing": _preprocessing(result.config),
     }
-    return facts | _design(run) | _performance(run)
+    return facts | _design(run) | _performance(run) | _update(result)
 
 
 def _centers(result: RunResult) -> str:
@@ -82,8 +84,9 @@ def _centers(result: RunResult) -> str:
     texts = [f"the center {split.get('center')} is the test part"] if split.get("name") == "center" else []
     if by_center is not None:
         texts.append(
-            f"each of {len(by_center.centers)} centers was left out once and scored by a model of the others; "
-            "random-effects mean and prediction interval"
+            f"each of {len(by_center.centers)} centers was left out once and scored by "
+            f"{'an update by' if result.update else 'a model of'} the others; "
+            "random-effects mean and prediction interval → Does it work in every center?"
         )
     return "; ".join(texts)
 
@@ -93,8 +96,9 @@ def _model(run: RunFiles) -> str:
     return f"model “{model_name(run)}”{f', the mean of {networks} networks,' * (networks > 1)}"
 
 
-def _imbalance(config: dict[str, Any]) -> str:
+def _imbalance(result: RunResult) -> str:
     """Return what was done about rare outcomes; empty for a model or a loss from outside, whose code may do more."""
+    config = result.config
     name, loss = str((config.get("model") or {}).get("name")), (config.get("loss") or {}).get("name", "cross_entropy")
     is_own = name in MODELS and MODELS[name].target
     if not is_own or loss == "custom":
@@ -107,6 +111,8 @@ def _imbalance(config: dict[str, Any]) -> str:
     risks = "not recalibrated"
     if config.get("calibrate") == "logistic":
         risks = "recalibrated by cross-validation within the training part"
+    if any(step.method in {"intercept", "intercept_slope"} for step in result.updated_from):
+        risks = "recalibrated in the patients of the update"
     return f"{used or 'nothing was over- or undersampled or weighted by outcome'}; risks were {risks}"
 
 
@@ -124,11 +130,36 @@ def _design(run: RunFiles) -> dict[str, str]:
         f"{count(result.num_test)} test ({count(result.events_test)} with expansion)",
     ]
     split = f"split “{(result.config.get('split') or {}).get('name')}”: {', '.join(counts)}"
+    parts = f"one cohort, outcome and inputs for both; {split}"
+    if result.updated_from:
+        step = result.updated_from[0]
+        counts = [f"{count(step.num_patients)} new patients ({count(step.events)} with expansion) in the update"]
+        split = f"update: {counts[0]}, and in its evaluation by cross-validation"
+        parts = (
+            f"the model before the update: {count(step.num_train)} patients ({count(step.events_train)} with "
+            f"expansion); {split}; the same outcome and inputs"
+        )
+    facts = {"split": split, "parts": parts, "counts": ", ".join(counts), "validation": "no cross-validation"}
     if design is None:
-        return {"split": split, "counts": ", ".join(counts), "validation": "no cross-validation"}
+        return facts
     folds = f"{design.num_folds}-fold cross-validation, {design.num_repeats} times"
     analyses = f"{design.num_patients} cross-validated ({design.events})"
-    return {"split": f"{split}; {folds}", "counts": ", ".join([*counts, analyses]), "validation": folds}
+    return {**facts, "split": f"{split}; {folds}", "counts": ", ".join([*counts, analyses]), "validation": folds}
+
+
+def _update(result: RunResult) -> dict[str, str]:
+    """Return how the model was updated, and how good the update is; nothing for a run of train.py."""
+    if result.update is None:
+        return {}
+    methods = [METHODS[step.method] for step in reversed(result.updated_from)]
+    chosen = "chosen by closed testing" if result.updated_from[0].asked_for == "auto" else "as asked for"
+    design = f"{result.update.num_folds}-fold cross-validation of the whole update, {result.update.num_repeats} times"
+    updated, original, _ = result.update.comparison
+    scores = (
+        f"AUROC {score_text(updated.auroc, 3)}, before {score_text(original.auroc, 3)}; Brier score "
+        f"{score_text(updated.brier, 3)}, before {score_text(original.brier, 3)}"
+    )
+    return {"update": f"{'; then '.join(methods)} (the last one {chosen}); {design}", "update_results": scores}
 
 
 def _performance(run: RunFiles) -> dict[str, str]:
@@ -136,6 +167,7 @@ def _performance(run: RunFiles) -> dict[str, str]:
     more = [
         *(["calibration"] if result.calibration else []),
         *(["corrected differences from baselines"] if result.comparison else []),
+        *(["corrected differences from the model before the update"] if result.update else []),
         *(["subgroups"] if result.subgroups else []),
         *(["net benefit"] if "decision_curve" in run.tables else []),
     ]

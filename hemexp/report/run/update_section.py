@@ -6,7 +6,7 @@ from hemexp.formatting import count, num, p_value, score_text
 from hemexp.report.blocks import Block, bullets, section, table
 from hemexp.report.run.read import RunFiles
 
-_METHODS = {
+METHODS = {
     "none": "none: the model stays as it is",
     "intercept": "intercept: corrects the average risk",
     "intercept_slope": "intercept and slope: corrects the average risk and the spread of the risks",
@@ -46,7 +46,7 @@ def _ancestry(result: RunResult) -> Block:
     head = ["update", "patients", "with expansion", "patients before it", "closed test"]
     rows = [
         [
-            _METHODS[step.method],
+            METHODS[step.method],
             count(step.num_patients),
             count(step.events),
             f"{count(step.num_train)} ({count(step.events_train)} with expansion)",
