@@ -33,12 +33,13 @@ def report(cfg: ReportConfig, directory: Path | str) -> Path:
 
 
 def _render_run(cfg: ReportConfig) -> tuple[str, str]:
+    from hemexp.report.first_screen import get_warning
     from hemexp.report.run.page import render
     from hemexp.report.run.read import read_run
 
     run = read_run(cfg.place)
-    conclusion = f"Conclusion: {CONCLUSIONS[run.result.conclusion]}"
-    return run.warning or conclusion, render(run, patients=cfg.report.patients)
+    found = run.result.update.conclusion[0] if run.result.update else CONCLUSIONS[run.result.conclusion]
+    return get_warning(run.result.verdict) or f"Conclusion: {found}", render(run, patients=cfg.report.patients)
 
 
 def _render_sweep(cfg: ReportConfig) -> tuple[str, str]:

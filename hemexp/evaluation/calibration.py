@@ -17,8 +17,6 @@ CLIP = 1e-6  # keeps the logit of a risk of 0 or 1 finite
 _ITERATIONS = 40
 _TOLERANCE = 1e-3  # largest change of a logit in the last step; Newton's method leaves an error of about its square
 _CELLS = 200_000  # weights that are processed together; they fit into a processor's cache
-_ROWS = 5_000  # risks that a curve sums at a time
-_BAND_RESAMPLES, _BAND_BUDGET = (50, 200), 2_000_000  # least and most samples; risks in all of them
 _BUDGET = 20_000_000  # risks in all resamples together ...
 _MIN_RESAMPLES = 100  # ... with at least this many resamples: 100,000 patients get 200, in 20 repeats 100
 _MIN_SPREAD = 1e-3  # standard deviation of logits below which all risks of a fold count as equal
@@ -218,39 +216,6 @@ def resampled_curves(labels: Array, probabilities: Array, points: Array, weights
         line = (s2 * t0 - s1 * t1) / determinant
         curves[:, i] = np.where(determinant > 1e-12 * s0 * s2, line, t0 / s0)
     return curves
-
-
-def curve_with_band(labels: Array, probabilities: Array) -> pd.DataFrame:
-    """Return the curve of `smoothed_curve` with a pointwise 95 % band: percentiles over bootstrap samples of patients.
-
-    The neighbors of a risk stay those of all patients, so that the sums of all samples are products of matrices.
-
-    Shape:
-        labels: (N,); probabilities: (R, N).
-    """
-    risk, y = probabilities.ravel(), np.tile(labels.astype(float), len(probabilities))
-    grid = np.unique(np.quantile(risk, np.linspace(0, 1, 101), method="nearest"))
-    nearest = max(1, int(2 / 3 * len(risk) + 1e-10))
-    reach = np.array([np.partition(np.abs(risk - point), nearest - 1)[nearest - 1] for point in grid])
-    num_resamples = min(_BAND_RESAMPLES[1], max(_BAND_RESAMPLES[0], _BAND_BUDGET // len(risk)))
-    counts = np.tile(resample(len(labels), len(probabilities), num_resamples), len(probabilities))
-    sums = np.zeros((5, len(counts), len(grid)))
-    for start in range(0, len(risk), _ROWS):
-        rows = slice(start, start + _ROWS)
-        offset = risk[rows, None] - grid
-        distance = np.divide(np.abs(offset), reach, out=np.where(offset == 0, 0.0, 1.0), where=reach > 0)
-        kernel = np.where(distance < 0.001, 1.0, np.clip(1 - distance**3, 0, None) ** 3) * (distance < 0.999)
-        outcome = y[rows, None] * kernel
-        parts = (kernel, kernel * offset, kernel * offset**2, outcome, outcome * offset)
-        sums += [counts[:, rows] @ part for part in parts]
-    s0, s1, s2, t0, t1 = sums
-    determinant = s0 * s2 - s1**2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        curves = np.where(determinant > 1e-9 * s0 * s2, (s2 * t0 - s1 * t1) / determinant, t0 / s0)
-    observed, resampled = np.clip(curves[0], 0, 1), np.clip(curves[1:], 0, 1)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.nanquantile(resampled, [tail, 1 - tail], axis=0)
-    return pd.DataFrame({"risk": grid, "observed": observed, "low": low, "high": high})
 
 
 def estimate_recalibration(y: Array, p: Array, weights: Array, with_slope: bool) -> Array:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from hemexp.evaluation.calibration import curve_with_band
+from hemexp.evaluation.calibration import smoothed_curve
 from hemexp.evaluation.case_mix import compare_case_mix, compute_logits
 from hemexp.evaluation.decision import decision_curve
 from hemexp.evaluation.validation_sample_size import required_validation_size, validation_sample_size
@@ -162,5 +162,5 @@ def make_tables(outcomes: Array, risks: Array, name: str) -> Mapping[str, pd.Dat
         return {}
     tables = {"decision_curve": decision_curve(outcomes, {name: risks[None]})}
     if len(outcomes) >= FEWEST_FOR_CURVE and np.ptp(risks) > 0:
-        tables["calibration_curve"] = curve_with_band(outcomes, risks[None])
+        tables["calibration_curve"] = smoothed_curve(outcomes, risks[None])
     return tables

@@ -54,10 +54,11 @@ def instability(probability: Array, refits: Array, labels: Array) -> Figure:
         probability, labels: (N,); refits: (B, N), fitted to bootstrap samples.
     """
     figure, axes = style.new_axes(5.4, 5.7)
+    alpha = float(np.clip(24 / max(len(refits), 1), 0.12, 0.6))
     for outcome, color, name in OUTCOMES:
         rows = labels == outcome
         risks = np.broadcast_to(probability[rows], refits[:, rows].shape)
-        axes.scatter(risks, refits[:, rows], s=5, color=color, alpha=0.12, linewidths=0)
+        axes.scatter(risks, refits[:, rows], s=5, color=color, alpha=alpha, linewidths=0)
         axes.scatter([], [], s=25, color=color, label=name)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1.2)
     low, high = np.quantile(refits, [0.025, 0.975], axis=0)

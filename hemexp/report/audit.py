@@ -11,9 +11,11 @@ from hemexp.audit.table import AuditData
 from hemexp.config import ProtocolConfig, get_model_title
 from hemexp.evaluation.metrics import exact_interval
 from hemexp.figures.audit import sort_protocols
-from hemexp.formatting import count, num
-from hemexp.report.audit_predictions import put_first
+from hemexp.files.result import NO_LEAKAGE
+from hemexp.formatting import count, num, plural
+from hemexp.report.audit_predictions import PREDICTIONS_TITLE, build_blocks, conclude
 from hemexp.report.blocks import Block, bullets, caveat_text, load_texts, section, table, text
+from hemexp.report.first_screen import Line, build_top
 from hemexp.report.html import png_uri
 
 _TITLE = "Audit: which mistake makes which number"
@@ -67,6 +69,11 @@ _RELATED = (
     "(doi 10.1186/s12911-024-02561-9), and an AUROC of 0.936 in a validation part (doi 10.15953/j.ctta.2025.291). They "
     "were not tried here. Ask them the ten questions."
 )
+_TITLE_OF_TABLE = "Audit of a published table of predictions"
+_SUMMARY_OF_TABLE = (
+    "The first section is about the table. The others show what mistakes cost on the same patients, for comparison."
+)
+_NAMED = 4  # protocols on the first screen
 _SKIPPED = "Protocols that this cohort cannot have"
 _LIMITS = (
     "The seeds change divisions, new rows and first weights, not the patients: the spread over the seeds is smaller "
@@ -75,7 +82,7 @@ _LIMITS = (
 )
 _EXPLANATION = (
     "A protocol that gives the paper's number is a sufficient explanation of it, one among several. It does not prove "
-    "what was done."
+    "what was done. The spread over the seeds is not a confidence interval."
 )
 
 
@@ -115,51 +122,56 @@ def build_content(
         section("limits", "Limits", [bullets(_LIMITS)]),
         section("questions", "Ten questions to ask of a prediction paper", [text(_RELATED), _build_questions(audit)]),
     ]  # fmt: skip
-    content: dict[str, Any] = {
-        "title": _TITLE,
-        "heading": _TITLE,
-        "sub": f"Report of an audit of hemexp on {count(len(outcomes))} patients, {count(int(outcomes.sum()))} with "
-        f"expansion: {data.label.describe()}",
-        "source": "the directory of the audit",
-        "banner": {"kind": "", "title": _headline(audit), "text": _EXPLANATION},
-        "alarm": None,
-        "verdict": "",
-        "warning": "",
-        "kind": "AUDIT",
-        "summary": _SUMMARY,
-        "cards": [],
-        "caveats": [{"name": "simulated", "text": caveat_text("synthetic_cohort")}] if is_simulated else [],
-        "no_caveats": "The spread over the seeds is not a confidence interval.",
-        "sections": [block for block in sections if block],
-    }
+    events, simulated = f"{count(int(outcomes.sum()))} with expansion", "simulated " * is_simulated
+    patients = ("Patients", f"{count(len(outcomes))} {simulated}({events}).")
+    about = f"Expansion means {data.label.describe()}."
+    notes = [text(_SUMMARY_OF_TABLE if published else _SUMMARY), text(f"{about} {_EXPLANATION}")]
+    if is_simulated:
+        notes.append(text(caveat_text("synthetic_cohort"), "warn"))
+    title = _TITLE_OF_TABLE if published else _TITLE
+    lines = [patients] if published else [*_answer(audit), patients]
+    answer = conclude(published) if published else _conclude_audit(audit)
+    quiet = "An explanation, not a proof of what was done."
+    top = build_top([(title, lines)], "the directory of the audit", NO_LEAKAGE, (answer, ""), None, quiet=quiet)
+    sections.insert(0, section("about", "What the sections show", notes))
     if published:
-        put_first(content, published, audit)
-    return content
+        sections.insert(0, section("predictions", PREDICTIONS_TITLE, build_blocks(published, audit)))
+    return top | {"sections": [block for block in sections if block]}
 
 
 def _get(audit: Audit, name: str) -> ProtocolConfig:
     return next(row.protocol for row in audit.rows if row.protocol.name == name)
 
 
-def _headline(audit: Audit) -> str:
-    """Return what came out honestly, and from which protocols the paper's number comes."""
+def _list_high(audit: Audit) -> dict[str, ProtocolConfig]:
+    """Return the protocols with a model of high accuracy."""
+    return {row.protocol.name: row.protocol for row in audit.rows if row.mean("accuracy") >= _HIGH}
+
+
+def _conclude_audit(audit: Audit) -> str:
+    """Return from which protocols a number like the paper's comes."""
     if not audit.rows:
         return "No protocol was run"
-    reached = {row.protocol.name: row.protocol for row in audit.rows if row.mean("accuracy") >= _HIGH}
-    words = f"No protocol reaches an accuracy of {_HIGH}"
-    if reached:
-        seen = all(protocol.fit_on == "all" for protocol in reached.values())
-        only = "only if the model has also learned from the patients that it is scored on" if seen else "from"
-        words = f"An accuracy of {_HIGH} or more comes {only}{':' if seen else ''} {', '.join(sorted(reached))}"
-    honest = [row for row in audit.rows if row.protocol.name == HONEST]
-    if not honest:
-        return words
-    accuracy, auroc = (max(row.mean(name) for row in honest) for name in ("accuracy", "auroc"))
-    majority = num(max(row.mean("majority_accuracy") for row in honest), 3)
-    return (
-        f"Trained honestly, the best of {len(honest)} models has an accuracy of {num(accuracy, 3)} (always answering "
-        f"the more frequent outcome: {majority}) and the best AUROC is {num(auroc, 2)}. {words}"
-    )
+    high = _list_high(audit)
+    if not high:
+        return f"No protocol reaches an accuracy of {_HIGH}"
+    if all(protocol.fit_on == "all" for protocol in high.values()):
+        return f"An accuracy of {_HIGH} comes only from learning from the scored patients"
+    return f"{len(high)} of {plural(len(sort_protocols(audit)), 'protocol')} reach an accuracy of {_HIGH}"
+
+
+def _answer(audit: Audit) -> list[Line]:
+    """Return the protocols of high accuracy, and the best scores without a mistake."""
+    names, lines = sorted(_list_high(audit)), []
+    if names:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        lines.append(("Protocols", f"{', '.join(names[:_NAMED])}{more}."))
+    if honest := [row for row in audit.rows if row.protocol.name == HONEST]:
+        accuracy, majority = (max(row.mean(name) for row in honest) for name in ("accuracy", "majority_accuracy"))
+        auroc = num(max(row.mean("auroc") for row in honest), 2)
+        words = f"accuracy {num(accuracy, 3)} at best (always the more frequent outcome: {num(majority, 3)}), AUROC"
+        lines.append(("Trained honestly", f"{words} {auroc}."))
+    return lines
 
 
 def _show(row: Row, name: str, digits: int = 3) -> str:

@@ -8,9 +8,9 @@ from hemexp.config import get_model_title
 from hemexp.files.result import Score
 from hemexp.formatting import bounds, num, percent, plural, score_text
 from hemexp.metrics.table import STANDARD
-from hemexp.report.blocks import Block, bullets, section, table, text
+from hemexp.report.blocks import Block, bullets, table, text
 
-_TITLE = "What the published table is worth"
+PREDICTIONS_TITLE = "What the published table is worth"
 _NAMES = {TRAINING: "in its training part", OUTSIDE: "outside of its training part", ALL: "in all patients"}
 _SCORES = {metric.name: (metric.text, metric.digits) for metric in STANDARD}
 _SCORES |= {name: (name, 2) for name in ("sensitivity", "specificity")}
@@ -122,13 +122,3 @@ def _explain(published: Published, audit: Audit) -> list[str]:
     if not named:
         return [*facts, f"No protocol that was run has an {what}."]
     return [*facts, f"Protocols with an {what}, the nearest first: {named}. {_NOT_PROOF}"]
-
-
-def put_first(content: dict[str, Any], published: Published, audit: Audit) -> None:
-    """Put the section about the table before the other sections of a page, and its conclusion into the banner."""
-    content["banner"] = {"kind": "", "title": conclude(published), "text": _NOT_PROOF}
-    content["title"] = content["heading"] = "Audit of a published table of predictions"
-    content["summary"] = (
-        "The first section is about the table. The others show what mistakes cost on the same patients, for comparison."
-    )
-    content["sections"].insert(0, section("predictions", _TITLE, build_blocks(published, audit)))

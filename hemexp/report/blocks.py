@@ -8,7 +8,6 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from hemexp.files.result import CAVEATS
-from hemexp.formatting import ScoreLike, bounds, num
 from hemexp.report.html import picture_width
 
 Block = dict[str, Any]
@@ -59,14 +58,6 @@ def section(
     """
     shown = [block for block in blocks if block]
     return {"anchor": anchor, "title": title, "blocks": shown, "scored": scored, "folded": folded} if shown else None
-
-
-def card(name: str, score: ScoreLike | None, digits: int, baseline: str) -> dict[str, str] | None:
-    """Return a headline number; None without an interval or without a baseline to compare it with."""
-    value, low, high = (num(number, digits) for number in bounds(score))
-    if "–" in (value, low, high) or not baseline:
-        return None
-    return {"name": name, "value": value, "interval": f"95 % interval {low} to {high}", "baseline": baseline}
 
 
 @cache

@@ -7,11 +7,10 @@ from hemexp.report.blocks import Block
 
 
 def to_markdown(content: dict[str, Any]) -> str:
-    """Return a page as Markdown: the heading, the banner, and the sections with texts, lists, tables and entries."""
-    banner = content["banner"]
-    lines = [f"# {content['heading']}", "", f"**{banner['title']}**", "", banner["text"], "", content["summary"], ""]
-    for caveat in content["caveats"]:
-        lines += [f"{caveat['name']}: {caveat['text']}", ""]
+    """Return a page as Markdown: the first screen, and the sections with texts, lists, tables and entries."""
+    answer = content["answer"]
+    lines = [f"# {answer['about']}", "", f"**{answer['title']}**", ""]
+    lines += [f"- {name}: {words}" for name, words in answer["lines"]] + ["", answer["quiet"], ""]
     for section in content["sections"]:
         lines += [f"## {section['title']}", ""]
         for block in section["blocks"]:

@@ -76,7 +76,7 @@ def test_the_german_patients_get_the_scores_of_r_and_the_answer_says_what_is_wro
     )
     assert validation.answer in page
     assert "are not affected" in page  # by the leak of the run, which has learned from its test part
-    for words in ("Which patients?", "Are the risks right?", "Would it help?", "enough patients?", "1.11 (0.79"):
+    for words in ("who is new", "are the risks right?", "would the model help?", "enough patients?", "1.11 (0.79"):
         assert words in page, words
     assert {path.name for path in (tmp_path / "out" / "figures").iterdir()} == {
         "validation.png", "calibration.png", "decision_curve.png"
@@ -153,7 +153,7 @@ def test_without_outcomes_the_page_shows_case_mix_gaps_and_the_patients_that_are
     assert f"needs the outcomes of about {validation.sample_size.required_patients:,} patients" in page
     assert next(row for row in validation.case_mix if row.name == "grade").missing == pytest.approx(41 / 406)
     assert "Missing inputs" in page
-    assert "Are the risks right?" not in page
+    assert "are the risks right?" not in page
     assert not (tmp_path / "out" / "calibration_curve.csv").exists()
 
 

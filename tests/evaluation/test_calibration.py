@@ -10,7 +10,6 @@ from hemexp.evaluation.calibration import (
     calibration,
     calibration_intercept,
     calibration_slope,
-    curve_with_band,
     resample,
     resampled_curves,
     scaled_brier,
@@ -149,32 +148,6 @@ def test_the_smoothed_curve_of_few_or_equal_risks_has_no_gaps(risks):
     assert (curve["low"] <= curve["high"]).all()
     if len(curve) == 1:
         assert curve["observed"][0] == pytest.approx(0.4)
-
-
-@pytest.mark.parametrize(("num_patients", "repeats"), [(300, 1), (120, 3)])
-def test_the_curve_with_a_band_is_that_of_statsmodels(num_patients, repeats):
-    y, p = draw(num_patients, repeats, noise=0.3)
-    found, expected = curve_with_band(y, p), smoothed_curve(y, p)
-    np.testing.assert_array_equal(found["risk"], expected["risk"])
-    np.testing.assert_allclose(found["observed"], expected["observed"], atol=1e-6)
-    assert (found["low"] <= found["observed"]).all()
-    assert (found["observed"] <= found["high"]).all()
-
-
-def test_the_band_holds_the_true_risk_at_most_points_and_is_narrower_with_more_patients():
-    widths = {}
-    for num_patients in (200, 5_000):
-        y, p = draw(num_patients)
-        curve = curve_with_band(y, p)
-        widths[num_patients] = float((curve["high"] - curve["low"]).median())
-        inner = curve[curve["risk"].between(0.1, 0.6)]
-        assert inner["risk"].between(inner["low"] - 0.02, inner["high"] + 0.02).mean() > 0.9
-    assert widths[5_000] == pytest.approx(widths[200] / 5, rel=0.4)
-
-
-def test_a_band_of_equal_risks_has_one_point():
-    curve = curve_with_band(np.array([0, 1, 0, 0, 1]), np.full((1, 5), 0.3))
-    assert curve["observed"].tolist() == pytest.approx([0.4])
 
 
 def test_calibration_and_curve_of_100_patients_take_less_than_4_seconds():

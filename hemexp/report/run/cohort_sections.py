@@ -74,7 +74,7 @@ def _flow(run: RunFiles) -> Block:
     unlabelled = {_REASONS.get(reason, reason.replace("_", " ")): n for reason, n in flow.unlabelled.items()}
     excluded = sum(unlabelled.values())
     parts = (
-        ("Training", flow.train, result.events_train, "used to fit the model"),
+        ("Training", flow.train, result.events_train, f"used to {'update' if result.update else 'fit'} the model"),
         ("Validation", flow.val, None, "used to decide when to stop"),
         (
             "Test",
@@ -93,7 +93,8 @@ def _flow(run: RunFiles) -> Block:
         "parts": [
             {"title": title, "number": count(number), "meaning": meaning,
              "events": "" if events is None else f"{count(events)} with expansion"}
-            for title, number, events, meaning in parts if number or title in {"Training", "Test"}
+            for title, number, events, meaning in parts
+            if number or title == "Training" or (title == "Test" and not result.update)
         ],
         "folds": _folds(run),
     }  # fmt: skip

@@ -3,10 +3,19 @@
 from typing import Any
 
 from hemexp.config import get_choice_name, get_model_title
-from hemexp.files.result import NO_LEAKAGE, Claim, ComparedModel, Score, describe_leak
-from hemexp.formatting import ScoreLike, bounds, count, num, plural
+from hemexp.evaluation.heterogeneity import list_large
+from hemexp.files.result import Claim, ComparedModel, Score
+from hemexp.formatting import bounds, count, num, plural
 from hemexp.report.blocks import Block, bullets, caveat_text, load_texts, section
-from hemexp.report.run.read import RunFiles, figure, verdict_kind
+from hemexp.report.first_screen import (
+    build_top,
+    compare_with_coin,
+    describe_risks,
+    say_relation,
+    verdict_kind,
+)
+from hemexp.report.run.read import RunFiles, figure
+from hemexp.report.run.update_section import conclude_update, describe_update
 
 _EXAMINED = {
     "cross_validation": "repeated cross-validation",
@@ -28,28 +37,19 @@ _KIND = {"age": "age, years", "hematoma": "hematoma volume, mL"}  # medians of t
 
 def headline(run: RunFiles) -> dict[str, Any]:
     """Return the content of the top of the page, by the names of the template."""
-    texts = load_texts("texts")
-    kind, name = verdict_kind(run.result.verdict), model_name(run)
-    title = texts["conclusions"][run.result.conclusion][0]
-    lines = [("Patients", describe_patients(run))]
-    if kind == NO_LEAKAGE:
-        lines = [("Ranking", describe_ranking(run)), ("Risks", describe_risks(run)), *lines]
-    else:
-        lines = [(texts["alarms"][kind], " ".join(filter(None, [run.result.verdict, _leak_text(run)]))), *lines]
-    return {
-        "title": f"Prediction of hematoma expansion: {run.warning or title}",
-        "source": "the run directory",
-        "warning": run.warning,
-        "kind": kind,
-        "answer": {
-            "about": f"Prediction of hematoma expansion: {name}",
-            "kind": run.result.conclusion if kind == NO_LEAKAGE else kind,
-            "title": title if kind == NO_LEAKAGE else texts["alarms"]["title"][kind],
-            "lines": lines,
-            "quiet": "No leakage found." if kind == NO_LEAKAGE else "",
-            "figure": figure(run, "comparison") if kind == NO_LEAKAGE else None,
-        },
-    }
+    result, about = run.result, f"Prediction of hematoma expansion: {model_name(run)}"
+    answer = load_texts("texts")["conclusions"][result.conclusion][0], result.conclusion
+    calibrated = (result.calibration.cv or result.calibration.test) if result.calibration else None
+    lines = [("Ranking", describe_ranking(run)), ("Risks", describe_risks(calibrated))]
+    if result.update:
+        answer, lines = conclude_update(result), describe_update(result)
+    if result.by_center and (large := list_large(result.by_center)):
+        lines.append(("Centers", f"{' and '.join(large)} differ{'s' * (len(large) == 1)} between them."))
+    shortest = [*lines, ("Patients", describe_patients(run, kinds=False))]
+    versions = [(about, [*lines, ("Patients", describe_patients(run))]), (about, shortest)]
+    versions.append((f"Hematoma expansion: {model_name(run)}", shortest))
+    named = [f"{name} agrees with {agrees_with}." for name, agrees_with in result.leaky_inputs.items()]
+    return build_top(versions, "the run directory", result.verdict, answer, figure(run, "comparison"), named)
 
 
 def describe_ranking(run: RunFiles) -> str:
@@ -57,62 +57,26 @@ def describe_ranking(run: RunFiles) -> str:
     metrics, others = run.result.metrics, [row for row in run.result.comparison if not row.is_model]
     stage = "cv" if is_defined(metrics.get("cv/auroc")) else "test"
     score = metrics.get(f"{stage}/auroc")
-    if score is None or score.value is None:
-        return "not scored."
-    words = f"AUROC {num(score.value)}"
-    if not is_defined(score):
-        return f"{words}, without an interval (a coin has 0.50)."
-    coin = _compare(score.low, score.high, 0.5)
+    words = compare_with_coin(score)
     known = [row for row in others if row.model != "prevalence" and row.auroc.value is not None and stage == "cv"]
-    if not known:
-        return f"{words}: {coin} a coin (0.50)."
+    if score is None or not known:
+        return words
     best = max(known, key=lambda row: row.auroc.value or 0.0)
     baseline = f"{get_model_title(best.model)} ({num(best.auroc.value)})"
-    versus = _compare_with(best)
+    versus, coin = _compare_with(best), say_relation(score.low, score.high, 0.5)
     if versus == coin:
-        return f"{words}: {coin} a coin (0.50) {'or' if 'not' in coin else 'and'} {baseline}."
-    return f"{words}: {coin} a coin (0.50), {versus} {baseline}."
+        return f"{words[:-1]} {'or' if 'not' in coin else 'and'} {baseline}."
+    return f"{words[:-1]}, {versus} {baseline}."
 
 
 def _compare_with(row: ComparedModel) -> str:
     difference = row.auroc_difference
     _, low, high = bounds(difference)
     certain = difference is not None and difference.p_holm is not None and difference.p_holm < 0.05
-    return _compare(low, high, 0.0) if certain else "not shown to be better than"
+    return say_relation(low, high, 0.0) if certain else "not shown to be better than"
 
 
-def _compare(low: float | None, high: float | None, reference: float) -> str:
-    if low is None or high is None:
-        return "not shown to be better than"
-    return "better than" if low > reference else "worse than" if high < reference else "not shown to be better than"
-
-
-def describe_risks(run: RunFiles) -> str:
-    """Return whether the risks are right, from the calibration in cross-validation, else in the test part."""
-    stages = run.result.calibration
-    part = (stages.cv or stages.test) if stages else None
-    if part is None:
-        return "not examined."
-    words = []
-    if part.slope.value is None:
-        words.append("about the same for everyone")
-    elif side := _side(part.slope, 1.0):
-        inverted = (part.slope.high or 0.0) < 0
-        words.append("inverted" if inverted else "too extreme" if side < 0 else "too close together")
-    if side := _side(part.intercept, 0.0):
-        words.append("too high on average" if side < 0 else "too low on average")
-    known = f"{' and '.join(words) or 'no clear error found'}"
-    use = {-1: "worse than", 0: "not shown to be better than", 1: "better than"}[_side(part.scaled_brier, 0.0)]
-    return f"{known}; {use} the same risk for everyone."
-
-
-def _side(score: ScoreLike, ideal: float) -> int:
-    """Return -1 or 1 where the whole interval of a score is below or above the ideal, else 0."""
-    _, low, high = bounds(score)
-    return int(low > ideal) - int(high < ideal)
-
-
-def describe_patients(run: RunFiles) -> str:
+def describe_patients(run: RunFiles, kinds: bool = True) -> str:
     """Return how many patients there are, and of which kind."""
     result, design = run.result, run.result.cross_validation
     size, events = result.num_train + result.num_test, result.events_train + result.events_test
@@ -121,17 +85,11 @@ def describe_patients(run: RunFiles) -> str:
     simulated = "simulated " if {"synthetic_cohort", "trained_on_synthetic"} & {*result.caveats} else ""
     words = f"{count(size)} {simulated}({count(events)} with expansion)"
     described = run.tables.get("characteristics")
-    if described is None:
+    if described is None or not kinds:
         return f"{words}."
     medians = described.set_index("variable")["overall"].str.partition(" (")[0]
-    kinds = [f"{name} {medians[row]}{' mL' * ('mL' in row)}" for name, row in _KIND.items() if medians.get(row)]
-    return f"{words}{', median ' * bool(kinds)}{', '.join(kinds)}."
-
-
-def _leak_text(run: RunFiles) -> str:
-    leak, inputs = describe_leak(run.result.verdict), run.result.leaky_inputs
-    named = "".join(f" {name} agrees with {agrees_with}." for name, agrees_with in inputs.items())
-    return f"{leak[:1].upper()}{leak[1:]}.{named}" if leak else ""
+    shown = [f"{name} {medians[row]}{' mL' * ('mL' in row)}" for name, row in _KIND.items() if medians.get(row)]
+    return f"{words}{', median ' * bool(shown)}{', '.join(shown)}."
 
 
 def claim_text(claim: str) -> str:
@@ -178,16 +136,27 @@ def limits(run: RunFiles) -> Block | None:
             f"{count(lost)} patients without a known outcome are left out. If they differ from the others, the results "
             "do not apply to them."
         )
-    items.append(
-        "All patients come from one cohort, in training and in testing: there is no external validation. "
-        + (
-            f"The cohort comes from {plural(result.data.num_centers, 'center')}. The files do not say whether it "
-            if result.data.num_centers
-            else "The files do not say how many hospitals the cohort comes from, or whether it "
-        )
-        + "was collected prospectively."
-    )
+    items += [_describe_origin(run), "The files do not say whether the cohort was collected prospectively."]
     missing = [name for key, name in _EXAMINED.items() if not getattr(result, key)]
     if missing:
         items.append(f"Not examined in this run: {', '.join(missing)}.")
     return section("limits", "Limits", [bullets(items)])
+
+
+def _describe_origin(run: RunFiles) -> str:
+    """Return what is known about the hospitals of the patients, and which validation is missing."""
+    result, centers = run.result, run.result.data.num_centers
+    if result.update:
+        return (
+            "The update was fitted and judged in the patients of one cohort, by cross-validation. Validate the updated "
+            "model in other patients before it is used."
+        )
+    if result.by_center:
+        return (
+            f"The patients come from {plural(centers or 0, 'center')}. Leaving out a center shows how well this way of "
+            "training does in a center that it has not seen. The model of this run has learned from several centers, "
+            "and was not tested in another one: there is no external validation."
+        )
+    known = f"The patients come from {plural(centers, 'center')}." if centers else ""
+    known = known or "The files do not say how many hospitals they come from."
+    return f"All patients come from one cohort, in training and in testing: there is no external validation. {known}"

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from hemexp.files.result import INCOMPLETE, get_wording
 from hemexp.report.blocks import Block, section
+from hemexp.report.first_screen import verdict_kind
 from hemexp.report.html import map_texts, to_html, without_ids
 from hemexp.report.run import center_sections as center
 from hemexp.report.run import cohort_sections as cohort
@@ -13,7 +14,7 @@ from hemexp.report.run import full_sections as full
 from hemexp.report.run import result_sections as results
 from hemexp.report.run.checklist import checklist
 from hemexp.report.run.headline import headline, limits
-from hemexp.report.run.read import RunFiles, other_figures, verdict_kind
+from hemexp.report.run.read import RunFiles, other_figures
 from hemexp.report.run.reproduce import reproduce
 from hemexp.report.run.update_section import update
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from hemexp.cohort.table_one import COLUMNS as CHARACTERISTICS
-from hemexp.files.result import INCOMPLETE, LEAKAGE, NO_LEAKAGE, SEEN_TEST, RunResult, read_result
+from hemexp.files.result import INCOMPLETE, LEAKAGE, SEEN_TEST, RunResult, read_result
 from hemexp.report.blocks import Block, load_texts, picture
 from hemexp.report.files import read_overrides, read_patient_ids, read_table
+from hemexp.report.first_screen import verdict_kind
 from hemexp.report.html import png_uri
 
 TABLES: dict[str, tuple[list[str], list[str]]] = {  # text columns, number columns
@@ -32,21 +33,10 @@ class RunFiles:
     patient_ids: frozenset[str]
     has_checkpoint: bool
 
-    @property
-    def warning(self) -> str:
-        """The warning beside every score: the leakage, or INCOMPLETE; empty if no leakage was found."""
-        kind = verdict_kind(self.result.verdict)
-        return "" if kind == NO_LEAKAGE else INCOMPLETE if kind == INCOMPLETE else self.result.verdict
-
 
 def is_seen(run: RunFiles) -> bool:
     """Return whether the model has learned from its test part."""
     return run.result.verdict == f"{LEAKAGE}: {SEEN_TEST}"
-
-
-def verdict_kind(verdict: str) -> str:
-    """Return the verdict without its reason: NO_LEAKAGE_FOUND, LEAKAGE or INCOMPLETE."""
-    return verdict.partition(":")[0]
 
 
 def read_run(path: Path) -> RunFiles:

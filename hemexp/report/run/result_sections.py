@@ -36,11 +36,12 @@ _INTRODUCTIONS = {
 
 def scores(run: RunFiles) -> Block | None:
     """Return the section on the scores: the comparison with the baselines, then cross-validation and the test part."""
-    result, words = run.result, load_texts("texts")["conclusions"][run.result.conclusion][1]
+    result = run.result
+    words = "" if result.update else load_texts("texts")["conclusions"][result.conclusion][1]
     if result.claim:
         claim = claim_texts(result.claim)
         words += f" By AUROC the model is {claim['auroc']}. By Brier score the model is {claim['brier']}."
-    blocks = [text(words), figure(run, "roc"), *_notes(result),
+    blocks = [text(words) if words else None, figure(run, "roc"), *_notes(result),
               *_comparison_tables(result), *_score_table(run)]  # fmt: skip
     return section("scores", "Ranking: how well does it order the patients?", blocks, scored=True)
 
@@ -79,7 +80,7 @@ def _uninformed_scores(run: RunFiles, stage: str) -> dict[str, str]:
         return scores
     if result.cross_validation:
         scores["auprc"] = num(result.cross_validation.auprc_by_chance)
-    for row in result.comparison:
+    for row in result.update.comparison if result.update else result.comparison:
         if row.model == "prevalence":
             scores |= {"brier": score_text(row.brier, 3), "log_loss": score_text(row.log_loss, 3)}
     return scores

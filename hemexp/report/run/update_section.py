@@ -3,7 +3,8 @@
 from hemexp.config import get_model_title
 from hemexp.files.result import RunResult
 from hemexp.formatting import count, num, p_value, score_text
-from hemexp.report.blocks import Block, bullets, section, table
+from hemexp.report.blocks import Block, bullets, load_texts, section, table
+from hemexp.report.first_screen import Line, compare_with_coin
 from hemexp.report.run.read import RunFiles
 
 METHODS = {
@@ -12,6 +13,45 @@ METHODS = {
     "intercept_slope": "intercept and slope: corrects the average risk and the spread of the risks",
     "refit": "refit: the model was trained again",
 }
+_RANKING = {
+    "same": "as before the update",
+    "better": "better than before the update",
+    "not better": "not shown to be better than before the update",
+    "worse": "worse than before the update",
+    "lost": "lost by the update",
+}
+_RISKS = {
+    "same": "as before the update",
+    "better": "more accurate than before",
+    "not better": "not shown to be more accurate than before",
+    "worse": "less accurate than before",
+}
+
+
+def conclude_update(result: RunResult) -> tuple[str, str]:
+    """Return the conclusion on an update in words, and the code of its color."""
+    found, titles = result.update, load_texts("texts")["updates"]
+    assert found is not None
+    relations = {found.ranking, found.risks}
+    if not found.above_prevalence:
+        return titles["useless"], "not_better_than_baselines"
+    if relations & {"worse", "lost"}:
+        return titles["worse"], "worse_than_baseline"
+    if "better" in relations:
+        return titles["better"], "better_than_baselines"
+    return titles["unclear" if result.updated_from[0].method != "none" else "none"], "not_better_than_baselines"
+
+
+def describe_update(result: RunResult) -> list[Line]:
+    """Return the lines of the first screen on what the update does, and on its ranking and risks."""
+    found, auroc = result.update, compare_with_coin(result.metrics.get("cv/auroc"))
+    assert found is not None
+    use = "better than" if found.above_prevalence else "not shown to be better than"
+    return [
+        ("Update", f"{METHODS[result.updated_from[0].method].partition(': ')[2]}."),
+        ("Ranking", f"{auroc[:-1]}; {_RANKING[found.ranking]}."),
+        ("Risks", f"{_RISKS[found.risks]}; {use} the same risk for everyone."),
+    ]
 
 
 def update(run: RunFiles) -> Block | None:

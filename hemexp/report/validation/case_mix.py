@@ -44,7 +44,7 @@ def inputs(content: ValidationContent) -> Block | None:
     if len(cells) > _FIRST:
         others = f"The other {count(len(cells) - _FIRST)} inputs"
         blocks.append(table("", head, cells[_FIRST:], folded=others))
-    return section("case-mix", "Are these patients like those it has learned from?", blocks)
+    return section("case-mix", "Case mix: are these patients like those it has learned from?", blocks)
 
 
 def _summarize(content: ValidationContent) -> str:
@@ -116,7 +116,7 @@ def gaps(content: ValidationContent) -> Block | None:
     if not content.validation.case_mix:
         return None
     if not pairs:
-        return section("gaps", "Missing inputs", [text("Every input has a value in every one of these patients.")])
+        return None
     pairs.sort(key=lambda pair: -pair[0].missing)
     absent = sum(row.missing == 1 for row, _ in pairs)
     words = "A gap is filled with a value of the training part, the same for every patient."

@@ -7,6 +7,7 @@ import pandas as pd
 
 from hemexp.files.model_folder import ModelCard
 from hemexp.files.result import LEAKAGE, Calibration, PredictionResult, Score, Validation
+from hemexp.report.blocks import Block, picture
 
 Row = tuple[str, Score, Calibration | None]
 
@@ -36,6 +37,16 @@ class ValidationContent:
         """The scored patients in words."""
         return get_place(self.result)
 
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the scored patients are simulated."""
+        return "synthetic_cohort" in self.result.caveats
+
+
+def get_figure(content: ValidationContent, name: str) -> Block | None:
+    """Return a figure with its explanation; None if there is none."""
+    return picture(name, content.figures[name]) if name in content.figures else None
+
 
 def get_place(result: PredictionResult) -> str:
     """Return in words which patients are scored."""
@@ -57,8 +68,8 @@ def list_rows(result: PredictionResult, trained: ModelCard) -> list[Row]:
         return rows
     parts = trained.calibration
     stages = (
-        ("cv", "its cross-validation", parts.cv if parts else None),
-        ("test", "its test part", parts.test if parts else None),
+        ("cv", "own cohort, cross-validated", parts.cv if parts else None),
+        ("test", "own cohort, test part", parts.test if parts else None),
     )
     for stage, name, found in stages:
         score = trained.metrics.get(f"{stage}/auroc")

@@ -4,14 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 from hemexp.evaluation.validation import get_own_auroc, has_leak
-from hemexp.files.result import CONCLUSIONS, INCOMPLETE, LEAKAGE, SEEN_TEST, describe_leak, get_wording
-from hemexp.formatting import count, num, plural, score_text
-from hemexp.report.blocks import Block, bullets, card, caveat_text, section
+from hemexp.files.result import INCOMPLETE, LEAKAGE, NO_LEAKAGE, describe_leak, get_wording
+from hemexp.formatting import count, num, plural
+from hemexp.report.blocks import Block, bullets, caveat_text, load_texts, section
+from hemexp.report.first_screen import build_top, compare_with_coin, describe_risks, verdict_kind
 from hemexp.report.html import map_texts, to_html
 from hemexp.report.validation import case_mix, sections
-from hemexp.report.validation.content import ValidationContent
+from hemexp.report.validation.content import ValidationContent, get_figure
 
-_KINDS = {  # colors of the answer
+_COLORS = {
     "holds": "better_than_baselines",
     "more_patients": "not_better_than_baselines",
     "unknown": "not_evaluated",
@@ -19,82 +20,69 @@ _KINDS = {  # colors of the answer
     "do_not_use": "worse_than_baseline",
 }
 _SECTIONS: list[Callable[[ValidationContent], Block | None]] = [
-    sections.patients, sections.scores, sections.calibration, sections.decisions, case_mix.inputs, case_mix.gaps,
-    sections.sample_size, sections.model,
+    sections.patients, sections.scores, sections.calibration, sections.decisions, case_mix.inputs,
+    # details, folded
+    case_mix.gaps, sections.sample_size, sections.model,
 ]  # fmt: skip
 
 
 def render_validation(content: ValidationContent, patient_ids: frozenset[str]) -> str:
     """Return the page as HTML; no text on it names a patient."""
-    made = [block for make in [*_SECTIONS, _limits] if (block := make(content))]
+    made = [block for make in [*_SECTIONS[:5], _limits, *_SECTIONS[5:]] if (block := make(content))]
     shown = map_texts(_top(content) | {"sections": made}, get_wording(content.result))
     return to_html(shown, patient_ids, patients=False)
 
 
 def _top(content: ValidationContent) -> dict[str, Any]:
-    result, validation = content.result, content.validation
-    kind = result.verdict.partition(":")[0]
-    spoiled = has_leak(result.verdict)
-    conclusion = CONCLUSIONS[result.conclusion].removeprefix("not evaluated: the model was ")
-    alarm = None
-    if spoiled or kind == INCOMPLETE:
-        reason = describe_leak(result.verdict) if spoiled else result.verdict.removeprefix(f"{INCOMPLETE}: ")
-        alarm = {"kind": kind, "title": result.verdict, "text": f"{reason[:1].upper()}{reason[1:]}."}
-    return {
-        "title": "Prediction of hematoma expansion: validation in new patients",
-        "heading": "Does the model work in these patients?",
-        "sub": f"External validation of the model “{content.name}” with hemexp",
-        "source": "the run and of the new patients",
-        "banner": {
-            "kind": LEAKAGE if spoiled else _KINDS[validation.advice],
-            "title": validation.answer,
-            "text": f"In the run that trained it, the model was {conclusion}.",
-        },
-        "alarm": alarm,
-        "verdict": "",
-        "warning": result.verdict if spoiled else INCOMPLETE if kind == INCOMPLETE else "",
-        "kind": kind,
-        "summary": _summarize(content),
-        "cards": _make_cards(content),
-        "caveats": [
-            {"name": code.replace("_", " ").capitalize(), "text": caveat_text(code)} for code in result.caveats
+    """Return the first screen: what to do with the model here, its ranking, its risks and the patients."""
+    result, advice = content.result, content.validation.advice
+    kind = verdict_kind(result.verdict)
+    spoiled = kind == INCOMPLETE or has_leak(result.verdict)
+    quiet = "No leakage found." if kind == NO_LEAKAGE else "A leak in the run itself does not affect these scores."
+    lines = []
+    if result.num_test:
+        lines = [("Ranking", _describe_ranking(content)), ("Risks", describe_risks(result.calibration.test))]
+    return build_top(
+        [
+            (f"Validation in {content.who}: {content.name}", [*lines, ("Patients", _describe_patients(content, size))])
+            for size in (True, False)
         ],
-        "no_caveats": "There are no caveats.",
-    }
-
-
-def _summarize(content: ValidationContent) -> str:
-    trained = content.trained
-    learned = plural(trained.num_train, "patient")
-    if trained.verdict != f"{LEAKAGE}: {SEEN_TEST}":
-        learned += f", {count(trained.events_train)} with expansion,"
-    else:
-        learned = plural(trained.num_train + trained.num_test, "patient")
-    return (
-        f"The model estimates the risk of hematoma expansion, defined as {trained.label_definition}. It has learned "
-        f"from {learned} and is used here as it is: nothing was fitted to the new patients."
+        "the run and of the new patients",
+        result.verdict if spoiled else NO_LEAKAGE,
+        (load_texts("texts")["advice"][advice], _COLORS[advice]),
+        get_figure(content, "validation"),
+        quiet=quiet,
     )
 
 
-def _make_cards(content: ValidationContent) -> list[dict[str, str]]:
-    """Return the headline numbers: scores with an interval and something to compare them with."""
-    result, found = content.result, content.result.calibration.test
-    own = get_own_auroc(content.trained)
-    there = f" In its own cohort: {score_text(own)}." if own else ""
-    constant = result.prevalence_baseline.brier
-    cards = [
-        card("AUROC", result.metrics.get("test/auroc"), 2, f"Chance scores 0.50.{there}"),
-        card("Calibration intercept", found.intercept if found else None, 2,
-             "Ideal 0; below 0 the risks are too high, above 0 too low."),
-        card("Brier score", result.metrics.get("test/brier"), 3,
-             f"Lower is better; the share of expansion in training, given to all, scores {num(constant, 3)}."),
-    ]  # fmt: skip
-    return [shown for shown in cards if shown]
+def _describe_ranking(content: ValidationContent) -> str:
+    """Return the AUROC beside a coin, and which scores of other patients or models it is clearly below."""
+    result, auroc, own = content.result, content.result.metrics["test/auroc"], get_own_auroc(content.trained)
+    below = []
+    if "own_test_part" not in result.caveats and own and (own.value or 0) > (auroc.high or 1):
+        below.append(f"in its own cohort ({num(own.value)})")
+    for row in result.comparison:
+        difference = row.test_auroc_difference
+        if difference and difference.high is not None and difference.high < 0:
+            below.append(f"with the {row.model.upper()} score ({num(row.test_auroc.value)})")
+    words = compare_with_coin(auroc)
+    return f"{words[:-1]}, lower than {' and '.join(below)}." if below else words
+
+
+def _describe_patients(content: ValidationContent, with_size: bool) -> str:
+    result, validation, size = content.result, content.validation, content.validation.sample_size
+    simulated = "simulated " if "synthetic_cohort" in result.caveats else ""
+    if not result.num_test:
+        words = f"{count(validation.num_patients)} new {simulated}without a known outcome"
+    else:
+        words = f"{count(result.num_test)} {simulated}({count(result.events_test)} with expansion)"
+    wanted = f"; {count(size.required_patients)} are needed" if with_size and size and not size.adequate else ""
+    return f"{words}{wanted}."
 
 
 def _limits(content: ValidationContent) -> Block | None:
     result, validation = content.result, content.validation
-    items = [caveat_text(code) for code in result.caveats]
+    items = [caveat_text(code) for code in result.caveats if code != "trained_on_synthetic" or not content.is_simulated]
     if result.num_test:
         events, others = result.events_test, result.num_test - result.events_test
         if min(events, others) < 100:

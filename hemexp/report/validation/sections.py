@@ -1,13 +1,12 @@
 """Sections on patients, scores, calibration, decisions, sample size and the model."""
 
-import numpy as np
-
 from hemexp.config import get_model_title
 from hemexp.evaluation.validation_sample_size import WIDTHS
-from hemexp.files.result import LEAKAGE, describe_brain, get_label, list_metrics
-from hemexp.formatting import count, num, percent, score_text
-from hemexp.report.blocks import Block, picture, section, table, text
-from hemexp.report.validation.content import ValidationContent
+from hemexp.files.result import CONCLUSIONS, LEAKAGE, SEEN_TEST, describe_brain, get_label, list_metrics
+from hemexp.formatting import count, num, percent, plural, score_text
+from hemexp.report.blocks import Block, section, table, text
+from hemexp.report.score_tables import calibration_table, net_benefit_table
+from hemexp.report.validation.content import ValidationContent, get_figure
 
 _CRITERIA = {
     "observed_to_expected": "ratio of observed to expected events",
@@ -19,10 +18,6 @@ _SIZE_NOTE = (
     "Riley et al. (Statistics in Medicine 2021;40:4230) and Archer et al. (2021;40:133), for a model with these risks "
     "that are right. The net benefit is at the share of expansion in training as the threshold."
 )
-
-
-def _figure(content: ValidationContent, name: str) -> Block | None:
-    return picture(name, content.figures[name]) if name in content.figures else None
 
 
 def patients(content: ValidationContent) -> Block | None:
@@ -42,7 +37,11 @@ def patients(content: ValidationContent) -> Block | None:
         rows.insert(3, ("of the run, but in neither part", others, "got a risk, not scored"))
     shown = [[name, count(number), meaning] for name, number, meaning in rows if number or name.startswith("new")]
     note = "Patients of the run are recognized by their scan serials or by their measurements."
-    return section("patients", "Which patients?", [table("", ["", "patients", "what was done"], shown, note)])
+    return section(
+        "patients",
+        "Patients: who is new, and who is scored",
+        [text(content.validation.answer), table("", ["", "patients", "what was done"], shown, note)],
+    )
 
 
 def _say_own_test(own_only: bool, number: int) -> str:
@@ -74,8 +73,8 @@ def scores(content: ValidationContent) -> Block | None:
     )
     return section(
         "scores",
-        "How well does it work here?",
-        [_figure(content, "validation"), table("Scores", head, rows, note), *_compare(content)],
+        "Ranking: how well does it order the patients?",
+        [table("Scores", head, rows, note), *_compare(content)],
         scored=True,
     )
 
@@ -100,40 +99,19 @@ def calibration(content: ValidationContent) -> Block | None:
     found = content.result.calibration.test
     if found is None:
         return None
-    rows = [
-        ["mean predicted risk", percent(found.mean_risk), percent(found.observed)],
-        ["calibration intercept", score_text(found.intercept), "0"],
-        ["calibration slope", score_text(found.slope), "1"],
-        ["scaled Brier score", score_text(found.scaled_brier), "1"],
-    ]
-    note = (
-        "Intercept below 0: the risks are too high on average; above 0: too low. Slope below 1: high risks are too "
-        "high and low risks too low. The ideal of the mean risk is the observed share. Scaled Brier score below 0: "
-        "worse than the observed share as the risk of every patient. The band of the curve is a 95 % interval at each "
-        "risk (bootstrap over patients)."
-    )
-    shown = table("Calibration (95 % interval)", ["", content.who, "ideal"], rows, note)
     few = None if "calibration" in content.figures else text("There are too few different risks for a curve.", "note")
-    return section("calibration", "Are the risks right?", [_figure(content, "calibration"), few, shown], scored=True)
+    there = content.trained.calibration
+    own = None if content.trained.verdict.startswith(LEAKAGE) or there is None else there.cv or there.test
+    parts = {content.who: found, "its own cohort": own}
+    blocks = [get_figure(content, "calibration"), few, calibration_table(parts)]
+    return section("calibration", "Calibration: are the risks right?", blocks, scored=True)
 
 
 def decisions(content: ValidationContent) -> Block | None:
     """Return the section on the decision curve."""
-    curve = content.tables.get("decision_curve")
-    if curve is None:
-        return None
-    wide = curve.pivot_table(index="strategy", columns="threshold", values="net_benefit", sort=False)
-    grid = np.asarray(wide.columns, dtype=float)
-    near = sorted({int(np.abs(grid - at).argmin()) for at in (0.1, 0.2, 0.3, 0.4)})
-    names = [content.name if number == 0 else name for number, name in enumerate(wide.index)]
-    rows = [[name, *(num(wide.iloc[i, j], 3) for j in near)] for i, name in enumerate(names)]
-    head = ["strategy", *(f"at {100 * grid[j]:.0f} %" for j in near)]
-    note = (
-        "Correctly treated expansions per patient, minus false alarms weighted by the threshold, the risk from which "
-        "one would treat. The curves have no intervals; ignore small differences."
-    )
-    shown = table("Net benefit at some thresholds", head, rows, note)
-    return section("decisions", "Would it help?", [_figure(content, "decision_curve"), shown], scored=True)
+    shown = net_benefit_table(content.tables.get("decision_curve"), get_model_title)
+    blocks = [get_figure(content, "decision_curve"), shown]
+    return section("decisions", "Decisions: would the model help?", blocks, scored=True)
 
 
 def sample_size(content: ValidationContent) -> Block | None:
@@ -157,7 +135,9 @@ def sample_size(content: ValidationContent) -> Block | None:
     else:
         words += " The share of expansion in the training part is expected here."
     head = ["95 % interval of", "target", "patients needed", "missing"]
-    return section("sample-size", "Are there enough patients?", [text(words), table("", head, rows, _SIZE_NOTE)])
+    return section(
+        "sample-size", "Are there enough patients?", [text(words), table("", head, rows, _SIZE_NOTE)], folded=True
+    )
 
 
 def model(content: ValidationContent) -> Block | None:
@@ -172,4 +152,19 @@ def model(content: ValidationContent) -> Block | None:
         ["verdict of the prediction", result.verdict],
         *[[f"version of {name}", version] for name, version in trained.versions.items() if name == "hemexp"],
     ]  # fmt: skip
-    return section("model", "Which model?", [table("", ["", ""], rows)])
+    return section("model", "Which model?", [text(_summarize(content)), table("", ["", ""], rows)], folded=True)
+
+
+def _summarize(content: ValidationContent) -> str:
+    trained = content.trained
+    learned = plural(trained.num_train, "patient")
+    if trained.verdict != f"{LEAKAGE}: {SEEN_TEST}":
+        learned += f", {count(trained.events_train)} with expansion,"
+    else:
+        learned = plural(trained.num_train + trained.num_test, "patient")
+    conclusion = CONCLUSIONS[trained.conclusion].removeprefix("not evaluated: the model was ")
+    return (
+        f"The model estimates the risk of hematoma expansion, defined as {trained.label_definition}. It has learned "
+        f"from {learned} and is used here as it is: nothing was fitted to the new patients. In the run that trained "
+        f"it, the model was {conclusion}."
+    )
