@@ -77,7 +77,7 @@ def program(command: str) -> str:
 
 def plural(number: int, noun: str) -> str:
     """Return a number with its noun: ``1 patient``, ``2 patients``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number} {noun}" if number == 1 else f"{count(number)} {noun}s"
 
 
 def ordinal(number: int) -> str:

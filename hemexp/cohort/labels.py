@@ -1,11 +1,14 @@
 """Label the outcome: growth of the hematoma within a time window (paper, section 2.1), or a column of the file."""
 
 import unicodedata
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from hemexp.cohort.cell import YES_NO
 from hemexp.cohort.columns import SCAN_KEYS
 from hemexp.cohort.find_column import find_column, list_outcomes, suggest
 from hemexp.cohort.findings import CellLocator, Findings, RecordFindings, count_values
@@ -14,8 +17,7 @@ from hemexp.config import ColumnLabelConfig, GrowthLabelConfig, LabelConfig
 from hemexp.errors import UserError
 
 _TOLERANCE = 1e-6  # in hours and 10^-3 mL, for rounding: 0.33 * 700 is 231.00000000000003
-_YES = {"1", "yes", "y", "true", "positive", "present", "ja", "oui", "si", "sí", "sim", "是", "有", "阳性"}
-_NO = {"0", "no", "n", "false", "negative", "absent", "nein", "non", "não", "否", "无", "阴性"}
+_CODES = {word: f"{code:g}" for word, code in YES_NO.items() if word.isalnum()}  # - and + may mean anything here
 
 
 def label_patients(scans: pd.DataFrame, label: LabelConfig, mapping: Mapping | None = None) -> pd.DataFrame:
@@ -158,35 +160,70 @@ def _complete(table: pd.DataFrame) -> pd.DataFrame:
 
 def _read_outcome(scans: pd.DataFrame, label: ColumnLabelConfig, mapping: Mapping | None) -> pd.Series:
     """Return 1, 0 or NaN for each patient: from the first scan with a value."""
+    known = _read_column(scans, label, mapping)
+    place, shown = f"label.column={label.column}", f"it holds {count_values(known)}"
+    if label.at_least is not None:
+        numbers = pd.to_numeric(known, errors="coerce")
+        if numbers.isna().any():
+            raise UserError(f"{place}: {shown}; rule: label.at_least needs numbers; give label.positive=VALUE")
+        outcome = numbers >= label.at_least
+    else:
+        texts = known.map(_normalize)
+        if label.positive is None and not texts.isin(_CODES.values()).all():
+            raise UserError(f"{place}: {shown}; rule: 1 or 0, or yes or no; else give label.positive or label.at_least")
+        outcome = texts == _normalize(label.positive or "yes")
+    return outcome.astype(float).reindex(scans["patient_id"].unique())
+
+
+def _read_column(scans: pd.DataFrame, label: ColumnLabelConfig, mapping: Mapping | None) -> pd.Series:
+    """Return the value of the outcome's column for each patient who has one: of the first scan with a value."""
     column = find_column(label.column, list(scans.columns), mapping)
     if column is None:
         hint = suggest(label.column, [name for name in map(str, scans) if name not in SCAN_KEYS])
         raise UserError(f"label.column={label.column}: the cohort has no such column; {hint}")
-    values = scans.groupby("patient_id", sort=False)[column].first()
-    known, place = values.dropna(), f"label.column={label.column}"
-    shown = f"it holds {count_values(known)}"
-    numbers = pd.to_numeric(known, errors="coerce")
-    if label.at_least is not None:
-        if numbers.isna().any():
-            raise UserError(f"{place}: {shown}; rule: label.at_least needs numbers; give label.positive=VALUE")
-        outcome = numbers >= label.at_least
-    elif label.positive is not None:
-        outcome = known.map(_normalize) == _normalize(label.positive)
-    else:
-        texts = known.map(_normalize)
-        if not texts.isin(_YES | _NO).all():
-            raise UserError(f"{place}: {shown}; rule: 1 or 0, or yes or no; else give label.positive or label.at_least")
-        outcome = texts.isin(_YES)
-    return outcome.astype(float).reindex(values.index)
+    return scans.groupby("patient_id", sort=False)[column].first().dropna()
 
 
 def _normalize(value: object) -> str:
-    """Return a value as text for comparisons: ``1.0`` is ``1``, and case and width do not matter."""
+    """Return a value as text for comparisons.
+
+    ``1.0`` is ``1``, case and width do not matter, and the words for yes and no in all languages are ``1`` and ``0``.
+    """
     text = unicodedata.normalize("NFKC", str(value)).strip().casefold()
-    try:
-        return f"{float(text):g}"
-    except ValueError:
-        return text
+    with suppress(ValueError):
+        text = f"{float(text):g}"
+    return _CODES.get(text, text)
+
+
+def list_outcome_values(scans: pd.DataFrame, label: LabelConfig, mapping: Mapping | None = None) -> list[str]:
+    """Return the values that the column of an outcome with ``label.positive`` holds; else none."""
+    if not isinstance(label, ColumnLabelConfig) or label.positive is None:
+        return []
+    return sorted({_normalize(value) for value in _read_column(scans, label, mapping)})
+
+
+def check_outcome_values(
+    scans: pd.DataFrame, label: LabelConfig, known: Sequence[str], mapping: Mapping | None = None
+) -> None:
+    """Refuse an outcome in other words than those of the cohort that a model was trained on.
+
+    Args:
+        scans: of the new cohort.
+        label: of the model.
+        known: `list_outcome_values` of its cohort; empty where it is not known.
+        mapping: of the new cohort.
+
+    Raises:
+        UserError: names the values.
+    """
+    values = list_outcome_values(scans, label, mapping) if known else []
+    if isinstance(label, ColumnLabelConfig) and (other := [value for value in values if value not in known]):
+        held = count_values(_read_column(scans, label, mapping))
+        raise UserError(
+            f"label.column={label.column}: it holds {held}; the cohort of the run did not hold {', '.join(other)}; "
+            f"rule: the same words as there ({', '.join(known)}; 1 is any word for yes, 0 for no), because the outcome "
+            f"is {label.positive}; write the outcome in these words"
+        )
 
 
 def check_follow_up(

@@ -195,7 +195,12 @@ def _read_number(key: _Key, text: str, known: c.Column | None) -> float | Rule:
         example = "volume_ml=25 or '25 mL'" if known.kind == "volume" else "hours=2 or '120 minutes'"
         is_wrong = isinstance(number, Rule) and number != MISSING
         return Rule(f"a number with its unit, such as {example}") if is_wrong else number
-    return read_number(text, frozenset(), {**{name_unit(unit): each for unit, each in units.items()}, "": factor})
+    number = read_number(text, frozenset(), {**{name_unit(unit): each for unit, each in units.items()}, "": factor})
+    plain = read_number(text, frozenset(), {"": factor})
+    is_ours = key.name == known.name and known.kind == "volume" and known.usual is not None
+    if is_ours and isinstance(plain, float) and 0 < plain < known.usual[0]:  # 25 are hardly 0.025 mL
+        return Rule("a number of 10^-3 mL, or one with its unit, such as '25 mL'")
+    return number
 
 
 def _describe_unknown(name: str, inputs: Collection[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort.labels import can_label, label_patients
+from hemexp.cohort.labels import can_label, check_outcome_values, label_patients
 from hemexp.cohort.load import Cohort, load_cohort
 from hemexp.cohort.mapping.mapping import OpenQuestions
 from hemexp.cohort.pseudonyms import get_check_value
@@ -57,6 +57,7 @@ def read_new_cohort(cfg: PredictConfig | UpdateConfig, run: Path, model: Trained
     cohort, label, features = _load(cfg, run), build_label(model.card.label), model.predictor.features
     labels = None
     if can_label(cohort.scans, label, cohort.mapping):
+        check_outcome_values(cohort.scans, label, model.card.label_values, cohort.mapping)
         labels = label_patients(cohort.scans, label, cohort.mapping)
     check_mapped_inputs(cohort.mapping, features)
     raw = input_table(cohort.patients, features).to_numpy()

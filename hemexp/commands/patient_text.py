@@ -93,7 +93,11 @@ def _describe_own_risk(result: PatientResult, known: CalibratedRisk | None) -> l
     """Return a line on the model's own risk where its risks are too extreme, or where it is outside of the interval."""
     if known is None or result.calibrated is None:
         return []
-    if known.slope + 2 * math.sqrt(max(known.slope_variance, 0.0)) < 1:
+    if known.slope == 0:
+        reason = "its risks do not rank the patients, so each gets the share with the outcome"
+        if format_risk(result.risk) == format_risk(result.calibrated.value or 0.0):
+            return []
+    elif known.slope + 2 * math.sqrt(max(known.slope_variance, 0.0)) < 1:
         reason = f"its risks are too extreme (calibration slope {known.slope:.2f}, ideal 1)"
     else:
         low, high = result.calibrated.low or 0.0, result.calibrated.high or 1.0
@@ -150,7 +154,7 @@ def _describe_effects(effects: list[InputEffect]) -> list[str]:
             size = f"the risk by {plural(round(100 * abs(effect.change)), 'percentage point')}"
         parts.append(f"{_name(effect.input)} ({_show(effect.input, effect.value)}) {verb} {size}")
     if not parts:
-        return ["No given value moved the risk much."] if effects else []
+        return ["No single value moved the risk much."] if effects else []
     return [f"Against a typical patient, in the model's own risk: {'; '.join(parts)}."]
 
 

@@ -108,6 +108,8 @@ def predict(cfg: PredictConfig, directory: Path | str) -> PredictionResult:
     caveats = trained.caveats_elsewhere + ["own_test_part"] * no_new
     if len(test) and metrics["test/auroc"].value is None:
         caveats.append("one_outcome_in_test")
+    if any({*pair} <= {*test.index} for pair in cohort.same_patients):
+        caveats.append("one_person_twice")
     if cohort.is_simulated:
         caveats.append("synthetic_cohort")
     comparison, brain_missing_items = compare_with_brain(

@@ -10,6 +10,7 @@ import pandas as pd
 
 from hemexp import __version__
 from hemexp.cohort.find_column import list_columns
+from hemexp.cohort.labels import list_outcome_values
 from hemexp.cohort.load import Cohort
 from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.cohort.table_one import characteristics
@@ -83,6 +84,7 @@ def start_result(cfg: TrainConfig, data: ExpansionDataModule) -> RunResult:
         own_metrics=describe_metrics(get_metrics(cfg.metrics)),
         versions=read_versions(),
         label_definition=cfg.label.describe(),
+        label_values=list_outcome_values(data.cohort.scans, cfg.label, data.cohort.mapping),
         flow=flow,
         input_group=cfg.features.name
         if cfg.model.inputs is None

@@ -173,6 +173,7 @@ def _start_result(cfg: UpdateConfig, model: TrainedModel, new: NewPatients, step
         tags=before.tags if before else [],
         versions=read_versions(),
         label_definition=new.source.label.describe(),
+        label_values=model.card.label_values,
         flow=PatientFlow(
             patients=len(labels),
             unlabelled={str(reason): int(count) for reason, count in reasons.items()},

@@ -13,6 +13,7 @@ from hemexp.cohort.headers import squeeze
 from hemexp.cohort.pseudonyms import are_pseudonyms
 from hemexp.config import CenterSplitConfig, FractionSplitConfig, KFoldSplitConfig, SplitConfig
 from hemexp.errors import UserError
+from hemexp.formatting import plural
 from hemexp.types import Array
 
 SPLITS = ("paper", "stratified", "kfold", "center", "temporal")
@@ -170,7 +171,8 @@ def _divide_by_center(patients: pd.DataFrame, labels: Array, split: CenterSplitC
     if center is None:
         counts = pd.Series(labels, centers.to_numpy()).groupby(level=0).agg(["size", "sum"])
         listed = "; ".join(
-            f"{name} ({size:.0f} patients, {events:.0f} with expansion)" for name, size, events in counts.itertuples()
+            f"{name} ({plural(int(size), 'patient')}, {events:.0f} with the outcome)"
+            for name, size, events in counts.itertuples()
         )
         problem = "is not set" if split.center is None else f"={split.center}: there is no such center"
         raise UserError(

@@ -25,6 +25,7 @@ from hemexp.types import Array
 
 MIN_OUTCOMES = 2  # patients of each outcome in a center that is scored
 MIN_CENTERS = 3  # with fewer there is no prediction interval
+_MOST_NOT_SCORED = 0.1  # share of the patients; without centers that have few events, the others seem to have many
 _MIN_SPREAD = 1e-3  # standard deviation of logits below which all risks of a center count as equal
 _Z = float(norm.ppf((1 + CONFIDENCE) / 2))
 
@@ -128,6 +129,8 @@ def validate_by_center(
         rows.append(row)
     aurocs = pool_centers(*np.array([_logit_auroc(row) for row in rows]).T)
     pooled = {name: _pool([getattr(row, name) for row in rows]) for name in ("intercept", "slope", "auroc_difference")}
+    if is_selected(divided.not_scored, rows):
+        pooled["intercept"] = None
     block = CenterValidation(
         centers=rows,
         not_scored=divided.not_scored,
@@ -157,6 +160,12 @@ def estimate_with_errors(y: Array, p: Array) -> tuple[tuple[float, float], tuple
     no_slope = np.std(z) < _MIN_SPREAD or not about_mean > 0
     of_slope = (np.nan, np.nan) if no_slope else (float(slope), about_mean**-0.5)
     return (float(alone), float(_variance(alone + z).sum() ** -0.5)), of_slope
+
+
+def is_selected(not_scored: Mapping[str, int], rows: Sequence[CenterScore]) -> bool:
+    """Return whether so many patients are in centers with too few of an outcome that the mean intercept is biased."""
+    left_out, scored = sum(not_scored.values()), sum(row.num_patients for row in rows)
+    return left_out > _MOST_NOT_SCORED * (left_out + scored)
 
 
 def _variance(logits: Array) -> Array:

@@ -15,9 +15,9 @@ def pool_centers(values: Array, variances: Array) -> Heterogeneity | None:
     """Return the mean score over centers, and the interval in which the score of a new center is expected.
 
     The variance between centers is the estimate of Paule and Mandel (1982). The interval of the mean is that of Hartung
-    and Knapp (2001). The prediction interval is ``mean ± t(k - 2) sqrt(variance between + squared error of the mean)``
-    for k centers (Higgins et al., Journal of the Royal Statistical Society A 2009;172:137-159). R's metafor computes
-    the same with ``method="PM"``.
+    and Knapp (2001), and not narrower than that of a fixed effect. The prediction interval is
+    ``mean ± t(k - 2) sqrt(variance between + squared error of the mean)`` for k centers (Higgins et al., Journal of the
+    Royal Statistical Society A 2009;172:137-159). R's metafor computes the same with ``method="PM", test="adhoc"``.
 
     Args:
         values: a score of each center on a scale without limits, such as the logit of the AUROC; NaN where unknown.
@@ -35,10 +35,11 @@ def pool_centers(values: Array, variances: Array) -> Heterogeneity | None:
     number = int(known.sum())
     if number < 3:
         return None
-    pooled = combine_effects(values[known], variances[known], method_re="iterated", use_t=True, atol=1e-10)
+    with np.errstate(divide="ignore"):  # equal values: the iteration begins at 0
+        pooled = combine_effects(values[known], variances[known], method_re="iterated", use_t=True, atol=1e-10)
     mean, between = float(pooled.mean_effect_re), max(0.0, float(pooled.tau2))
     tail = (1 + CONFIDENCE) / 2
-    half = float(stats.t.ppf(tail, number - 1) * pooled.sd_eff_w_re_hksj)
+    half = float(stats.t.ppf(tail, number - 1) * max(pooled.sd_eff_w_re_hksj, pooled.sd_eff_w_re))
     spread = float(stats.t.ppf(tail, number - 2) * np.sqrt(between + pooled.sd_eff_w_re**2))
     return Heterogeneity(
         num_centers=number,

@@ -41,6 +41,11 @@ _RANKING = {
     NOT_BETTER: "It is not shown that its ranking is better than that of the original model",
     WORSE: "In cross-validation its ranking is worse than that of the original model",
 }
+_BESIDE_PREVALENCE = {
+    BETTER: "The risks are more accurate than the same risk for every patient",
+    NOT_BETTER: "It is not shown that the risks are more accurate than the same risk for every patient",
+    WORSE: "The risks are less accurate than the same risk for every patient",
+}
 _RISKS = {
     BETTER: "In cross-validation the updated risks are more accurate than the original ones",
     NOT_BETTER: "It is not shown that the updated risks are more accurate than the original ones",
@@ -162,7 +167,7 @@ def validate_update(
     choices, validated = score_update(procedure, folds, name, metrics)
     none = labels[:0]  # no test part
     rows = compare(validated, none, dict.fromkeys(validated, none))
-    ranking, accuracy, above = _get_relations(choice, rows)
+    ranking, accuracy, beside = _get_relations(choice, rows)
     validation = UpdateValidation(
         num_folds=num_folds,
         num_repeats=num_repeats,
@@ -171,8 +176,8 @@ def validate_update(
         original_calibration=calibration(labels, procedure.risks[None]),
         ranking=ranking,
         risks=accuracy,
-        above_prevalence=above,
-        conclusion=_describe(choice, rows, labels, ranking, accuracy, above),
+        beside_prevalence=beside,
+        conclusion=_describe(choice, rows, labels, ranking, accuracy, beside),
     )
     return validation, validated
 
@@ -198,8 +203,8 @@ def calibrate_update(
     return by_folds if method == "refit" else calibrated_risk(labels, risks[None], np.zeros((1, len(labels))))
 
 
-def _get_relations(choice: ClosedTest, rows: Sequence[ComparedModel]) -> tuple[str, str, bool]:
-    """Return ranking and risks compared with the original model, and whether the risks are better than the prevalence.
+def _get_relations(choice: ClosedTest, rows: Sequence[ComparedModel]) -> tuple[str, str, str]:
+    """Return ranking and risks compared with the original model, and the risks compared with the prevalence.
 
     The ranking is that of the original model unless the model was trained again: no other method can change it.
     """
@@ -208,7 +213,7 @@ def _get_relations(choice: ClosedTest, rows: Sequence[ComparedModel]) -> tuple[s
     if choice.method == "refit":
         ranking = _compare(original.auroc_difference, 1)
     risks = SAME if choice.method == "none" else _compare(original.brier_difference, -1)
-    return ranking, risks, _compare(prevalence.brier_difference, -1) == BETTER
+    return ranking, risks, _compare(prevalence.brier_difference, -1)
 
 
 def _compare(difference: Difference | None, good_sign: int) -> str:
@@ -224,7 +229,7 @@ def _compare(difference: Difference | None, good_sign: int) -> str:
 
 
 def _describe(
-    choice: ClosedTest, rows: Sequence[ComparedModel], labels: Array, ranking: str, risks: str, above_prevalence: bool
+    choice: ClosedTest, rows: Sequence[ComparedModel], labels: Array, ranking: str, risks: str, beside_prevalence: str
 ) -> list[str]:
     """Return in sentences what the update does, and what it does not."""
     _, original, prevalence = rows
@@ -239,11 +244,8 @@ def _describe(
         parts.append(f"{_RANKING[ranking]} (AUROC difference {interval_text(original.auroc_difference, 3)}).")
     if risks in _RISKS:
         parts.append(f"{_RISKS[risks]} (Brier score difference {interval_text(original.brier_difference, 3)}).")
-    start = "The risks are" if above_prevalence else "It is not shown that the risks are"
-    parts.append(
-        f"{start} more accurate than the same risk for every patient (Brier score difference "
-        f"{interval_text(prevalence.brier_difference, 3)})."
-    )
+    difference = interval_text(prevalence.brier_difference, 3)
+    parts.append(f"{_BESIDE_PREVALENCE[beside_prevalence]} (Brier score difference {difference}).")
     if min(events, others) < _FEW:
         parts.append(f"{events} patients with expansion and {others} without are few: the numbers can change much.")
     parts.append("Validate the updated model in other patients before it is used.")

@@ -88,6 +88,7 @@ class ModelCard:
     versions: dict[str, str] = entry("versions of Python, hemexp and its main packages")
     label_definition: str = entry("the definition of the outcome in words")
     label: dict[str, Any] = entry("the definition of the outcome")
+    label_values: list[str] = entry("as in result.json", default_factory=list)
     features: dict[str, Any] = entry("the choice of inputs")
     inputs: list[ModelInput] = entry("the inputs, in order")
     title: str = entry("name of the model in words", default="")

@@ -68,6 +68,7 @@ CAVEATS = {
     "the model cannot predict at admission",
     "few_events_per_input": "fewer than 10 patients of the rarer outcome for each input: expect chance findings",
     "one_outcome_in_test": "the test part has only one outcome: no ranking can be scored",
+    "one_person_twice": "some new patients occur under two ids, so they are scored twice: the intervals are too narrow",
     "own_test_part": "no new patient has a known outcome: the scores are those of the run's own test part, not of an "
     "external test",
     "inert_init": "model.init is zeros or all_zeros: weights that start at zero do not learn",
@@ -555,7 +556,7 @@ class UpdateValidation(_Block):
     original_calibration: Calibration | None = entry("calibration of the original model in the same patients")
     ranking: str = entry("ranking compared with the original model: same, better, not better, worse or lost")
     risks: str = entry("risks compared with the original model, by Brier score: same, better, not better or worse")
-    above_prevalence: bool = entry("whether the Brier score is better than that of the same risk for every patient")
+    beside_prevalence: str = entry("Brier score against the same risk for every patient: better, not better, worse")
     conclusion: list[str] = entry("what the update does and does not do, in sentences")
 
 
@@ -622,6 +623,11 @@ class RunResult(EvaluationBlocks):
     prevalence_baseline: PrevalenceBaseline | None = entry("scores of the training prevalence", default=None)
     majority: int = entry("the more frequent outcome in the training part, 1 or 0")
     label_definition: str = entry("the definition of the outcome in words")
+    label_values: list[str] = entry(
+        "with label.positive, the values that the column of the outcome holds in the training cohort, in lower case; 1 "
+        "is any word for yes, 0 for no",
+        default_factory=list,
+    )
     input_group: str = entry("the group of inputs")
     num_features: Count = entry("number of inputs")
     inputs: list[str] = entry("names of the inputs, in order", default_factory=list)

@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 
 from hemexp.cohort.findings import Cell, Findings
-from hemexp.cohort.labels import can_label, check_follow_up, label_patients, without_label
+from hemexp.cohort.labels import (
+    can_label,
+    check_follow_up,
+    check_outcome_values,
+    label_patients,
+    list_outcome_values,
+    without_label,
+)
 from hemexp.cohort.mapping.mapping import ColumnMapping, Mapping, TableMapping
 from hemexp.config import ColumnLabelConfig, GrowthLabelConfig
 from hemexp.errors import UserError
@@ -153,6 +160,9 @@ def two_patients(values: list[object], column: str = "result") -> pd.DataFrame:
     [
         ([1.0, 0.0, np.nan], {}, [1, 0, np.nan]),
         (["Yes", "no", "否"], {}, [1, 0, 0]),
+        (["wahr", "faux", "没有"], {}, [1, 0, 0]),
+        (["Ja", "0", "sí"], {"positive": "yes"}, [1, 0, 1]),
+        ([1.0, "no", "是"], {"positive": "0"}, [0, 1, 0]),
         (["dead", "alive", None], {"positive": "DEAD"}, [1, 0, np.nan]),
         ([2.0, 1.0, 2.0], {"positive": "2"}, [1, 0, 1]),
         ([3.0, 2.0, 6.0], {"at_least": 3}, [1, 0, 1]),
@@ -194,6 +204,26 @@ def test_an_outcome_that_cannot_be_read_is_refused_with_what_is_there(
     with pytest.raises(UserError) as error:
         label_patients(two_patients(["good", "bad", "good"]), ColumnLabelConfig("column", column, **keys))
     assert all(word in str(error.value) for word in words), error.value
+
+
+@pytest.mark.parametrize(
+    ("there", "here"), [(["yes", "no"], ["ja", "nein"]), (["1", "0"], [1.0, 0.0]), (["dead", "alive"], ["Dead", None])]
+)
+def test_the_outcome_of_another_hospital_may_be_in_other_words_for_yes_and_no(there: list[str], here: list[object]):
+    label = ColumnLabelConfig("column", "result", positive=there[0])
+    check_outcome_values(two_patients(here), label, list_outcome_values(two_patients(there), label))
+    assert label_patients(two_patients(here), label)["expansion"].iloc[0] == 1
+
+
+@pytest.mark.parametrize("here", [["deceased", "living"], [2.0, 1.0], ["yes", "maybe"]])
+def test_an_outcome_in_words_that_the_cohort_of_the_run_did_not_have_is_refused(here: list[object]):
+    label = ColumnLabelConfig("column", "result", positive="yes")
+    known = list_outcome_values(two_patients(["yes", "no"]), label)
+    assert known == ["0", "1"]
+    with pytest.raises(UserError, match=r"it holds .*the cohort of the run did not hold .*rule: the same words as"):
+        check_outcome_values(two_patients(here), label, known)
+    check_outcome_values(two_patients(here), label, [])  # a run of an earlier version
+    check_outcome_values(two_patients([5.0, 6.0]), replace(label, positive=None, at_least=3), known)
 
 
 def test_a_value_that_no_patient_has_is_refused_where_patients_are_needed():

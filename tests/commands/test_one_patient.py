@@ -107,6 +107,7 @@ def test_the_risk_is_that_of_a_table_and_a_table_with_one_row_gets_the_same_answ
         ("HM_volume=25000", "onset_to_first_scan=2"),
         ("hematoma_volume=25 mL", "onset_to_ct_min=120"),
         ("ICH volume (cm³)=25,0", "symptom onset to ct (hours)=2"),
+        ("HM_volume=25 mL", "hours=2"),
         ("血肿体积=25 mL", "hours=120 minutes"),
         ("volume_ml=25", "发病到首次影像检查时间间隔=2"),  # a header of the run's own workbooks
     ],
@@ -127,13 +128,17 @@ def test_a_value_may_have_any_name_that_a_table_may_have(names: tuple[str, ...],
         (["volume_ml=9000"], "patient.volume_ml=9000: HM_volume is '9000'; rule: a volume from 0 to 2000 mL"),
         (["volume=25"], "patient.volume=25: HM_volume is '25'; rule: a number with its unit, such as volume_ml=25"),
         (["volume_ml=[25,30]"], "patient.volume_ml=[25,30]: is not a single value; rule: patient.NAME=VALUE"),
+        (["HM_volume=25"], "patient.HM_volume=25: HM_volume is '25'; rule: a number of 10^-3 mL, or one with its unit"),
         (["volume_ml=large"], "patient.volume_ml=large: HM_volume is 'large'; rule: a number"),
         (["volume_ml=25 kg"], "patient.volume_ml=25 kg: HM_volume is '25 kg'; rule: a number in"),
         (["gcs=7.5"], "patient.gcs=7.5: gcs is '7.5'; rule: a whole number from 3 to 15"),
         (["sex=3"], "patient.sex=3: sex is '3'; rule: male or female"),
         (["hypertension=perhaps"], "patient.hypertension=perhaps: hypertension is 'perhaps'; rule: 0 or 1, yes or no"),
         (["bp=90/180"], "patient.bp: blood pressure is 90/180; rule: systolic is above diastolic"),
-        (["volume_ml=25", "HM_volume=1"], "patient.HM_volume: is HM_volume, as patient.volume_ml is; rule: each value"),
+        (
+            ["volume_ml=25", "HM_volume=1000"],
+            "patient.HM_volume: is HM_volume, as patient.volume_ml is; rule: each value",
+        ),
     ],
 )
 def test_a_wrong_name_or_value_is_refused_with_its_rule(patient: list[str], message: str, ridge: Path, tmp_path: Path):

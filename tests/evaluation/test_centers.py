@@ -1,5 +1,6 @@
 """Internal-external cross-validation: each center is left out once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,21 @@ def test_centers_with_other_prevalences_are_named_as_different_and_a_perfect_ran
     assert by_name["A"].auroc_difference.low > 0
     assert table["center"].tolist() == divided.names
     assert table["auroc_low"].tolist() == [row.auroc.low for row in block.centers]
+
+
+def test_the_mean_intercept_is_not_given_where_centers_with_few_events_are_left_out():
+    rng = np.random.default_rng(3)
+    centers, risks = np.repeat([f"C{number}" for number in range(60)], 6), np.full(360, 0.3)
+    labels = (rng.random(360) < risks).astype(float)
+    patients = pd.DataFrame({"center": pd.Series(centers, dtype="str")})
+    divided = divide_by_center(patients, labels, range(360), seed=0)
+    assert sum(divided.not_scored.values()) > 36
+    block, _ = validate_by_center(divided, {"model": fake(labels, risks, divided.folds)})
+    assert np.mean([row.observed for row in block.centers]) > 0.35  # of 0.3: the selection is biased
+    assert block.intercept is None
+    assert block.auroc is not None
+    few, _ = validate_by_center(replace(divided, not_scored={"C9": 6}), {"model": fake(labels, risks, divided.folds)})
+    assert few.intercept is not None
 
 
 def test_a_run_reports_its_centers_and_its_model_folder_does_not_name_them(tmp_path: Path):

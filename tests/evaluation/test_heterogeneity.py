@@ -23,6 +23,13 @@ def test_equal_centers_have_no_variance_between_them():
     assert (pooled.between_sd, pooled.i_squared, pooled.mean) == pytest.approx((0, 0, 0.7), abs=1e-9)
 
 
+def test_the_interval_of_equal_centers_is_not_narrower_than_that_of_a_fixed_effect():
+    pooled = pool_centers(np.array([0.70, 0.75, 0.66, 0.72, 0.69]), np.array([0.02, 0.05, 0.03, 0.04, 0.06]))
+    # R's metafor 3.8-1: rma(values, variances, method="PM", test="adhoc"); "knha" gives 0.661 to 0.739
+    assert (pooled.low, pooled.high) == pytest.approx((0.469428783951, 0.930571216049), abs=1e-9)
+    assert (pooled.predicted_low, pooled.predicted_high) == pytest.approx((0.435712219469, 0.964287780531), abs=1e-9)
+
+
 def test_centers_without_a_score_do_not_count_and_two_centers_are_too_few():
     more = pool_centers(np.append(VALUES, [np.nan, 1.0]), np.append(VARIANCES, [0.1, np.inf]))
     assert more == pool_centers(VALUES, VARIANCES)

@@ -65,7 +65,7 @@ def test_a_model_that_ranks_the_wrong_way_loses_its_ranking_in_plain_words():
     procedure = UpdateProcedure(procedure.labels, procedure.raw, procedure.risks, METHODS[:3])
     choice = procedure.choose(np.arange(300))
     validation, _ = validate_update(procedure, choice, "mlp", 5, 1, 0)
-    assert (choice.recalibration[1], validation.ranking, validation.above_prevalence) == (0, "lost", False)
+    assert (choice.recalibration[1], validation.ranking, validation.beside_prevalence) == (0, "lost", "not better")
     assert validation.conclusion[0].startswith("The original model does not rank these patients.")
     assert any(text.startswith("It is not shown that the risks are more accurate") for text in validation.conclusion)
 

@@ -1,6 +1,7 @@
 """Section on the scores in each center."""
 
 from hemexp.config import get_model_title
+from hemexp.evaluation.centers import is_selected
 from hemexp.evaluation.heterogeneity import list_large
 from hemexp.files.result import CenterValidation, Heterogeneity, Score
 from hemexp.formatting import count, num, score_text
@@ -58,7 +59,9 @@ def _table(block: CenterValidation) -> Block:
     )
     if block.not_scored:
         small = ", ".join(f"{name} ({count(size)})" for name, size in block.not_scored.items())
-        note += f" Too small to be scored, and only in training (patients): {small}."
+        note += f" Too few of an outcome to be scored, and only in training (patients): {small}."
+    if is_selected(block.not_scored, block.centers):
+        note += " Without these patients the mean calibration intercept would be wrong, so it is not given."
     if block.num_without_center:
         note += f" Patients without a center take no part: {count(block.num_without_center)}."
     head = ["", "patients", "expansions", "AUROC", "difference", "calibration intercept", "slope", "Brier score"]

@@ -33,7 +33,7 @@ def conclude_update(result: RunResult) -> tuple[str, str]:
     found, titles = result.update, load_texts("texts")["updates"]
     assert found is not None
     relations = {found.ranking, found.risks}
-    if not found.above_prevalence:
+    if found.beside_prevalence != "better":
         return titles["useless"], "not_better_than_baselines"
     if relations & {"worse", "lost"}:
         return titles["worse"], "worse_than_baseline"
@@ -46,11 +46,11 @@ def describe_update(result: RunResult) -> list[Line]:
     """Return the lines of the first screen on what the update does, and on its ranking and risks."""
     found, auroc = result.update, compare_with_coin(result.metrics.get("cv/auroc"))
     assert found is not None
-    use = "better than" if found.above_prevalence else "not shown to be better than"
+    use = {"not better": "not shown to be better"}.get(found.beside_prevalence, found.beside_prevalence)
     return [
         ("Update", f"{METHODS[result.updated_from[0].method].partition(': ')[2]}."),
         ("Ranking", f"{auroc[:-1]}; {_RANKING[found.ranking]}."),
-        ("Risks", f"{_RISKS[found.risks]}; {use} the same risk for everyone."),
+        ("Risks", f"{_RISKS[found.risks]}; {use} than the same risk for everyone."),
     ]
 
 
