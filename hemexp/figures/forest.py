@@ -19,6 +19,7 @@ _RANKING = "AUROC: how well it ranks (dashed: a coin)"
 _INTERCEPT = "calibration intercept (ideal 0; below: risks too high)"
 _SLOPE = "calibration slope (ideal 1; below: risks too extreme)"
 _FREE = (-np.inf, np.inf)
+_NAME = 20  # characters of a name in one line
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _list_known(scores: Sequence[tuple[str, Score | None]]) -> list[_Row]:
 
 def _draw(panels: Sequence[_Panel], title: str = "") -> Figure:
     """Draw the panels one below the other, so that they fit a narrow screen."""
-    heights = [0.6 + 0.36 * max(len(panel.rows), 1) for panel in panels]
+    heights = [_measure(panel) for panel in panels]
     figure = Figure(figsize=(5.2, sum(heights) + 0.45 * bool(title)), layout="constrained")
     for axes, panel in zip(
         figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0], panels, strict=True
@@ -136,6 +137,12 @@ def _draw(panels: Sequence[_Panel], title: str = "") -> Figure:
     return figure
 
 
+def _measure(panel: _Panel) -> float:
+    """Return the height of a panel in inches; names of two lines need more."""
+    broken = any(len(row.name) > _NAME for row in panel.rows)
+    return 0.55 + 0.2 * len(panel.label.splitlines()) + (0.42 if broken else 0.34) * max(len(panel.rows), 1)
+
+
 def _fill(axes: Axes, panel: _Panel) -> None:
     for place, row in enumerate(panel.rows):
         value, low, high = bounds(row.score)
@@ -143,7 +150,7 @@ def _fill(axes: Axes, panel: _Panel) -> None:
         axes.plot(value, -place, row.marker, color=row.color, markersize=6)
         margin_text(axes, -place, row.text or interval_text(row.score), bold=row.bold, size=10)
     _frame(axes, panel)
-    name_rows(axes, [fill(row.name, 18) for row in panel.rows], size=10, grid=True,
+    name_rows(axes, [fill(row.name, _NAME) for row in panel.rows], size=10, grid=True,
               bold=[row.bold for row in panel.rows])  # fmt: skip
     axes.set_xlabel(panel.label)
 

@@ -165,7 +165,7 @@ def _answer(audit: Audit) -> list[Line]:
     names, lines = sorted(_list_high(audit)), []
     if names:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        lines.append(("Protocols", f"{', '.join(names[:_NAMED])}{more}."))
+        lines.append(("Reached", f"by {', '.join(names[:_NAMED])}{more}."))
     if honest := [row for row in audit.rows if row.protocol.name == HONEST]:
         accuracy, majority = (max(row.mean(name) for row in honest) for name in ("accuracy", "majority_accuracy"))
         auroc = num(max(row.mean("auroc") for row in honest), 2)

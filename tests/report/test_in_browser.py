@@ -12,12 +12,15 @@ import pytest
 from fake_run import write_run
 from fake_sweep import write_sweep
 
+from hemexp.commands.predict import predict
 from hemexp.commands.report import report
-from hemexp.config import ReportConfig
+from hemexp.commands.train import train
+from hemexp.commands.update import update
+from hemexp.config import PredictConfig, ReportConfig, TrainConfig, UpdateConfig
 from hemexp.config.compose import load_config
 from hemexp.figures.forest import comparison
 from hemexp.figures.style import house_style, save_png
-from hemexp.files.result import RunResult, read_result
+from hemexp.files.result import ComparedModel, RunResult, read_result
 from hemexp.report.run.page import render
 from hemexp.report.run.read import read_run
 
@@ -46,7 +49,8 @@ onload = () => {
     const opened = [...page.querySelectorAll("details")].map((part) => part.offsetHeight);
     const wide = [...page.querySelectorAll("main *")].filter((part) => part.getBoundingClientRect().right > width + 1
       && !scrolls(part.parentElement));
-    found.push({width, height, words, bottom: Math.max(...ends), image: image ? image.getBoundingClientRect().width : 0,
+    found.push({width, height, words, images: answer.querySelectorAll("img").length,
+      bottom: Math.max(...ends), image: image ? image.getBoundingClientRect().width : 0,
       next: page.querySelector("nav").getBoundingClientRect().top + view.scrollY,
       page: page.documentElement.scrollWidth, wide: wide.map((part) => part.outerHTML.slice(0, 120)),
       tables: page.querySelectorAll("table").length, opens: opened.map((size, i) => size > closed[i] + 10)});
@@ -71,15 +75,41 @@ def measure(html: str, directory: Path) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.fixture(scope="module", params=["run", "sweep"])
-def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+FEW = ["data.num_patients=60", "data.prevalence=0.4", "logger=csv", "trainer.progress_bar=false"]
+ELSEWHERE = ["data=synthetic", "data.num_patients=50", "data.prevalence=0.4", "data.seed=7"]
+
+
+def draw_comparison(run: Path, rows: list[ComparedModel]) -> None:
+    with house_style():
+        save_png(comparison(rows), run / "figures" / "comparison.png")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that predicts and can be updated."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    train(load_config(TrainConfig, ["model=ridge2", "evaluation.num_repeats=1", *FEW]), run)
+    return run
+
+
+@pytest.fixture(scope="module", params=["run", "sweep", "validation", "updated"])
+def seen(
+    request: pytest.FixtureRequest, trained: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, Any]]:
     directory = tmp_path_factory.mktemp("browser")
     if request.param == "run":
         run = write_run(directory / "run")
-        with house_style():
-            figure = comparison(read_result(run / "result.json", RunResult).comparison)
-        save_png(figure, run / "figures" / "comparison.png")
+        draw_comparison(run, read_result(run / "result.json", RunResult).comparison)
         return measure(render(read_run(run), patients=False), directory)
+    if request.param == "validation":
+        predict(load_config(PredictConfig, [f"run_dir={trained}", *ELSEWHERE]), directory / "there")
+        return measure((directory / "there" / "report.html").read_text(), directory)
+    if request.param == "updated":
+        options = [f"run_dir={trained}", "num_repeats=2", *ELSEWHERE]
+        result = update(load_config(UpdateConfig, options), directory / "updated")
+        assert result.update is not None
+        draw_comparison(directory / "updated", result.update.comparison)
+        return measure(render(read_run(directory / "updated"), patients=False), directory)
     sweep = write_sweep(directory / "sweep", status="done")
     return measure(report(load_config(ReportConfig, [f"sweep_dir={sweep}"]), directory).read_text(), directory)
 
@@ -90,6 +120,7 @@ def test_the_first_screen_holds_at_most_60_words_and_one_readable_figure(seen: l
         assert view["bottom"] <= view["height"], view
         assert view["next"] >= view["height"], view
         assert view["image"] >= 340, view
+        assert view["images"] == 1, view
 
 
 def test_nothing_is_cut_off_at_the_right(seen: list[dict[str, Any]]):

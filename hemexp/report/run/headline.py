@@ -44,7 +44,9 @@ def headline(run: RunFiles) -> dict[str, Any]:
     if result.update:
         answer, lines = conclude_update(result), describe_update(result)
     if result.by_center and (large := list_large(result.by_center)):
-        lines.append(("Centers", f"{' and '.join(large)} differ{'s' * (len(large) == 1)} between them."))
+        lines.append(
+            ("Centers", f"they differ in {' and '.join(large).replace('and calibration slope', 'and slope')}.")
+        )
     shortest = [*lines, ("Patients", describe_patients(run, kinds=False))]
     versions = [(about, [*lines, ("Patients", describe_patients(run))]), (about, shortest)]
     versions.append((f"Hematoma expansion: {model_name(run)}", shortest))

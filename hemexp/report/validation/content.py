@@ -37,11 +37,6 @@ class ValidationContent:
         """The scored patients in words."""
         return get_place(self.result)
 
-    @property
-    def is_simulated(self) -> bool:
-        """Whether the scored patients are simulated."""
-        return "synthetic_cohort" in self.result.caveats
-
 
 def get_figure(content: ValidationContent, name: str) -> Block | None:
     """Return a figure with its explanation; None if there is none."""
@@ -54,25 +49,25 @@ def get_place(result: PredictionResult) -> str:
 
 
 def list_rows(result: PredictionResult, trained: ModelCard) -> list[Row]:
-    """Return name, AUROC and calibration of the scored patients, of the run, and the AUROC of the BRAIN score.
+    """Return name, AUROC and calibration of the scored patients, of the BRAIN score, and of the run.
 
-    A run with a leak has scores that are too good, so they are left out.
+    The scores of the run are cross-validated if it has such. A run with a leak has no row: its scores are too good.
     """
     own_only = "own_test_part" in result.caveats
     here = (get_place(result), result.metrics["test/auroc"], result.calibration.test)
     rows: list[Row] = [here]
     for compared in result.comparison:
         if not compared.is_model:
-            rows.append((f"{compared.model.upper()} score here", compared.test_auroc, None))
+            rows.append((f"{compared.model.upper()} score", compared.test_auroc, None))
     if trained.verdict.startswith(LEAKAGE):
         return rows
     parts = trained.calibration
     stages = (
-        ("cv", "own cohort, cross-validated", parts.cv if parts else None),
-        ("test", "own cohort, test part", parts.test if parts else None),
+        ("cv", "own cross-validation", parts.cv if parts else None),
+        ("test", "own test part", parts.test if parts else None),
     )
     for stage, name, found in stages:
         score = trained.metrics.get(f"{stage}/auroc")
         if score is not None and score.value is not None and not (own_only and stage == "test"):
-            rows.append((name, score, found))
+            return [*rows, (name, score, found)]
     return rows

@@ -82,7 +82,7 @@ def _describe_patients(content: ValidationContent, with_size: bool) -> str:
 
 def _limits(content: ValidationContent) -> Block | None:
     result, validation = content.result, content.validation
-    items = [caveat_text(code) for code in result.caveats if code != "trained_on_synthetic" or not content.is_simulated]
+    items = [caveat_text(code) for code in result.caveats]
     if result.num_test:
         events, others = result.events_test, result.num_test - result.events_test
         if min(events, others) < 100:
