@@ -2,9 +2,11 @@ from .commands.one_patient import predict_patient as predict_patient
 from .commands.predict import predict as predict
 from .commands.prepare import prepare as prepare
 from .commands.train import train as train
+from .commands.update import update as update
 from .config import PredictConfig as PredictConfig
 from .config import PrepareConfig as PrepareConfig
 from .config import TrainConfig as TrainConfig
+from .config import UpdateConfig as UpdateConfig
 from .config.compose import load_config as load_config
 from .config.custom import register_estimator as register_estimator
 from .config.custom import register_network as register_network

@@ -70,9 +70,8 @@ def count(value: Any) -> str:
 
 def program(command: str) -> str:
     """Return how the user starts a command: ``python report.py`` in the sources, else ``hemexp report``."""
-    script = Path(sys.argv[0])
-    is_script = script.suffix == ".py" and script.name != "__main__.py"
-    return f"python {script.with_name(f'{command}.py')}" if is_script else f"hemexp {command}"
+    script = Path(sys.argv[0]).with_name(f"{command}.py")  # beside the script that runs
+    return f"python {script}" if script.is_file() else f"hemexp {command}"
 
 
 def plural(number: int, noun: str) -> str:

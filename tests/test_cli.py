@@ -11,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from small import FAST, ROOT, STANDARD
 
 from hemexp.config.compose import quote_paths
+from hemexp.formatting import program
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -34,6 +35,17 @@ def test_configuration_is_checked_without_torch_or_pandas():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_another_command_is_named_in_the_form_in_which_this_one_was_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "train.py")])
+    assert program("update") == f"python {ROOT / 'update.py'}"
+    for other in ("/usr/bin/hemexp", "my_analysis.py", "/site-packages/ipykernel_launcher.py"):  # the last: a notebook
+        monkeypatch.setattr(sys, "argv", [other])
+        assert program("update") == "hemexp update"
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,10 @@ def find_column(name: str, columns: Sequence[str], mapping: ColumnsMapping | Non
 
 
 def names_later_scan(name: str, mapping: ColumnsMapping | None) -> bool:
-    """Return whether a name is the header of a later scan, where the scans of a patient stand side by side."""
+    """Return whether a name is a header of later scans alone, where the scans of a patient stand side by side."""
     columns = [column for table in mapping.tables for column in table.columns] if mapping else []
-    return any(column.scan and squeeze(column.column) == squeeze(name) for column in columns)
+    scans = [column.scan for column in columns if squeeze(column.column) == squeeze(name)]
+    return bool(scans) and all(scans)
 
 
 def suggest(name: str, columns: Sequence[str]) -> str:

@@ -127,7 +127,7 @@ def load_config(schema: type[T], overrides: list[str] | None = None) -> T:
     """Compose the configuration of a command in Python, as its command line does.
 
     Args:
-        schema: `TrainConfig`, `PrepareConfig` or `PredictConfig`.
+        schema: that of the command, such as `TrainConfig` or `PredictConfig`.
         overrides: such as ``["model.kernel_size=5"]``.
     """
     return typed(_compose(schema, overrides or []), schema)

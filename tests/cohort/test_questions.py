@@ -280,3 +280,9 @@ def test_a_column_of_a_later_scan_cannot_be_an_input(tmp_path: Path):
     assert choose_inputs(
         cohort, ColumnsFeaturesConfig(name="columns", columns=["CT1 volume (mL)"]), range(8)
     ).names == ["HM_volume"]
+
+
+def test_a_header_that_every_scan_has_means_the_first_scan():
+    cohort = load_cohort(load_config(TrainConfig, ["data.num_patients=10"]).data)  # HM_volume once for each scan
+    features = ColumnsFeaturesConfig(name="columns", columns=["HM_volume"])
+    assert choose_inputs(cohort, features, range(8)).names == ["HM_volume"]
