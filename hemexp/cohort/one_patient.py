@@ -197,8 +197,8 @@ def _read_number(key: _Key, text: str, known: c.Column | None) -> float | Rule:
         return Rule(f"a number with its unit, such as {example}") if is_wrong else number
     number = read_number(text, frozenset(), {**{name_unit(unit): each for unit, each in units.items()}, "": factor})
     plain = read_number(text, frozenset(), {"": factor})
-    is_ours = key.name == known.name and known.kind == "volume" and known.usual is not None
-    if is_ours and isinstance(plain, float) and 0 < plain < known.usual[0]:  # 25 are hardly 0.025 mL
+    least = known.usual[0] if known.usual and known.kind == "volume" and key.name == known.name else 0.0
+    if isinstance(plain, float) and 0 < plain < least:  # 25 are hardly 0.025 mL
         return Rule("a number of 10^-3 mL, or one with its unit, such as '25 mL'")
     return number
 

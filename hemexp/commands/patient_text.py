@@ -126,8 +126,8 @@ def _describe_outside(result: PatientResult, card: ModelCard) -> list[str]:
         text = f"{_name(column)} {_show(column, value)}"
         if item is not None and item.kind != "level" and item.low is not None and item.high is not None:
             low, high = (_show(column, _undo_logarithm(item.name, limit)) for limit in (item.low, item.high))
-            who = "its" if card.update_method else "the training"
-            text += f" (95 % of {who} patients: {low} to {high})"
+            who = "its" if card.update_method else "training"
+            text += f" ({who} patients: mostly {low} to {high})"
         parts.append(text)
     more = len(result.outside_range) - MOST_NAMED
     tail = f", and {more} more" if more > 0 else ""

@@ -82,8 +82,13 @@ def say_relation(low: float | None, high: float | None, reference: float) -> str
     return "better than" if low > reference else "worse than" if high < reference else "not shown to be better than"
 
 
-def describe_risks(part: Calibration | None) -> str:
-    """Return whether the risks are right, and whether they are better than the same risk for everyone."""
+def describe_risks(part: Calibration | None, difference: ScoreLike | None = None) -> str:
+    """Return whether the risks are right, and whether they are better than the same risk for everyone.
+
+    Args:
+        part: the calibration.
+        difference: Brier score minus that of the same risk for everyone; else the scaled Brier score decides.
+    """
     if part is None:
         return "not examined."
     words = []
@@ -94,7 +99,11 @@ def describe_risks(part: Calibration | None) -> str:
         words.append("inverted" if inverted else "too extreme" if side < 0 else "too close together")
     if side := _side(part.intercept, 0.0):
         words.append("too high on average" if side < 0 else "too low on average")
-    use = say_relation(part.scaled_brier.low, part.scaled_brier.high, 0.0)
+    if difference is None:
+        use = say_relation(part.scaled_brier.low, part.scaled_brier.high, 0.0)
+    else:
+        _, low, high = bounds(difference)
+        use = say_relation(-high, -low, 0.0)
     return f"{' and '.join(words) or 'no clear error found'}; {use} the same risk for everyone."
 
 

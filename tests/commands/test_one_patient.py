@@ -159,7 +159,7 @@ def test_missing_values_and_values_outside_of_the_training_range_are_named(ridge
     assert (result.inputs_missing, result.outside_range) == (["onset_to_first_scan"], ["HM_volume"])
     text = "\n".join(result.text)
     assert "Without a value: hours from onset to the first scan (1 input)." in text
-    assert "Outside of the training range: hematoma volume 300 mL (95 % of the training patients: " in text
+    assert "Outside of the training range: hematoma volume 300 mL (training patients: mostly " in text
     within = ask(ridge, tmp_path, "volume_ml=20", "hours=3")
     assert (within.inputs_missing, within.outside_range) == ([], [])
     assert "Outside" not in "\n".join(within.text)
@@ -226,7 +226,7 @@ def test_three_strange_patients_of_a_network_get_calibrated_risks_around_the_pre
         assert "Caveat treatments_after_first_scan" in text
         assert "Without a value: " in text
         assert result.outside_range == outside
-        assert "(95 % of the training patients: -" not in text
+        assert "(training patients: mostly -" not in text
         assert f"The model's own risk is {format_risk(result.risk)}; its risks are too extreme" in text
 
 

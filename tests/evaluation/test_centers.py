@@ -147,7 +147,7 @@ def test_a_run_reports_its_centers_and_its_model_folder_does_not_name_them(tmp_p
     run = read_run(tmp_path / "run")
     page = render(run, patients=False)
     assert "Does it work in every center?" in page
-    assert "The cohort comes from 4 centers" in page
+    assert "The patients come from 4 centers" in page
     rows = {row["item"]: row for row in checklist_rows(run)}
     assert "centers was left out once and scored by a model of the others" in rows["12d"]["filled"]
     assert rows["12f"]["status"] == "does not apply"

@@ -190,7 +190,7 @@ def test_the_ranking_is_compared_with_the_best_baseline(tmp_path: Path, low: flo
 
 def calibrated(slope: Any, intercept: Any, brier: Any) -> dict[str, Any]:
     part = {"intercept": intercept, "slope": slope, "scaled_brier": brier, "mean_risk": 0.3, "observed": 0.2}
-    return {"calibration": {"cv": part}}
+    return {"calibration": {"cv": part}, "comparison": []}
 
 
 EMPTY = {"value": None, "low": None, "high": None}
@@ -205,6 +205,11 @@ EMPTY = {"value": None, "low": None, "high": None}
         (calibrated(score(2, 0.2), score(0, 0.2), score(0, 0.1)), "Too close together; not shown to be better than"),
         (calibrated(EMPTY, score(0, 0.2), score(0, 0.1)), "About the same for everyone; not shown"),
         ({"calibration": None}, "Risks Not examined."),
+        # the same interval as in the table of the comparison, not that of the scaled Brier score
+        (
+            calibrated(score(1, 0.2), score(0, 0.2), score(0.1, 0.05)) | {"comparison": result()["comparison"]},
+            "No clear error found; worse than the same risk for everyone",
+        ),
     ],
 )
 def test_the_first_screen_says_whether_the_risks_are_right(tmp_path: Path, changes: dict[str, Any], said: str):

@@ -32,6 +32,10 @@ _EXAMINED = {
 }
 
 
+_OTHER_PART = {
+    "center": "The test part is one center that did not train the model,",
+    "temporal": "The test part holds the later patients (temporal validation)",
+}
 _KIND = {"age": "age, years", "hematoma": "hematoma volume, mL"}  # medians of table one on the first screen
 
 
@@ -40,7 +44,8 @@ def headline(run: RunFiles) -> dict[str, Any]:
     result, about = run.result, f"Prediction of hematoma expansion: {model_name(run)}"
     answer = load_texts("texts")["conclusions"][result.conclusion][0], result.conclusion
     calibrated = (result.calibration.cv or result.calibration.test) if result.calibration else None
-    lines = [("Ranking", describe_ranking(run)), ("Risks", describe_risks(calibrated))]
+    beside = next((row.brier_difference for row in result.comparison if row.model == "prevalence"), None)
+    lines = [("Ranking", describe_ranking(run)), ("Risks", describe_risks(calibrated, beside))]
     if result.update:
         answer, lines = conclude_update(result), describe_update(result)
     if result.by_center and (large := list_large(result.by_center)):
@@ -161,4 +166,6 @@ def _describe_origin(run: RunFiles) -> str:
         )
     known = f"The patients come from {plural(centers, 'center')}." if centers else ""
     known = known or "The files do not say how many hospitals they come from."
+    if part := _OTHER_PART.get((result.config.get("split") or {}).get("name", "")):
+        return f"{part} of the same cohort. Another hospital has not tested the model. {known}"
     return f"All patients come from one cohort, in training and in testing: there is no external validation. {known}"
