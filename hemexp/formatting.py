@@ -70,8 +70,9 @@ def count(value: Any) -> str:
 
 def program(command: str) -> str:
     """Return how the user starts a command: ``python report.py`` in the sources, else ``hemexp report``."""
-    script = Path(sys.argv[0]).with_name(f"{command}.py")  # beside the script that runs
-    return f"python {script}" if script.is_file() else f"hemexp {command}"
+    running = Path(sys.argv[0])
+    script = running.with_name(f"{command}.py")  # beside the script that runs
+    return f"python {script}" if running.suffix == ".py" and script.is_file() else f"hemexp {command}"
 
 
 def plural(number: int, noun: str) -> str:

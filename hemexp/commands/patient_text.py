@@ -31,7 +31,7 @@ def describe_patient(result: PatientResult, card: ModelCard) -> list[str]:
     if card.verdict.startswith(LEAKAGE):
         lines.append(f"Do not use this risk. {card.verdict}: {describe_leak(card.verdict)}")
     lines += [_describe_risk(result, card), _describe_training(card), describe_conclusion(card)]
-    lines += _describe_own_risk(result, card.calibrated_risk)
+    lines += _describe_window(result, card) + _describe_own_risk(result, card.calibrated_risk)
     if card.verdict.startswith(INCOMPLETE):
         lines.append(f"{card.verdict}.")
     lines.append("Research only.")
@@ -87,6 +87,14 @@ def describe_conclusion(card: ModelCard) -> str:
     title = get_model_title(others[0])
     title = f"the {title}" if title.startswith("BRAIN") else title
     return f"This model is {'worse' if card.conclusion == WORSE else 'not better'} than {title}."
+
+
+def _describe_window(result: PatientResult, card: ModelCard) -> list[str]:
+    """Return a line where the time in which expansion counts was over at the first scan."""
+    window, hours = card.label.get("window_hours"), result.values.get("onset_to_first_scan")
+    if card.label.get("clock") != "onset" or window is None or not isinstance(hours, float) or not hours >= window:
+        return []
+    return [f"The {window:g} h from symptom onset were over at this scan ({hours:g} h): the risk means nothing here."]
 
 
 def _describe_own_risk(result: PatientResult, known: CalibratedRisk | None) -> list[str]:

@@ -87,7 +87,8 @@ def _say_risks(result: PredictionResult, validation: Validation) -> str:
         name = "too_extreme" if slope.high < 1 else "too_moderate" if slope.low > 1 else ""
         shape = f"{_SHAPES[name]} (slope {num(slope.value)})" if name else ""
     if validation.risks in {"too_high", "too_low"}:
-        points = f"{100 * abs(found.mean_risk - found.observed):.0f} percentage points"
+        gap = round(100 * abs(found.mean_risk - found.observed))
+        points = plural(gap, "percentage point") if gap else "less than 1 percentage point"
         text = f"its risks are {validation.risks.replace('_', ' ')} by {points} ({means})"
         return f"{text} and {shape}" if shape else text
     return f"its risks are {shape}" if shape else f"its risks show no clear error ({means})"

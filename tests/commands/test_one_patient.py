@@ -100,6 +100,12 @@ def test_the_risk_is_that_of_a_table_and_a_table_with_one_row_gets_the_same_answ
     assert load_json(tmp_path / "table" / "patient.json")["risk"] == pytest.approx(result.risk, abs=1e-9)
 
 
+def test_a_scan_after_the_window_of_the_outcome_is_named(ridge: Path, tmp_path: Path):
+    late = ask(ridge, tmp_path / "late", "volume_ml=25", "hours=49")
+    assert "The 48 h from symptom onset were over at this scan (49 h): the risk means nothing here." in late.text
+    assert not any("were over" in line for line in ask(ridge, tmp_path, "volume_ml=25", "hours=47").text)
+
+
 @pytest.mark.parametrize(
     "names",
     [

@@ -166,7 +166,7 @@ def cv_auroc(low: float, high: float) -> dict[str, Any]:
         (cv_auroc(0.4, 0.8), "AUROC 0.60: not shown to be better than a coin (0.50)."),
         ({"metrics": {"cv/auroc": {"value": 0.6, "low": None, "high": None}}}, "Ranking Not scored."),
         ({"metrics": {"test/auroc": {"value": 0.6, "low": None, "high": None}}}, "AUROC 0.60, without an interval"),
-        ({"metrics": {"test/auroc": score(0.7, 0.1)}}, "AUROC 0.70: better than a coin (0.50)."),
+        ({"metrics": {"test/auroc": score(0.7, 0.1)}}, "AUROC 0.70: better than a coin (0.50), not shown to be better"),
     ],
 )
 def test_the_ranking_is_compared_with_a_coin(tmp_path: Path, changes: dict[str, Any], said: str):
@@ -214,6 +214,23 @@ EMPTY = {"value": None, "low": None, "high": None}
 )
 def test_the_first_screen_says_whether_the_risks_are_right(tmp_path: Path, changes: dict[str, Any], said: str):
     assert said in answer(write_run(tmp_path / "run", changes))
+
+
+@pytest.mark.parametrize(
+    ("split", "patients"),
+    [({"name": "temporal"}, "later patients"), ({"name": "center", "center": "B"}, "of the center B")],
+)
+def test_the_first_screen_is_about_a_test_part_of_another_kind(tmp_path: Path, split: dict[str, Any], patients: str):
+    other = {"intercept": score(2.8, 0.3), "slope": score(1, 0.5), "scaled_brier": score(-0.2, 0.1)}
+    shifted = {"calibration": {"cv": calibrated(score(1, 0.2), score(0, 0.2), score(0.1, 0.05))["calibration"]["cv"]}}
+    shifted["calibration"]["test"] = {**other, "mean_risk": 0.2, "observed": 0.7}
+    changes = {**shifted, "config": result()["config"] | {"split": split}}
+    directory = write_run(tmp_path / "run", changes)
+    text, stored = answer(directory), result()
+    assert f"Ranking AUROC {stored['metrics']['test/auroc']['value']:.2f}" in text
+    assert "Risks Too low on average; worse than the same risk for everyone" in text
+    assert f"{stored['num_train']} trained, {stored['num_test']} {patients} tested" in text
+    assert "another hospital" in words(render(read_run(directory), patients=False)).lower()
 
 
 def test_the_conclusion_names_the_measure_and_the_better_baselines(run: Path):

@@ -43,8 +43,11 @@ def headline(run: RunFiles) -> dict[str, Any]:
     """Return the content of the top of the page, by the names of the template."""
     result, about = run.result, f"Prediction of hematoma expansion: {model_name(run)}"
     answer = load_texts("texts")["conclusions"][result.conclusion][0], result.conclusion
-    calibrated = (result.calibration.cv or result.calibration.test) if result.calibration else None
-    beside = next((row.brier_difference for row in result.comparison if row.model == "prevalence"), None)
+    stage, calibrated, beside = _get_stage(run), None, None
+    if result.calibration:
+        calibrated = result.calibration.test if stage == "test" else result.calibration.cv
+    if stage == "cv":
+        beside = next((row.brier_difference for row in result.comparison if row.model == "prevalence"), None)
     lines = [("Ranking", describe_ranking(run)), ("Risks", describe_risks(calibrated, beside))]
     if result.update:
         answer, lines = conclude_update(result), describe_update(result)
@@ -59,25 +62,37 @@ def headline(run: RunFiles) -> dict[str, Any]:
     return build_top(versions, "the run directory", result.verdict, answer, figure(run, "comparison"), named)
 
 
+def _get_stage(run: RunFiles) -> str:
+    """Return whose scores are on the first screen: of cross-validation, or of a test part of another kind."""
+    metrics = run.result.metrics
+    is_other = is_defined(metrics.get("test/auroc")) and _get_split(run) in _OTHER_PART
+    return "cv" if is_defined(metrics.get("cv/auroc")) and not is_other else "test"
+
+
+def _get_split(run: RunFiles) -> str:
+    return str((run.result.config.get("split") or {}).get("name", ""))
+
+
 def describe_ranking(run: RunFiles) -> str:
     """Return how well the model ranks the patients, beside a coin and beside the best baseline."""
-    metrics, others = run.result.metrics, [row for row in run.result.comparison if not row.is_model]
-    stage = "cv" if is_defined(metrics.get("cv/auroc")) else "test"
-    score = metrics.get(f"{stage}/auroc")
+    stage = _get_stage(run)
+    score = run.result.metrics.get(f"{stage}/auroc")
     words = compare_with_coin(score)
-    known = [row for row in others if row.model != "prevalence" and row.auroc.value is not None and stage == "cv"]
+    others = [row for row in run.result.comparison if not row.is_model and row.model != "prevalence"]
+    known = [(row.test_auroc if stage == "test" else row.auroc, row) for row in others]
+    known = [(auroc, row) for auroc, row in known if auroc.value is not None]
     if score is None or not known:
         return words
-    best = max(known, key=lambda row: row.auroc.value or 0.0)
-    baseline = f"{get_model_title(best.model)} ({num(best.auroc.value)})"
-    versus, coin = _compare_with(best), say_relation(score.low, score.high, 0.5)
+    auroc, best = max(known, key=lambda item: item[0].value or 0.0)
+    baseline = f"{get_model_title(best.model)} ({num(auroc.value)})"
+    versus, coin = _compare_with(best, stage), say_relation(score.low, score.high, 0.5)
     if versus == coin:
         return f"{words[:-1]} {'or' if 'not' in coin else 'and'} {baseline}."
     return f"{words[:-1]}, {versus} {baseline}."
 
 
-def _compare_with(row: ComparedModel) -> str:
-    difference = row.auroc_difference
+def _compare_with(row: ComparedModel, stage: str) -> str:
+    difference = row.auroc_difference if stage == "cv" else row.test_auroc_difference
     _, low, high = bounds(difference)
     certain = difference is not None and difference.p_holm is not None and difference.p_holm < 0.05
     return say_relation(low, high, 0.0) if certain else "not shown to be better than"
@@ -86,6 +101,14 @@ def _compare_with(row: ComparedModel) -> str:
 def describe_patients(run: RunFiles, kinds: bool = True) -> str:
     """Return how many patients there are, and of which kind."""
     result, design = run.result, run.result.cross_validation
+    if _get_split(run) in _OTHER_PART:
+        others = (
+            "later patients" if _get_split(run) == "temporal" else f"of the center {result.config['split']['center']}"
+        )
+        return (
+            f"{count(result.num_train)} trained, {count(result.num_test)} {others} tested "
+            f"({count(result.events_test)} with expansion)."
+        )
     size, events = result.num_train + result.num_test, result.events_train + result.events_test
     if design is not None:
         size, events = design.num_patients, design.events
@@ -166,6 +189,6 @@ def _describe_origin(run: RunFiles) -> str:
         )
     known = f"The patients come from {plural(centers, 'center')}." if centers else ""
     known = known or "The files do not say how many hospitals they come from."
-    if part := _OTHER_PART.get((result.config.get("split") or {}).get("name", "")):
+    if part := _OTHER_PART.get(_get_split(run)):
         return f"{part} of the same cohort. Another hospital has not tested the model. {known}"
     return f"All patients come from one cohort, in training and in testing: there is no external validation. {known}"
