@@ -25,7 +25,7 @@ def get_warning(verdict: str) -> str:
 
 def build_top(
     versions: Sequence[Version], source: str, verdict: str, answer: tuple[str, str], figure: Block | None,
-    alarm: Sequence[str] = (), quiet: str = "No leakage found.",
+    alarm: Sequence[str] = (), quiet: str = "No leakage found.", unfinished: str = "INCOMPLETE",
 ) -> dict[str, Any]:  # fmt: skip
     """Return the top of a page, by the names of the template.
 
@@ -40,6 +40,7 @@ def build_top(
         figure: a forest plot.
         alarm: further sentences on a leak.
         quiet: a line on leakage, below the others.
+        unfinished: name of the title for a verdict INCOMPLETE.
     """
     texts, kind, warning = load_texts("texts")["alarms"], verdict_kind(verdict), get_warning(verdict)
     title, code = answer
@@ -47,7 +48,7 @@ def build_top(
     if warning:
         leak = describe_leak(verdict)
         why = [verdict, f"{leak[:1].upper()}{leak[1:]}.", *alarm] if leak else [verdict, *alarm]
-        title, code, figure, quiet = texts["title"][kind], kind, None, ""
+        title, code, figure, quiet = texts["title"][unfinished if kind == INCOMPLETE else kind], kind, None, ""
         lines = [(texts[kind], " ".join(why)), lines[-1]]
     return {
         "title": f"{about}: {warning or title}",

@@ -1,5 +1,6 @@
 """audit.py: its files, its continuation, its refusals, and its numbers on the real cohort."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +52,11 @@ def test_the_files_hold_every_protocol_and_no_patient(done: Path):
     for words in ("train_includes_test", "Ten questions", "How to see it in a paper"):
         assert words in page
         assert words in text
+    first = re.sub("<[^>]*>", " ", page[page.index('<header class="answer') : page.index("</header>")])
+    assert "Audit: which mistake makes which number" in first
+    assert "Trained honestly Accuracy 0." in " ".join(first.split())
+    assert len(first.split()) <= 60
+    assert text.startswith("# Audit: which mistake makes which number\n\n**")
     assert 'src="data:image/png;base64,' in page
     assert "http" not in page.replace("http://www.w3.org", "")
     assert "sub0" not in page + text

@@ -56,6 +56,15 @@ def validate(run: Path, table: pd.DataFrame, place: Path) -> tuple[PredictionRes
     return result, re.sub(r"\s+", " ", text)
 
 
+def first_screen(place: Path) -> str:
+    """The words of the first screen, at most 60."""
+    html = (place / "out" / "report.html").read_text(encoding="utf-8")
+    html = html[html.index('<header class="answer') : html.index("</header>")]
+    words = re.sub("<[^>]*>", " ", html).split()
+    assert len(words) <= 60
+    return " ".join(words)
+
+
 def test_the_german_patients_get_the_scores_of_r_and_the_answer_says_what_is_wrong(rotterdam: Path, tmp_path: Path):
     result, page = validate(rotterdam, read("gbsg"), tmp_path)
     assert (result.num_test, result.events_test, result.num_train) == (406, 285, 0)
@@ -75,6 +84,12 @@ def test_the_german_patients_get_the_scores_of_r_and_the_answer_says_what_is_wro
         "risks: "
     )
     assert validation.answer in page
+    top = first_screen(tmp_path)
+    assert top.startswith(
+        "Validation in new patients: logistic regression Not useful here before an update of its risks "
+    )
+    assert "Ranking AUROC 0.70: better than a coin (0.50). Risks Too low on average; not shown to be better than" in top
+    assert "Patients 406 (285 with the outcome); 3,899 are needed. A leak in the run itself does not affect" in top
     assert "are not affected" in page  # by the leak of the run, which has learned from its test part
     for words in ("who is new", "are the risks right?", "would the model help?", "enough patients?", "1.11 (0.79"):
         assert words in page, words
@@ -121,6 +136,7 @@ def test_patients_of_the_run_are_not_validated_with_the_new_ones(rotterdam: Path
     assert own.validation.answer == "No patient is new to the model, so nothing is said about other patients."
     assert own.validation.case_mix == []
     assert own.validation.answer in page
+    assert "Not known whether it works here Patients None is new to the model." in first_screen(tmp_path / "own")
 
 
 def test_a_hospital_where_the_ranking_fails_is_told_not_to_use_the_model(rotterdam: Path, tmp_path: Path):
@@ -131,6 +147,7 @@ def test_a_hospital_where_the_ranking_fails_is_told_not_to_use_the_model(rotterd
     assert result.validation.ranking == "not_better"
     assert "is not shown to rank better than chance" in page
     assert "Do not use it here. Recalibration does not improve a ranking." in page
+    assert "Not useful here Ranking AUROC 0.5" in first_screen(tmp_path / "random")
     result, page = validate(rotterdam, table.assign(y=1 - table["y"]), tmp_path / "reversed")
     assert result.validation is not None
     assert (result.validation.ranking, result.validation.advice) == ("worse", "do_not_use")
@@ -153,6 +170,7 @@ def test_without_outcomes_the_page_shows_case_mix_gaps_and_the_patients_that_are
     assert f"needs the outcomes of about {validation.sample_size.required_patients:,} patients" in page
     assert next(row for row in validation.case_mix if row.name == "grade").missing == pytest.approx(41 / 406)
     assert "Missing inputs" in page
+    assert "Not known whether it works here Patients 406 new without a known outcome; " in first_screen(tmp_path)
     assert "are the risks right?" not in page
     assert not (tmp_path / "out" / "calibration_curve.csv").exists()
 

@@ -233,6 +233,80 @@ def test_the_first_screen_is_about_a_test_part_of_another_kind(tmp_path: Path, s
     assert "another hospital" in words(render(read_run(directory), patients=False)).lower()
 
 
+def center_validation(num_centers: int, i_squared: float) -> dict[str, Any]:
+    pooled = {"num_centers": num_centers, "mean": 0.6, "low": 0.5, "high": 0.7, "predicted_low": 0.3,
+              "predicted_high": 0.9, "between_sd": 0.2, "i_squared": i_squared}  # fmt: skip
+    row = {"num_train": 60, "num_patients": 20, "events": 5, "auroc": score(0.6, 0.1), "intercept": score(0, 1),
+           "slope": score(1, 0.5), "brier": score(0.2, 0.1), "mean_risk": 0.2, "observed": 0.25}  # fmt: skip
+    centers = [{"center": f"Center {number}", **row} for number in range(num_centers)]
+    return {"centers": centers, "not_scored": {}, "num_without_center": 0, "auroc": pooled, "slope": pooled}
+
+
+def test_centers_that_differ_are_on_the_first_screen_and_among_the_limits(tmp_path: Path):
+    data = result()["data"] | {"num_centers": 5}
+    changes = {"by_center": center_validation(5, 0.9), "data": data, "caveats": ["centers_differ"]}
+    run = write_run(tmp_path / "differ", changes)
+    assert "Centers They differ in AUROC and slope. Patients 100 (23 with expansion)" in answer(run)
+    text = words(render(read_run(run), patients=False))
+    assert "The patients come from 5 centers. Leaving out a center shows" in text
+    assert "In another center, expect other scores than the mean on this page" in text
+    alike = write_run(tmp_path / "alike", {"by_center": center_validation(5, 0.1), "data": data})
+    assert "Centers" not in answer(alike)
+
+
+def test_the_longest_first_screen_has_sixty_words(tmp_path: Path):
+    rows = result()["comparison"]
+    rows[0]["model"] = "hours"  # hours from onset alone
+    worst = calibrated(score(-1, 0.2), score(-1, 0.2), score(0, 0.1)) | cv_auroc(0.6, 0.8)
+    changes = worst | {"comparison": rows, "by_center": center_validation(5, 0.9), "caveats": ["synthetic_cohort"]}
+    changes["config"] = result()["config"] | {"model": {"name": "hours"}}
+    text = answer(write_run(tmp_path / "run", changes))
+    assert "Hematoma expansion: hours from onset alone" in text
+    assert "Patients 100 simulated (23 with expansion). " in text
+    assert "Centers They differ. " in text
+    assert len(text.split()) == 60
+
+
+def updated(method: str, ranking: str, risks: str, beside: str) -> dict[str, Any]:
+    rows = [row | {"model": name} for row, name in zip(result()["comparison"], ("SACNN (updated)", "SACNN (original)"),
+                                                       strict=False)]  # fmt: skip
+    step = {"method": method, "asked_for": "auto", "p_values": {}, "left_out_methods": {}, "intercept": 0.5, "slope": 1,
+            "num_patients": 100, "events": 23, "left_out_patients": {}, "run_dir": "run", "model_digest": None,
+            "config_hash": None, "data_hash": None, "num_train": 60, "events_train": 12, "recognition_digest": None,
+            "pseudonym_key": None}  # fmt: skip
+    validation = {"num_folds": 5, "num_repeats": 20, "chosen": {method: 100}, "comparison": rows, "ranking": ranking,
+                  "risks": risks, "beside_prevalence": beside, "conclusion": ["What the update does."],
+                  "original_calibration": result()["calibration"]["cv"]}  # fmt: skip
+    return dict.fromkeys(OPTIONAL) | {
+        "update": validation, "updated_from": [step], "conclusion": "not_evaluated", "caveats": ["updated"],
+        "metrics": {"cv/auroc": score(0.7, 0.1)}, "num_test": 0, "events_test": 0,
+        "calibration": result()["calibration"], "flow": result()["flow"] | {"test": 0},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (("intercept", "same", "better", "better"), "More accurate here than before the update Update Corrects the"),
+        (("intercept", "same", "better", "not better"), "Not shown to be useful here"),
+        (("intercept", "same", "not better", "better"), "Not shown to be better than before the update"),
+        (("refit", "worse", "better", "better"), "Less accurate here than before the update"),
+        (("none", "same", "same", "better"), "The model stays as it is Ranking AUROC 0.70: better than a coin (0.50); as "
+         "before the update. Risks As before the update; better than the same risk"),
+    ],
+)  # fmt: skip
+def test_an_updated_run_shows_its_own_conclusion_first(tmp_path: Path, changes: Any, said: str):
+    run = write_run(tmp_path / "run", updated(*changes))
+    assert said in answer(run)
+    assert len(answer(run).split()) <= 60
+    text = words(render(read_run(run), patients=False))
+    assert "What the update does." in text
+    assert "before the update ideal" in text
+    assert "used to update the model" in text
+    for wrong in ("Not evaluated", "This run has no cross-validation", "Test: 0", "one cohort, in training and in"):
+        assert wrong not in text, wrong
+
+
 def test_the_conclusion_names_the_measure_and_the_better_baselines(run: Path):
     text = words(render(read_run(run), patients=False))
     assert f"By Brier score the model is worse than at least one baseline ({WORSE})" in text

@@ -51,13 +51,13 @@ def headline(run: RunFiles) -> dict[str, Any]:
     lines = [("Ranking", describe_ranking(run)), ("Risks", describe_risks(calibrated, beside))]
     if result.update:
         answer, lines = conclude_update(result), describe_update(result)
+    centers, briefly = [], []
     if result.by_center and (large := list_large(result.by_center)):
-        lines.append(
-            ("Centers", f"they differ in {' and '.join(large).replace('and calibration slope', 'and slope')}.")
-        )
-    shortest = [*lines, ("Patients", describe_patients(run, kinds=False))]
-    versions = [(about, [*lines, ("Patients", describe_patients(run))]), (about, shortest)]
-    versions.append((f"Hematoma expansion: {model_name(run)}", shortest))
+        words = " and ".join(large).replace("and calibration slope", "and slope")
+        centers, briefly = [("Centers", f"they differ in {words}.")], [("Centers", "they differ.")]
+    full, short = (("Patients", describe_patients(run, kinds)) for kinds in (True, False))
+    versions = [(about, [*lines, *centers, full]), (about, [*lines, *centers, short])]
+    versions.append((f"Hematoma expansion: {model_name(run)}", [*lines, *briefly, short]))
     named = [f"{name} agrees with {agrees_with}." for name, agrees_with in result.leaky_inputs.items()]
     return build_top(versions, "the run directory", result.verdict, answer, figure(run, "comparison"), named)
 

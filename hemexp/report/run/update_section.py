@@ -47,8 +47,10 @@ def describe_update(result: RunResult) -> list[Line]:
     found, auroc = result.update, compare_with_coin(result.metrics.get("cv/auroc"))
     assert found is not None
     use = {"not better": "not shown to be better"}.get(found.beside_prevalence, found.beside_prevalence)
+    method = result.updated_from[0].method
+    done = [] if method == "none" else [("Update", f"{METHODS[method].partition(': ')[2]}.")]
     return [
-        ("Update", f"{METHODS[result.updated_from[0].method].partition(': ')[2]}."),
+        *done,
         ("Ranking", f"{auroc[:-1]}; {_RANKING[found.ranking]}."),
         ("Risks", f"{_RISKS[found.risks]}; {use} than the same risk for everyone."),
     ]

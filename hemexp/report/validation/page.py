@@ -16,6 +16,7 @@ _COLORS = {
     "holds": "better_than_baselines",
     "more_patients": "not_better_than_baselines",
     "unknown": "not_evaluated",
+    "own_test_part": "not_evaluated",
     "update": "worse_than_baseline",
     "do_not_use": "worse_than_baseline",
 }
@@ -35,7 +36,8 @@ def render_validation(content: ValidationContent, patient_ids: frozenset[str]) -
 
 def _top(content: ValidationContent) -> dict[str, Any]:
     """Return the first screen: what to do with the model here, its ranking, its risks and the patients."""
-    result, advice = content.result, content.validation.advice
+    result = content.result
+    advice = "own_test_part" if "own_test_part" in result.caveats else content.validation.advice
     kind = verdict_kind(result.verdict)
     spoiled = kind == INCOMPLETE or has_leak(result.verdict)
     quiet = "No leakage found." if kind == NO_LEAKAGE else "A leak in the run itself does not affect these scores."
@@ -52,6 +54,7 @@ def _top(content: ValidationContent) -> dict[str, Any]:
         (load_texts("texts")["advice"][advice], _COLORS[advice]),
         get_figure(content, "validation"),
         quiet=quiet,
+        unfinished="UNCERTAIN",
     )
 
 
@@ -72,6 +75,8 @@ def _describe_ranking(content: ValidationContent) -> str:
 def _describe_patients(content: ValidationContent, with_size: bool) -> str:
     result, validation, size = content.result, content.validation, content.validation.sample_size
     simulated = "simulated " if "synthetic_cohort" in result.caveats else ""
+    if not validation.num_patients:
+        return "none is new to the model."
     if not result.num_test:
         words = f"{count(validation.num_patients)} new {simulated}without a known outcome"
     else:
