@@ -66,8 +66,8 @@ def test_hemexp_train_checks_the_configuration(run_hemexp: Run, tmp_path: Path):
 @pytest.mark.parametrize(
     ("line", "offers"),
     [
-        ("hemexp pre", "train prepare predict report audit"),
-        ("hemexp train split=", "split=kfold split=paper split=stratified"),
+        ("hemexp pre", "train prepare predict update report audit"),
+        ("hemexp train split=", "split=center split=kfold split=paper split=stratified split=temporal"),
     ],
 )
 def test_shell_completion_offers_commands_and_choices(line: str, offers: str, run_hemexp: Run):
