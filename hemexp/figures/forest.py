@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hemexp.config import get_model_title
-from hemexp.figures.style import GREY, MODEL, margin_text, name_rows, write_title
+from hemexp.figures.style import GREY, MODEL, can_draw, margin_text, name_rows, write_title
 from hemexp.files.result import Calibration, CenterValidation, ComparedModel, Heterogeneity, Score, SubgroupScore
 from hemexp.formatting import bounds, interval_text, true_signs
 
@@ -76,7 +76,8 @@ def centers(block: CenterValidation) -> Figure:
     Args:
         block: ``by_center`` of result.json.
     """
-    names = [f"{row.center} ({row.events}/{row.num_patients})" for row in block.centers]
+    drawn = [row.center if can_draw(row.center) else f"center {n}" for n, row in enumerate(block.centers, 1)]
+    names = [f"{name} ({row.events}/{row.num_patients})" for name, row in zip(drawn, block.centers, strict=True)]
 
     def list_rows(key: str, pooled: Heterogeneity | None) -> list[_Row]:
         scores = [getattr(row, key) for row in block.centers]

@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from PIL import Image
@@ -31,6 +33,11 @@ _PARTS = {
     "_R_Ratio": " right share",
     "_L_Ratio": " left share",
 }
+_FONTS = (  # with letters of more languages; used where they are installed
+    "Microsoft YaHei", "SimHei", "SimSun", "PingFang SC", "Hiragino Sans GB", "Noto Sans CJK SC", "Noto Sans CJK JP",
+    "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Malgun Gothic", "Yu Gothic",
+    "Droid Sans Fallback", "Arial Unicode MS", "Noto Sans Arabic", "Noto Sans Devanagari", "Noto Sans Thai",
+)  # fmt: skip
 _STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -79,7 +86,8 @@ def name_rows(
     axes: Axes, names: Sequence[str], size: float = SMALL, grid: bool = False, bold: Sequence[bool] = ()
 ) -> None:
     """Write the names of rows at the heights 0, -1, …, and fit the vertical axis to the rows."""
-    axes.set_yticks(-np.arange(len(names)), names, fontsize=size)
+    shown = ["".join(letter if can_draw(letter) else "?" for letter in name) for name in names]
+    axes.set_yticks(-np.arange(len(names)), shown, fontsize=size)
     axes.set_ylim(-max(len(names), 1) + 0.4, 0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=grid, axis="y")
@@ -129,9 +137,23 @@ def readable(name: str) -> str:
     return " ".join(word if word.isupper() else word.lower() for word in spaced.split())
 
 
+@cache
+def _list_fonts() -> list[str]:
+    installed = {font.name for font in fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in _FONTS if name in installed)]
+
+
+def can_draw(text: str) -> bool:
+    """Return whether the installed fonts have all letters of a text."""
+    if text.isascii():
+        return True
+    fonts = [get_font(fontManager.findfont(name)) for name in _list_fonts()]
+    return all(any(font.get_char_index(ord(letter)) for font in fonts) for letter in text)
+
+
 def house_style() -> AbstractContextManager[None]:
     """Return the context in which figures are drawn."""
-    return mpl.rc_context(_STYLE)
+    return mpl.rc_context({**_STYLE, "font.family": _list_fonts()})
 
 
 def save_png(figure: Figure, path: Path) -> tuple[int, int]:

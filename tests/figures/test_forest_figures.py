@@ -1,7 +1,7 @@
 import pytest
 from drawing import NONE, drawn, score
 
-from hemexp.figures import forest
+from hemexp.figures import forest, style
 from hemexp.figures.style import GREY, MODEL
 from hemexp.files.result import (
     Calibration,
@@ -63,6 +63,27 @@ def test_subgroups_say_too_few(count):
     ]
     text = drawn(forest.subgroups(rows))
     assert text.count("too few") == count
+
+
+def test_names_whose_letters_no_font_has_are_numbers_of_centers_and_question_marks_without_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(style, "_list_fonts", lambda: ["DejaVu Sans"])
+    assert style.can_draw("Größe ≥ 30 мл")
+    rows = [
+        CenterScore(
+            center=name, num_train=80, num_patients=20, events=5, auroc=score(0.6), intercept=score(0.1), slope=NONE,
+            brier=score(0.2), mean_risk=0.2, observed=0.25,
+        )
+        for name in ("Nord", "天坛")
+    ]  # fmt: skip
+    with style.house_style():
+        figure = forest.centers(CenterValidation(centers=rows, not_scored={}, num_without_center=0))
+        names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+        assert names == ["Nord (5/20)", "center 2 (5/20)"]
+        style.name_rows(figure.axes[0], ["体重 kg"])
+        figure.draw_without_rendering()
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "?? kg"
 
 
 @pytest.mark.parametrize("pooled", [True, False])
