@@ -171,8 +171,8 @@ def _name(column: str) -> str:
     known = known_columns().get(column)
     if known is None or (known.role == "imaging" and known.kind != "volume"):
         return column
-    first, rest = known.meaning[:1], known.meaning[1:]
-    return first + rest if known.meaning[:2].isupper() else first.lower() + rest
+    is_name = known.meaning[:2].isupper() or (known.meaning.istitle() and " " in known.meaning)  # Glasgow Coma Scale
+    return known.meaning if is_name else known.meaning[:1].lower() + known.meaning[1:]
 
 
 def _show(column: str, value: float | str | None) -> str:

@@ -132,7 +132,7 @@ def test_a_center_may_be_named_as_a_cell_of_the_file_is_written(typed: str, name
 @pytest.mark.parametrize("center", [None, "D"])
 def test_without_a_known_center_the_message_lists_the_centers(center: str | None):
     table = at(DAYS, [*"AABBB", *"CCCCC"])
-    with pytest.raises(UserError, match=r"there are: A \(2 patients, 1 with expansion\); B \(3 patients, 1 with"):
+    with pytest.raises(UserError, match=r"there are: A \(2 patients, 1 with the outcome\); B \(3 patients, 1"):
         split_patients(table, outcome(10), CenterSplitConfig("center", center=center), 0)
     with pytest.raises(UserError, match=r"no column of the centers; rule: .*means: center in mapping\.yaml"):
         split_patients(at(DAYS), outcome(10), CenterSplitConfig("center", center="A"), 0)
