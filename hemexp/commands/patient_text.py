@@ -90,7 +90,9 @@ def describe_conclusion(card: ModelCard) -> str:
 
 
 def _describe_slope(calibrated: CalibratedRisk | None) -> list[str]:
-    """Return a line where the model's own risks are too extreme."""
+    """Return a line where the model's own risks are too extreme, or do not rank the patients."""
+    if calibrated is not None and calibrated.slope == 0:
+        return ["The model does not rank the patients: each gets the same calibrated risk."]
     if calibrated is None or calibrated.slope + 2 * math.sqrt(max(calibrated.slope_variance, 0.0)) >= 1:
         return []
     return [
