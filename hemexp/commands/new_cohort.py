@@ -16,7 +16,7 @@ from hemexp.commands.model_card import TrainedModel
 from hemexp.config import LabelConfig, PredictConfig, UpdateConfig, build_label
 from hemexp.data.features import check_mapped_inputs, input_table
 from hemexp.data.leaks import find_label_leak, find_leaky_inputs
-from hemexp.data.recognition import ID, RECOGNITION, read_own_scans, read_roles, recognize
+from hemexp.data.recognition import ID, RECOGNITION, describe_equal_values, read_own_scans, read_roles, recognize
 from hemexp.errors import UserError
 from hemexp.evaluation.earlier_patients import find_run_ancestors
 from hemexp.files.model_folder import ModelCard
@@ -101,7 +101,7 @@ def _recognize(by: str, run: Path, digest: str | None, scans: pd.DataFrame) -> t
         number = int(((by_all["role"] != "") & (by_ids["role"] == "")).sum())
         who = "1 patient has" if number == 1 else f"{number} patients have"
         reason = f"recognize=ids: {who} the measurements of patients of the run, and may be scored as new"
-        return by_ids, reason if number else ""
+        return by_ids, reason if number else describe_equal_values(scans, own, by_ids["role"].tolist())
     roles = read_roles(run) if by != "off" else {}
     rows = [(roles[name], ID, name) if name in roles else ("", "", "") for name in ids]
     table = pd.DataFrame(rows, columns=["role", "recognized_by", "run_patient"])

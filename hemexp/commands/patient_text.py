@@ -102,10 +102,8 @@ def _describe_own_risk(result: PatientResult, known: CalibratedRisk | None) -> l
     if known is None or result.calibrated is None:
         return []
     if known.slope == 0:
-        reason = "its risks do not rank the patients, so each gets the share with the outcome"
-        if format_risk(result.risk) == format_risk(result.calibrated.value or 0.0):
-            return []
-    elif known.slope + 2 * math.sqrt(max(known.slope_variance, 0.0)) < 1:
+        return ["The model does not rank the patients: each gets the same calibrated risk."]
+    if known.slope + 2 * math.sqrt(max(known.slope_variance, 0.0)) < 1:
         reason = f"its risks are too extreme (calibration slope {known.slope:.2f}, ideal 1)"
     else:
         low, high = result.calibrated.low or 0.0, result.calibrated.high or 1.0

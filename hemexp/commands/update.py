@@ -151,7 +151,8 @@ def _start_result(cfg: UpdateConfig, model: TrainedModel, new: NewPatients, step
     config = {**config, "split": {**(config.get("split") or {}), "name": "update"}}
     num_patients, events, counts = len(new.labels), new.events, Counter(new.roles)
     reasons = labels.loc[labels["expansion"].isna(), "reason"].value_counts()
-    caveats = [*card.caveats_elsewhere, "updated"]
+    caveats = [*(code for code in card.caveats_elsewhere if code != "centers_differ"), "updated"]
+    caveats += ["input_without_values"] * bool(new.without_values)
     caveats += ["synthetic_cohort"] * cohort.is_simulated + ["equal_risks"] * (step.slope == 0)
     if step.method == "refit":
         caveats = [code for code in caveats if code not in {"few_events_per_input", "equal_risks"}]
@@ -239,6 +240,7 @@ def _validate(
     blocks.calibrated_risk = calibrate_update(choice.method, new.labels, risks, blocks.calibrated_risk)
     rows = range(len(new.labels))
     divided = divide_by_center(new.table, new.labels, rows, cfg.seed, new.groups)
+    evaluation.caveats += ["too_few_centers"] * (not divided.folds and len(divided.not_scored) > 1)
     if divided.folds:
         _, in_centers = score_update(procedure, divided.folds, name, metrics)
         models = dict(list(in_centers.items())[:2])

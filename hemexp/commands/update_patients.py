@@ -1,7 +1,7 @@
 """The new patients of an update: those of the other hospital with a known outcome, and what their files leak."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -30,12 +30,14 @@ class NewPatients:
         all_labels: of its patients, as `label_patients` returns them.
         indices: their positions in the cohort.
         left_out: patients with a known outcome who are of an earlier cohort of the model, by their role there.
+        without_values: inputs that have no value in any of them.
     """
 
     source: NewCohort
     all_labels: pd.DataFrame
     indices: Array
-    left_out: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int]
+    without_values: list[str]
 
     @cached_property
     def labels(self) -> Array:
@@ -93,13 +95,22 @@ def read_new_patients(cfg: UpdateConfig, run: Path, model: TrainedModel) -> NewP
     known = source.labels["expansion"].notna()
     left_out = {str(role): int(count) for role, count in roles[known & (roles != "")].value_counts().items()}
     text = ", ".join(f"{count} {role}" for role, count in left_out.items())
-    found = NewPatients(source, source.labels, np.flatnonzero(known & (roles == "")), left_out)
+    indices = np.flatnonzero(known & (roles == ""))
+    without = [
+        name for number, name in enumerate(model.predictor.features) if np.isnan(source.raw[indices, number]).all()
+    ]
+    found = NewPatients(source, source.labels, indices, left_out, without)
     if not len(found.indices):
         raise UserError(
             f"{place}: no new patient has a known outcome: {int(known.sum())} patients have one, all of them of the "
             f"run ({text or 'none'}); rule: a model is updated with patients of another hospital"
         )
     log.info("%d new patients, %d with the outcome (%s)", len(found.labels), found.events, source.label.describe())
+    if found.without_values:
+        log.warning(
+            "warning: no new patient has a value of %s: the model takes the value of its training cohort instead",
+            ", ".join(found.without_values),
+        )
     if left := sum(left_out.values()):
         log.info("left out: %s of an earlier cohort of the model (%s)", plural(left, "patient"), text)
     return found

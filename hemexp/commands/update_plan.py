@@ -49,10 +49,15 @@ def plan_update(cfg: UpdateConfig, model: TrainedModel, new: NewPatients) -> tup
     logistic = _find_logistic(model.predictor)
     methods, left_out = list_possible(rarer, len(model.predictor.features) + 1 if logistic else None)
     counts = f"{len(labels)} new patients, {new.events} with the outcome"
+    if rarer < 2:
+        raise UserError(
+            f"data: {counts}: too few to update or to check a model; rule: at least 2 patients with and 2 without the "
+            "outcome; give a larger cohort; predict.py needs no outcomes"
+        )
     if rarer < cfg.num_folds:
         raise UserError(
             f"num_folds={cfg.num_folds}: too many folds; rule: each fold holds both outcomes; there are {counts}; give "
-            f"{'at most ' + str(rarer) if rarer > 1 else 'a cohort with more of them'}"
+            f"at most {rarer}"
         )
     needed = "intercept" if cfg.method == "auto" else cfg.method
     is_refit = cfg.method == "refit" and logistic is None
@@ -109,6 +114,11 @@ def _plan_refit(
         trained.result.config if trained.result else {**card.training, "features": card.features}
     )
     model: ModelConfig = get_entry(str(trained.predictor.model["name"])).schema(**trained.predictor.model)
+    if model.name == "brain":
+        raise UserError(
+            "method=refit: the BRAIN score has published points, which are not trained; give method=intercept or "
+            "method=intercept_slope"
+        )
     if trained.result and model.is_network:
         model = type(model)(**(trained.result.config.get("model") or {}))  # with the first weights
     if model.is_network and "trainer" not in config:

@@ -90,6 +90,32 @@ def read_roles(run: Path) -> dict[str, str]:
     return {str(name): "train" if part == "val" else part for part, names in parts.items() for name in names}
 
 
+def describe_equal_values(scans: pd.DataFrame, own: pd.DataFrame, roles: Sequence[str]) -> str:
+    """Return why patients may be those of the run under other names, where a table has few measurements; else empty.
+
+    Three equal values do not recognize one patient. But where most new patients have the first scans of patients of
+    the run, and these values differ between the patients of the run, it is the same table.
+
+    Args:
+        scans: of a cohort.
+        own: of the run, from `read_own_scans`.
+        roles: of the patients in the run; empty for those who are new to it.
+    """
+    names = [name for name in list_measured(scans) if name in own and name not in {TIME, "hours_from_first_scan"}]
+    ours, theirs = (
+        table.loc[table["scan_index"] == 0, names].astype(float).round(6).fillna(-1.0) for table in (scans, own)
+    )
+    new = ours[[role == "" for role in roles]]
+    known = set(map(tuple, theirs.to_numpy().tolist()))
+    number = sum(tuple(row) in known for row in new.to_numpy().tolist())
+    if len(known) < 0.9 * len(theirs) or number < max(5, 0.5 * len(new)):
+        return ""
+    return (
+        f"{number} of {len(new)} new patients have the values of patients of the run in all columns of the "
+        f"first scan ({', '.join(names)}): they may be the same patients under other names"
+    )
+
+
 def recognize(scans: pd.DataFrame, own: pd.DataFrame, by_measurements: bool = True) -> pd.DataFrame:
     """Return the role that each patient has in the run, how it was recognized, and its id in the run.
 

@@ -37,6 +37,7 @@ _OF_EVALUATION = {  # caveats about the evaluation of a run, which do not concer
     "one_outcome_in_test",
     "folds_diverged",
     "cross_validated_within_training",
+    "too_few_centers",
     "too_few_events_for_thresholds",
     "too_few_events_for_refits",
     "too_few_events_for_cross_validation",

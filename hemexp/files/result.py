@@ -82,6 +82,8 @@ CAVEATS = {
     "gets the same risk",
     "synthetic_cohort": "the patients are simulated",
     "trained_on_synthetic": "the model was trained on simulated patients",
+    "input_without_values": "an input of the model has no value in any patient of the update: the model takes the "
+    "value of its training cohort instead",
     "own_outcome": "the outcome is the file's own: hemexp did not check it against the scans",
     "updated": "the model was trained on other patients and then updated with these, or only checked in them "
     "(updated_from): the numbers of patients and the scores are those of the update",

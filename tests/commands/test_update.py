@@ -2,12 +2,16 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit, logit
+from small import ROOT
 
 from hemexp.commands.one_patient import predict_patient
 from hemexp.commands.predict import predict
@@ -322,6 +326,62 @@ def test_a_network_is_refitted_with_the_settings_of_its_run(small: Path, tmp_pat
         update_with(tmp_path / "model", root, tmp_path / "folder", "method=refit")
     result = update_with(tmp_path / "run", root, tmp_path / "auto")
     assert "only for logistic regressions without penalty" in result.updated_from[0].left_out_methods["refit"]
+
+
+def test_too_few_patients_of_an_outcome_and_inputs_without_values_are_named(
+    small: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    table = pd.read_csv(simulate(tmp_path / "new.csv", 60, 15))
+    for name, rows in (("one", table.assign(relapse=0)), ("five", table.sort_values("relapse").head(5))):
+        rows.to_csv(tmp_path / f"{name}.csv", index=False)
+        with pytest.raises(UserError, match=r"\d+ new patients, 0 with the outcome: too few to update or to check a"):
+            update_with(small / "run", tmp_path / f"{name}.csv", tmp_path / name)
+    table.assign(age=np.nan).to_csv(tmp_path / "ageless.csv", index=False)
+    result = update_with(small / "run", tmp_path / "ageless.csv", tmp_path / "ageless", "method=none")
+    assert "no new patient has a value of age: the model takes the value of its training cohort" in caplog.text
+    assert "input_without_values" in result.caveats
+
+
+def test_the_table_of_the_run_under_other_names_is_noticed(small: Path, tmp_path: Path):
+    table = pd.read_csv(small / "a" / "first.csv")
+    table.assign(patient_id=[f"other{number}" for number in range(60)]).to_csv(tmp_path / "other.csv", index=False)
+    result = update_with(small / "run", tmp_path / "other.csv", tmp_path / "updated", "method=none")
+    # the other 12 are recognized by their measurements
+    assert result.verdict.startswith(f"{INCOMPLETE}: 48 of 48 new patients have the values of patients of the run")
+    few = pd.concat([table.head(20), pd.read_csv(simulate(tmp_path / "new.csv", 60, 16))])
+    few.assign(patient_id=[f"other{number}" for number in range(80)]).to_csv(tmp_path / "few.csv", index=False)
+    assert update_with(small / "run", tmp_path / "few.csv", tmp_path / "few", "method=none").verdict == NO_LEAKAGE
+
+
+def test_the_brain_score_is_not_trained_again(tmp_path: Path):
+    run = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hemexp.commands.train.run_figures", lambda *_: {})
+        train(load_config(TrainConfig, ["data=synthetic", "data.num_patients=40", "model=brain", *QUICK]), run)
+    new = ["data=synthetic", "data.num_patients=60", "data.prevalence=0.45", "data.seed=9", "num_repeats=1"]
+    with pytest.raises(UserError, match="method=refit: the BRAIN score has published points"):
+        update(load_config(UpdateConfig, [f"run_dir={run}", *new, "method=refit"]), tmp_path / "updated")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["checkpoints/best.ckpt", "predictions.csv", "cv_scores.csv", "figures/roc.png"])
+def test_a_killed_update_is_not_accepted_and_can_be_started_again(file: str, small: Path, tmp_path: Path):
+    root, run = simulate(tmp_path / "new.csv", 80, 17, 1.0), tmp_path / "updated"
+    command = [sys.executable, str(ROOT / "update.py"), f"run_dir={small / 'run'}", f"data.root={root}",
+               "num_repeats=2", f"output_dir={run}"]  # fmt: skip
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    while not (run / file).exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    assert not (run / "DONE").exists()
+    with pytest.raises(UserError, match="is not a finished run"):
+        predict_with(run, root, tmp_path / "predicted")
+    update_with(small / "run", root, run)
+    update_with(small / "run", root, tmp_path / "whole")
+    for name in ("predictions.csv", "cv_scores.csv", "recognition.csv", "ancestors/1.csv", "DONE"):
+        assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_a_cohort_without_the_outcome_is_refused(small: Path, tmp_path: Path):

@@ -79,6 +79,16 @@ def test_few_patients_leave_out_what_they_cannot_estimate():
     assert left_out["intercept"].startswith("needs 10 patients of the rarer outcome, 10 for each number")
 
 
+def test_the_ids_of_one_person_are_held_out_together():
+    procedure, groups = simulate(0.8, 1.0, 0.0, 120, 2), np.arange(120) // 2
+    choice = procedure.choose(np.arange(120))
+    for folds_of in (groups, None):
+        _, validated = validate_update(procedure, choice, "logistic", 5, 1, 0, folds_of)
+        folds = next(iter(validated.values())).folds
+        divided = [fold for fold in folds if set(groups[fold.train]) & set(groups[fold.test])]
+        assert bool(divided) == (folds_of is None)
+
+
 def test_risks_that_are_all_the_same_have_no_slope():
     labels = np.arange(40) % 2.0
     procedure = UpdateProcedure(labels, np.zeros((40, 1)), np.full(40, 0.3), ("intercept_slope",))
