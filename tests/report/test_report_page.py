@@ -246,8 +246,8 @@ def test_the_longest_first_screen_has_sixty_words(tmp_path: Path):
 
 
 def updated(method: str, ranking: str, risks: str, above: bool) -> dict[str, Any]:
-    rows = [row | {"model": name} for row, name in zip(result()["comparison"], ("SACNN (updated)", "SACNN (original)"),
-                                                       strict=False)]  # fmt: skip
+    names = ("SACNN (updated)", "SACNN (original)", "prevalence")
+    rows = [row | {"model": name} for row, name in zip(result()["comparison"], names, strict=False)]
     step = {"method": method, "asked_for": "auto", "p_values": {}, "left_out_methods": {}, "intercept": 0.5, "slope": 1,
             "num_patients": 100, "events": 23, "left_out_patients": {}, "run_dir": "run", "model_digest": None,
             "config_hash": None, "data_hash": None, "num_train": 60, "events_train": 12, "recognition_digest": None,
