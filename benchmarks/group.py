@@ -5,6 +5,7 @@ python benchmarks/group.py [--epochs 100] [--rounds 5] [--members 1 2 4 8 16 32]
 
 import argparse
 import resource
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -41,7 +42,7 @@ def main() -> None:
     member = rivals.main_member()
     measure_memory(member, options.members, trainer)
     if options.accelerator != "cpu":
-        time_on_card(member, options.members, epochs, options.accelerator)
+        time_on_card(member, options.members, epochs, rounds, options.accelerator)
         return
 
     def group(member: Member, count: int) -> Callable[[], object]:
@@ -78,23 +79,30 @@ def main() -> None:
     compare_with_limit(member, epochs)
 
 
-def time_on_card(member: Member, counts: list[int], epochs: int, accelerator: str) -> None:
-    """Time groups on a GPU. The time of an epoch is the difference of two fits, so it does not hold the set-up."""
-    rows: list[list[object]] = []
-    for count in counts:
+def time_on_card(member: Member, counts: list[int], epochs: int, rounds: int, accelerator: str) -> None:
+    """Time groups on a GPU, in turn. The time of an epoch is the difference of two fits, so it holds no set-up."""
+    seconds: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
+    for count in [counts[0], *counts * rounds]:  # the first is a warm-up
         members = [replace(member, seed=seed) for seed in range(count)]
-
-        def seconds(epochs: int, members: list[Member] = members) -> float:
+        times = []
+        for length in (50, 50 + epochs):
             started = time.perf_counter()
-            fit(members, rivals.trainer_config(epochs, accelerator=accelerator), num_workers=1, group_size=len(members))
-            return time.perf_counter() - started
-
-        short = seconds(50)
-        epoch = (seconds(50 + epochs) - short) / epochs
-        rows.append([count, 1000 * epoch, 1e6 * epoch / count, short])
-    alone = float(str(rows[0][2]))
-    header = ["members", "ms an epoch", "µs an epoch and member", "set-up and 50 epochs, s", "times the first row"]
-    rivals.table(header, [[*row, alone / float(str(row[2]))] for row in rows])
+            fit(members, rivals.trainer_config(length, accelerator=accelerator), num_workers=1, group_size=count)
+            times.append(time.perf_counter() - started)
+        epoch = (times[1] - times[0]) / epochs
+        seconds[count].append((epoch, times[0] - 50 * epoch))
+    seconds[counts[0]].pop(0)
+    medians = {
+        count: [statistics.median(part) for part in zip(*pairs, strict=True)] for count, pairs in seconds.items()
+    }
+    alone = EPOCHS_OF_A_FIT * medians[counts[0]][0] + medians[counts[0]][1]
+    rows: list[list[object]] = []
+    for count, (epoch, other) in medians.items():
+        whole = EPOCHS_OF_A_FIT * epoch + other
+        ratio = alone / counts[0] * count / whole
+        rows.append([count, 1000 * epoch, 1e6 * epoch / count, 1000 * other / count, f"{other / whole:.0%}", ratio])
+    header = ["members", "ms an epoch", "µs an epoch and member", "other work, ms a member"]
+    rivals.table([*header, "its share of a fit of 1000 epochs", "fits a second, times the first row's"], rows)
 
 
 def noise_member(member: Member, patients: int, inputs: int) -> Member:
