@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import rivals
@@ -17,6 +18,7 @@ import torch
 from hemexp.data.training_set import build_training_set
 from hemexp.training.fit import fit
 from hemexp.training.member import Member
+from hemexp.training.task import Curves, ExpansionTask
 
 EPOCHS_OF_A_FIT = 1000  # for "fits a second"
 OPERATIONS = {  # of PyTorch
@@ -80,29 +82,38 @@ def main() -> None:
 
 
 def time_on_card(member: Member, counts: list[int], epochs: int, rounds: int, accelerator: str) -> None:
-    """Time groups on a GPU, in turn. The time of an epoch is the difference of two fits, so it holds no set-up."""
-    seconds: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
+    """Time groups on a GPU, in turn: chunks of epochs, which end when the GPU has finished, and all other work."""
+    chunks: list[float] = []
+    original = ExpansionTask.training_step
+
+    def timed(task: ExpansionTask, *args: Any) -> Curves:
+        started, first = time.perf_counter(), task.epoch
+        scores = original(task, *args)
+        chunks.append(time.perf_counter() - started)
+        if first:  # without the first epoch
+            per_epoch.append(chunks[-1] / (task.epoch - first))
+        return scores
+
+    ExpansionTask.training_step = timed  # type: ignore[method-assign]
+    cfg = rivals.trainer_config(epochs, accelerator=accelerator)
+    times: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
     for count in [counts[0], *counts * rounds]:  # the first is a warm-up
         members = [replace(member, seed=seed) for seed in range(count)]
-        times = []
-        for length in (50, 50 + epochs):
-            started = time.perf_counter()
-            fit(members, rivals.trainer_config(length, accelerator=accelerator), num_workers=1, group_size=count)
-            times.append(time.perf_counter() - started)
-        epoch = (times[1] - times[0]) / epochs
-        seconds[count].append((epoch, times[0] - 50 * epoch))
-    seconds[counts[0]].pop(0)
-    medians = {
-        count: [statistics.median(part) for part in zip(*pairs, strict=True)] for count, pairs in seconds.items()
-    }
-    alone = EPOCHS_OF_A_FIT * medians[counts[0]][0] + medians[counts[0]][1]
+        per_epoch, started = list[float](), time.perf_counter()
+        chunks.clear()
+        fit(members, cfg, num_workers=1, group_size=count)
+        times[count].append((statistics.median(per_epoch), time.perf_counter() - started - sum(chunks)))
+    times[counts[0]].pop(0)
+    ExpansionTask.training_step = original  # type: ignore[method-assign]
+    medians = {count: [statistics.median(part) for part in zip(*pairs, strict=True)] for count, pairs in times.items()}
+    seconds = {count: EPOCHS_OF_A_FIT * epoch + other for count, (epoch, other) in medians.items()}
     rows: list[list[object]] = []
     for count, (epoch, other) in medians.items():
-        whole = EPOCHS_OF_A_FIT * epoch + other
-        ratio = alone / counts[0] * count / whole
-        rows.append([count, 1000 * epoch, 1e6 * epoch / count, 1000 * other / count, f"{other / whole:.0%}", ratio])
-    header = ["members", "ms an epoch", "µs an epoch and member", "other work, ms a member"]
-    rivals.table([*header, "its share of a fit of 1000 epochs", "fits a second, times the first row's"], rows)
+        ratio = seconds[counts[0]] / counts[0] * count / seconds[count]
+        rest = [1000 * other / count, f"{other / seconds[count]:.0%}"]
+        rows.append([count, 1000 * epoch, 1e6 * epoch / count, *rest, count / seconds[count], ratio])
+    header = ["members", "ms an epoch", "µs an epoch and member", "other work, ms a member", "its share of 1000 epochs"]
+    rivals.table([*header, "fits of 1000 epochs a second", "times the first row's"], rows)
 
 
 def noise_member(member: Member, patients: int, inputs: int) -> Member:

@@ -58,10 +58,13 @@ def test_50_epochs_on_the_gpu_equal_those_on_the_cpu(setting: str, members: Make
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_optimizer_on_the_gpu_equals_that_on_the_cpu(algorithm: str, members: Make, trainer: Callable):
-    group = change(members(range(6), model="mlp"), algorithm)
-    cfg = trainer(max_epochs=60, precision=64, patience=12, gradient_clip_val=0.1)
-    gpu, cpu = fit_group(group, cfg), fit_group(group, replace(cfg, accelerator="cpu"))
-    assert all(close(ours, expected) for ours, expected in zip(gpu, cpu, strict=True))
+    """In 64 bits, within 1e-8. Losses of 1e-18 follow, so that rounding would decide which epoch is the best."""
+    group = [replace(member, keep_last=True) for member in change(members(range(6), model="mlp"), algorithm)]
+    cfg = trainer(max_epochs=20, precision=64, gradient_clip_val=0.1)
+    for gpu, cpu in zip(fit_group(group, cfg), fit_group(group, replace(cfg, accelerator="cpu")), strict=True):
+        np.testing.assert_allclose(gpu.history, cpu.history, rtol=0, atol=1e-8)
+        for name, weights in cpu.last["state_dict"].items():
+            torch.testing.assert_close(gpu.last["state_dict"][name], weights, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
