@@ -5,9 +5,11 @@ python benchmarks/group.py [--epochs 100] [--rounds 5] [--members 1 2 4 8 16 32]
 
 import argparse
 import resource
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import rivals
@@ -16,6 +18,7 @@ import torch
 from hemexp.data.training_set import build_training_set
 from hemexp.training.fit import fit
 from hemexp.training.member import Member
+from hemexp.training.task import Curves, ExpansionTask
 
 EPOCHS_OF_A_FIT = 1000  # for "fits a second"
 OPERATIONS = {  # of PyTorch
@@ -39,10 +42,10 @@ def main() -> None:
     epochs, rounds = options.epochs, options.rounds
     trainer = rivals.trainer_config(epochs, accelerator=options.accelerator)
     member = rivals.main_member()
-    measure_memory(member, options.members, trainer)
     if options.accelerator != "cpu":
-        time_on_card(member, options.members, epochs, options.accelerator)
+        time_on_card(member, options.members, epochs, rounds, options.accelerator)
         return
+    measure_memory(member, options.members, trainer)
 
     def group(member: Member, count: int) -> Callable[[], object]:
         members = [replace(member, seed=seed) for seed in range(count)]
@@ -78,23 +81,42 @@ def main() -> None:
     compare_with_limit(member, epochs)
 
 
-def time_on_card(member: Member, counts: list[int], epochs: int, accelerator: str) -> None:
-    """Time groups on a GPU. The time of an epoch is the difference of two fits, so it does not hold the set-up."""
-    rows: list[list[object]] = []
-    for count in counts:
+def time_on_card(member: Member, counts: list[int], epochs: int, rounds: int, accelerator: str) -> None:
+    """Time groups on a GPU, in turn: chunks of epochs, which end when the GPU has finished, and all other work."""
+    chunks: list[float] = []
+    original = ExpansionTask.training_step
+
+    def timed(task: ExpansionTask, *args: Any) -> Curves:
+        started, first = time.perf_counter(), task.epoch
+        scores = original(task, *args)
+        chunks.append(time.perf_counter() - started)
+        if first:  # without the first epoch
+            per_epoch.append(chunks[-1] / (task.epoch - first))
+        return scores
+
+    ExpansionTask.training_step = timed  # type: ignore[method-assign]
+    cfg = rivals.trainer_config(epochs, accelerator=accelerator)
+    times: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
+    memory: dict[int, float] = {}
+    for count in [counts[0], *counts * rounds]:  # the first is a warm-up
         members = [replace(member, seed=seed) for seed in range(count)]
-
-        def seconds(epochs: int, members: list[Member] = members) -> float:
-            started = time.perf_counter()
-            fit(members, rivals.trainer_config(epochs, accelerator=accelerator), num_workers=1, group_size=len(members))
-            return time.perf_counter() - started
-
-        short = seconds(50)
-        epoch = (seconds(50 + epochs) - short) / epochs
-        rows.append([count, 1000 * epoch, 1e6 * epoch / count, short])
-    alone = float(str(rows[0][2]))
-    header = ["members", "ms an epoch", "µs an epoch and member", "set-up and 50 epochs, s", "times the first row"]
-    rivals.table(header, [[*row, alone / float(str(row[2]))] for row in rows])
+        per_epoch, started = list[float](), time.perf_counter()
+        chunks.clear()
+        torch.cuda.reset_peak_memory_stats()
+        fit(members, cfg, num_workers=1, group_size=count)
+        times[count].append((statistics.median(per_epoch), time.perf_counter() - started - sum(chunks)))
+        memory[count] = torch.cuda.max_memory_allocated() / 2**20
+    times[counts[0]].pop(0)
+    ExpansionTask.training_step = original  # type: ignore[method-assign]
+    medians = {count: [statistics.median(part) for part in zip(*pairs, strict=True)] for count, pairs in times.items()}
+    seconds = {count: EPOCHS_OF_A_FIT * epoch + other for count, (epoch, other) in medians.items()}
+    rows: list[list[object]] = []
+    for count, (epoch, other) in medians.items():
+        ratio = seconds[counts[0]] / counts[0] * count / seconds[count]
+        rest = [1000 * other / count, f"{other / seconds[count]:.0%}"]
+        rows.append([count, 1000 * epoch, 1e6 * epoch / count, *rest, count / seconds[count], ratio, memory[count]])
+    header = ["members", "ms an epoch", "µs an epoch and member", "other work, ms a member", "its share of 1000 epochs"]
+    rivals.table([*header, "fits of 1000 epochs a second", "times the first row's", "MiB"], rows)
 
 
 def noise_member(member: Member, patients: int, inputs: int) -> Member:
@@ -138,19 +160,15 @@ def show_parts(members: list[Member], epochs: int, measured: float) -> None:
 
 
 def measure_memory(member: Member, counts: list[int], trainer: object) -> None:
-    """Print how much each group adds to the peak memory of the process, or the peak memory of the GPU."""
+    """Print how much each group adds to the peak memory of the process."""
     rows = []
     fit([member], replace(trainer, max_epochs=2), num_workers=1)
     start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for count in counts:
         members = [replace(member, seed=seed) for seed in range(count)]
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
         started = time.perf_counter()
         fit(members, replace(trainer, max_epochs=2), num_workers=1, group_size=count)
         peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) / 1024
-        if torch.cuda.is_available():
-            peak = torch.cuda.max_memory_allocated() / 2**20
         rows.append([count, peak, peak / count, time.perf_counter() - started])
     rivals.table(["members", "MiB more than one member", "MiB a member", "seconds for set-up and 2 epochs"], rows)
 

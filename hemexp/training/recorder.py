@@ -109,7 +109,7 @@ class Recorder(Callback):
         running = task.running.tolist()
         rows = [row for row, runs in enumerate(running) if runs]
         fewest = 1 if task.cfg.num_threads == 1 else 2  # with several threads, BLAS sums a single member differently
-        if not rows or (2 * len(rows) <= len(running) and len(rows) >= fewest):
+        if not rows or (task.may_shrink and 2 * len(rows) <= len(running) and len(rows) >= fewest):
             self._keep_weights([row for row, runs in enumerate(running) if not runs])
             if rows:
                 task.shrink(rows)

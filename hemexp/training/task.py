@@ -89,7 +89,10 @@ class ExpansionTask(LightningModule):
         full_batch = (self.cfg.batch_size or self._sizes()[0]) >= self._sizes()[0]
         full = self.net.prepare(batch["train"].inputs) if full_batch else None
         val = self.net.prepare(batch["val"].inputs) if "val" in batch else None
-        epochs = range(self.epoch, min(self.epoch + self.chunk, self.cfg.max_epochs))
+        end = min(self.epoch + self.chunk, self.cfg.max_epochs)
+        if not is_cpu(self.running):  # a chunk ends where the group may shrink; see `may_shrink`
+            end = min(end, self.epoch - self.epoch % _CHUNK_EPOCHS + _CHUNK_EPOCHS)
+        epochs = range(self.epoch, end)
         rates = None if self.schedules is None else self.schedules.plan(epochs, self.member_indices)
         scores = []
         for epoch in epochs:
@@ -212,6 +215,11 @@ class ExpansionTask(LightningModule):
         self.running &= loss >= (-torch.inf if self.cfg.stop_loss is None else self.cfg.stop_loss)  # False for NaN
         if self.cfg.patience is not None:
             self.running &= epoch - self.best_epoch < self.cfg.patience
+
+    @property
+    def may_shrink(self) -> bool:
+        """Whether the group may lose rows now. On a GPU, bits depend on the size, which must not depend on the time."""
+        return is_cpu(self.running) or self.epoch % _CHUNK_EPOCHS == 0
 
     def shrink(self, rows: list[int]) -> None:
         """Remove all rows except `rows`: the removed members are done."""

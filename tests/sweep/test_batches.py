@@ -13,7 +13,7 @@ from hemexp.data.datamodule import ExpansionDataModule
 from hemexp.evaluation.plan import EvaluationPlan, list_definitions
 from hemexp.sweep.backends.base import WorkItem
 from hemexp.sweep.batches import build_items
-from hemexp.sweep.plan.cost import count_fits
+from hemexp.sweep.plan.cost import count_fits, estimate_cost
 from hemexp.sweep.plan.job import SweepJob
 
 GRID = [f"model.kernel_size={size} model.num_heads={heads} optimizer.lr={lr}"
@@ -58,6 +58,17 @@ def test_networks_of_one_shape_are_cut_evenly_over_all_gpus(gpus: int, sizes: li
     items = build_items(jobs, gpus)
     assert [len(list_fits([item])) for item in items] == sizes
     assert [item.cost for item in items] == pytest.approx([items[0].cost] * gpus)
+
+
+@pytest.mark.parametrize(("epochs", "shapes"), [(100, [9]), (1000, [3, 3, 3]), (5000, [1] * 9)])
+def test_an_item_for_a_gpu_holds_as_many_shapes_as_take_about_half_a_minute(epochs: int, shapes: list[int]):
+    jobs = build_jobs(GRID, "where=gpus", "where.devices=[0]", f"trainer.max_epochs={epochs}")
+    items = build_items(jobs, 1)
+    assert len(list_fits(items)) == len(set(list_fits(items))) == 18 * sum(count_fits(jobs[0].cfg).values())
+    for stage in ("own", "folds", "training"):
+        same = [item for item in items if item.ranges[0].stage == stage]
+        assert [len({repr(job.cfg.model) for job in item.jobs}) for item in same] == shapes
+    assert sum(item.cost for item in items) == pytest.approx(sum(estimate_cost(job.cfg) for job in jobs))
 
 
 def test_on_cores_an_item_holds_fits_for_about_a_minute():

@@ -243,6 +243,26 @@ def replace_last(member: Member) -> Member:
     return Member(member.model, member.optimizer, member.training_set, member.seed, keep_last=True)
 
 
+@pytest.mark.usefixtures("no_cpu")
+def test_when_a_group_shrinks_does_not_depend_on_the_time(
+    members: Make, trainer: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    """The last bits on a GPU depend on the size of a group, and the same run must give the same bits again."""
+    shrunk: list[list[tuple[int, int]]] = []
+    original = ExpansionTask.shrink
+
+    def note(self, rows):
+        shrunk[-1].append((self.epoch, len(rows)))
+        original(self, rows)
+
+    monkeypatch.setattr(ExpansionTask, "shrink", note)
+    for seconds in (0.0, 1e9):  # chunks of one epoch and of 50
+        monkeypatch.setattr(task, "_CHUNK_SECONDS", seconds)
+        shrunk.append([])
+        fit_group(members(range(5), model="mlp", validation=False), trainer(max_epochs=200, stop_loss=0.3))
+    assert shrunk[0] == shrunk[1] != []
+
+
 @pytest.fixture
 def no_collector() -> Iterator[None]:
     """Without Python's garbage collector, memory is free only when nothing refers to it."""
