@@ -14,10 +14,8 @@ from hemexp.sweep.plan.job import SweepJob
 
 _WAVE = 4096  # fits that are cut at once; their results wait on the disk until the jobs of the wave have finished
 _GPU_FITS = 4096  # most fits of an item on a GPU; the training divides them further by the memory of the GPU
-_GPU_EPOCH, _GPU_SECONDS = (
-    0.01,
-    30,
-)  # seconds of an epoch of any number of fits; of an item, to start CUDA (1.4 s) rarely
+_GPU_EPOCH = 0.01  # seconds of an epoch of any number of fits on a GPU
+_GPU_SECONDS = 30  # an item on a GPU takes at least so long, because its process needs 1.4 s to start CUDA
 _LOCAL_SECONDS, _CLUSTER_SECONDS = 60.0, 600.0  # an item on CPU cores holds about as many fits as take this long
 _FEWEST, _MOST = 8, 512  # ... within these limits; smaller groups train slower on a core
 
