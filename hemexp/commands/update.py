@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.commands.model_card import TrainedModel, load_trained_model, write_model_folder
@@ -27,7 +28,9 @@ from hemexp.evaluation.evaluate import Evaluation, add_folds
 from hemexp.evaluation.heterogeneity import list_large
 from hemexp.evaluation.update_validation import UpdateProcedure, calibrate_update, score_update, validate_update
 from hemexp.evaluation.updating import EVENTS_PER_NUMBER, ClosedTest
+from hemexp.figures import forest
 from hemexp.figures.gallery import evaluation_figures, save_figures
+from hemexp.figures.style import house_style
 from hemexp.files.result import INCOMPLETE, DataSource, PatientFlow, RunResult, UpdateStep, describe_metrics
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import write_bytes, write_csv
@@ -94,7 +97,7 @@ def _update(cfg: UpdateConfig, run: RunDirectory) -> RunResult:
         model_digest=compute_digest(predictor.content()),
         recognition_digest=digest_file(run.path),
     )
-    save_figures(evaluation_figures(evaluation), run.path, result)
+    save_figures(evaluation_figures(evaluation) | {"comparison": _draw_update(result)}, run.path, result)
     logits = describe_logits(risks[new.indices], "train")
     write_model_folder(run, result, cohort.scans.columns, predictor, new.raw, logits)
     result = run.finish(result)
@@ -114,6 +117,17 @@ def _build_updated(cfg: UpdateConfig, original: Predictor, procedure: UpdateProc
     if fitted.stopped_by == "diverged":
         raise UserError("method=refit: the training loss is NaN or infinite; give method=intercept_slope")
     return fitted.predictor()
+
+
+def _draw_update(result: RunResult) -> Figure:
+    """Draw the updated model above the original one; without a refit they have the same ranking, and other risks."""
+    assert result.update is not None
+    updated, original, _ = result.update.comparison
+    calibrated = result.calibration.cv if result.calibration else None
+    rows = [("updated model", updated.auroc, calibrated)]
+    rows.append(("original model", original.auroc, result.update.original_calibration))
+    with house_style():
+        return forest.validation(rows, "In these patients, cross-validated")
 
 
 def _describe_step(

@@ -80,7 +80,7 @@ def _draw(
 
     rows, where = list_rows(result, trained), get_place(result)
     with house_style():
-        figures = {"validation": forest.validation(rows)}
+        figures = {"validation": forest.validation(rows, "Here and in its own cohort")}
         if "calibration_curve" in tables:
             found, curve = result.calibration.test, tables["calibration_curve"]
             figures["calibration"] = evaluation.calibration(outcomes, risks[None], curve, found, where)

@@ -103,17 +103,18 @@ def _list_pooled(pooled: Heterogeneity | None) -> list[_Row]:
     ]
 
 
-def validation(rows: Sequence[tuple[str, Score, Calibration | None]]) -> Figure:
+def validation(rows: Sequence[tuple[str, Score, Calibration | None]], title: str) -> Figure:
     """Draw AUROC, calibration intercept and slope, one panel below the other, so that it fits a narrow screen.
 
     Args:
-        rows: name, AUROC and calibration; the new patients first.
+        rows: name, AUROC and calibration; the first one is highlighted.
+        title: what is compared.
     """
     panels = [_Panel(_RANKING, _list_known([(name, auroc) for name, auroc, _ in rows]))]
     for label, key, ideal in ((_INTERCEPT, "intercept", 0.0), (_SLOPE, "slope", 1.0)):
         scores = [(name, getattr(part, key) if part else None) for name, _, part in rows]
         panels.append(_Panel(label, _list_known(scores), ideal, 1.0, _FREE))
-    return _draw([panel for panel in panels if panel.rows], "Here and in its own cohort (bars: 95 % intervals)")
+    return _draw([panel for panel in panels if panel.rows], f"{title} (bars: 95 % intervals)")
 
 
 def _list_known(scores: Sequence[tuple[str, Score | None]]) -> list[_Row]:

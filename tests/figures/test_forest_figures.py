@@ -118,7 +118,7 @@ def test_centers_shows_the_mean_and_what_is_expected_in_a_new_center(pooled: boo
 
 def test_a_validation_has_a_panel_for_each_known_score_and_fits_a_narrow_screen():
     found = Calibration(intercept=score(-1.7), slope=score(1.1), scaled_brier=NONE, mean_risk=0.5, observed=0.7)
-    figure = forest.validation([("new patients", score(0.7), found), ("BRAIN score here", score(0.6), None)])
+    figure = forest.validation([("new patients", score(0.7), found), ("BRAIN score here", score(0.6), None)], "Here")
     text = drawn(figure)
     assert [len(panel.lines) for panel in figure.axes] == [5, 3, 3]  # two marks a score, and the ideal
     assert text.count("BRAIN score here") == 1  # it has no calibration
@@ -128,4 +128,4 @@ def test_a_validation_has_a_panel_for_each_known_score_and_fits_a_narrow_screen(
         low, high = panel.get_xlim()
         assert low < value - 0.1 < value + 0.1 < high
     assert figure.get_figwidth() * 150 < 900  # a broader figure must be moved sideways on a telephone
-    assert len(forest.validation([("new patients", score(0.7), None)]).axes) == 1
+    assert len(forest.validation([("new patients", score(0.7), None)], "Here").axes) == 1
