@@ -8,6 +8,7 @@ from hemexp.formatting import count, num, score_text
 from hemexp.report.blocks import Block, section, table, text
 from hemexp.report.run.read import RunFiles, figure
 
+_NOTHING = 0.1  # a prediction interval of the AUROC that reaches so near to 0 and to 1 says nothing
 _WORDS = (
     "Each center was left out once. A model of all other centers was scored in its patients (internal-external "
     "cross-validation), as if it were a new hospital."
@@ -34,28 +35,34 @@ def _describe_spread(block: CenterValidation) -> str:
     )
     if auroc is None:
         return words
-    low, high = num(auroc.predicted_low), num(auroc.predicted_high)
-    return f"{words} In a new center an AUROC between {low} and {high} is to be expected."
+    low, high, beside = num(auroc.predicted_low), num(auroc.predicted_high), block.auroc_difference
+    few = auroc.predicted_low < _NOTHING and auroc.predicted_high > 1 - _NOTHING
+    words += (
+        " They are too few to say which AUROC is to be expected in a new center."
+        if few
+        else f" In a new center an AUROC between {low} and {high} is to be expected."
+    )
+    if beside is None or block.best_baseline is None:
+        return words
+    best = get_model_title(block.best_baseline)
+    return f"{words} Mean AUROC minus that of {best}, the best baseline: {score_text(get_mean(beside))}."
 
 
 def _table(block: CenterValidation) -> Block:
     rows = [
         [
-            row.center, count(row.num_patients), count(row.events), score_text(row.auroc),
-            score_text(row.auroc_difference), score_text(row.intercept), score_text(row.slope),
-            score_text(row.brier, 3),
+            row.center, f"{count(row.events)} / {count(row.num_patients)}", score_text(row.auroc),
+            score_text(row.intercept), score_text(row.slope),
         ]
         for row in block.centers
     ]  # fmt: skip
-    pooled = (block.auroc, block.auroc_difference, block.intercept, block.slope)
-    rows.append(["mean over centers", "", "", *(score_text(get_mean(score)) for score in pooled), ""])
-    rows.append(["a new center", "", "", *(_expected(score) for score in pooled), ""])
-    rows.append(["share of the variance between centers", "", "", *(_share(score) for score in pooled), ""])
-    best = get_model_title(block.best_baseline) if block.best_baseline else "the best baseline"
+    pooled = (block.auroc, block.intercept, block.slope)
+    rows.append(["mean over centers", "", *(score_text(get_mean(score)) for score in pooled)])
+    rows.append(["a new center", "", *(_expected(score) for score in pooled)])
+    rows.append(["variance between centers", "", *(_share(score) for score in pooled)])
     note = (
-        f"95 % intervals. The difference is to {best}, the baseline with the highest mean AUROC over centers. "
-        "Calibration intercept: ideal 0, above 0 the risks are too low; slope: ideal 1. “A new center”: 95 % "
-        "prediction interval of a random-effects model."
+        "95 % intervals. Calibration intercept: ideal 0, above 0 the risks are too low; slope: ideal 1. A new center: 95 % "
+        "prediction interval of a random-effects model. Brier scores and differences to the baseline: centers.csv."
     )
     if block.not_scored:
         small = ", ".join(f"{name} ({count(size)})" for name, size in block.not_scored.items())
@@ -64,7 +71,7 @@ def _table(block: CenterValidation) -> Block:
         note += " Without these patients the mean calibration intercept would be wrong, so it is not given."
     if block.num_without_center:
         note += f" Patients without a center take no part: {count(block.num_without_center)}."
-    head = ["", "patients", "expansions", "AUROC", "difference", "calibration intercept", "slope", "Brier score"]
+    head = ["", "expansions / patients", "AUROC", "calibration intercept", "calibration slope"]
     return table("Scores in each center, by a model of the others", head, rows, note, len(block.centers))
 
 
