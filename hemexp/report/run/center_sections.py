@@ -61,8 +61,8 @@ def _table(block: CenterValidation) -> Block:
     rows.append(["a new center", "", *(_expected(score) for score in pooled)])
     rows.append(["variance between centers", "", *(_share(score) for score in pooled)])
     note = (
-        "95 % intervals. Calibration intercept: ideal 0, above 0 the risks are too low; slope: ideal 1. A new center: 95 % "
-        "prediction interval of a random-effects model. Brier scores and differences to the baseline: centers.csv."
+        "95 % intervals. Calibration intercept: ideal 0, above 0 the risks are too low; slope: ideal 1. A new center: "
+        "95 % prediction interval of a random-effects model. Brier scores and differences to the baseline: centers.csv."
     )
     if block.not_scored:
         small = ", ".join(f"{name} ({count(size)})" for name, size in block.not_scored.items())
