@@ -96,7 +96,8 @@ def validate_by_center(
 
     The AUROC is pooled on the scale of its logit, with the variance of Newcombe's method 4, which is defined for a
     perfect ranking, too (Debray et al., Statistical Methods in Medical Research 2019;28:2768-2786). Intercept and slope
-    of calibration have the errors of their logistic regressions (Wald).
+    of calibration have the errors of their logistic regressions (Wald). The intercepts are pooled as distances from the
+    mean of all centers.
 
     Args:
         divided: with folds.
@@ -128,9 +129,9 @@ def validate_by_center(
             row.auroc_difference = delong_test(y, p, best[1].probabilities[0, fold.test])
         rows.append(row)
     aurocs = pool_centers(*np.array([_logit_auroc(row) for row in rows]).T)
-    pooled = {name: _pool([getattr(row, name) for row in rows]) for name in ("intercept", "slope", "auroc_difference")}
-    if is_selected(divided.not_scored, rows):
-        pooled["intercept"] = None
+    pooled = {name: _pool([getattr(row, name) for row in rows]) for name in ("slope", "auroc_difference")}
+    if not is_selected(divided.not_scored, rows):
+        pooled["intercept"] = _pool([_beside_all(row) for row in rows])
     block = CenterValidation(
         centers=rows,
         not_scored=divided.not_scored,
@@ -194,6 +195,19 @@ def _pool(scores: Sequence[Score]) -> Heterogeneity | None:
     known = [(s.value, ((s.high - s.low) / (2 * _Z)) ** 2) for s in scores if None not in (s.value, s.low, s.high)]  # type: ignore[operator]
     values, variances = np.array(known, dtype=float).reshape(-1, 2).T
     return pool_centers(values, variances)
+
+
+def _beside_all(row: CenterScore) -> Score:
+    """Return the intercept of a center beside the mean of all centers, itself included.
+
+    The risks rest on the mean of the other centers, which is on the other side of the mean of all: centers that do not
+    differ would seem to differ.
+    """
+    if row.intercept.value is None or row.intercept.high is None:
+        return Score()
+    value = row.intercept.value * row.num_train / (row.num_train + row.num_patients)
+    reach = row.intercept.high - row.intercept.value
+    return Score(value=value, low=value - reach, high=value + reach)
 
 
 def _on_scale_of_auroc(pooled: Heterogeneity) -> Heterogeneity:

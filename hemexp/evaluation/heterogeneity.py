@@ -56,13 +56,15 @@ def pool_centers(values: Array, variances: Array) -> Heterogeneity | None:
 def list_large(block: CenterValidation) -> list[str]:
     """Return in words the scores that differ between centers by more than chance explains.
 
-    At least half of the variance is between the centers, and Cochran's Q has a p value below 0.1, its usual level.
+    At least half of the variance is between the centers, and Cochran's Q has a p value below 0.1, its usual level,
+    divided by the number of scores.
     """
     pooled = {"AUROC": block.auroc, "calibration intercept": block.intercept, "calibration slope": block.slope}
-    return [name for name, score in pooled.items() if score is not None and _is_large(score)]
+    known = {name: score for name, score in pooled.items() if score is not None}
+    return [name for name, score in known.items() if _is_large(score, _LEVEL_OF_Q / len(known))]
 
 
-def _is_large(score: Heterogeneity) -> bool:
+def _is_large(score: Heterogeneity, level: float) -> bool:
     freedom = score.num_centers - 1
     q = freedom / max(1 - score.i_squared, 1e-12)
-    return score.i_squared >= _LARGE and bool(stats.chi2.sf(q, freedom) < _LEVEL_OF_Q)
+    return score.i_squared >= _LARGE and bool(stats.chi2.sf(q, freedom) < level)
