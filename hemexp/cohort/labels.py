@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemexp.cohort.cell import YES_NO
+from hemexp.cohort.cell import MISSING_TEXTS, YES_NO, get_word
 from hemexp.cohort.columns import SCAN_KEYS
 from hemexp.cohort.find_column import find_column, list_outcomes, suggest
 from hemexp.cohort.findings import CellLocator, Findings, RecordFindings, count_values
@@ -168,10 +168,12 @@ def _read_outcome(scans: pd.DataFrame, label: ColumnLabelConfig, mapping: Mappin
             raise UserError(f"{place}: {shown}; rule: label.at_least needs numbers; give label.positive=VALUE")
         outcome = numbers >= label.at_least
     else:
-        texts = known.map(_normalize)
-        if label.positive is None and not texts.isin(_CODES.values()).all():
-            raise UserError(f"{place}: {shown}; rule: 1 or 0, or yes or no; else give label.positive or label.at_least")
-        outcome = texts == _normalize(label.positive or "yes")
+        texts, positive = known.map(_normalize), _normalize(label.positive or "yes")
+        is_word = positive in _CODES.values() and label.positive not in _CODES.values()  # 1 may be a code beside 2
+        if is_word and not texts.isin(_CODES.values()).all():
+            advice = "label.positive with another word, or label.at_least; leave the cell empty where it is not known"
+            raise UserError(f"{place}: {shown}; rule: 1 or 0, or yes or no; else give {advice}")
+        outcome = texts == positive
     return outcome.astype(float).reindex(scans["patient_id"].unique())
 
 
@@ -181,7 +183,8 @@ def _read_column(scans: pd.DataFrame, label: ColumnLabelConfig, mapping: Mapping
     if column is None:
         hint = suggest(label.column, [name for name in map(str, scans) if name not in SCAN_KEYS])
         raise UserError(f"label.column={label.column}: the cohort has no such column; {hint}")
-    return scans.groupby("patient_id", sort=False)[column].first().dropna()
+    values = scans[column].mask(scans[column].map(get_word).isin(MISSING_TEXTS - _CODES.keys()))
+    return values.groupby(scans["patient_id"], sort=False).first().dropna()
 
 
 def _normalize(value: object) -> str:

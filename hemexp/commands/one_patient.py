@@ -143,15 +143,15 @@ def _is_unknown_level(column: str, values: Values, inputs: Sequence[ModelInput])
 def _find_effects(
     card: ModelCard, columns: dict[str, str], raw: Sequence[float], values: Values, predict: Predict
 ) -> list[InputEffect]:
-    """Return how each given input moved the risk, strongest first.
+    """Return how each input moved the risk, strongest first; also a gap, which the model fills with some value.
 
     Of a logistic formula it is the contribution to the logit, 0 at the training mean. Of any other model it is the
     risk minus the risk with a typical value of the input: the mean, rounded for a code; a gap where it is not known.
     """
-    given = [column for column in dict.fromkeys(columns.values()) if not _is_missing(values.get(column, math.nan))]
+    used = list(dict.fromkeys(columns.values()))
     if card.formula is not None and card.formula.kind == LOGISTIC:
         terms = list(zip(card.inputs, card.formula.contributions(raw), strict=True))
-        changes = {column: sum(term for each, term in terms if columns[each.name] == column) for column in given}
+        changes = {column: sum(term for each, term in terms if columns[each.name] == column) for column in used}
         scale = "logit"
     else:
         rows = [
@@ -159,16 +159,20 @@ def _find_effects(
                 _get_typical(each) if columns[each.name] == column else value
                 for each, value in zip(card.inputs, raw, strict=True)
             ]
-            for column in given
+            for column in used
         ]
         risks = predict([raw, *rows])
-        changes = {column: risks[0] - risk for column, risk in zip(given, risks[1:], strict=True)}
+        changes = {column: risks[0] - risk for column, risk in zip(used, risks[1:], strict=True)}
         scale = "risk"
     effects = [
-        InputEffect(input=column, value=values[column], change=change, scale=scale)
+        InputEffect(input=column, value=_get_shown(values.get(column, math.nan)), change=change, scale=scale)
         for column, change in changes.items()
     ]
     return sorted(effects, key=lambda effect: -abs(effect.change))
+
+
+def _get_shown(value: float | str) -> float | str:
+    return "no value" if _is_missing(value) else value
 
 
 def _get_typical(item: ModelInput) -> float:

@@ -119,7 +119,8 @@ def _describe_missing(result: PatientResult, card: ModelCard) -> list[str]:
     number = len({*result.inputs_missing})
     return [
         f"Without a value: {list_columns(map(_name, result.inputs_missing), MOST_NAMED)} "
-        f"({plural(number, 'input')}). The model takes values of the training cohort instead."
+        f"({plural(number, 'input')}). The model fills a gap by its own rule, mostly with the mean of the last "
+        "three training patients, which may be far from this patient."
     ]
 
 

@@ -102,7 +102,9 @@ class ColumnLabelConfig(LabelConfig):
 
     NAMES: ClassVar[tuple[str, ...]] = ("column",)
     column: str = key("", "column of the outcome: a header of the file, or one of our names")
-    positive: Optional[str] = key(None, "value of the column that means yes; every other value means no")
+    positive: Optional[str] = key(
+        None, "value of the column that means yes; every other value means no, a word such as unknown is a gap"
+    )
     at_least: Optional[float] = key(None, "smallest number that means yes, such as 3 for the mRS")
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ class InputEffect:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     input: str = entry("the column")
-    value: float | str = entry("its value, in the unit of the column")
+    value: float | str = entry("its value, in the unit of the column; 'no value' for a gap, which the model fills")
     change: float = entry("change of the logit, or of the risk, against a typical value")
     scale: str = entry("logit (of a formula) or risk")
 

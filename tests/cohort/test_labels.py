@@ -162,6 +162,11 @@ def two_patients(values: list[object], column: str = "result") -> pd.DataFrame:
         (["Yes", "no", "否"], {}, [1, 0, 0]),
         (["wahr", "faux", "没有"], {}, [1, 0, 0]),
         (["Ja", "0", "sí"], {"positive": "yes"}, [1, 0, 1]),
+        (["yes", "no", "n/a"], {"positive": "yes"}, [1, 0, np.nan]),
+        (["yes", "unknown", "?"], {}, [1, np.nan, np.nan]),
+        (["有", "无", "不详"], {}, [1, 0, np.nan]),
+        (["dead", "unknown", "-"], {"positive": "dead"}, [1, np.nan, np.nan]),
+        ([1.0, 2.0, 3.0], {"positive": "1"}, [1, 0, 0]),
         ([1.0, "no", "是"], {"positive": "0"}, [0, 1, 0]),
         (["dead", "alive", None], {"positive": "DEAD"}, [1, 0, np.nan]),
         ([2.0, 1.0, 2.0], {"positive": "2"}, [1, 0, 1]),
@@ -195,6 +200,11 @@ def test_a_header_of_the_file_is_found_by_the_mapping():
     [
         ("expanded", {}, ["label.column=expanded", "no such column", "there are: ", "result"]),
         ("result", {}, ["it holds 'good' (2), 'bad' (1)", "rule: 1 or 0, or yes or no", "label.positive"]),
+        (
+            "result",
+            {"positive": "yes"},
+            ["it holds 'good' (2), 'bad' (1)", "leave the cell empty where it is not known"],
+        ),
         ("result", {"at_least": 1}, ["it holds 'good' (2), 'bad' (1)", "label.at_least needs numbers"]),
     ],
 )
