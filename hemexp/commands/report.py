@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hemexp.config import ReportConfig
 from hemexp.files.result import CONCLUSIONS
-from hemexp.files.writing import remove, write_text
+from hemexp.files.writing import write_text
 
 
 def report(cfg: ReportConfig, directory: Path | str) -> Path:
@@ -21,7 +21,6 @@ def report(cfg: ReportConfig, directory: Path | str) -> Path:
         OSError: the directory cannot be written.
     """
     page = cfg.place / "report.html"
-    remove(page)  # of an earlier call, for other figures
     headline, html = _render_run(cfg) if cfg.sweep_dir is None else _render_sweep(cfg)
     write_text(page, html)
     size = len(html.encode()) / 1e6

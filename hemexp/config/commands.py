@@ -328,6 +328,9 @@ class ReportConfig(Section):
                 hint = "; it is the model of a run: give the directory of the run, which holds its results"
             self.require(self.place.exists(), "run_dir", "there is no such folder; give the directory of a run")
             self.require(is_run, "run_dir", f"is not a run of train.py; it does not hold result.json{hint}")
+            is_prediction = (self.place / "predictions.csv").is_file() and not (self.place / "splits.json").is_file()
+            rule = "is a prediction, not a run of train.py; its page report.html was written with it"
+            self.require(not is_prediction, "run_dir", rule)
         else:
             hint = f"; it is a run: give run_dir={self.place}" if is_run else ""
             self.require(self.place.exists(), "sweep_dir", "there is no such folder; give the directory of a sweep")

@@ -69,7 +69,8 @@ def load_texts(name: str) -> Any:
 
 def caveat_text(code: str) -> str:
     """Return the explanation of a caveat."""
-    return str(load_texts("texts")["caveats"].get(code) or CAVEATS.get(code) or f"Caveat: {code}.")
+    text = str(CAVEATS.get(code, f"caveat: {code}"))
+    return str(load_texts("texts")["caveats"].get(code) or f"{text[:1].upper()}{text[1:]}.")
 
 
 def problem_text(code: str) -> str:

@@ -13,8 +13,9 @@ from small import ROOT
 
 from hemexp.commands.predict import predict
 from hemexp.commands.train import train
-from hemexp.config import PredictConfig, TrainConfig
+from hemexp.config import PredictConfig, ReportConfig, TrainConfig
 from hemexp.config.compose import load_config
+from hemexp.errors import UserError
 from hemexp.files.model_folder import read_model_card
 from hemexp.files.result import PredictionResult, read_result
 
@@ -194,6 +195,16 @@ def test_an_earlier_page_does_not_stay_beside_another_prediction(rotterdam: Path
     validate(rotterdam, read("gbsg").drop(columns="y"), tmp_path)
     assert not list((tmp_path / "out").glob("*curve.csv"))
     assert not list((tmp_path / "out").glob("figures/*.png"))
+
+
+def test_report_does_not_touch_the_page_of_a_prediction(rotterdam: Path, tmp_path: Path):
+    validate(rotterdam, read("gbsg").head(40), tmp_path)
+    before = (tmp_path / "out" / "report.html").read_bytes()
+    with pytest.raises(
+        UserError, match=r"is a prediction, not a run of train.py; its page report.html was written with"
+    ):
+        load_config(ReportConfig, [f"run_dir={tmp_path / 'out'}"])
+    assert (tmp_path / "out" / "report.html").read_bytes() == before
 
 
 def test_a_copied_model_folder_knows_the_case_mix_too(rotterdam: Path, tmp_path: Path):

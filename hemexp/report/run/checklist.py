@@ -83,9 +83,11 @@ def _centers(result: RunResult) -> str:
     split, by_center = result.config.get("split") or {}, result.by_center
     texts = [f"the center {split.get('center')} is the test part"] if split.get("name") == "center" else []
     if by_center is not None:
+        is_same = bool(result.update) and result.updated_from[0].method == "none"
+        who = "the same model as in" if is_same else "an update by" if result.update else "a model of"
         texts.append(
             f"each of {len(by_center.centers)} centers was left out once and scored by "
-            f"{'an update by' if result.update else 'a model of'} the others; "
+            f"{who} the others; "
             "random-effects mean and prediction interval → Does it work in every center?"
         )
     return "; ".join(texts)
@@ -142,7 +144,7 @@ def _design(run: RunFiles) -> dict[str, str]:
     facts = {"split": split, "parts": parts, "counts": ", ".join(counts), "validation": "no cross-validation"}
     if design is None:
         return facts
-    folds = f"{design.num_folds}-fold cross-validation, {design.num_repeats} times"
+    folds = f"{design.num_folds}-fold cross-validation, {plural(design.num_repeats, 'time')}"
     analyses = f"{design.num_patients} cross-validated ({design.events})"
     return {**facts, "split": f"{split}; {folds}", "counts": ", ".join([*counts, analyses]), "validation": folds}
 
@@ -153,7 +155,8 @@ def _update(result: RunResult) -> dict[str, str]:
         return {}
     methods = [METHODS[step.method] for step in reversed(result.updated_from)]
     chosen = "chosen by closed testing" if result.updated_from[0].asked_for == "auto" else "as asked for"
-    design = f"{result.update.num_folds}-fold cross-validation of the whole update, {result.update.num_repeats} times"
+    times = plural(result.update.num_repeats, "time")
+    design = f"{result.update.num_folds}-fold cross-validation of the whole update, {times}"
     updated, original, _ = result.update.comparison
     scores = (
         f"AUROC {score_text(updated.auroc, 3)}, before {score_text(original.auroc, 3)}; Brier score "

@@ -6,7 +6,7 @@ import pandas as pd
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.find_column import describe_left_out, list_columns
-from hemexp.formatting import count, num
+from hemexp.formatting import count, num, plural
 from hemexp.report.blocks import Block, problem_text, section, table, text
 from hemexp.report.run.model import describe_model
 from hemexp.report.run.read import RunFiles, figure, is_seen
@@ -107,7 +107,7 @@ def _folds(run: RunFiles) -> str:
     within = " within the training part" if design.patients == "train" else ""
     return (
         f"Cross-validation{within}: {count(design.num_patients)} patients ({count(design.events)} with expansion), "
-        f"{design.num_folds} folds, {design.num_repeats} times, {count(design.num_fits)} fits"
+        f"{design.num_folds} folds, {plural(design.num_repeats, 'time')}, {count(design.num_fits)} fits"
     )
 
 

@@ -2,7 +2,7 @@
 
 from hemexp.config import get_model_title
 from hemexp.files.result import RunResult
-from hemexp.formatting import count, num, p_value, score_text
+from hemexp.formatting import count, num, p_value, plural, score_text
 from hemexp.report.blocks import Block, bullets, load_texts, section, table
 from hemexp.report.first_screen import Line, compare_with_coin
 from hemexp.report.run.read import RunFiles
@@ -72,9 +72,10 @@ def update(run: RunFiles) -> Block | None:
         ]
         for row in validation.comparison
     ]
+    times = plural(validation.num_repeats, "time")
     note = (
-        f"{validation.num_folds}-fold cross-validation among the new patients, {validation.num_repeats} times. In each "
-        "fold the update was chosen and fitted without the held-out patients. 95 % intervals."
+        f"{validation.num_folds}-fold cross-validation among the new patients, {times}. In each fold the update was "
+        "chosen and fitted without the held-out patients. 95 % intervals."
     )
     blocks = [
         bullets(validation.conclusion),
