@@ -10,6 +10,7 @@ import pandas as pd
 from xlsxwriter.utility import xl_col_to_name
 
 from hemexp.errors import UserError
+from hemexp.formatting import program
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ class Findings:
             return
         lines = [f"{Cell(e.file, e.sheet, e.row, e.column)}: {e.message}" for e in errors[:10]]
         if len(errors) > 10:
-            lines.append(f"... and {len(errors) - 10} more; prepare.py writes all of them to quality.csv")
+            lines.append(f"... and {len(errors) - 10} more; {program('prepare')} writes all of them to quality.csv")
         raise CohortError("\n  ".join([f"{len(errors)} error(s) in the cohort's files:", *lines]), self)
 
 

@@ -16,7 +16,6 @@ from hemexp.files.result import (
     LEAKAGE,
     NOT_BETTER,
     WORSE,
-    CalibratedRisk,
     describe_leak,
 )
 from hemexp.formatting import plural
@@ -31,7 +30,7 @@ def describe_patient(result: PatientResult, card: ModelCard) -> list[str]:
     if card.verdict.startswith(LEAKAGE):
         lines.append(f"Do not use this risk. {card.verdict}: {describe_leak(card.verdict)}")
     lines += [_describe_risk(result, card), _describe_training(card), describe_conclusion(card)]
-    lines += _describe_window(result, card) + _describe_own_risk(result, card.calibrated_risk)
+    lines += _describe_window(result, card) + _describe_own_risk(result, card)
     if card.verdict.startswith(INCOMPLETE):
         lines.append(f"{card.verdict}.")
     lines.append("Research only.")
@@ -58,7 +57,8 @@ def _describe_risk(result: PatientResult, card: ModelCard) -> str:
             reason = "the update is of an earlier version of hemexp, or its patients do not allow one"
         known = f"no calibrated risk is known: {reason}"
     else:
-        risk, known = calibrated.value, f"calibrated: {100 * calibrated.low:.0f} to {100 * calibrated.high:.0f} %"
+        low = format_risk(calibrated.low).removesuffix(" %")
+        risk, known = calibrated.value, f"calibrated: {low} to {format_risk(calibrated.high)}"
     return f"Risk of {outcome}: {format_risk(risk)} ({known})."
 
 
@@ -97,18 +97,26 @@ def _describe_window(result: PatientResult, card: ModelCard) -> list[str]:
     return [f"The {window:g} h from symptom onset were over at this scan ({hours:g} h): the risk means nothing here."]
 
 
-def _describe_own_risk(result: PatientResult, known: CalibratedRisk | None) -> list[str]:
-    """Return a line on the model's own risk where its risks are too extreme, or where it is outside of the interval."""
-    if known is None or result.calibrated is None:
+def _describe_own_risk(result: PatientResult, card: ModelCard) -> list[str]:
+    """Return a line on the model's own risk where it is another one, and why."""
+    known = card.calibrated_risk
+    if known is None or result.calibrated is None or result.calibrated.value is None:
         return []
     if known.slope == 0:
         return ["The model does not rank the patients: each gets the same calibrated risk."]
-    if known.slope + 2 * math.sqrt(max(known.slope_variance, 0.0)) < 1:
-        reason = f"its risks are too extreme (calibration slope {known.slope:.2f}, ideal 1)"
+    reach, low, high = 2 * math.sqrt(max(known.slope_variance, 0.0)), result.calibrated.low, result.calibrated.high
+    if known.slope + reach < 1 or known.slope - reach > 1:
+        side = "extreme" if known.slope < 1 else "close together"
+        reason = f"its risks are too {side} (calibration slope {known.slope:.2f}, ideal 1)"
     else:
-        low, high = result.calibrated.low or 0.0, result.calibrated.high or 1.0
-        if low <= result.risk <= high:
+        if low is None or high is None:
             return []
+        if low <= result.risk <= high:
+            is_same = format_risk(result.risk) == format_risk(result.calibrated.value)
+            if card.update_method in {None, "refit"} or is_same:
+                return []
+            again = f"the calibrated risk estimates average and spread again in the {_name_cohort(card)}"
+            return [f"The model's own risk is {format_risk(result.risk)}; {again}."]
         reason = f"in cross-validation its risks were too {'low' if result.risk < low else 'high'} on average"
     return [f"The model's own risk is {format_risk(result.risk)}; {reason}."]
 
@@ -153,11 +161,11 @@ def _describe_effects(effects: list[InputEffect]) -> list[str]:
     for effect in effects[:_MOST_EFFECTS]:
         if abs(effect.change) < (_LEAST_LOGIT if effect.scale == "logit" else _LEAST_RISK):
             break
-        verb = "raises" if effect.change > 0 else "lowers"
         if effect.scale == "logit":
-            factor = math.exp(min(abs(effect.change), 50.0))
-            size = f"the odds {factor:.1f} times" if effect.change > 0 else f"the odds to 1/{factor:.1f}"
+            verb = "multiplies" if effect.change > 0 else "divides"
+            size = f"the odds by {math.exp(min(abs(effect.change), 50.0)):.1f}"
         else:
+            verb = "raises" if effect.change > 0 else "lowers"
             size = f"the risk by {plural(round(100 * abs(effect.change)), 'percentage point')}"
         parts.append(f"{_name(effect.input)} ({_show(effect.input, effect.value)}) {verb} {size}")
     if not parts:

@@ -32,7 +32,7 @@ from hemexp.evaluation.sample_size import num_fitted_inputs
 from hemexp.files.result import INIT_SEEN_TEST, LEAKAGE, DataSource, PatientFlow, RunResult, describe_metrics
 from hemexp.files.run_directory import RunDirectory
 from hemexp.files.writing import FOR_EXCEL, to_csv, to_json, write_text
-from hemexp.formatting import plural
+from hemexp.formatting import plural, program
 from hemexp.metrics.own import get_metrics
 from hemexp.models.first_weights import read_first_weights
 
@@ -207,6 +207,6 @@ def log_start(cfg: TrainConfig, result: RunResult, resume: bool) -> None:
         log.warning("warning: the input %s agrees with %s; remove it from the inputs", name, agrees_with)
     if counts := result.data.findings:
         total, kinds = plural(sum(counts.values()), "data-quality warning"), plural(len(counts), "kind")
-        log.info("%s of %s: prepare.py lists each cell", total, kinds)
+        log.info("%s of %s: %s lists each cell", total, kinds, program("prepare"))
     if resume:
         log.info("resuming from checkpoints/last.ckpt")

@@ -332,5 +332,6 @@ def _require_columns(names: Sequence[str], patients: pd.DataFrame, key: str, emp
         cause = f"; {list_columns(without_values, MOST_NAMED)}: {EMPTY}" if without_values else ""
         raise UserError(
             f"{key}: {len(absent)} of its {len(names)} columns are not in the cohort "
-            f"({list_columns(absent, MOST_NAMED)}){cause}; use features=available"
+            f"({list_columns(absent, MOST_NAMED)}){cause}; for your own files "
+            "give experiment=own_data, the first model to try, or features=available"
         )

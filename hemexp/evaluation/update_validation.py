@@ -16,7 +16,7 @@ from hemexp.evaluation.comparison import compare
 from hemexp.evaluation.cross_validation import CrossValidated, score_risks
 from hemexp.evaluation.folds import Fold, repeated_folds
 from hemexp.evaluation.updating import NO_CHANGE, ClosedTest, closed_test, fit_update
-from hemexp.files.result import CalibratedRisk, ComparedModel, Difference, UpdateValidation
+from hemexp.files.result import CalibratedRisk, Calibration, ComparedModel, Difference, Score, UpdateValidation
 from hemexp.formatting import interval_text
 from hemexp.metrics.table import STANDARD, Metric
 from hemexp.models.ensemble import recalibrate
@@ -168,16 +168,17 @@ def validate_update(
     none = labels[:0]  # no test part
     rows = compare(validated, none, dict.fromkeys(validated, none))
     ranking, accuracy, beside = _get_relations(choice, rows)
+    before = calibration(labels, procedure.risks[None])
     validation = UpdateValidation(
         num_folds=num_folds,
         num_repeats=num_repeats,
         chosen=dict(Counter(each.method for each in choices)),
         comparison=rows,
-        original_calibration=calibration(labels, procedure.risks[None]),
+        original_calibration=before,
         ranking=ranking,
         risks=accuracy,
         beside_prevalence=beside,
-        conclusion=_describe(choice, rows, labels, ranking, accuracy, beside),
+        conclusion=_describe(choice, rows, labels, ranking, accuracy, beside, before),
     )
     return validation, validated
 
@@ -188,8 +189,8 @@ def calibrate_update(
     """Return how to calibrate the risks of an updated model: by the new patients alone.
 
     A model that was trained again needs their out-of-fold risks. Any other model did not learn from them, apart from
-    an intercept and a slope: estimating both again gives the recalibration its right uncertainty. The out-of-fold
-    risks do not: each fold moves them against its own outcomes.
+    an intercept and a slope: estimating both again gives the recalibration its right uncertainty, also where the closed
+    test kept the model for want of patients. The out-of-fold risks do not: each fold moves them against its outcomes.
 
     Args:
         method: of the update.
@@ -229,8 +230,9 @@ def _compare(difference: Difference | None, good_sign: int) -> str:
 
 
 def _describe(
-    choice: ClosedTest, rows: Sequence[ComparedModel], labels: Array, ranking: str, risks: str, beside_prevalence: str
-) -> list[str]:
+    choice: ClosedTest, rows: Sequence[ComparedModel], labels: Array, ranking: str, risks: str, beside_prevalence: str,
+    before: Calibration | None,
+) -> list[str]:  # fmt: skip
     """Return in sentences what the update does, and what it does not."""
     _, original, prevalence = rows
     events, others = int(labels.sum()), int((1 - labels).sum())
@@ -240,6 +242,12 @@ def _describe(
             "The closed test does not show that its risks are wrong in these patients. It does not show that they are "
             "right either."
         )
+        alone = before.intercept if before else Score()
+        if alone.low is not None and alone.high is not None and not alone.low <= 0 <= alone.high:
+            parts.append(
+                f"Tested alone, the average risk is too {'low' if alone.low > 0 else 'high'} (calibration intercept "
+                f"{interval_text(alone)}); method=intercept corrects it."
+            )
     if ranking in _RANKING:
         parts.append(f"{_RANKING[ranking]} (AUROC difference {interval_text(original.auroc_difference, 3)}).")
     if risks in _RISKS:

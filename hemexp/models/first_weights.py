@@ -116,7 +116,8 @@ def read_first_weights(model: ModelConfig) -> FirstWeights | None:
     if not isinstance(predictor, FittedNetwork):
         problem = f"is of model={predictor.model['name']}, not a network"
         if isinstance(predictor, FittedEnsemble):
-            problem = f"holds {len(predictor.members)} networks or a recalibration"
+            number = len(predictor.members)
+            problem = f"holds {number} networks" if number > 1 else "holds a recalibration"
         rule = "rule: the run of one network (ensemble=1 calibrate=none)"
         raise UserError(f"model.init_from={path}: {problem}; {rule}")
     return FirstWeights(path, predictor, digest)

@@ -179,8 +179,8 @@ def test_the_inputs_that_moved_the_risk_are_named_strongest_first(ridge: Path, t
     sizes = [abs(each.change) for each in result.effects]
     assert sizes == sorted(sizes, reverse=True)
     line = next(line for line in result.text if line.startswith("Against a typical patient, in the model's own risk: "))
-    verb = "raises" if terms[0] > 0 else "lowers"
-    assert f"hematoma volume (90 mL) {verb} the odds " in line
+    verb = "multiplies" if terms[0] > 0 else "divides"
+    assert f"hematoma volume (90 mL) {verb} the odds by {math.exp(abs(terms[0])):.1f}" in line
 
 
 def test_the_words_follow_the_conclusion_and_the_verdict(edited, tmp_path: Path):

@@ -304,7 +304,7 @@ def test_an_updated_run_shows_its_own_conclusion_first(tmp_path: Path, changes: 
     text = words(render(read_run(run), patients=False))
     assert "What the update does." in text
     assert "before the update ideal" in text
-    assert "used to update the model" in text
+    assert f"used to {'check' if changes[0] == 'none' else 'update'} the model" in text
     for wrong in ("Not evaluated", "This run has no cross-validation", "Test: 0", "one cohort, in training and in"):
         assert wrong not in text, wrong
 

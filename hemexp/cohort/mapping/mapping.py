@@ -11,7 +11,7 @@ import yaml
 from hemexp.cohort.columns import known_columns
 from hemexp.cohort.headers import squeeze
 from hemexp.errors import UserError
-from hemexp.formatting import plural
+from hemexp.formatting import plural, program
 
 HOURS = re.compile(r"(\d+(?:\.\d+)?) from (first scan|onset)")
 NO_HOURS = "unknown"
@@ -120,7 +120,7 @@ class Mapping:
         if self.open_questions:
             lines.append("# First write one of the candidates after each answer: in questions.")
         lines += [
-            f"# means: a column of docs/columns.md, {INPUT} (use it as an input of your own) or {UNUSED}",
+            f"# means: a column of hemexp (prepare template=DIR lists them), {INPUT} (your own input) or {UNUSED}",
             f"# dates: {', '.join(DATE_ORDERS[:3])}; values: such as {{'0': female, '1': male}}",
         ]
         text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
@@ -139,7 +139,9 @@ class OpenQuestions(UserError):
             if question.examples:
                 lines.append(f"  examples: {', '.join(question.examples)}")
             lines.append(f"  candidates: {' | '.join(question.candidates)}")
-        lines.append("prepare.py writes them into mapping.yaml; write the answers there and give data.mapping=FILE")
+        lines.append(
+            f"{program('prepare')} writes them into mapping.yaml; write the answers there and give data.mapping=FILE"
+        )
         super().__init__("\n  ".join(lines))
 
 
@@ -234,7 +236,10 @@ def _read_column(entry: Any, place: str) -> ColumnMapping:
     if column.means not in legal:
         similar = get_close_matches(column.means, legal)
         hint = f"did you mean {' or '.join(similar)}?" if similar else f"or {INPUT}, or {UNUSED}"
-        raise UserError(f"{place}: means is {column.means!r}; rule: a column of docs/columns.md; {hint}")
+        raise UserError(
+            f"{place}: means is {column.means!r}; rule: a column of hemexp; {program('prepare')} template=DIR lists "
+            f"them; {hint}"
+        )
     if column.dates is not None and column.dates not in DATE_ORDERS:
         raise UserError(f"{place}: dates is {column.dates!r}; rule: one of {', '.join(DATE_ORDERS)}")
     if column.values is not None:

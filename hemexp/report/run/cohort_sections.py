@@ -72,9 +72,11 @@ def patients(run: RunFiles) -> Block | None:
 def _flow(run: RunFiles) -> Block:
     result, flow = run.result, run.result.flow
     unlabelled = {_REASONS.get(reason, reason.replace("_", " ")): n for reason, n in flow.unlabelled.items()}
-    excluded = sum(unlabelled.values())
+    excluded, use = sum(unlabelled.values()), "update" if result.update else "fit"
+    if result.update and result.updated_from[0].method == "none":
+        use = "check"
     parts = (
-        ("Training", flow.train, result.events_train, f"used to {'update' if result.update else 'fit'} the model"),
+        ("Training", flow.train, result.events_train, f"used to {use} the model"),
         ("Validation", flow.val, None, "used to decide when to stop"),
         (
             "Test",

@@ -61,7 +61,7 @@ def _subgroups(rows: list[SubgroupScore]) -> Block | None:
 
 def _uncertainty(pairs: Uncertainty) -> str:
     return (
-        f"Single patients: each of {count(pairs.num_patients)} test patients got a calibrated risk as a range; its "
+        f"Single patients: each of {count(pairs.num_patients)} test patients got a Venn-Abers range of the risk; its "
         f"median width is {num(pairs.median_width)}. For {count(pairs.num_abstained)} of them the range contains the "
         "threshold, so the model gives no decision."
     )

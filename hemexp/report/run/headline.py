@@ -106,7 +106,7 @@ def describe_patients(run: RunFiles, kinds: bool = True) -> str:
             "later patients" if _get_split(run) == "temporal" else f"of the center {result.config['split']['center']}"
         )
         return (
-            f"{count(result.num_train)} trained, {count(result.num_test)} {others} tested "
+            f"{count(result.num_train + result.num_val)} trained, {count(result.num_test)} {others} tested "
             f"({count(result.events_test)} with expansion)."
         )
     size, events = result.num_train + result.num_test, result.events_train + result.events_test
@@ -181,7 +181,7 @@ def _describe_origin(run: RunFiles) -> str:
             "The update was fitted and judged in the patients of one cohort, by cross-validation. Validate the updated "
             "model in other patients before it is used."
         )
-    if result.by_center:
+    if result.by_center and _get_split(run) not in _OTHER_PART:
         return (
             f"The patients come from {plural(centers or 0, 'center')}. Leaving out a center shows how well this way of "
             "training does in a center that it has not seen. The model of this run has learned from several centers, "

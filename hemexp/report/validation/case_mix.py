@@ -119,7 +119,10 @@ def gaps(content: ValidationContent) -> Block | None:
         return None
     pairs.sort(key=lambda pair: -pair[0].missing)
     absent = sum(row.missing == 1 for row, _ in pairs)
-    words = "A gap is filled with a value of the training part, the same for every patient."
+    words = (
+        "A gap is filled with the same value for every patient, for most models the mean of the last three patients of "
+        "the training part. It may be far from these patients."
+    )
     if absent:
         words += f" {count(absent)} of {count(len(content.trained.inputs))} inputs are missing in all patients."
     cells = [[name_input(trained), percent(row.missing), percent(trained.missing)] for row, trained in pairs]

@@ -81,7 +81,7 @@ def _describe_patients(content: ValidationContent, with_size: bool) -> str:
         words = f"{count(validation.num_patients)} new {simulated}without a known outcome"
     else:
         words = f"{count(result.num_test)} {simulated}({count(result.events_test)} with expansion)"
-    wanted = f"; {count(size.required_patients)} are needed" if with_size and size and not size.adequate else ""
+    wanted = "; too few" if with_size and size and not size.adequate else ""
     return f"{words}{wanted}."
 
 
