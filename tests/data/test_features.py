@@ -162,7 +162,8 @@ def test_treatments_can_be_named_and_are_a_caveat():
 def test_a_fixed_group_names_the_columns_that_the_cohort_lacks():
     present = [name for name in c.SCAN_COLUMNS if name not in [*c.SCAN_KEYS, *c.RADIOMICS["ED"], "hemostasis"]]
     message = (
-        r"features=paper: 32 of its 72 columns are not in the cohort \(hemostasis, 31 radiomics\); use features=av"
+        r"features=paper: 32 of its 72 columns are not in the cohort \(hemostasis, 31 radiomics\); for your own files "
+        "give experiment=own_data, the first model to try, or features=available"
     )
     with pytest.raises(UserError, match=message):
         choose(make_cohort(present))
