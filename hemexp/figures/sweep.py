@@ -79,7 +79,7 @@ def effects(panels: Sequence[tuple[str, Sequence[str], Array, Array, bool]], sco
         if ordered:
             axes.plot(np.arange(len(means)), means, color="#222222", linewidth=1, zorder=3)
         axes.plot(np.arange(len(means)), means, "D", color="#222222", markeredgecolor="white", markersize=7, zorder=4)
-        width = max(6, int({1: 70, 2: 32}[across] / max(len(values), 1)))
+        width = max(6, int({1: 50, 2: 22}[across] / max(len(values), 1)))
         crowded = any(len(value) > width for value in values)
         texts = [shorten(value, 22, placeholder=" …") if " " in value else value[:22] for value in values]
         slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}

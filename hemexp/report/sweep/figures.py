@@ -22,17 +22,17 @@ def draw_sweep(sweep: SweepFiles, effects: list[Effect]) -> dict[str, Block]:
             names = [f"{number}: {text}" for number, text in zip(numbers, settings, strict=True)] if keys else numbers
             header = f"job: {' · '.join(keys)}" if keys else "job"
             figures["sweep_scores"] = draw.job_scores(jobs, names, header, measure)
-        if effects:
+        if any(len(effect.places) > len(effect.values) for effect in effects):  # else each dot is a mean
             panels = [
                 (effect.key, list(effect.values["value"]), effect.places, effect.values["mean"].to_numpy(dtype=float),
                  effect.ordered and effect.key not in sweep.luck)
                 for effect in effects
             ]  # fmt: skip
             figures["sweep_effects"] = draw.effects(panels, scores, measure)
-            varied = [key for key in keys if jobs[key].nunique() > 1]
-            if len(varied) > 1:
-                lower = sweep.lower_is_better
-                figures["sweep_parallel"] = parallel_coordinates(jobs, varied, sweep.swept, measure, lower)
+        varied = [key for key in keys if jobs[key].nunique() > 1]
+        if effects and len(varied) > 1:
+            lower = sweep.lower_is_better
+            figures["sweep_parallel"] = parallel_coordinates(jobs, varied, sweep.swept, measure, lower)
         if len(jobs) > 1 and jobs.iloc[0][["score_low", "score_high"]].notna().all():
             rows, has_baseline = compared_rows(sweep), bool(sweep.winner.get("baseline"))
             figures["sweep_selection"] = draw.selection(rows, scores, measure, sweep.ranked_by, has_baseline)
