@@ -13,7 +13,7 @@ from hemexp.cohort.load import Cohort, load_cohort
 from hemexp.cohort.mapping.mapping import OpenQuestions
 from hemexp.cohort.pseudonyms import get_check_value
 from hemexp.commands.model_card import TrainedModel
-from hemexp.config import LabelConfig, PredictConfig, UpdateConfig, build_label
+from hemexp.config import ColumnLabelConfig, LabelConfig, PredictConfig, UpdateConfig, build_label
 from hemexp.data.features import check_mapped_inputs, input_table
 from hemexp.data.leaks import find_label_leak, find_leaky_inputs
 from hemexp.data.recognition import ID, RECOGNITION, describe_equal_values, read_own_scans, read_roles, recognize
@@ -58,6 +58,11 @@ def read_new_cohort(cfg: PredictConfig | UpdateConfig, run: Path, model: Trained
     labels = None
     if can_label(cohort.scans, label, cohort.mapping):
         check_outcome_values(cohort.scans, label, model.card.label_values, cohort.mapping)
+        if isinstance(label, ColumnLabelConfig) and label.positive and not model.card.label_values:
+            log.warning(
+                "warning: the run is of an earlier version, which did not keep the words of its outcome: every value "
+                "other than %r counts as no", label.positive
+            )  # fmt: skip
         labels = label_patients(cohort.scans, label, cohort.mapping)
     check_mapped_inputs(cohort.mapping, features)
     raw = input_table(cohort.patients, features).to_numpy()

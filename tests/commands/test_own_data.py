@@ -1,6 +1,7 @@
 """Runs and predictions on cohorts that hold some columns only, and with an outcome of the file."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from partial_cohort import by_patient, make_cohort, use_cohort
 
 from hemexp.cohort import columns as c
 from hemexp.cohort.load import Cohort
+from hemexp.commands.model_card import TrainedModel, load_trained_model
 from hemexp.commands.predict import predict
 from hemexp.commands.report import report
 from hemexp.commands.run_metadata import list_idle_keys
@@ -211,3 +213,32 @@ def test_predict_names_the_mapping_of_the_run_where_a_file_leaves_questions_open
     cfg = load_config(PredictConfig, [f"run_dir={finished_run}", f"data.root={tmp_path / 'new.csv'}"])
     with pytest.raises(UserError, match=r"data\.mapping=.*mapping\.yaml"):
         predict(cfg, tmp_path / "p")
+
+
+def test_a_hospital_with_other_words_for_the_outcome_is_refused_and_an_earlier_run_warns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def use(*words: str | None) -> None:
+        outcome = by_patient([words[number] for number in (0, 1, 1, 2, 1, 0, 1)])
+        use_cohort(monkeypatch, make_cohort(["age", "sex", "HM_volume"], death=outcome))
+
+    use("dead", "alive", "unknown")
+    made = run(tmp_path / "run", "label=column", "label.column=died", "label.positive=dead", "model=volume")
+    assert made.label_values == ["alive", "dead"]
+    assert made.flow.unlabelled["outcome_unknown"] > 0
+    use("Dead", "ALIVE", None)
+    assert predict_with(tmp_path / "run", tmp_path / "same").status == "done"
+    use("dead", "living", "tot")
+    with pytest.raises(
+        UserError, match=r"the cohort of the run did not hold living, tot; rule: the same words as there"
+    ):
+        predict_with(tmp_path / "run", tmp_path / "other")
+    load = load_trained_model
+
+    def load_earlier(path: Path) -> TrainedModel:
+        model = load(path)
+        return replace(model, card=replace(model.card, label_values=[]))
+
+    monkeypatch.setattr("hemexp.commands.predict.load_trained_model", load_earlier)
+    predict_with(tmp_path / "run", tmp_path / "earlier")
+    assert "did not keep the words of its outcome: every value other than 'dead' counts as no" in caplog.text
