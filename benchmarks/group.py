@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import rivals
@@ -94,20 +95,19 @@ def time_on_card(member: Member, counts: list[int], epochs: int, rounds: int, ac
             per_epoch.append(chunks[-1] / (task.epoch - first))
         return scores
 
-    ExpansionTask.training_step = timed  # type: ignore[method-assign]
     cfg = rivals.trainer_config(epochs, accelerator=accelerator)
     times: dict[int, list[tuple[float, float]]] = {count: [] for count in counts}
     memory: dict[int, float] = {}
-    for count in [counts[0], *counts * rounds]:  # the first is a warm-up
-        members = [replace(member, seed=seed) for seed in range(count)]
-        per_epoch, started = list[float](), time.perf_counter()
-        chunks.clear()
-        torch.cuda.reset_peak_memory_stats()
-        fit(members, cfg, num_workers=1, group_size=count)
-        times[count].append((statistics.median(per_epoch), time.perf_counter() - started - sum(chunks)))
-        memory[count] = torch.cuda.max_memory_allocated() / 2**20
+    with mock.patch.object(ExpansionTask, "training_step", timed):
+        for count in [counts[0], *counts * rounds]:  # the first is a warm-up
+            members = [replace(member, seed=seed) for seed in range(count)]
+            per_epoch, started = list[float](), time.perf_counter()
+            chunks.clear()
+            torch.cuda.reset_peak_memory_stats()
+            fit(members, cfg, num_workers=1, group_size=count)
+            times[count].append((statistics.median(per_epoch), time.perf_counter() - started - sum(chunks)))
+            memory[count] = torch.cuda.max_memory_allocated() / 2**20
     times[counts[0]].pop(0)
-    ExpansionTask.training_step = original  # type: ignore[method-assign]
     medians = {count: [statistics.median(part) for part in zip(*pairs, strict=True)] for count, pairs in times.items()}
     seconds = {count: EPOCHS_OF_A_FIT * epoch + other for count, (epoch, other) in medians.items()}
     rows: list[list[object]] = []

@@ -192,12 +192,9 @@ class PredictConfig(Section):
                 "data.root is not set: give data.root=DIR, values of one patient such as patient.age=70, or "
                 "data=synthetic for synthetic patients"
             )
-        self.metrics = self.list_names("metrics")
-        get_metrics(self.metrics)
         if not self.patient:
             self.data = resolve_data(self.data)
-        self.privacy.keep_outside("output_dir", self.output_dir)
-        self.privacy.keep_outside("data.root", self.data.root)
+        _check_metrics_and_key(self)
 
 
 @dataclass(kw_only=True)
@@ -241,11 +238,16 @@ class UpdateConfig(Section):
         _check_run(self, self.run_dir)
         if self.data.root is None and self.data.kind == "auto":
             raise UserError("data.root is not set: give data.root=DIR, or data=synthetic for synthetic patients")
-        self.metrics = self.list_names("metrics")
-        get_metrics(self.metrics)
         self.data = resolve_data(self.data)
-        self.privacy.keep_outside("output_dir", self.output_dir)
-        self.privacy.keep_outside("data.root", self.data.root)
+        _check_metrics_and_key(self)
+
+
+def _check_metrics_and_key(section: PredictConfig | UpdateConfig) -> None:
+    """Check the names of the metrics, and that the key of the pseudonyms stays out of these folders."""
+    section.metrics = section.list_names("metrics")
+    get_metrics(section.metrics)
+    section.privacy.keep_outside("output_dir", section.output_dir)
+    section.privacy.keep_outside("data.root", section.data.root)
 
 
 def _check_run(section: Section, run_dir: str | None) -> None:

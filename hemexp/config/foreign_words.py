@@ -92,7 +92,7 @@ compile model.compile | | leave it out: hemexp does not compile, the networks ar
 print_config extras paths | | leave it out: --cfg job prints the configuration
 config | | give experiment=NAME; a YAML file of yours in FOLDER/experiment/ is found with --config-dir=FOLDER
 accumulate_grad_batches min_epochs limit_train_batches limit_val_batches trainer.accumulate_grad_batches trainer.min_epochs trainer.min_steps trainer.limit_train_batches trainer.limit_val_batches trainer.deterministic trainer.detect_anomaly trainer.log_every_n_steps trainer.check_val_every_n_epoch trainer.val_check_interval trainer.num_sanity_val_steps trainer.max_time trainer.benchmark trainer.gradient_clip_algorithm | trainer.lightning.{name}={value} | with engine=lightning
-"""  # noqa: E501
+"""  # noqa: E501 - a line is a row
 _OPTIONS = (  # of Hydra's command line
     "help", "hydra-help", "version", "cfg", "resolve", "package", "run", "multirun", "shell-completion", "config-path",
     "config-name", "config-dir", "experimental-rerun", "info",

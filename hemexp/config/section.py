@@ -182,7 +182,7 @@ def build_section(base: type[S], values: Mapping[str, Any]) -> S:
     found = next((each for each in sections if values.get("name") in each.__dict__.get("NAMES", ())), None)
     if found is None or not set(values) <= {item.name for item in fields(found)}:
         raise UserError(f"{base.PREFIX}={values.get('name')}: cannot be read: it is of another version of hemexp")
-    return found(**values)  # type: ignore[return-value]
+    return found(**values)  # type: ignore[return-value] # `base`, or below it
 
 
 def join_or(values: tuple[Any, ...]) -> str:

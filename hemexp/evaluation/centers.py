@@ -20,6 +20,7 @@ from hemexp.evaluation.folds import Fold
 from hemexp.evaluation.heterogeneity import pool_centers
 from hemexp.evaluation.metrics import CONFIDENCE, score_predictions
 from hemexp.files.result import CenterScore, CenterValidation, Heterogeneity, Score
+from hemexp.formatting import bounds
 from hemexp.metrics.table import METRICS
 from hemexp.types import Array
 
@@ -192,9 +193,8 @@ def _logit_auroc(row: CenterScore) -> tuple[float, float]:
 
 def _pool(scores: Sequence[Score]) -> Heterogeneity | None:
     """Return scores pooled with the variances that their symmetric intervals state."""
-    known = [(s.value, ((s.high - s.low) / (2 * _Z)) ** 2) for s in scores if None not in (s.value, s.low, s.high)]  # type: ignore[operator]
-    values, variances = np.array(known, dtype=float).reshape(-1, 2).T
-    return pool_centers(values, variances)
+    values, lows, highs = np.array([bounds(score) for score in scores]).T
+    return pool_centers(values, ((highs - lows) / (2 * _Z)) ** 2)
 
 
 def _beside_all(row: CenterScore) -> Score:

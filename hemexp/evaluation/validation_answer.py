@@ -1,7 +1,5 @@
 """The answer of a validation in words: one sentence on the ranking and the risks, and one on what to do."""
 
-from collections.abc import Sequence
-
 from hemexp.evaluation.validation import get_own_auroc, has_leak
 from hemexp.files.model_folder import ModelCard
 from hemexp.files.result import PredictionResult, Validation, describe_leak
@@ -65,15 +63,21 @@ def _say_ranking(result: PredictionResult, trained: ModelCard, validation: Valid
     if validation.ranking == "unknown":
         return "the ranking cannot be judged"
     text = f"{_RANKS[validation.ranking]} (AUROC {num(auroc.value)}, {num(auroc.low)} to {num(auroc.high)})"
-    own = get_own_auroc(trained)
-    parts = []
+    parts = [f"less well than {better}" for better in list_better(result, trained)]
+    return f"{text}, {' and '.join(parts)}" if parts else text
+
+
+def list_better(result: PredictionResult, trained: ModelCard) -> list[str]:
+    """Return in words what ranks clearly better than the model in these patients, with its AUROC."""
+    auroc, own = result.metrics["test/auroc"], get_own_auroc(trained)
+    better = []
     if "own_test_part" not in result.caveats and own and (own.value or 0) > (auroc.high or 1):
-        parts.append(f"less well than in its own cohort ({num(own.value)})")
+        better.append(f"in its own cohort ({num(own.value)})")
     for row in result.comparison:
         difference = row.test_auroc_difference
         if difference and difference.high is not None and difference.high < 0:
-            parts.append(f"less well than the {row.model.upper()} score ({num(row.test_auroc.value)})")
-    return f"{text}, {_join(parts)}" if parts else text
+            better.append(f"the {row.model.upper()} score ({num(row.test_auroc.value)})")
+    return better
 
 
 def _say_risks(result: PredictionResult, validation: Validation) -> str:
@@ -108,7 +112,3 @@ def _say_advice(result: PredictionResult, validation: Validation) -> str:
         "unknown": "Do not use it here before more outcomes are known.",
     }
     return texts[validation.advice]
-
-
-def _join(parts: Sequence[str]) -> str:
-    return " and ".join(parts)

@@ -11,7 +11,7 @@ PATIENT = "patient.json"
 
 @dataclass(kw_only=True)
 class InputEffect:
-    """How an input of a patient moved the risk."""
+    """The effect of one input on the risk of a patient."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     input: str = entry("the column")

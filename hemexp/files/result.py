@@ -528,7 +528,7 @@ class UpdateStep(_Block):
     left_out_methods: dict[str, str] = entry("methods that could not be chosen, with the reason")
     intercept: float = entry("a of the update: the logit of a risk becomes a + b logit; 0 with none and refit")
     slope: float = entry("b of the update; 1 with none, intercept and refit")
-    num_patients: Count = entry("new patients with a known outcome, by whom the model was updated")
+    num_patients: Count = entry("new patients with a known outcome, with whom the model was updated")
     events: Count = entry("patients among them with expansion")
     left_out_patients: dict[str, Count] = entry(
         "patients of earlier cohorts of the model who were recognized and left out, by their role there"

@@ -265,7 +265,7 @@ def test_a_decorator_needs_a_name_and_a_class_with_settings():
             """Do nothing."""
 
     with pytest.raises(UserError, match=r'Net: the decorator needs a name: @hemexp\.register_network\("my_model"\)'):
-        register_network(Net)  # type: ignore[arg-type]
+        register_network(Net)  # type: ignore[arg-type] # the mistake
     with pytest.raises(UserError, match=r"a network needs no plugin: model=custom model\.target="):
         register_network("a_net")(Net)
     for name in ("my net", "a/b", ""):

@@ -206,7 +206,7 @@ def test_the_random_state_decides_the_fit_and_no_global_generator_changes(table:
     other = hemexp.MLPClassifier(max_epochs=2, random_state=np.int64(6)).fit(X, y)
     assert (other.predict_proba(X) != fits[0].predict_proba(X)).any()
     assert torch.equal(torch.get_rng_state(), states[0])
-    np.testing.assert_array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002 - as above
 
 
 def test_ctrl_c_ends_a_cross_validation(table: tuple[pd.DataFrame, np.ndarray]):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import callbacks as lightning_callbacks
-from test_lightning_engine import norm, own, own_networks  # noqa: F401
+from test_lightning_engine import norm, own, own_networks  # noqa: F401 - fixtures
 from test_loop import equal
 
 from hemexp.config import CustomLossConfig, CustomOptimizerConfig, CustomSchedulerConfig
@@ -112,17 +112,17 @@ def test_a_network_that_draws_from_numpy_is_the_same_in_every_call_and_after_a_r
     folds: list[Any], trainer: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     member, cfg = own(folds, "Noisy"), trainer(checkpoint_every=1)
-    before = np.random.get_state()[1].tolist()  # noqa: NPY002
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002 - the generator of users' code
     (whole,) = fit([member], cfg)
-    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
-    np.random.random(7)  # noqa: NPY002
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002 - the generator of users' code
+    np.random.random(7)  # noqa: NPY002 - the generator of users' code
     random.random()
     assert equal(fit([member], cfg)[0], whole)
     with monkeypatch.context() as patch:
         interrupt_after(patch, 3)
         with pytest.raises(Interrupted):
             fit([member], cfg, directory=tmp_path)
-    np.random.random(7)  # noqa: NPY002
+    np.random.random(7)  # noqa: NPY002 - the generator of users' code
     assert equal(fit([member], cfg, directory=tmp_path)[0], whole)
 
 

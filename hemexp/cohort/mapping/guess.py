@@ -39,7 +39,7 @@ _PLACES = (  # of a hematoma, under a header such as Site
 )
 _MOST_PLACES = 0.5  # of the different texts; a hospital may have such a name
 _OF_HEMORRHAGE = r"\b(?:ich|brain|head)\b"
-_LEAST_REPEATED = 10  # patients, of whom two must be of one center
+_LEAST_REPEATED = 10  # with so many patients, two of them must be of one center
 
 
 def guess_meanings(table: MatchedTable) -> None:

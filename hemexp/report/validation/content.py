@@ -1,4 +1,4 @@
-"""What the page of a validation is made from."""
+"""The content of the page of a validation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from hemexp.evaluation.validation import get_own_auroc, has_leak
+from hemexp.evaluation.validation import has_leak
+from hemexp.evaluation.validation_answer import list_better
 from hemexp.files.result import INCOMPLETE, LEAKAGE, NO_LEAKAGE, describe_leak, get_wording
-from hemexp.formatting import count, num, plural
+from hemexp.formatting import count, plural
 from hemexp.report.blocks import Block, bullets, caveat_text, load_texts, section
 from hemexp.report.first_screen import build_top, compare_with_coin, describe_risks, verdict_kind
 from hemexp.report.html import map_texts, to_html
@@ -60,16 +61,9 @@ def _top(content: ValidationContent) -> dict[str, Any]:
 
 def _describe_ranking(content: ValidationContent) -> str:
     """Return the AUROC beside a coin, and which scores of other patients or models it is clearly below."""
-    result, auroc, own = content.result, content.result.metrics["test/auroc"], get_own_auroc(content.trained)
-    below = []
-    if "own_test_part" not in result.caveats and own and (own.value or 0) > (auroc.high or 1):
-        below.append(f"in its own cohort ({num(own.value)})")
-    for row in result.comparison:
-        difference = row.test_auroc_difference
-        if difference and difference.high is not None and difference.high < 0:
-            below.append(f"with the {row.model.upper()} score ({num(row.test_auroc.value)})")
-    words = compare_with_coin(auroc)
-    return f"{words[:-1]}, lower than {' and '.join(below)}." if below else words
+    words = compare_with_coin(content.result.metrics["test/auroc"])
+    better = list_better(content.result, content.trained)
+    return f"{words[:-1]}, lower than {' and '.join(better)}." if better else words
 
 
 def _describe_patients(content: ValidationContent, with_size: bool) -> str:
